@@ -1,0 +1,57 @@
+# Two environments: .venv is what a user gets (no torch), .venv-dev holds everything.
+# Each is made anew when pyproject.toml or constraints.txt changes.
+PYTHON ?= python3
+DEV := .venv-dev/bin
+PIP_FLAGS := --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format fix docs benchmark ecosystem clean
+
+help:
+	@echo "make demo       lint examples/ with a base install"
+	@echo "make test       every check: ruff, mypy, import-linter, pytest"
+	@echo "make lint       the checks that run no test"
+	@echo "make fix        apply what ruff can repair, then format"
+	@echo "make docs       write docs/rules/ from the docstrings of the rules"
+	@echo "make benchmark  time the linter against its parsers"
+	@echo "make ecosystem  count findings on pinned releases of real projects"
+
+.venv/ready: pyproject.toml constraints.txt
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt -e .
+	touch $@
+
+.venv-dev/ready: pyproject.toml constraints.txt
+	rm -rf .venv-dev
+	$(PYTHON) -m venv .venv-dev
+	$(DEV)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e ".[all,dev]"
+	touch $@
+
+demo: .venv/ready
+	.venv/bin/mldebug-lint --color always --exit-zero examples
+
+test: lint
+	$(DEV)/pytest -n auto
+
+lint: .venv-dev/ready
+	$(DEV)/ruff check .
+	$(DEV)/ruff format --check .
+	$(DEV)/mypy
+	$(DEV)/lint-imports
+
+fix format: .venv-dev/ready
+	$(DEV)/ruff check --fix .
+	$(DEV)/ruff format .
+
+docs: .venv-dev/ready
+	$(DEV)/python -m mldbg.lint.page docs/rules
+
+benchmark: .venv-dev/ready
+	$(DEV)/python benchmarks/lint.py
+
+ecosystem: .venv-dev/ready
+	$(DEV)/python tools/ecosystem.py
+
+clean:
+	rm -rf .venv .venv-dev .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

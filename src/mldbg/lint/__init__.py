@@ -1,0 +1,1 @@
+"""The linter: reads code, runs nothing, never imports torch."""

@@ -1,0 +1,327 @@
+"""The command `mldebug-lint`: the only module that prints and that decides about exit codes."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import NoReturn, Self
+
+import click
+
+from mldbg import __version__
+from mldbg.lint import config, files, registry, report, run, suppress
+from mldbg.lint.config import Config, ConfigError
+from mldbg.lint.files import Source
+from mldbg.lint.finding import Problem
+from mldbg.lint.registry import RegistryError
+from mldbg.lint.rule import Rule
+from mldbg.lint.run import Fixed, Result, Task
+
+PROGRAM = "mldebug-lint"
+STDIN = "-"
+SECONDS_BEFORE_PROGRESS = 2.0
+
+
+class Exit(IntEnum):
+    """Exit codes. Where something could not be checked, this outweighs findings: silence about it would be a false promise."""
+
+    CLEAN = 0
+    FINDINGS = 1
+    NOT_CHECKED = 2
+    INTERRUPTED = 130
+    BROKEN_PIPE = 141
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The command line, as the user gave it."""
+
+    paths: tuple[str, ...]
+    select: tuple[str, ...]
+    ignore: tuple[str, ...]
+    fix: bool
+    unsafe_fixes: bool
+    diff: bool
+    format: str
+    output: Path | None
+    statistics: bool
+    explain: str | None
+    list_rules: bool
+    config: Path | None
+    exit_zero: bool
+    jobs: int | None
+    stdin_filename: str | None
+    color: str
+
+    @property
+    def reads_stdin(self) -> bool:
+        """Whether the text to check comes from standard input."""
+        return STDIN in self.paths
+
+
+def _names(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name.strip() for value in values for name in value.split(",") if name.strip())
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.argument("paths", nargs=-1, metavar="[PATHS]...")
+@click.option("--select", multiple=True, metavar="NAMES", callback=_names, help="Rules or groups, or ALL (default: correctness).")
+@click.option("--ignore", multiple=True, metavar="NAMES", callback=_names, help="Rules or groups to leave out.")
+@click.option("--fix", is_flag=True, help="Apply the safe fixes.")
+@click.option("--unsafe-fixes", is_flag=True, help="With --fix or --diff: apply also the fixes that a person must review.")
+@click.option("--diff", is_flag=True, help="Show what --fix would change, and change nothing.")
+@click.option("--format", "-f", type=click.Choice(report.FORMATS), default="text", show_default=True, help="Form of the report.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Write the report to a file.")
+@click.option("--statistics", is_flag=True, help="Show how often each rule fired instead of each finding.")
+@click.option("--explain", metavar="RULE", help="Show the page of a rule and exit.")
+@click.option("--list", "list_rules", is_flag=True, help="List all rules and exit.")
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Use this pyproject.toml, not the nearest one.")
+@click.option("--exit-zero", is_flag=True, help="Exit with 0 even if there are findings.")
+@click.option("--jobs", "-j", type=click.IntRange(min=1), metavar="N", help="Number of processes.")
+@click.option("--stdin-filename", metavar="NAME", help="The name of the file that comes on standard input.")
+@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Colour the report.")
+@click.version_option(__version__, prog_name=PROGRAM)
+def command(**options: object) -> Exit:
+    """Find machine-learning bugs in Python code, without running it.
+
+    PATHS are files and folders (default: the current folder); "-" reads standard input.
+
+    Exit codes: 0 nothing found, 1 findings, 2 something could not be checked or the command is wrong.
+    """
+    return _run(Options(**options))  # type: ignore[arg-type]  # click's parameters are the fields of Options
+
+
+def main() -> NoReturn:
+    """Run the command and exit; no traceback ever reaches a user."""
+    gc.set_threshold(100_000)  # trees are many and live long: the default collects so often that parsing takes twice the time
+    sys.exit(_guarded(sys.argv[1:]))
+
+
+def _guarded(arguments: Sequence[str]) -> int:
+    try:
+        exit_code = command.main(list(arguments), PROGRAM, standalone_mode=False)
+        sys.stdout.flush()
+        return int(exit_code or 0)
+    except click.ClickException as error:
+        return _refuse(error.format_message())
+    except (ConfigError, RegistryError) as error:
+        return _refuse(str(error))
+    except (click.Abort, KeyboardInterrupt):
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains while it exits
+        return Exit.BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001  # see `main`
+        return _refuse(f"internal error: {type(error).__name__}: {error}; please report it with the command")
+
+
+def _refuse(message: str) -> int:
+    click.echo(f"{PROGRAM}: {' '.join(message.split())}", err=True)
+    return Exit.NOT_CHECKED
+
+
+def _run(options: Options) -> Exit:
+    _refuse_contradictions(options)
+    known = registry.rules()
+    if options.list_rules:
+        return _list(known, options)
+    if options.explain:
+        return _explain(known, options.explain)
+    task = _task(known, options)
+    return _check_stdin(task, options) if options.reads_stdin else _check_paths(task, options)
+
+
+def _refuse_contradictions(options: Options) -> None:
+    if options.reads_stdin and len(options.paths) > 1:
+        raise click.UsageError('"-" cannot be combined with other paths')
+    if options.stdin_filename and not options.reads_stdin:
+        raise click.UsageError('--stdin-filename needs "-" as path')
+    if options.fix and options.diff:
+        raise click.UsageError("--fix and --diff exclude each other")
+    if options.unsafe_fixes and not (options.fix or options.diff):
+        raise click.UsageError("--unsafe-fixes needs --fix or --diff")
+    if options.statistics and options.format not in report.FOR_PEOPLE:
+        raise click.UsageError(f"--statistics cannot be combined with --format {options.format}")
+
+
+# --- questions about rules ---
+
+
+def _list(known: Iterable[type[Rule]], options: Options) -> Exit:
+    from mldbg.lint import page
+
+    rules = list(known)
+    width = max((len(rule.name) for rule in rules), default=0)
+    default = registry.selected(rules, (), ())
+    for rule in rules:
+        mark = "on " if rule in default else "off"
+        line = f"{click.style(f'{rule.name:<{width}}', bold=True)}  {mark}  {rule.group.value:<15}  {page.summary(rule)}"
+        click.echo(line, color=_colour(options))
+    return Exit.CLEAN
+
+
+def _explain(known: Sequence[type[Rule]], name: str) -> Exit:
+    from mldbg.lint import page
+
+    click.echo(page.explain(registry.named(known, name)), nl=False)
+    return Exit.CLEAN
+
+
+# --- checks ---
+
+
+def _task(known: tuple[type[Rule], ...], options: Options) -> Task:
+    names = registry.known_names(known) | set(suppress.OWN_NAMES)
+    settings = _settings(options, names)
+    select = options.select or settings.select
+    ignore = (*settings.ignore, *options.ignore)
+    for option, values in (("--select", options.select), ("--ignore", options.ignore)):
+        _refuse_unknown(option, values, names)
+    return Task(settings, registry.selected(known, select, ignore), known, ignore)
+
+
+def _settings(options: Options, names: frozenset[str]) -> Config:
+    if options.config:
+        return config.load_file(options.config, names)
+    return config.load(_common_folder(options), names)
+
+
+def _common_folder(options: Options) -> Path:
+    """The folder from which the search for a configuration starts: the one that holds everything that is checked."""
+    paths = [options.stdin_filename or "."] if options.reads_stdin else list(options.paths) or ["."]
+    folder = Path(os.path.commonpath([os.path.abspath(path) for path in paths]))  # noqa: PTH100  # ".." removed, links kept
+    return folder if folder.is_dir() else folder.parent
+
+
+def _refuse_unknown(option: str, names: Iterable[str], known: Iterable[str]) -> None:
+    from mldbg.lint.suggest import did_you_mean
+
+    for name in names:
+        if name not in known:
+            raise click.UsageError(f'{option}: no rule or group is called "{name}"{did_you_mean(name, known)}')
+
+
+def _check_paths(task: Task, options: Options) -> Exit:
+    result = _checked(task, options)
+    problems: list[Problem] = []
+    if options.fix or options.diff:
+        fixed, problems = run.fix_files(result, task, unsafe=options.unsafe_fixes)
+        if options.diff:
+            _show_diff(fixed, options)
+            return _exit_code(result, problems, options)
+        problems += [problem for each in fixed if (problem := files.write(each.source, each.text))]
+        if fixed:
+            click.echo(f"{PROGRAM}: fixed {', '.join(each.source.path for each in fixed)}", err=True)
+            result = _checked(task, options)
+    result = _with_problems(result, problems)
+    _show(result, task, options)
+    return _exit_code(result, [], options)
+
+
+def _checked(task: Task, options: Options) -> Result:
+    with _Progress() as progress:
+        return run.check_files([Path(path) for path in options.paths or (".",)], task, options.jobs, progress.show)
+
+
+def _check_stdin(task: Task, options: Options) -> Exit:
+    name = Path(options.stdin_filename or "stdin.py")
+    source = Source(files.displayed(name), None, sys.stdin.buffer.read())
+    admitted = files.admitted(source)
+    excluded = options.stdin_filename is not None and files.excluder(task.config)(name)
+    if isinstance(admitted, Problem) or excluded:
+        result = Result(problems=(admitted,)) if isinstance(admitted, Problem) and not excluded else Result()
+        if options.fix:
+            sys.stdout.buffer.write(source.data)
+    elif options.fix or options.diff:
+        result = _fix_stdin(source, task, options)
+    else:
+        result = run.check_source(source, task)
+    if not options.diff:
+        _show(result, task, options, to_stderr=options.fix)
+    return _exit_code(result, [], options)
+
+
+def _fix_stdin(source: Source, task: Task, options: Options) -> Result:
+    """Print the fixed text, or the difference; what remains, or was found, is the result."""
+    fixed, problem = run.fix_source(source, task, unsafe=options.unsafe_fixes)
+    if options.diff:
+        _show_diff([fixed] if fixed else [], options)
+        return _with_problems(run.check_source(source, task), [problem] if problem else [])
+    after = files.encoded(fixed.text, like=source.data) if fixed else source.data
+    sys.stdout.buffer.write(after)
+    return _with_problems(run.check_source(Source(source.path, None, after), task), [problem] if problem else [])
+
+
+def _with_problems(result: Result, more: Sequence[Problem]) -> Result:
+    if not more:
+        return result
+    return Result(result.findings, tuple(sorted({*result.problems, *more})), result.texts, result.checked)
+
+
+def _exit_code(result: Result, more: Sequence[Problem], options: Options) -> Exit:
+    if result.problems or more:
+        return Exit.NOT_CHECKED
+    return Exit.FINDINGS if result.findings and not options.exit_zero else Exit.CLEAN
+
+
+# --- output ---
+
+
+def _show(result: Result, task: Task, options: Options, *, to_stderr: bool = False) -> None:
+    text = report.render("statistics" if options.statistics else options.format, result, task.rules)
+    if options.output is None:
+        click.echo(text, nl=False, color=_colour(options), err=to_stderr)
+        return
+    try:
+        options.output.write_text(text if options.color == "always" else click.unstyle(text), encoding="utf-8")
+    except OSError as error:
+        raise click.UsageError(f"--output: {options.output} cannot be written: {error.strerror or error}") from None
+
+
+def _show_diff(fixed: Iterable[Fixed], options: Options) -> None:
+    from difflib import unified_diff
+
+    colours = {"+": "green", "-": "red", "@": "cyan"}
+    for each in fixed:
+        before, after = (text.splitlines(keepends=True) for text in (each.source.text, each.text))
+        for line in unified_diff(before, after, each.source.path, each.source.path):
+            ended = line if line.endswith("\n") else line + "\n\\ No newline at end of file\n"
+            click.echo(click.style(ended, fg=colours.get(line[0])), nl=False, color=_colour(options))
+
+
+def _colour(options: Options) -> bool | None:
+    """True, False, or None for the decision by whether a terminal listens."""
+    if options.color != "auto":
+        return options.color == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    return True if os.environ.get("FORCE_COLOR") else None
+
+
+class _Progress:
+    """A line on the terminal that counts files, once a run turns out to be long."""
+
+    def __init__(self) -> None:
+        self.start = time.monotonic()
+        self.shown = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.shown:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+    def show(self, done: int, total: int) -> None:
+        if not sys.stderr.isatty() or time.monotonic() - self.start < SECONDS_BEFORE_PROGRESS:
+            return
+        self.shown = True
+        width = 30
+        bar = "#" * (width * done // total)
+        click.echo(f"\r\x1b[K[{bar:<{width}}] {done} of {total} files", nl=False, err=True)

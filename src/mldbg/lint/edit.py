@@ -1,0 +1,204 @@
+"""Building blocks of fixes: text edits made from places in libcst trees."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from mldbg.lint.finding import Edit, Fix, Span
+
+if TYPE_CHECKING:
+    import libcst as cst
+
+    from mldbg.lint.interpret.facts import Call, Place
+    from mldbg.lint.interpret.module import Part, Site
+    from mldbg.lint.interpret.value import Value
+else:
+
+    def _on_first_use(name: str) -> ModuleType:
+        """A module that is loaded when it is first used: rules import this file at start-up, and libcst takes 0.2 s to load."""
+        if name in sys.modules:
+            return sys.modules[name]
+        spec = importlib.util.find_spec(name)
+        spec.loader = importlib.util.LazyLoader(spec.loader)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+        return module
+
+    cst = _on_first_use("libcst")
+
+
+def code(node: cst.CSTNode) -> str:
+    """The source text of a node."""
+    return cst.Module([]).code_for_node(node)
+
+
+def safe(*edits: Edit) -> Fix:
+    """A fix that keeps the meaning, or restores the one that plainly was intended."""
+    return Fix(True, edits)
+
+
+def unsafe(*edits: Edit) -> Fix:
+    """A fix that changes what the program computes, as it should, but which a person must confirm."""
+    return Fix(False, edits)
+
+
+def replaced(part: Part, node: cst.CSTNode, text: str) -> Edit:
+    """Replace a node's text."""
+    return Edit(part.span(node), text)
+
+
+def renamed(site: Site, name: str) -> Edit | None:
+    """Replace the last name in a call's function: `nn.BCELoss()` -> `nn.<name>()`. None where the name would have to be imported."""
+    node = site.node
+    if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute):
+        return None
+    return replaced(site.part, node.func.attr, name)
+
+
+# ------------------------------------------------------------------------------------------------------------- sole consumers
+def sole_source(call: Call, parameter: str) -> cst.Call | None:
+    """The call that made an argument, when nothing else uses what it made.
+
+    Either it stands in the argument's place, or it is assigned to a local name that is used only there.
+    """
+    node = call.nodes.get(parameter)
+    if isinstance(node, cst.Call):
+        return node if made_by(call.argument(parameter), node) else None
+    if not isinstance(node, cst.Name):
+        return None
+    scope = call.place.function or call.place.site.part.tree
+    uses = [found for found in descendants(scope) if isinstance(found, cst.Name) and found.value == node.value]
+    made = [
+        found.value
+        for found in descendants(scope)
+        if isinstance(found, cst.Assign) and len(found.targets) == 1 and is_name(found.targets[0].target, node.value)
+    ]
+    if len(uses) == 2 and len(made) == 1 and isinstance(made[0], cst.Call) and made_by(call.argument(parameter), made[0]):
+        return made[0]
+    return None
+
+
+def made_by(value: Value, node: cst.CSTNode) -> bool:
+    """Whether the last step of a value's way is this node."""
+    return value.trail is not None and value.trail.site.node is node
+
+
+def is_name(node: cst.CSTNode, name: str) -> bool:
+    return isinstance(node, cst.Name) and node.value == name
+
+
+def activation_input(node: cst.Call) -> cst.BaseExpression | None:
+    """What an activation is applied to: the tensor of `x.softmax(-1)`, the first argument of `F.softmax(x)` and `layer(x)`."""
+    for arg in node.args:
+        if arg.keyword is not None and arg.keyword.value == "input":
+            return arg.value
+    first = node.args[0] if node.args else None
+    of_tensor = first is None or first.keyword is not None or isinstance(first.value, cst.Integer | cst.UnaryOperation)
+    if of_tensor:
+        return node.func.value if isinstance(node.func, cst.Attribute) else None
+    return first.value if first is not None and not first.star else None
+
+
+def without_activation(call: Call, parameter: str) -> Fix | None:
+    """Drop the activation before a loss, where only the loss consumes it."""
+    source = sole_source(call, parameter)
+    inner = activation_input(source) if source is not None else None
+    if source is None or inner is None:
+        return None
+    return unsafe(replaced(call.place.site.part, source, code(inner)))
+
+
+def other_activation(call: Call, parameter: str, names: dict[str, str]) -> Fix | None:
+    """Exchange the activation before a loss for another one, where only the loss consumes it."""
+    source = sole_source(call, parameter)
+    if source is None or not isinstance(source.func, cst.Attribute | cst.Call):
+        return None
+    named = source.func.func if isinstance(source.func, cst.Call) else source.func
+    if not isinstance(named, cst.Attribute) or named.attr.value not in names:
+        return None
+    return unsafe(replaced(call.place.site.part, named.attr, names[named.attr.value]))
+
+
+# ------------------------------------------------------------------------------------------------------------------ statements
+def descendants(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+    """A node and all below it."""
+    todo = [node]
+    while todo:
+        here = todo.pop()
+        yield here
+        todo.extend(here.children)
+
+
+def statement_of(place: Place) -> cst.CSTNode | None:
+    """The statement line or compound statement that holds a place."""
+    return statement_at(place.site)
+
+
+def statement_at(site: Site) -> cst.CSTNode | None:
+    """The innermost statement line, or compound statement's header, that holds a site."""
+    node: cst.CSTNode | None = site.node
+    while node is not None and not isinstance(node, cst.SimpleStatementLine | cst.BaseCompoundStatement):
+        node = site.part.parents.get(node)
+    return node
+
+
+def siblings(part: Part, statement: cst.CSTNode) -> list[cst.CSTNode]:
+    """The statements of the block that a statement stands in, in order."""
+    block = part.parents.get(statement)
+    return list(block.body) if isinstance(block, cst.IndentedBlock | cst.Module) else []
+
+
+def lines_of(part: Part, statement: cst.CSTNode) -> Span:
+    """The whole lines of a statement, its line end included."""
+    span = part.span(statement)
+    return Span(span.path, span.line, 1, span.end_line + 1, 1)
+
+
+def text_of_lines(part: Part, statement: cst.CSTNode) -> str:
+    """The text of a statement's whole lines, ended by a newline."""
+    span = lines_of(part, statement)
+    text = "".join(part.module.outline.lines[span.line - 1 : span.end_line - 1])
+    return text if text.endswith(("\n", "\r")) else text + "\n"
+
+
+def inserted_before(part: Part, statement: cst.CSTNode, text: str) -> Edit:
+    """A line of its own before a statement, indented alike."""
+    span = part.span(statement)
+    at = Span(span.path, span.line, 1, span.line, 1)
+    return Edit(at, " " * 0 + _indent(part, span.line) + text + "\n")
+
+
+def inserted_after(part: Part, statement: cst.CSTNode, text: str) -> Edit:
+    """Whole lines after a statement."""
+    span = lines_of(part, statement)
+    at = Span(span.path, span.end_line, 1, span.end_line, 1)
+    missing = "" if span.end_line <= len(part.module.outline.lines) or part.module.text.endswith("\n") else "\n"
+    return Edit(at, missing + text)
+
+
+def _indent(part: Part, line: int) -> str:
+    text = part.module.outline.lines[line - 1]
+    return text[: len(text) - len(text.lstrip())]
+
+
+def indented_like(part: Part, statement: cst.CSTNode, text: str) -> str:
+    """A line with a statement's indentation."""
+    return _indent(part, part.span(statement).line) + text + "\n"
+
+
+def removed(part: Part, statement: cst.CSTNode) -> Edit:
+    """Delete a statement's whole lines."""
+    return Edit(lines_of(part, statement), "")
+
+
+def moved_after(part: Part, statement: cst.CSTNode, target: cst.CSTNode) -> Fix | None:
+    """Move a statement directly behind another one of the same block."""
+    block = siblings(part, statement)
+    if statement not in block or target not in block:
+        return None
+    return unsafe(removed(part, statement), inserted_after(part, target, text_of_lines(part, statement)))

@@ -1,0 +1,299 @@
+"""From one source to its findings, and from findings to fixed text."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mldbg.lint import gate
+from mldbg.lint.files import Source, read
+from mldbg.lint.finding import Edit, Finding, Fix, Problem
+from mldbg.lint.rule import Rule
+
+if TYPE_CHECKING:
+    from mldbg.lint.interpret.interpreter import Interpreter
+    from mldbg.lint.interpret.module import Module, Modules, Part
+    from mldbg.lint.library.effect import Effect
+
+DEEPEST_RECURSION = 12_000
+"""Python frames for evaluating nested expressions; `ast` has refused what is nested more deeply than that needs."""
+
+MOST_FIX_ROUNDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Findings before suppression, and what could not be checked."""
+
+    findings: tuple[Finding, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+class Project:
+    """The files that imports may lead to, and the parsed definitions of those that were consulted.
+
+    Args:
+        root: the project's top folder.
+        semantics: effects of the user's own functions: qualified name -> {"gives": meaning} or {"keeps": argument index}.
+    """
+
+    def __init__(self, root: Path, semantics: Mapping[str, Mapping[str, object]] | None = None) -> None:
+        self.root = root.resolve()
+        self._semantics = semantics or {}
+        self._modules: Modules | None = None
+
+    @property
+    def modules(self) -> Modules:
+        """Project modules by file and import name."""
+        if self._modules is None:
+            from mldbg.lint.interpret.module import Modules
+
+            self._modules = Modules((self.root, self.root / "src"), _read)
+        return self._modules
+
+    @property
+    def effects(self) -> dict[str, Effect]:
+        """The user's own table rows."""
+        from mldbg.lint.library.effect import Gives, Keeps
+        from mldbg.semantics import Semantic
+
+        rows: dict[str, Effect] = {}
+        for name, row in self._semantics.items():
+            if "gives" in row:
+                rows[name] = Gives(Semantic(str(row["gives"])), name.rpartition(".")[2])
+            elif isinstance(row.get("keeps"), int):
+                rows[name] = Keeps(int(str(row["keeps"])))
+        return rows
+
+    def text(self, path: str) -> str | None:
+        """The text of a consulted file, by the path that reports print."""
+        known = self._modules.known() if self._modules is not None else []
+        return next((module.text for module in known if module.path == path), None)
+
+
+def _read(file: Path) -> tuple[str, str] | None:
+    source = read(file)
+    return (source.path, source.text) if isinstance(source, Source) else None
+
+
+# ----------------------------------------------------------------------------------------------------------------------- check
+def check(source: Source, rules: Sequence[type[Rule]], project: Project) -> Outcome:
+    """The findings of one file; some may be located in other project files that it calls."""
+    if not gate.passes(source.data, rules):
+        return Outcome()
+    from mldbg.lint.interpret.module import Module
+    from mldbg.lint.outline import CannotOutline
+
+    module = Module(source.path, source.file.resolve() if source.file else None, source.text)
+    try:
+        roots = _roots(module, gate.trigger_words(rules))
+    except CannotOutline as error:
+        return Outcome(problems=(Problem(source.path, error.line, error.reason),))
+    if not roots:
+        return Outcome()
+    project.modules.add(module)
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(DEEPEST_RECURSION)
+    try:
+        return _interpret(module, roots, rules, project)
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def _roots(module: Module, words: frozenset[str]) -> list[Part]:
+    """The parts that hold a trigger word, or a module-level name bound by one that does."""
+    from mldbg.lint.outline import Kind
+
+    texts = [(part, module.outline.words(part.statement)) for part in module.parts if part.statement.kind is not Kind.IMPORT]
+    wanted = set(words)
+    roots: list[Part] = []
+    grown = True
+    while grown:
+        grown = False
+        for part, found in texts:
+            if part not in roots and not wanted.isdisjoint(found):
+                roots.append(part)
+                grown = grown or not wanted.issuperset(part.statement.names)
+                wanted.update(part.statement.names)
+    return sorted(roots, key=lambda part: part.statement.first)
+
+
+def _interpret(module: Module, roots: list[Part], rules: Sequence[type[Rule]], project: Project) -> Outcome:
+    from mldbg.lint.interpret.interpreter import Interpreter
+
+    run = Interpreter(project.modules, project.effects)
+    run.library.wanted = frozenset(name for rule in rules for name in rule.listens_to.names)
+    instances = [rule() for rule in rules]
+    findings: dict[Finding, None] = {}
+    problems: list[Problem] = []
+    for part, enter in _entry_points(run, module, roots):
+        run.executed = 0
+        run.facts.clear()
+        before = run.state.fork()
+        try:
+            enter()
+        except RecursionError:
+            run.frames.clear()
+            line = part.statement.first if part is not None else 0
+            problems.append(Problem(module.path, line, "nested too deeply to be analysed"))
+        if part is not None:
+            run.state.become(before)
+        for fact in run.facts:
+            for rule in instances:
+                findings.update(dict.fromkeys(rule.hear(fact)))
+    return Outcome(tuple(findings), tuple(problems))
+
+
+def _entry_points(run: Interpreter, module: Module, roots: list[Part]) -> Iterator[tuple[Part | None, Callable[[], None]]]:
+    """What to execute: the top level if anything there is of interest, then every definition that nothing has called yet.
+
+    Definitions that others mention come last: their callers, executed first, know what they are called with.
+    """
+    from mldbg.lint.outline import Kind
+
+    run.entry = module
+    if any(part.statement.kind in (Kind.ASSIGNMENT, Kind.CODE) for part in roots):
+        yield None, lambda: run.run_module(module)
+    definitions = [part for part in roots if part.statement.kind in (Kind.FUNCTION, Kind.CLASS)]
+    words = {part: module.outline.words(part.statement) for part in definitions}
+    mentions = {
+        part: sum(1 for other in definitions if other is not part and not words[other].isdisjoint(part.statement.names))
+        for part in definitions
+    }
+    for part in sorted(definitions, key=lambda part: (mentions[part] > 0, part.statement.first)):
+        yield part, lambda part=part: _enter(run, module, part)  # type: ignore[misc]
+
+
+def _enter(run: Interpreter, module: Module, part: Part) -> None:
+    from mldbg.lint.interpret.value import ClassThing, Function
+
+    thing = run.module_name(module, part.statement.names[0]).thing
+    if isinstance(thing, Function) and thing.part is part:
+        run.run_function(thing)
+    elif isinstance(thing, ClassThing) and thing.part is part:
+        run.run_class(thing)
+    else:
+        cls = run.class_of(module, part)
+        if cls is not None:
+            run.run_class(cls)
+
+
+# ------------------------------------------------------------------------------------------------------------------------- fix
+def apply(text: str, edits: Iterable[Edit]) -> str:
+    """The text after edits of one file. Of edits that overlap the first wins; of two insertions at one place both count, in order."""
+    starts = [0]
+    for line in _lines(text):
+        starts.append(starts[-1] + len(line))
+    ranges = sorted((_offset(starts, text, edit.span.line, edit.span.column), _offset(starts, text, edit.span.end_line, edit.span.end_column), index, edit) for index, edit in enumerate(edits))
+    pieces: list[str] = []
+    done = 0
+    for start, end, _, edit in ranges:
+        if start < done:
+            continue
+        pieces += [text[done:start], edit.replacement]
+        done = end
+    return "".join([*pieces, text[done:]])
+
+
+def _lines(text: str) -> list[str]:
+    from mldbg.lint.outline import split_lines
+
+    return list(split_lines(text))
+
+
+def _offset(starts: list[int], text: str, line: int, column: int) -> int:
+    return min(starts[line - 1] + column - 1, len(text)) if line <= len(starts) else len(text)
+
+
+def fix(
+    source: Source,
+    rules: Sequence[type[Rule]],
+    project: Project,
+    unsafe: bool,
+    keep: Callable[[Finding, str], bool] = lambda finding, text: True,
+) -> tuple[str, Outcome]:
+    """The text after all wanted fixes, and what remains to be found in it.
+
+    A fix is taken only if it is proved: the new text parses, its finding is gone, and no finding appeared that was not there before.
+
+    Args:
+        unsafe: take fixes that are not safe, too.
+        keep: says whether a finding counts (it is not suppressed in the text).
+    """
+    text = source.text
+    outcome = check(source, rules, project)
+    refused: set[tuple[str, str]] = set()
+    for _ in range(MOST_FIX_ROUNDS):
+        candidates = [finding for finding in outcome.findings if _wanted(finding, source.path, unsafe) and keep(finding, text)]
+        candidates = [finding for finding in candidates if _key(finding, text) not in refused]
+        taken = _disjoint(candidates)
+        if not taken:
+            break
+        attempt = _proved(source, text, outcome, taken, rules, project)
+        if attempt is None:
+            for finding in taken:
+                attempt = _proved(source, text, outcome, [finding], rules, project)
+                if attempt is not None:
+                    break
+                refused.add(_key(finding, text))
+        if attempt is not None:
+            text, outcome = attempt
+    return text, outcome
+
+
+def _wanted(finding: Finding, path: str, unsafe: bool) -> bool:
+    fix = finding.fix
+    return fix is not None and (fix.safe or unsafe) and all(edit.span.path == path for edit in fix.edits)
+
+
+def _key(finding: Finding, text: str) -> tuple[str, str]:
+    line = finding.span.line
+    return finding.rule, "\n".join(text.splitlines()[line - 1 : line])
+
+
+def _disjoint(findings: list[Finding]) -> list[Finding]:
+    """As many findings as have fixes that do not touch one another."""
+    taken: list[Finding] = []
+    spans: list[tuple[tuple[int, int], tuple[int, int]]] = []
+    for finding in findings:
+        assert finding.fix is not None
+        wanted = [((edit.span.line, edit.span.column), (edit.span.end_line, edit.span.end_column)) for edit in finding.fix.edits]
+        if not any(start <= other_end and other_start <= end for start, end in wanted for other_start, other_end in spans):
+            taken.append(finding)
+            spans += wanted
+    return taken
+
+
+def _proved(
+    source: Source, text: str, outcome: Outcome, findings: list[Finding], rules: Sequence[type[Rule]], project: Project
+) -> tuple[str, Outcome] | None:
+    """The text after some fixes and what is found in it, if every fix holds what it promises."""
+    edits = [edit for finding in findings if finding.fix is not None for edit in finding.fix.edits]
+    fixed = apply(text, edits)
+    try:
+        compile(fixed, source.path, "exec", dont_inherit=True, flags=_ONLY_AST)
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+    after = check(Source(source.path, source.file, fixed.encode()), rules, Project(project.root, project._semantics))
+    count_before, count_after = _counts(outcome.findings), _counts(after.findings)
+    for finding in findings:
+        count_before[finding.rule] -= 1
+    gone = all(count_after.get(rule, 0) <= count for rule, count in count_before.items())
+    fresh = any(rule not in count_before for rule in count_after)
+    return (fixed, after) if gone and not fresh and not after.problems else None
+
+
+_ONLY_AST = 0x400  # ast.PyCF_ONLY_AST
+
+
+def _counts(findings: Iterable[Finding]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for finding in findings:
+        counts[finding.rule] = counts.get(finding.rule, 0) + 1
+    return counts
+
+
+__all__ = ["Fix", "Outcome", "Project", "apply", "check", "fix"]

@@ -1,0 +1,326 @@
+"""Files: which ones to check, and what is in them. The only module that reads and writes source files."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import stat
+import tokenize
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mldbg.lint.finding import Problem
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+    from mldbg.lint.config import Config
+
+# Generated tables pass this size, code written by people does not: the largest file in CPython's standard library has 0.3 MB.
+SIZE_LIMIT = 2_000_000
+
+NEVER_ENTERED = frozenset(
+    {
+        ".bzr", ".direnv", ".eggs", ".git", ".hg", ".ipynb_checkpoints", ".mypy_cache", ".nox", ".pants.d", ".pytest_cache",
+        ".pytype", ".ruff_cache", ".svn", ".tox", ".venv", ".vscode", "__pycache__", "__pypackages__", "_build", "build",
+        "dist", "node_modules", "site-packages", "venv",
+    }
+)  # fmt: skip
+
+_NEWLINE = re.compile(r"\r\n|\r|\n")
+
+
+class UndecodableError(Exception):
+    """The bytes of a file are not text in the encoding that it declares."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file as it is on disk. `path` is how reports print it; `file` is None for standard input."""
+
+    path: str
+    file: Path | None
+    data: bytes
+
+    @property
+    def text(self) -> str:
+        """The decoded file, line ends as they are, without a byte order mark. May raise `UndecodableError`."""
+        return decoded(self.data)
+
+
+@lru_cache(maxsize=16)
+def decoded(data: bytes) -> str:
+    """Source text by the rules of PEP 263: a byte order mark, a coding comment, else UTF-8."""
+    encoding = _encoding(data)
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UndecodableError(f"line {line} is not {_spoken(encoding)}") from None
+    except (LookupError, UnicodeError):
+        raise UndecodableError(f"declares an encoding that is not for text: {encoding}") from None
+
+
+def encoded(text: str, like: bytes) -> bytes:
+    """Text in the encoding, and with the byte order mark, of the file that it came from."""
+    return text.encode(_encoding(like))
+
+
+def _encoding(data: bytes) -> str:
+    try:
+        return tokenize.detect_encoding(io.BytesIO(data).readline)[0]
+    except SyntaxError as error:
+        unreadable = str(error).startswith("invalid or missing")
+        raise UndecodableError("one of the first two lines is not UTF-8" if unreadable else f"has an {error}") from None
+
+
+def _spoken(encoding: str) -> str:
+    return {"utf-8": "UTF-8", "utf-8-sig": "UTF-8"}.get(encoding, encoding)
+
+
+def lines(text: str) -> list[str]:
+    """The lines as Python counts them: form feeds and Unicode separators end none."""
+    return _NEWLINE.split(text)
+
+
+def displayed(path: Path) -> str:
+    """A path as reports print it: relative to the working directory where it lies below, with forward slashes."""
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100  # Path.absolute() keeps "..", resolve() follows links
+    try:
+        return absolute.relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return absolute.as_posix()
+
+
+def iterate(paths: Iterable[Path], config: Config) -> Iterator[Source | Problem]:
+    """All files to check, read one at a time, in the order of their paths."""
+    for found in discover(paths, config):
+        yield found if isinstance(found, Problem) else read(found)
+
+
+def read(file: Path) -> Source | Problem:
+    """The content of one file, or why there is none that can be checked."""
+    path = displayed(file)
+    try:
+        state = file.stat()
+        if not stat.S_ISREG(state.st_mode):
+            return Problem(path, 0, "is not a regular file; not checked")
+        if state.st_size > SIZE_LIMIT:
+            return _too_large(path, state.st_size)
+        data = file.read_bytes()
+    except OSError as error:
+        return Problem(path, 0, f"cannot be read: {_reason(error)}")
+    return admitted(Source(path, file, data))
+
+
+def admitted(source: Source) -> Source | Problem:
+    """The same source when it is text of a reasonable size, else the reason why it is not."""
+    if len(source.data) > SIZE_LIMIT:
+        return _too_large(source.path, len(source.data))
+    if b"\0" in source.data:
+        return Problem(source.path, 0, f"line {_line_of_null(source.data)} holds a null byte: not Python source; not checked")
+    if not source.data.isascii() or b"coding" in source.data[:200]:
+        try:
+            decoded(source.data)
+        except UndecodableError as error:
+            return Problem(source.path, 0, f"{error}; not checked")
+    return source
+
+
+def write(source: Source, text: str) -> Problem | None:
+    """Put new text into the file of a source; a problem when that fails."""
+    if source.file is None:
+        return None
+    try:
+        source.file.write_bytes(encoded(text, like=source.data))
+    except OSError as error:
+        return Problem(source.path, 0, f"cannot be written: {_reason(error)}")
+    return None
+
+
+def _too_large(path: str, size: int) -> Problem:
+    return Problem(path, 0, f"too large ({size / 1e6:.1f} MB, limit {SIZE_LIMIT / 1e6:.0f} MB); not checked")
+
+
+def _line_of_null(data: bytes) -> int:
+    return data.count(b"\n", 0, data.index(b"\0")) + 1
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+# --- which files ---
+
+
+def discover(paths: Iterable[Path], config: Config) -> list[Path | Problem]:
+    """The files named, and the Python files in the folders named: once each, in the order of their paths.
+
+    `exclude` of the configuration holds for everything; `.gitignore` and the folders that are never entered hold only for
+    what a walk finds, so that naming a file always reaches it. Links to folders are followed, after all real folders.
+    """
+    excluded = excluder(config)
+    files: dict[str, Path] = {}
+    problems: list[Problem] = []
+    for path in paths:
+        for found in _named(path, excluded):
+            if isinstance(found, Problem):
+                problems.append(found)
+            else:
+                _keep_real(files, found)
+    by_path: list[tuple[str, Path | Problem]] = [(displayed(file), file) for file in files.values()]
+    by_path += [(problem.path, problem) for problem in dict.fromkeys(problems)]
+    return [found for _, found in sorted(by_path, key=lambda pair: pair[0])]
+
+
+def excluder(config: Config) -> _Excluder:
+    """A test for the `exclude` patterns of the configuration."""
+    return _Excluder(config.root, config.exclude)
+
+
+class _Excluder:
+    def __init__(self, root: Path, patterns: tuple[str, ...]) -> None:
+        self.root = root
+        self.spec = _spec(patterns) if patterns else None
+
+    def __call__(self, path: Path) -> bool:
+        return self.spec is not None and matches(self.spec, self.root, path)
+
+
+def matches(spec: GitIgnoreSpec, root: Path, path: Path) -> bool:
+    """Whether a path, or a folder above it, matches patterns that are relative to a root."""
+    try:
+        relative = Path(os.path.abspath(path)).relative_to(root)  # noqa: PTH100  # see `displayed`
+    except ValueError:
+        return False
+    return spec.match_file(relative.as_posix()) or spec.match_file(relative.as_posix() + "/")
+
+
+def _spec(patterns: Iterable[str]) -> GitIgnoreSpec:
+    from pathspec import GitIgnoreSpec
+
+    return GitIgnoreSpec.from_lines(patterns)
+
+
+def patterns(*lines_of_patterns: str) -> GitIgnoreSpec:
+    """Patterns as in `.gitignore`, ready to be matched."""
+    return _spec(lines_of_patterns)
+
+
+def _keep_real(files: dict[str, Path], file: Path) -> None:
+    """Of several names of one file keep the one that is no link, else the first."""
+    real = os.path.realpath(file)
+    if real not in files or (files[real].is_symlink() and not file.is_symlink()):
+        files[real] = file
+
+
+def _named(path: Path, excluded: _Excluder) -> Iterator[Path | Problem]:
+    shown = displayed(path)
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        yield Problem(shown, 0, f"cannot be read: {_reason(error)}")
+        return
+    if stat.S_ISDIR(mode):
+        yield from _Walk(excluded).walk(path)
+    elif path.suffix == ".ipynb":
+        yield Problem(shown, 0, "is a notebook, which cannot be checked yet; convert it to a script first")
+    elif not excluded(path):
+        yield path
+
+
+@dataclass(frozen=True, slots=True)
+class _Ignore:
+    """The patterns of one `.gitignore`."""
+
+    folder: Path
+    spec: GitIgnoreSpec
+
+
+class _Walk:
+    """One walk below one folder; remembers which folders it has seen, because links may lead to them again."""
+
+    def __init__(self, excluded: _Excluder) -> None:
+        self.excluded = excluded
+        self.seen: set[str] = set()
+        self.links: list[tuple[Path, tuple[_Ignore, ...]]] = []
+
+    def walk(self, top: Path) -> Iterator[Path | Problem]:
+        top = Path(os.path.abspath(top))  # noqa: PTH100  # see `displayed`
+        if self.excluded(top):
+            return
+        yield from self._folder(top, _ignores_above(top))
+        while self.links:
+            link, ignores = self.links.pop(0)
+            yield from self._link(link, ignores)
+
+    def _link(self, link: Path, ignores: tuple[_Ignore, ...]) -> Iterator[Path | Problem]:
+        target = os.path.realpath(link)
+        if os.path.realpath(link.parent).startswith(os.path.join(target, "")) or os.path.realpath(link.parent) == target:  # noqa: PTH118
+            yield Problem(displayed(link), 0, f"is a link loop: it leads back to {displayed(Path(target))}; not followed")
+        elif target not in self.seen:
+            yield from self._folder(link, ignores)
+
+    def _folder(self, folder: Path, ignores: tuple[_Ignore, ...]) -> Iterator[Path | Problem]:
+        self.seen.add(os.path.realpath(folder))
+        try:
+            with os.scandir(folder) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+        except OSError as error:
+            yield Problem(displayed(folder), 0, f"cannot be read: {_reason(error)}")
+            return
+        if any(entry.name == ".gitignore" for entry in entries):
+            ignores = (*ignores, *_ignore_in(folder))
+        for entry in entries:
+            yield from self._entry(entry, ignores)
+
+    def _entry(self, entry: os.DirEntry[str], ignores: tuple[_Ignore, ...]) -> Iterator[Path | Problem]:
+        path = Path(entry.path)
+        try:
+            is_folder = entry.is_dir()
+        except OSError:  # a link that leads to itself
+            is_folder = False
+        if is_folder and entry.name not in NEVER_ENTERED and not self._left_out(path, ignores, is_folder=True):
+            if entry.is_symlink():
+                self.links.append((path, ignores))
+            else:
+                yield from self._folder(path, ignores)
+        elif not is_folder and entry.name.endswith(".py") and not self._left_out(path, ignores, is_folder=False):
+            yield path
+
+    def _left_out(self, path: Path, ignores: tuple[_Ignore, ...], *, is_folder: bool) -> bool:
+        return self.excluded(path) or _ignored(path, ignores, is_folder=is_folder)
+
+
+def _ignored(path: Path, ignores: tuple[_Ignore, ...], *, is_folder: bool) -> bool:
+    """Git's rule: the deepest file with a matching pattern decides."""
+    for ignore in reversed(ignores):
+        relative = path.relative_to(ignore.folder).as_posix() + ("/" if is_folder else "")
+        decision = ignore.spec.check_file(relative).include
+        if decision is not None:
+            return decision
+    return False
+
+
+def _ignores_above(top: Path) -> tuple[_Ignore, ...]:
+    """The `.gitignore` files between the git root and a folder, outermost first; none outside a repository."""
+    if (top / ".git").exists():
+        return ()
+    above = []
+    for folder in top.parents:
+        above.append(folder)
+        if (folder / ".git").exists():
+            return tuple(ignore for each in reversed(above) for ignore in _ignore_in(each))
+    return ()
+
+
+def _ignore_in(folder: Path) -> tuple[_Ignore, ...]:
+    try:
+        text = (folder / ".gitignore").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ()
+    return (_Ignore(folder, _spec(text.splitlines())),)

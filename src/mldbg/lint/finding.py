@@ -1,0 +1,78 @@
+"""What a rule reports: plain frozen data, text ranges only, no syntax tree inside.
+
+Lines and columns count from 1, columns count characters, and an end column is exclusive: the convention of SARIF and of
+most editors. Paths are as the reports print them (relative to the working directory where possible).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Group(StrEnum):
+    """What kind of harm a rule is about; `correctness` is on by default, the others are opted into."""
+
+    CORRECTNESS = "correctness"
+    SUSPICIOUS = "suspicious"
+    REDUNDANT = "redundant"
+    PERFORMANCE = "performance"
+    REPRODUCIBILITY = "reproducibility"
+    SECURITY = "security"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """A range of text in a file."""
+
+    path: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Step:
+    """One station on the way from cause to effect."""
+
+    span: Span
+    text: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Edit:
+    """Replace the text of a range; an empty range inserts, an empty replacement deletes."""
+
+    span: Span
+    replacement: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Fix:
+    """Edits that belong together. `safe`: the meaning is kept, or plainly was intended; otherwise a person must ask for it."""
+
+    safe: bool
+    edits: tuple[Edit, ...]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """A defect at a place, with the path that leads to it. `message` says what happens, `hint` what to do."""
+
+    span: Span
+    rule: str
+    message: str
+    group: Group
+    hint: str
+    steps: tuple[Step, ...] = ()
+    fix: Fix | None = None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """Something that could not be checked: a file (line 0) or a place in it, with the reason in one line."""
+
+    path: str
+    line: int
+    message: str

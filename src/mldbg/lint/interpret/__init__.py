@@ -1,0 +1,1 @@
+"""From libcst trees to facts: an abstract interpreter that all rules share."""

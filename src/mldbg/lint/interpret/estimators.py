@@ -1,0 +1,260 @@
+"""What fits on data, splits it and evaluates on it: scikit-learn's conventions, followed by many libraries."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import libcst as cst
+
+from mldbg.lint.interpret.expressions import derived_data
+from mldbg.lint.interpret.facts import Evaluated, Fitted
+from mldbg.lint.interpret.module import Site
+from mldbg.lint.interpret.value import (
+    UNKNOWN,
+    ClassThing,
+    Constant,
+    Data,
+    Fit,
+    FitKind,
+    Items,
+    Object,
+    Ref,
+    Role,
+    Unknown,
+    Value,
+    join_data,
+    onward,
+    tuple_of,
+)
+from mldbg.lint.library import sklearn, tables
+from mldbg.lint.library.effect import Resamples
+from mldbg.lint.library.names import says_label
+
+if TYPE_CHECKING:
+    from mldbg.lint.interpret.interpreter import Argument, Interpreter
+
+FITS = "#fits"
+TRAINED = "#trained"
+
+_LOOKS_ON = re.compile(r"plot|show|draw|print|log|save|dump|write|export|describe|report|hist|display|len|visuali[sz]e|inspect|check|assert", re.I)
+_FITTING = frozenset({"fit", "fit_transform", "fit_resample", "fit_sample", "partial_fit", "fit_predict"})
+_FOLDS = re.compile(r"(^|_)(cv|kf|skf|gkf|kfold|folds?|splitter|tscv|rkf|sss)(_|$|[0-9])|fold$|split$", re.I)
+
+
+class Estimators:
+    """Fits, splits and evaluations in the interpreter's state."""
+
+    def __init__(self, run: Interpreter) -> None:
+        self.run = run
+
+    def method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value | None:
+        """The result of an estimator's or splitter's method, or None when it is not one."""
+        if not isinstance(base.thing, Object | Unknown) or (isinstance(base.thing, Object) and self.run.is_module(base.thing.cls)):
+            return None
+        features = _features(arguments)
+        if name in _FITTING and features is not None and isinstance(base.thing, Object):
+            return self._fit(base, base.thing, name, features, arguments, site)
+        if name in ("transform", "inverse_transform") and features is not None and isinstance(base.thing, Object) and base.thing.cls is not None:
+            return self._transformed(features, self._fits(base.thing), site)
+        if name in sklearn.EVALUATING_METHODS and features is not None:
+            self.used(features, f"goes into `{name}`", site, base)
+            return self.run.library.derived([features], site)
+        if name in ("split",) and features is not None and self._is_splitter(base, site):
+            return self._folds(features, site)
+        return None
+
+    # ------------------------------------------------------------------------------------------------------------------ fit
+    def _fit(self, base: Value, estimator: Object, method: str, features: Value, arguments: Sequence[Argument], site: Site) -> Value:
+        run = self.run
+        name = self._name(estimator)
+        earlier = self._fits(estimator)
+        kind = self._kind(estimator)
+        run.facts.append(Fitted(run.place(site), base, name, method, features, tuple(sorted(earlier, key=lambda fit: fit.estimator)), ))
+        seen = features.role.value + " data" if features.role is not None else "the data"
+        trail = onward(features.trail if features.fits else None, site, f"{name or 'an estimator'} is fitted on {seen}")
+        fit = Fit(kind or FitKind.TRANSFORM, name if kind is not None else "", site, features.rows, features.role, estimator.ref, trail)
+        run.state.set(estimator.ref, FITS, Value(data=Data(fits=frozenset({fit}))))
+        run.state.set(estimator.ref, TRAINED, Value(data=features.data))
+        if self._is_search(estimator) and features.role is None:
+            self._evaluated(features, f"cross-validated by {name}", site, Role.VALIDATION, base)
+        if method == "fit_transform":
+            return self._transformed(features, frozenset({fit}), site)
+        if method in ("fit_resample", "fit_sample"):
+            labels = arguments[1].value if len(arguments) > 1 else UNKNOWN
+            return tuple_of(self._transformed(features, frozenset({fit}), site), run.library.derived([labels], site))
+        if method == "fit_predict":
+            return run.library.derived([features], site)
+        return base
+
+    def _transformed(self, features: Value, fits: frozenset[Fit], site: Site) -> Value:
+        known = frozenset(fit for fit in fits if fit.estimator)
+        data = derived_data(features) or Data()
+        data = replace(data, fits=data.fits | known)
+        trail = features.trail if features.fits else None
+        for fit in sorted(known, key=lambda fit: fit.estimator):
+            trail = fit.trail if trail is None else trail
+        return Value(data=data, origin=Ref(site, self.run.frame.context), trail=trail)
+
+    def _fits(self, estimator: Object) -> frozenset[Fit]:
+        held = self.run.state.get(estimator.ref, FITS)
+        return held.fits if held is not None else frozenset()
+
+    def _name(self, estimator: Object) -> str:
+        cls = estimator.cls
+        if isinstance(cls, ClassThing):
+            return cls.name
+        return cls.rpartition(".")[2] if cls is not None else ""
+
+    def _kind(self, estimator: Object) -> FitKind | None:
+        """What an estimator learns, as far as the tables know it."""
+        cls = estimator.cls
+        if not isinstance(cls, str):
+            return None
+        cls = sklearn.BUILDERS.get(cls, cls)
+        if cls in sklearn.SELECTORS:
+            return FitKind.SELECTION
+        if cls in sklearn.RESAMPLERS:
+            return FitKind.RESAMPLING
+        if cls in ("sklearn.compose.ColumnTransformer", "sklearn.pipeline.FeatureUnion") or cls in sklearn.PIPELINES:
+            kinds = self._kinds_inside(estimator)
+            for kind in (FitKind.SELECTION, FitKind.TRANSFORM):
+                if kind in kinds:
+                    return kind
+            return None
+        return FitKind.TRANSFORM if cls in sklearn.TRANSFORMERS else None
+
+    def _kinds_inside(self, estimator: Object) -> set[FitKind]:
+        """The kinds of the estimators that were given to a composite's constructor, however deeply nested in lists and tuples."""
+        found: set[FitKind] = set()
+        todo = [value for name, value in self.run.state.record(estimator.ref).items() if name.startswith("#argument")]
+        for _ in range(100):
+            if not todo:
+                break
+            value = todo.pop()
+            items = self.run.items_of(value)
+            if items is not None:
+                todo += items.tail
+            elif isinstance(value.thing, Object) and value.thing.ref != estimator.ref:
+                kind = self._kind(value.thing)
+                if kind is not None:
+                    found.add(kind)
+        return found
+
+    def _is_search(self, estimator: Object) -> bool:
+        return isinstance(estimator.cls, str) and estimator.cls in sklearn.SEARCHES
+
+    # ---------------------------------------------------------------------------------------------------------------- splits
+    def split_arrays(self, arguments: Sequence[Argument], site: Site) -> Value:
+        """train_test_split: training and test part of each array, in order."""
+        arrays = [argument for argument in arguments if argument.keyword is None]
+        if not arrays or any(argument.star for argument in arrays):
+            return self.run.library.unknown_result(site)
+        parts: list[Value] = []
+        for position, argument in enumerate(arrays):
+            label = says_label(_name_of(argument.node)) or (position == 1 and len(arrays) == 2)
+            for role in (Role.TRAIN, Role.TEST):
+                parts.append(self._part(argument.value, role, site, label=label))
+        return tuple_of(*parts, cls="builtins.list")
+
+    def _part(self, value: Value, role: Role, site: Site, *, label: bool) -> Value:
+        fits = frozenset() if label else value.fits
+        inner = value.data.role if value.data is not None else None
+        kept = Role.TRAIN if role is Role.TRAIN else (Role.VALIDATION if inner is Role.TRAIN else role)
+        data = Data(rows=value.rows or frozenset({Ref(site, self.run.frame.context)}), role=kept, split=site, fits=fits)
+        trail = onward(value.trail, site, "split into training and test part only now") if fits else None
+        return Value(data=data, origin=Ref(site, self.run.frame.context, role.value), trail=trail)
+
+    def random_split(self, arguments: Sequence[Argument], site: Site) -> Value:
+        """random_split: parts whose role the names say."""
+        value = arguments[0].value if arguments else UNKNOWN
+        data = replace(derived_data(value) or Data(), split=site, role=None)
+        part = Value(data=data, origin=Ref(site, self.run.frame.context), trail=value.trail if value.fits else None)
+        return Value(Items("builtins.list", (), part))
+
+    def _is_splitter(self, base: Value, site: Site) -> bool:
+        thing = base.thing
+        if isinstance(thing, Object) and isinstance(thing.cls, str):
+            return thing.cls in sklearn.SPLITTERS
+        node = site.node.func.value if isinstance(site.node, cst.Call) and isinstance(site.node.func, cst.Attribute) else None
+        return bool(_FOLDS.search(_name_of(node)))
+
+    def _folds(self, features: Value, site: Site) -> Value:
+        """Pairs of index arrays."""
+        pair = tuple(
+            Value(data=Data(rows=features.rows, split=site, picks=role), origin=Ref(site, self.run.frame.context, role.value))
+            for role in (Role.TRAIN, Role.TEST)
+        )
+        return Value(Items("builtins.generator", (), tuple_of(*pair)))
+
+    def resample(self, effect: Resamples, arguments: Sequence[Argument], site: Site) -> Value:
+        """Rows drawn with replacement: the same row can land on both sides of a later split."""
+        run = self.run
+        given = next((argument.value for argument in arguments if argument.keyword == effect.replace_keyword), None)
+        arrays = [argument.value for argument in arguments if argument.keyword is None]
+        repeats = effect.default if given is None else given.constant is True
+        found = []
+        for value in arrays:
+            made = run.library.derived([value], site)
+            if repeats and made.data is not None:
+                trail = onward(None, site, "rows are drawn again, some of them twice")
+                fit = Fit(FitKind.RESAMPLING, "resample", site, value.rows, value.role, None, trail)
+                made = replace(made, data=replace(made.data, fits=made.data.fits | {fit}), trail=trail)
+            found.append(made)
+        return found[0] if len(found) == 1 else tuple_of(*found)
+
+    # ------------------------------------------------------------------------------------------------------------ evaluation
+    def cross_validate(self, name: str, arguments: Sequence[Argument], site: Site) -> Value:
+        """cross_val_score(estimator, X, y): X is split, fitted on and scored."""
+        named = {argument.keyword: argument.value for argument in arguments if argument.keyword}
+        positional = [argument.value for argument in arguments if argument.keyword is None]
+        features = named.get("X", positional[1] if len(positional) > 1 else None)
+        estimator = named.get("estimator", positional[0] if positional else UNKNOWN)
+        if features is not None and features.role is None:
+            self._evaluated(features, f"split and scored by `{name.rpartition('.')[2]}`", site, Role.VALIDATION, estimator)
+        return self.run.library.unknown_result(site)
+
+    def used(self, value: Value, how: str, site: Site, estimator: Value = UNKNOWN) -> None:
+        """Data goes into a prediction, a score or a model: an evaluation, if it is held out."""
+        items = self.run.items_of(value)
+        for one in items.tail if items is not None else (value,):
+            if one.role is not None and one.role.held_out:
+                self._evaluated(one, f"{one.role.value} part {how}", site, one.role, estimator)
+
+    def _evaluated(self, value: Value, how: str, site: Site, role: Role, estimator: Value) -> None:
+        run = self.run
+        thing = estimator.thing
+        trained = run.state.get(thing.ref, TRAINED) if isinstance(thing, Object) else None
+        run.facts.append(Evaluated(run.place(site), how, value, role, trained.fits if trained is not None else frozenset(), estimator))
+
+    def handed_on(self, value: Value, site: Site) -> None:
+        """A function of which no caller is known returns held-out data: somebody will evaluate on it."""
+        functions = [frame for frame in self.run.frames if frame.function is not None]
+        if len(functions) == 1 and functions[0].assumed:
+            self.used(value, "is returned", site)
+
+    def passed_on(self, name: str, arguments: Sequence[Argument], site: Site) -> None:
+        """Unknown code gets held-out data, and does not look as if it only looked at it."""
+        if not _LOOKS_ON.search(name):
+            for argument in arguments:
+                self.used(argument.value, f"is passed to `{name}`" if name else "is passed on", site)
+
+
+def _features(arguments: Sequence[Argument]) -> Value | None:
+    for argument in arguments:
+        if argument.keyword in ("X", "x", "data", "raw_documents"):
+            return argument.value
+    first = arguments[0] if arguments else None
+    if first is None or first.keyword is not None or first.star:
+        return None
+    return first.value
+
+
+def _name_of(node: cst.BaseExpression | None) -> str:
+    while isinstance(node, cst.Subscript | cst.Call):
+        node = node.value if isinstance(node, cst.Subscript) else node.func
+    if isinstance(node, cst.Attribute):
+        return node.attr.value
+    return node.value if isinstance(node, cst.Name) else ""

@@ -1,0 +1,191 @@
+"""What the interpreter tells the rules: facts, in the order in which they happen.
+
+Every fact has a `site` and `within`, the names of the functions under way, outermost first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, cast
+
+from mldbg.lint.interpret.value import UNKNOWN, Fit, Object, Ref, Role, Value
+
+if TYPE_CHECKING:
+    import libcst as cst
+
+    from mldbg.lint.interpret.module import Site
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in the run a fact was observed."""
+
+    site: Site
+    within: tuple[str, ...]
+    function: cst.CSTNode | None
+    """The innermost function definition, or None at module level."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of something that the library tables know, with its arguments by parameter name."""
+
+    place: Place
+    name: str
+    arguments: Mapping[str, Value]
+    nodes: Mapping[str, cst.BaseExpression]
+    """The argument expressions by parameter name, as far as they stand in the call."""
+    receiver: Value | None
+    result: Value
+    grad: bool
+    targets: tuple[str, ...] = ()
+    """The names that the result is unpacked into, when it is and all are plain names."""
+
+    @property
+    def node(self) -> cst.Call:
+        return cast("cst.Call", self.place.site.node)
+
+    def argument(self, name: str) -> Value:
+        """The value of a parameter, unknown when it was not given."""
+        return self.arguments.get(name, UNKNOWN)
+
+
+class Gradients(Enum):
+    """What an optimizer's gradients hold."""
+
+    CLEARED = "cleared"
+    FRESH = "fresh"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Backward:
+    """A backward pass. `owned`: a framework runs it (and may clear gradients itself)."""
+
+    place: Place
+    loss: Value
+    owned: bool
+    keeps_graph: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GradientUse:
+    """Something that needs gradients: an optimizer's step, or clipping (`clip`)."""
+
+    place: Place
+    optimizer: Value
+    expression: cst.BaseExpression | None
+    """The optimizer as the source names it."""
+    gradients: Gradients
+    cleared: Site | None
+    clip: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GradientsCleared:
+    """Gradients are set to zero or None."""
+
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Escape:
+    """An optimizer, model or loss is handed to code that is not known."""
+
+    place: Place
+    name: str
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Accumulated:
+    """A value is added to something that outlives it: `total += value`, `values.append(value)`."""
+
+    place: Place
+    into: str
+    into_ref: Ref | None
+    value: Value
+    expression: cst.BaseExpression
+    before: Value
+    grad: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ModeSet:
+    """A module's mode is set: train() or eval()."""
+
+    place: Place
+    model: Object
+    training: bool | None
+    expression: cst.BaseExpression | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCall:
+    """A module is run."""
+
+    place: Place
+    model: Value
+    expression: cst.BaseExpression
+    training: bool | None
+    mode_set: Value | None
+    """The value that carries the trail of how the mode came to be."""
+    mode_dependent: str | None | bool
+    """Name of a layer in it that behaves differently in the two modes; False: there is none; None: not known."""
+    grad: bool
+    data: Value
+    feeding: tuple[str, ...]
+    """Names of what the loops around iterate over."""
+    result: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """Held-out data is used: scored, predicted, run through a model, cross-validated, or handed on."""
+
+    place: Place
+    how: str
+    value: Value
+    role: Role
+    estimator_fits: frozenset[Fit]
+    estimator: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """An estimator is fitted on a value."""
+
+    place: Place
+    estimator: Value
+    estimator_name: str
+    method: str
+    value: Value
+    before: tuple[Fit, ...]
+    """What the same object was fitted on earlier."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """A loop ended; `facts` are those of its last round, loops inside it included."""
+
+    place: Place
+    node: cst.For | cst.While
+    facts: tuple[Fact, ...]
+    mode_at_start: Mapping[Ref, bool | None]
+
+
+Fact = (
+    Call
+    | Backward
+    | GradientUse
+    | GradientsCleared
+    | Escape
+    | Accumulated
+    | ModeSet
+    | ModelCall
+    | Evaluated
+    | Fitted
+    | Loop
+)

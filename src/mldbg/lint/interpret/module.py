@@ -1,0 +1,182 @@
+"""Modules of the project as the interpreter sees them: parsed one definition at a time, on first use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import libcst as cst
+from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
+
+from mldbg.lint.finding import Span
+from mldbg.lint.outline import CannotOutline, Import, Outline, Statement, outline
+
+
+class Part:
+    """The text of one top-level statement, and its libcst tree once somebody asks for it."""
+
+    __slots__ = ("__dict__", "module", "statement")
+
+    def __init__(self, module: Module, statement: Statement) -> None:
+        self.module = module
+        self.statement = statement
+
+    @cached_property
+    def tree(self) -> cst.Module:
+        return cst.parse_module(self.module.outline.text(self.statement))
+
+    @cached_property
+    def _ranges(self) -> dict[cst.CSTNode, CodeRange]:
+        wrapper = MetadataWrapper(self.tree, unsafe_skip_copy=True)
+        return {node: place for node, place in wrapper.resolve(PositionProvider).items() if isinstance(place, CodeRange)}
+
+    @cached_property
+    def parents(self) -> dict[cst.CSTNode, cst.CSTNode]:
+        """The parent of every node of the tree."""
+        found: dict[cst.CSTNode, cst.CSTNode] = {}
+        todo: list[cst.CSTNode] = [self.tree]
+        while todo:
+            node = todo.pop()
+            for child in node.children:
+                found[child] = node
+                todo.append(child)
+        return found
+
+    def span(self, node: cst.CSTNode) -> Span:
+        """Where a node of this part's tree stands in the file."""
+        place = self._ranges[node]
+        above = self.statement.first - 1
+        start, end = place.start, place.end
+        return Span(self.module.path, start.line + above, start.column + 1, end.line + above, end.column + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A place in the source: a node and the part that holds it. Its span is computed only when it is reported."""
+
+    part: Part
+    node: cst.CSTNode
+
+    @property
+    def span(self) -> Span:
+        return self.part.span(self.node)
+
+    def __repr__(self) -> str:
+        return f"Site({self.part.module.path}:{self.span.line})"
+
+
+class Module:
+    """A file of the project.
+
+    Attributes:
+        path: as the reports print it.
+        file: where it lies; None for standard input.
+        name: dotted import name, as far as the folders tell.
+        text: its source text.
+    """
+
+    def __init__(self, path: str, file: Path | None, text: str) -> None:
+        self.path = path
+        self.file = file
+        self.text = text
+        self.root, self.name = _import_name(file) if file else (Path.cwd(), "")
+        self.is_package = file is not None and file.name == "__init__.py"
+
+    @cached_property
+    def outline(self) -> Outline:
+        """Raises CannotOutline."""
+        return outline(self.text)
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        return tuple(Part(self, statement) for statement in self.outline.statements)
+
+    @cached_property
+    def part_of(self) -> dict[str, Part]:
+        """For each top-level name the part that binds it last."""
+        return {name: part for part in self.parts for name in part.statement.names}
+
+    @cached_property
+    def imports_torch(self) -> bool:
+        return "torch" in self.text
+
+    def absolute(self, imported: Import) -> str:
+        """The absolute dotted module name that an import statement of this module names."""
+        if not imported.level:
+            return imported.module
+        package = self.name.split(".")
+        keep = len(package) - imported.level + (1 if self.is_package else 0)
+        base = package[: max(keep, 0)]
+        return ".".join([*base, imported.module] if imported.module else base)
+
+
+def _import_name(file: Path) -> tuple[Path, str]:
+    """The folder that imports start from, and the dotted name of a file below it."""
+    parts = [] if file.name == "__init__.py" else [file.stem]
+    folder = file.parent
+    while (folder / "__init__.py").is_file() and folder.parent != folder:
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    return folder, ".".join(parts)
+
+
+class Modules:
+    """The project's modules by file and by import name; nothing outside the project is ever read.
+
+    `read` gives display path and text of a file, or None where it cannot be read.
+    """
+
+    def __init__(self, roots: Sequence[Path], read: Callable[[Path], tuple[str, str] | None]) -> None:
+        self._roots = tuple(roots)
+        self._read = read
+        self._by_file: dict[Path, Module | None] = {}
+        self._by_name: dict[tuple[Path | None, str], Module | None] = {}
+
+    def add(self, module: Module) -> None:
+        """Make a module known before anything imports it."""
+        if module.file is not None:
+            self._by_file[module.file] = module
+
+    def known(self) -> list[Module]:
+        """All modules read so far."""
+        return [module for module in self._by_file.values() if module is not None]
+
+    def find(self, dotted: str, importer: Module) -> Module | None:
+        """The project module that `importer` gets by this absolute name, or None when it is not the project's."""
+        folder = importer.file.parent if importer.file else None
+        key = (folder, dotted)
+        if key not in self._by_name:
+            self._by_name[key] = self._find(dotted, importer)
+        return self._by_name[key]
+
+    def _find(self, dotted: str, importer: Module) -> Module | None:
+        if not dotted:
+            return None
+        relative = Path(*dotted.split("."))
+        for root in dict.fromkeys((importer.root, *self._parents(importer), *self._roots)):
+            for candidate in (root / relative.with_suffix(".py"), root / relative / "__init__.py"):
+                if candidate != importer.file and candidate.is_file():
+                    return self._load(candidate)
+        return None
+
+    def _parents(self, importer: Module) -> list[Path]:
+        """Folders above a script up to the project's root: scripts are often run from there."""
+        if importer.file is None:
+            return []
+        top = self._roots[0] if self._roots else importer.root
+        return [folder for folder in importer.file.parents if folder.is_relative_to(top)]
+
+    def _load(self, file: Path) -> Module | None:
+        if file not in self._by_file:
+            self._by_file[file] = None  # an import cycle, or a file that cannot be read
+            read = self._read(file)
+            if read is not None:
+                module = Module(read[0], file, read[1])
+                try:
+                    _ = module.outline
+                except CannotOutline:
+                    return None
+                self._by_file[file] = module
+        return self._by_file[file]

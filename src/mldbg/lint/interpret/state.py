@@ -1,0 +1,118 @@
+"""What holds at one point of a program: the records of frames, objects, classes and modules, copied on write at branches."""
+
+from __future__ import annotations
+
+from mldbg.lint.interpret.value import Ref, Value, join
+
+Record = dict[str, Value]
+
+
+class State:
+    """Records by identity, and the circumstances of the point reached.
+
+    Attributes:
+        live: control can reach this point.
+        grad: operations record a graph for backward (False under no_grad).
+    """
+
+    __slots__ = ("_owned", "_records", "grad", "live")
+
+    def __init__(self) -> None:
+        self._records: dict[Ref, Record] = {}
+        self._owned: set[Ref] = set()
+        self.live = True
+        self.grad = True
+
+    def fork(self) -> State:
+        """A copy; both share records until one of them writes."""
+        copy = State()
+        copy._records = dict(self._records)
+        copy.live, copy.grad = self.live, self.grad
+        self._owned = set()
+        return copy
+
+    def has(self, ref: Ref) -> bool:
+        return ref in self._records
+
+    def get(self, ref: Ref, name: str) -> Value | None:
+        record = self._records.get(ref)
+        return record.get(name) if record is not None else None
+
+    def record(self, ref: Ref) -> Record:
+        """The record for reading only."""
+        return self._records.get(ref, {})
+
+    def set(self, ref: Ref, name: str, value: Value) -> None:
+        self._own(ref)[name] = value
+
+    def drop(self, ref: Ref, name: str) -> None:
+        if name in self._records.get(ref, {}):
+            del self._own(ref)[name]
+
+    def open(self, ref: Ref) -> None:
+        """Start an empty record."""
+        self._records[ref] = {}
+        self._owned.add(ref)
+
+    def ensure(self, ref: Ref) -> None:
+        """Start an empty record if there is none."""
+        if ref not in self._records:
+            self.open(ref)
+
+    def close(self, ref: Ref) -> None:
+        """Forget a record."""
+        self._records.pop(ref, None)
+        self._owned.discard(ref)
+
+    def _own(self, ref: Ref) -> Record:
+        if ref not in self._owned:
+            self._records[ref] = dict(self._records.get(ref, {}))
+            self._owned.add(ref)
+        return self._records[ref]
+
+    def become(self, other: State) -> None:
+        """Take over another state's content."""
+        self._records, self._owned = other._records, other._owned
+        self.live, self.grad = other.live, other.grad
+
+    def settled(self, following: State) -> bool:
+        """Whether the next round of a loop that starts from `following` would see nothing new: what was known here is unchanged (trails
+        aside), and no mark of state (`#...`) was added."""
+        for ref, record in self._records.items():
+            other = following._records.get(ref)
+            if other is record:
+                continue
+            if other is None or any(other.get(name) != value for name, value in record.items()):
+                return False
+            if any(name.startswith("#") and name not in record for name in other):
+                return False
+        return True
+
+
+def merged(states: list[State]) -> State:
+    """The state after control flows together. A name that only some of the states know keeps its value."""
+    live = [state for state in states if state.live]
+    if not live:
+        result = states[0].fork()
+        result.live = False
+        return result
+    result = live[0].fork()
+    for state in live[1:]:
+        _merge(result, state)
+    return result
+
+
+def _merge(into: State, other: State) -> None:
+    for ref, record in other._records.items():
+        mine = into._records.get(ref)
+        if mine is None:
+            into._records[ref] = dict(record)
+            into._owned.add(ref)
+        elif mine is not record:
+            both = dict(mine)
+            for name, value in record.items():
+                held = both.get(name)
+                both[name] = value if held is None else join(held, value)
+            into._records[ref] = both
+            into._owned.add(ref)
+    into.grad = into.grad and other.grad

@@ -1,0 +1,91 @@
+"""Names: canonical spellings of what is exported in several places, and the conventions that code follows without saying so."""
+
+from __future__ import annotations
+
+import re
+
+_PREFIXES: tuple[tuple[str, str], ...] = (
+    ("torch.nn.modules.loss.", "torch.nn."),
+    ("torch.nn.modules.activation.", "torch.nn."),
+    ("torch.nn.modules.linear.", "torch.nn."),
+    ("torch.nn.modules.dropout.", "torch.nn."),
+    ("torch.nn.modules.container.", "torch.nn."),
+    ("torch.nn.modules.module.", "torch.nn."),
+    ("torch.nn.modules.", "torch.nn."),
+    ("torch.functional.F.", "torch.nn.functional."),
+    ("torch.optim.adam.", "torch.optim."),
+    ("torch.optim.adamw.", "torch.optim."),
+    ("torch.optim.sgd.", "torch.optim."),
+    ("torch.optim.optimizer.", "torch.optim."),
+    ("torch.nn.parallel.distributed.", "torch.nn.parallel."),
+    ("torch.utils.data.dataloader.", "torch.utils.data."),
+    ("torch.utils.data.dataset.", "torch.utils.data."),
+    ("pytorch_lightning.core.module.", "lightning."),
+    ("pytorch_lightning.core.", "lightning."),
+    ("pytorch_lightning.", "lightning."),
+    ("lightning.pytorch.", "lightning."),
+    ("lightning.pytorch", "lightning"),
+    ("transformers.modeling_utils.", "transformers."),
+    ("tqdm.auto.", "tqdm."),
+    ("tqdm.notebook.", "tqdm."),
+    ("sklearn.preprocessing._data.", "sklearn.preprocessing."),
+    ("sklearn.model_selection._split.", "sklearn.model_selection."),
+    ("sklearn.model_selection._validation.", "sklearn.model_selection."),
+    ("torch._tensor.", "torch."),
+)
+
+CONVENTIONAL_ALIASES: dict[str, str] = {
+    "torch": "torch",
+    "nn": "torch.nn",
+    "F": "torch.nn.functional",
+    "np": "numpy",
+    "pd": "pandas",
+    "plt": "matplotlib.pyplot",
+}
+"""What these names mean where nothing imports them (snippets, notebook cells)."""
+
+OPTIMIZER_NAME = re.compile(r"(^|_)(opt|optim|optimi[sz]er)s?(_?[a-z0-9]{1,3}|_[a-z0-9_]+)?$", re.IGNORECASE)
+"""What an optimizer is called, in code that does not say where it comes from."""
+
+EVALUATION_NAME = re.compile(r"(^|_)(eval|evaluate|evaluation|val|valid|validate|validation|test|testing|infer|inference)(_|$|[0-9])", re.I)
+"""Function and loader names that say: held-out data is evaluated here."""
+
+_TRAIN_NAME = re.compile(r"(^|_)(train|training|tr)(_|$|[0-9])", re.I)
+_TEST_NAME = re.compile(r"(^|_)(test|testing|te|holdout)(_|$|[0-9])", re.I)
+_VALIDATION_NAME = re.compile(r"(^|_)(val|valid|validation|dev)(_|$|[0-9])", re.I)
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_LABEL_NAME = re.compile(r"^(y|ys|label|labels|target|targets)(_|$|[0-9])", re.I)
+
+
+def canonical(name: str) -> str:
+    """The spelling under which the tables know a qualified name."""
+    for prefix, short in _PREFIXES:
+        if name.startswith(prefix):
+            return canonical(short + name[len(prefix) :])
+    return name
+
+
+def says_training(name: str) -> bool:
+    return bool(_TRAIN_NAME.search(_snake(name)))
+
+
+def says_test(name: str) -> bool:
+    return bool(_TEST_NAME.search(_snake(name)))
+
+
+def says_validation(name: str) -> bool:
+    return bool(_VALIDATION_NAME.search(_snake(name)))
+
+
+def says_evaluation(name: str) -> bool:
+    return bool(EVALUATION_NAME.search(_snake(name)))
+
+
+def says_label(name: str) -> bool:
+    return bool(_LABEL_NAME.search(name))
+
+
+def _snake(name: str) -> str:
+    """xTrain -> x_Train, Xtest -> X_test."""
+    name = _CAMEL.sub("_", name)
+    return re.sub(r"^([xXyY])(?=(train|test|val|valid))", r"\1_", name)

@@ -1,0 +1,128 @@
+"""The standard library, numpy, pandas and small helpers that wrap values."""
+
+from __future__ import annotations
+
+from mldbg.lint.library.effect import Derives, Effect, Keeps, NoEffect, Special, Wraps, WrapsAll
+
+DERIVING_PACKAGES: tuple[str, ...] = ("numpy.", "pandas.", "scipy.", "torch.", "torchvision.", "cupy.", "polars.", "xgboost.DMatrix", "lightgbm.Dataset")
+"""Functions of these packages make their result from their arguments, and change nothing."""
+
+HARMLESS_PACKAGES: tuple[str, ...] = (
+    *DERIVING_PACKAGES,
+    "builtins.",
+    "math.",
+    "os.",
+    "sys.",
+    "time.",
+    "json.",
+    "random.",
+    "logging.",
+    "matplotlib.",
+    "seaborn.",
+    "plotly.",
+    "tqdm.",
+    "sklearn.",
+    "pickle.",
+    "joblib.",
+    "copy.",
+    "collections.",
+    "itertools.",
+    "functools.",
+    "pathlib.",
+    "wandb.",
+    "mlflow.",
+    "torchmetrics.",
+    "imblearn.",
+    "warnings.",
+    "argparse.",
+    "datetime.",
+    "re.",
+    "shutil.",
+    "pprint.",
+    "IPython.",
+    "tensorboardX.",
+    "torchinfo.",
+    "torchsummary.",
+    "tabulate.",
+    "rich.",
+)
+"""Packages whose functions neither step an optimizer nor clear gradients nor evaluate a model on the data handed to them."""
+
+TORCH_CLASS_PACKAGES: tuple[str, ...] = ("torch.nn.", "torch.optim.", "torch.utils.", "torch.cuda.", "torch.amp.", "torch.distributed.", "torchvision.")
+"""Packages with classes whose objects have an identity that matters."""
+
+INSPECTING_ATTRIBUTES: frozenset[str] = frozenset("shape columns index dtype dtypes size ndim name device is_cuda requires_grad".split())
+"""Attributes of data that describe it and hold none of it."""
+
+INSPECTING_METHODS: frozenset[str] = frozenset(
+    "info head tail describe to_csv to_parquet to_pickle to_excel to_sql plot hist boxplot shape dtypes columns nunique value_counts "
+    "isnull isna sum memory_usage".split()
+)
+"""Methods of data that only look at it or write it away."""
+
+ROWS: dict[str, Effect] = {
+    "builtins.len": NoEffect(),
+    "builtins.print": NoEffect(),
+    "builtins.list": Special("list"),
+    "builtins.tuple": Special("tuple"),
+    "builtins.dict": Special("dict"),
+    "builtins.enumerate": Special("enumerate"),
+    "builtins.zip": Special("zip"),
+    "builtins.range": NoEffect(),
+    "builtins.reversed": Special("reversed"),
+    "builtins.iter": Wraps(),
+    "builtins.next": Special("next"),
+    "builtins.getattr": Special("getattr"),
+    "builtins.setattr": Special("setattr"),
+    "builtins.hasattr": NoEffect(),
+    "builtins.isinstance": Special("isinstance"),
+    "builtins.super": Special("super"),
+    "builtins.sum": Special("sum"),
+    "builtins.map": Special("map"),
+    "builtins.float": Keeps(attached=False),
+    "builtins.int": Keeps(attached=False),
+    "builtins.property": Wraps(),
+    "builtins.staticmethod": Wraps(),
+    "builtins.classmethod": Wraps(),
+    "collections.OrderedDict": Special("dict"),
+    "collections.deque": Special("list"),
+    "functools.partial": Special("partial"),
+    "functools.wraps": NoEffect(),
+    "copy.copy": Special("clone"),
+    "copy.deepcopy": Special("clone"),
+    "dataclasses.replace": Wraps(),
+    "dataclasses.field": Special("field"),
+    "tqdm.tqdm": Wraps(0, "iterable"),
+    "tqdm.trange": NoEffect(),
+    "tqdm.tqdm.tqdm": Wraps(0, "iterable"),
+    "rich.progress.track": Wraps(0, "sequence"),
+    "itertools.islice": Wraps(),
+    "itertools.cycle": Wraps(),
+    "itertools.chain": Derives(),
+    "accelerate.Accelerator.prepare": WrapsAll(),
+    "accelerate.Accelerator.prepare_model": Wraps(),
+    "accelerate.Accelerator.unwrap_model": Wraps(),
+    "accelerate.Accelerator.prepare_data_loader": Wraps(),
+    "accelerate.Accelerator.gather": Wraps(),
+    "accelerate.Accelerator.backward": Special("owned_backward"),
+    "accelerate.Accelerator.clip_grad_norm_": NoEffect(),
+    "lightning.Fabric.setup": WrapsAll(),
+    "lightning.fabric.Fabric.setup": WrapsAll(),
+    "lightning.Fabric.setup_dataloaders": WrapsAll(),
+    "lightning.fabric.Fabric.setup_dataloaders": WrapsAll(),
+    "lightning.Fabric.backward": Special("owned_backward"),
+    "lightning.fabric.Fabric.backward": Special("owned_backward"),
+    "lightning.LightningModule.manual_backward": Special("manual_backward"),
+    "numpy.concatenate": Derives(),
+    "pandas.concat": Derives(),
+}
+
+TRANSPARENT_DECORATORS: frozenset[str] = frozenset({"builtins.staticmethod", "functools.lru_cache", "functools.cache"})
+
+DATACLASSES: frozenset[str] = frozenset({"dataclasses.dataclass", "attr.s", "attr.define", "attrs.define", "attrs.frozen", "attr.dataclass"})
+"""Class decorators that write __init__ from the annotated fields."""
+
+FIELD_BASES: frozenset[str] = frozenset(
+    {"typing.NamedTuple", "pydantic.BaseModel", "transformers.utils.ModelOutput", "transformers.file_utils.ModelOutput"}
+)
+"""Base classes that do the same."""

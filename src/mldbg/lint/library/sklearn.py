@@ -1,0 +1,102 @@
+"""scikit-learn and imbalanced-learn: what is learned from data, what splits it, what evaluates on it."""
+
+from __future__ import annotations
+
+from mldbg.lint.library.effect import CrossValidates, Derives, Effect, NoEffect, Resamples, Special, SplitsArrays
+
+
+def _names(package: str, names: str) -> frozenset[str]:
+    return frozenset(f"{package}.{name}" for name in names.split())
+
+
+TRANSFORMERS: frozenset[str] = (
+    _names(
+        "sklearn.preprocessing",
+        "StandardScaler MinMaxScaler MaxAbsScaler RobustScaler QuantileTransformer PowerTransformer KBinsDiscretizer OneHotEncoder "
+        "OrdinalEncoder TargetEncoder KernelCenterer SplineTransformer",
+    )
+    | _names("sklearn.impute", "SimpleImputer KNNImputer IterativeImputer")
+    | _names(
+        "sklearn.decomposition",
+        "PCA IncrementalPCA KernelPCA SparsePCA MiniBatchSparsePCA TruncatedSVD FastICA NMF MiniBatchNMF FactorAnalysis "
+        "LatentDirichletAllocation DictionaryLearning MiniBatchDictionaryLearning",
+    )
+    | _names("sklearn.feature_extraction.text", "CountVectorizer TfidfVectorizer TfidfTransformer")
+    | _names("sklearn.feature_extraction", "DictVectorizer")
+    | _names("sklearn.compose", "ColumnTransformer")
+    | _names("sklearn.pipeline", "FeatureUnion")
+    | _names("sklearn.manifold", "Isomap LocallyLinearEmbedding")
+    | _names("sklearn.discriminant_analysis", "LinearDiscriminantAnalysis")
+    | _names("sklearn.random_projection", "")
+    | _names("sklearn.kernel_approximation", "Nystroem")
+    | _names("sklearn.cross_decomposition", "PLSRegression CCA")
+)
+"""Estimators whose transform depends on the data they were fitted on. Left out on purpose: stateless ones (Normalizer, Binarizer,
+FunctionTransformer, HashingVectorizer, PolynomialFeatures, random projections) and label encoders, which learn only names of classes."""
+
+BUILDERS: dict[str, str] = {"sklearn.compose.make_column_transformer": "sklearn.compose.ColumnTransformer"}
+"""Functions that return an instance of a class."""
+
+SELECTORS: frozenset[str] = _names(
+    "sklearn.feature_selection",
+    "SelectKBest SelectPercentile SelectFpr SelectFdr SelectFwe GenericUnivariateSelect RFE RFECV SelectFromModel SequentialFeatureSelector",
+) | frozenset({"boruta.BorutaPy", "mlxtend.feature_selection.SequentialFeatureSelector"})
+"""Estimators that choose columns with the help of the target."""
+
+RESAMPLERS: frozenset[str] = (
+    _names("imblearn.over_sampling", "SMOTE SMOTENC SMOTEN ADASYN BorderlineSMOTE KMeansSMOTE SVMSMOTE RandomOverSampler")
+    | _names("imblearn.combine", "SMOTEENN SMOTETomek")
+)
+"""Samplers that add rows made from other rows. Under-sampling only drops rows and leaks nothing."""
+
+PIPELINES: frozenset[str] = frozenset(
+    {"sklearn.pipeline.Pipeline", "sklearn.pipeline.make_pipeline", "imblearn.pipeline.Pipeline", "imblearn.pipeline.make_pipeline"}
+)
+
+SEARCHES: frozenset[str] = _names(
+    "sklearn.model_selection", "GridSearchCV RandomizedSearchCV HalvingGridSearchCV HalvingRandomSearchCV"
+)
+"""Estimators whose fit cross-validates."""
+
+SPLITTERS: frozenset[str] = _names(
+    "sklearn.model_selection",
+    "KFold StratifiedKFold GroupKFold StratifiedGroupKFold RepeatedKFold RepeatedStratifiedKFold ShuffleSplit StratifiedShuffleSplit "
+    "GroupShuffleSplit TimeSeriesSplit LeaveOneOut LeavePOut LeaveOneGroupOut LeavePGroupsOut PredefinedSplit",
+)
+"""Classes whose split() yields pairs of training and test indices."""
+
+EVALUATING_METHODS: frozenset[str] = frozenset(
+    {"predict", "predict_proba", "predict_log_proba", "decision_function", "score", "evaluate", "predict_generator"}
+)
+
+PREDICTOR_PACKAGES: tuple[str, ...] = (
+    "sklearn.linear_model.",
+    "sklearn.ensemble.",
+    "sklearn.tree.",
+    "sklearn.svm.",
+    "sklearn.neighbors.",
+    "sklearn.naive_bayes.",
+    "sklearn.neural_network.",
+    "sklearn.gaussian_process.",
+    "sklearn.discriminant_analysis.",
+    "sklearn.dummy.",
+    "sklearn.calibration.",
+    "xgboost.",
+    "lightgbm.",
+    "catboost.",
+)
+"""Packages whose classes predict."""
+
+ROWS: dict[str, Effect] = {
+    "sklearn.model_selection.train_test_split": SplitsArrays(),
+    "sklearn.model_selection.cross_val_score": CrossValidates(),
+    "sklearn.model_selection.cross_validate": CrossValidates(),
+    "sklearn.model_selection.cross_val_predict": CrossValidates(),
+    "sklearn.model_selection.permutation_test_score": CrossValidates(),
+    "sklearn.utils.resample": Resamples("replace"),
+    "sklearn.utils.shuffle": Special("shuffle"),
+    "sklearn.utils.check_array": Derives(),
+    "sklearn.utils.check_X_y": Special("shuffle"),
+    "sklearn.base.clone": Special("clone"),
+    "joblib.dump": NoEffect(),
+}

@@ -1,0 +1,48 @@
+"""All tables together: the effect of a qualified name, and facts about classes outside the project."""
+
+from __future__ import annotations
+
+from mldbg.lint.library import python, sklearn, torch
+from mldbg.lint.library.effect import Effect
+from mldbg.lint.library.names import canonical
+
+ROWS: dict[str, Effect] = {**python.ROWS, **torch.ROWS, **sklearn.ROWS}
+
+LOSS_CLASSES: frozenset[str] = frozenset(f"torch.nn.{name}" for name in torch.LOSS_CLASSES)
+
+
+def effect_of(name: str) -> Effect | None:
+    """The row for a function, a class's construction or its `__call__`, or a tensor method."""
+    return ROWS.get(canonical(name))
+
+
+def is_class(name: str) -> bool:
+    """Whether a qualified name outside the project is, by its spelling, a class."""
+    return name.rpartition(".")[2][:1].isupper()
+
+
+def is_module_class(name: str) -> bool:
+    """Whether a class outside the project is a torch module."""
+    if name in torch.MODULE_BASES:
+        return True
+    if name.startswith("torch.nn.") and name.count(".") == 2:
+        return is_class(name) and name not in {"torch.nn.Parameter", "torch.nn.Buffer"}
+    return name.startswith(torch.MODE_DEPENDENT_MODELS)
+
+
+def is_optimizer_class(name: str) -> bool:
+    """Whether a class outside the project is a torch optimizer."""
+    return (name.startswith("torch.optim.") and name.count(".") == 2) or name in {
+        "transformers.AdamW",
+        "transformers.optimization.AdamW",
+        "transformers.Adafactor",
+        "transformers.optimization.Adafactor",
+        "apex.optimizers.FusedAdam",
+        "bitsandbytes.optim.Adam8bit",
+        "bitsandbytes.optim.AdamW8bit",
+    }
+
+
+def is_predictor_class(name: str) -> bool:
+    """Whether a class outside the project is an estimator that predicts."""
+    return name.startswith(sklearn.PREDICTOR_PACKAGES) or name in sklearn.SEARCHES

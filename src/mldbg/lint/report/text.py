@@ -1,0 +1,73 @@
+"""The full report for people: each finding with its line, the path that leads to it, and what to do."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+
+from click import style
+
+from mldbg.lint import files
+from mldbg.lint.finding import Finding, Fix, Span, Step
+from mldbg.lint.report.summary import closing, place
+from mldbg.lint.rule import Rule
+from mldbg.lint.run import Result
+
+
+def render(result: Result, rules: Sequence[type[Rule]]) -> str:
+    """Findings, problems and a closing line."""
+    del rules  # a person asks with --explain
+    lines = {path: files.lines(text) for path, text in result.texts.items()}
+    blocks = ["\n".join(_finding(finding, lines)) for finding in result.findings]
+    if result.problems:
+        blocks.append("\n".join(f"{style(place(problem), bold=True)}: {problem.message}" for problem in result.problems))
+    return "\n\n".join([*blocks, closing(result)]) + "\n"
+
+
+def _finding(finding: Finding, lines: Mapping[str, list[str]]) -> Iterator[str]:
+    span = finding.span
+    yield f"{style(f'{span.path}:{span.line}:{span.column}', bold=True)}: {finding.message} {style(f'[{finding.rule}]', fg='red')}"
+    yield from _excerpt(span, lines)
+    yield from _path(finding.steps, lines)
+    yield f"  {style('hint:', fg='green')} {finding.hint}"
+    if finding.fix:
+        yield f"  {style('fix:', fg='green')} {_how_to_fix(finding.fix)}"
+
+
+def _how_to_fix(fix: Fix) -> str:
+    return "available with --fix" if fix.safe else "available with --fix --unsafe-fixes; read the change before you keep it"
+
+
+def _excerpt(span: Span, lines: Mapping[str, list[str]]) -> Iterator[str]:
+    line = _line(span, lines)
+    if not line.strip():
+        return
+    number = str(span.line)
+    end = span.end_column if span.end_line == span.line else len(line.rstrip()) + 1
+    marked = line[span.column - 1 : end - 1]
+    before = "".join(char if char == "\t" else " " * _width(char) for char in line[: span.column - 1])
+    bar = style("|", fg="blue")
+    yield f"  {style(number, fg='blue')} {bar} {line.rstrip()}"
+    yield f"  {' ' * len(number)} {bar} {before}{style('^' * max(1, _width(marked)), fg='red', bold=True)}"
+
+
+def _path(steps: tuple[Step, ...], lines: Mapping[str, list[str]]) -> Iterator[str]:
+    if not steps:
+        return
+    yield f"  {style('path:', fg='green')}"
+    places = [f"{step.span.path}:{step.span.line}" for step in steps]
+    place_width = max(map(len, places))
+    text_width = max(len(step.text) for step in steps)
+    for number, (step, where) in enumerate(zip(steps, places, strict=True), start=1):
+        code = style(_line(step.span, lines).strip(), dim=True)
+        yield f"    {number}. {where:<{place_width}}  {step.text:<{text_width}}  {code}".rstrip()
+
+
+def _line(span: Span, lines: Mapping[str, list[str]]) -> str:
+    known = lines.get(span.path, [])
+    return known[span.line - 1] if 0 < span.line <= len(known) else ""
+
+
+def _width(text: str) -> int:
+    """Columns on a terminal: wide East Asian characters take two."""
+    return len(text) if text.isascii() else sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)

@@ -1,0 +1,116 @@
+"""What a rule author subclasses, and how a rule says what it listens to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from mldbg.lint.finding import Finding, Fix, Group, Step
+from mldbg.lint.interpret import facts
+
+if TYPE_CHECKING:
+    from mldbg.lint.interpret.module import Site
+    from mldbg.lint.interpret.value import Trail
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """What a rule wants to hear of, and the words of which a file must hold one for that to happen.
+
+    Attributes:
+        kinds: the kinds of facts.
+        names: qualified names of calls.
+        words: a text without any of them cannot make the rule fire; the gate and the choice of definitions rest on this.
+    """
+
+    kinds: frozenset[type]
+    names: frozenset[str]
+    words: frozenset[str]
+
+
+def calls(*names: str) -> Listening:
+    """Calls of functions, methods (`torch.Tensor.backward`) and objects (`torch.nn.BCELoss.__call__`) by canonical name.
+
+    A call of a loss may stand in another file than the loss's name, so the words also hold what runs beside it: backward.
+    """
+    words = {name.removesuffix(".__call__").rpartition(".")[2] for name in names}
+    return Listening(frozenset({facts.Call}), frozenset(names), frozenset(words | {"backward"}))
+
+
+def hears(*kinds: type, words: Sequence[str]) -> Listening:
+    """Facts of other kinds than calls."""
+    return Listening(frozenset(kinds), frozenset(), frozenset(words))
+
+
+_NAMES = {
+    facts.Call: "on_call",
+    facts.Loop: "on_loop",
+    facts.GradientUse: "on_gradient_use",
+    facts.ModelCall: "on_model_call",
+    facts.Evaluated: "on_evaluated",
+    facts.Fitted: "on_fitted",
+}
+
+
+class Rule:
+    """One defect. A subclass in a module `softmax_before_cross_entropy` is the rule softmax-before-cross-entropy.
+
+    An instance lives for one file. Its docstring is its page: a summary line and the sections Why, Bad, Good and Limits.
+    """
+
+    name: ClassVar[str]
+    group: ClassVar[Group]
+    listens_to: ClassVar[Listening]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.name = cls.__module__.rpartition(".")[2].replace("_", "-")
+
+    def hear(self, fact: facts.Fact) -> Iterator[Finding]:
+        """Findings from one fact."""
+        if type(fact) not in self.listens_to.kinds:
+            return
+        if isinstance(fact, facts.Call) and fact.name not in self.listens_to.names:
+            return
+        yield from getattr(self, _NAMES[type(fact)])(fact)
+
+    def on_call(self, call: facts.Call) -> Iterator[Finding]:
+        """Findings from a call."""
+        yield from ()
+
+    def on_loop(self, loop: facts.Loop) -> Iterator[Finding]:
+        """Findings from a loop and all that happened in its last round."""
+        yield from ()
+
+    def on_gradient_use(self, use: facts.GradientUse) -> Iterator[Finding]:
+        """Findings from an optimizer's step or from clipping."""
+        yield from ()
+
+    def on_model_call(self, call: facts.ModelCall) -> Iterator[Finding]:
+        """Findings from running a module."""
+        yield from ()
+
+    def on_evaluated(self, evaluated: facts.Evaluated) -> Iterator[Finding]:
+        """Findings from a use of held-out data."""
+        yield from ()
+
+    def on_fitted(self, fitted: facts.Fitted) -> Iterator[Finding]:
+        """Findings from fitting an estimator."""
+        yield from ()
+
+    def found(
+        self,
+        site: Site,
+        message: str,
+        *,
+        hint: str,
+        trail: Trail | None = None,
+        last: tuple[Site, str] | None = None,
+        fix: Fix | None = None,
+    ) -> Finding:
+        """A finding at a site. Its path is the trail of the value in question, and `last`, where it ends."""
+        steps = [Step(where.span, text) for where, text in trail.steps()] if trail is not None else []
+        if last is not None:
+            steps.append(Step(last[0].span, last[1]))
+        return Finding(site.span, self.name, message, self.group, hint, tuple(steps), fix)

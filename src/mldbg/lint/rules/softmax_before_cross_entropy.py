@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mldbg.lint import edit
+from mldbg.lint.finding import Finding, Group
+from mldbg.lint.interpret.facts import Call
+from mldbg.lint.rule import Rule, calls
+from mldbg.semantics import Semantic
+
+
+class SoftmaxBeforeCrossEntropy(Rule):
+    """softmax output reaches cross-entropy, which applies log-softmax itself
+
+    ## Why
+    `CrossEntropyLoss` and `F.cross_entropy` expect logits and apply log-softmax to them. Given probabilities they apply softmax a second
+    time. All inputs then lie between 0 and 1, so the predicted distribution can never come near certainty: with 10 classes the best
+    reachable loss is 1.46 instead of 0, and gradients are small. Training runs, the loss falls, and the model is worse than it could be.
+
+    ## Bad
+        import torch.nn.functional as F
+        from torch import nn
+
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.head = nn.Linear(64, 10)
+
+            def forward(self, x):
+                return F.softmax(self.head(x), dim=1)
+
+        def loss_of(x, y):
+            return F.cross_entropy(Net()(x), y)
+
+    ## Good
+        import torch.nn.functional as F
+        from torch import nn
+
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.head = nn.Linear(64, 10)
+
+            def forward(self, x):
+                return self.head(x)
+
+        def loss_of(x, y):
+            return F.cross_entropy(Net()(x), y)
+
+    ## Limits
+    Fires only when the value that reaches the loss is known to come out of a softmax on every path. Soft labels (softmax on the target) are
+    fine. The fix drops the softmax where nothing but the loss uses it.
+    """
+
+    group = Group.CORRECTNESS
+    listens_to = calls("torch.nn.functional.cross_entropy", "torch.nn.CrossEntropyLoss.__call__")
+
+    def on_call(self, call: Call) -> Iterator[Finding]:
+        value = call.argument("input")
+        if value.meaning is Semantic.PROBS:
+            yield self.found(
+                call.place.site,
+                "cross-entropy gets probabilities: softmax is applied twice",
+                hint="pass the logits: drop the softmax before the loss and apply it only for predictions",
+                trail=value.trail,
+                last=(call.place.site, "cross-entropy applies log-softmax to it"),
+                fix=edit.without_activation(call, "input"),
+            )

@@ -1,0 +1,238 @@
+"""A run: many files through the engine, then everything that needs to see all findings together.
+
+Findings of one file may come from the check of another one (a loss in `losses.py`, misused in `train.py`). Therefore
+suppression, per-file ignores, removal of doubles and sorting happen here, after all files were checked.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+from mldbg.lint import engine, files, registry, suppress
+from mldbg.lint.config import Config
+from mldbg.lint.files import Source
+from mldbg.lint.finding import Finding, Problem
+from mldbg.lint.rule import Rule
+
+# Below this many files the start of processes costs more than they save.
+FILES_WORTH_PROCESSES = 50
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What to look for: the rules to run, out of all known ones, under the settings of the project."""
+
+    config: Config
+    rules: tuple[type[Rule], ...]
+    known: tuple[type[Rule], ...]
+    ignore: tuple[str, ...] = ()
+
+    def project(self) -> engine.Project:
+        """A fresh view of the project's files."""
+        return engine.Project(self.config.root, self.config.semantics)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Sorted findings and problems, the texts of all files that findings mention, and how many files were checked."""
+
+    findings: tuple[Finding, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)
+    checked: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A file before and after its fixes."""
+
+    source: Source
+    text: str
+
+
+def check_files(paths: Iterable[Path], task: Task, jobs: int | None = None, progress: Progress | None = None) -> Result:
+    """Check files and folders. `jobs` is the number of processes, by default chosen from the number of files."""
+    found = files.discover(paths, task.config)
+    to_check = [file for file in found if isinstance(file, Path)]
+    problems = [problem for problem in found if isinstance(problem, Problem)]
+    parts: list[Result] = [Result(problems=tuple(problems))]
+    processes = min(jobs or _processes_for(len(to_check)), len(to_check))
+    check = _check_in_processes(to_check, task, processes) if processes > 1 else _check_here(to_check, task)
+    for done, part in enumerate(check, start=1):
+        parts.append(part)
+        if progress:
+            progress(done, len(to_check))
+    return _merged(parts, task)
+
+
+def check_source(source: Source, task: Task) -> Result:
+    """Check one text, for instance standard input."""
+    return _merged([_check(source, task, task.project())], task)
+
+
+def fix_source(source: Source, task: Task, *, unsafe: bool) -> tuple[Fixed | None, Problem | None]:
+    """The text after all fixes that are wanted; None where nothing changes."""
+    rules = _rules_for(source.path, task)
+    keep = partial(_not_allowed, path=source.path)
+    try:
+        text, _ = engine.fix(source, rules, task.project(), unsafe, keep=keep)
+        return (Fixed(source, text) if text != source.text else None), None
+    except Exception as error:  # noqa: BLE001  # a defect of ours must not cost the user the other files
+        return None, _internal_error(source.path, error)
+
+
+def fix_files(result: Result, task: Task, *, unsafe: bool) -> tuple[list[Fixed], list[Problem]]:
+    """The new texts of all files in which a finding has a fix; nothing is written."""
+    paths = sorted({finding.span.path for finding in result.findings if finding.fix and (finding.fix.safe or unsafe)})
+    sources = [source for path in paths if isinstance(source := files.read(Path(path)), Source)]
+    attempts = [fix_source(source, task, unsafe=unsafe) for source in sources]
+    return [fixed for fixed, _ in attempts if fixed], [problem for _, problem in attempts if problem]
+
+
+def _not_allowed(finding: Finding, text: str, path: str) -> bool:
+    return finding.span.path != path or not suppress.allowed(finding, text)
+
+
+# --- one file ---
+
+
+def _check(source: Source | Problem, task: Task, project: engine.Project) -> Result:
+    if isinstance(source, Problem):
+        return Result(problems=(source,))
+    try:
+        outcome = engine.check(source, task.rules, project)
+        texts = {path: text for path in _mentioned(source, outcome.findings) if (text := _text(path, source, project)) is not None}
+    except Exception as error:  # noqa: BLE001  # a defect of ours must not cost the user the other files
+        return Result(problems=(_internal_error(source.path, error),))
+    return Result(outcome.findings, outcome.problems, texts, checked=0 if outcome.problems else 1)
+
+
+def _mentioned(source: Source, findings: Iterable[Finding]) -> set[str]:
+    """The files whose text is needed for comments that allow findings, or for the report."""
+    paths = {span.path for finding in findings for span in (finding.span, *(step.span for step in finding.steps))}
+    return paths | ({source.path} if suppress.MARKER.encode() in source.data else set())
+
+
+def _text(path: str, source: Source, project: engine.Project) -> str | None:
+    return source.text if path == source.path else project.text(path)
+
+
+def _internal_error(path: str, error: Exception) -> Problem:
+    if isinstance(error, RecursionError | MemoryError):
+        return Problem(path, 0, "is nested too deeply; not checked")
+    reason = " ".join(str(error).split())
+    return Problem(path, 0, f"internal error: {type(error).__name__}: {reason}; please report it with this file")
+
+
+# --- many files ---
+
+
+def _processes_for(count: int) -> int:
+    return (os.cpu_count() or 1) if count > FILES_WORTH_PROCESSES else 1
+
+
+def _check_here(to_check: Iterable[Path], task: Task) -> Iterator[Result]:
+    project = task.project()
+    for file in to_check:
+        yield _check(files.read(file), task, project)
+
+
+def _check_in_processes(to_check: Sequence[Path], task: Task, processes: int) -> Iterator[Result]:
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+
+    # Many more chunks than processes, because files with something in them cost far more than the others.
+    chunks = list(_chunks(to_check, max(1, len(to_check) // (processes * 16))))
+    with ProcessPoolExecutor(processes, initializer=_Worker.start, initargs=(task,)) as pool:
+        futures = [pool.submit(_Worker.check, chunk) for chunk in chunks]
+        for chunk, future in zip(chunks, futures, strict=True):
+            try:
+                yield from future.result()
+            except BrokenProcessPool:
+                yield from (Result(problems=(_lost(file),)) for file in chunk)
+
+
+def _lost(file: Path) -> Problem:
+    return Problem(files.displayed(file), 0, "the process that checked it ended unexpectedly; try again with --jobs 1")
+
+
+def _chunks(items: Iterable[Path], size: int) -> Iterator[list[Path]]:
+    rest = iter(items)
+    while chunk := list(islice(rest, size)):
+        yield chunk
+
+
+class _Worker:
+    """The state of one process: what to look for, and the project files that it has read so far."""
+
+    task: Task
+    project: engine.Project
+
+    @classmethod
+    def start(cls, task: Task) -> None:
+        cls.task, cls.project = task, task.project()
+
+    @classmethod
+    def check(cls, to_check: list[Path]) -> list[Result]:
+        return [_check(files.read(file), cls.task, cls.project) for file in to_check]
+
+
+# --- all findings together ---
+
+
+def _merged(parts: Iterable[Result], task: Task) -> Result:
+    parts = list(parts)
+    texts = {path: text for part in parts for path, text in part.texts.items()}
+    findings = _without_doubles(finding for part in parts for finding in part.findings)
+    paths = sorted({*texts, *(finding.span.path for finding in findings)})
+    kept = [finding for path in paths for finding in _kept_in(path, texts.get(path, ""), findings, task)]
+    problems = dict.fromkeys(problem for part in parts for problem in part.problems)
+    return Result(tuple(sorted(kept, key=_place)), tuple(sorted(problems)), texts, sum(part.checked for part in parts))
+
+
+def _without_doubles(findings: Iterable[Finding]) -> list[Finding]:
+    """Of several ways that lead to the same defect, the shortest."""
+    best: dict[tuple[object, ...], Finding] = {}
+    for finding in findings:
+        key = (finding.span, finding.rule)
+        if key not in best or _length(finding) < _length(best[key]):
+            best[key] = finding
+    return list(best.values())
+
+
+def _length(finding: Finding) -> tuple[object, ...]:
+    return len(finding.steps), finding.steps, finding.message
+
+
+def _place(finding: Finding) -> tuple[object, ...]:
+    return finding.span, finding.rule, finding.message
+
+
+def _kept_in(path: str, text: str, findings: Iterable[Finding], task: Task) -> list[Finding]:
+    active = {rule.name for rule in _rules_for(path, task)}
+    ignored = _ignored_in(path, task)
+    here = [finding for finding in findings if finding.span.path == path and finding.rule in active]
+    kept = suppress.apply(here, text, path, active, {rule.name for rule in task.known})
+    return [finding for finding in kept if ignored.isdisjoint({finding.rule, finding.group.value, registry.ALL})]
+
+
+def _rules_for(path: str, task: Task) -> tuple[type[Rule], ...]:
+    ignored = _ignored_in(path, task)
+    return tuple(rule for rule in task.rules if registry.names_of(rule).isdisjoint(ignored))
+
+
+def _ignored_in(path: str, task: Task) -> frozenset[str]:
+    """The names that are ignored in a file, by the whole run or by a pattern for files."""
+    by_pattern = [
+        names
+        for pattern, names in task.config.per_file_ignores
+        if files.matches(files.patterns(pattern), task.config.root, Path(path))
+    ]
+    return frozenset(task.ignore).union(*by_pattern)
