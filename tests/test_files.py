@@ -174,7 +174,7 @@ def test_an_unreadable_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> None
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
-    assert [each for each in iterated(here, ["."])] == [
+    assert list(iterated(here, ["."])) == [
         Problem("a.py", 0, "cannot be read: permission denied"),
         Problem("b.py", 0, "cannot be read: permission denied"),
     ]

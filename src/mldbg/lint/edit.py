@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from mldbg.lint.finding import Edit, Fix, Span
+from mldbg.lint.interpret.value import Object
 
 if TYPE_CHECKING:
     import libcst as cst
@@ -60,7 +61,21 @@ def renamed(site: Site, name: str) -> Edit | None:
     return replaced(site.part, node.func.attr, name)
 
 
+def constructor(call: Call) -> Site | None:
+    """Where the object that is called was built, when a call of a class built it."""
+    thing = call.receiver.thing if call.receiver is not None else None
+    return thing.ref.site if isinstance(thing, Object) and thing.ref.site is not None and isinstance(thing.ref.site.node, cst.Call) else None
+
+
 # ------------------------------------------------------------------------------------------------------------- sole consumers
+def argument_call(call: Call, parameter: str) -> cst.Call | None:
+    """The call that stands in an argument's place (for a method: what it is called on)."""
+    node = call.nodes.get(parameter)
+    if node is None and parameter == "input" and isinstance(call.node.func, cst.Attribute):
+        node = call.node.func.value
+    return node if isinstance(node, cst.Call) else None
+
+
 def sole_source(call: Call, parameter: str) -> cst.Call | None:
     """The call that made an argument, when nothing else uses what it made.
 
@@ -116,12 +131,26 @@ def without_activation(call: Call, parameter: str) -> Fix | None:
 def other_activation(call: Call, parameter: str, names: dict[str, str]) -> Fix | None:
     """Exchange the activation before a loss for another one, where only the loss consumes it."""
     source = sole_source(call, parameter)
-    if source is None or not isinstance(source.func, cst.Attribute | cst.Call):
+    text = with_other_function(source, names) if source is not None else None
+    return unsafe(replaced(call.place.site.part, source, text)) if source is not None and text is not None else None
+
+
+def with_other_function(node: cst.Call, names: Mapping[str, str]) -> str | None:
+    """The text of `F.softmax(x)`, `x.softmax(1)` or `nn.Softmax(1)(x)` with the last name of its function exchanged."""
+    named = node.func.func if isinstance(node.func, cst.Call) else node.func
+    if not isinstance(named, cst.Attribute) or named.attr.value not in names or is_name(named.value, "self"):
         return None
-    named = source.func.func if isinstance(source.func, cst.Call) else source.func
-    if not isinstance(named, cst.Attribute) or named.attr.value not in names:
+    return code(node.with_deep_changes(named.attr, value=names[named.attr.value]))
+
+
+def as_logsigmoid(node: cst.Call) -> str | None:
+    """The text of a sigmoid call as logsigmoid, which torch has only among its functionals."""
+    inner = activation_input(node)
+    if inner is None or not isinstance(node.func, cst.Attribute) or node.func.attr.value != "sigmoid":
         return None
-    return unsafe(replaced(call.place.site.part, named.attr, names[named.attr.value]))
+    if is_name(node.func.value, "torch"):
+        return f"torch.nn.functional.logsigmoid({code(inner)})"
+    return f"{code(node.func.value)}.logsigmoid({code(inner)})" if code(node.func.value) in ("F", "nn.functional", "torch.nn.functional") else None
 
 
 # ------------------------------------------------------------------------------------------------------------------ statements
@@ -202,3 +231,55 @@ def moved_after(part: Part, statement: cst.CSTNode, target: cst.CSTNode) -> Fix 
     if statement not in block or target not in block:
         return None
     return unsafe(removed(part, statement), inserted_after(part, target, text_of_lines(part, statement)))
+
+
+def precedes(part: Part, one: cst.CSTNode, other: cst.CSTNode) -> bool:
+    """Whether one statement stands before another of the same block."""
+    block = siblings(part, one)
+    return one in block and other in block and block.index(one) < block.index(other)
+
+
+def same_block(one: Place, other: Place) -> bool:
+    """Whether the statements that hold two places stand in the same block."""
+    if one.site.part is not other.site.part:
+        return False
+    first, second = statement_of(one), statement_of(other)
+    return first is not None and second is not None and first is not second and second in siblings(one.site.part, first)
+
+
+def outermost_evaluation(place: Place) -> cst.CSTNode | None:
+    """The outermost loop or with-statement around a place, within its function and below any loop that also trains."""
+    parents = place.site.part.parents
+    node: cst.CSTNode | None = place.site.node
+    best = statement_of(place)
+    while node is not None and node is not place.function:
+        if isinstance(node, cst.For | cst.While) and any(_is_backward(found) for found in descendants(node)):
+            break
+        if isinstance(node, cst.For | cst.While | cst.With):
+            best = node
+        node = parents.get(node)
+    return best
+
+
+def _is_backward(node: cst.CSTNode) -> bool:
+    return isinstance(node, cst.Attribute) and node.attr.value == "backward"
+
+
+def first_of_body(loop: cst.For | cst.While) -> cst.CSTNode | None:
+    """The first statement of a loop's body, when the body has lines of its own."""
+    return loop.body.body[0] if isinstance(loop.body, cst.IndentedBlock) and loop.body.body else None
+
+
+def detached(node: cst.BaseExpression) -> str:
+    """The text of an expression, cut off from its graph."""
+    text = code(node)
+    return f"{text}.detach()" if isinstance(node, cst.Name | cst.Attribute | cst.Call | cst.Subscript) else f"({text}).detach()"
+
+
+def unpacked_names(site: Site) -> list[cst.Name]:
+    """The names that the statement at a call unpacks its result into."""
+    statement = statement_at(site)
+    for node in descendants(statement) if statement is not None else ():
+        if isinstance(node, cst.Assign) and node.value is site.node and isinstance(node.targets[0].target, cst.Tuple | cst.List):
+            return [element.value for element in node.targets[0].target.elements if isinstance(element.value, cst.Name)]
+    return []

@@ -79,8 +79,7 @@ def _code(text: str) -> str:
 
 
 if __name__ == "__main__":
-    from mldbg.lint.registry import built_in
-
     import mldbg.lint.rules
+    from mldbg.lint.registry import built_in
 
     write(tuple(built_in(mldbg.lint.rules)), Path(sys.argv[1]))

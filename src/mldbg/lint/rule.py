@@ -46,6 +46,7 @@ def hears(*kinds: type, words: Sequence[str]) -> Listening:
 _NAMES = {
     facts.Call: "on_call",
     facts.Loop: "on_loop",
+    facts.Backward: "on_backward",
     facts.GradientUse: "on_gradient_use",
     facts.ModelCall: "on_model_call",
     facts.Evaluated: "on_evaluated",
@@ -81,6 +82,10 @@ class Rule:
 
     def on_loop(self, loop: facts.Loop) -> Iterator[Finding]:
         """Findings from a loop and all that happened in its last round."""
+        yield from ()
+
+    def on_backward(self, backward: facts.Backward) -> Iterator[Finding]:
+        """Findings from a backward pass."""
         yield from ()
 
     def on_gradient_use(self, use: facts.GradientUse) -> Iterator[Finding]:

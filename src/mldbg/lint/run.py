@@ -108,7 +108,9 @@ def _check(source: Source | Problem, task: Task, project: engine.Project) -> Res
         return Result(problems=(source,))
     try:
         outcome = engine.check(source, task.rules, project)
-        texts = {path: text for path in _mentioned(source, outcome.findings) if (text := _text(path, source, project)) is not None}
+        texts = {
+            path: text for path in _mentioned(source, outcome.findings) if (text := _text(path, source, project)) is not None
+        }
     except Exception as error:  # noqa: BLE001  # a defect of ours must not cost the user the other files
         return Result(problems=(_internal_error(source.path, error),))
     return Result(outcome.findings, outcome.problems, texts, checked=0 if outcome.problems else 1)

@@ -63,7 +63,10 @@ def _complaints(
 ) -> Iterator[Finding]:
     if not allowance.understood:
         yield _complaint(
-            allowance, UNKNOWN, "this comment allows nothing: its form is not understood", "write: # mldebug: allow[rule-name] reason"
+            allowance,
+            UNKNOWN,
+            "this comment allows nothing: its form is not understood",
+            "write: # mldebug: allow[rule-name] reason",
         )
     about = [finding.rule for finding in findings if allowance.covers(finding)]
     for name in allowance.names:

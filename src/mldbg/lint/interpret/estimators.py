@@ -72,7 +72,8 @@ class Estimators:
         name = self._name(estimator)
         earlier = self._fits(estimator)
         kind = self._kind(estimator)
-        run.facts.append(Fitted(run.place(site), base, name, method, features, tuple(sorted(earlier, key=lambda fit: fit.estimator)), ))
+        before = tuple(sorted(earlier, key=lambda fit: fit.estimator))
+        run.facts.append(Fitted(run.place(site), base, name, method, features, before, self._prepares(estimator, method)))
         seen = features.role.value + " data" if features.role is not None else "the data"
         trail = onward(features.trail if features.fits else None, site, f"{name or 'an estimator'} is fitted on {seen}")
         fit = Fit(kind or FitKind.TRANSFORM, name if kind is not None else "", site, features.rows, features.role, estimator.ref, trail)
@@ -142,6 +143,10 @@ class Estimators:
                 if kind is not None:
                     found.add(kind)
         return found
+
+    def _prepares(self, estimator: Object, method: str) -> bool:
+        """Whether an estimator prepares data: it is known to, or it transforms what it is fitted on."""
+        return self._kind(estimator) is not None or (method == "fit_transform" and estimator.cls is None)
 
     def _is_search(self, estimator: Object) -> bool:
         return isinstance(estimator.cls, str) and estimator.cls in sklearn.SEARCHES

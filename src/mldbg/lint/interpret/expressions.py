@@ -31,6 +31,7 @@ from mldbg.lint.interpret.value import (
     onward,
     tuple_of,
 )
+from mldbg.lint.library.names import says_loss
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:
@@ -208,7 +209,11 @@ class Expressions:
         if isinstance(node.operator, cst.Add) and first is not None and second is not None:
             both = _spliced(first, second)
             return self.run.new_sequence(node, both) if both.cls == "builtins.list" else Value(both)
-        return self.combined(node.operator, left, right, site)
+        result = self.combined(node.operator, left, right, site)
+        named = [value for value, side in ((left, node.left), (right, node.right)) if _is_named_loss(side)]
+        if result.meaning is None and len(named) == 1 and named[0].origin is not None and isinstance(node.operator, cst.Multiply | cst.Divide):
+            return replace(result, origin=named[0].origin)  # loss * n: the same graph
+        return result
 
     def combined(self, operator: cst.BaseBinaryOp | cst.BaseAugOp, left: Value, right: Value, site: Site) -> Value:
         """The value of arithmetic on two tensors or arrays."""
@@ -217,7 +222,6 @@ class Expressions:
         losses = [value for value in (left, right) if value.meaning is Semantic.SCALAR_LOSS]
         if len(losses) == 1 and losses[0].origin is not None and isinstance(operator, _SCALINGS):
             origin = losses[0].origin
-        cut = left.attached is False and right.attached is False
         carrier = left if left.meaning is meaning and left.trail is not None else right
         data = join_data(derived_data(left), derived_data(right))
         keeps_trail = meaning is not None or (data is not None and data.fits)
@@ -227,7 +231,7 @@ class Expressions:
             data=data,
             origin=origin,
             axes=carrier.axes if meaning is not None else Axes(),
-            attached=False if cut or (losses and any(value.attached is False for value in losses)) else None,
+            attached=_attached(left, right),
             trail=trail if keeps_trail else None,
         )
 
@@ -410,6 +414,20 @@ class Expressions:
 
 _KEYWORDS = {"None": literal(None), "True": literal(True), "False": literal(False)}
 _SCALINGS = (cst.Multiply, cst.Divide, cst.MultiplyAssign, cst.DivideAssign, cst.Add, cst.Subtract)
+
+
+def _attached(left: Value, right: Value) -> bool | None:
+    """Whether a sum or product hangs on a graph: it is cut off where one side is, unless the other is known to be a loss."""
+    cut = [value.attached is False for value in (left, right)]
+    if not any(cut):
+        return None
+    return None if any(value.meaning is Semantic.SCALAR_LOSS and not off for value, off in zip((left, right), cut, strict=True)) else False
+
+
+def _is_named_loss(node: cst.BaseExpression) -> bool:
+    if isinstance(node, cst.Attribute):
+        return says_loss(node.attr.value)
+    return isinstance(node, cst.Name) and says_loss(node.value)
 
 
 def derived_data(value: Value) -> Data | None:

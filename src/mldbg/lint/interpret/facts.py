@@ -164,6 +164,8 @@ class Fitted:
     value: Value
     before: tuple[Fit, ...]
     """What the same object was fitted on earlier."""
+    transforms: bool
+    """The estimator prepares data; it does not predict."""
 
 
 @dataclass(frozen=True, slots=True)

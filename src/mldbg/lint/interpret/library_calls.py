@@ -124,7 +124,7 @@ class LibraryCalls:
             return Value(Method(base, name))
         if isinstance(thing, Constant | Items | Mapping):
             return Value(Method(base, name))
-        if name == "data" and base.meaning is not None:
+        if name == "data" and isinstance(thing, Unknown | Opaque):
             return replace(base, attached=False)
         data = derived_data(base)
         trail = base.trail if data is not None and data.fits else None
@@ -278,10 +278,17 @@ class LibraryCalls:
             return
         if name is None:
             return
-        parameters = torch.CONSTRUCTOR_PARAMETERS.get(name, ())
+        parameters = torch.CONSTRUCTOR_PARAMETERS.get(name) or tuple(str(index) for index in range(len(arguments)))
         given, _ = bound(parameters, arguments, None)
         for key, value in given.items():
-            self.run.state.set(ref, f"#argument {key}", value)
+            self.run.state.set(ref, f"{_ARGUMENT}{key}", value)
+
+    def _constructor_arguments(self, receiver: Value) -> dict[str, Value]:
+        """What a layer or loss object was built with."""
+        if not isinstance(receiver.thing, Object):
+            return {}
+        record = self.run.state.record(receiver.thing.ref)
+        return {name.removeprefix(_ARGUMENT): value for name, value in record.items() if name.startswith(_ARGUMENT)}
 
     def _fill_container(self, ref: Ref, arguments: Sequence[Argument]) -> None:
         run = self.run
@@ -313,6 +320,8 @@ class LibraryCalls:
         is_method = receiver is not None and not name.endswith(".__call__")
         params = getattr(effect, "params", ())
         given, nodes = bound(params, arguments, receiver if is_method else None)
+        if receiver is not None and not is_method:
+            given = {**self._constructor_arguments(receiver), **given}
         values = [*([receiver] if is_method and receiver is not None else []), *(argument.value for argument in arguments)]
         result = self._result(effect, name, given, values, arguments, site, receiver)
         self._tell(name, params, arguments, site, receiver, result, given, nodes)
@@ -689,6 +698,7 @@ class LibraryCalls:
         run.facts.append(Accumulated(run.place(site), into, ref, arguments[0].value, arguments[0].node, base, run.state.grad))
 
 
+_ARGUMENT = "#argument "
 _RETURNS_SELF = frozenset({"to", "cuda", "cpu", "float", "half", "double", "bfloat16", "requires_grad_", "share_memory", "apply", "xpu", "type"})
 
 

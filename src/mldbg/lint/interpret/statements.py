@@ -258,6 +258,8 @@ class Statements:
                 self.run.library.unpacking = (node.value, names)
         value = self.run.expressions.of(node.value)
         self.run.library.unpacking = None
+        if isinstance(node.value, cst.BinaryOperation) and isinstance(node.value.operator, cst.Add) and len(node.targets) == 1:
+            self._note_sum(node.targets[0].target, node.value, self.run.site(node))
         for target in node.targets:
             self.assign(target.target, value, self.run.site(node))
 
@@ -383,6 +385,13 @@ class Statements:
             rest = [*held.tail, *(value for value in (held.lead, more.lead) if value is not None)]
             grown = Items(held.cls, more.tail, joined(rest))
         self.run.state.set(sequence.thing.ref, "#items", Value(grown))
+
+    def _note_sum(self, target: cst.BaseExpression, total: cst.BinaryOperation, site: Site) -> None:
+        """`total = total + value` accumulates as `total += value` does."""
+        if isinstance(target, cst.Name | cst.Attribute) and target.deep_equals(total.left):
+            run = self.run
+            before, value = run.expressions.of(total.left), run.expressions.of(total.right)
+            run.facts.append(Accumulated(run.place(site), _code(target), None, value, total.right, before, run.state.grad))
 
     def _delete(self, node: cst.Del) -> None:
         targets = [element.value for element in node.target.elements] if isinstance(node.target, cst.Tuple) else [node.target]

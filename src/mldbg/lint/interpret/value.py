@@ -262,6 +262,11 @@ def onward(trail: Trail | None, site: Site, text: str) -> Trail:
     return Trail(site, text, trail, 1 + (trail.length if trail else 0))
 
 
+def first_step(site: Site, text: str) -> Trail:
+    """A trail that begins here."""
+    return Trail(site, text, None, 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Axes:
     """Number of axes and size of the last one, where known."""

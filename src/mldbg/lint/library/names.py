@@ -81,6 +81,42 @@ def says_evaluation(name: str) -> bool:
     return bool(EVALUATION_NAME.search(_snake(name)))
 
 
+_STOCHASTIC_NAME = re.compile(r"(^|_)(mc|mcd|monte|carlo|dropout|uncertaint(y|ies)|bayes|bayesian|stochastic|ensemble|bn|batchnorm|recalibrate|calibrate)(_|$|[0-9])", re.I)
+_PART_WORDS = {
+    "train": "train",
+    "training": "train",
+    "trn": "train",
+    "tr": "train",
+    "test": "test",
+    "testing": "test",
+    "te": "test",
+    "tst": "test",
+    "val": "test",
+    "valid": "test",
+    "validation": "test",
+    "dev": "test",
+    "eval": "test",
+    "holdout": "test",
+}
+
+
+def array_and_part(name: str) -> tuple[str, str]:
+    """What a name says of a split array: X_train -> (x, train), labelsTest -> (labels, test); the part is empty where it says none."""
+    words = [word for word in _snake(name).lower().split("_") if word]
+    parts = [_PART_WORDS[word] for word in words if word in _PART_WORDS]
+    array = "_".join(word for word in words if word not in _PART_WORDS)
+    return array, parts[0] if len(parts) == 1 else ""
+
+
+def says_stochastic(name: str) -> bool:
+    """Whether a name says that randomness or batch statistics at evaluation time are wanted."""
+    return bool(_STOCHASTIC_NAME.search(_snake(name)))
+
+
+def says_loss(name: str) -> bool:
+    return bool(re.search(r"loss|cost|criterion", name, re.I))
+
+
 def says_label(name: str) -> bool:
     return bool(_LABEL_NAME.search(name))
 

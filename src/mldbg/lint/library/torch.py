@@ -12,8 +12,9 @@ _LOG_SOFTMAX = Gives(LOG_PROBS, "log_softmax")
 _SIGMOID = Gives(UNIT, "sigmoid", ("input",))
 _RELU = Gives(Semantic.NON_NEGATIVE, "relu", ("input", "inplace"), keeps_meanings=frozenset({PROBS, UNIT}))
 _REAL = Gives(LOGITS, "activation", ("input",))
-_LOG = Maps({PROBS: LOG_PROBS}, "log")
 _EXP = Maps({LOG_PROBS: PROBS}, "exp")
+
+_CLAMP = Gives(None, "clamp", ("input", "min", "max"), keeps_meanings=frozenset({PROBS, UNIT, LOG_PROBS}))
 
 ACTIVATIONS: dict[str, Effect] = {
     "softmax": _SOFTMAX,
@@ -41,11 +42,11 @@ TENSOR_AND_FUNCTION: dict[str, Effect] = {
     "special.expit": _SIGMOID,
     "relu": _RELU,
     "relu_": _RELU,
-    "log": _LOG,
+    "log": Maps({PROBS: LOG_PROBS, UNIT: LOG_PROBS}, "log"),
     "exp": _EXP,
-    "clamp": Keeps(),
-    "clamp_": Keeps(),
-    "clip": Keeps(),
+    "clamp": _CLAMP,
+    "clamp_": _CLAMP,
+    "clip": _CLAMP,
     "nan_to_num": Keeps(),
     "clone": Keeps(),
     "detach": Keeps(attached=False),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from click import style
 
-from mldbg.lint.report.summary import closing, place
+from mldbg.lint.report.summary import closing, place, problem_line
 from mldbg.lint.rule import Rule
 from mldbg.lint.run import Result
 
@@ -14,10 +14,6 @@ from mldbg.lint.run import Result
 def render(result: Result, rules: Sequence[type[Rule]]) -> str:
     """Findings, problems and a closing line."""
     del rules
-    findings = [
-        f"{style(f'{finding.span.path}:{finding.span.line}:{finding.span.column}', bold=True)}: "
-        f"{finding.message} {style(f'[{finding.rule}]', fg='red')}"
-        for finding in result.findings
-    ]
-    problems = [f"{style(place(problem), bold=True)}: {problem.message}" for problem in result.problems]
+    findings = [f"{place(each.span)}: {each.message} {style(f'[{each.rule}]', fg='red')}" for each in result.findings]
+    problems = [problem_line(problem) for problem in result.problems]
     return "\n".join([*findings, *problems, closing(result)]) + "\n"

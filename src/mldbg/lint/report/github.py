@@ -18,7 +18,7 @@ def render(result: Result, rules: Sequence[type[Rule]]) -> str:
 
 def _finding(finding: Finding) -> str:
     span = finding.span
-    place = {"file": span.path, "line": span.line, "endLine": span.end_line}
+    place: dict[str, str | int] = {"file": span.path, "line": span.line, "endLine": span.end_line}
     if span.line == span.end_line:  # GitHub reads columns as belonging to one line
         place |= {"col": span.column, "endColumn": span.end_column}
     steps = [f"{number}. {step.span.path}:{step.span.line} {step.text}" for number, step in enumerate(finding.steps, start=1)]

@@ -1,8 +1,10 @@
-"""The closing line of the reports that people read."""
+"""What the reports for people share: places, problems, and the closing line."""
 
 from __future__ import annotations
 
-from mldbg.lint.finding import Problem
+from click import style
+
+from mldbg.lint.finding import Problem, Span
 from mldbg.lint.run import Result
 
 
@@ -21,9 +23,15 @@ def closing(result: Result) -> str:
     return "; ".join(parts)
 
 
-def place(problem: Problem) -> str:
-    """Where a problem is: a file, or a line in it."""
-    return f"{problem.path}:{problem.line}" if problem.line else problem.path
+def place(span: Span) -> str:
+    """Where something starts, in the form that terminals and editors turn into a link."""
+    return style(f"{span.path}:{span.line}:{span.column}", bold=True)
+
+
+def problem_line(problem: Problem) -> str:
+    """What could not be checked: a file, or a line in it, and why."""
+    where = f"{problem.path}:{problem.line}" if problem.line else problem.path
+    return f"{style(where, bold=True)}: {problem.message}"
 
 
 def counted(count: int, noun: str) -> str:

@@ -9,7 +9,7 @@ from click import style
 
 from mldbg.lint import files
 from mldbg.lint.finding import Finding, Fix, Span, Step
-from mldbg.lint.report.summary import closing, place
+from mldbg.lint.report.summary import closing, place, problem_line
 from mldbg.lint.rule import Rule
 from mldbg.lint.run import Result
 
@@ -20,13 +20,13 @@ def render(result: Result, rules: Sequence[type[Rule]]) -> str:
     lines = {path: files.lines(text) for path, text in result.texts.items()}
     blocks = ["\n".join(_finding(finding, lines)) for finding in result.findings]
     if result.problems:
-        blocks.append("\n".join(f"{style(place(problem), bold=True)}: {problem.message}" for problem in result.problems))
+        blocks.append("\n".join(problem_line(problem) for problem in result.problems))
     return "\n\n".join([*blocks, closing(result)]) + "\n"
 
 
 def _finding(finding: Finding, lines: Mapping[str, list[str]]) -> Iterator[str]:
     span = finding.span
-    yield f"{style(f'{span.path}:{span.line}:{span.column}', bold=True)}: {finding.message} {style(f'[{finding.rule}]', fg='red')}"
+    yield f"{place(span)}: {finding.message} {style(f'[{finding.rule}]', fg='red')}"
     yield from _excerpt(span, lines)
     yield from _path(finding.steps, lines)
     yield f"  {style('hint:', fg='green')} {finding.hint}"

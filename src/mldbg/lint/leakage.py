@@ -1,0 +1,115 @@
+"""What the three leakage rules share: which fits leak into an evaluation, and the fix that splits first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mldbg.lint import edit
+from mldbg.lint.finding import Fix
+from mldbg.lint.interpret.facts import Evaluated
+from mldbg.lint.interpret.value import Fit, FitKind, Trail
+
+if TYPE_CHECKING:
+    import libcst as cst
+
+SPLITS: tuple[str, ...] = (
+    "train_test_split",
+    "cross_val",
+    "cross_validate",
+    "KFold",
+    "ShuffleSplit",
+    "TimeSeriesSplit",
+    "LeaveOne",
+    "GridSearchCV",
+    "RandomizedSearchCV",
+    "fit_transform",
+    "fit_resample",
+    "random_split",
+    "resample",
+)
+"""Words of which a text that leaks holds at least one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """A fit that saw rows on which is evaluated later, and the way from it to the evaluation."""
+
+    fit: Fit
+    trail: Trail | None
+    evaluated: Evaluated
+
+
+def leaks(evaluated: Evaluated, kind: FitKind) -> Iterator[Leak]:
+    """Fits of a kind that were made on all rows, the evaluated ones included."""
+    for fit in sorted(evaluated.value.fits, key=lambda fit: fit.estimator):
+        if fit.kind is kind and fit.role is None and not fit.rows.isdisjoint(evaluated.value.rows):
+            trail = evaluated.value.trail
+            through = trail is not None and any(site == fit.site for site, _ in trail.steps())
+            yield Leak(fit, trail if through else fit.trail, evaluated)
+
+
+def split_first(leak: Leak) -> Fix | None:
+    """Exchange `fitted = tool.fit_transform(X)` and the split of `fitted` that directly follows it, when nothing else uses `fitted`."""
+    import libcst as cst
+
+    part = leak.fit.site.part
+    fitting = edit.statement_at(leak.fit.site)
+    block = edit.siblings(part, fitting) if fitting is not None else []
+    position = block.index(fitting) + 1 if fitting in block else len(block)
+    following = block[position] if position < len(block) else None
+    fitted, split = _assigned_call(fitting), _assigned_call(following)
+    if fitting is None or following is None or fitted is None or split is None or fitted[1] is not leak.fit.site.node:
+        return None
+    fit_targets, fit_call = fitted
+    targets, split_call = split
+    arrays = [arg for arg in split_call.args if arg.keyword is None and arg.star == ""]
+    if not edit.code(split_call.func).endswith("train_test_split") or len(arrays) * 2 != len(targets):
+        return None
+    if not isinstance(fit_call.func, cst.Attribute) or not isinstance(fit_call.func.value, cst.Name):
+        return None
+    inputs = [edit.code(arg.value) for arg in fit_call.args if arg.keyword is None]
+    if [edit.code(arg.value) for arg in arrays[: len(fit_targets)]] != fit_targets or not inputs:
+        return None
+    if any(_uses(part.tree, name) != 2 for name in fit_targets if name not in inputs):
+        return None
+    tool, method = edit.code(fit_call.func.value), fit_call.func.attr.value
+    lines = _fitted_after_split(tool, method, targets, inputs, len(arrays))
+    if not lines:
+        return None
+    renamed = {name: inputs[index] for index, name in enumerate(fit_targets) if index < len(inputs)}
+    text = edit.text_of_lines(part, following)
+    changes = [edit.replaced(part, arg.value, renamed[edit.code(arg.value)]) for arg in arrays if edit.code(arg.value) in renamed]
+    after = "".join(edit.indented_like(part, following, line) for line in lines)
+    return edit.unsafe(edit.removed(part, fitting), *changes, edit.inserted_after(part, following, after)) if text else None
+
+
+def _assigned_call(statement: cst.CSTNode | None) -> tuple[list[str], cst.Call] | None:
+    """Target names and call of a statement `a, b = call(...)`."""
+    import libcst as cst
+
+    if not isinstance(statement, cst.SimpleStatementLine) or len(statement.body) != 1:
+        return None
+    assign = statement.body[0]
+    if not isinstance(assign, cst.Assign) or len(assign.targets) != 1 or not isinstance(assign.value, cst.Call):
+        return None
+    target = assign.targets[0].target
+    nodes = [element.value for element in target.elements] if isinstance(target, cst.Tuple | cst.List) else [target]
+    return ([edit.code(node) for node in nodes], assign.value) if all(isinstance(node, cst.Name) for node in nodes) else None
+
+
+def _uses(tree: cst.CSTNode, name: str) -> int:
+    return sum(1 for node in edit.descendants(tree) if edit.is_name(node, name))
+
+
+def _fitted_after_split(tool: str, method: str, targets: list[str], inputs: list[str], arrays: int) -> list[str]:
+    """The statements that fit on the training part and only transform the test part."""
+    train, test = targets[0], targets[1]
+    labels = targets[2] if len(inputs) > 1 and arrays > 1 else None
+    if method == "fit_transform":
+        given = f"{train}, {labels}" if labels else train
+        return [f"{train} = {tool}.fit_transform({given})", f"{test} = {tool}.transform({test})"]
+    if method == "fit_resample" and labels:
+        return [f"{train}, {labels} = {tool}.fit_resample({train}, {labels})"]
+    return []

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mldbg.lint.finding import Finding, Group
+from mldbg.lint.interpret.facts import Evaluated
+from mldbg.lint.interpret.value import FitKind
+from mldbg.lint.leakage import SPLITS, leaks, split_first
+from mldbg.lint.rule import Rule, hears
+
+
+class FitBeforeSplit(Rule):
+    """a scaler, imputer, encoder, decomposition or vectoriser is fitted on data that is split afterwards
+
+    ## Why
+    What is fitted on all rows has seen the held-out ones: their mean, their scale, their vocabulary are part of the training input. The test
+    score is then no longer an estimate for new data; with small data, or with steps such as PCA and target encoding, it is far too good.
+
+    ## Bad
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.model_selection import train_test_split
+        from sklearn.preprocessing import StandardScaler
+
+        def evaluate(X, y):
+            X = StandardScaler().fit_transform(X)
+            X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+            return LogisticRegression().fit(X_train, y_train).score(X_test, y_test)
+
+    ## Good
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.model_selection import train_test_split
+        from sklearn.preprocessing import StandardScaler
+
+        def evaluate(X, y):
+            X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+            scaler = StandardScaler().fit(X_train)
+            model = LogisticRegression().fit(scaler.transform(X_train), y_train)
+            return model.score(scaler.transform(X_test), y_test)
+
+    ## Limits
+    Fires when the fitted result is split (or cross-validated) and the held-out part is then evaluated or handed on. Stateless transformers and
+    label encoders learn nothing that leaks. The fix moves the split up where the two statements follow one another.
+    """
+
+    group = Group.CORRECTNESS
+    listens_to = hears(Evaluated, words=SPLITS)
+
+    def on_evaluated(self, evaluated: Evaluated) -> Iterator[Finding]:
+        for leak in leaks(evaluated, FitKind.TRANSFORM):
+            yield self.found(
+                leak.fit.site,
+                f"{leak.fit.estimator} is fitted on rows that are held out afterwards: the evaluation is not on unseen data",
+                hint="split first and fit on the training part only, or put it into a Pipeline",
+                trail=leak.trail,
+                last=(evaluated.place.site, evaluated.how),
+                fix=split_first(leak),
+            )

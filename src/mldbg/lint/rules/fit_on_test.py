@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mldbg.lint import edit
+from mldbg.lint.finding import Finding, Group
+from mldbg.lint.interpret.facts import Evaluated, Fitted
+from mldbg.lint.interpret.value import Role
+from mldbg.lint.rule import Rule, hears
+
+
+class FitOnTest(Rule):
+    """an estimator is fitted on test data
+
+    ## Why
+    A scaler that is fitted again on the test part maps the same measurement to another number there: the model sees inputs that it was not
+    trained on, and the test score belongs to a model that cannot be deployed. The test part is only ever transformed.
+
+    ## Bad
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.preprocessing import StandardScaler
+
+        def evaluate(X_train, X_test, y_train, y_test):
+            scaler = StandardScaler()
+            X_train = scaler.fit_transform(X_train)
+            X_test = scaler.fit_transform(X_test)
+            return LogisticRegression().fit(X_train, y_train).score(X_test, y_test)
+
+    ## Good
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.preprocessing import StandardScaler
+
+        def evaluate(X_train, X_test, y_train, y_test):
+            scaler = StandardScaler()
+            X_train = scaler.fit_transform(X_train)
+            X_test = scaler.transform(X_test)
+            return LogisticRegression().fit(X_train, y_train).score(X_test, y_test)
+
+    ## Limits
+    Fires when the same object was fitted on training data before, or when a second one of its class prepares the test part for a model whose
+    training data went through the first. Which part a value is follows from the split, else from its name. A second scaler for other
+    purposes is left alone.
+    """
+
+    group = Group.CORRECTNESS
+    listens_to = hears(Fitted, Evaluated, words=("fit", "fit_transform"))
+
+    def on_fitted(self, fitted: Fitted) -> Iterator[Finding]:
+        value = fitted.value
+        trained = next((fit for fit in fitted.before if fit.role is Role.TRAIN), None)
+        if fitted.transforms and value.role is not None and value.role.held_out and trained is not None:
+            name = fitted.estimator_name or "the estimator"
+            change = edit.renamed(fitted.place.site, "transform") if fitted.method == "fit_transform" else None
+            yield self.found(
+                fitted.place.site,
+                f"{name} is fitted again on {value.role.value} data: its training fit is thrown away",
+                hint="only transform held-out data, with what was fitted on the training part",
+                trail=trained.trail,
+                last=(fitted.place.site, f"the same object is fitted on {value.role.value} data"),
+                fix=edit.safe(change) if change is not None else None,
+            )
+
+    def on_evaluated(self, evaluated: Evaluated) -> Iterator[Finding]:
+        for fit in evaluated.value.fits:
+            if fit.role is None or not fit.role.held_out:
+                continue
+            for first in evaluated.estimator_fits:
+                if first.estimator == fit.estimator and first.by != fit.by and first.role is Role.TRAIN:
+                    yield self.found(
+                        fit.site,
+                        f"a second {fit.estimator} is fitted on {fit.role.value} data: the model was trained on data scaled by another one",
+                        hint="keep the object that was fitted on the training part and only transform held-out data with it",
+                        trail=first.trail,
+                        last=(evaluated.place.site, evaluated.how),
+                    )

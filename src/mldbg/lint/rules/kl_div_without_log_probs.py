@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mldbg.lint import edit
+from mldbg.lint.finding import Finding, Group
+from mldbg.lint.interpret.facts import Call
+from mldbg.lint.rule import Rule, calls
+from mldbg.semantics import Semantic
+
+
+class KlDivWithoutLogProbs(Rule):
+    """the first argument of kl_div is not log-probabilities
+
+    ## Why
+    `kl_div(input, target)` computes `target * (log(target) - input)`: it expects the *logarithm* of the prediction. With probabilities or
+    logits in its place the result is a number that falls during training and is no divergence; it can be negative.
+
+    ## Bad
+        import torch.nn.functional as F
+        from torch import nn
+
+        student = nn.Linear(64, 10)
+
+        def distill(x, teacher_probs):
+            return F.kl_div(F.softmax(student(x), dim=1), teacher_probs, reduction="batchmean")
+
+    ## Good
+        import torch.nn.functional as F
+        from torch import nn
+
+        student = nn.Linear(64, 10)
+
+        def distill(x, teacher_probs):
+            return F.kl_div(F.log_softmax(student(x), dim=1), teacher_probs, reduction="batchmean")
+
+    ## Limits
+    Looks at the first argument only; `log_target` says what the second one is.
+    """
+
+    group = Group.CORRECTNESS
+    listens_to = calls("torch.nn.functional.kl_div", "torch.nn.KLDivLoss.__call__")
+
+    def on_call(self, call: Call) -> Iterator[Finding]:
+        value = call.argument("input")
+        if value.meaning in (Semantic.LOGITS, Semantic.PROBS, Semantic.UNIT_INTERVAL, Semantic.NON_NEGATIVE):
+            yield self.found(
+                call.place.site,
+                f"kl_div gets {value.meaning.words} as its first argument, where it expects log-probabilities",
+                hint="apply log_softmax to the prediction; the target comes second",
+                trail=value.trail,
+                last=(call.place.site, "kl_div takes it for log-probabilities"),
+                fix=edit.other_activation(call, "input", {"softmax": "log_softmax", "Softmax": "LogSoftmax"}),
+            )

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from mldbg.lint import edit
+from mldbg.lint.finding import Finding, Fix, Group
+from mldbg.lint.interpret.facts import Call
+from mldbg.lint.rule import Rule, calls
+from mldbg.semantics import Semantic
+
+if TYPE_CHECKING:
+    import libcst as cst
+
+
+class LogOfSoftmax(Rule):
+    """the logarithm of a softmax or sigmoid underflows; log_softmax and logsigmoid do not
+
+    ## Why
+    For a class that is far behind, softmax gives exactly 0 in float32 (from a gap of about 104), and its logarithm is minus infinity: the loss
+    becomes inf or NaN, or the gradient vanishes. `log_softmax` and `logsigmoid` compute the same number from the logits without the detour.
+
+    ## Bad
+        import torch
+        import torch.nn.functional as F
+
+        def log_likelihood(logits):
+            return torch.log(F.softmax(logits, dim=1))
+
+    ## Good
+        import torch.nn.functional as F
+
+        def log_likelihood(logits):
+            return F.log_softmax(logits, dim=1)
+
+    ## Limits
+    Looks at one expression: the activation stands inside the logarithm. With an epsilon added it is left alone.
+    """
+
+    group = Group.CORRECTNESS
+    listens_to = calls("torch.log", "torch.Tensor.log")
+
+    def on_call(self, call: Call) -> Iterator[Finding]:
+        value = call.argument("input")
+        activation = edit.argument_call(call, "input")
+        if value.meaning in (Semantic.PROBS, Semantic.UNIT_INTERVAL) and activation is not None and edit.made_by(value, activation):
+            what = "softmax" if value.meaning is Semantic.PROBS else "sigmoid"
+            stable = "log_softmax" if value.meaning is Semantic.PROBS else "logsigmoid"
+            yield self.found(
+                call.place.site,
+                f"logarithm of a {what}: it is minus infinity where the {what} underflows to 0",
+                hint=f"use {stable}, which computes the same from the logits",
+                trail=value.trail,
+                last=(call.place.site, "log of it"),
+                fix=_fix(call, activation),
+            )
+
+
+def _fix(call: Call, activation: cst.Call) -> Fix | None:
+    text = edit.with_other_function(activation, {"softmax": "log_softmax", "Softmax": "LogSoftmax", "Sigmoid": "LogSigmoid"})
+    if text is None:
+        text = edit.as_logsigmoid(activation)
+    return edit.safe(edit.replaced(call.place.site.part, call.node, text)) if text is not None else None

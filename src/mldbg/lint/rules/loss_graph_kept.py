@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mldbg.lint import edit
+from mldbg.lint.finding import Finding, Group
+from mldbg.lint.interpret.facts import Accumulated, Backward, Loop
+from mldbg.lint.interpret.value import first_step
+from mldbg.lint.rule import Rule, hears
+
+
+class LossGraphKept(Rule):
+    """loss tensors are summed or collected for logging and keep every graph alive
+
+    ## Why
+    A loss tensor holds on to its computation graph. `total += loss` builds one long graph over all batches, and a list of losses holds them
+    all: memory grows with every step until the run is killed, often hours later.
+
+    ## Bad
+        from torch import nn
+
+        def train(model, loader, optimizer):
+            total = 0.0
+            for x, y in loader:
+                optimizer.zero_grad()
+                loss = nn.functional.cross_entropy(model(x), y)
+                loss.backward()
+                optimizer.step()
+                total += loss
+            return total
+
+    ## Good
+        from torch import nn
+
+        def train(model, loader, optimizer):
+            total = 0.0
+            for x, y in loader:
+                optimizer.zero_grad()
+                loss = nn.functional.cross_entropy(model(x), y)
+                loss.backward()
+                optimizer.step()
+                total += loss.item()
+            return total
+
+    ## Limits
+    Fires when the very loss that backward runs on is accumulated. A sum that is itself differentiated (several losses, then one backward) is
+    fine, and so is anything under no_grad.
+    """
+
+    group = Group.CORRECTNESS
+    listens_to = hears(Loop, words=("backward",))
+
+    def on_loop(self, loop: Loop) -> Iterator[Finding]:
+        passes = [fact for fact in loop.facts if isinstance(fact, Backward) and not fact.keeps_graph and fact.loss.origin is not None]
+        for fact in loop.facts:
+            if not isinstance(fact, Accumulated) or not fact.grad or fact.value.attached is False:
+                continue
+            backward = next((one for one in passes if one.loss.origin == fact.value.origin), None)
+            if backward is None:
+                continue
+            yield self.found(
+                fact.place.site,
+                f"`{fact.into}` keeps the graph of every loss alive: memory grows with each step",
+                hint="add loss.item(), or loss.detach() to avoid the synchronisation",
+                trail=first_step(backward.place.site, "backward runs on this loss"),
+                last=(fact.place.site, f"the loss tensor itself is kept in `{fact.into}`"),
+                fix=edit.safe(edit.replaced(fact.place.site.part, fact.expression, edit.detached(fact.expression))),
+            )

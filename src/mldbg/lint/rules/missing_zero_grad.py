@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mldbg.lint import edit
+from mldbg.lint.finding import Finding, Fix, Group
+from mldbg.lint.interpret.facts import Backward, Escape, GradientsCleared, GradientUse, Loop
+from mldbg.lint.interpret.value import first_step
+from mldbg.lint.rule import Rule, hears
+
+
+class MissingZeroGrad(Rule):
+    """a loop runs backward and step, and nothing ever clears the gradients
+
+    ## Why
+    `backward()` adds to `.grad`. Without clearing, every step follows the sum of all gradients since the start: a huge momentum that nobody
+    asked for. The loss still falls at first, then training is unstable or stuck.
+
+    ## Bad
+        import torch
+        from torch import nn
+
+        def train(model, loader):
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            for x, y in loader:
+                loss = nn.functional.cross_entropy(model(x), y)
+                loss.backward()
+                optimizer.step()
+
+    ## Good
+        import torch
+        from torch import nn
+
+        def train(model, loader):
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            for x, y in loader:
+                optimizer.zero_grad()
+                loss = nn.functional.cross_entropy(model(x), y)
+                loss.backward()
+                optimizer.step()
+
+    ## Limits
+    Looks at the innermost loop that holds both backward and step, helpers and closures included. Silent when anything in it may clear
+    gradients (zero_grad under a condition, code that is not known and gets the optimizer) and where a framework owns the loop.
+    """
+
+    group = Group.CORRECTNESS
+    listens_to = hears(Loop, words=("backward",))
+
+    def on_loop(self, loop: Loop) -> Iterator[Finding]:
+        uses = [fact for fact in loop.facts if isinstance(fact, GradientUse) and not fact.clip]
+        passes = [fact for fact in loop.facts if isinstance(fact, Backward)]
+        cleared = any(isinstance(fact, GradientsCleared | Escape) for fact in loop.facts)
+        inner = any(isinstance(fact, Loop) and _holds_both(fact) for fact in loop.facts)
+        if not uses or not passes or cleared or inner or any(fact.owned for fact in passes):
+            return
+        first, step = passes[0], uses[0]
+        yield self.found(
+            first.place.site,
+            "gradients are never cleared in this loop: every step uses the sum of all gradients so far",
+            hint="call zero_grad() once per step, before backward",
+            last=(step.place.site, "the step uses what all rounds have added up"),
+            trail=first_step(first.place.site, "backward adds to the gradients"),
+            fix=_fix(first, step),
+        )
+
+
+def _holds_both(loop: Loop) -> bool:
+    return any(isinstance(fact, Backward) for fact in loop.facts) and any(isinstance(fact, GradientUse) and not fact.clip for fact in loop.facts)
+
+
+def _fix(backward: Backward, step: GradientUse) -> Fix | None:
+    """Clear just before backward, when the optimizer has a name there."""
+    statement = edit.statement_of(backward.place)
+    if step.expression is None or statement is None or step.place.function is not backward.place.function:
+        return None
+    return edit.unsafe(edit.inserted_before(backward.place.site.part, statement, f"{edit.code(step.expression)}.zero_grad()"))

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mldbg.lint.finding import Finding, Group
+from mldbg.lint.interpret.facts import Call
+from mldbg.lint.rule import Rule, calls
+from mldbg.semantics import Semantic
+
+
+class SigmoidBeforeCrossEntropy(Rule):
+    """sigmoid or ReLU output is used as logits of cross-entropy
+
+    ## Why
+    Cross-entropy expects logits that may be any real number. After a sigmoid they lie between 0 and 1, after a ReLU they are never negative:
+    the softmax inside can then no longer express certainty (sigmoid), or every class with a zero gets no gradient (ReLU).
+
+    ## Bad
+        import torch
+        import torch.nn.functional as F
+        from torch import nn
+
+        head = nn.Linear(64, 10)
+
+        def loss_of(x, y):
+            scores = torch.sigmoid(head(x))
+            return F.cross_entropy(scores, y)
+
+    ## Good
+        import torch.nn.functional as F
+        from torch import nn
+
+        head = nn.Linear(64, 10)
+
+        def loss_of(x, y):
+            return F.cross_entropy(head(x), y)
+
+    ## Limits
+    Fires only when the last operation on every path is a sigmoid, ReLU or softplus; a ReLU before the last layer is fine.
+    """
+
+    group = Group.CORRECTNESS
+    listens_to = calls("torch.nn.functional.cross_entropy", "torch.nn.CrossEntropyLoss.__call__")
+
+    def on_call(self, call: Call) -> Iterator[Finding]:
+        value = call.argument("input")
+        if value.meaning in (Semantic.UNIT_INTERVAL, Semantic.NON_NEGATIVE):
+            yield self.found(
+                call.place.site,
+                f"cross-entropy gets {value.meaning.words} where it expects logits",
+                hint="pass the output of the last linear layer; for several independent labels use binary_cross_entropy_with_logits",
+                trail=value.trail,
+                last=(call.place.site, "cross-entropy takes it for logits"),
+            )

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mldbg.lint import edit
+from mldbg.lint.finding import Finding, Fix, Group
+from mldbg.lint.interpret.facts import Backward, Loop, ModelCall, ModeSet
+from mldbg.lint.interpret.value import first_step
+from mldbg.lint.rule import Rule, hears
+
+
+class TrainModeNotRestored(Rule):
+    """eval() inside the epoch loop is never followed by train()
+
+    ## Why
+    After the first validation the model stays in evaluation mode: from the second epoch on there is no dropout, and batch normalisation
+    neither uses nor updates batch statistics. Training goes on with other physics than it began with, and nothing says so.
+
+    ## Bad
+        import torch
+        from torch import nn
+
+        def fit(model, train_loader, val_loader, optimizer):
+            for epoch in range(10):
+                for x, y in train_loader:
+                    optimizer.zero_grad()
+                    nn.functional.cross_entropy(model(x), y).backward()
+                    optimizer.step()
+                model.eval()
+                with torch.no_grad():
+                    for x, y in val_loader:
+                        print(nn.functional.cross_entropy(model(x), y).item())
+
+    ## Good
+        import torch
+        from torch import nn
+
+        def fit(model, train_loader, val_loader, optimizer):
+            for epoch in range(10):
+                model.train()
+                for x, y in train_loader:
+                    optimizer.zero_grad()
+                    nn.functional.cross_entropy(model(x), y).backward()
+                    optimizer.step()
+                model.eval()
+                with torch.no_grad():
+                    for x, y in val_loader:
+                        print(nn.functional.cross_entropy(model(x), y).item())
+
+    ## Limits
+    Fires when a loop trains a model and then puts it into evaluation mode, and nothing in the loop puts it back. A model that was in evaluation
+    mode before the loop (frozen batch normalisation) or that is known to have no mode-dependent layer is left alone.
+    """
+
+    group = Group.CORRECTNESS
+    listens_to = hears(Loop, words=("eval",))
+
+    def on_loop(self, loop: Loop) -> Iterator[Finding]:
+        for index, fact in enumerate(loop.facts):
+            if not isinstance(fact, ModeSet) or fact.training is not False:
+                continue
+            before = loop.facts[:index]
+            trained = [one for one in before if isinstance(one, ModelCall) and one.grad and one.model.thing == fact.model]
+            if not trained or trained[-1].mode_dependent is False or not any(isinstance(one, Backward) for one in before):
+                continue
+            if loop.mode_at_start.get(fact.model.ref) is False or _is_restored(loop, fact):
+                continue
+            yield self.found(
+                fact.place.site,
+                "the model stays in evaluation mode: from the next round of the loop on, it trains without dropout and batch statistics",
+                hint="call model.train() at the top of each epoch",
+                trail=first_step(trained[-1].place.site, "trained here"),
+                last=(fact.place.site, "put into evaluation mode, and back to the top of the loop"),
+                fix=_fix(loop, fact),
+            )
+            return
+
+
+def _is_restored(loop: Loop, fact: ModeSet) -> bool:
+    return any(isinstance(one, ModeSet) and one.model == fact.model and one.training is not False for one in loop.facts)
+
+
+def _fix(loop: Loop, fact: ModeSet) -> Fix | None:
+    first = edit.first_of_body(loop.node)
+    if first is None or fact.expression is None or fact.place.function is not loop.place.function:
+        return None
+    return edit.unsafe(edit.inserted_before(loop.place.site.part, first, f"{edit.code(fact.expression)}.train()"))

@@ -1,0 +1,392 @@
+"""The command as a user types it, in processes of their own."""
+
+import json
+import os
+import pty
+import subprocess
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from conftest import COMMAND, Run
+
+SOFTMAX = "import torch.nn.functional as F\n\n\ndef loss(x, y):\n    return F.cross_entropy(F.softmax(x, dim=-1), y)\n"
+LOG = "import torch\n\n\ndef entropy(x):\n    return torch.log(torch.softmax(x, dim=-1))\n"
+CLEAN = "import torch.nn.functional as F\n\n\ndef loss(x, y):\n    return F.cross_entropy(x, y)\n"
+DATA = Path(__file__).parent / "data"
+
+
+def write(project: Path, **texts: str) -> None:
+    for name, text in texts.items():
+        (project / f"{name}.py").write_text(text, encoding="utf-8")
+
+
+def rules_of(output: str) -> list[str]:
+    return [finding["rule"] for finding in json.loads(output)["findings"]]
+
+
+# --- exit codes and reports ---
+
+
+def test_a_clean_project(project: Path, lint: Run) -> None:
+    write(project, a=CLEAN)
+    result = lint()
+    assert (result.returncode, result.stdout, result.stderr) == (0, "no findings in 1 file\n", "")
+
+
+def test_a_finding(project: Path, lint: Run) -> None:
+    write(project, a=SOFTMAX, b=CLEAN)
+    result = lint(".")
+    assert result.returncode == 1
+    assert result.stdout.startswith("a.py:5:")
+    assert "[softmax-before-cross-entropy]" in result.stdout
+    assert "  5 |     return F.cross_entropy(F.softmax(x, dim=-1), y)\n" in result.stdout
+    assert "\n  hint: " in result.stdout
+    assert "\x1b" not in result.stdout
+    assert "1 finding in 2 files" in result.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("form", ["text", "concise", "json", "github", "sarif"])
+def test_every_format_names_the_finding(project: Path, lint: Run, form: str) -> None:
+    write(project, a=SOFTMAX)
+    result = lint("a.py", "--format", form)
+    assert result.returncode == 1
+    assert "softmax-before-cross-entropy" in result.stdout
+    assert "a.py" in result.stdout
+
+
+def test_json_is_as_promised(project: Path, lint: Run) -> None:
+    write(project, a=SOFTMAX, b="def f(:\n    cross_entropy\n")
+    found = json.loads(lint("--format", "json").stdout)
+    jsonschema.validate(found, json.loads((DATA / "report.json").read_text(encoding="utf-8")))
+    assert [error["path"] for error in found["errors"]] == ["b.py"]
+
+
+def test_sarif_is_valid(project: Path, lint: Run) -> None:
+    write(project, a=SOFTMAX, b=LOG, c="def f(:\n    cross_entropy\n")
+    log = json.loads(lint("--format", "sarif").stdout)
+    jsonschema.validate(log, json.loads((DATA / "sarif-2.1.0.json").read_text(encoding="utf-8")))
+    assert len(log["runs"][0]["results"]) == 2
+
+
+def test_output_goes_to_a_file(project: Path, lint: Run) -> None:
+    write(project, a=SOFTMAX)
+    result = lint("--format", "json", "--output", "report.json")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert rules_of((project / "report.json").read_text(encoding="utf-8")) == ["softmax-before-cross-entropy"]
+
+
+def test_an_output_that_cannot_be_written(project: Path, lint: Run) -> None:
+    write(project, a=CLEAN)
+    result = lint("--output", "missing/report.txt")
+    assert result.returncode == 2
+    assert result.stderr == "mldebug-lint: --output: missing/report.txt cannot be written: No such file or directory\n"
+
+
+def test_exit_zero_forgives_findings_but_not_problems(project: Path, lint: Run) -> None:
+    write(project, a=SOFTMAX)
+    assert lint("--exit-zero").returncode == 0
+    assert lint("--exit-zero", "a.py", "gone.py").returncode == 2
+
+
+def test_statistics(project: Path, lint: Run) -> None:
+    write(project, a=SOFTMAX, b=SOFTMAX, c=LOG)
+    assert lint("--statistics").stdout.splitlines()[:2] == ["     2  softmax-before-cross-entropy", "     1  log-of-softmax"]
+
+
+def test_colour_is_for_terminals_and_for_those_who_ask(project: Path, lint: Run) -> None:
+    write(project, a=SOFTMAX)
+    assert "\x1b[" in lint("--color", "always").stdout
+    assert "\x1b[" in lint(FORCE_COLOR="1").stdout
+    assert "\x1b[" not in lint("--color", "never", FORCE_COLOR="1").stdout
+    assert "\x1b[" not in lint(FORCE_COLOR="1", NO_COLOR="1").stdout
+
+
+def test_the_number_of_processes_changes_nothing(project: Path, lint: Run) -> None:
+    write(project, **{f"m{number}": SOFTMAX if number % 3 else LOG for number in range(60)})
+    one, many = (lint("--format", "json", "--jobs", jobs) for jobs in ("1", "3"))
+    assert one.stdout == many.stdout == lint("--format", "json").stdout
+    assert len(rules_of(one.stdout)) == 60
+
+
+def test_a_closed_pipe_is_no_traceback(project: Path) -> None:
+    write(project, **{f"m{number}": SOFTMAX for number in range(20)})
+    shell = f"{COMMAND} --format sarif | head -c 1"
+    result = subprocess.run(["bash", "-c", shell], cwd=project, capture_output=True, encoding="utf-8", check=False)
+    assert result.stderr == ""
+
+
+def test_a_terminal_gets_colour(project: Path) -> None:
+    write(project, a=SOFTMAX)
+    master, slave = pty.openpty()
+    variables = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")} | {"TERM": "xterm"}
+    process = subprocess.Popen([COMMAND, "a.py"], cwd=project, stdout=slave, stderr=slave, env=variables)
+    assert process.wait(timeout=60) == 1
+    os.close(slave)
+    with os.fdopen(master, "rb") as terminal:
+        assert b"\x1b[" in terminal.read1(100_000)
+
+
+# --- selection and configuration ---
+
+
+def test_select_and_ignore(project: Path, lint: Run) -> None:
+    write(project, a=SOFTMAX, b=LOG)
+    assert rules_of(lint("--format", "json", "--select", "log-of-softmax").stdout) == ["log-of-softmax"]
+    assert rules_of(lint("--format", "json", "--select", "ALL", "--ignore", "log-of-softmax").stdout) == [
+        "softmax-before-cross-entropy"
+    ]
+    both = lint("--format", "json", "--select", "log-of-softmax,softmax-before-cross-entropy").stdout
+    assert rules_of(both) == ["softmax-before-cross-entropy", "log-of-softmax"]
+    assert rules_of(lint("--format", "json", "--ignore", "correctness").stdout) == []
+
+
+def test_an_unknown_rule_is_one_line_with_advice(project: Path, lint: Run) -> None:
+    write(project, a=CLEAN)
+    result = lint("--select", "log-of-sofmax")
+    assert result.returncode == 2
+    assert result.stderr == (
+        'mldebug-lint: --select: no rule or group is called "log-of-sofmax"; did you mean "log-of-softmax"?\n'
+    )
+
+
+def test_the_configuration_of_the_project_is_used(project: Path, lint: Run) -> None:
+    write(project, a=SOFTMAX, b=LOG, test_c=LOG, gen=LOG)
+    (project / "pyproject.toml").write_text(
+        '[tool.mldebug-lint]\nignore = ["softmax-before-cross-entropy"]\nexclude = ["gen.py"]\n'
+        'per-file-ignores = { "test_*.py" = ["correctness"] }\n',
+        encoding="utf-8",
+    )
+    found = json.loads(lint("--format", "json").stdout)["findings"]
+    assert [(each["path"], each["rule"]) for each in found] == [("b.py", "log-of-softmax")]
+
+
+def test_the_command_line_wins_over_select_and_adds_to_ignore(project: Path, lint: Run) -> None:
+    write(project, a=SOFTMAX, b=LOG)
+    text = '[tool.mldebug-lint]\nselect = ["performance"]\nignore = ["log-of-softmax"]\n'
+    (project / "pyproject.toml").write_text(text, encoding="utf-8")
+    assert rules_of(lint("--format", "json").stdout) == []
+    assert rules_of(lint("--format", "json", "--select", "ALL").stdout) == ["softmax-before-cross-entropy"]
+
+
+def test_the_configuration_lies_beside_what_is_checked(project: Path, lint: Run) -> None:
+    inner = project / "inner"
+    inner.mkdir()
+    write(inner, b=LOG)
+    (inner / "pyproject.toml").write_text('[tool.mldebug-lint]\nignore = ["log-of-softmax"]\n', encoding="utf-8")
+    assert lint("inner").returncode == 0
+    assert lint("inner", "--config", "pyproject.toml").returncode == 1
+
+
+def test_a_bad_key_in_the_configuration(project: Path, lint: Run) -> None:
+    (project / "pyproject.toml").write_text("[tool.mldebug-lint]\nignor = []\n", encoding="utf-8")
+    result = lint()
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        f'mldebug-lint: {project}/pyproject.toml: ignor: unknown key in [tool.mldebug-lint]; did you mean "ignore"?\n'
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--frmat", "json"],
+        ["--format", "xml"],
+        ["--jobs", "0"],
+        ["-", "a.py"],
+        ["--stdin-filename", "a.py", "b.py"],
+        ["--fix", "--diff"],
+        ["--unsafe-fixes"],
+        ["--statistics", "--format", "json"],
+        ["--config", "gone.toml"],
+        ["--explain", "no-such-rule"],
+    ],
+)
+def test_a_wrong_command_is_one_line(lint: Run, arguments: list[str]) -> None:
+    result = lint(*arguments)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("mldebug-lint: ")
+    assert result.stderr.count("\n") == 1
+
+
+# --- suppression ---
+
+
+def test_a_comment_allows_a_finding(project: Path, lint: Run) -> None:
+    write(project, a=LOG.rstrip() + "  # mldebug: allow[log-of-softmax] only plotted\n")
+    assert lint().returncode == 0
+
+
+def test_comments_that_allow_nothing_are_findings_until_ignored(project: Path, lint: Run) -> None:
+    write(project, a="x = 1  # mldebug: allow[log-of-softmax] once\ny = 2  # mldebug: allow[lgo-of-softmax]\n")
+    result = lint("--format", "concise")
+    assert result.returncode == 1
+    assert "a.py:1:8: log-of-softmax reports nothing here [unused-allowance]" in result.stdout
+    assert 'a.py:2:8: no rule is called "lgo-of-softmax"; did you mean "log-of-softmax" [unknown-allowance]' in result.stdout
+    assert lint("--ignore", "unused-allowance,unknown-allowance").returncode == 0
+
+
+# --- fixes ---
+
+FIXED = LOG.replace("torch.log(torch.softmax(x, dim=-1))", "torch.log_softmax(x, dim=-1)")
+
+
+def test_fix(project: Path, lint: Run) -> None:
+    write(project, a=LOG)
+    result = lint("--fix")
+    assert (result.returncode, result.stdout) == (0, "no findings in 1 file\n")
+    assert result.stderr == "mldebug-lint: fixed a.py\n"
+    assert (project / "a.py").read_text(encoding="utf-8") == FIXED
+    assert lint("--fix").stderr == ""
+
+
+def test_fix_keeps_line_ends_encoding_and_byte_order_mark(project: Path, lint: Run) -> None:
+    before = b"\xef\xbb\xbf" + LOG.replace("\n", "\r\n").encode()
+    (project / "a.py").write_bytes(before)
+    assert lint("--fix").returncode == 0
+    assert (project / "a.py").read_bytes() == b"\xef\xbb\xbf" + FIXED.replace("\n", "\r\n").encode()
+
+
+def test_fix_keeps_the_declared_encoding(project: Path, lint: Run) -> None:
+    (project / "a.py").write_bytes(f"# coding: latin-1\n# é\n{LOG}".encode("latin-1"))
+    assert lint("--fix").returncode == 0
+    assert (project / "a.py").read_bytes() == f"# coding: latin-1\n# é\n{FIXED}".encode("latin-1")
+
+
+def test_what_is_allowed_is_not_fixed(project: Path, lint: Run) -> None:
+    text = LOG.rstrip() + "  # mldebug: allow[log-of-softmax] only plotted\n"
+    write(project, a=text + LOG.replace("entropy", "other"))
+    assert lint("--fix").returncode == 0
+    assert (project / "a.py").read_text(encoding="utf-8") == text + FIXED.replace("entropy", "other")
+
+
+def test_diff_changes_nothing(project: Path, lint: Run) -> None:
+    write(project, a=LOG)
+    result = lint("--diff")
+    assert result.returncode == 1
+    assert "-    return torch.log(torch.softmax(x, dim=-1))\n+    return torch.log_softmax(x, dim=-1)\n" in result.stdout
+    assert (project / "a.py").read_text(encoding="utf-8") == LOG
+
+
+def test_unsafe_fixes_are_for_those_who_ask(project: Path, lint: Run) -> None:
+    write(project, a=SOFTMAX)
+    assert lint("--fix").returncode == 1
+    assert (project / "a.py").read_text(encoding="utf-8") == SOFTMAX
+    assert lint("--fix", "--unsafe-fixes").returncode == 0
+    assert (project / "a.py").read_text(encoding="utf-8") == CLEAN
+
+
+# --- standard input ---
+
+
+def test_stdin(lint: Run) -> None:
+    result = lint("-", "--format", "concise", "--stdin-filename", "pkg/a.py", stdin=SOFTMAX)
+    assert result.returncode == 1
+    assert result.stdout.startswith("pkg/a.py:5:")
+
+
+def test_stdin_is_fixed_to_stdout(lint: Run) -> None:
+    result = lint("-", "--fix", stdin=LOG)
+    assert (result.returncode, result.stdout) == (0, FIXED)
+    assert "no findings" in result.stderr
+
+
+def test_stdin_that_needs_no_fix_is_passed_through(lint: Run) -> None:
+    assert lint("-", "--fix", stdin=CLEAN).stdout == CLEAN
+
+
+def test_diff_of_stdin(lint: Run) -> None:
+    result = lint("-", "--diff", stdin=LOG)
+    assert result.returncode == 1
+    assert "+    return torch.log_softmax(x, dim=-1)\n" in result.stdout
+
+
+def test_stdin_that_is_excluded_is_not_checked(project: Path, lint: Run) -> None:
+    (project / "pyproject.toml").write_text('[tool.mldebug-lint]\nexclude = ["gen/"]\n', encoding="utf-8")
+    assert lint("-", "--stdin-filename", "gen/a.py", stdin=SOFTMAX).returncode == 0
+    assert lint("-", "--stdin-filename", "gen/a.py", "--fix", stdin=LOG).stdout == LOG
+
+
+# --- input that cannot be checked ---
+
+
+def bad_inputs(project: Path) -> dict[str, str]:
+    """Files that cannot be checked, and a part of what is said about each."""
+    (project / "broken.py").write_text("def f(:\n    pass\n", encoding="utf-8")
+    (project / "latin.py").write_bytes(b"x = 1\ny = 2\nname = 'caf\xe9'\n")
+    (project / "null.py").write_bytes(b"x = 1\0\n")
+    (project / "table.py").write_bytes(b"ROW = 1\n" * 650_000)
+    (project / "deep.py").write_text(f"cross_entropy = {'(' * 3000}1{')' * 3000}\n", encoding="utf-8")
+    (project / "loop.py").symlink_to("loop.py")
+    (project / "folder").mkdir()
+    (project / "folder" / "up").symlink_to(project)
+    os.mkfifo(project / "pipe.py")
+    return {
+        "broken.py": "syntax",
+        "latin.py": "line 3 is not UTF-8",
+        "null.py": "null byte",
+        "table.py": "too large (5.2 MB",
+        "deep.py": "nested",
+        "loop.py": "symbolic links",
+        "folder/up": "link loop",
+        "pipe.py": "not a regular file",
+    }
+
+
+def test_every_bad_input_gives_one_line_and_the_rest_is_checked(project: Path, lint: Run) -> None:
+    expected = bad_inputs(project)
+    write(project, a=SOFTMAX, b=CLEAN)
+    result = lint("--format", "json")
+    report = json.loads(result.stdout)
+    errors = {error["path"]: error["message"] for error in report["errors"]}
+    assert result.returncode == 2
+    assert len(errors) == len(report["errors"])
+    assert {path: part for path, part in expected.items() if part not in errors.get(path, "")} == {}
+    assert errors.keys() == expected.keys()
+    assert [finding["path"] for finding in report["findings"]] == ["a.py"]
+
+
+def test_problems_are_lines_of_the_text_report(project: Path, lint: Run) -> None:
+    (project / "null.py").write_bytes(b"x = 1\0\n")
+    result = lint("null.py", "gone.py")
+    assert result.returncode == 2
+    assert result.stdout.splitlines() == [
+        "gone.py: cannot be read: no such file or directory",
+        "null.py: line 1 holds a null byte: not Python source; not checked",
+        "",
+        "no findings in 0 files; 2 files could not be checked",
+    ]
+
+
+def test_deep_nesting_of_statements_and_operators(project: Path, lint: Run) -> None:
+    ifs = "".join(f"{' ' * depth}if x:\n" for depth in range(90)) + " " * 90 + "cross_entropy(x)\n"
+    write(project, ifs=ifs, sums=f"cross_entropy({'1 + ' * 5000}1)\n", calls=f"cross_entropy({'f(' * 150}x{')' * 150})\n")
+    assert lint().returncode in (0, 2)
+
+
+def test_an_empty_folder(lint: Run) -> None:
+    assert lint().stdout == "no findings in 0 files\n"
+
+
+# --- questions ---
+
+
+def test_list(lint: Run) -> None:
+    result = lint("--list")
+    assert result.returncode == 0
+    names = [line.split()[0] for line in result.stdout.splitlines()]
+    assert names == sorted(names)
+    assert "softmax-before-cross-entropy" in names
+
+
+def test_explain(lint: Run) -> None:
+    result = lint("--explain", "log-of-softmax")
+    assert result.returncode == 0
+    assert result.stdout.startswith("log-of-softmax\n\nGroup correctness, on by default.\n\n")
+    assert [heading in result.stdout.splitlines() for heading in ("Why", "Bad", "Good", "Limits")] == [True] * 4
+
+
+def test_version_and_help(lint: Run) -> None:
+    assert lint("--version").stdout.startswith("mldebug-lint, version ")
+    assert "Exit codes" in lint("--help").stdout
