@@ -80,7 +80,7 @@ def test_the_parser_is_noticed_when_it_is_loaded(tmp_path: Path) -> None:
 
 def test_a_rejected_file_takes_little_time(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("x = 1\n", encoding="utf-8")
-    command = [Path(sys.executable).parent / "mldebug-lint", "a.py"]
+    command: list[Path | str] = [Path(sys.executable).parent / "mldebug-lint", "a.py"]
     assert min(cpu_seconds(command, tmp_path) for _ in range(5)) < 0.15 * slowness()
 
 

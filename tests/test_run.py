@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mldbg.lint import engine, registry, run
+from mldbg.lint import engine, gate, registry, run
 from mldbg.lint.config import Config
 from mldbg.lint.files import Source
 from mldbg.lint.finding import Finding, Group, Problem, Span, Step
@@ -41,6 +41,7 @@ def engine_finds(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             return engine.Outcome(tuple(found), ())
 
         monkeypatch.setattr(engine, "check", check)
+        monkeypatch.setattr(gate, "passes", lambda *_: True)
 
     return set_findings
 
@@ -87,3 +88,11 @@ def test_progress_counts_every_file(project: Path, engine_finds: Callable[..., N
     seen: list[tuple[int, int]] = []
     run.check_files([project, project / "gone.py"], task(project), jobs=1, progress=lambda *count: seen.append(count))
     assert seen == [(1, 2), (2, 2)]
+
+
+def test_broken_syntax_is_noticed_even_where_no_rule_can_fire(project: Path) -> None:
+    (project / "a.py").write_text("def f(:\n    pass\n", encoding="utf-8")
+    (project / "b.py").write_text("# coding: latin-1\nname = '\\d'\n", encoding="utf-8")
+    [problem] = run.check_files([project], task(project)).problems
+    assert (problem.path, problem.line) == ("a.py", 1)
+    assert problem.message.startswith("syntax error: ")

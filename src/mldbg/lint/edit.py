@@ -276,10 +276,10 @@ def detached(node: cst.BaseExpression) -> str:
     return f"{text}.detach()" if isinstance(node, cst.Name | cst.Attribute | cst.Call | cst.Subscript) else f"({text}).detach()"
 
 
-def unpacked_names(site: Site) -> list[cst.Name]:
-    """The names that the statement at a call unpacks its result into."""
+def unpacked_names(site: Site) -> list[cst.Name | cst.Attribute]:
+    """The names and attributes that the statement at a call unpacks its result into."""
     statement = statement_at(site)
     for node in descendants(statement) if statement is not None else ():
         if isinstance(node, cst.Assign) and node.value is site.node and isinstance(node.targets[0].target, cst.Tuple | cst.List):
-            return [element.value for element in node.targets[0].target.elements if isinstance(element.value, cst.Name)]
+            return [element.value for element in node.targets[0].target.elements if isinstance(element.value, cst.Name | cst.Attribute)]
     return []

@@ -44,10 +44,17 @@ class Leak:
 def leaks(evaluated: Evaluated, kind: FitKind) -> Iterator[Leak]:
     """Fits of a kind that were made on all rows, the evaluated ones included."""
     for fit in sorted(evaluated.value.fits, key=lambda fit: fit.estimator):
-        if fit.kind is kind and fit.role is None and not fit.rows.isdisjoint(evaluated.value.rows):
+        if fit.kind is kind and fit.role is None and _saw(fit, evaluated):
             trail = evaluated.value.trail
             through = trail is not None and any(site == fit.site for site, _ in trail.steps())
             yield Leak(fit, trail if through else fit.trail, evaluated)
+
+
+def _saw(fit: Fit, evaluated: Evaluated) -> bool:
+    """Whether the evaluated rows are among those that were fitted on: fitted on a slice only counts for what comes from that slice."""
+    rows = evaluated.value.rows
+    parts = {row for row in fit.rows if row.label == "part"}
+    return parts <= rows and not fit.rows.isdisjoint(rows)
 
 
 def split_first(leak: Leak) -> Fix | None:

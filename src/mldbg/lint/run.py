@@ -13,7 +13,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from mldbg.lint import engine, files, registry, suppress
+from mldbg.lint import engine, files, gate, registry, suppress, syntax
 from mldbg.lint.config import Config
 from mldbg.lint.files import Source
 from mldbg.lint.finding import Finding, Problem
@@ -107,13 +107,20 @@ def _check(source: Source | Problem, task: Task, project: engine.Project) -> Res
     if isinstance(source, Problem):
         return Result(problems=(source,))
     try:
-        outcome = engine.check(source, task.rules, project)
+        outcome = _outcome(source, task, project)
         texts = {
             path: text for path in _mentioned(source, outcome.findings) if (text := _text(path, source, project)) is not None
         }
     except Exception as error:  # noqa: BLE001  # a defect of ours must not cost the user the other files
         return Result(problems=(_internal_error(source.path, error),))
     return Result(outcome.findings, outcome.problems, texts, checked=0 if outcome.problems else 1)
+
+
+def _outcome(source: Source, task: Task, project: engine.Project) -> engine.Outcome:
+    if gate.passes(source.data, task.rules):
+        return engine.check(source, task.rules, project)
+    problem = syntax.problem(source)
+    return engine.Outcome((), (problem,) if problem else ())
 
 
 def _mentioned(source: Source, findings: Iterable[Finding]) -> set[str]:

@@ -62,6 +62,8 @@ class Estimators:
         if name in sklearn.EVALUATING_METHODS and features is not None:
             self.used(features, f"goes into `{name}`", site, base)
             return self.run.library.derived([features], site)
+        if name in ("get_support", "get_feature_names_out") and isinstance(base.thing, Object):
+            return self._about_fit(base.thing, site)
         if name in ("split",) and features is not None and self._is_splitter(base, site):
             return self._folds(features, site)
         return None
@@ -98,6 +100,12 @@ class Estimators:
         for fit in sorted(known, key=lambda fit: fit.estimator):
             trail = fit.trail if trail is None else trail
         return Value(data=data, origin=Ref(site, self.run.frame.context), trail=trail)
+
+    def _about_fit(self, estimator: Object, site: Site) -> Value:
+        """What a fitted selector says of the columns."""
+        fits = frozenset(fit for fit in self._fits(estimator) if fit.kind is FitKind.SELECTION)
+        trail = next((fit.trail for fit in sorted(fits, key=lambda fit: fit.estimator)), None)
+        return Value(data=Data(fits=fits) if fits else None, origin=Ref(site, self.run.frame.context), trail=trail)
 
     def _fits(self, estimator: Object) -> frozenset[Fit]:
         held = self.run.state.get(estimator.ref, FITS)

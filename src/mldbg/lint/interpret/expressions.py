@@ -16,13 +16,15 @@ from mldbg.lint.interpret.value import (
     Axes,
     Constant,
     Data,
+    FitKind,
     Function,
     Items,
     Mapping,
     Object,
     Opaque,
-    Role,
+    Ref,
     Symbol,
+    Trail,
     Unknown,
     Value,
     join,
@@ -263,8 +265,7 @@ class Expressions:
             known = _compared(rights[0][0], left, rights[0][1])
             if known is not None:
                 return literal(known)
-        data = derived_data(left)
-        return Value(data=data) if data is not None else UNKNOWN
+        return Value(Opaque(MASK), data=derived_data(left))
 
     def _conditional(self, node: cst.IfExp) -> Value:
         truth = self.run.statements.decided(node.test)
@@ -318,7 +319,8 @@ class Expressions:
             return found
         if isinstance(base.thing, Symbol):
             return base  # list[int], Float[Tensor, "..."]
-        data = derived_data(base)
+        data = _rows_of_part(derived_data(base), indices, self.run.new_ref(node, "part"))
+        data = _with_selection(data, indices)
         picked = next((one.data for one in indices if one.data is not None and one.data.picks is not None), None)
         if data is not None and picked is not None:
             data = replace(data, role=picked.picks, split=picked.split)
@@ -334,7 +336,7 @@ class Expressions:
             data=data,
             origin=origin,
             attached=base.attached,
-            trail=base.trail if meaning is not None or (data is not None and data.fits) else None,
+            trail=_trail_of(base, indices) if meaning is not None or (data is not None and data.fits) else None,
         )
 
     def _known_item(self, base: Value, index: Value, site: Site) -> Value | None:
@@ -414,6 +416,29 @@ class Expressions:
 
 _KEYWORDS = {"None": literal(None), "True": literal(True), "False": literal(False)}
 _SCALINGS = (cst.Multiply, cst.Divide, cst.MultiplyAssign, cst.DivideAssign, cst.Add, cst.Subtract)
+
+
+MASK = "a boolean mask"
+
+
+def _rows_of_part(data: Data | None, indices: list[Value], part: Ref) -> Data | None:
+    """Lineage of some of the rows: they are rows of the whole, and a part of it with an identity of its own."""
+    first = indices[0].thing if indices else Unknown()
+    sliced = isinstance(first, Items) and first.cls == "builtins.slice" and not all(bound.is_none for bound in first.tail)
+    masked = isinstance(first, Opaque) and first.cls == MASK
+    if data is None or not data.rows or not (sliced or masked):
+        return data
+    return replace(data, rows=data.rows | {part})
+
+
+def _with_selection(data: Data | None, indices: list[Value]) -> Data | None:
+    """Columns that were chosen by a fitted selector carry that fit with them."""
+    chosen = frozenset(fit for index in indices for fit in index.fits if fit.kind is FitKind.SELECTION)
+    return replace(data or Data(), fits=(data.fits if data else frozenset()) | chosen) if chosen else data
+
+
+def _trail_of(base: Value, indices: list[Value]) -> Trail | None:
+    return base.trail or next((index.trail for index in indices if index.fits), None)
 
 
 def _attached(left: Value, right: Value) -> bool | None:

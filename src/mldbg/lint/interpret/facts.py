@@ -80,14 +80,17 @@ class GradientUse:
     """The optimizer as the source names it."""
     gradients: Gradients
     cleared: Site | None
+    parameters: frozenset[Ref]
+    """The models whose parameters the optimizer has; empty where that is not known."""
     clip: bool
 
 
 @dataclass(frozen=True, slots=True)
 class GradientsCleared:
-    """Gradients are set to zero or None."""
+    """Gradients are set to zero or None. `parameters`: of which models; empty where that is not known."""
 
     place: Place
+    parameters: frozenset[Ref]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +179,8 @@ class Loop:
     node: cst.For | cst.While
     facts: tuple[Fact, ...]
     mode_at_start: Mapping[Ref, bool | None]
+    built_inside: frozenset[Ref]
+    """Objects whose mode is set in the loop and which did not exist before it."""
 
 
 Fact = (

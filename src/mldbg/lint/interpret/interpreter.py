@@ -531,6 +531,7 @@ class Interpreter:
         if isinstance(cls, ClassThing):
             method = self.class_attribute(cls, "__call__")
             module = self.is_module(cls)
+            self.training.running += module
             if method is None and module:
                 method = self.class_attribute(cls, "forward")
             if method is not None and isinstance(method.thing, Function):
@@ -539,6 +540,7 @@ class Interpreter:
                 result = self.library.run_container(callee, arguments, site)
             else:
                 result = self.library.unknown_result(site)
+            self.training.running -= module
             if module:
                 self.training.model_called(callee, arguments, site, result)
             return result

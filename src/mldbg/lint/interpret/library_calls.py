@@ -92,7 +92,6 @@ class LibraryCalls:
             "shuffle": self._each_derived,
             "tensor_dataset": self._tensor_dataset,
             "subset": self._subset,
-            "parameters": lambda arguments, site: self.unknown_result(site),
         }
 
     # ---------------------------------------------------------------------------------------------------------- plain results
@@ -107,7 +106,8 @@ class LibraryCalls:
         carrier: Value | None = None
         for value in values:
             items = self.run.items_of(value)
-            for one in items.tail if items is not None else (value,):
+            every = (*items.tail, *((items.lead,) if items.lead is not None else ())) if items is not None else (value,)
+            for one in every:
                 data = join_data(data, derived_data(one))
                 if one.fits and carrier is None:
                     carrier = one
@@ -226,6 +226,7 @@ class LibraryCalls:
         """A call of an object whose class the project does not define: a layer, a loss, a container."""
         cls = thing.cls
         run = self.run
+        arguments = list(arguments)
         if not isinstance(cls, str):
             result = self.unknown_call(callee, "", arguments, site) if cls is None else self.unknown_result(site)
             run.training.model_called(callee, arguments, site, result)
@@ -249,9 +250,11 @@ class LibraryCalls:
             value = self.derived([value], site)
         from mldbg.lint.interpret.interpreter import Argument
 
+        self.run.training.running += 1
         for layer in items.tail:
             at = layer.thing.ref.site if isinstance(layer.thing, Object) and isinstance(layer.thing.cls, str) else None
             value = self.run.call(layer, [Argument(value)], at or site)
+        self.run.training.running -= 1
         if value.meaning is not None and value.trail is not None:
             value = value.step(site, "comes out of the nn.Sequential here")
         return value
@@ -395,7 +398,9 @@ class LibraryCalls:
                 if special is not None:
                     return special(arguments, site)
                 if effect.name == "flatten":
-                    return replace(first, axes=Axes(rank=2)) if isinstance(first.thing, Unknown | Opaque) else first
+                    return self._flattened(given, first, site, is_layer=name.endswith("__call__"))
+                if effect.name == "filled":
+                    return self._filled(values, site)
                 return run.training.special(effect.name, receiver, arguments, site)
 
     def _gives(self, effect: Gives, value: Value, site: Site) -> Value:
@@ -455,6 +460,19 @@ class LibraryCalls:
         if value.origin is None:
             value = replace(value, origin=Ref(site, self.run.frame.context))
         return value
+
+    def _flattened(self, given: dict[str, Value], value: Value, site: Site, *, is_layer: bool) -> Value:
+        """torch.flatten and nn.Flatten: the axes from `start_dim` on become one."""
+        start = given.get("start_dim", literal(1 if is_layer else 0)).constant
+        kept = self._keeps(Keeps(keeps_axes=False), [value], site)
+        whole = "end_dim" not in given
+        return replace(kept, axes=Axes(rank=start + 1)) if isinstance(start, int) and start >= 0 and whole else kept
+
+    def _filled(self, values: list[Value], site: Site) -> Value:
+        """torch.randn(2, 3): a new tensor with as many axes as sizes."""
+        sizes = [value for value in values if isinstance(value.constant, int)]
+        rank = len(values) if len(values) > 1 and len(sizes) == len(values) else None
+        return replace(self.unknown_result(site), axes=Axes(rank=rank), attached=False)
 
     # -------------------------------------------------------------------------------------------------- python's own functions
     def _sequence(self, cls: str, arguments: Sequence[Argument], site: Site) -> Value:

@@ -99,8 +99,9 @@ class Module:
         return {name: part for part in self.parts for name in part.statement.names}
 
     @cached_property
-    def imports_torch(self) -> bool:
-        return "torch" in self.text
+    def uses_torch(self) -> bool:
+        """Whether the text says so: conventional names then mean what they mean in torch code."""
+        return "torch" in self.text or ".backward(" in self.text
 
     def absolute(self, imported: Import) -> str:
         """The absolute dotted module name that an import statement of this module names."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import libcst as cst
 
 from mldbg.lint.interpret.expressions import derived_data, truth_of
-from mldbg.lint.interpret.facts import Accumulated, GradientsCleared, Loop
+from mldbg.lint.interpret.facts import Accumulated, Loop, ModeSet
 from mldbg.lint.interpret.module import Site
 from mldbg.lint.interpret.state import State, merged
 from mldbg.lint.interpret.value import (
@@ -611,6 +611,7 @@ class Statements:
         entry = run.state.fork()
         modes = run.training.modes()
         start = len(run.facts)
+        first = entry
         loop = LoopFrame(fed_by)
         for number in range(MOST_ROUNDS):
             loop = LoopFrame(fed_by)
@@ -629,7 +630,10 @@ class Statements:
             run.state.become(merged(loop.breaks) if loop.breaks else ended)
         else:
             run.state.become(merged([following, *loop.breaks]))
-        run.facts.append(Loop(run.place(run.site(node)), node, tuple(run.facts[start:]), modes))
+        facts = tuple(run.facts[start:])
+        models = {fact.model.ref for fact in facts if isinstance(fact, ModeSet)}
+        built = frozenset(ref for ref in models if ref.label.startswith(("new ", "copy")) and not first.has(ref))
+        run.facts.append(Loop(run.place(run.site(node)), node, facts, modes, built))
 
 
 def feeding(node: cst.For) -> str:
@@ -672,7 +676,8 @@ def _with_item(mapping: Mapping, index: Value, value: Value) -> Mapping:
 def _plain_names(target: cst.BaseExpression) -> tuple[str, ...]:
     if not isinstance(target, cst.Tuple | cst.List):
         return ()
-    names = [element.value.value for element in target.elements if isinstance(element, cst.Element) and isinstance(element.value, cst.Name)]
+    simple = [element for element in target.elements if isinstance(element, cst.Element) and isinstance(element.value, cst.Name | cst.Attribute)]
+    names = [_code(element.value) for element in simple]
     return tuple(names) if len(names) == len(target.elements) else ()
 
 

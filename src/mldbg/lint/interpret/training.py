@@ -11,7 +11,7 @@ import libcst as cst
 
 from mldbg.lint.interpret.facts import Backward, Gradients, GradientsCleared, GradientUse, ModelCall, ModeSet
 from mldbg.lint.interpret.module import Site
-from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Constant, Items, Object, Ref, Unknown, Value, literal, onward
+from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Constant, Data, Items, Object, Ref, Unknown, Value, literal, onward
 from mldbg.lint.library import tables, torch
 from mldbg.lint.library.names import OPTIMIZER_NAME
 from mldbg.semantics import Semantic
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 GRADIENTS = Ref(None, None, "gradients")
 MODE = "#mode"
+PARAMETERS = "parameters"
 
 _OWNERS = re.compile(r"(^|_)(accelerator|fabric|engine|model_engine|booster|strategy|dist_autograd|amp|trainer|runner|plugin)$", re.I)
 _CLEARS = re.compile(r"zero_?grad|clear_?grad|reset_?grad|zero_?gradients|clean_?grad", re.I)
@@ -34,6 +35,8 @@ class Training:
         self.run = run
         self._with_mode: set[Ref] = set()
         self._numbers: dict[object, str] = {}
+        self.running = 0
+        """Modules that are being run: a layer inside a model is no model call of its own."""
 
     # --------------------------------------------------------------------------------------------------------------- methods
     def method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value | None:
@@ -44,8 +47,11 @@ class Training:
         if name == "step":
             return self._step(base, node, arguments, site)
         if name == "zero_grad":
-            self.clear_gradients(base if self.is_optimizer(base, node) else None, site)
+            known = self.is_optimizer(base, node)
+            self.clear_gradients(base if known else None, site, None if known else base)
             return UNKNOWN
+        if name == "parameters":
+            return Value(data=Data(rows=base.rows), origin=Ref(site, self.run.frame.context, PARAMETERS))
         if name in ("zero_", "detach_", "fill_") and isinstance(node, cst.Attribute) and _holds_grad(node):
             self.clear_gradients(None, site)
             return UNKNOWN
@@ -61,7 +67,7 @@ class Training:
         values = [argument.value for argument in arguments]
         if name == "clip":
             optimizer, cleared = self._gradients_of(None)
-            run.facts.append(GradientUse(run.place(site), UNKNOWN, None, optimizer, cleared, clip=True))
+            run.facts.append(GradientUse(run.place(site), UNKNOWN, None, optimizer, cleared, frozenset(), clip=True))
         elif name == "backward" and receiver is None:
             self._note_backward(values[0] if values else UNKNOWN, arguments, site, owned=False)
         elif name == "manual_backward":
@@ -114,15 +120,27 @@ class Training:
     def _use(self, optimizer: Value, node: cst.BaseExpression | None, site: Site) -> None:
         run = self.run
         gradients, cleared = self._gradients_of(optimizer)
-        run.facts.append(GradientUse(run.place(site), optimizer, node, gradients, cleared, clip=False))
+        run.facts.append(GradientUse(run.place(site), optimizer, node, gradients, cleared, self.parameters_of(optimizer), clip=False))
 
-    def clear_gradients(self, optimizer: Value | None, site: Site) -> None:
-        """Gradients become zero: of one optimizer's parameters, or (None) of parameters that are not known."""
+    def parameters_of(self, optimizer: Value) -> frozenset[Ref]:
+        """The models whose parameters an optimizer was given, where it is known."""
+        thing = optimizer.thing
+        given = self.run.state.get(thing.ref, "#argument 0") if isinstance(thing, Object) else None
+        given = given or (self.run.state.get(thing.ref, "#argument params") if isinstance(thing, Object) else None)
+        plain = given is not None and given.origin is not None and given.origin.label == PARAMETERS
+        return given.rows if given is not None and plain else frozenset()
+
+    def clear_gradients(self, optimizer: Value | None, site: Site, model: Value | None = None) -> None:
+        """Gradients become zero: of one optimizer's parameters, of one model's, or (both None) of parameters that are not known."""
         run = self.run
-        run.facts.append(GradientsCleared(run.place(site)))
+        known = self.parameters_of(optimizer) if optimizer is not None else model.rows if model is not None else frozenset()
+        run.facts.append(GradientsCleared(run.place(site), known))
         run.state.ensure(GRADIENTS)
         if optimizer is None:
             self.forget_gradients()
+            if model is not None and isinstance(model.thing, Object):
+                cleared = literal(Gradients.CLEARED.value).step(site, "gradients are cleared here")
+                run.state.set(GRADIENTS, self._key(model), cleared)
             return
         cleared = literal(Gradients.CLEARED.value).step(site, "gradients are cleared here")
         run.state.set(GRADIENTS, self._key(optimizer), cleared)
@@ -139,6 +157,10 @@ class Training:
     def _gradients_of(self, optimizer: Value | None) -> tuple[Gradients, Site | None]:
         key = "#any" if optimizer is None else self._key(optimizer)
         held = self.run.state.get(GRADIENTS, key)
+        if optimizer is not None and (held is None or held.constant == Gradients.UNKNOWN.value):
+            models = self.parameters_of(optimizer)
+            if len(models) == 1:
+                held = self.run.state.get(GRADIENTS, self._numbers.get(next(iter(models)), ""))
         if held is None or not isinstance(held.constant, str):
             return Gradients.UNKNOWN, None
         return Gradients(held.constant), held.trail.site if held.trail is not None else None
@@ -156,11 +178,22 @@ class Training:
             return any(isinstance(base, str) and tables.is_optimizer_class(base) for base in self.run.ancestors(thing.cls))
         if not isinstance(thing, Unknown | Object):
             return False
-        return self.run.frame.module.imports_torch and bool(OPTIMIZER_NAME.search(_last_name(node)))
+        return self.run.frame.module.uses_torch and bool(OPTIMIZER_NAME.search(_last_name(node)))
 
     def may_clear(self, name: str, arguments: Sequence[Argument]) -> bool:
         """Whether unknown code that gets these arguments may clear gradients or step an optimizer."""
-        return bool(_TRAINS.search(name)) or any(self.is_optimizer(argument.value, argument.node) for argument in arguments)
+        if _TRAINS.search(name):
+            return True
+        return any(self.is_optimizer(argument.value, argument.node) or self.holds_optimizer(argument.value) for argument in arguments)
+
+    def holds_optimizer(self, value: Value) -> bool:
+        """Whether an object has an optimizer among its attributes."""
+        if not isinstance(value.thing, Object) or not isinstance(value.thing.cls, ClassThing):
+            return False
+        return any(
+            isinstance(held.thing, Object) and held.thing.cls is not None and self.is_optimizer(held, None)
+            for held in self.run.state.record(value.thing.ref).values()
+        )
 
     # ----------------------------------------------------------------------------------------------------------------- modes
     def _can_be_module(self, thing: Object) -> bool:
@@ -227,7 +260,7 @@ class Training:
         """A module, or something that may be one, is run."""
         run = self.run
         node = site.node
-        if not isinstance(node, cst.Call) or not isinstance(model.thing, Object):
+        if self.running or not isinstance(node, cst.Call) or not isinstance(model.thing, Object):
             return
         if isinstance(model.thing.cls, ClassThing) and not run.is_module(model.thing.cls):
             return
@@ -265,7 +298,7 @@ class Training:
             return "self.training"
         unknown = False
         for name, value in run.state.record(thing.ref).items():
-            if name.startswith("#") and name != "#items":
+            if name.startswith("#") and name != "#items" and not name.startswith("#argument"):
                 continue
             items = run.items_of(value)
             several = [*items.tail, *([items.lead] if items.lead is not None else [])] if items is not None else [value]

@@ -52,7 +52,7 @@ TENSOR_AND_FUNCTION: dict[str, Effect] = {
     "detach": Keeps(attached=False),
     "squeeze": Keeps(keeps_axes=False),
     "unsqueeze": Keeps(keeps_axes=False),
-    "flatten": Keeps(keeps_axes=False),
+    "flatten": Special("flatten", ("input", "start_dim", "end_dim")),
     "ravel": Keeps(keeps_axes=False),
     "reshape": Keeps(keeps_axes=False, rank_from_shape=True),
     "transpose": Keeps(keeps_axes=False),
@@ -148,7 +148,7 @@ LAYERS: dict[str, Effect] = {
     "LayerNorm": Affine("nn.LayerNorm"),
     "GroupNorm": Affine("nn.GroupNorm"),
     "Identity": Keeps(),
-    "Flatten": Special("flatten"),
+    "Flatten": Special("flatten", ("input",)),
     "Unflatten": Keeps(keeps_axes=False),
     "Dropout": Gives(None, "dropout", keeps_meanings=frozenset({LOGITS})),
     "Dropout1d": Gives(None, "dropout", keeps_meanings=frozenset({LOGITS})),
@@ -160,6 +160,7 @@ CONSTRUCTOR_PARAMETERS: dict[str, tuple[str, ...]] = {
     "torch.nn.Linear": ("in_features", "out_features", "bias"),
     "torch.nn.LazyLinear": ("out_features", "bias"),
     "torch.nn.Bilinear": ("in1_features", "in2_features", "out_features", "bias"),
+    "torch.nn.Flatten": ("start_dim", "end_dim"),
     "torch.nn.Softmax": ("dim",),
     "torch.nn.LogSoftmax": ("dim",),
     "torch.nn.Dropout": ("p", "inplace"),
@@ -238,6 +239,8 @@ def _rows() -> dict[str, Effect]:
         rows[f"torch.nn.{name}.__call__"] = effect
     for name in LOSS_CLASSES:
         rows[f"torch.nn.{name}.__call__"] = Loss()
+    for name in ("rand", "randn", "zeros", "ones", "empty"):
+        rows[f"torch.{name}"] = Special("filled")
     rows |= {
         "torch.special.softmax": _SOFTMAX,
         "torch.special.log_softmax": _LOG_SOFTMAX,
@@ -276,8 +279,6 @@ def _rows() -> dict[str, Effect]:
         "torch.amp.GradScaler.update": NoEffect(),
         "torch.amp.GradScaler.unscale_": NoEffect(),
         "torch.set_grad_enabled": NoEffect(),
-        "torch.nn.Module.parameters": Special("parameters"),
-        "torch.nn.Module.named_parameters": NoEffect(),
     }
     return rows
 

@@ -48,13 +48,15 @@ class MissingZeroGrad(Rule):
     listens_to = hears(Loop, words=("backward",))
 
     def on_loop(self, loop: Loop) -> Iterator[Finding]:
-        uses = [fact for fact in loop.facts if isinstance(fact, GradientUse) and not fact.clip]
         passes = [fact for fact in loop.facts if isinstance(fact, Backward)]
-        cleared = any(isinstance(fact, GradientsCleared | Escape) for fact in loop.facts)
         inner = any(isinstance(fact, Loop) and _holds_both(fact) for fact in loop.facts)
-        if not uses or not passes or cleared or inner or any(fact.owned for fact in passes):
+        if inner or any(isinstance(fact, Escape) for fact in loop.facts) or any(fact.owned for fact in passes):
             return
-        first, step = passes[0], uses[0]
+        step = next((fact for fact in loop.facts if isinstance(fact, GradientUse) and not fact.clip and not _is_cleared(fact, loop)), None)
+        if step is None or not passes:
+            return
+        before = [fact for fact in loop.facts[: loop.facts.index(step)] if isinstance(fact, Backward)]
+        first = before[-1] if before else passes[0]
         yield self.found(
             first.place.site,
             "gradients are never cleared in this loop: every step uses the sum of all gradients so far",
@@ -63,6 +65,12 @@ class MissingZeroGrad(Rule):
             trail=first_step(first.place.site, "backward adds to the gradients"),
             fix=_fix(first, step),
         )
+
+
+def _is_cleared(step: GradientUse, loop: Loop) -> bool:
+    """Whether anything in the loop clears the gradients of this optimizer, or may."""
+    clearings = [fact.parameters for fact in loop.facts if isinstance(fact, GradientsCleared)]
+    return any(not step.parameters or not cleared or not cleared.isdisjoint(step.parameters) for cleared in clearings)
 
 
 def _holds_both(loop: Loop) -> bool:

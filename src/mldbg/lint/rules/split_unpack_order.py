@@ -51,7 +51,7 @@ class SplitUnpackOrder(Rule):
 
 def _in_returned_order(call: Call) -> tuple[str, ...]:
     """The target names in the order of the values; empty where the names do not say it."""
-    told = {array_and_part(name): name for name in call.targets}
+    told = {array_and_part(name.rpartition(".")[2]): name for name in call.targets}
     arrays = list(dict.fromkeys(array for array, _ in told))
     parts = {(array, part) for array in arrays for part in ("train", "test")}
     if len(told) != len(call.targets) or set(told) != parts:

@@ -63,7 +63,8 @@ class TrainModeNotRestored(Rule):
             trained = [one for one in before if isinstance(one, ModelCall) and one.grad and one.model.thing == fact.model]
             if not trained or trained[-1].mode_dependent is False or not any(isinstance(one, Backward) for one in before):
                 continue
-            if loop.mode_at_start.get(fact.model.ref) is False or _is_restored(loop, fact):
+            on_purpose = loop.mode_at_start.get(fact.model.ref) is False
+            if on_purpose or fact.model.ref in loop.built_inside or _is_restored(loop, fact):
                 continue
             yield self.found(
                 fact.place.site,
