@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import sys
 from collections.abc import Iterator, Mapping
@@ -87,15 +88,21 @@ def sole_source(call: Call, parameter: str) -> cst.Call | None:
     if not isinstance(node, cst.Name):
         return None
     scope = call.place.function or call.place.site.part.tree
-    uses = [found for found in descendants(scope) if isinstance(found, cst.Name) and found.value == node.value]
     made = [
         found.value
         for found in descendants(scope)
         if isinstance(found, cst.Assign) and len(found.targets) == 1 and is_name(found.targets[0].target, node.value)
     ]
-    if len(uses) == 2 and len(made) == 1 and isinstance(made[0], cst.Call) and made_by(call.argument(parameter), made[0]):
+    if uses_of(node.value, call.place.site.part, call.place.function) == 2 and len(made) == 1 and isinstance(made[0], cst.Call) and made_by(call.argument(parameter), made[0]):
         return made[0]
     return None
+
+
+def uses_of(name: str, part: Part, function: cst.CSTNode | None) -> int:
+    """How often a name stands in a function, or for a name of the module, in the whole module."""
+    if function is None:
+        return sum(1 for node in ast.walk(ast.parse(part.module.text)) if isinstance(node, ast.Name) and node.id == name)
+    return sum(1 for found in descendants(function) if is_name(found, name))
 
 
 def made_by(value: Value, node: cst.CSTNode) -> bool:
@@ -113,10 +120,14 @@ def activation_input(node: cst.Call) -> cst.BaseExpression | None:
         if arg.keyword is not None and arg.keyword.value == "input":
             return arg.value
     first = node.args[0] if node.args else None
-    of_tensor = first is None or first.keyword is not None or isinstance(first.value, cst.Integer | cst.UnaryOperation)
+    of_tensor = first is None or first.keyword is not None or _is_axis(first.value)
     if of_tensor:
         return node.func.value if isinstance(node.func, cst.Attribute) else None
     return first.value if first is not None and not first.star else None
+
+
+def _is_axis(node: cst.BaseExpression) -> bool:
+    return isinstance(node.expression if isinstance(node, cst.UnaryOperation) else node, cst.Integer)
 
 
 def without_activation(call: Call, parameter: str) -> Fix | None:
@@ -180,6 +191,25 @@ def siblings(part: Part, statement: cst.CSTNode) -> list[cst.CSTNode]:
     """The statements of the block that a statement stands in, in order."""
     block = part.parents.get(statement)
     return list(block.body) if isinstance(block, cst.IndentedBlock | cst.Module) else []
+
+
+def following(part: Part, statement: cst.CSTNode) -> tuple[Part, cst.CSTNode] | None:
+    """The statement after one in the same block; at the top level it belongs to the next part of the module."""
+    block = siblings(part, statement)
+    if statement in block[:-1]:
+        return part, block[block.index(statement) + 1]
+    if not isinstance(part.parents.get(statement), cst.Module) or part is part.module.parts[-1]:
+        return None
+    next_part = part.module.parts[part.module.parts.index(part) + 1]
+    return (next_part, next_part.tree.body[0]) if next_part.tree.body else None
+
+
+def function_around(part: Part, node: cst.CSTNode) -> cst.CSTNode | None:
+    """The innermost function definition around a node."""
+    here: cst.CSTNode | None = node
+    while here is not None and not isinstance(here, cst.FunctionDef):
+        here = part.parents.get(here)
+    return here
 
 
 def lines_of(part: Part, statement: cst.CSTNode) -> Span:

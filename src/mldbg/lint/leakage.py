@@ -63,11 +63,12 @@ def split_first(leak: Leak) -> Fix | None:
 
     part = leak.fit.site.part
     fitting = edit.statement_at(leak.fit.site)
-    block = edit.siblings(part, fitting) if fitting is not None else []
-    position = block.index(fitting) + 1 if fitting in block else len(block)
-    following = block[position] if position < len(block) else None
-    fitted, split = _assigned_call(fitting), _assigned_call(following)
-    if fitting is None or following is None or fitted is None or split is None or fitted[1] is not leak.fit.site.node:
+    after = edit.following(part, fitting) if fitting is not None else None
+    if fitting is None or after is None:
+        return None
+    split_part, splitting = after
+    fitted, split = _assigned_call(fitting), _assigned_call(splitting)
+    if fitted is None or split is None or fitted[1] is not leak.fit.site.node:
         return None
     fit_targets, fit_call = fitted
     targets, split_call = split
@@ -79,17 +80,17 @@ def split_first(leak: Leak) -> Fix | None:
     inputs = [edit.code(arg.value) for arg in fit_call.args if arg.keyword is None]
     if [edit.code(arg.value) for arg in arrays[: len(fit_targets)]] != fit_targets or not inputs:
         return None
-    if any(_uses(part.tree, name) != 2 for name in fit_targets if name not in inputs):
+    function = edit.function_around(part, fitting)
+    if any(edit.uses_of(name, part, function) != 2 for name in fit_targets if name not in inputs):
         return None
     tool, method = edit.code(fit_call.func.value), fit_call.func.attr.value
     lines = _fitted_after_split(tool, method, targets, inputs, len(arrays))
     if not lines:
         return None
     renamed = {name: inputs[index] for index, name in enumerate(fit_targets) if index < len(inputs)}
-    text = edit.text_of_lines(part, following)
-    changes = [edit.replaced(part, arg.value, renamed[edit.code(arg.value)]) for arg in arrays if edit.code(arg.value) in renamed]
-    after = "".join(edit.indented_like(part, following, line) for line in lines)
-    return edit.unsafe(edit.removed(part, fitting), *changes, edit.inserted_after(part, following, after)) if text else None
+    changes = [edit.replaced(split_part, arg.value, renamed[edit.code(arg.value)]) for arg in arrays if edit.code(arg.value) in renamed]
+    added = "".join(edit.indented_like(split_part, splitting, line) for line in lines)
+    return edit.unsafe(edit.removed(part, fitting), *changes, edit.inserted_after(split_part, splitting, added))
 
 
 def _assigned_call(statement: cst.CSTNode | None) -> tuple[list[str], cst.Call] | None:
@@ -104,10 +105,6 @@ def _assigned_call(statement: cst.CSTNode | None) -> tuple[list[str], cst.Call] 
     target = assign.targets[0].target
     nodes = [element.value for element in target.elements] if isinstance(target, cst.Tuple | cst.List) else [target]
     return ([edit.code(node) for node in nodes], assign.value) if all(isinstance(node, cst.Name) for node in nodes) else None
-
-
-def _uses(tree: cst.CSTNode, name: str) -> int:
-    return sum(1 for node in edit.descendants(tree) if edit.is_name(node, name))
 
 
 def _fitted_after_split(tool: str, method: str, targets: list[str], inputs: list[str], arrays: int) -> list[str]:
