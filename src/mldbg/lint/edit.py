@@ -55,7 +55,7 @@ def replaced(part: Part, node: cst.CSTNode, text: str) -> Edit:
 
 
 def renamed(site: Site, name: str) -> Edit | None:
-    """Replace the last name in a call's function: `nn.BCELoss()` -> `nn.<name>()`. None where the name would have to be imported."""
+    """Replace the last name in a call's function: `nn.BCELoss()` -> `nn.<name>()`; None where it would have to be imported."""
     node = site.node
     if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute):
         return None
@@ -65,7 +65,11 @@ def renamed(site: Site, name: str) -> Edit | None:
 def constructor(call: Call) -> Site | None:
     """Where the object that is called was built, when a call of a class built it."""
     thing = call.receiver.thing if call.receiver is not None else None
-    return thing.ref.site if isinstance(thing, Object) and thing.ref.site is not None and isinstance(thing.ref.site.node, cst.Call) else None
+    return (
+        thing.ref.site
+        if isinstance(thing, Object) and thing.ref.site is not None and isinstance(thing.ref.site.node, cst.Call)
+        else None
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------- sole consumers
@@ -93,7 +97,12 @@ def sole_source(call: Call, parameter: str) -> cst.Call | None:
         for found in descendants(scope)
         if isinstance(found, cst.Assign) and len(found.targets) == 1 and is_name(found.targets[0].target, node.value)
     ]
-    if uses_of(node.value, call.place.site.part, call.place.function) == 2 and len(made) == 1 and isinstance(made[0], cst.Call) and made_by(call.argument(parameter), made[0]):
+    if (
+        uses_of(node.value, call.place.site.part, call.place.function) == 2
+        and len(made) == 1
+        and isinstance(made[0], cst.Call)
+        and made_by(call.argument(parameter), made[0])
+    ):
         return made[0]
     return None
 
@@ -161,7 +170,11 @@ def as_logsigmoid(node: cst.Call) -> str | None:
         return None
     if is_name(node.func.value, "torch"):
         return f"torch.nn.functional.logsigmoid({code(inner)})"
-    return f"{code(node.func.value)}.logsigmoid({code(inner)})" if code(node.func.value) in ("F", "nn.functional", "torch.nn.functional") else None
+    return (
+        f"{code(node.func.value)}.logsigmoid({code(inner)})"
+        if code(node.func.value) in ("F", "nn.functional", "torch.nn.functional")
+        else None
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------------ statements
@@ -311,5 +324,9 @@ def unpacked_names(site: Site) -> list[cst.Name | cst.Attribute]:
     statement = statement_at(site)
     for node in descendants(statement) if statement is not None else ():
         if isinstance(node, cst.Assign) and node.value is site.node and isinstance(node.targets[0].target, cst.Tuple | cst.List):
-            return [element.value for element in node.targets[0].target.elements if isinstance(element.value, cst.Name | cst.Attribute)]
+            return [
+                element.value
+                for element in node.targets[0].target.elements
+                if isinstance(element.value, cst.Name | cst.Attribute)
+            ]
     return []

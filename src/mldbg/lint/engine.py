@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mldbg.lint import gate
-from mldbg.lint.files import Source, read
+from mldbg.lint.files import Source, encoded, read
 from mldbg.lint.finding import Edit, Finding, Fix, Problem
 from mldbg.lint.rule import Rule
 
@@ -42,7 +42,7 @@ class Project:
 
     def __init__(self, root: Path, semantics: Mapping[str, Mapping[str, object]] | None = None) -> None:
         self.root = root.resolve()
-        self._semantics = semantics or {}
+        self.semantics = semantics or {}
         self._modules: Modules | None = None
 
     @property
@@ -61,7 +61,7 @@ class Project:
         from mldbg.semantics import Semantic
 
         rows: dict[str, Effect] = {}
-        for name, row in self._semantics.items():
+        for name, row in self.semantics.items():
             if "gives" in row:
                 rows[name] = Gives(Semantic(str(row["gives"])), name.rpartition(".")[2])
             elif isinstance(row.get("keeps"), int):
@@ -85,12 +85,12 @@ def check(source: Source, rules: Sequence[type[Rule]], project: Project) -> Outc
     if not gate.passes(source.data, rules):
         return Outcome()
     from mldbg.lint.interpret.module import Module
-    from mldbg.lint.outline import CannotOutline
+    from mldbg.lint.outline import CannotOutlineError
 
     module = Module(source.path, source.file.resolve() if source.file else None, source.text)
     try:
         roots = _roots(module, gate.trigger_words(rules))
-    except CannotOutline as error:
+    except CannotOutlineError as error:
         return Outcome(problems=(Problem(source.path, error.line, error.reason),))
     if not roots:
         return Outcome()
@@ -183,11 +183,19 @@ def _enter(run: Interpreter, module: Module, part: Part) -> None:
 
 # ------------------------------------------------------------------------------------------------------------------------- fix
 def apply(text: str, edits: Iterable[Edit]) -> str:
-    """The text after edits of one file. Of edits that overlap the first wins; of two insertions at one place both count, in order."""
+    """The text after edits of one file. Of edits that overlap the first wins; insertions at one place all count, in order."""
     starts = [0]
     for line in _lines(text):
         starts.append(starts[-1] + len(line))
-    ranges = sorted((_offset(starts, text, edit.span.line, edit.span.column), _offset(starts, text, edit.span.end_line, edit.span.end_column), index, edit) for index, edit in enumerate(edits))
+    ranges = sorted(
+        (
+            _offset(starts, text, edit.span.line, edit.span.column),
+            _offset(starts, text, edit.span.end_line, edit.span.end_column),
+            index,
+            edit,
+        )
+        for index, edit in enumerate(edits)
+    )
     pieces: list[str] = []
     done = 0
     for start, end, _, edit in ranges:
@@ -213,13 +221,16 @@ def fix(
     rules: Sequence[type[Rule]],
     project: Project,
     unsafe: bool,
-    keep: Callable[[Finding, str], bool] = lambda finding, text: True,
+    keep: Callable[[Finding, str], bool] | None = None,
 ) -> tuple[str, Outcome]:
     """The text after all wanted fixes, and what remains to be found in it.
 
-    A fix is taken only if it is proved: the new text parses, its finding is gone, and no finding appeared that was not there before.
+    A fix is taken only if it is proved: the new text parses, its finding is gone, and no finding appeared that was not there.
 
     Args:
+        source: the file before.
+        rules: the rules to run.
+        project: the project that the file belongs to.
         unsafe: take fixes that are not safe, too.
         keep: says whether a finding counts (it is not suppressed in the text).
     """
@@ -227,7 +238,11 @@ def fix(
     outcome = check(source, rules, project)
     refused: set[tuple[str, str]] = set()
     for _ in range(MOST_FIX_ROUNDS):
-        candidates = [finding for finding in outcome.findings if _wanted(finding, source.path, unsafe) and keep(finding, text)]
+        candidates = [
+            finding
+            for finding in outcome.findings
+            if _wanted(finding, source.path, unsafe) and (keep is None or keep(finding, text))
+        ]
         candidates = [finding for finding in candidates if _key(finding, text) not in refused]
         taken = _disjoint(candidates)
         if not taken:
@@ -244,14 +259,18 @@ def fix(
     return text, outcome
 
 
+def _edits(finding: Finding) -> tuple[Edit, ...]:
+    return finding.fix.edits if finding.fix is not None else ()
+
+
 def _wanted(finding: Finding, path: str, unsafe: bool) -> bool:
     fix = finding.fix
-    return fix is not None and (fix.safe or unsafe) and all(edit.span.path == path for edit in fix.edits)
+    return fix is not None and (fix.safe or unsafe) and finding.span.path == path
 
 
 def _key(finding: Finding, text: str) -> tuple[str, str]:
     line = finding.span.line
-    return finding.rule, "\n".join(text.splitlines()[line - 1 : line])
+    return finding.rule, "".join(_lines(text)[line - 1 : line])
 
 
 def _disjoint(findings: list[Finding]) -> list[Finding]:
@@ -259,8 +278,7 @@ def _disjoint(findings: list[Finding]) -> list[Finding]:
     taken: list[Finding] = []
     spans: list[tuple[tuple[int, int], tuple[int, int]]] = []
     for finding in findings:
-        assert finding.fix is not None
-        wanted = [((edit.span.line, edit.span.column), (edit.span.end_line, edit.span.end_column)) for edit in finding.fix.edits]
+        wanted = [((edit.span.line, edit.span.column), (edit.span.end_line, edit.span.end_column)) for edit in _edits(finding)]
         if not any(start <= other_end and other_start <= end for start, end in wanted for other_start, other_end in spans):
             taken.append(finding)
             spans += wanted
@@ -271,13 +289,15 @@ def _proved(
     source: Source, text: str, outcome: Outcome, findings: list[Finding], rules: Sequence[type[Rule]], project: Project
 ) -> tuple[str, Outcome] | None:
     """The text after some fixes and what is found in it, if every fix holds what it promises."""
-    edits = [edit for finding in findings if finding.fix is not None for edit in finding.fix.edits]
+    edits = [edit for finding in findings for edit in _edits(finding)]
     fixed = apply(text, edits)
     try:
         compile(fixed, source.path, "exec", dont_inherit=True, flags=_ONLY_AST)
     except (SyntaxError, ValueError, RecursionError):
         return None
-    after = check(Source(source.path, source.file, fixed.encode()), rules, Project(project.root, project._semantics))
+    after = check(
+        Source(source.path, source.file, encoded(fixed, like=source.data)), rules, Project(project.root, project.semantics)
+    )
     count_before, count_after = _counts(outcome.findings), _counts(after.findings)
     for finding in findings:
         count_before[finding.rule] -= 1

@@ -51,14 +51,14 @@ def leaks(evaluated: Evaluated, kind: FitKind) -> Iterator[Leak]:
 
 
 def _saw(fit: Fit, evaluated: Evaluated) -> bool:
-    """Whether the evaluated rows are among those that were fitted on: fitted on a slice only counts for what comes from that slice."""
+    """Whether the evaluated rows were fitted on; a fit on a slice counts only for what comes from that slice."""
     rows = evaluated.value.rows
     parts = {row for row in fit.rows if row.label == "part"}
     return parts <= rows and not fit.rows.isdisjoint(rows)
 
 
 def split_first(leak: Leak) -> Fix | None:
-    """Exchange `fitted = tool.fit_transform(X)` and the split of `fitted` that directly follows it, when nothing else uses `fitted`."""
+    """Exchange `fitted = tool.fit_transform(X)` and the split of `fitted` that directly follows, when nothing else uses it."""
     import libcst as cst
 
     part = leak.fit.site.part
@@ -88,7 +88,9 @@ def split_first(leak: Leak) -> Fix | None:
     if not lines:
         return None
     renamed = {name: inputs[index] for index, name in enumerate(fit_targets) if index < len(inputs)}
-    changes = [edit.replaced(split_part, arg.value, renamed[edit.code(arg.value)]) for arg in arrays if edit.code(arg.value) in renamed]
+    changes = [
+        edit.replaced(split_part, arg.value, renamed[edit.code(arg.value)]) for arg in arrays if edit.code(arg.value) in renamed
+    ]
     added = "".join(edit.indented_like(split_part, splitting, line) for line in lines)
     return edit.unsafe(edit.removed(part, fitting), *changes, edit.inserted_after(split_part, splitting, added))
 

@@ -65,7 +65,7 @@ class Outline:
         return set(_WORD.findall(self.text(statement)))
 
 
-class CannotOutline(Exception):
+class CannotOutlineError(Exception):
     """The text is not Python that this tool can read; carries the line (0 where none is known)."""
 
     def __init__(self, line: int, reason: str) -> None:
@@ -78,7 +78,7 @@ def outline(text: str) -> Outline:
     """The outline of a module's text.
 
     Raises:
-        CannotOutline: the text has a syntax error that libcst finds too, or is nested too deeply to be analysed.
+        CannotOutlineError: the text has a syntax error that libcst finds too, or is nested too deeply to be analysed.
     """
     lines = tuple(split_lines(text))
     try:
@@ -87,15 +87,15 @@ def outline(text: str) -> Outline:
             tree = ast.parse(text)
     except SyntaxError as error:
         line, reason = error.lineno or 0, error.msg
-        if reason.startswith("too many nested") or reason.startswith("too many statically nested"):
-            raise CannotOutline(line, "nested too deeply to be analysed") from None
+        if reason.startswith(("too many nested", "too many statically nested")):
+            raise CannotOutlineError(line, "nested too deeply to be analysed") from None
         if not _libcst_reads(text):
-            raise CannotOutline(line, f"syntax error: {reason}") from None
+            raise CannotOutlineError(line, f"syntax error: {reason}") from None
         return Outline(lines, (Statement(Kind.CODE, 1, len(lines), ()),), {}, ())
     except (RecursionError, MemoryError):
-        raise CannotOutline(0, "nested too deeply to be analysed") from None
+        raise CannotOutlineError(0, "nested too deeply to be analysed") from None
     except ValueError as error:
-        raise CannotOutline(0, f"not Python: {error}") from None
+        raise CannotOutlineError(0, f"not Python: {error}") from None
     imports: dict[str, Import] = {}
     stars: list[Import] = []
     for node in _import_statements(tree.body):
@@ -114,9 +114,11 @@ def split_lines(text: str) -> Iterator[str]:
 
 def _libcst_reads(text: str) -> bool:
     """Whether libcst can parse what `ast` could not (syntax newer than the running Python). Asked in a process of its own:
-    on input that is nested very deeply its parser overflows the stack, which no exception handler survives."""
+    on input that is nested very deeply its parser overflows the stack, which no exception handler survives.
+    """
     program = "import sys, libcst; libcst.parse_module(sys.stdin.buffer.read().decode())"
-    return subprocess.run([sys.executable, "-c", program], input=text.encode(), capture_output=True, check=False).returncode == 0
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, input=text.encode(), capture_output=True, check=False).returncode == 0  # noqa: S603  # our own program
 
 
 def _statement(node: ast.stmt) -> Statement:

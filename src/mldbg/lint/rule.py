@@ -118,4 +118,7 @@ class Rule:
         steps = [Step(where.span, text) for where, text in trail.steps()] if trail is not None else []
         if last is not None:
             steps.append(Step(last[0].span, last[1]))
-        return Finding(site.span, self.name, message, self.group, hint, tuple(steps), fix)
+        span = site.span
+        if fix is not None and any(edit.span.path != span.path for edit in fix.edits):
+            fix = None  # a fix in another file would change what nobody asked to be checked
+        return Finding(span, self.name, message, self.group, hint, tuple(steps), fix)

@@ -25,10 +25,10 @@ def problem(source: Source) -> Problem | None:
 
 
 def _judged_by_outline(source: Source) -> Problem | None:
-    from mldbg.lint.outline import CannotOutline, outline
+    from mldbg.lint.outline import CannotOutlineError, outline
 
     try:
         outline(source.text)
-    except CannotOutline as error:
+    except CannotOutlineError as error:
         return Problem(source.path, error.line, error.reason)
     return None

@@ -15,7 +15,6 @@ from mldbg.lint.interpret.module import Site
 from mldbg.lint.interpret.value import (
     UNKNOWN,
     ClassThing,
-    Constant,
     Data,
     Fit,
     FitKind,
@@ -25,11 +24,10 @@ from mldbg.lint.interpret.value import (
     Role,
     Unknown,
     Value,
-    join_data,
     onward,
     tuple_of,
 )
-from mldbg.lint.library import sklearn, tables
+from mldbg.lint.library import sklearn
 from mldbg.lint.library.effect import Resamples
 from mldbg.lint.library.names import says_label
 
@@ -39,9 +37,12 @@ if TYPE_CHECKING:
 FITS = "#fits"
 TRAINED = "#trained"
 
-_LOOKS_ON = re.compile(r"plot|show|draw|print|log|save|dump|write|export|describe|report|hist|display|len|visuali[sz]e|inspect|check|assert", re.I)
+_LOOKS_ON = re.compile(
+    r"plot|show|draw|print|log|save|dump|write|export|describe|report|hist|display|len|visuali[sz]e|inspect|check|assert",
+    re.IGNORECASE,
+)
 _FITTING = frozenset({"fit", "fit_transform", "fit_resample", "fit_sample", "partial_fit", "fit_predict"})
-_FOLDS = re.compile(r"(^|_)(cv|kf|skf|gkf|kfold|folds?|splitter|tscv|rkf|sss)(_|$|[0-9])|fold$|split$", re.I)
+_FOLDS = re.compile(r"(^|_)(cv|kf|skf|gkf|kfold|folds?|splitter|tscv|rkf|sss)(_|$|[0-9])|fold$|split$", re.IGNORECASE)
 
 
 class Estimators:
@@ -52,24 +53,33 @@ class Estimators:
 
     def method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value | None:
         """The result of an estimator's or splitter's method, or None when it is not one."""
-        if not isinstance(base.thing, Object | Unknown) or (isinstance(base.thing, Object) and self.run.is_module(base.thing.cls)):
+        if not isinstance(base.thing, Object | Unknown) or (
+            isinstance(base.thing, Object) and self.run.is_module(base.thing.cls)
+        ):
             return None
         features = _features(arguments)
         if name in _FITTING and features is not None and isinstance(base.thing, Object):
             return self._fit(base, base.thing, name, features, arguments, site)
-        if name in ("transform", "inverse_transform") and features is not None and isinstance(base.thing, Object) and base.thing.cls is not None:
+        if (
+            name in ("transform", "inverse_transform")
+            and features is not None
+            and isinstance(base.thing, Object)
+            and base.thing.cls is not None
+        ):
             return self._transformed(features, self._fits(base.thing), site)
         if name in sklearn.EVALUATING_METHODS and features is not None:
             self.used(features, f"goes into `{name}`", site, base)
             return self.run.library.derived([features], site)
         if name in ("get_support", "get_feature_names_out") and isinstance(base.thing, Object):
             return self._about_fit(base.thing, site)
-        if name in ("split",) and features is not None and self._is_splitter(base, site):
+        if name == "split" and features is not None and self._is_splitter(base, site):
             return self._folds(features, site)
         return None
 
     # ------------------------------------------------------------------------------------------------------------------ fit
-    def _fit(self, base: Value, estimator: Object, method: str, features: Value, arguments: Sequence[Argument], site: Site) -> Value:
+    def _fit(
+        self, base: Value, estimator: Object, method: str, features: Value, arguments: Sequence[Argument], site: Site
+    ) -> Value:
         run = self.run
         name = self._name(estimator)
         earlier = self._fits(estimator)
@@ -78,7 +88,9 @@ class Estimators:
         run.facts.append(Fitted(run.place(site), base, name, method, features, before, self._prepares(estimator, method)))
         seen = features.role.value + " data" if features.role is not None else "the data"
         trail = onward(features.trail if features.fits else None, site, f"{name or 'an estimator'} is fitted on {seen}")
-        fit = Fit(kind or FitKind.TRANSFORM, name if kind is not None else "", site, features.rows, features.role, estimator.ref, trail)
+        fit = Fit(
+            kind or FitKind.TRANSFORM, name if kind is not None else "", site, features.rows, features.role, estimator.ref, trail
+        )
         run.state.set(estimator.ref, FITS, Value(data=Data(fits=frozenset({fit}))))
         run.state.set(estimator.ref, TRAINED, Value(data=features.data))
         if self._is_search(estimator) and features.role is None:
@@ -168,8 +180,7 @@ class Estimators:
         parts: list[Value] = []
         for position, argument in enumerate(arrays):
             label = says_label(_name_of(argument.node)) or (position == 1 and len(arrays) == 2)
-            for role in (Role.TRAIN, Role.TEST):
-                parts.append(self._part(argument.value, role, site, label=label))
+            parts += [self._part(argument.value, role, site, label=label) for role in (Role.TRAIN, Role.TEST)]
         return tuple_of(*parts, cls="builtins.list")
 
     def _part(self, value: Value, role: Role, site: Site, *, label: bool) -> Value:
@@ -240,7 +251,9 @@ class Estimators:
         run = self.run
         thing = estimator.thing
         trained = run.state.get(thing.ref, TRAINED) if isinstance(thing, Object) else None
-        run.facts.append(Evaluated(run.place(site), how, value, role, trained.fits if trained is not None else frozenset(), estimator))
+        run.facts.append(
+            Evaluated(run.place(site), how, value, role, trained.fits if trained is not None else frozenset(), estimator)
+        )
 
     def handed_on(self, value: Value, site: Site) -> None:
         """A function of which no caller is known returns held-out data: somebody will evaluate on it."""

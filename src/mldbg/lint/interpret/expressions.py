@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import libcst as cst
 
-from mldbg.lint.interpret.facts import Call
 from mldbg.lint.interpret.module import Site
 from mldbg.lint.interpret.value import (
     UNKNOWN,
@@ -30,7 +29,6 @@ from mldbg.lint.interpret.value import (
     join,
     join_data,
     literal,
-    onward,
     tuple_of,
 )
 from mldbg.lint.library.names import says_loss
@@ -96,10 +94,7 @@ class Expressions:
             return UNKNOWN
 
     def _string(self, node: cst.SimpleString | cst.ConcatenatedString) -> Value:
-        if isinstance(node, cst.ConcatenatedString):
-            value = node.evaluated_value
-        else:
-            value = node.evaluated_value
+        value = node.evaluated_value
         return literal(value) if value is not None and len(value) < 200 else Value(Opaque("builtins.str"))
 
     def _formatted(self, node: cst.FormattedString) -> Value:
@@ -157,10 +152,7 @@ class Expressions:
         exact = _is_plain(node.for_in) and all(not inexact for _, inexact in values)
         elements = tuple(value for value, _ in values)
         cls = "builtins.generator" if isinstance(node, cst.GeneratorExp) else "builtins.list"
-        if exact:
-            items = Items(cls, elements)
-        else:
-            items = Items(cls, (), _join_values(elements))
+        items = Items(cls, elements) if exact else Items(cls, (), _join_values(elements))
         return Value(items) if isinstance(node, cst.GeneratorExp) else self.run.new_sequence(node, items)
 
     def _dict_comprehension(self, node: cst.DictComp) -> Value:
@@ -213,7 +205,12 @@ class Expressions:
             return self.run.new_sequence(node, both) if both.cls == "builtins.list" else Value(both)
         result = self.combined(node.operator, left, right, site)
         named = [value for value, side in ((left, node.left), (right, node.right)) if _is_named_loss(side)]
-        if result.meaning is None and len(named) == 1 and named[0].origin is not None and isinstance(node.operator, cst.Multiply | cst.Divide):
+        if (
+            result.meaning is None
+            and len(named) == 1
+            and named[0].origin is not None
+            and isinstance(node.operator, cst.Multiply | cst.Divide)
+        ):
             return replace(result, origin=named[0].origin)  # loss * n: the same graph
         return result
 
@@ -325,7 +322,12 @@ class Expressions:
         if data is not None and picked is not None:
             data = replace(data, role=picked.picks, split=picked.split)
         origin = self.run.new_ref(node)
-        if isinstance(base.thing, Object) and base.thing.cls is None and index.constant is not None and isinstance(index.constant, str | int):
+        if (
+            isinstance(base.thing, Object)
+            and base.thing.cls is None
+            and index.constant is not None
+            and isinstance(index.constant, str | int)
+        ):
             ref = replace(base.thing.ref, label=f"{base.thing.ref.label}[{index.constant}]")
             if ref.label.count("[") <= 3:
                 self.run.state.ensure(ref)
@@ -349,7 +351,7 @@ class Expressions:
         if isinstance(index.thing, Items) and index.thing.cls == "builtins.slice":
             low, high, step = (bound.constant for bound in index.thing.tail)
             if items.exact and step is None and all(bound is None or isinstance(bound, int) for bound in (low, high)):
-                return Value(replace(items, tail=items.tail[low:high]))  # type: ignore[misc]
+                return Value(replace(items, tail=_cut(items.tail, low, high)))
             return Value(Items(items.cls, (), _join_all(items)))
         position = index.constant
         if isinstance(position, int) and not isinstance(position, bool):
@@ -446,7 +448,11 @@ def _attached(left: Value, right: Value) -> bool | None:
     cut = [value.attached is False for value in (left, right)]
     if not any(cut):
         return None
-    return None if any(value.meaning is Semantic.SCALAR_LOSS and not off for value, off in zip((left, right), cut, strict=True)) else False
+    return (
+        None
+        if any(value.meaning is Semantic.SCALAR_LOSS and not off for value, off in zip((left, right), cut, strict=True))
+        else False
+    )
 
 
 def _is_named_loss(node: cst.BaseExpression) -> bool:
@@ -463,6 +469,10 @@ def derived_data(value: Value) -> Data | None:
     return Data(rows=rows) if rows and isinstance(value.thing, Unknown | Opaque | Object) else None
 
 
+def _cut(values: tuple[Value, ...], low: object, high: object) -> tuple[Value, ...]:
+    return values[low if isinstance(low, int) else None : high if isinstance(high, int) else None]
+
+
 def truth_of(value: Value) -> bool | None:
     """Whether a value is true, where that is known."""
     thing = value.thing
@@ -477,8 +487,14 @@ def truth_of(value: Value) -> bool | None:
 
 def _spliced(one: Items, two: Items) -> Items:
     if two.exact:
-        return replace(one, tail=(*one.tail, *two.tail)) if len(one.tail) + len(two.tail) <= 64 else Items(one.cls, (), _join_all(one, two))
-    return Items(one.cls, two.tail, _join_values((*one.tail, *((one.lead,) if one.lead else ()), *((two.lead,) if two.lead else ()))))
+        return (
+            replace(one, tail=(*one.tail, *two.tail))
+            if len(one.tail) + len(two.tail) <= 64
+            else Items(one.cls, (), _join_all(one, two))
+        )
+    return Items(
+        one.cls, two.tail, _join_values((*one.tail, *((one.lead,) if one.lead else ()), *((two.lead,) if two.lead else ())))
+    )
 
 
 def _join_values(values: tuple[Value, ...]) -> Value:
@@ -552,23 +568,30 @@ def _meaning_after(operator: cst.BaseBinaryOp | cst.BaseAugOp, left: Value, righ
 
 def _compared(operator: cst.BaseCompOp, left: Value, right: Value) -> bool | None:
     if isinstance(operator, cst.Is | cst.IsNot | cst.Equal | cst.NotEqual):
-        same = _same(left, right, identity=isinstance(operator, cst.Is | cst.IsNot))
+        same = _same(left, right)
         if same is None:
             return None
         return same if isinstance(operator, cst.Is | cst.Equal) else not same
     one, two = left.constant, right.constant
-    if isinstance(operator, cst.In | cst.NotIn) and isinstance(left.thing, Constant) and isinstance(right.thing, Items) and right.thing.exact:
-        if all(isinstance(item.thing, Constant) for item in right.thing.tail):
-            inside = any(item.constant == one for item in right.thing.tail)
+    if isinstance(operator, cst.In | cst.NotIn) and isinstance(left.thing, Constant) and isinstance(right.thing, Items):
+        members = right.thing.tail
+        if right.thing.exact and all(isinstance(member.thing, Constant) for member in members):
+            inside = any(member.constant == one for member in members)
             return inside if isinstance(operator, cst.In) else not inside
+        return None
     if isinstance(one, int | float) and isinstance(two, int | float):
-        for kind, answer in ((cst.LessThan, one < two), (cst.GreaterThan, one > two), (cst.LessThanEqual, one <= two), (cst.GreaterThanEqual, one >= two)):
+        for kind, answer in (
+            (cst.LessThan, one < two),
+            (cst.GreaterThan, one > two),
+            (cst.LessThanEqual, one <= two),
+            (cst.GreaterThanEqual, one >= two),
+        ):
             if isinstance(operator, kind):
                 return answer
     return None
 
 
-def _same(left: Value, right: Value, *, identity: bool) -> bool | None:
+def _same(left: Value, right: Value) -> bool | None:
     if isinstance(left.thing, Constant) and isinstance(right.thing, Constant):
         return left.thing.value == right.thing.value
     for one, two in ((left, right), (right, left)):

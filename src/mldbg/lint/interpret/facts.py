@@ -135,7 +135,7 @@ class ModelCall:
     training: bool | None
     mode_set: Value | None
     """The value that carries the trail of how the mode came to be."""
-    mode_dependent: str | None | bool
+    mode_dependent: str | bool | None
     """Name of a layer in it that behaves differently in the two modes; False: there is none; None: not known."""
     grad: bool
     data: Value
@@ -183,16 +183,4 @@ class Loop:
     """Objects whose mode is set in the loop and which did not exist before it."""
 
 
-Fact = (
-    Call
-    | Backward
-    | GradientUse
-    | GradientsCleared
-    | Escape
-    | Accumulated
-    | ModeSet
-    | ModelCall
-    | Evaluated
-    | Fitted
-    | Loop
-)
+Fact = Call | Backward | GradientUse | GradientsCleared | Escape | Accumulated | ModeSet | ModelCall | Evaluated | Fitted | Loop

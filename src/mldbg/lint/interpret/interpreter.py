@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -26,7 +27,6 @@ from mldbg.lint.interpret.value import (
     Data,
     Function,
     Items,
-    Mapping as MappingThing,
     Method,
     ModuleThing,
     Object,
@@ -38,10 +38,11 @@ from mldbg.lint.interpret.value import (
     Symbol,
     Unknown,
     Value,
-    join,
     joined,
     literal,
-    tuple_of,
+)
+from mldbg.lint.interpret.value import (
+    Mapping as MappingThing,
 )
 from mldbg.lint.library import python, tables, torch
 from mldbg.lint.library.effect import Effect
@@ -52,7 +53,7 @@ DEEPEST_CALL = 10
 MOST_STATEMENTS = 6_000
 """Statements that one entry point may execute; beyond it, calls of project functions give an unknown value."""
 
-BUILTIN_NAMES = frozenset(dir(__builtins__) if not isinstance(__builtins__, dict) else __builtins__)
+BUILTIN_NAMES = frozenset(dir(builtins))
 
 
 @dataclass(frozen=True, slots=True)
@@ -431,7 +432,9 @@ class Interpreter:
             if isinstance(here, ClassThing):
                 found = [base.thing for base in self.bases(here)]
                 todo[:0] = [
-                    thing if isinstance(thing, ClassThing) else thing.name for thing in found if isinstance(thing, ClassThing | Symbol)
+                    thing if isinstance(thing, ClassThing) else thing.name
+                    for thing in found
+                    if isinstance(thing, ClassThing | Symbol)
                 ]
 
     def class_attribute(self, cls: ClassThing, name: str) -> Value | None:
@@ -461,7 +464,10 @@ class Interpreter:
     def has_unknown_base(self, cls: ClassThing) -> bool:
         """Whether a method that the project does not define may come from a base that is not known."""
         return any(
-            isinstance(base.thing, Unknown) for ancestor in self.ancestors(cls) if isinstance(ancestor, ClassThing) for base in self.bases(ancestor)
+            isinstance(base.thing, Unknown)
+            for ancestor in self.ancestors(cls)
+            if isinstance(ancestor, ClassThing)
+            for base in self.bases(ancestor)
         )
 
     def is_module(self, cls: ClassThing | str | None) -> bool:
@@ -602,7 +608,15 @@ class Interpreter:
         self.visited.add(node)
         outer = self.frame.context
         context = Context(site, outer, 1 + (outer.depth if outer else 0))
-        frame = Frame(Ref(Site(function.part, node), context, "frame"), function.part, function.closure, function, context, at_yield=at_yield, assumed=assume)
+        frame = Frame(
+            Ref(Site(function.part, node), context, "frame"),
+            function.part,
+            function.closure,
+            function,
+            context,
+            at_yield=at_yield,
+            assumed=assume,
+        )
         self.state.open(frame.ref)
         self.state.set(frame.ref, CLOSURE, Value(Object(function.closure)))
         entered = self.frames[-1]
@@ -660,7 +674,9 @@ class Interpreter:
         held = self.class_record(cls).get("#fields")
         if held is None or not isinstance(held.thing, Items):
             return None
-        return Items("builtins.tuple", tuple(self.state.get(thing.ref, str(name.constant)) or UNKNOWN for name in held.thing.tail))
+        return Items(
+            "builtins.tuple", tuple(self.state.get(thing.ref, str(name.constant)) or UNKNOWN for name in held.thing.tail)
+        )
 
     def mapping_of(self, value: Value) -> MappingThing | None:
         """The content of a dict, where known."""
@@ -702,7 +718,11 @@ class Interpreter:
             if method is not None and isinstance(method.thing, Function):
                 made = self.call_function(method.thing, [Argument(value)], site)
                 return self.element_of(made, site) if made.thing != value.thing else UNKNOWN
-        return Value(data=value.data or (Data(rows=value.rows) if value.rows else None), origin=Ref(site, self.frame.context, "element"), trail=value.trail if value.fits else None)
+        return Value(
+            data=value.data or (Data(rows=value.rows) if value.rows else None),
+            origin=Ref(site, self.frame.context, "element"),
+            trail=value.trail if value.fits else None,
+        )
 
 
 def module_ref(module: Module) -> Ref:
@@ -723,7 +743,11 @@ def with_named_role(name: str, value: Value) -> Value:
 
 
 def _named_role(name: str) -> Role | None:
-    said = [role for role, says in ((Role.TRAIN, says_training), (Role.TEST, says_test), (Role.VALIDATION, says_validation)) if says(name)]
+    said = [
+        role
+        for role, says in ((Role.TRAIN, says_training), (Role.TEST, says_test), (Role.VALIDATION, says_validation))
+        if says(name)
+    ]
     return said[0] if len(said) == 1 else None
 
 
@@ -749,4 +773,3 @@ def _is_classmethod(function: Function) -> bool:
 
 def _is_property(function: Function) -> bool:
     return any(name in ("property", "cached_property") for name in _decorators(function))
-

@@ -28,7 +28,6 @@ from mldbg.lint.interpret.value import (
     Symbol,
     Unknown,
     Value,
-    join,
     join_data,
     joined,
     literal,
@@ -55,7 +54,13 @@ from mldbg.lint.library.effect import (
     WrapsAll,
 )
 from mldbg.lint.library.names import canonical
-from mldbg.lint.library.python import DERIVING_PACKAGES, HARMLESS_PACKAGES, INSPECTING_ATTRIBUTES, INSPECTING_METHODS, TORCH_CLASS_PACKAGES
+from mldbg.lint.library.python import (
+    DERIVING_PACKAGES,
+    HARMLESS_PACKAGES,
+    INSPECTING_ATTRIBUTES,
+    INSPECTING_METHODS,
+    TORCH_CLASS_PACKAGES,
+)
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:
@@ -128,7 +133,9 @@ class LibraryCalls:
             return replace(base, attached=False)
         data = derived_data(base)
         trail = base.trail if data is not None and data.fits else None
-        return Value(data=data, origin=base.origin and replace(base.origin, label=f"{base.origin.label[:60]}.{name}"), trail=trail)
+        return Value(
+            data=data, origin=base.origin and replace(base.origin, label=f"{base.origin.label[:60]}.{name}"), trail=trail
+        )
 
     # ----------------------------------------------------------------------------------------------------------------- calls
     def call_symbol(self, name: str, arguments: Sequence[Argument], site: Site) -> Value:
@@ -219,7 +226,9 @@ class LibraryCalls:
         if outside is not None:
             effect = self.run.effect_of(f"{outside}.__call__" if name in ("forward", "__call__") else f"{outside}.{name}")
             if effect is not None:
-                return self.apply(effect, f"{outside}.__call__" if name == "forward" else f"{outside}.{name}", arguments, site, None)
+                return self.apply(
+                    effect, f"{outside}.__call__" if name == "forward" else f"{outside}.{name}", arguments, site, None
+                )
         return self.unknown_result(site)
 
     def call_library_object(self, callee: Value, thing: Object, arguments: Sequence[Argument], site: Site) -> Value:
@@ -235,7 +244,11 @@ class LibraryCalls:
             result = self.run_container(callee, arguments, site)
         else:
             effect = run.effect_of(f"{cls}.__call__")
-            result = self.apply(effect, f"{cls}.__call__", arguments, site, callee) if effect is not None else self.derived([a.value for a in arguments], site)
+            result = (
+                self.apply(effect, f"{cls}.__call__", arguments, site, callee)
+                if effect is not None
+                else self.derived([a.value for a in arguments], site)
+            )
         if tables.is_module_class(cls) and cls not in tables.LOSS_CLASSES:
             run.training.model_called(callee, arguments, site, result)
         return result
@@ -298,7 +311,9 @@ class LibraryCalls:
         first = arguments[0].value if arguments else None
         mapping = run.mapping_of(first) if first is not None and len(arguments) == 1 else None
         if mapping is not None:
-            content = Value(Items("builtins.list", tuple(value for _, value in mapping.items), None if mapping.exact else UNKNOWN))
+            content = Value(
+                Items("builtins.list", tuple(value for _, value in mapping.items), None if mapping.exact else UNKNOWN)
+            )
             run.state.set(ref, "#items", content)
             run.state.set(ref, "#names", Value(mapping))
             return
@@ -372,7 +387,9 @@ class LibraryCalls:
             case Keeps():
                 return self._keeps(effect, values, site)
             case Loss():
-                return Value(meaning=Semantic.SCALAR_LOSS, origin=Ref(site, run.frame.context), attached=None if run.state.grad else False)
+                return Value(
+                    meaning=Semantic.SCALAR_LOSS, origin=Ref(site, run.frame.context), attached=None if run.state.grad else False
+                )
             case Derives():
                 return self.derived(values, site)
             case Returns():
@@ -476,14 +493,8 @@ class LibraryCalls:
 
     # -------------------------------------------------------------------------------------------------- python's own functions
     def _sequence(self, cls: str, arguments: Sequence[Argument], site: Site) -> Value:
-        if not arguments:
-            items: Items | None = Items(cls, ())
-        else:
-            items = self.run.items_of(arguments[0].value)
-            if items is None:
-                element = self.run.element_of(arguments[0].value, site)
-                items = Items(cls, (), element)
-        items = replace(items, cls=cls)
+        known = self.run.items_of(arguments[0].value) if arguments else Items(cls, ())
+        items = replace(known, cls=cls) if known is not None else Items(cls, (), self.run.element_of(arguments[0].value, site))
         return self.run.new_sequence(site.node, items) if cls == "builtins.list" else Value(items)
 
     def _dict(self, arguments: Sequence[Argument], site: Site) -> Value:
@@ -514,7 +525,9 @@ class LibraryCalls:
             return UNKNOWN
         items = self.run.items_of(arguments[0].value)
         if items is not None and items.exact:
-            return Value(Items("builtins.generator", tuple(tuple_of(literal(index), value) for index, value in enumerate(items.tail))))
+            return Value(
+                Items("builtins.generator", tuple(tuple_of(literal(index), value) for index, value in enumerate(items.tail)))
+            )
         element = self.run.element_of(arguments[0].value, site)
         return Value(Items("builtins.generator", (), tuple_of(UNKNOWN, element)), data=arguments[0].value.data)
 
@@ -560,7 +573,10 @@ class LibraryCalls:
         return literal(True) if wanted in list(self.run.ancestors(thing.cls)) else UNKNOWN
 
     def _super(self, arguments: Sequence[Argument], site: Site) -> Value:
-        frame = next((frame for frame in reversed(self.run.frames) if frame.function is not None and frame.function.owner is not None), None)
+        frame = next(
+            (frame for frame in reversed(self.run.frames) if frame.function is not None and frame.function.owner is not None),
+            None,
+        )
         if frame is None or frame.function is None or frame.function.owner is None:
             return UNKNOWN
         parameters = [*frame.function.node.params.posonly_params, *frame.function.node.params.params]
@@ -642,7 +658,11 @@ class LibraryCalls:
             run.statements.extend(base, more)
             return literal(None)
         if name == "insert" and len(values) == 2 and isinstance(base.thing, Object):
-            run.state.set(base.thing.ref, "#items", Value(Items(items.cls, (), joined([*items.tail, values[1], *((items.lead,) if items.lead else ())]))))
+            run.state.set(
+                base.thing.ref,
+                "#items",
+                Value(Items(items.cls, (), joined([*items.tail, values[1], *((items.lead,) if items.lead else ())]))),
+            )
             return literal(None)
         if name == "add_module" and len(values) == 2:
             run.statements.extend(base, Items("", (values[1],)))
@@ -653,7 +673,11 @@ class LibraryCalls:
         if name == "pop":
             element = run.element_of(base, site)
             if isinstance(base.thing, Object) and items.tail:
-                run.state.set(base.thing.ref, "#items", Value(Items(items.cls, (), joined([*items.tail, *((items.lead,) if items.lead else ())]))))
+                run.state.set(
+                    base.thing.ref,
+                    "#items",
+                    Value(Items(items.cls, (), joined([*items.tail, *((items.lead,) if items.lead else ())]))),
+                )
             return element
         if name == "copy":
             return run.new_sequence(site.node, items)
@@ -677,7 +701,9 @@ class LibraryCalls:
                 if held is not None:
                     return held
                 if name == "setdefault" and len(values) > 1 and isinstance(base.thing, Object):
-                    run.state.set(base.thing.ref, "#items", Value(replace(mapping, items=(*mapping.items, (key.constant, values[1])))))
+                    run.state.set(
+                        base.thing.ref, "#items", Value(replace(mapping, items=(*mapping.items, (key.constant, values[1]))))
+                    )
                 if mapping.exact and len(values) > 1:
                     return values[1]
             return UNKNOWN
@@ -685,9 +711,13 @@ class LibraryCalls:
             pairs = tuple(tuple_of(literal(key), value) for key, value in mapping.items)
             return Value(Items("builtins.generator", pairs, None if mapping.exact else tuple_of(UNKNOWN, every)))
         if name == "values":
-            return Value(Items("builtins.generator", tuple(value for _, value in mapping.items), None if mapping.exact else every))
+            return Value(
+                Items("builtins.generator", tuple(value for _, value in mapping.items), None if mapping.exact else every)
+            )
         if name == "keys":
-            return Value(Items("builtins.generator", tuple(literal(key) for key, _ in mapping.items), None if mapping.exact else UNKNOWN))
+            return Value(
+                Items("builtins.generator", tuple(literal(key) for key, _ in mapping.items), None if mapping.exact else UNKNOWN)
+            )
         if name == "update" and isinstance(base.thing, Object):
             found = dict(mapping.items)
             exact = mapping.exact
@@ -717,7 +747,9 @@ class LibraryCalls:
 
 
 _ARGUMENT = "#argument "
-_RETURNS_SELF = frozenset({"to", "cuda", "cpu", "float", "half", "double", "bfloat16", "requires_grad_", "share_memory", "apply", "xpu", "type"})
+_RETURNS_SELF = frozenset(
+    {"to", "cuda", "cpu", "float", "half", "double", "bfloat16", "requires_grad_", "share_memory", "apply", "xpu", "type"}
+)
 
 
 def bound(

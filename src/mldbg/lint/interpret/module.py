@@ -11,7 +11,7 @@ import libcst as cst
 from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
 
 from mldbg.lint.finding import Span
-from mldbg.lint.outline import CannotOutline, Import, Outline, Statement, outline
+from mldbg.lint.outline import CannotOutlineError, Import, Outline, Statement, outline
 
 
 class Part:
@@ -30,7 +30,7 @@ class Part:
     @cached_property
     def _ranges(self) -> dict[cst.CSTNode, CodeRange]:
         wrapper = MetadataWrapper(self.tree, unsafe_skip_copy=True)
-        return {node: place for node, place in wrapper.resolve(PositionProvider).items() if isinstance(place, CodeRange)}
+        return dict(wrapper.resolve(PositionProvider))
 
     @cached_property
     def parents(self) -> dict[cst.CSTNode, cst.CSTNode]:
@@ -86,7 +86,7 @@ class Module:
 
     @cached_property
     def outline(self) -> Outline:
-        """Raises CannotOutline."""
+        """Raises CannotOutlineError."""
         return outline(self.text)
 
     @cached_property
@@ -177,7 +177,7 @@ class Modules:
                 module = Module(read[0], file, read[1])
                 try:
                     _ = module.outline
-                except CannotOutline:
+                except CannotOutlineError:
                     return None
                 self._by_file[file] = module
         return self._by_file[file]

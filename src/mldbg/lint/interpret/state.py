@@ -76,8 +76,10 @@ class State:
         self.live, self.grad = other.live, other.grad
 
     def settled(self, following: State) -> bool:
-        """Whether the next round of a loop that starts from `following` would see nothing new: what was known here is unchanged (trails
-        aside), and no mark of state (`#...`) was added."""
+        """Whether the next round of a loop, which starts from `following`, would see nothing new.
+
+        What was known here is unchanged (trails aside), and no mark of state (`#...`) was added.
+        """
         for ref, record in self._records.items():
             other = following._records.get(ref)
             if other is record:

@@ -11,7 +11,7 @@ import libcst as cst
 from mldbg.lint.interpret.expressions import derived_data, truth_of
 from mldbg.lint.interpret.facts import Accumulated, Loop, ModeSet
 from mldbg.lint.interpret.module import Site
-from mldbg.lint.interpret.state import State, merged
+from mldbg.lint.interpret.state import merged
 from mldbg.lint.interpret.value import (
     NONE,
     UNKNOWN,
@@ -26,7 +26,6 @@ from mldbg.lint.interpret.value import (
     Opaque,
     Ref,
     Symbol,
-    Unknown,
     Value,
     join,
     join_data,
@@ -35,7 +34,7 @@ from mldbg.lint.interpret.value import (
     tuple_of,
 )
 from mldbg.lint.library import torch
-from mldbg.lint.library.names import canonical, says_label
+from mldbg.lint.library.names import says_label
 from mldbg.lint.library.python import DATACLASSES
 from mldbg.lint.outline import Import
 
@@ -56,7 +55,7 @@ class Statements:
         self.run = run
         self._by_type: dict[type, Callable[[Any], None]] = {
             cst.SimpleStatementLine: lambda node: self.block(node.body),
-            cst.Expr: lambda node: self._expression(node),
+            cst.Expr: self._expression,
             cst.Assign: self._assignment,
             cst.AnnAssign: self._annotated,
             cst.AugAssign: self._augmented,
@@ -119,15 +118,15 @@ class Statements:
         for index, parameter in enumerate(everything):
             name = parameter.name.value
             if index < len(positional):
-                self._bind(name, positional[index], function, arguments, index, assume=assume)
+                self._bind(name, positional[index], function, assume=assume)
             elif name in named:
-                self._bind(name, named.pop(name), function, arguments, index, assume=assume)
+                self._bind(name, named.pop(name), function, assume=assume)
             else:
                 self._bind_missing(parameter, spread=spread, assume=assume)
         for parameter in parameters.kwonly_params:
             name = parameter.name.value
             if name in named:
-                self._bind(name, named.pop(name), function, arguments, -1, assume=assume)
+                self._bind(name, named.pop(name), function, assume=assume)
             else:
                 self._bind_missing(parameter, spread=spread, assume=assume)
         if isinstance(parameters.star_arg, cst.Param):
@@ -141,7 +140,7 @@ class Statements:
             self.run.state.set(ref, "#items", Value(content))
             self.run.bind(parameters.star_kwarg.name.value, Value(Object(ref, "builtins.dict")))
 
-    def _bind(self, name: str, value: Value, function: Function, arguments: Sequence[Argument], index: int, *, assume: bool) -> None:
+    def _bind(self, name: str, value: Value, function: Function, *, assume: bool) -> None:
         if not assume and value.trail is not None and (value.meaning is not None or value.fits) and name != "self":
             frame = self.run.frame
             site = frame.context.site if frame.context else None
@@ -169,7 +168,11 @@ class Statements:
         if not isinstance(node, cst.Name | cst.Attribute):
             return None
         thing = self.run.expressions.of(node).thing
-        if isinstance(thing, Symbol) and thing.name.startswith(("torch.optim.", "torch.nn.", "sklearn.")) and thing.name != "torch.nn.Module":
+        if (
+            isinstance(thing, Symbol)
+            and thing.name.startswith(("torch.optim.", "torch.nn.", "sklearn."))
+            and thing.name != "torch.nn.Module"
+        ):
             return thing.name
         return None
 
@@ -195,7 +198,7 @@ class Statements:
         value = Value(Function(frame.part, node, closure, owner))
         for decorator in reversed(node.decorators):
             value = self._decorated(value, decorator.decorator)
-        self.run.state.set(frame.ref if node.name.value not in frame.global_names else frame.ref, node.name.value, value)
+        self.run.state.set(frame.ref, node.name.value, value)
 
     def _decorated(self, value: Value, decorator: cst.BaseExpression) -> Value:
         """A project decorator is applied; others are taken to return the function itself."""
@@ -404,7 +407,9 @@ class Statements:
         for alias in node.names:
             dotted = _code(alias.name)
             if alias.asname is not None and isinstance(alias.asname.name, cst.Name):
-                self.run.state.set(self.run.frame.ref, alias.asname.name.value, self.run.imported(self.run.frame.module, Import(dotted, None, 0)))
+                self.run.state.set(
+                    self.run.frame.ref, alias.asname.name.value, self.run.imported(self.run.frame.module, Import(dotted, None, 0))
+                )
             else:
                 top = dotted.partition(".")[0]
                 self.run.state.set(self.run.frame.ref, top, self.run.imported(self.run.frame.module, Import(top, None, 0)))
@@ -512,7 +517,9 @@ class Statements:
         method = self.run.class_attribute(value.thing.cls, name)
         if method is None or not isinstance(method.thing, Function):
             return None
-        arguments = [Argument(value)] if name == "__enter__" else [Argument(value), Argument(NONE), Argument(NONE), Argument(NONE)]
+        arguments = (
+            [Argument(value)] if name == "__enter__" else [Argument(value), Argument(NONE), Argument(NONE), Argument(NONE)]
+        )
         return self.run.call_function(method.thing, arguments, self.run.site(item))
 
     def _context_function(self, node: cst.BaseExpression) -> Value | None:
@@ -572,7 +579,12 @@ class Statements:
         iterable = run.expressions.of(node.iter)
         site = run.site(node)
         items = run.items_of(iterable)
-        if items is not None and items.exact and 0 < len(items.tail) <= MOST_UNROLLED and len({value.thing for value in items.tail}) > 1:
+        if (
+            items is not None
+            and items.exact
+            and 0 < len(items.tail) <= MOST_UNROLLED
+            and len({value.thing for value in items.tail}) > 1
+        ):
             self._unrolled(node, items.tail, site)
         else:
             element = run.element_of(iterable, site)
@@ -676,19 +688,19 @@ def _with_item(mapping: Mapping, index: Value, value: Value) -> Mapping:
 def _plain_names(target: cst.BaseExpression) -> tuple[str, ...]:
     if not isinstance(target, cst.Tuple | cst.List):
         return ()
-    simple = [element for element in target.elements if isinstance(element, cst.Element) and isinstance(element.value, cst.Name | cst.Attribute)]
+    simple = [
+        element
+        for element in target.elements
+        if isinstance(element, cst.Element) and isinstance(element.value, cst.Name | cst.Attribute)
+    ]
     names = [_code(element.value) for element in simple]
     return tuple(names) if len(names) == len(target.elements) else ()
 
 
 def _field_names(node: cst.ClassDef) -> list[str]:
-    names = []
-    for line in node.body.body:
-        if isinstance(line, cst.SimpleStatementLine):
-            for statement in line.body:
-                if isinstance(statement, cst.AnnAssign) and isinstance(statement.target, cst.Name):
-                    names.append(statement.target.value)
-    return names
+    lines = [line for line in node.body.body if isinstance(line, cst.SimpleStatementLine)]
+    fields = [statement for line in lines for statement in line.body if isinstance(statement, cst.AnnAssign)]
+    return [field.target.value for field in fields if isinstance(field.target, cst.Name)]
 
 
 def _code(node: cst.CSTNode) -> str:

@@ -23,9 +23,11 @@ GRADIENTS = Ref(None, None, "gradients")
 MODE = "#mode"
 PARAMETERS = "parameters"
 
-_OWNERS = re.compile(r"(^|_)(accelerator|fabric|engine|model_engine|booster|strategy|dist_autograd|amp|trainer|runner|plugin)$", re.I)
-_CLEARS = re.compile(r"zero_?grad|clear_?grad|reset_?grad|zero_?gradients|clean_?grad", re.I)
-_TRAINS = re.compile(r"(^|_)(train|step|update|backward|optimi[sz]e|closure|fit)(_|$)", re.I)
+_OWNERS = re.compile(
+    r"(^|_)(accelerator|fabric|engine|model_engine|booster|strategy|dist_autograd|amp|trainer|runner|plugin)$", re.IGNORECASE
+)
+_CLEARS = re.compile(r"zero_?grad|clear_?grad|reset_?grad|zero_?gradients|clean_?grad", re.IGNORECASE)
+_TRAINS = re.compile(r"(^|_)(train|step|update|backward|optimi[sz]e|closure|fit)(_|$)", re.IGNORECASE)
 
 
 class Training:
@@ -68,9 +70,7 @@ class Training:
         if name == "clip":
             optimizer, cleared = self._gradients_of(None)
             run.facts.append(GradientUse(run.place(site), UNKNOWN, None, optimizer, cleared, frozenset(), clip=True))
-        elif name == "backward" and receiver is None:
-            self._note_backward(values[0] if values else UNKNOWN, arguments, site, owned=False)
-        elif name == "manual_backward":
+        elif (name == "backward" and receiver is None) or name == "manual_backward":
             self._note_backward(values[0] if values else UNKNOWN, arguments, site, owned=False)
         elif name == "owned_backward":
             self._note_backward(values[0] if values else UNKNOWN, arguments, site, owned=True)
@@ -93,7 +93,10 @@ class Training:
 
     def _note_backward(self, loss: Value, arguments: Sequence[Argument], site: Site, *, owned: bool) -> None:
         run = self.run
-        keeps = any(argument.keyword in ("retain_graph", "create_graph") and argument.value.constant is not False for argument in arguments)
+        keeps = any(
+            argument.keyword in ("retain_graph", "create_graph") and argument.value.constant is not False
+            for argument in arguments
+        )
         run.facts.append(Backward(run.place(site), loss, owned, keeps))
         run.state.ensure(GRADIENTS)
         for key in list(run.state.record(GRADIENTS)):
@@ -120,7 +123,9 @@ class Training:
     def _use(self, optimizer: Value, node: cst.BaseExpression | None, site: Site) -> None:
         run = self.run
         gradients, cleared = self._gradients_of(optimizer)
-        run.facts.append(GradientUse(run.place(site), optimizer, node, gradients, cleared, self.parameters_of(optimizer), clip=False))
+        run.facts.append(
+            GradientUse(run.place(site), optimizer, node, gradients, cleared, self.parameters_of(optimizer), clip=False)
+        )
 
     def parameters_of(self, optimizer: Value) -> frozenset[Ref]:
         """The models whose parameters an optimizer was given, where it is known."""
@@ -131,7 +136,7 @@ class Training:
         return given.rows if given is not None and plain else frozenset()
 
     def clear_gradients(self, optimizer: Value | None, site: Site, model: Value | None = None) -> None:
-        """Gradients become zero: of one optimizer's parameters, of one model's, or (both None) of parameters that are not known."""
+        """Gradients become zero: of one optimizer's parameters, of one model's, or (both None) of unknown ones."""
         run = self.run
         known = self.parameters_of(optimizer) if optimizer is not None else model.rows if model is not None else frozenset()
         run.facts.append(GradientsCleared(run.place(site), known))
@@ -184,7 +189,9 @@ class Training:
         """Whether unknown code that gets these arguments may clear gradients or step an optimizer."""
         if _TRAINS.search(name):
             return True
-        return any(self.is_optimizer(argument.value, argument.node) or self.holds_optimizer(argument.value) for argument in arguments)
+        return any(
+            self.is_optimizer(argument.value, argument.node) or self.holds_optimizer(argument.value) for argument in arguments
+        )
 
     def holds_optimizer(self, value: Value) -> bool:
         """Whether an object has an optimizer among its attributes."""
@@ -211,7 +218,9 @@ class Training:
         if training is None:
             mode = UNKNOWN
         else:
-            mode = replace(literal(training), trail=onward(None, site, "put into training mode" if training else "put into evaluation mode"))
+            mode = replace(
+                literal(training), trail=onward(None, site, "put into training mode" if training else "put into evaluation mode")
+            )
         self._spread(thing, mode, 0)
         self.run.facts.append(ModeSet(self.run.place(site), thing, training, node))
         return base
@@ -253,7 +262,11 @@ class Training:
         """A module just built is in training mode."""
         if isinstance(value.thing, Object):
             name = value.thing.cls.name if isinstance(value.thing.cls, ClassThing) else str(value.thing.cls).rpartition(".")[2]
-            self.run.state.set(value.thing.ref, MODE, replace(literal(True), trail=onward(None, site, f"`{name}` is built; a new module is in training mode")))
+            self.run.state.set(
+                value.thing.ref,
+                MODE,
+                replace(literal(True), trail=onward(None, site, f"`{name}` is built; a new module is in training mode")),
+            )
             self.note(value.thing.ref)
 
     def model_called(self, model: Value, arguments: Sequence[Argument], site: Site, result: Value) -> None:
@@ -294,7 +307,10 @@ class Training:
             own = self._own_dependence(thing, cls)
             if own is not False:
                 return own
-        elif any(isinstance(base, ClassThing) and "self.training" in base.part.module.outline.text(base.part.statement) for base in run.ancestors(cls)):
+        elif any(
+            isinstance(base, ClassThing) and "self.training" in base.part.module.outline.text(base.part.statement)
+            for base in run.ancestors(cls)
+        ):
             return "self.training"
         unknown = False
         for name, value in run.state.record(thing.ref).items():
@@ -303,7 +319,11 @@ class Training:
             items = run.items_of(value)
             several = [*items.tail, *([items.lead] if items.lead is not None else [])] if items is not None else [value]
             for item in several:
-                if isinstance(item.thing, Object) and item.thing.ref != thing.ref and (item.thing.cls is None or run.is_module(item.thing.cls)):
+                if (
+                    isinstance(item.thing, Object)
+                    and item.thing.ref != thing.ref
+                    and (item.thing.cls is None or run.is_module(item.thing.cls))
+                ):
                     found = self.mode_dependent(item.thing, depth + 1)
                     if isinstance(found, str):
                         return found

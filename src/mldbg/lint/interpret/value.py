@@ -34,7 +34,8 @@ class Context:
 @dataclass(frozen=True, slots=True)
 class Ref:
     """The identity of something that holds state: an object, a frame, a module. Equal where the same site made it under the same
-    calls; `label` tells apart what one site makes (parameters, attributes)."""
+    calls; `label` tells apart what one site makes (parameters, attributes).
+    """
 
     site: Site | None
     context: Context | None = None
@@ -100,7 +101,8 @@ class ClassThing:
 @dataclass(frozen=True, slots=True)
 class Object:
     """Something with an identity and a record of attributes in the state. `cls`: its class (of the project, or the qualified name
-    of one outside), or None where only the identity is known."""
+    of one outside), or None where only the identity is known.
+    """
 
     ref: Ref
     cls: ClassThing | str | None = None
@@ -280,11 +282,11 @@ class Axes:
 class Value:
     """What is known of an expression; see the module's docstring."""
 
-    thing: Thing = Unknown()  # noqa: RUF009 - frozen
+    thing: Thing = Unknown()
     meaning: Semantic | None = None
     data: Data | None = None
     origin: Ref | None = None
-    axes: Axes = Axes()  # noqa: RUF009 - frozen
+    axes: Axes = Axes()
     attached: bool | None = None
     """Whether a backward pass through it would reach parameters: True, False (detached, under no_grad) or not known."""
     trail: Trail | None = field(default=None, compare=False)

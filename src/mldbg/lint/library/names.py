@@ -47,14 +47,16 @@ CONVENTIONAL_ALIASES: dict[str, str] = {
 OPTIMIZER_NAME = re.compile(r"(^|_)(opt|optim|optimi[sz]er)s?(_?[a-z0-9]{1,3}|_[a-z0-9_]+)?$", re.IGNORECASE)
 """What an optimizer is called, in code that does not say where it comes from."""
 
-EVALUATION_NAME = re.compile(r"(^|_)(eval|evaluate|evaluation|val|valid|validate|validation|test|testing|infer|inference)(_|$|[0-9])", re.I)
+EVALUATION_NAME = re.compile(
+    r"(^|_)(eval|evaluate|evaluation|val|valid|validate|validation|test|testing|infer|inference)(_|$|[0-9])", re.IGNORECASE
+)
 """Function and loader names that say: held-out data is evaluated here."""
 
-_TRAIN_NAME = re.compile(r"(^|_)(train|training|tr)(_|$|[0-9])", re.I)
-_TEST_NAME = re.compile(r"(^|_)(test|testing|te|holdout)(_|$|[0-9])", re.I)
-_VALIDATION_NAME = re.compile(r"(^|_)(val|valid|validation|dev)(_|$|[0-9])", re.I)
+_TRAIN_NAME = re.compile(r"(^|_)(train|training|tr)(_|$|[0-9])", re.IGNORECASE)
+_TEST_NAME = re.compile(r"(^|_)(test|testing|te|holdout)(_|$|[0-9])", re.IGNORECASE)
+_VALIDATION_NAME = re.compile(r"(^|_)(val|valid|validation|dev)(_|$|[0-9])", re.IGNORECASE)
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_LABEL_NAME = re.compile(r"^(y|ys|label|labels|target|targets)(_|$|[0-9])", re.I)
+_LABEL_NAME = re.compile(r"^(y|ys|label|labels|target|targets)(_|$|[0-9])", re.IGNORECASE)
 
 
 def canonical(name: str) -> str:
@@ -81,7 +83,10 @@ def says_evaluation(name: str) -> bool:
     return bool(EVALUATION_NAME.search(_snake(name)))
 
 
-_STOCHASTIC_NAME = re.compile(r"(^|_)(mc|mcd|monte|carlo|dropout|uncertaint(y|ies)|bayes|bayesian|stochastic|ensemble|bn|batchnorm|recalibrate|calibrate)(_|$|[0-9])", re.I)
+_STOCHASTIC_NAME = re.compile(
+    r"(^|_)(mc|mcd|monte|carlo|dropout|uncertaint(y|ies)|bayes|bayesian|stochastic|ensemble|bn|batchnorm|recalibrate|calibrate)(_|$|[0-9])",
+    re.IGNORECASE,
+)
 _PART_WORDS = {
     "train": "train",
     "training": "train",
@@ -101,7 +106,7 @@ _PART_WORDS = {
 
 
 def array_and_part(name: str) -> tuple[str, str]:
-    """What a name says of a split array: X_train -> (x, train), labelsTest -> (labels, test); the part is empty where it says none."""
+    """What a name says of a split array: X_train -> (x, train), labelsTest -> (labels, test), X -> (x, "")."""
     words = [word for word in _snake(name).lower().split("_") if word]
     parts = [_PART_WORDS[word] for word in words if word in _PART_WORDS]
     array = "_".join(word for word in words if word not in _PART_WORDS)
@@ -114,7 +119,7 @@ def says_stochastic(name: str) -> bool:
 
 
 def says_loss(name: str) -> bool:
-    return bool(re.search(r"loss|cost|criterion", name, re.I))
+    return bool(re.search(r"loss|cost|criterion", name, re.IGNORECASE))
 
 
 def says_label(name: str) -> bool:
@@ -122,6 +127,6 @@ def says_label(name: str) -> bool:
 
 
 def _snake(name: str) -> str:
-    """xTrain -> x_Train, Xtest -> X_test."""
+    """XTrain -> x_Train, Xtest -> X_test."""
     name = _CAMEL.sub("_", name)
     return re.sub(r"^([xXyY])(?=(train|test|val|valid))", r"\1_", name)

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from mldbg.lint.library.effect import Derives, Effect, Keeps, NoEffect, Special, Wraps, WrapsAll
 
-DERIVING_PACKAGES: tuple[str, ...] = ("numpy.", "pandas.", "scipy.", "torch.", "torchvision.", "cupy.", "polars.", "xgboost.DMatrix", "lightgbm.Dataset")
+DERIVING_PACKAGES: tuple[str, ...] = (
+    "numpy.",
+    "pandas.",
+    "scipy.",
+    "torch.",
+    "torchvision.",
+    "cupy.",
+    "polars.",
+    "xgboost.DMatrix",
+    "lightgbm.Dataset",
+)
 """Functions of these packages make their result from their arguments, and change nothing."""
 
 HARMLESS_PACKAGES: tuple[str, ...] = (
@@ -48,15 +58,46 @@ HARMLESS_PACKAGES: tuple[str, ...] = (
 )
 """Packages whose functions neither step an optimizer nor clear gradients nor evaluate a model on the data handed to them."""
 
-TORCH_CLASS_PACKAGES: tuple[str, ...] = ("torch.nn.", "torch.optim.", "torch.utils.", "torch.cuda.", "torch.amp.", "torch.distributed.", "torchvision.")
+TORCH_CLASS_PACKAGES: tuple[str, ...] = (
+    "torch.nn.",
+    "torch.optim.",
+    "torch.utils.",
+    "torch.cuda.",
+    "torch.amp.",
+    "torch.distributed.",
+    "torchvision.",
+)
 """Packages with classes whose objects have an identity that matters."""
 
-INSPECTING_ATTRIBUTES: frozenset[str] = frozenset("shape columns index dtype dtypes size ndim name device is_cuda requires_grad".split())
+INSPECTING_ATTRIBUTES: frozenset[str] = frozenset(
+    ["shape", "columns", "index", "dtype", "dtypes", "size", "ndim", "name", "device", "is_cuda", "requires_grad"]
+)
 """Attributes of data that describe it and hold none of it."""
 
 INSPECTING_METHODS: frozenset[str] = frozenset(
-    "info head tail describe to_csv to_parquet to_pickle to_excel to_sql plot hist boxplot shape dtypes columns nunique value_counts "
-    "isnull isna sum memory_usage".split()
+    [
+        "info",
+        "head",
+        "tail",
+        "describe",
+        "to_csv",
+        "to_parquet",
+        "to_pickle",
+        "to_excel",
+        "to_sql",
+        "plot",
+        "hist",
+        "boxplot",
+        "shape",
+        "dtypes",
+        "columns",
+        "nunique",
+        "value_counts",
+        "isnull",
+        "isna",
+        "sum",
+        "memory_usage",
+    ]
 )
 """Methods of data that only look at it or write it away."""
 
@@ -119,7 +160,9 @@ ROWS: dict[str, Effect] = {
 
 TRANSPARENT_DECORATORS: frozenset[str] = frozenset({"builtins.staticmethod", "functools.lru_cache", "functools.cache"})
 
-DATACLASSES: frozenset[str] = frozenset({"dataclasses.dataclass", "attr.s", "attr.define", "attrs.define", "attrs.frozen", "attr.dataclass"})
+DATACLASSES: frozenset[str] = frozenset(
+    {"dataclasses.dataclass", "attr.s", "attr.define", "attrs.define", "attrs.frozen", "attr.dataclass"}
+)
 """Class decorators that write __init__ from the annotated fields."""
 
 FIELD_BASES: frozenset[str] = frozenset(

@@ -12,8 +12,8 @@ def _names(package: str, names: str) -> frozenset[str]:
 TRANSFORMERS: frozenset[str] = (
     _names(
         "sklearn.preprocessing",
-        "StandardScaler MinMaxScaler MaxAbsScaler RobustScaler QuantileTransformer PowerTransformer KBinsDiscretizer OneHotEncoder "
-        "OrdinalEncoder TargetEncoder KernelCenterer SplineTransformer",
+        "StandardScaler MinMaxScaler MaxAbsScaler RobustScaler QuantileTransformer PowerTransformer KBinsDiscretizer "
+        "OneHotEncoder OrdinalEncoder TargetEncoder KernelCenterer SplineTransformer",
     )
     | _names("sklearn.impute", "SimpleImputer KNNImputer IterativeImputer")
     | _names(
@@ -27,30 +27,36 @@ TRANSFORMERS: frozenset[str] = (
     | _names("sklearn.pipeline", "FeatureUnion")
     | _names("sklearn.manifold", "Isomap LocallyLinearEmbedding")
     | _names("sklearn.discriminant_analysis", "LinearDiscriminantAnalysis")
-    | _names("sklearn.random_projection", "")
     | _names("sklearn.kernel_approximation", "Nystroem")
     | _names("sklearn.cross_decomposition", "PLSRegression CCA")
 )
-"""Estimators whose transform depends on the data they were fitted on. Left out on purpose: stateless ones (Normalizer, Binarizer,
-FunctionTransformer, HashingVectorizer, PolynomialFeatures, random projections) and label encoders, which learn only names of classes."""
+"""Estimators whose transform depends on the data they were fitted on.
+
+Left out on purpose: stateless ones (Normalizer, Binarizer, FunctionTransformer, HashingVectorizer, PolynomialFeatures, random
+projections) and label encoders, which learn only the names of the classes."""
 
 BUILDERS: dict[str, str] = {"sklearn.compose.make_column_transformer": "sklearn.compose.ColumnTransformer"}
 """Functions that return an instance of a class."""
 
 SELECTORS: frozenset[str] = _names(
     "sklearn.feature_selection",
-    "SelectKBest SelectPercentile SelectFpr SelectFdr SelectFwe GenericUnivariateSelect RFE RFECV SelectFromModel SequentialFeatureSelector",
+    "SelectKBest SelectPercentile SelectFpr SelectFdr SelectFwe GenericUnivariateSelect RFE RFECV SelectFromModel "
+    "SequentialFeatureSelector",
 ) | frozenset({"boruta.BorutaPy", "mlxtend.feature_selection.SequentialFeatureSelector"})
 """Estimators that choose columns with the help of the target."""
 
-RESAMPLERS: frozenset[str] = (
-    _names("imblearn.over_sampling", "SMOTE SMOTENC SMOTEN ADASYN BorderlineSMOTE KMeansSMOTE SVMSMOTE RandomOverSampler")
-    | _names("imblearn.combine", "SMOTEENN SMOTETomek")
-)
+RESAMPLERS: frozenset[str] = _names(
+    "imblearn.over_sampling", "SMOTE SMOTENC SMOTEN ADASYN BorderlineSMOTE KMeansSMOTE SVMSMOTE RandomOverSampler"
+) | _names("imblearn.combine", "SMOTEENN SMOTETomek")
 """Samplers that add rows made from other rows. Under-sampling only drops rows and leaks nothing."""
 
 PIPELINES: frozenset[str] = frozenset(
-    {"sklearn.pipeline.Pipeline", "sklearn.pipeline.make_pipeline", "imblearn.pipeline.Pipeline", "imblearn.pipeline.make_pipeline"}
+    {
+        "sklearn.pipeline.Pipeline",
+        "sklearn.pipeline.make_pipeline",
+        "imblearn.pipeline.Pipeline",
+        "imblearn.pipeline.make_pipeline",
+    }
 )
 
 SEARCHES: frozenset[str] = _names(
@@ -60,8 +66,8 @@ SEARCHES: frozenset[str] = _names(
 
 SPLITTERS: frozenset[str] = _names(
     "sklearn.model_selection",
-    "KFold StratifiedKFold GroupKFold StratifiedGroupKFold RepeatedKFold RepeatedStratifiedKFold ShuffleSplit StratifiedShuffleSplit "
-    "GroupShuffleSplit TimeSeriesSplit LeaveOneOut LeavePOut LeaveOneGroupOut LeavePGroupsOut PredefinedSplit",
+    "KFold StratifiedKFold GroupKFold StratifiedGroupKFold RepeatedKFold RepeatedStratifiedKFold ShuffleSplit "
+    "StratifiedShuffleSplit GroupShuffleSplit TimeSeriesSplit LeaveOneOut LeavePOut LeaveOneGroupOut LeavePGroupsOut PredefinedSplit",
 )
 """Classes whose split() yields pairs of training and test indices."""
 

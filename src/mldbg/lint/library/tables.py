@@ -21,6 +21,12 @@ def is_class(name: str) -> bool:
     return name.rpartition(".")[2][:1].isupper()
 
 
+def is_known_class(name: str) -> bool:
+    """Whether the tables hold anything about a class of this name."""
+    known = (sklearn.TRANSFORMERS, sklearn.SELECTORS, sklearn.RESAMPLERS, sklearn.SPLITTERS, sklearn.SEARCHES, LOSS_CLASSES)
+    return any(name in names for names in known) or is_module_class(name) or is_optimizer_class(name)
+
+
 def is_module_class(name: str) -> bool:
     """Whether a class outside the project is a torch module."""
     if name in torch.MODULE_BASES:

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from mldbg.lint.library.effect import Affine, Derives, Effect, Gives, Keeps, Loss, Maps, NoEffect, RandomSplits, Returns, Special, Wraps
+from mldbg.lint.library.effect import (
+    Affine,
+    Derives,
+    Effect,
+    Gives,
+    Keeps,
+    Loss,
+    Maps,
+    NoEffect,
+    RandomSplits,
+    Returns,
+    Special,
+    Wraps,
+)
 from mldbg.semantics import Semantic
 
 PROBS, LOG_PROBS, UNIT, LOGITS = Semantic.PROBS, Semantic.LOG_PROBS, Semantic.UNIT_INTERVAL, Semantic.LOGITS
@@ -102,20 +115,48 @@ LOSS_FUNCTIONS: dict[str, Effect] = {
     "binary_cross_entropy_with_logits": Loss(_BINARY),
     **{
         name: Loss()
-        for name in (
-            "mse_loss l1_loss smooth_l1_loss huber_loss gaussian_nll_loss poisson_nll_loss soft_margin_loss multi_margin_loss "
-            "multilabel_margin_loss multilabel_soft_margin_loss hinge_embedding_loss cosine_embedding_loss margin_ranking_loss "
-            "triplet_margin_loss ctc_loss"
-        ).split()
+        for name in [
+            "mse_loss",
+            "l1_loss",
+            "smooth_l1_loss",
+            "huber_loss",
+            "gaussian_nll_loss",
+            "poisson_nll_loss",
+            "soft_margin_loss",
+            "multi_margin_loss",
+            "multilabel_margin_loss",
+            "multilabel_soft_margin_loss",
+            "hinge_embedding_loss",
+            "cosine_embedding_loss",
+            "margin_ranking_loss",
+            "triplet_margin_loss",
+            "ctc_loss",
+        ]
     },
 }
 
-LOSS_CLASSES: tuple[str, ...] = tuple(
-    (
-        "CrossEntropyLoss NLLLoss NLLLoss2d KLDivLoss BCELoss BCEWithLogitsLoss MSELoss L1Loss SmoothL1Loss HuberLoss GaussianNLLLoss "
-        "PoissonNLLLoss SoftMarginLoss MultiMarginLoss MultiLabelMarginLoss MultiLabelSoftMarginLoss HingeEmbeddingLoss "
-        "CosineEmbeddingLoss MarginRankingLoss TripletMarginLoss CTCLoss"
-    ).split()
+LOSS_CLASSES: tuple[str, ...] = (
+    "CrossEntropyLoss",
+    "NLLLoss",
+    "NLLLoss2d",
+    "KLDivLoss",
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "MSELoss",
+    "L1Loss",
+    "SmoothL1Loss",
+    "HuberLoss",
+    "GaussianNLLLoss",
+    "PoissonNLLLoss",
+    "SoftMarginLoss",
+    "MultiMarginLoss",
+    "MultiLabelMarginLoss",
+    "MultiLabelSoftMarginLoss",
+    "HingeEmbeddingLoss",
+    "CosineEmbeddingLoss",
+    "MarginRankingLoss",
+    "TripletMarginLoss",
+    "CTCLoss",
 )
 
 LAYERS: dict[str, Effect] = {
@@ -174,15 +215,32 @@ CONSTRUCTOR_PARAMETERS: dict[str, tuple[str, ...]] = {
 
 MODE_DEPENDENT: frozenset[str] = frozenset(
     f"torch.nn.{name}"
-    for name in (
-        "Dropout Dropout1d Dropout2d Dropout3d AlphaDropout FeatureAlphaDropout BatchNorm1d BatchNorm2d BatchNorm3d SyncBatchNorm "
-        "LazyBatchNorm1d LazyBatchNorm2d LazyBatchNorm3d TransformerEncoderLayer TransformerDecoderLayer Transformer"
-    ).split()
+    for name in [
+        "Dropout",
+        "Dropout1d",
+        "Dropout2d",
+        "Dropout3d",
+        "AlphaDropout",
+        "FeatureAlphaDropout",
+        "BatchNorm1d",
+        "BatchNorm2d",
+        "BatchNorm3d",
+        "SyncBatchNorm",
+        "LazyBatchNorm1d",
+        "LazyBatchNorm2d",
+        "LazyBatchNorm3d",
+        "TransformerEncoderLayer",
+        "TransformerDecoderLayer",
+        "Transformer",
+    ]
 )
-"""Layers that behave differently in training and evaluation mode. A transformer layer holds dropout of 0.1 unless told otherwise."""
+"""Layers that differ between training and evaluation mode. A transformer layer holds dropout of 0.1 unless told otherwise."""
 
 DROPOUT_KEYWORD: dict[str, str] = {
-    **{f"torch.nn.{name}": "p" for name in ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout")},
+    **{
+        f"torch.nn.{name}": "p"
+        for name in ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout")
+    },
     **{f"torch.nn.{name}": "dropout" for name in ("TransformerEncoderLayer", "TransformerDecoderLayer", "Transformer")},
 }
 
@@ -221,7 +279,13 @@ MODE_DEPENDENT_MODELS: tuple[str, ...] = (
 """Prefixes of model factories whose models hold dropout or batch normalisation."""
 
 NO_GRAD: frozenset[str] = frozenset(
-    {"torch.no_grad", "torch.inference_mode", "torch.autograd.no_grad", "torch.autograd.inference_mode", "torch.autograd.grad_mode.no_grad"}
+    {
+        "torch.no_grad",
+        "torch.inference_mode",
+        "torch.autograd.no_grad",
+        "torch.autograd.inference_mode",
+        "torch.autograd.grad_mode.no_grad",
+    }
 )
 ENABLE_GRAD: frozenset[str] = frozenset({"torch.enable_grad", "torch.autograd.enable_grad"})
 

@@ -13,8 +13,9 @@ class FitBeforeSplit(Rule):
     """a scaler, imputer, encoder, decomposition or vectoriser is fitted on data that is split afterwards
 
     ## Why
-    What is fitted on all rows has seen the held-out ones: their mean, their scale, their vocabulary are part of the training input. The test
-    score is then no longer an estimate for new data; with small data, or with steps such as PCA and target encoding, it is far too good.
+    What is fitted on all rows has seen the held-out ones: their mean, their scale, their vocabulary are part of the
+    training input. The test score is then no longer an estimate for new data; with small data, or with steps such
+    as PCA and target encoding, it is far too good.
 
     ## Bad
         from sklearn.linear_model import LogisticRegression
@@ -38,8 +39,9 @@ class FitBeforeSplit(Rule):
             return model.score(scaler.transform(X_test), y_test)
 
     ## Limits
-    Fires when the fitted result is split (or cross-validated) and the held-out part is then evaluated or handed on. Stateless transformers and
-    label encoders learn nothing that leaks. The fix moves the split up where the two statements follow one another.
+    Fires when the fitted result is split (or cross-validated) and the held-out part is then evaluated or handed on.
+    Stateless transformers and label encoders learn nothing that leaks. The fix moves the split up where the two
+    statements follow one another.
     """
 
     group = Group.CORRECTNESS

@@ -13,8 +13,9 @@ class FitOnTest(Rule):
     """an estimator is fitted on test data
 
     ## Why
-    A scaler that is fitted again on the test part maps the same measurement to another number there: the model sees inputs that it was not
-    trained on, and the test score belongs to a model that cannot be deployed. The test part is only ever transformed.
+    A scaler that is fitted again on the test part maps the same measurement to another number there: the model sees
+    inputs that it was not trained on, and the test score belongs to a model that cannot be deployed. The test part
+    is only ever transformed.
 
     ## Bad
         from sklearn.linear_model import LogisticRegression
@@ -37,9 +38,9 @@ class FitOnTest(Rule):
             return LogisticRegression().fit(X_train, y_train).score(X_test, y_test)
 
     ## Limits
-    Fires when the same object was fitted on training data before, or when a second one of its class prepares the test part for a model whose
-    training data went through the first. Which part a value is follows from the split, else from its name. A second scaler for other
-    purposes is left alone.
+    Fires when the same object was fitted on training data before, or when a second one of its class prepares the
+    test part for a model whose training data went through the first. Which part a value is follows from the split,
+    else from its name. A second scaler for other purposes is left alone.
     """
 
     group = Group.CORRECTNESS
@@ -68,7 +69,7 @@ class FitOnTest(Rule):
                 if first.estimator == fit.estimator and first.by != fit.by and first.role is Role.TRAIN:
                     yield self.found(
                         fit.site,
-                        f"a second {fit.estimator} is fitted on {fit.role.value} data: the model was trained on data scaled by another one",
+                        f"a second {fit.estimator} is fitted on {fit.role.value} data; the model was trained with another one",
                         hint="keep the object that was fitted on the training part and only transform held-out data with it",
                         trail=first.trail,
                         last=(evaluated.place.site, evaluated.how),

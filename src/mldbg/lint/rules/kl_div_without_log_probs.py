@@ -13,8 +13,9 @@ class KlDivWithoutLogProbs(Rule):
     """the first argument of kl_div is not log-probabilities
 
     ## Why
-    `kl_div(input, target)` computes `target * (log(target) - input)`: it expects the *logarithm* of the prediction. With probabilities or
-    logits in its place the result is a number that falls during training and is no divergence; it can be negative.
+    `kl_div(input, target)` computes `target * (log(target) - input)`: it expects the *logarithm* of the prediction.
+    With probabilities or logits in its place the result is a number that falls during training and is no
+    divergence; it can be negative.
 
     ## Bad
         import torch.nn.functional as F

@@ -17,8 +17,9 @@ class LogOfSoftmax(Rule):
     """the logarithm of a softmax or sigmoid underflows; log_softmax and logsigmoid do not
 
     ## Why
-    For a class that is far behind, softmax gives exactly 0 in float32 (from a gap of about 104), and its logarithm is minus infinity: the loss
-    becomes inf or NaN, or the gradient vanishes. `log_softmax` and `logsigmoid` compute the same number from the logits without the detour.
+    For a class that is far behind, softmax gives exactly 0 in float32 (from a gap of about 104), and its logarithm
+    is minus infinity: the loss becomes inf or NaN, or the gradient vanishes. `log_softmax` and `logsigmoid` compute
+    the same number from the logits without the detour.
 
     ## Bad
         import torch
@@ -43,7 +44,11 @@ class LogOfSoftmax(Rule):
     def on_call(self, call: Call) -> Iterator[Finding]:
         value = call.argument("input")
         activation = edit.argument_call(call, "input")
-        if value.meaning in (Semantic.PROBS, Semantic.UNIT_INTERVAL) and activation is not None and edit.made_by(value, activation):
+        if (
+            value.meaning in (Semantic.PROBS, Semantic.UNIT_INTERVAL)
+            and activation is not None
+            and edit.made_by(value, activation)
+        ):
             what = "softmax" if value.meaning is Semantic.PROBS else "sigmoid"
             stable = "log_softmax" if value.meaning is Semantic.PROBS else "logsigmoid"
             yield self.found(

@@ -13,8 +13,8 @@ class LogSoftmaxBeforeCrossEntropy(Rule):
     """log-softmax output reaches cross-entropy, which applies log-softmax itself
 
     ## Why
-    Log-softmax of log-softmax is the same log-softmax, so the loss is right; the first one is wasted work. It is also often the sign of a
-    model that was written for `NLLLoss`, where the two belong together.
+    Log-softmax of log-softmax is the same log-softmax, so the loss is right; the first one is wasted work. It is
+    also often the sign of a model that was written for `NLLLoss`, where the two belong together.
 
     ## Bad
         import torch.nn.functional as F

@@ -13,8 +13,8 @@ class LossGraphKept(Rule):
     """loss tensors are summed or collected for logging and keep every graph alive
 
     ## Why
-    A loss tensor holds on to its computation graph. `total += loss` builds one long graph over all batches, and a list of losses holds them
-    all: memory grows with every step until the run is killed, often hours later.
+    A loss tensor holds on to its computation graph. `total += loss` builds one long graph over all batches, and a
+    list of losses holds them all: memory grows with every step until the run is killed, often hours later.
 
     ## Bad
         from torch import nn
@@ -43,15 +43,17 @@ class LossGraphKept(Rule):
             return total
 
     ## Limits
-    Fires when the very loss that backward runs on is accumulated. A sum that is itself differentiated (several losses, then one backward) is
-    fine, and so is anything under no_grad.
+    Fires when the very loss that backward runs on is accumulated. A sum that is itself differentiated (several
+    losses, then one backward) is fine, and so is anything under no_grad.
     """
 
     group = Group.CORRECTNESS
     listens_to = hears(Loop, words=("backward",))
 
     def on_loop(self, loop: Loop) -> Iterator[Finding]:
-        passes = [fact for fact in loop.facts if isinstance(fact, Backward) and not fact.keeps_graph and fact.loss.origin is not None]
+        passes = [
+            fact for fact in loop.facts if isinstance(fact, Backward) and not fact.keeps_graph and fact.loss.origin is not None
+        ]
         for fact in loop.facts:
             if not isinstance(fact, Accumulated) or not fact.grad or fact.value.attached is False:
                 continue

@@ -13,8 +13,9 @@ class MissingEvalMode(Rule):
     """an evaluation runs a model with dropout or batch normalisation in training mode
 
     ## Why
-    In training mode dropout zeroes random units and batch normalisation uses (and updates) statistics of the batch at hand: the scores are
-    noisy, depend on the batch size, and evaluating even changes the model. `no_grad` does not switch the mode.
+    In training mode dropout zeroes random units and batch normalisation uses (and updates) statistics of the batch
+    at hand: the scores are noisy, depend on the batch size, and evaluating even changes the model. `no_grad` does
+    not switch the mode.
 
     ## Bad
         import torch
@@ -42,9 +43,9 @@ class MissingEvalMode(Rule):
             return correct
 
     ## Limits
-    Fires when the model is known to be in training mode on every path, is known to hold a layer for which that matters, and the place is an
-    evaluation: gradients are off, or a loop runs over held-out data, in a function or over a loader named so. Monte-Carlo dropout that says
-    what it is stays silent.
+    Fires when the model is known to be in training mode on every path, is known to hold a layer for which that
+    matters, and the place is an evaluation: gradients are off, or a loop runs over held-out data, in a function or
+    over a loader named so. Monte-Carlo dropout that says what it is stays silent.
     """
 
     group = Group.CORRECTNESS

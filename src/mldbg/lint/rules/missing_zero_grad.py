@@ -13,8 +13,8 @@ class MissingZeroGrad(Rule):
     """a loop runs backward and step, and nothing ever clears the gradients
 
     ## Why
-    `backward()` adds to `.grad`. Without clearing, every step follows the sum of all gradients since the start: a huge momentum that nobody
-    asked for. The loss still falls at first, then training is unstable or stuck.
+    `backward()` adds to `.grad`. Without clearing, every step follows the sum of all gradients since the start: a
+    huge momentum that nobody asked for. The loss still falls at first, then training is unstable or stuck.
 
     ## Bad
         import torch
@@ -40,8 +40,9 @@ class MissingZeroGrad(Rule):
                 optimizer.step()
 
     ## Limits
-    Looks at the innermost loop that holds both backward and step, helpers and closures included. Silent when anything in it may clear
-    gradients (zero_grad under a condition, code that is not known and gets the optimizer) and where a framework owns the loop.
+    Looks at the innermost loop that holds both backward and step, helpers and closures included. Silent when
+    anything in it may clear gradients (zero_grad under a condition, code that is not known and gets the optimizer)
+    and where a framework owns the loop.
     """
 
     group = Group.CORRECTNESS
@@ -52,7 +53,9 @@ class MissingZeroGrad(Rule):
         inner = any(isinstance(fact, Loop) and _holds_both(fact) for fact in loop.facts)
         if inner or any(isinstance(fact, Escape) for fact in loop.facts) or any(fact.owned for fact in passes):
             return
-        step = next((fact for fact in loop.facts if isinstance(fact, GradientUse) and not fact.clip and not _is_cleared(fact, loop)), None)
+        step = next(
+            (fact for fact in loop.facts if isinstance(fact, GradientUse) and not fact.clip and not _is_cleared(fact, loop)), None
+        )
         if step is None or not passes:
             return
         before = [fact for fact in loop.facts[: loop.facts.index(step)] if isinstance(fact, Backward)]
@@ -74,7 +77,9 @@ def _is_cleared(step: GradientUse, loop: Loop) -> bool:
 
 
 def _holds_both(loop: Loop) -> bool:
-    return any(isinstance(fact, Backward) for fact in loop.facts) and any(isinstance(fact, GradientUse) and not fact.clip for fact in loop.facts)
+    return any(isinstance(fact, Backward) for fact in loop.facts) and any(
+        isinstance(fact, GradientUse) and not fact.clip for fact in loop.facts
+    )
 
 
 def _fix(backward: Backward, step: GradientUse) -> Fix | None:

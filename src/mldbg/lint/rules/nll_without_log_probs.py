@@ -13,8 +13,8 @@ class NllWithoutLogProbs(Rule):
     """NLLLoss gets logits or probabilities instead of log-probabilities
 
     ## Why
-    `NLLLoss` only picks the target's entry and flips its sign. On logits it has no minimum: it falls for ever while the logits grow. On
-    probabilities it lies between -1 and 0 and barely punishes a confident mistake.
+    `NLLLoss` only picks the target's entry and flips its sign. On logits it has no minimum: it falls for ever while
+    the logits grow. On probabilities it lies between -1 and 0 and barely punishes a confident mistake.
 
     ## Bad
         import torch.nn.functional as F

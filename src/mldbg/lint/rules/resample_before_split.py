@@ -13,8 +13,8 @@ class ResampleBeforeSplit(Rule):
     """rows are over-sampled before the split, so that copies of one row land on both sides
 
     ## Why
-    Over-sampling repeats rows (or interpolates between them). Split afterwards, a test row has a twin in the training part: the score
-    measures memory. It also tests on a class balance that does not exist.
+    Over-sampling repeats rows (or interpolates between them). Split afterwards, a test row has a twin in the
+    training part: the score measures memory. It also tests on a class balance that does not exist.
 
     ## Bad
         from imblearn.over_sampling import SMOTE
@@ -37,7 +37,8 @@ class ResampleBeforeSplit(Rule):
             return RandomForestClassifier().fit(X_res, y_res).score(X_test, y_test)
 
     ## Limits
-    Knows imbalanced-learn's over-samplers and sklearn.utils.resample with replacement. Under-sampling leaks nothing.
+    Knows imbalanced-learn's over-samplers and sklearn.utils.resample with replacement. Under-sampling leaks
+    nothing.
     """
 
     group = Group.CORRECTNESS

@@ -13,8 +13,9 @@ class SelectionBeforeSplit(Rule):
     """features are selected with the target of rows that are held out afterwards
 
     ## Why
-    Supervised selection keeps the columns that go with the target *in these rows*, by chance or not. Selected on all rows, pure noise gives a
-    high cross-validation score (Hastie, Tibshirani, Friedman, The Elements of Statistical Learning, section 7.10.2).
+    Supervised selection keeps the columns that go with the target *in these rows*, by chance or not. Selected on
+    all rows, pure noise gives a high cross-validation score (Hastie, Tibshirani, Friedman, The Elements of
+    Statistical Learning, section 7.10.2).
 
     ## Bad
         from sklearn.feature_selection import SelectKBest
@@ -35,7 +36,8 @@ class SelectionBeforeSplit(Rule):
             return cross_val_score(make_pipeline(SelectKBest(k=20), LogisticRegression()), X, y)
 
     ## Limits
-    Knows scikit-learn's selectors (and Boruta, mlxtend); selection by hand, from a table of correlations, is not seen.
+    Knows scikit-learn's selectors (and Boruta, mlxtend); selection by hand, from a table of correlations, is not
+    seen.
     """
 
     group = Group.CORRECTNESS

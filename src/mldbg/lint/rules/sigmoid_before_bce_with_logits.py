@@ -13,8 +13,9 @@ class SigmoidBeforeBceWithLogits(Rule):
     """sigmoid is applied before a loss that applies it again
 
     ## Why
-    `BCEWithLogitsLoss` applies a sigmoid. Given values between 0 and 1, the second sigmoid maps them to [0.5, 0.73]: the model can never
-    predict the negative class with confidence, and the loss cannot fall below 0.31 for a positive and 0.69 for a negative.
+    `BCEWithLogitsLoss` applies a sigmoid. Given values between 0 and 1, the second sigmoid maps them to [0.5,
+    0.73]: the model can never predict the negative class with confidence, and the loss cannot fall below 0.31 for a
+    positive and 0.69 for a negative.
 
     ## Bad
         import torch
@@ -36,7 +37,8 @@ class SigmoidBeforeBceWithLogits(Rule):
             return criterion(head(x), y)
 
     ## Limits
-    Fires only when the value is known to come out of a sigmoid or softmax on every path; a sigmoid on the target is fine.
+    Fires only when the value is known to come out of a sigmoid or softmax on every path; a sigmoid on the target is
+    fine.
     """
 
     group = Group.CORRECTNESS

@@ -12,8 +12,9 @@ class SigmoidBeforeCrossEntropy(Rule):
     """sigmoid or ReLU output is used as logits of cross-entropy
 
     ## Why
-    Cross-entropy expects logits that may be any real number. After a sigmoid they lie between 0 and 1, after a ReLU they are never negative:
-    the softmax inside can then no longer express certainty (sigmoid), or every class with a zero gets no gradient (ReLU).
+    Cross-entropy expects logits that may be any real number. After a sigmoid they lie between 0 and 1, after a ReLU
+    they are never negative: the softmax inside can then no longer express certainty (sigmoid), or every class with
+    a zero gets no gradient (ReLU).
 
     ## Bad
         import torch
@@ -36,7 +37,8 @@ class SigmoidBeforeCrossEntropy(Rule):
             return F.cross_entropy(head(x), y)
 
     ## Limits
-    Fires only when the last operation on every path is a sigmoid, ReLU or softplus; a ReLU before the last layer is fine.
+    Fires only when the last operation on every path is a sigmoid, ReLU or softplus; a ReLU before the last layer is
+    fine.
     """
 
     group = Group.CORRECTNESS
@@ -48,7 +50,7 @@ class SigmoidBeforeCrossEntropy(Rule):
             yield self.found(
                 call.place.site,
                 f"cross-entropy gets {value.meaning.words} where it expects logits",
-                hint="pass the output of the last linear layer; for several independent labels use binary_cross_entropy_with_logits",
+                hint="pass the last linear layer's output; for independent labels use binary_cross_entropy_with_logits",
                 trail=value.trail,
                 last=(call.place.site, "cross-entropy takes it for logits"),
             )

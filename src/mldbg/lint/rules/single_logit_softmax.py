@@ -11,8 +11,9 @@ class SingleLogitSoftmax(Rule):
     """softmax or cross-entropy over a class axis of size one is constant
 
     ## Why
-    Softmax of a single number is 1, whatever the number is; its logarithm and the cross-entropy are 0. The loss is constant, no gradient
-    flows, and the model predicts the same for every input. One output means a binary problem: sigmoid and binary cross-entropy.
+    Softmax of a single number is 1, whatever the number is; its logarithm and the cross-entropy are 0. The loss is
+    constant, no gradient flows, and the model predicts the same for every input. One output means a binary problem:
+    sigmoid and binary cross-entropy.
 
     ## Bad
         import torch.nn.functional as F
@@ -33,8 +34,9 @@ class SingleLogitSoftmax(Rule):
             return torch.sigmoid(head(x))
 
     ## Limits
-    Fires when the last layer is known to have one output and the axis is known to be its last one. `dim=1` counts only where the tensor is
-    known to have two axes: over a sequence, softmax of one score per step along axis 1 is attention.
+    Fires when the last layer is known to have one output and the axis is known to be its last one. `dim=1` counts
+    only where the tensor is known to have two axes: over a sequence, softmax of one score per step along axis 1 is
+    attention.
     """
 
     group = Group.CORRECTNESS

@@ -13,8 +13,8 @@ class SplitUnpackOrder(Rule):
     """results of train_test_split are unpacked in another order than it returns them
 
     ## Why
-    `train_test_split(X, y)` returns `X_train, X_test, y_train, y_test`. Unpacked as `X_train, y_train, X_test, y_test`, inputs are paired with
-    inputs. With one feature column the shapes even agree, and nothing fails.
+    `train_test_split(X, y)` returns `X_train, X_test, y_train, y_test`. Unpacked as `X_train, y_train, X_test,
+    y_test`, inputs are paired with inputs. With one feature column the shapes even agree, and nothing fails.
 
     ## Bad
         from sklearn.model_selection import train_test_split

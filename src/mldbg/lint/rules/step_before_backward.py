@@ -13,8 +13,9 @@ class StepBeforeBackward(Rule):
     """the optimizer steps (or gradients are clipped) while the gradients are cleared
 
     ## Why
-    A step between `zero_grad()` and `backward()` moves nothing: the gradients are zero or None. The gradients that backward computes
-    afterwards are cleared unused. The loss stays where it is, or only momentum and weight decay move the weights.
+    A step between `zero_grad()` and `backward()` moves nothing: the gradients are zero or None. The gradients that
+    backward computes afterwards are cleared unused. The loss stays where it is, or only momentum and weight decay
+    move the weights.
 
     ## Bad
         import torch
@@ -41,8 +42,8 @@ class StepBeforeBackward(Rule):
                 optimizer.step()
 
     ## Limits
-    Fires when the gradients are cleared on every path to the step, and a backward stands in the same loop or block. With two optimizers each
-    has its own gradients.
+    Fires when the gradients are cleared on every path to the step, and a backward stands in the same loop or block.
+    With two optimizers each has its own gradients.
     """
 
     group = Group.CORRECTNESS
@@ -76,7 +77,9 @@ class StepBeforeBackward(Rule):
         what = "gradients are clipped" if use.clip else "the optimizer steps"
         return self.found(
             use.place.site,
-            f"{what} while they are cleared: backward has not run since" if use.clip else f"{what} on cleared gradients: backward has not run since",
+            f"{what} while they are cleared: backward has not run since"
+            if use.clip
+            else f"{what} on cleared gradients: backward has not run since",
             hint="order: zero_grad, backward, then clipping and step",
             trail=first_step(use.cleared, "gradients are cleared here") if use.cleared is not None else None,
             last=(use.place.site, f"{what}; no backward in between"),

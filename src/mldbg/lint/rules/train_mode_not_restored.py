@@ -13,8 +13,9 @@ class TrainModeNotRestored(Rule):
     """eval() inside the epoch loop is never followed by train()
 
     ## Why
-    After the first validation the model stays in evaluation mode: from the second epoch on there is no dropout, and batch normalisation
-    neither uses nor updates batch statistics. Training goes on with other physics than it began with, and nothing says so.
+    After the first validation the model stays in evaluation mode: from the second epoch on there is no dropout, and
+    batch normalisation neither uses nor updates batch statistics. Training goes on with other physics than it began
+    with, and nothing says so.
 
     ## Bad
         import torch
@@ -48,8 +49,9 @@ class TrainModeNotRestored(Rule):
                         print(nn.functional.cross_entropy(model(x), y).item())
 
     ## Limits
-    Fires when a loop trains a model and then puts it into evaluation mode, and nothing in the loop puts it back. A model that was in evaluation
-    mode before the loop (frozen batch normalisation) or that is known to have no mode-dependent layer is left alone.
+    Fires when a loop trains a model and then puts it into evaluation mode, and nothing in the loop puts it back. A
+    model that was in evaluation mode before the loop (frozen batch normalisation) or that is known to have no
+    mode-dependent layer is left alone.
     """
 
     group = Group.CORRECTNESS
@@ -68,7 +70,7 @@ class TrainModeNotRestored(Rule):
                 continue
             yield self.found(
                 fact.place.site,
-                "the model stays in evaluation mode: from the next round of the loop on, it trains without dropout and batch statistics",
+                "the model stays in evaluation mode: from the next round on, it trains without dropout and batch statistics",
                 hint="call model.train() at the top of each epoch",
                 trail=first_step(trained[-1].place.site, "trained here"),
                 last=(fact.place.site, "put into evaluation mode, and back to the top of the loop"),
