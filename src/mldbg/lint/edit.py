@@ -115,8 +115,8 @@ def uses_of(name: str, part: Part, function: cst.CSTNode | None) -> int:
 
 
 def made_by(value: Value, node: cst.CSTNode) -> bool:
-    """Whether the last step of a value's way is this node."""
-    return value.trail is not None and value.trail.site.node is node
+    """Whether a value was born at this node."""
+    return value.origin is not None and value.origin.site is not None and value.origin.site.node is node
 
 
 def is_name(node: cst.CSTNode, name: str) -> bool:
@@ -145,35 +145,41 @@ def without_activation(call: Call, parameter: str) -> Fix | None:
     inner = activation_input(source) if source is not None else None
     if source is None or inner is None:
         return None
-    return unsafe(replaced(call.place.site.part, source, code(inner)))
+    return unsafe(*unwrapped(call.place.site.part, source, inner))
+
+
+def unwrapped(part: Part, outer: cst.CSTNode, inner: cst.CSTNode) -> tuple[Edit, Edit]:
+    """Replace an expression by a part of it: what stands around that part is deleted."""
+    whole, kept = part.span(outer), part.span(inner)
+    before = Span(whole.path, whole.line, whole.column, kept.line, kept.column)
+    after = Span(whole.path, kept.end_line, kept.end_column, whole.end_line, whole.end_column)
+    return Edit(before, ""), Edit(after, "")
 
 
 def other_activation(call: Call, parameter: str, names: dict[str, str]) -> Fix | None:
     """Exchange the activation before a loss for another one, where only the loss consumes it."""
     source = sole_source(call, parameter)
-    text = with_other_function(source, names) if source is not None else None
-    return unsafe(replaced(call.place.site.part, source, text)) if source is not None and text is not None else None
+    change = other_function(call.place.site.part, source, names) if source is not None else None
+    return unsafe(change) if change is not None else None
 
 
-def with_other_function(node: cst.Call, names: Mapping[str, str]) -> str | None:
-    """The text of `F.softmax(x)`, `x.softmax(1)` or `nn.Softmax(1)(x)` with the last name of its function exchanged."""
+def other_function(part: Part, node: cst.Call, names: Mapping[str, str]) -> Edit | None:
+    """Exchange the last name of the function in `F.softmax(x)`, `x.softmax(1)` or `nn.Softmax(1)(x)`."""
     named = node.func.func if isinstance(node.func, cst.Call) else node.func
     if not isinstance(named, cst.Attribute) or named.attr.value not in names or is_name(named.value, "self"):
         return None
-    return code(node.with_deep_changes(named.attr, value=names[named.attr.value]))
+    return replaced(part, named.attr, names[named.attr.value])
 
 
-def as_logsigmoid(node: cst.Call) -> str | None:
-    """The text of a sigmoid call as logsigmoid, which torch has only among its functionals."""
-    inner = activation_input(node)
-    if inner is None or not isinstance(node.func, cst.Attribute) or node.func.attr.value != "sigmoid":
-        return None
-    if is_name(node.func.value, "torch"):
-        return f"torch.nn.functional.logsigmoid({code(inner)})"
+def as_logsigmoid(part: Part, node: cst.Call) -> tuple[Edit, ...]:
+    """Exchange a call of sigmoid for logsigmoid, which torch has only among its functionals; empty where that is not plain."""
+    function = node.func
+    if not isinstance(function, cst.Attribute) or function.attr.value != "sigmoid" or activation_input(node) is function.value:
+        return ()
+    if is_name(function.value, "torch"):
+        return (replaced(part, function, "torch.nn.functional.logsigmoid"),)
     return (
-        f"{code(node.func.value)}.logsigmoid({code(inner)})"
-        if code(node.func.value) in ("F", "nn.functional", "torch.nn.functional")
-        else None
+        (replaced(part, function.attr, "logsigmoid"),) if code(function.value).rpartition(".")[2] in ("F", "functional") else ()
     )
 
 

@@ -67,7 +67,8 @@ SEARCHES: frozenset[str] = _names(
 SPLITTERS: frozenset[str] = _names(
     "sklearn.model_selection",
     "KFold StratifiedKFold GroupKFold StratifiedGroupKFold RepeatedKFold RepeatedStratifiedKFold ShuffleSplit "
-    "StratifiedShuffleSplit GroupShuffleSplit TimeSeriesSplit LeaveOneOut LeavePOut LeaveOneGroupOut LeavePGroupsOut PredefinedSplit",
+    "StratifiedShuffleSplit GroupShuffleSplit TimeSeriesSplit LeaveOneOut LeavePOut LeaveOneGroupOut LeavePGroupsOut "
+    "PredefinedSplit",
 )
 """Classes whose split() yields pairs of training and test indices."""
 

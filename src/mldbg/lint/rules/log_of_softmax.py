@@ -62,7 +62,7 @@ class LogOfSoftmax(Rule):
 
 
 def _fix(call: Call, activation: cst.Call) -> Fix | None:
-    text = edit.with_other_function(activation, {"softmax": "log_softmax", "Softmax": "LogSoftmax", "Sigmoid": "LogSigmoid"})
-    if text is None:
-        text = edit.as_logsigmoid(activation)
-    return edit.safe(edit.replaced(call.place.site.part, call.node, text)) if text is not None else None
+    part = call.place.site.part
+    change = edit.other_function(part, activation, {"softmax": "log_softmax", "Softmax": "LogSoftmax", "Sigmoid": "LogSigmoid"})
+    changes = (change,) if change is not None else edit.as_logsigmoid(part, activation)
+    return edit.safe(*changes, *edit.unwrapped(part, call.node, activation)) if changes else None
