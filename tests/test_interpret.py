@@ -19,6 +19,8 @@ last round of a loop, in every call of a function), and an expected value is a l
     len=3 role=test fits=StandardScaler rank=2 last=10 attached=no mode=train gradients=fresh picks=train
                      this part; `none` where nothing is known of it
     unreached        control never gets here
+
+A list of words that ends with `?` asks for soundness only: each word is true, or nothing is known there.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ import ast
 import io
 import re
 import tokenize
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -42,7 +45,19 @@ from mldbg.lint.interpret.interpreter import Interpreter
 from mldbg.lint.interpret.module import Module, Part
 from mldbg.lint.interpret.statements import Statements
 from mldbg.lint.interpret.training import MODE
-from mldbg.lint.interpret.value import Bound, ClassThing, Constant, Function, ModuleThing, Object, Opaque, Partial, Symbol, Unknown, Value
+from mldbg.lint.interpret.value import (
+    Bound,
+    ClassThing,
+    Constant,
+    Function,
+    ModuleThing,
+    Object,
+    Opaque,
+    Partial,
+    Symbol,
+    Unknown,
+    Value,
+)
 from mldbg.lint.outline import Kind
 from mldbg.semantics import Semantic
 
@@ -183,7 +198,7 @@ def reveal(run: Interpreter, part: Part, comment: cst.Comment) -> Iterator[Obser
     for text, alternatives in claims_of(comment.value):
         mark = len(run.facts)
         value = run.expressions.of(expression(text))
-        holds = frozenset(words for words in alternatives if all(word_holds(run, value, word, run.facts[mark:]) for word in parted(words, " ")))
+        holds = frozenset(words for words in alternatives if all_hold(run, value, words, run.facts[mark:]))
         path = Path(part.module.path).name
         yield Observation(path, part.span(comment).line, text, holds, seen_as(run, value, run.facts[mark:]))
 
@@ -269,8 +284,43 @@ def parts(run: Interpreter, value: Value, facts: list[Fact]) -> dict[str, str]:
 
 def is_unknown(run: Interpreter, value: Value) -> bool:
     thing = value.thing
-    nameless = isinstance(thing, Unknown) or (isinstance(thing, Object) and thing.cls is None)
+    nameless = isinstance(thing, Unknown) or (isinstance(thing, Object | Opaque) and (thing.cls is None or " " in str(thing.cls)))
     return nameless and value.meaning is None and value.role is None and not value.fits and known_length(run, value) == "none"
+
+
+def all_hold(run: Interpreter, value: Value, words: str, facts: list[Fact]) -> bool:
+    """Whether every word is true of a value; with a `?` at the end, whether none is false."""
+    strict = words.removesuffix("?")
+    if strict == words:
+        return all(word_holds(run, value, word, facts) for word in parted(words, " "))
+    return is_unknown(run, value) or all(
+        word_holds(run, value, word, facts) or says_nothing(run, value, word, facts) for word in parted(strict, " ")
+    )
+
+
+def says_nothing(run: Interpreter, value: Value, word: str, facts: list[Fact]) -> bool:
+    """Whether nothing that is known of a value contradicts a word."""
+    name, equals, _ = word.partition("=")
+    known = parts(run, value, facts)
+    if equals and name in known:
+        return known[name] == "none"
+    if word in MEANINGS:
+        return value.meaning is None
+    try:
+        wanted = ast.literal_eval(word)
+    except (ValueError, SyntaxError):
+        return not what(run, value)
+    return compatible(content(run, value), wanted) and what(run, value) in ("", "generator", "str", type(wanted).__name__)
+
+
+def compatible(known: object, wanted: object) -> bool:
+    if known is ... or wanted is ...:
+        return True
+    if isinstance(wanted, list | tuple) and type(known) is type(wanted):
+        return len(known) == len(wanted) and all(map(compatible, known, wanted))
+    if isinstance(wanted, dict) and isinstance(known, dict):
+        return list(known) == list(wanted) and all(map(compatible, known.values(), wanted.values()))
+    return same(known, wanted)
 
 
 def word_holds(run: Interpreter, value: Value, word: str, facts: list[Fact]) -> bool:
@@ -319,7 +369,11 @@ def disagreement(claim: Claim, seen: list[Observation]) -> Iterator[str]:
     if claim.alternatives == ("unreached",):
         fine = not mine
     else:
-        fine = bool(mine) and all(one.holds for one in mine) and {word for one in mine for word in one.holds} == {*claim.alternatives}
+        fine = (
+            bool(mine)
+            and all(one.holds for one in mine)
+            and {word for one in mine for word in one.holds} == {*claim.alternatives}
+        )
     if not fine:
         yield f"{claim.path}:{claim.line}: {claim.expression} is {values}, expected {' | '.join(claim.alternatives)}"
 
@@ -412,14 +466,17 @@ def test_python_agrees_with_the_fixture(case: Path) -> None:
         claim = claims[index]
         reached.add(index)
         value = evaluate()
-        if not any(all(real_type_fits(value, word) for word in parted(words, " ")) for words in claim.alternatives):
+        alternatives = [parted(words.removesuffix("?"), " ") for words in claim.alternatives]
+        if not any(all(real_type_fits(value, word) for word in words) for words in alternatives):
             wrong.append(f"{claim.path}:{claim.line}: {claim.expression} is really {value!r}")
         if claim.alternatives == ("unreached",):
             wrong.append(f"{claim.path}:{claim.line}: is really reached")
 
     tree = ast.fix_missing_locations(Instrumented(claims).visit(ast.parse(case.read_text(encoding="utf-8"))))
-    namespace: dict[str, Any] = {"reveal_": note, "__name__": "fixture"}
-    exec(compile(tree, case.name, "exec"), namespace)
+    namespace: dict[str, Any] = {"reveal_": note, "__name__": "__main__", "__file__": str(case)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exec(compile(tree, case.name, "exec"), namespace)
     assert not wrong, "\n".join(["", *wrong])
     assert len(reached) > len(claims) / 3
 
@@ -445,7 +502,9 @@ def wrong_in(tmp_path: Path, text: str) -> list[str]:
         "x = f()  # reveal x: 1",
         "x = f()  # reveal x: probs",
         "if False:\n    x = 1  # reveal x: 1",
-        "x = 1  # reveal x: 1; x: 2",
+        "x = 1  # reveal x: 2?",
+        "x = [1]  # reveal x: [2]?",
+        "x = [f()]  # reveal x: []?",
         "for x in (1, 2):  # reveal x: 1\n    pass",
     ],
 )

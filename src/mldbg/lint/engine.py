@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,12 +38,19 @@ class Project:
 
     Args:
         root: the project's top folder.
+        overlay: texts that count instead of what files hold.
         semantics: effects of the user's own functions: qualified name -> {"gives": meaning} or {"keeps": argument index}.
     """
 
-    def __init__(self, root: Path, semantics: Mapping[str, Mapping[str, object]] | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        semantics: Mapping[str, Mapping[str, object]] | None = None,
+        overlay: Mapping[Path, Source] | None = None,
+    ) -> None:
         self.root = root.resolve()
         self.semantics = semantics or {}
+        self._overlay = overlay or {}
         self._modules: Modules | None = None
 
     @property
@@ -51,7 +59,7 @@ class Project:
         if self._modules is None:
             from mldbg.lint.interpret.module import Modules
 
-            self._modules = Modules((self.root, self.root / "src"), _read)
+            self._modules = Modules((self.root, self.root / "src"), self._read)
         return self._modules
 
     @property
@@ -68,15 +76,14 @@ class Project:
                 rows[name] = Keeps(int(str(row["keeps"])))
         return rows
 
+    def _read(self, file: Path) -> tuple[str, str] | None:
+        source = self._overlay.get(file) or read(file)
+        return (source.path, source.text) if isinstance(source, Source) else None
+
     def text(self, path: str) -> str | None:
         """The text of a consulted file, by the path that reports print."""
         known = self._modules.known() if self._modules is not None else []
         return next((module.text for module in known if module.path == path), None)
-
-
-def _read(file: Path) -> tuple[str, str] | None:
-    source = read(file)
-    return (source.path, source.text) if isinstance(source, Source) else None
 
 
 # ----------------------------------------------------------------------------------------------------------------------- check
@@ -222,6 +229,7 @@ def fix(
     project: Project,
     unsafe: bool,
     keep: Callable[[Finding, str], bool] | None = None,
+    callers: Sequence[Source] = (),
 ) -> tuple[str, Outcome]:
     """The text after all wanted fixes, and what remains to be found in it.
 
@@ -233,30 +241,58 @@ def fix(
         project: the project that the file belongs to.
         unsafe: take fixes that are not safe, too.
         keep: says whether a finding counts (it is not suppressed in the text).
+        callers: other files whose check leads to findings in this one.
     """
+    bench = _Bench(rules, project, callers)
     text = source.text
-    outcome = check(source, rules, project)
+    outcome = bench.check(source)
     refused: set[tuple[str, str]] = set()
     for _ in range(MOST_FIX_ROUNDS):
-        candidates = [
-            finding
-            for finding in outcome.findings
-            if _wanted(finding, source.path, unsafe) and (keep is None or keep(finding, text))
-        ]
+        wanted = [finding for finding in outcome.findings if _wanted(finding, source.path, unsafe)]
+        candidates = [finding for finding in wanted if keep is None or keep(finding, text)]
         candidates = [finding for finding in candidates if _key(finding, text) not in refused]
         taken = _disjoint(candidates)
         if not taken:
             break
-        attempt = _proved(source, text, outcome, taken, rules, project)
+        attempt = bench.proved(source, text, outcome, taken)
         if attempt is None:
             for finding in taken:
-                attempt = _proved(source, text, outcome, [finding], rules, project)
+                attempt = bench.proved(source, text, outcome, [finding])
                 if attempt is not None:
                     break
                 refused.add(_key(finding, text))
         if attempt is not None:
             text, outcome = attempt
     return text, outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """Where fixes are tried: the file with its new text, and the callers that lead to findings in it."""
+
+    rules: Sequence[type[Rule]]
+    project: Project
+    callers: Sequence[Source]
+
+    def check(self, source: Source) -> Outcome:
+        overlay = {source.file.resolve(): source} if source.file is not None else {}
+        project = Project(self.project.root, self.project.semantics, overlay)
+        outcomes = [check(each, self.rules, project) for each in (source, *self.callers)]
+        findings = {(finding.span, finding.rule): finding for outcome in outcomes for finding in reversed(outcome.findings)}
+        return Outcome(tuple(sorted(findings.values())), tuple(problem for outcome in outcomes for problem in outcome.problems))
+
+    def proved(self, source: Source, text: str, before: Outcome, findings: list[Finding]) -> tuple[str, Outcome] | None:
+        """The text after some fixes and what is found in it, if every fix holds what it promises."""
+        fixed = apply(text, [edit for finding in findings for edit in _edits(finding)])
+        try:
+            compile(fixed, source.path, "exec", dont_inherit=True, flags=_ONLY_AST)
+        except (SyntaxError, ValueError, RecursionError):
+            return None
+        after = self.check(Source(source.path, source.file, encoded(fixed, like=source.data)))
+        allowed = Counter(finding.rule for finding in before.findings)
+        allowed.subtract(finding.rule for finding in findings)
+        found = Counter(finding.rule for finding in after.findings)
+        return (fixed, after) if not after.problems and all(count <= allowed[rule] for rule, count in found.items()) else None
 
 
 def _edits(finding: Finding) -> tuple[Edit, ...]:
@@ -285,35 +321,7 @@ def _disjoint(findings: list[Finding]) -> list[Finding]:
     return taken
 
 
-def _proved(
-    source: Source, text: str, outcome: Outcome, findings: list[Finding], rules: Sequence[type[Rule]], project: Project
-) -> tuple[str, Outcome] | None:
-    """The text after some fixes and what is found in it, if every fix holds what it promises."""
-    edits = [edit for finding in findings for edit in _edits(finding)]
-    fixed = apply(text, edits)
-    try:
-        compile(fixed, source.path, "exec", dont_inherit=True, flags=_ONLY_AST)
-    except (SyntaxError, ValueError, RecursionError):
-        return None
-    after = check(
-        Source(source.path, source.file, encoded(fixed, like=source.data)), rules, Project(project.root, project.semantics)
-    )
-    count_before, count_after = _counts(outcome.findings), _counts(after.findings)
-    for finding in findings:
-        count_before[finding.rule] -= 1
-    gone = all(count_after.get(rule, 0) <= count for rule, count in count_before.items())
-    fresh = any(rule not in count_before for rule in count_after)
-    return (fixed, after) if gone and not fresh and not after.problems else None
-
-
 _ONLY_AST = 0x400  # ast.PyCF_ONLY_AST
-
-
-def _counts(findings: Iterable[Finding]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for finding in findings:
-        counts[finding.rule] = counts.get(finding.rule, 0) + 1
-    return counts
 
 
 __all__ = ["Fix", "Outcome", "Project", "apply", "check", "fix"]

@@ -47,6 +47,8 @@ class Result:
     problems: tuple[Problem, ...] = ()
     texts: Mapping[str, str] = field(default_factory=dict)
     checked: int = 0
+    callers: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """For each file with findings the other files whose check led to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +79,14 @@ def check_source(source: Source, task: Task) -> Result:
     return _merged([_check(source, task, task.project())], task)
 
 
-def fix_source(source: Source, task: Task, *, unsafe: bool) -> tuple[Fixed | None, Problem | None]:
+def fix_source(
+    source: Source, task: Task, *, unsafe: bool, callers: Sequence[Source] = ()
+) -> tuple[Fixed | None, Problem | None]:
     """The text after all fixes that are wanted; None where nothing changes."""
     rules = _rules_for(source.path, task)
     keep = partial(_not_allowed, path=source.path)
     try:
-        text, _ = engine.fix(source, rules, task.project(), unsafe, keep=keep)
+        text, _ = engine.fix(source, rules, task.project(), unsafe, keep=keep, callers=callers)
         return (Fixed(source, text) if text != source.text else None), None
     except Exception as error:  # noqa: BLE001  # a defect of ours must not cost the user the other files
         return None, _internal_error(source.path, error)
@@ -91,9 +95,17 @@ def fix_source(source: Source, task: Task, *, unsafe: bool) -> tuple[Fixed | Non
 def fix_files(result: Result, task: Task, *, unsafe: bool) -> tuple[list[Fixed], list[Problem]]:
     """The new texts of all files in which a finding has a fix; nothing is written."""
     paths = sorted({finding.span.path for finding in result.findings if finding.fix and (finding.fix.safe or unsafe)})
-    sources = [source for path in paths if isinstance(source := files.read(Path(path)), Source)]
-    attempts = [fix_source(source, task, unsafe=unsafe) for source in sources]
+    sources = {path: _sources([path]) for path in paths}
+    attempts = [
+        fix_source(source, task, unsafe=unsafe, callers=_sources(result.callers.get(path, ())))
+        for path, found in sources.items()
+        for source in found
+    ]
     return [fixed for fixed, _ in attempts if fixed], [problem for _, problem in attempts if problem]
+
+
+def _sources(paths: Iterable[str]) -> list[Source]:
+    return [source for path in sorted(paths) if isinstance(source := files.read(Path(path)), Source)]
 
 
 def _not_allowed(finding: Finding, text: str, path: str) -> bool:
@@ -113,7 +125,9 @@ def _check(source: Source | Problem, task: Task, project: engine.Project) -> Res
         }
     except Exception as error:  # noqa: BLE001  # a defect of ours must not cost the user the other files
         return Result(problems=(_internal_error(source.path, error),))
-    return Result(outcome.findings, outcome.problems, texts, checked=0 if outcome.problems else 1)
+    elsewhere = {finding.span.path for finding in outcome.findings} - {source.path}
+    callers = {path: frozenset({source.path}) for path in elsewhere}
+    return Result(outcome.findings, outcome.problems, texts, 0 if outcome.problems else 1, callers)
 
 
 def _outcome(source: Source, task: Task, project: engine.Project) -> engine.Outcome:
@@ -203,7 +217,12 @@ def _merged(parts: Iterable[Result], task: Task) -> Result:
     paths = sorted({*texts, *(finding.span.path for finding in findings)})
     kept = [finding for path in paths for finding in _kept_in(path, texts.get(path, ""), findings, task)]
     problems = dict.fromkeys(problem for part in parts for problem in part.problems)
-    return Result(tuple(sorted(kept, key=_place)), tuple(sorted(problems)), texts, sum(part.checked for part in parts))
+    callers: dict[str, frozenset[str]] = {}
+    for part in parts:
+        for path, calling in part.callers.items():
+            callers[path] = callers.get(path, frozenset()) | calling
+    checked = sum(part.checked for part in parts)
+    return Result(tuple(sorted(kept, key=_place)), tuple(sorted(problems)), texts, checked, callers)
 
 
 def _without_doubles(findings: Iterable[Finding]) -> list[Finding]:

@@ -429,7 +429,7 @@ class LibraryCalls:
         return Value(
             meaning=meaning,
             data=data,
-            origin=Ref(site, self.run.frame.context),
+            origin=value.origin if kept else Ref(site, self.run.frame.context),
             axes=value.axes if effect.keeps_axes else Axes(),
             attached=value.attached if self.run.state.grad else False,
             trail=value.trail if kept else onward(start, site, text),
