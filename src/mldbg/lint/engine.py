@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from mldbg.lint.rule import Rule
 if TYPE_CHECKING:
     from mldbg.lint.interpret.interpreter import Interpreter
     from mldbg.lint.interpret.module import Module, Modules, Part
+    from mldbg.lint.interpret.roots import Root
     from mldbg.lint.library.effect import Effect
 
 DEEPEST_RECURSION = 12_000
@@ -92,11 +94,12 @@ def check(source: Source, rules: Sequence[type[Rule]], project: Project) -> Outc
     if not gate.passes(source.data, rules):
         return Outcome()
     from mldbg.lint.interpret.module import Module
+    from mldbg.lint.interpret.roots import roots_of
     from mldbg.lint.outline import CannotOutlineError
 
     module = Module(source.path, source.file.resolve() if source.file else None, source.text)
     try:
-        roots = _roots(module, gate.trigger_words(rules))
+        roots = roots_of(module, gate.trigger_words(rules))
     except CannotOutlineError as error:
         return Outcome(problems=(Problem(source.path, error.line, error.reason),))
     if not roots:
@@ -110,28 +113,10 @@ def check(source: Source, rules: Sequence[type[Rule]], project: Project) -> Outc
         sys.setrecursionlimit(limit)
 
 
-def _roots(module: Module, words: frozenset[str]) -> list[Part]:
-    """The parts that hold a trigger word, or a module-level name bound by one that does."""
-    from mldbg.lint.outline import Kind
-
-    texts = [(part, module.outline.words(part.statement)) for part in module.parts if part.statement.kind is not Kind.IMPORT]
-    wanted = set(words)
-    roots: list[Part] = []
-    grown = True
-    while grown:
-        grown = False
-        for part, found in texts:
-            if part not in roots and not wanted.isdisjoint(found):
-                roots.append(part)
-                grown = grown or not wanted.issuperset(part.statement.names)
-                wanted.update(part.statement.names)
-    return sorted(roots, key=lambda part: part.statement.first)
-
-
-def _interpret(module: Module, roots: list[Part], rules: Sequence[type[Rule]], project: Project) -> Outcome:
+def _interpret(module: Module, roots: list[Root], rules: Sequence[type[Rule]], project: Project) -> Outcome:
     from mldbg.lint.interpret.interpreter import Interpreter
 
-    run = Interpreter(project.modules, project.effects)
+    run = Interpreter(project.modules, project.effects, gate.trigger_words(rules))
     run.library.wanted = frozenset(name for rule in rules for name in rule.listens_to.names)
     instances = [rule() for rule in rules]
     findings: dict[Finding, None] = {}
@@ -154,7 +139,7 @@ def _interpret(module: Module, roots: list[Part], rules: Sequence[type[Rule]], p
     return Outcome(tuple(findings), tuple(problems))
 
 
-def _entry_points(run: Interpreter, module: Module, roots: list[Part]) -> Iterator[tuple[Part | None, Callable[[], None]]]:
+def _entry_points(run: Interpreter, module: Module, roots: list[Root]) -> Iterator[tuple[Part | None, Callable[[], None]]]:
     """What to execute: the top level if anything there is of interest, then every definition that nothing has called yet.
 
     Definitions that others mention come last: their callers, executed first, know what they are called with.
@@ -162,30 +147,31 @@ def _entry_points(run: Interpreter, module: Module, roots: list[Part]) -> Iterat
     from mldbg.lint.outline import Kind
 
     run.entry = module
-    if any(part.statement.kind in (Kind.ASSIGNMENT, Kind.CODE) for part in roots):
+    if any(root.part.statement.kind in (Kind.ASSIGNMENT, Kind.CODE) for root in roots):
         yield None, lambda: run.run_module(module)
-    definitions = [part for part in roots if part.statement.kind in (Kind.FUNCTION, Kind.CLASS)]
-    words = {part: module.outline.words(part.statement) for part in definitions}
-    mentions = {
-        part: sum(1 for other in definitions if other is not part and not words[other].isdisjoint(part.statement.names))
-        for part in definitions
+    definitions = [root for root in roots if root.part.statement.kind in (Kind.FUNCTION, Kind.CLASS)]
+    words = {root: module.outline.words(root.part.statement.first, root.part.statement.last) for root in definitions}
+    mentioned = {
+        root: any(other is not root and not words[other].isdisjoint(root.part.statement.names) for other in definitions)
+        for root in definitions
     }
-    for part in sorted(definitions, key=lambda part: (mentions[part] > 0, part.statement.first)):
-        yield part, lambda part=part: _enter(run, module, part)  # type: ignore[misc]
+    for root in sorted(definitions, key=lambda root: (mentioned[root], root.part.statement.first)):
+        yield root.part, partial(_enter, run, module, root)
 
 
-def _enter(run: Interpreter, module: Module, part: Part) -> None:
+def _enter(run: Interpreter, module: Module, root: Root) -> None:
     from mldbg.lint.interpret.value import ClassThing, Function
 
+    part = root.part
     thing = run.module_name(module, part.statement.names[0]).thing
     if isinstance(thing, Function) and thing.part is part:
         run.run_function(thing)
     elif isinstance(thing, ClassThing) and thing.part is part:
-        run.run_class(thing)
+        run.run_class(thing, root.methods)
     else:
         cls = run.class_of(module, part)
         if cls is not None:
-            run.run_class(cls)
+            run.run_class(cls, root.methods)
 
 
 # ------------------------------------------------------------------------------------------------------------------------- fix

@@ -16,7 +16,7 @@ def trigger_words(rules: Iterable[type[Rule]]) -> frozenset[str]:
 
 @lru_cache(maxsize=8)
 def _pattern(words: frozenset[str]) -> re.Pattern[bytes]:
-    return re.compile(b"|".join(re.escape(word).encode() for word in sorted(words)))
+    return re.compile(rb"\b(?:" + b"|".join(re.escape(word).encode() for word in sorted(words)) + rb")\b")
 
 
 def passes(data: bytes, rules: Sequence[type[Rule]]) -> bool:

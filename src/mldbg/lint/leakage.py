@@ -10,24 +10,25 @@ from mldbg.lint import edit
 from mldbg.lint.finding import Fix
 from mldbg.lint.interpret.facts import Evaluated
 from mldbg.lint.interpret.value import Fit, FitKind, Trail
+from mldbg.lint.library import sklearn
 
 if TYPE_CHECKING:
     import libcst as cst
 
+FITTED_CLASSES: tuple[str, ...] = tuple(
+    sorted({name.rpartition(".")[2] for name in sklearn.TRANSFORMERS | sklearn.SELECTORS | sklearn.RESAMPLERS})
+)
+"""Names of the classes whose objects learn from the rows they are fitted on."""
+
 SPLITS: tuple[str, ...] = (
     "train_test_split",
-    "cross_val",
+    "cross_val_score",
     "cross_validate",
-    "KFold",
-    "ShuffleSplit",
-    "TimeSeriesSplit",
-    "LeaveOne",
-    "GridSearchCV",
-    "RandomizedSearchCV",
+    "cross_val_predict",
     "fit_transform",
     "fit_resample",
-    "random_split",
     "resample",
+    *FITTED_CLASSES,
 )
 """Words of which a text that leaks holds at least one."""
 

@@ -39,12 +39,17 @@ class Import:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A top-level statement (or several that share a line): lines `first` to `last`, counted from 1, and the names it binds."""
+    """A top-level statement (or several that share a line): lines `first` to `last`, counted from 1, and the names it binds.
+
+    Of a class also `methods` (name, first and last line) and `bases`, the identifiers in its header.
+    """
 
     kind: Kind
     first: int
     last: int
     names: tuple[str, ...]
+    methods: tuple[tuple[str, int, int], ...] = ()
+    bases: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +65,9 @@ class Outline:
         """The source text of a statement."""
         return "".join(self.lines[statement.first - 1 : statement.last])
 
-    def words(self, statement: Statement) -> set[str]:
-        """The identifiers (and words of strings and comments) in a statement."""
-        return set(_WORD.findall(self.text(statement)))
+    def words(self, first: int, last: int) -> frozenset[str]:
+        """The identifiers (and words of strings and comments) in some lines."""
+        return frozenset(_WORD.findall("".join(self.lines[first - 1 : last])))
 
 
 class CannotOutlineError(Exception):
@@ -127,11 +132,19 @@ def _statement(node: ast.stmt) -> Statement:
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         return Statement(Kind.FUNCTION, first, last, (node.name,))
     if isinstance(node, ast.ClassDef):
-        return Statement(Kind.CLASS, first, last, (node.name,))
+        bases = frozenset(name.id for base in node.bases for name in ast.walk(base) if isinstance(name, ast.Name))
+        return Statement(Kind.CLASS, first, last, (node.name,), tuple(_methods(node)), bases)
     if isinstance(node, ast.Import | ast.ImportFrom):
         return Statement(Kind.IMPORT, first, last, ())
     kind = Kind.ASSIGNMENT if isinstance(node, ast.Assign | ast.AnnAssign) else Kind.CODE
     return Statement(kind, first, last, tuple(dict.fromkeys(_bound_names(node))))
+
+
+def _methods(node: ast.ClassDef) -> Iterator[tuple[str, int, int]]:
+    for item in node.body:
+        if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
+            first = min([item.lineno, *(decorator.lineno for decorator in item.decorator_list)])
+            yield item.name, first, item.end_lineno or item.lineno
 
 
 def _bound_names(node: ast.stmt) -> Iterator[str]:

@@ -19,6 +19,7 @@ from mldbg.lint.interpret.value import (
     Fit,
     FitKind,
     Items,
+    Lazy,
     Object,
     Ref,
     Role,
@@ -242,6 +243,8 @@ class Estimators:
 
     def used(self, value: Value, how: str, site: Site, estimator: Value = UNKNOWN) -> None:
         """Data goes into a prediction, a score or a model: an evaluation, if it is held out."""
+        if isinstance(value.thing, Lazy):
+            return
         items = self.run.items_of(value)
         for one in items.tail if items is not None else (value,):
             if one.role is not None and one.role.held_out:

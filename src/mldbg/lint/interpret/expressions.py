@@ -18,6 +18,7 @@ from mldbg.lint.interpret.value import (
     FitKind,
     Function,
     Items,
+    Lazy,
     Mapping,
     Object,
     Opaque,
@@ -78,6 +79,10 @@ class Expressions:
         """The value of an expression."""
         evaluate = self._by_type.get(type(node))
         return UNKNOWN if evaluate is None else evaluate(node)
+
+    def now(self, node: cst.BaseExpression) -> Value:
+        """The value of an expression, computed even if it could wait."""
+        return self.run.force(self.of(node))
 
     # ------------------------------------------------------------------------------------------------------------- simple
     def _name(self, node: cst.Name) -> Value:
@@ -194,7 +199,11 @@ class Expressions:
 
     # ---------------------------------------------------------------------------------------------------------- operations
     def _binary(self, node: cst.BinaryOperation) -> Value:
-        left, right = self.of(node.left), self.of(node.right)
+        return self._operated(node, self.of(node.left), self.of(node.right))
+
+    def _operated(self, node: cst.BinaryOperation, left: Value, right: Value) -> Value:
+        if isinstance(left.thing, Lazy) or isinstance(right.thing, Lazy):
+            return self.run.defer(node, lambda: self._operated(node, self.run.force(left), self.run.force(right)))
         site = self.run.site(node)
         folded = _folded(node.operator, left, right)
         if folded is not None:
@@ -236,6 +245,8 @@ class Expressions:
 
     def _unary(self, node: cst.UnaryOperation) -> Value:
         value = self.of(node.expression)
+        if isinstance(value.thing, Lazy):
+            return UNKNOWN
         if isinstance(node.operator, cst.Not):
             truth = truth_of(value)
             return UNKNOWN if truth is None else literal(not truth)
@@ -262,7 +273,7 @@ class Expressions:
             known = _compared(rights[0][0], left, rights[0][1])
             if known is not None:
                 return literal(known)
-        return Value(Opaque(MASK), data=derived_data(left))
+        return Value(Opaque(MASK), data=derived_data(left)) if not isinstance(left.thing, Lazy) else Value(Opaque(MASK))
 
     def _conditional(self, node: cst.IfExp) -> Value:
         truth = self.run.statements.decided(node.test)
@@ -310,6 +321,9 @@ class Expressions:
 
     def item(self, base: Value, indices: list[Value], node: cst.CSTNode, site: Site) -> Value:
         """The value of `base[indices]`."""
+        if isinstance(base.thing, Lazy):
+            return self.run.defer(node, lambda: self.item(self.run.force(base), indices, node, site))
+        indices = [self.run.force(index) for index in indices]
         index = indices[0] if len(indices) == 1 else UNKNOWN
         found = self._known_item(base, index, site)
         if found is not None:
@@ -383,7 +397,7 @@ class Expressions:
             base = self.of(function.value)
             arguments = self.arguments(node)
             return self.run.call_method(base, function.attr.value, arguments, site)
-        callee = self.of(function)
+        callee = self.now(function)
         arguments = self.arguments(node)
         if isinstance(callee.thing, Unknown):
             name = function.value if isinstance(function, cst.Name) else ""

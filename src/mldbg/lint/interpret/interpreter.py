@@ -14,7 +14,8 @@ from mldbg.lint.interpret.expressions import Expressions
 from mldbg.lint.interpret.facts import Fact, Place
 from mldbg.lint.interpret.library_calls import LibraryCalls
 from mldbg.lint.interpret.module import Module, Modules, Part, Site
-from mldbg.lint.interpret.state import State, merged
+from mldbg.lint.interpret.roots import Reach
+from mldbg.lint.interpret.state import Record, State, merged
 from mldbg.lint.interpret.statements import Statements
 from mldbg.lint.interpret.training import Training
 from mldbg.lint.interpret.value import (
@@ -27,6 +28,7 @@ from mldbg.lint.interpret.value import (
     Data,
     Function,
     Items,
+    Lazy,
     Method,
     ModuleThing,
     Object,
@@ -92,6 +94,7 @@ class Frame:
     at_yield: Callable[[Value], None] | None = None
     assumed: bool = False
     """Nothing is known of the caller."""
+    is_init: bool = False
     keeps: bool = False
     """Something defined here may read the frame after it ended."""
 
@@ -101,6 +104,12 @@ class Frame:
 
 
 CLOSURE = "#closure"
+UNBUILT = "#unbuilt"
+
+_HAPPENINGS = frozenset(
+    ["backward", "step", "zero_grad", "eval", "train", "fit", "fit_transform", "fit_resample", "partial_fit", "append", "extend", "update", "score", "predict"]
+)
+"""Methods that do something, and so cannot wait until somebody asks for their result."""
 
 
 class Interpreter:
@@ -109,7 +118,8 @@ class Interpreter:
     One interpreter serves one checked file; `modules` and their parse trees are shared.
     """
 
-    def __init__(self, modules: Modules, effects: Mapping[str, Effect]) -> None:
+    def __init__(self, modules: Modules, effects: Mapping[str, Effect], words: frozenset[str] = frozenset()) -> None:
+        self.reach = Reach(words)
         self.modules = modules
         self.effects = effects
         self.state = State()
@@ -125,6 +135,7 @@ class Interpreter:
         self.estimators = Estimators(self)
         self._evaluating: set[tuple[Module, str]] = set()
         self._executed_modules: set[Module] = set()
+        self._unbuilt: dict[Ref, tuple[Value, list[Frame], Sequence[Argument], Site]] = {}
 
     # ------------------------------------------------------------------------------------------------------------- places
     @property
@@ -141,6 +152,61 @@ class Interpreter:
 
     def new_ref(self, node: cst.CSTNode, label: str = "") -> Ref:
         return Ref(self.site(node), self.frame.context, label)
+
+    # ------------------------------------------------------------------------------------------------------------ laziness
+    def defer(self, node: cst.CSTNode, compute: Callable[[], Value]) -> Value:
+        """A value that is computed when somebody asks, in the state as it is now; the rules hear nothing of what happens then."""
+        state, frames = self.state.fork(), list(self.frames)
+        known = state.refs()
+        done: list[tuple[Value, dict[Ref, Record]]] = []
+
+        def run() -> tuple[Value, dict[Ref, Record]]:
+            if not done:
+                done.append((UNKNOWN, {}))  # in case that computing asks for itself
+                with self._elsewhere(state, frames):
+                    value = self.force(compute())
+                    made = {ref: dict(self.state.record(ref)) for ref in self.state.refs() - known}
+                done[0] = (value, made)
+            return done[0]
+
+        return Value(Lazy(self.new_ref(node, "lazy"), run))
+
+    def force(self, value: Value) -> Value:
+        """The value itself, where it was deferred."""
+        while isinstance(value.thing, Lazy):
+            value, made = value.thing.compute()
+            self.state.adopt(made)
+        return value
+
+    @contextmanager
+    def _elsewhere(self, state: State, frames: list[Frame]) -> Iterator[None]:
+        """Execute at another point of the program; the rules hear nothing of what happens there."""
+        saved = self.state, self.frames, self.library.unpacking
+        mark = len(self.facts)
+        self.state, self.frames, self.library.unpacking = state, list(frames), None
+        self.state.live = True
+        try:
+            yield
+        finally:
+            self.state, self.frames, self.library.unpacking = saved
+            del self.facts[mark:]
+
+    def _may_wait(self, cls: ClassThing) -> bool:
+        return self.is_module(cls) and self.reach.is_quiet(cls.part)
+
+    def built(self, ref: Ref) -> None:
+        """Run the __init__ that an object still waits for."""
+        if self.state.get(ref, UNBUILT) is None:
+            return
+        self.state.drop(ref, UNBUILT)
+        value, frames, arguments, site = self._unbuilt[ref]
+        assert isinstance(value.thing, Object)
+        assert isinstance(value.thing.cls, ClassThing)
+        live = self.state.live
+        with self._elsewhere(self.state, frames):
+            self._initialise(value, value.thing.cls, arguments, site)
+        self.state.live = live
+        self.training.spread_inside(value.thing)
 
     def feeding(self) -> tuple[str, ...]:
         """What the loops around this point iterate over, as the source says it."""
@@ -175,25 +241,39 @@ class Interpreter:
         node = part.tree.body[0] if part.tree.body else None
         return ClassThing(part, node, module_ref(module)) if isinstance(node, cst.ClassDef) else None
 
-    def run_class(self, cls: ClassThing) -> None:
-        """Execute every method of a class on an object of which only __init__ is known to have run."""
+    def run_class(self, cls: ClassThing, wanted: frozenset[str] | None = None) -> None:
+        """Execute the wanted methods of a class (None: all) on an object of which only __init__ is known to have run."""
         before = self.state.fork()
         with self._in_module(cls.part.module):
             self.frame.part = cls.part
-            methods = [value.thing for value in self.class_record(cls).values() if isinstance(value.thing, Function)]
+            methods = self._methods(cls, wanted)
             nested = [value.thing for value in self.class_record(cls).values() if isinstance(value.thing, ClassThing)]
-            pending = [method for method in methods if method.node not in self.visited and method.owner == cls]
+            pending = [method for method in methods if method.node not in self.visited or method.owner != cls]
             if pending:
                 self_value = self.assumed_instance(cls)
                 ready = self.state.fork()
                 for method in pending:
                     self.state.become(ready.fork())
                     receiver = None if _is_static(method) else self_value
-                    if method.name != "__init__":
-                        self.run_function(method, receiver)
+                    self.visited.discard(method.node)
+                    self.run_function(method, receiver)
             for inner in nested:
                 self.run_class(inner)
         self.state.become(before)
+
+    def _methods(self, cls: ClassThing, wanted: frozenset[str] | None) -> list[Function]:
+        """The methods of a class to execute by themselves; inherited ones too, where a base in the project holds a trigger word."""
+        found: dict[str, Function] = {}
+        for ancestor in self.ancestors(cls):
+            if isinstance(ancestor, ClassThing) and (ancestor == cls or not self.reach.is_quiet(ancestor.part)):
+                for name, value in self.class_record(ancestor).items():
+                    if (
+                        isinstance(value.thing, Function)
+                        and name != "__init__"
+                        and (ancestor != cls or wanted is None or name in wanted)
+                    ):
+                        found.setdefault(name, value.thing)
+        return list(found.values())
 
     def assumed_instance(self, cls: ClassThing) -> Value:
         """An object of a class after __init__ with unknown arguments."""
@@ -339,6 +419,8 @@ class Interpreter:
     # ---------------------------------------------------------------------------------------------------------- attributes
     def attribute(self, base: Value, name: str, site: Site) -> Value:
         """The value of `base.name`."""
+        if isinstance(base.thing, Lazy):
+            return self.defer(site.node, lambda: self.attribute(self.force(base), name, site))
         thing = base.thing
         if isinstance(thing, Symbol):
             return Value(Symbol(canonical(f"{thing.name}.{name}")))
@@ -364,6 +446,7 @@ class Interpreter:
         return Value(ModuleThing(inner)) if inner else UNKNOWN
 
     def _object_attribute(self, base: Value, thing: Object, name: str, site: Site) -> Value:
+        self.built(thing.ref)
         held = self.state.get(thing.ref, name)
         if held is not None:
             return held
@@ -479,6 +562,7 @@ class Interpreter:
     # --------------------------------------------------------------------------------------------------------------- calls
     def call(self, callee: Value, arguments: Sequence[Argument], site: Site) -> Value:
         """The value of a call."""
+        callee = self.force(callee)
         thing = callee.thing
         if isinstance(thing, Function):
             return self.call_function(thing, arguments, site)
@@ -503,7 +587,14 @@ class Interpreter:
 
     def call_method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """The value of `base.name(...)`."""
+        if isinstance(base.thing, Lazy):
+            waiting = base
+            if name not in _HAPPENINGS:
+                return self.defer(site.node, lambda: self.call_method(self.force(waiting), name, arguments, site))
+            base = self.force(base)
         thing = base.thing
+        if isinstance(thing, Object):
+            self.built(thing.ref)
         if isinstance(thing, Symbol | ModuleThing | ClassThing):
             callee = self.attribute(base, name, site)
             if isinstance(callee.thing, Unknown):
@@ -541,7 +632,13 @@ class Interpreter:
             if method is None and module:
                 method = self.class_attribute(cls, "forward")
             if method is not None and isinstance(method.thing, Function):
-                result = self.call_function(method.thing, [Argument(callee), *arguments], site)
+                function, given = method.thing, [Argument(callee), *arguments]
+                waits = self._may_wait(cls)
+                result = (
+                    self.defer(site.node, lambda: self.call_function(function, given, site))
+                    if waits
+                    else self.call_function(function, given, site)
+                )
             elif module and self.outside_base(cls) in torch.CONTAINERS:
                 result = self.library.run_container(callee, arguments, site)
             else:
@@ -555,18 +652,26 @@ class Interpreter:
     def instantiate(self, cls: ClassThing, arguments: Sequence[Argument], site: Site) -> Value:
         """A new object of a project class."""
         ref = Ref(site, self.frame.context, f"new {cls.name}")
-        value = Value(Object(ref, cls), origin=ref)
+        value = Value(Object(ref, cls), data=self.library.data_of_arguments(arguments), origin=ref)
         self.state.open(ref)
+        if self._may_wait(cls):
+            self._unbuilt[ref] = (value, list(self.frames), arguments, site)
+            self.state.set(ref, UNBUILT, NONE)
+        else:
+            self._initialise(value, cls, arguments, site)
+        if self.is_module(cls):
+            self.training.start_in_training_mode(value, site)
+        return value
+
+    def _initialise(self, value: Value, cls: ClassThing, arguments: Sequence[Argument], site: Site) -> None:
+        assert isinstance(value.thing, Object)
         init = self.class_attribute(cls, "__init__")
         if init is not None and isinstance(init.thing, Function):
             self.call_function(init.thing, [Argument(value), *arguments], site)
         elif self._takes_fields(cls):
-            self._fill_fields(cls, ref, arguments)
+            self._fill_fields(cls, value.thing.ref, arguments)
         else:
-            self.library.construct_base(ref, self.outside_base(cls), arguments)
-        if self.is_module(cls):
-            self.training.start_in_training_mode(value, site)
-        return value
+            self.library.construct_base(value.thing.ref, self.outside_base(cls), arguments)
 
     def _takes_fields(self, cls: ClassThing) -> bool:
         for ancestor in self.ancestors(cls):
@@ -617,6 +722,7 @@ class Interpreter:
             at_yield=at_yield,
             assumed=assume,
         )
+        frame.is_init = function.name == "__init__"
         self.state.open(frame.ref)
         self.state.set(frame.ref, CLOSURE, Value(Object(function.closure)))
         entered = self.frames[-1]
@@ -635,9 +741,11 @@ class Interpreter:
         self.state.grad = grad
         if not frame.keeps:
             self.state.close(frame.ref)
-        if result.trail is not None and not assume and (result.meaning is not None or result.fits):
-            result = result.step(site, f"returned by `{function.name}`")
-        return result
+        if assume:
+            return result
+        if isinstance(result.thing, Lazy):
+            return self.defer(site.node, lambda: _came_back(self.force(result), function, site))
+        return _came_back(result, function, site)
 
     def finish(self, frame: Frame) -> Value:
         """The value of a function whose body was executed: the join over its return statements and its end."""
@@ -656,10 +764,11 @@ class Interpreter:
     # ------------------------------------------------------------------------------------------------------------ contents
     def items_of(self, value: Value) -> Items | None:
         """The elements of a sequence or container, where known."""
-        thing = value.thing
+        thing = self.force(value).thing
         if isinstance(thing, Items):
             return thing
         if isinstance(thing, Object):
+            self.built(thing.ref)
             held = self.state.get(thing.ref, "#items")
             if held is not None and isinstance(held.thing, Items):
                 return held.thing
@@ -680,7 +789,7 @@ class Interpreter:
 
     def mapping_of(self, value: Value) -> MappingThing | None:
         """The content of a dict, where known."""
-        thing = value.thing
+        thing = self.force(value).thing
         if isinstance(thing, MappingThing):
             return thing
         if isinstance(thing, Object):
@@ -705,6 +814,7 @@ class Interpreter:
 
     def element_of(self, value: Value, site: Site) -> Value:
         """What iterating over a value yields: the join of its elements."""
+        value = self.force(value)
         items = self.items_of(value)
         if items is not None:
             every = [*items.tail, *([items.lead] if items.lead is not None else [])]
@@ -723,6 +833,12 @@ class Interpreter:
             origin=Ref(site, self.frame.context, "element"),
             trail=value.trail if value.fits else None,
         )
+
+
+def _came_back(result: Value, function: Function, site: Site) -> Value:
+    if result.trail is not None and (result.meaning is not None or result.fits):
+        return result.step(site, f"returned by `{function.name}`")
+    return result
 
 
 def module_ref(module: Module) -> Ref:

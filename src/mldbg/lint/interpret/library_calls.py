@@ -18,6 +18,7 @@ from mldbg.lint.interpret.value import (
     Constant,
     Data,
     Items,
+    Lazy,
     Mapping,
     Method,
     Object,
@@ -113,9 +114,10 @@ class LibraryCalls:
             items = self.run.items_of(value)
             every = (*items.tail, *((items.lead,) if items.lead is not None else ())) if items is not None else (value,)
             for one in every:
-                data = join_data(data, derived_data(one))
-                if one.fits and carrier is None:
-                    carrier = one
+                known = self.run.force(one)
+                data = join_data(data, derived_data(known))
+                if known.fits and carrier is None:
+                    carrier = known
         if data is not None and len(data.rows) > MOST_ROWS:
             data = None
         return self.unknown_result(site, data, carrier)
@@ -141,6 +143,9 @@ class LibraryCalls:
     def call_symbol(self, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of a function or class outside the project."""
         effect = self.run.effect_of(name)
+        if self._can_wait(effect, name, arguments):
+            return self.run.defer(site.node, lambda: self.call_symbol(name, self._forced(arguments), site))
+        arguments = self._forced(arguments)
         if effect is not None:
             return self.apply(effect, name, arguments, site, None)
         if name in torch.NO_GRAD or name in torch.ENABLE_GRAD:
@@ -157,9 +162,18 @@ class LibraryCalls:
         self._tell(name, (), arguments, site, None, result)
         return result
 
+    def _can_wait(self, effect: Effect | None, name: str, arguments: Sequence[Argument]) -> bool:
+        """Whether a call changes nothing, no rule listens to it, and it needs a value that is not computed yet."""
+        lazy = any(isinstance(argument.value.thing, Lazy) for argument in arguments)
+        return lazy and isinstance(effect, Gives | Keeps | Maps | Derives) and canonical(name) not in self.wanted
+
+    def _forced(self, arguments: Sequence[Argument]) -> list[Argument]:
+        return [replace(argument, value=self.run.force(argument.value)) for argument in arguments]
+
     def call_method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of a method that the project does not define."""
         run = self.run
+        base, arguments = run.force(base), self._forced(arguments)
         thing = base.thing
         for family in (run.training, run.estimators):
             handled = family.method(base, name, arguments, site)
@@ -204,6 +218,7 @@ class LibraryCalls:
 
     def unknown_call(self, callee: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of something that is not known: anything may happen to what it is given."""
+        arguments = self._forced(arguments)
         self._escape(name, [argument.value for argument in arguments], arguments, site)
         self.run.estimators.passed_on(name, arguments, site)
         return self.unknown_result(site)
@@ -233,9 +248,10 @@ class LibraryCalls:
 
     def call_library_object(self, callee: Value, thing: Object, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of an object whose class the project does not define: a layer, a loss, a container."""
+        from mldbg.lint.interpret.interpreter import Argument
+
         cls = thing.cls
         run = self.run
-        arguments = list(arguments)
         if not isinstance(cls, str):
             result = self.unknown_call(callee, "", arguments, site) if cls is None else self.unknown_result(site)
             run.training.model_called(callee, arguments, site, result)
@@ -244,6 +260,12 @@ class LibraryCalls:
             result = self.run_container(callee, arguments, site)
         else:
             effect = run.effect_of(f"{cls}.__call__")
+            lazy = any(isinstance(argument.value.thing, Lazy) for argument in arguments)
+            if lazy and isinstance(effect, Affine):
+                arguments = [Argument(UNKNOWN), *self._forced(arguments[1:])]  # whatever goes in, any real number comes out
+            elif lazy and not tables.is_loss(cls) and cls.startswith("torch.nn."):
+                return run.defer(site.node, lambda: self.call_library_object(callee, thing, self._forced(arguments), site))
+            arguments = self._forced(arguments)
             result = (
                 self.apply(effect, f"{cls}.__call__", arguments, site, callee)
                 if effect is not None
@@ -257,6 +279,8 @@ class LibraryCalls:
         """nn.Sequential: layer after layer; what precedes the known tail gives an unknown value."""
         items = self.run.items_of(callee)
         value = arguments[0].value if arguments else UNKNOWN
+        if isinstance(value.thing, Lazy):
+            return self.run.defer(site.node, lambda: self.run_container(callee, self._forced(arguments), site))
         if items is None:
             return self.derived([value], site)
         if not items.exact:
@@ -277,15 +301,19 @@ class LibraryCalls:
         """A new object of a class outside the project."""
         ref = Ref(site, self.run.frame.context, f"new {name}")
         self.run.state.open(ref)
-        data: Data | None = None
-        for argument in arguments:
-            if argument.value.role is not None or argument.value.fits:
-                data = join_data(data, argument.value.data)
-        value = Value(Object(ref, name), data=data, origin=ref)
+        value = Value(Object(ref, name), data=self.data_of_arguments(arguments), origin=ref)
         self.construct_base(ref, name, arguments)
         if tables.is_module_class(name) and name not in tables.LOSS_CLASSES:
             self.run.training.start_in_training_mode(value, site)
         return value
+
+    def data_of_arguments(self, arguments: Sequence[Argument]) -> Data | None:
+        """The lineage of an object that is built from data."""
+        data: Data | None = None
+        for argument in arguments:
+            if argument.value.role is not None or argument.value.fits:
+                data = join_data(data, argument.value.data)
+        return data
 
     def construct_base(self, ref: Ref, name: str | None, arguments: Sequence[Argument]) -> None:
         """Keep the constructor's arguments in the object's record; fill containers."""

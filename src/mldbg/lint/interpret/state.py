@@ -70,6 +70,16 @@ class State:
             self._owned.add(ref)
         return self._records[ref]
 
+    def refs(self) -> frozenset[Ref]:
+        """Everything that has a record."""
+        return frozenset(self._records)
+
+    def adopt(self, records: dict[Ref, Record]) -> None:
+        """Add records of objects that are not known here."""
+        for ref, record in records.items():
+            if ref not in self._records:
+                self._records[ref] = record
+
     def become(self, other: State) -> None:
         """Take over another state's content."""
         self._records, self._owned = other._records, other._owned

@@ -21,6 +21,7 @@ from mldbg.lint.interpret.value import (
     Data,
     Function,
     Items,
+    Lazy,
     Mapping,
     Object,
     Opaque,
@@ -285,6 +286,10 @@ class Statements:
 
     def _unpack(self, target: cst.Tuple | cst.List, value: Value, site: Site) -> None:
         elements = list(target.elements)
+        if isinstance(value.thing, Lazy) and not any(isinstance(element, cst.StarredElement) for element in elements):
+            for index, element in enumerate(elements):
+                self.assign(element.value, self._deferred_item(value, index, len(elements), site), site)
+            return
         items = self.run.items_of(value)
         starred = next((index for index, element in enumerate(elements) if isinstance(element, cst.StarredElement)), None)
         if items is not None and items.exact and starred is not None and len(items.tail) >= len(elements) - 1:
@@ -298,6 +303,20 @@ class Statements:
         for element, item in zip(elements, values, strict=True):
             self.assign(element.value, item, site)
 
+    def _deferred_item(self, value: Value, index: int, count: int, site: Site) -> Value:
+        """One of the values that something not computed yet will be unpacked into."""
+
+        def compute() -> Value:
+            known = self.run.force(value)
+            items = self.run.items_of(known)
+            if items is not None and items.exact and len(items.tail) == count:
+                return items.tail[index]
+            return self._unpacked(known, index, items, site)
+
+        made = self.run.defer(site.node, compute)
+        assert isinstance(made.thing, Lazy)
+        return Value(replace(made.thing, key=(made.thing.key, index)))
+
     def _unpacked(self, value: Value, index: int, items: Items | None, site: Site) -> Value:
         if items is not None:
             every = [*items.tail, *([items.lead] if items.lead is not None else [])]
@@ -310,8 +329,10 @@ class Statements:
         return Value(data=data, origin=origin, trail=value.trail if value.fits else None)
 
     def _assign_attribute(self, target: cst.Attribute, value: Value, site: Site) -> None:
-        base = self.run.expressions.of(target.value)
+        base = self.run.expressions.now(target.value)
         name = target.attr.value
+        if isinstance(base.thing, Object):
+            self.run.built(base.thing.ref)
         if name == "grad":
             self.run.training.clear_gradients(None, site)
             return
@@ -325,7 +346,8 @@ class Statements:
             self.run.state.set(Ref(Site(thing.part, thing.node), None, "class"), name, value)
 
     def _assign_item(self, target: cst.Subscript, value: Value, site: Site) -> None:
-        base = self.run.expressions.of(target.value)
+        value = self.run.force(value)
+        base = self.run.expressions.now(target.value)
         indices = [self.run.expressions.of(item.slice.value) for item in target.slice if isinstance(item.slice, cst.Index)]
         index = indices[0] if len(indices) == 1 and len(target.slice) == 1 else UNKNOWN
         thing = base.thing
@@ -356,8 +378,8 @@ class Statements:
 
     def _augmented(self, node: cst.AugAssign) -> None:
         run = self.run
-        before = run.expressions.of(node.target)
-        value = run.expressions.of(node.value)
+        before = run.expressions.now(node.target)
+        value = run.expressions.now(node.value)
         site = run.site(node)
         first, second = run.items_of(before), run.items_of(value)
         if isinstance(node.operator, cst.AddAssign):
@@ -393,7 +415,7 @@ class Statements:
         """`total = total + value` accumulates as `total += value` does."""
         if isinstance(target, cst.Name | cst.Attribute) and target.deep_equals(total.left):
             run = self.run
-            before, value = run.expressions.of(total.left), run.expressions.of(total.right)
+            before, value = run.expressions.now(total.left), run.expressions.now(total.right)
             run.facts.append(Accumulated(run.place(site), _code(target), None, value, total.right, before, run.state.grad))
 
     def _delete(self, node: cst.Del) -> None:
@@ -497,7 +519,7 @@ class Statements:
         if manager is not None:
             self._run_context_function(manager, item, rest, body)
             return
-        value = run.expressions.of(item.item)
+        value = run.expressions.now(item.item)
         entered = self._call_if_defined(value, "__enter__", item)
         if item.asname is not None:
             self.assign(item.asname.name, entered if entered is not None else value, run.site(item))
@@ -658,6 +680,8 @@ def feeding(node: cst.For) -> str:
 
 def stepped(value: Value, site: Site, text: str) -> Value:
     """A value one step further on its way; of a tuple each element."""
+    if isinstance(value.thing, Lazy):
+        return value
     if isinstance(value.thing, Items) and value.thing.exact and len(value.thing.tail) <= 8:
         return replace(value, thing=replace(value.thing, tail=tuple(stepped(item, site, text) for item in value.thing.tail)))
     if value.trail is not None and (value.meaning is not None or value.fits):

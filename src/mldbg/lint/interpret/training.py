@@ -11,7 +11,20 @@ import libcst as cst
 
 from mldbg.lint.interpret.facts import Backward, Gradients, GradientsCleared, GradientUse, ModelCall, ModeSet
 from mldbg.lint.interpret.module import Site
-from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Constant, Data, Items, Object, Ref, Unknown, Value, literal, onward
+from mldbg.lint.interpret.value import (
+    UNKNOWN,
+    ClassThing,
+    Constant,
+    Data,
+    Items,
+    Lazy,
+    Object,
+    Ref,
+    Unknown,
+    Value,
+    literal,
+    onward,
+)
 from mldbg.lint.library import tables, torch
 from mldbg.lint.library.names import OPTIMIZER_NAME
 from mldbg.semantics import Semantic
@@ -229,7 +242,7 @@ class Training:
         """A mode reaches all modules inside."""
         self.run.state.set(thing.ref, MODE, mode)
         self.note(thing.ref)
-        if depth < 6:
+        if depth < 6 and self.run.state.get(thing.ref, "#unbuilt") is None:
             for inner in self._inside(thing):
                 self._spread(inner, mode, depth + 1)
 
@@ -245,6 +258,13 @@ class Training:
                     found.append(inner)
         return found
 
+    def spread_inside(self, thing: Object) -> None:
+        """Modules that were built after the mode of the one around them was set take it over."""
+        mode = self.run.state.get(thing.ref, MODE)
+        if mode is not None:
+            for inner in self._inside(thing):
+                self._spread(inner, mode, 1)
+
     def note(self, ref: Ref) -> None:
         """Remember that this object may have a mode."""
         self._with_mode.add(ref)
@@ -259,8 +279,8 @@ class Training:
         return found
 
     def start_in_training_mode(self, value: Value, site: Site) -> None:
-        """A module just built is in training mode."""
-        if isinstance(value.thing, Object):
+        """A module just built is in training mode; inside an object whose further life is not known, nothing is known."""
+        if isinstance(value.thing, Object) and not any(frame.assumed and frame.is_init for frame in self.run.frames):
             name = value.thing.cls.name if isinstance(value.thing.cls, ClassThing) else str(value.thing.cls).rpartition(".")[2]
             self.run.state.set(
                 value.thing.ref,
@@ -280,6 +300,7 @@ class Training:
         mode = run.state.get(model.thing.ref, MODE)
         training = mode.constant if mode is not None and isinstance(mode.constant, bool) else None
         data = next((argument.value for argument in arguments if argument.value.data is not None), UNKNOWN)
+        data = run.force(data)
         run.facts.append(
             ModelCall(
                 run.place(site),
@@ -287,7 +308,7 @@ class Training:
                 node.func,
                 training,
                 mode,
-                self.mode_dependent(model.thing),
+                self.mode_dependent(model.thing) if self._matters(mode) else None,
                 run.state.grad,
                 data,
                 run.feeding(),
@@ -297,9 +318,14 @@ class Training:
         if data.role is not None:
             run.estimators.used(data, "run through the model", site)
 
+    def _matters(self, mode: Value | None) -> bool:
+        """Whether some rule may ask for mode-dependent layers: an evaluation in training mode, or a training that has a mode."""
+        return mode is not None or bool(self.run.feeding())
+
     def mode_dependent(self, thing: Object, depth: int = 0) -> str | bool | None:
         """The name of a layer inside that behaves differently in the two modes; False: none; None: not known."""
         run = self.run
+        run.built(thing.ref)
         cls = thing.cls
         if cls is None or depth > 8:
             return None
@@ -313,8 +339,8 @@ class Training:
         ):
             return "self.training"
         unknown = False
-        for name, value in run.state.record(thing.ref).items():
-            if name.startswith("#") and name != "#items" and not name.startswith("#argument"):
+        for name, value in list(run.state.record(thing.ref).items()):
+            if isinstance(value.thing, Lazy) or (name.startswith("#") and name != "#items" and not name.startswith("#argument")):
                 continue
             items = run.items_of(value)
             several = [*items.tail, *([items.lead] if items.lead is not None else [])] if items is not None else [value]

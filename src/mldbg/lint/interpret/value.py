@@ -6,6 +6,7 @@ the data it was made from, its origin, the sizes of its axes, and the trail of s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -171,6 +172,14 @@ class Super:
     receiver: Value
 
 
+@dataclass(frozen=True, slots=True)
+class Lazy:
+    """A value that nobody has asked for yet. `compute` gives it, and the records of the objects that were made on the way."""
+
+    key: object
+    compute: Callable[[], tuple[Value, dict[Ref, dict[str, Value]]]] = field(compare=False, hash=False, repr=False)
+
+
 Thing = (
     Unknown
     | Constant
@@ -186,6 +195,7 @@ Thing = (
     | Bound
     | Partial
     | Super
+    | Lazy
 )
 
 
@@ -347,6 +357,8 @@ def join(one: Value, two: Value) -> Value:
         return two
     if two.is_none:
         return one
+    if isinstance(one.thing, Lazy) or isinstance(two.thing, Lazy):
+        return _join_lazy(one, two)
     return Value(
         thing=_join_things(one.thing, two.thing),
         meaning=one.meaning if one.meaning is two.meaning else None,
@@ -369,6 +381,24 @@ def joined(values: tuple[Value, ...] | list[Value]) -> Value:
     for value in values[1:]:
         result = join(result, value)
     return result
+
+
+def _join_lazy(one: Value, two: Value) -> Value:
+    """The join of values of which at least one is not computed yet."""
+
+    def compute() -> tuple[Value, dict[Ref, dict[str, Value]]]:
+        records: dict[Ref, dict[str, Value]] = {}
+        values = []
+        for value in (one, two):
+            known = value
+            while isinstance(known.thing, Lazy):
+                known, made = known.thing.compute()
+                records |= made
+            values.append(known)
+        return join(*values), records
+
+    keys = frozenset(value.thing.key if isinstance(value.thing, Lazy) else value for value in (one, two))
+    return Value(Lazy(keys, compute))
 
 
 def _join_things(one: Thing, two: Thing) -> Thing:

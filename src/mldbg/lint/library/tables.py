@@ -27,6 +27,11 @@ def is_known_class(name: str) -> bool:
     return any(name in names for names in known) or is_module_class(name) or is_optimizer_class(name)
 
 
+def is_loss(name: str) -> bool:
+    """Whether a class is one of torch's losses."""
+    return name in LOSS_CLASSES
+
+
 def is_module_class(name: str) -> bool:
     """Whether a class outside the project is a torch module."""
     if name in torch.MODULE_BASES:

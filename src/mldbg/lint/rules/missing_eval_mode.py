@@ -49,7 +49,7 @@ class MissingEvalMode(Rule):
     """
 
     group = Group.CORRECTNESS
-    listens_to = hears(ModelCall, words=("no_grad", "inference_mode", "DataLoader", "eval", "Dropout", "BatchNorm"))
+    listens_to = hears(ModelCall, words=("no_grad", "inference_mode", "optim"))
 
     def on_model_call(self, call: ModelCall) -> Iterator[Finding]:
         layer = call.mode_dependent

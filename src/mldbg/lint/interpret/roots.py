@@ -1,0 +1,108 @@
+"""What to execute in a module: the definitions that hold a trigger word, and those that lead to them.
+
+All decided from words of the text, before any libcst tree is built.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mldbg.lint.interpret.module import Module, Part
+from mldbg.lint.outline import Kind, Statement
+
+SOFT_WORDS = frozenset({"no_grad", "inference_mode", "optim"})
+"""Trigger words that stand in many definitions where nothing comes of them; what inherits from those is not of interest."""
+
+MOST_REACHED = 60
+"""Definitions that are looked through for trigger words before a class is taken to hold none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A part to be executed; of a class the methods that are of interest (None: all)."""
+
+    part: Part
+    methods: frozenset[str] | None = None
+
+
+def roots_of(module: Module, words: frozenset[str]) -> list[Root]:
+    """The parts that hold a trigger word, or a module-level name bound by one that does, in text order.
+
+    Raises CannotOutlineError.
+    """
+    parts = [part for part in module.parts if part.statement.kind is not Kind.IMPORT]
+    texts = {part: module.outline.words(part.statement.first, part.statement.last) for part in parts}
+    wanted = set(words)
+    inherited: set[str] = set()
+    found: set[Part] = set()
+    grown = True
+    while grown:
+        grown = False
+        for part in parts:
+            statement = part.statement
+            mentioned = texts[part] - statement.bases
+            if part in found or (wanted.isdisjoint(mentioned) and inherited.isdisjoint(statement.bases)):
+                continue
+            found.add(part)
+            grown = True
+            wanted.update(statement.names)
+            if statement.kind is Kind.CLASS and not (words - SOFT_WORDS).isdisjoint(texts[part]):
+                inherited.update(statement.names)
+    return [Root(part, _methods(module, part.statement, wanted)) for part in parts if part in found]
+
+
+def _methods(module: Module, statement: Statement, wanted: set[str]) -> frozenset[str] | None:
+    """The methods of a class that hold a wanted word, and those that mention them."""
+    if statement.kind is not Kind.CLASS or not statement.methods:
+        return None
+    texts = {name: module.outline.words(first, last) for name, first, last in statement.methods}
+    names = wanted - set(statement.names)
+    if not names.isdisjoint(texts.get("__init__", frozenset()) | _outside_methods(module, statement)):
+        return None
+    found: set[str] = set()
+    grown = True
+    while grown:
+        more = {name for name, words in texts.items() if name not in found and not names.isdisjoint(words)}
+        grown = bool(more)
+        found |= more
+        names |= more - {"__init__"}
+    return frozenset(found)
+
+
+def _outside_methods(module: Module, statement: Statement) -> frozenset[str]:
+    inside = {line for _, first, last in statement.methods for line in range(first, last + 1)}
+    lines = [line for line in range(statement.first + 1, statement.last + 1) if line not in inside]
+    return frozenset(word for line in lines for word in module.outline.words(line, line))
+
+
+class Reach:
+    """Which classes can be run without anything happening that a rule listens to.
+
+    Their calls may wait until somebody asks for the result.
+    """
+
+    def __init__(self, words: frozenset[str]) -> None:
+        self._words = (words - SOFT_WORDS) | {"eval"}
+        self._known: dict[Part, bool] = {}
+
+    def is_quiet(self, part: Part) -> bool:
+        """Whether neither the part nor what it mentions in its module holds a trigger word."""
+        if part not in self._known:
+            self._known[part] = self._search(part)
+        return self._known[part]
+
+    def _search(self, start: Part) -> bool:
+        seen = {start}
+        todo = [start]
+        while todo and len(seen) <= MOST_REACHED:
+            part = todo.pop()
+            outline = part.module.outline
+            words = outline.words(part.statement.first, part.statement.last)
+            if not self._words.isdisjoint(words):
+                return False
+            for word in words - part.statement.bases:
+                other = part.module.part_of.get(word)
+                if other is not None and other not in seen:
+                    seen.add(other)
+                    todo.append(other)
+        return True
