@@ -20,7 +20,7 @@ from typing import Any
 
 import libcst as cst
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from mldbg.lint import engine, registry
@@ -529,15 +529,30 @@ def contradictions(text: str, bits: list[bool]) -> list[str]:
     return found
 
 
+PROGRAMS = 100
+"""Programs of each feature."""
+
+
 @pytest.mark.parametrize("feature", FEATURES)
-@settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
-@given(data=st.data())
-def test_claims_about_programs_are_true(feature: str, data: st.DataObject) -> None:
-    features = {feature, "branches"} | ({"loops"} if feature == "loop_else" else set())
-    text = program(lambda count: data.draw(st.integers(0, count - 1)), frozenset(features))
-    bits = data.draw(st.lists(st.booleans(), max_size=12))
+def test_claims_about_programs_are_true(feature: str) -> None:
+    features = frozenset({feature, "branches", *(["loops"] if feature == "loop_else" else [])})
+    reports: list[str] = []
+    for seed in range(PROGRAMS):
+        chance = random.Random(seed)
+        text = program(chance.randrange, features)
+        bits = [chance.random() < 0.5 for _ in range(10)]
+        wrong = contradictions(text, bits)
+        if wrong:
+            reports.append("\n".join([numbered(text), *wrong, f"u() gives {bits}"]))
+    assert not reports, f"{len(reports)} of {PROGRAMS} programs; the shortest:\n{min(reports, key=len)}"
+
+
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None, phases=[Phase.generate])
+@given(data=st.data(), features=st.frozensets(st.sampled_from(FEATURES), min_size=2, max_size=5), bits=st.lists(st.booleans(), max_size=12))
+def test_claims_about_mixed_programs_are_true(data: st.DataObject, features: frozenset[str], bits: list[bool]) -> None:
+    text = program(lambda count: data.draw(st.integers(0, count - 1)), features)
     wrong = contradictions(text, bits)
-    assert not wrong, f"\n{numbered(text)}\n" + "\n".join(wrong) + f"\nu() gives {bits}"
+    assert not wrong, "\n".join(["", numbered(text), *wrong, f"u() gives {bits}"])
 
 
 def test_contradictions_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

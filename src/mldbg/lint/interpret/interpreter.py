@@ -107,7 +107,8 @@ CLOSURE = "#closure"
 UNBUILT = "#unbuilt"
 
 _HAPPENINGS = frozenset(
-    ["backward", "step", "zero_grad", "eval", "train", "fit", "fit_transform", "fit_resample", "partial_fit", "append", "extend", "update", "score", "predict"]
+    {"backward", "step", "zero_grad", "eval", "train", "fit", "fit_transform", "fit_resample", "partial_fit"}
+    | {"append", "extend", "update", "score", "predict"}
 )
 """Methods that do something, and so cannot wait until somebody asks for their result."""
 
@@ -135,6 +136,7 @@ class Interpreter:
         self.estimators = Estimators(self)
         self._evaluating: set[tuple[Module, str]] = set()
         self._executed_modules: set[Module] = set()
+        self._contexts: dict[tuple[Site, Context | None], Context] = {}
         self._unbuilt: dict[Ref, tuple[Value, list[Frame], Sequence[Argument], Site]] = {}
 
     # ------------------------------------------------------------------------------------------------------------- places
@@ -299,6 +301,19 @@ class Interpreter:
         finally:
             self.frames.pop()
 
+    @contextmanager
+    def inside(self, function: Function) -> Iterator[None]:
+        """Where a function was defined: what its decorators' names mean."""
+        ref = Ref(Site(function.part, function.node), None, "decorators")
+        self.state.open(ref)
+        self.state.set(ref, CLOSURE, Value(Object(function.closure)))
+        self.frames.append(Frame(ref, function.part, function.closure))
+        try:
+            yield
+        finally:
+            self.frames.pop()
+            self.state.close(ref)
+
     # -------------------------------------------------------------------------------------------------------------- names
     def lookup(self, name: str) -> Value:
         """The value of a name at this point."""
@@ -365,7 +380,7 @@ class Interpreter:
     def _from_star(self, module: Module, star: Import, name: str) -> Value | None:
         source = self.modules.find(module.absolute(star), module)
         if source is not None:
-            if (source, f"*{name}") in self._evaluating:
+            if (source, f"*{name}") in self._evaluating or name not in source.text:
                 return None
             self._evaluating.add((source, f"*{name}"))
             try:
@@ -711,8 +726,12 @@ class Interpreter:
         if active > 0 or self.executed > MOST_STATEMENTS or depth > DEEPEST_CALL:
             return self.library.unknown_call(UNKNOWN, function.name, arguments, site)
         self.visited.add(node)
+        if not assume and not function.raw and isinstance(node, cst.FunctionDef) and node.decorators:
+            wrapped = self.statements.decorated(function)
+            if wrapped is not None:
+                return self.call(wrapped, arguments, site)
         outer = self.frame.context
-        context = Context(site, outer, 1 + (outer.depth if outer else 0))
+        context = self._contexts.setdefault((site, outer), Context(site, outer))
         frame = Frame(
             Ref(Site(function.part, node), context, "frame"),
             function.part,

@@ -77,7 +77,8 @@ class Module:
         text: its source text.
     """
 
-    def __init__(self, path: str, file: Path | None, text: str) -> None:
+    def __init__(self, path: str, file: Path | None, text: str, *, lenient: bool = False) -> None:
+        self._lenient = lenient
         self.path = path
         self.file = file
         self.text = text
@@ -86,8 +87,13 @@ class Module:
 
     @cached_property
     def outline(self) -> Outline:
-        """Raises CannotOutlineError."""
-        return outline(self.text)
+        """Raises CannotOutlineError, unless the module is lenient: then one that cannot be read defines nothing."""
+        try:
+            return outline(self.text)
+        except CannotOutlineError:
+            if not self._lenient:
+                raise
+            return Outline((), (), {}, ())
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
@@ -174,10 +180,5 @@ class Modules:
             self._by_file[file] = None  # an import cycle, or a file that cannot be read
             read = self._read(file)
             if read is not None:
-                module = Module(read[0], file, read[1])
-                try:
-                    _ = module.outline
-                except CannotOutlineError:
-                    return None
-                self._by_file[file] = module
+                self._by_file[file] = Module(read[0], file, read[1], lenient=True)
         return self._by_file[file]

@@ -196,24 +196,29 @@ class Statements:
         closure = frame.closure if in_class and frame.closure is not None else frame.ref
         owner = self._class_being_defined if in_class else None
         frame.keeps = True
-        value = Value(Function(frame.part, node, closure, owner))
-        for decorator in reversed(node.decorators):
-            value = self._decorated(value, decorator.decorator)
-        self.run.state.set(frame.ref, node.name.value, value)
+        self.run.state.set(frame.ref, node.name.value, Value(Function(frame.part, node, closure, owner)))
 
-    def _decorated(self, value: Value, decorator: cst.BaseExpression) -> Value:
-        """A project decorator is applied; others are taken to return the function itself."""
+    def decorated(self, function: Function) -> Value | None:
+        """What the project's decorators make of a function; None where they leave it as it is. Others are taken to do that."""
         from mldbg.lint.interpret.interpreter import Argument
 
-        target = decorator.func if isinstance(decorator, cst.Call) else decorator
-        thing = self.run.expressions.of(target).thing
-        if not isinstance(thing, Function):
-            return value
-        made = self.run.expressions.of(decorator)
-        if not isinstance(made.thing, Function | Bound):
-            return value
-        wrapped = self.run.call(made, [Argument(value)], self.run.site(decorator))
-        return wrapped if isinstance(wrapped.thing, Function | Bound) else value
+        run = self.run
+        value = Value(replace(function, raw=True))
+        changed = False
+        assert isinstance(function.node, cst.FunctionDef)
+        with run.inside(function):
+            for decorator in reversed(function.node.decorators):
+                node = decorator.decorator
+                thing = run.expressions.now(node.func if isinstance(node, cst.Call) else node).thing
+                if not isinstance(thing, Function):
+                    continue
+                made = run.expressions.now(node)
+                wrapped = (
+                    run.call(made, [Argument(value)], run.site(node)) if isinstance(made.thing, Function | Bound) else UNKNOWN
+                )
+                if isinstance(wrapped.thing, Function | Bound) and wrapped != value:
+                    value, changed = wrapped, True
+        return value if changed else None
 
     _class_being_defined: ClassThing | None = None
 

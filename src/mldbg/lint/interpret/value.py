@@ -23,13 +23,12 @@ MOST_STEPS = 16
 
 
 # ---------------------------------------------------------------------------------------------------------------- identity
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Context:
-    """The calls that are under way: the innermost call's site, and the calls around it."""
+    """The calls that are under way: the innermost call's site, and the calls around it. The interpreter makes each only once."""
 
     site: Site
     outer: Context | None
-    depth: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +40,13 @@ class Ref:
     site: Site | None
     context: Context | None = None
     label: str = ""
+    _hash: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.site, self.context, self.label)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 # ------------------------------------------------------------------------------------------------------------------ things
@@ -79,6 +85,8 @@ class Function:
     node: cst.FunctionDef | cst.Lambda
     closure: Ref
     owner: ClassThing | None = None
+    raw: bool = False
+    """The function as it is without its decorators."""
 
     @property
     def name(self) -> str:
