@@ -212,7 +212,11 @@ class Writer:
         if self.has("while_loops"):
             found.append(lambda: self.while_loop(indent, inner))
         if loop:
-            found += [lambda: self.write(indent, str(self.one_of("if u(): break", "if u(): continue", "if a == 1: break", "if b: continue")))] * 2
+            found += [
+                lambda: self.write(
+                    indent, str(self.one_of("if u(): break", "if u(): continue", "if a == 1: break", "if b: continue"))
+                )
+            ] * 2
         if function:
             found.append(lambda: self.write(indent, f"if {self.truth()}: return {self.number(1)}"))
         if self.has("unpacking"):
@@ -228,7 +232,9 @@ class Writer:
             found += [lambda: self.write(indent, self.list_change("xs"))] * 2
         if self.has("list_aliases"):
             found += [
-                lambda: self.write(indent, str(self.one_of("ys = xs", "xs = ys", "ys = xs[:]", "ys = list(xs)", "ys = xs.copy()"))),
+                lambda: self.write(
+                    indent, str(self.one_of("ys = xs", "xs = ys", "ys = xs[:]", "ys = list(xs)", "ys = xs.copy()"))
+                ),
                 lambda: self.write(indent, f"xs.append({self.one_of('a', 'ys', '[a]')})"),
                 lambda: self.write(indent, "ys += [b]"),
                 lambda: self.write(indent, f"t = ({self.one_of('xs', 'ys')}, {self.one_of('xs', '[a]')})"),
@@ -256,12 +262,16 @@ class Writer:
             ]
         if self.has("strings"):
             found += [
-                lambda: self.write(indent, f"s = {self.one_of('s + str(a)', 's', repr('x'))} + {self.one_of(repr('y'), 's', repr(''))}"),
+                lambda: self.write(
+                    indent, f"s = {self.one_of('s + str(a)', 's', repr('x'))} + {self.one_of(repr('y'), 's', repr(''))}"
+                ),
                 lambda: self.write(indent, f"s = {self.one_of(repr('x'), 's * 2', 's[:1]', 's.upper()', 'f' + repr('{a}'))}"),
-                lambda: self.write(indent, f"a = {self.one_of('s == ' + repr('s'), 'len(s)', repr('x') + ' in s', 's < ' + repr('x'))}"),
+                lambda: self.write(
+                    indent, f"a = {self.one_of('s == ' + repr('s'), 'len(s)', repr('x') + ' in s', 's < ' + repr('x'))}"
+                ),
             ]
         if indent == 0 and not self.features.isdisjoint(("functions", "redefinitions", "closures", "generators", "global_names")):
-            found += [lambda: self.function()] * 3
+            found += [self.function] * 3
         return found
 
     def list_change(self, name: str) -> str:
@@ -426,7 +436,9 @@ class Notes(ast.NodeTransformer):
         super().generic_visit(node)
         for name in ("body", "orelse", "finalbody"):
             block = getattr(node, name, None)
-            if isinstance(block, list) and block and block[0].lineno != getattr(node, "lineno", 0):  # `if u(): break` is not watched
+            if (
+                isinstance(block, list) and block and block[0].lineno != getattr(node, "lineno", 0)
+            ):  # `if u(): break` is not watched
                 setattr(node, name, list(self.noted(block)))
         return node
 
@@ -435,7 +447,12 @@ class Notes(ast.NodeTransformer):
         for statement, following in itertools.zip_longest(block, block[1:]):
             yield statement
             last_of_line = following is None or following.lineno != statement.end_lineno
-            if not hasattr(statement, "body") and not hasattr(statement, "cases") and last_of_line and not isinstance(statement, ast.Global | ast.Nonlocal | ast.ImportFrom):
+            if (
+                not hasattr(statement, "body")
+                and not hasattr(statement, "cases")
+                and last_of_line
+                and not isinstance(statement, ast.Global | ast.Nonlocal | ast.ImportFrom)
+            ):
                 names = ", ".join(f"lambda: {name}" for name in WATCHED)
                 yield ast.parse(f"note_({statement.end_lineno}, {names})").body[0]
 
@@ -467,7 +484,12 @@ def really_seen(text: str, bits: list[bool]) -> list[tuple[int, Snapshot]]:
     answers = iter(bits)
     tree = ast.fix_missing_locations(Notes().visit(ast.parse(text)))
     tree.body.pop(0)  # from oracle import u
-    namespace: dict[str, Any] = {"u": lambda: next(answers, False), "n": lambda: next(answers, False), "note_": note, "__name__": "__main__"}
+    namespace: dict[str, Any] = {
+        "u": lambda: next(answers, False),
+        "n": lambda: next(answers, False),
+        "note_": note,
+        "__name__": "__main__",
+    }
     lines = itertools.count()
 
     def count(*_: object) -> Any:
@@ -482,7 +504,7 @@ def really_seen(text: str, bits: list[bool]) -> list[tuple[int, Snapshot]]:
     sys.settrace(count)
     try:
         exec(code, namespace)
-    except (Exception, Stopped):  # noqa: BLE001, S110 - a program may fail: what was seen before counts
+    except (Exception, Stopped):  # noqa: BLE001  # a program may fail: what was seen before counts
         pass
     finally:
         sys.settrace(before)
@@ -524,7 +546,9 @@ def contradictions(text: str, bits: list[bool]) -> list[str]:
         assert isinstance(real, tuple)
         if not any(all(map(agrees, known, real)) for known in claimed.get(line, [])):
             known = claimed.get(line, [()])[-1]
-            wrong = [f"{name} is {k!r}, really {r!r}" for name, k, r in zip(WATCHED, known, real, strict=False) if not agrees(k, r)]
+            wrong = [
+                f"{name} is {k!r}, really {r!r}" for name, k, r in zip(WATCHED, known, real, strict=False) if not agrees(k, r)
+            ]
             found.append(f"line {line} {text.splitlines()[line - 1].strip()!r}: {'; '.join(wrong) or 'never reached'}")
     return found
 
@@ -547,8 +571,19 @@ def test_claims_about_programs_are_true(feature: str) -> None:
     assert not reports, f"{len(reports)} of {PROGRAMS} programs; the shortest:\n{min(reports, key=len)}"
 
 
-@settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None, phases=[Phase.generate])
-@given(data=st.data(), features=st.frozensets(st.sampled_from(FEATURES), min_size=2, max_size=5), bits=st.lists(st.booleans(), max_size=12))
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+    database=None,
+    phases=[Phase.generate],
+)
+@given(
+    data=st.data(),
+    features=st.frozensets(st.sampled_from(FEATURES), min_size=2, max_size=5),
+    bits=st.lists(st.booleans(), max_size=12),
+)
 def test_claims_about_mixed_programs_are_true(data: st.DataObject, features: frozenset[str], bits: list[bool]) -> None:
     text = program(lambda count: data.draw(st.integers(0, count - 1)), features)
     wrong = contradictions(text, bits)
@@ -595,7 +630,9 @@ def mutated(chance: random.Random) -> str:
             case 4:
                 lines[here:here] = lines[chance.randrange(len(lines)) :][:5]
             case _:
-                lines[here] = lines[here].replace("self", "cls").replace("x", chance.choice(("None", "x.x", "*x", "x[0]", "x()", "(x, y)")))
+                lines[here] = (
+                    lines[here].replace("self", "cls").replace("x", chance.choice(("None", "x.x", "*x", "x[0]", "x()", "(x, y)")))
+                )
         if not lines:
             return ""
     return "\n".join(lines) + "\nloss.backward()\n"
@@ -615,30 +652,47 @@ def test_programs_with_everything_are_checked_without_failure(data: st.DataObjec
     assert isinstance(outcome(text), engine.Outcome)
 
 
-EXPRESSIONS = (
-    "x", "self", "cls", "1", "'s'", "None", "...", "x.y", "x.y.z", "f(x)", "f(*x, **y)", "x[0]", "x[1:]", "x[:, None]", "x[...]", "[x, *y]",
-    "(x,)", "{x: y, **z}", "{*x}", "lambda *a, b=1, **k: (a, b)", "x if y else z", "[a for a in x if a]", "{a: b for a, b in x}",
-    "(a async for a in x)", "await x", "(yield x)", "(yield)", "(yield from x)", "(y := x)", "f'{x!r:>{y}}'", "b'x'", "1j", "-x", "not x", "~x",
-    "x @ y", "x ** -1", "x < y < z", "x is not y", "super().f(x)", "super(A, x).f()", "super", "super()()", "nn.Sequential(*x)(y)",
-    "nn.Sequential()", "nn.ModuleDict(x)[y]", "F.softmax(x, 1)", "F.cross_entropy(*x)", "torch.cat([])", "partial(f, x)()", "partial()",
-    "train_test_split(x)", "train_test_split()", "KFold().split(x)", "StandardScaler().fit_transform()", "SelectKBest().fit(x, y)[0]",
-    "copy.deepcopy(x)", "getattr(x, 'y')", "getattr(x)", "setattr(x, 'y', x)", "isinstance(x, y)", "zip()", "enumerate()", "map(f, x)", "sum()", "next()",
-    "dict(x, y=z)", "dict([(1, 2), (3,)])", "list()", "tuple(x)", "reversed()", "x.append()", "x.append(x)", "x.update(x)", "x.extend()", "x.pop()",
-    "{}.get()", "{}.items(1)", "[].append", "(1, 2)[5]", "[1][x]", "''.join(x)", "x.step()", "x.step(x)", "x.backward()", "x.zero_grad()",
-    "x.train(*y)", "x.eval()", "x.fit()", "x.predict()", "x()()()", "A()", "A().f", "A.f(A)", "Net()(Net())", "Net.forward", "'%s' % x", "0 // 0", "1 % 0",
-)  # fmt: skip
-STATEMENTS = (
-    "{0}", "x = {0}", "x: int = {0}", "x: int", "x += {0}", "x.y = {0}", "x[0] = {0}", "x[{0}] = {1}", "x[:] = {0}", "x, *y = {0}", "[x, (y, z)] = {0}",
-    "x = y = {0}", "*x, = {0}", "del x", "del x[0], y.z", "assert {0}, {1}", "global x", "import torch as x", "from torch import nn, optim as y",
-    "from . import x", "from .x import *", "from torch import *", "pass", "raise", "return {0}", "if {0}: x = 1", "while {0}: break", "for x in {0}: pass",
-    "for x, *y in {0}:\n    continue\nelse:\n    x = 1", "with {0} as x, {1} as (y, z): pass", "try: {0}\nexcept A as x: {1}\nelse: y\nfinally: z",
-    "try: {0}\nfinally: pass", "try: {0}\nexcept* A: pass", "def f(x, /, y={0}, *z, a, b={1}, **k): return {0}", "@x\n@f({0})\ndef g(): yield {0}",
-    "async def f():\n    async with {0} as x: pass\n    async for y in {1}: await y", "class A({0}): pass", "class A(A, metaclass=x):\n    y = {0}\n    def f(self): self.y = {0}",
-    "class Net(nn.Module):\n    def __init__(self): self.x = {0}\n    def forward(self, x): return {1}", "match {0}:\n    case x: pass", "x = lambda: {0}",
-    "match {0}:\n    case A(x=1) | [1, *_] as y: pass\n    case {{'a': z, **k}} if {1}: pass", "f = f", "class f: pass", "@property\ndef x(self): return {0}",
-    "@contextmanager\ndef f(x):\n    try:\n        yield {0}\n    finally:\n        pass", "with f({0}) as x: return {1}", "def f(): return f()", "x.f = f", "f.x = {0}",
-    "@dataclass\nclass A:\n    x: int = {0}\n    y: list = field(default_factory=list)", "x = A({0}, y={1})", "loss = criterion({0})", "for x in loader: x.backward()",
-)  # fmt: skip
+def parts_of(text: str) -> list[str]:
+    return [part.strip() for part in text.split("¦") if part.strip()]
+
+
+EXPRESSIONS = parts_of(
+    """
+x ¦ self ¦ cls ¦ 1 ¦ 's' ¦ None ¦ ... ¦ x.y ¦ x.y.z ¦ f(x) ¦ f(*x, **y) ¦ x[0] ¦ x[1:] ¦ x[:, None] ¦ x[...] ¦
+[x, *y] ¦ (x,) ¦ {x: y, **z} ¦ {*x} ¦ lambda *a, b=1, **k: (a, b) ¦ x if y else z ¦ [a for a in x if a] ¦
+{a: b for a, b in x} ¦ (a async for a in x) ¦ await x ¦ (yield x) ¦ (yield) ¦ (yield from x) ¦ (y := x) ¦
+f'{x!r:>{y}}' ¦ b'x' ¦ 1j ¦ -x ¦ not x ¦ ~x ¦ x @ y ¦ x ** -1 ¦ x < y < z ¦ x is not y ¦ super().f(x) ¦
+super(A, x).f() ¦ super ¦ super()() ¦ nn.Sequential(*x)(y) ¦ nn.Sequential() ¦ nn.ModuleDict(x)[y] ¦
+F.softmax(x, 1) ¦ F.cross_entropy(*x) ¦ torch.cat([]) ¦ partial(f, x)() ¦ partial() ¦ train_test_split(x) ¦
+train_test_split() ¦ KFold().split(x) ¦ StandardScaler().fit_transform() ¦ SelectKBest().fit(x, y)[0] ¦
+copy.deepcopy(x) ¦ getattr(x, 'y') ¦ getattr(x) ¦ setattr(x, 'y', x) ¦ isinstance(x, y) ¦ zip() ¦ enumerate() ¦
+map(f, x) ¦ sum() ¦ next() ¦ dict(x, y=z) ¦ dict([(1, 2), (3,)]) ¦ list() ¦ tuple(x) ¦ reversed() ¦ x.append() ¦
+x.append(x) ¦ x.update(x) ¦ x.extend() ¦ x.pop() ¦ {}.get() ¦ {}.items(1) ¦ [].append ¦ (1, 2)[5] ¦ [1][x] ¦
+''.join(x) ¦ x.step() ¦ x.step(x) ¦ x.backward() ¦ x.zero_grad() ¦ x.train(*y) ¦ x.eval() ¦ x.fit() ¦ x.predict() ¦
+x()()() ¦ A() ¦ A().f ¦ A.f(A) ¦ Net()(Net()) ¦ Net.forward ¦ '%s' % x ¦ 0 // 0 ¦ 1 % 0 ¦
+"""
+)
+STATEMENTS = parts_of(
+    """
+{0} ¦ x = {0} ¦ x: int = {0} ¦ x: int ¦ x += {0} ¦ x.y = {0} ¦ x[0] = {0} ¦ x[{0}] = {1} ¦ x[:] = {0} ¦ x, *y = {0} ¦
+[x, (y, z)] = {0} ¦ x = y = {0} ¦ *x, = {0} ¦ del x ¦ del x[0], y.z ¦ assert {0}, {1} ¦ global x ¦
+import torch as x ¦ from torch import nn, optim as y ¦ from . import x ¦ from .x import * ¦ from torch import * ¦
+pass ¦ raise ¦ return {0} ¦ if {0}: x = 1 ¦ while {0}: break ¦ for x in {0}: pass ¦
+for x, *y in {0}:\n    continue\nelse:\n    x = 1 ¦ with {0} as x, {1} as (y, z): pass ¦
+try: {0}\nexcept A as x: {1}\nelse: y\nfinally: z ¦ try: {0}\nfinally: pass ¦ try: {0}\nexcept* A: pass ¦
+def f(x, /, y={0}, *z, a, b={1}, **k): return {0} ¦ @x\n@f({0})\ndef g(): yield {0} ¦
+async def f():\n    async with {0} as x: pass\n    async for y in {1}: await y ¦ class A({0}): pass ¦
+class A(A, metaclass=x):\n    y = {0}\n    def f(self): self.y = {0} ¦
+class Net(nn.Module):\n    def __init__(self): self.x = {0}\n    def forward(self, x): return {1} ¦
+match {0}:\n    case x: pass ¦ x = lambda: {0} ¦
+match {0}:\n    case A(x=1) | [1, *_] as y: pass\n    case {{'a': z, **k}} if {1}: pass ¦ f = f ¦ class f: pass ¦
+@property\ndef x(self): return {0} ¦
+@contextmanager\ndef f(x):\n    try:\n        yield {0}\n    finally:\n        pass ¦ with f({0}) as x: return {1} ¦
+def f(): return f() ¦ x.f = f ¦ f.x = {0} ¦
+@dataclass\nclass A:\n    x: int = {0}\n    y: list = field(default_factory=list) ¦ x = A({0}, y={1}) ¦
+loss = criterion({0}) ¦ for x in loader: x.backward() ¦
+"""
+)
 
 
 def nonsense(chance: random.Random) -> str:
@@ -675,7 +729,9 @@ SCALARS = st.one_of(st.none(), st.booleans(), st.integers(0, 2), st.sampled_from
 PLAIN = st.one_of(
     st.builds(literal, SCALARS),
     st.just(UNKNOWN),
-    st.builds(lambda ref, cls: Value(Object(ref, cls), origin=ref), REFS, st.sampled_from([None, "torch.nn.Linear", "builtins.list"])),
+    st.builds(
+        lambda ref, cls: Value(Object(ref, cls), origin=ref), REFS, st.sampled_from([None, "torch.nn.Linear", "builtins.list"])
+    ),
     st.builds(lambda name: Value(Symbol(name)), st.sampled_from(["torch", "numpy"])),
     st.builds(lambda name: Value(Opaque(name)), st.sampled_from(["builtins.str", "a.B"])),
     st.builds(
@@ -710,9 +766,20 @@ def as_set(value: Value) -> object:
     """A value in which the order of a dict's keys does not count."""
     thing = value.thing
     if isinstance(thing, Mapping):
-        return ("dict", thing.exact, frozenset((key, as_set(held)) for key, held in thing.items), as_set(Value(data=value.data, meaning=value.meaning)))
+        return (
+            "dict",
+            thing.exact,
+            frozenset((key, as_set(held)) for key, held in thing.items),
+            as_set(Value(data=value.data, meaning=value.meaning)),
+        )
     if isinstance(thing, Items):
-        return ("items", tuple(map(as_set, thing.tail)), as_set(thing.lead) if thing.lead is not None else None, value.data, value.meaning)
+        return (
+            "items",
+            tuple(map(as_set, thing.tail)),
+            as_set(thing.lead) if thing.lead is not None else None,
+            value.data,
+            value.meaning,
+        )
     return value
 
 

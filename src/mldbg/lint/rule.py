@@ -29,13 +29,16 @@ class Listening:
     words: frozenset[str]
 
 
-def calls(*names: str) -> Listening:
+def calls(*names: str, words: Sequence[str] | None = None) -> Listening:
     """Calls of functions, methods (`torch.Tensor.backward`) and objects (`torch.nn.BCELoss.__call__`) by canonical name.
 
-    A call of a loss may stand in another file than the loss's name, so the words also hold what runs beside it: backward.
+    Unless other words are given, the names' last parts are the words. A call of a loss may stand in another file than the loss's
+    name, so then they also hold what runs beside it: backward.
     """
-    words = {name.removesuffix(".__call__").rpartition(".")[2] for name in names}
-    return Listening(frozenset({facts.Call}), frozenset(names), frozenset(words | {"backward"}))
+    if words is not None:
+        return Listening(frozenset({facts.Call}), frozenset(names), frozenset(words))
+    found = {name.removesuffix(".__call__").rpartition(".")[2] for name in names}
+    return Listening(frozenset({facts.Call}), frozenset(names), frozenset(found | {"backward"}))
 
 
 def hears(*kinds: type, words: Sequence[str]) -> Listening:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import libcst as cst
@@ -99,8 +100,10 @@ class Expressions:
             return UNKNOWN
 
     def _string(self, node: cst.SimpleString | cst.ConcatenatedString) -> Value:
+        if isinstance(node, cst.SimpleString):
+            return _text_value(node.value)
         value = node.evaluated_value
-        return literal(value) if value is not None and len(value) < 200 else Value(Opaque("builtins.str"))
+        return literal(value) if isinstance(value, str) and len(value) < 200 else Value(Opaque("builtins.str"))
 
     def _formatted(self, node: cst.FormattedString) -> Value:
         for part in node.parts:
@@ -432,6 +435,17 @@ class Expressions:
 
 _KEYWORDS = {"None": literal(None), "True": literal(True), "False": literal(False)}
 _SCALINGS = (cst.Multiply, cst.Divide, cst.MultiplyAssign, cst.DivideAssign, cst.Add, cst.Subtract)
+
+
+@lru_cache(maxsize=4096)
+def _text_value(source: str) -> Value:
+    """The value of a string literal."""
+    if len(source) > 200:
+        return Value(Opaque("builtins.str"))
+    try:
+        return literal(ast.literal_eval(source))
+    except (ValueError, SyntaxError):
+        return Value(Opaque("builtins.str"))
 
 
 MASK = "a boolean mask"

@@ -52,8 +52,17 @@ from mldbg.lint.library.names import CONVENTIONAL_ALIASES, canonical, says_test,
 from mldbg.lint.outline import Import, Kind
 
 DEEPEST_CALL = 10
+MOST_STAR_IMPORTS = 20
+"""Star imports of one module that are looked through; a module with more only collects names for others."""
+
+LONGEST_CLASS = 1_000
+"""Lines of a class beyond which calls of its methods give an unknown value."""
+
 MOST_STATEMENTS = 6_000
 """Statements that one entry point may execute; beyond it, calls of project functions give an unknown value."""
+
+MOST_FOR_DECORATORS = 60
+"""Statements that applying a function's decorators may take; a wrapper needs few."""
 
 BUILTIN_NAMES = frozenset(dir(builtins))
 
@@ -127,7 +136,10 @@ class Interpreter:
         self.facts: list[Fact] = []
         self.frames: list[Frame] = []
         self.visited: set[cst.CSTNode] = set()
+        self.unheard = 0
+        """What is executed now is not told to the rules."""
         self.executed = 0
+        self.limit = MOST_STATEMENTS
         self.entry: Module | None = None
         self.expressions = Expressions(self)
         self.statements = Statements(self)
@@ -187,9 +199,11 @@ class Interpreter:
         mark = len(self.facts)
         self.state, self.frames, self.library.unpacking = state, list(frames), None
         self.state.live = True
+        self.unheard += 1
         try:
             yield
         finally:
+            self.unheard -= 1
             self.state, self.frames, self.library.unpacking = saved
             del self.facts[mark:]
 
@@ -255,6 +269,7 @@ class Interpreter:
                 self_value = self.assumed_instance(cls)
                 ready = self.state.fork()
                 for method in pending:
+                    self.executed = 0
                     self.state.become(ready.fork())
                     receiver = None if _is_static(method) else self_value
                     self.visited.discard(method.node)
@@ -264,17 +279,15 @@ class Interpreter:
         self.state.become(before)
 
     def _methods(self, cls: ClassThing, wanted: frozenset[str] | None) -> list[Function]:
-        """The methods of a class to execute by themselves; inherited ones too, where a base in the project holds a trigger word."""
+        """The methods of a class to execute by themselves, and inherited ones of the project that hold a trigger word."""
         found: dict[str, Function] = {}
         for ancestor in self.ancestors(cls):
-            if isinstance(ancestor, ClassThing) and (ancestor == cls or not self.reach.is_quiet(ancestor.part)):
-                for name, value in self.class_record(ancestor).items():
-                    if (
-                        isinstance(value.thing, Function)
-                        and name != "__init__"
-                        and (ancestor != cls or wanted is None or name in wanted)
-                    ):
-                        found.setdefault(name, value.thing)
+            if not isinstance(ancestor, ClassThing) or (ancestor != cls and _length(ancestor.part) > LONGEST_CLASS):
+                continue
+            names = wanted if ancestor == cls else self.reach.loud_methods(ancestor.part)
+            for name, value in self.class_record(ancestor).items():
+                if isinstance(value.thing, Function) and name != "__init__" and (names is None or name in names):
+                    found.setdefault(name, value.thing)
         return list(found.values())
 
     def assumed_instance(self, cls: ClassThing) -> Value:
@@ -308,9 +321,11 @@ class Interpreter:
         self.state.open(ref)
         self.state.set(ref, CLOSURE, Value(Object(function.closure)))
         self.frames.append(Frame(ref, function.part, function.closure))
+        limit, self.limit = self.limit, min(self.limit, self.executed + MOST_FOR_DECORATORS)
         try:
             yield
         finally:
+            self.limit = limit
             self.frames.pop()
             self.state.close(ref)
 
@@ -353,7 +368,7 @@ class Interpreter:
         imported = module.outline.imports.get(name)
         if imported is not None:
             return self.imported(module, imported)
-        for star in module.outline.star_imports:
+        for star in module.outline.star_imports[:MOST_STAR_IMPORTS]:
             value = self._from_star(module, star, name)
             if value is not None:
                 return value
@@ -723,9 +738,10 @@ class Interpreter:
         node = function.node
         depth = len(self.frames)
         active = sum(1 for frame in self.frames if frame.function is not None and frame.function.node is node)
-        if active > 0 or self.executed > MOST_STATEMENTS or depth > DEEPEST_CALL:
+        if active > 0 or self.executed > self.limit or depth > DEEPEST_CALL or (not assume and _is_of_framework(function)):
             return self.library.unknown_call(UNKNOWN, function.name, arguments, site)
-        self.visited.add(node)
+        if not self.unheard:
+            self.visited.add(node)
         if not assume and not function.raw and isinstance(node, cst.FunctionDef) and node.decorators:
             wrapped = self.statements.decorated(function)
             if wrapped is not None:
@@ -852,6 +868,16 @@ class Interpreter:
             origin=Ref(site, self.frame.context, "element"),
             trail=value.trail if value.fits else None,
         )
+
+
+def _is_of_framework(function: Function) -> bool:
+    """Whether a function is a method of a class so long that it must be a framework; such methods are executed by themselves only."""
+    owner = function.owner
+    return owner is not None and _length(owner.part) > LONGEST_CLASS
+
+
+def _length(part: Part) -> int:
+    return part.statement.last - part.statement.first
 
 
 def _came_back(result: Value, function: Function, site: Site) -> Value:

@@ -13,6 +13,9 @@ from mldbg.lint.outline import Kind, Statement
 SOFT_WORDS = frozenset({"no_grad", "inference_mode", "optim"})
 """Trigger words that stand in many definitions where nothing comes of them; what inherits from those is not of interest."""
 
+LOCAL_WORDS = frozenset({"softmax", "log_softmax", "Softmax", "LogSoftmax", "sigmoid", "Sigmoid"})
+"""Trigger words of rules that look at what stands close together: callers are not of interest."""
+
 MOST_REACHED = 60
 """Definitions that are looked through for trigger words before a class is taken to hold none."""
 
@@ -45,8 +48,10 @@ def roots_of(module: Module, words: frozenset[str]) -> list[Root]:
                 continue
             found.add(part)
             grown = True
+            if (wanted - LOCAL_WORDS).isdisjoint(mentioned) and inherited.isdisjoint(statement.bases):
+                continue
             wanted.update(statement.names)
-            if statement.kind is Kind.CLASS and not (words - SOFT_WORDS).isdisjoint(texts[part]):
+            if statement.kind is Kind.CLASS and not (words - SOFT_WORDS - LOCAL_WORDS).isdisjoint(texts[part]):
                 inherited.update(statement.names)
     return [Root(part, _methods(module, part.statement, wanted)) for part in parts if part in found]
 
@@ -82,7 +87,8 @@ class Reach:
     """
 
     def __init__(self, words: frozenset[str]) -> None:
-        self._words = (words - SOFT_WORDS) | {"eval"}
+        self._loud = words - SOFT_WORDS - LOCAL_WORDS
+        self._words = self._loud | {"eval"}
         self._known: dict[Part, bool] = {}
 
     def is_quiet(self, part: Part) -> bool:
@@ -90,6 +96,13 @@ class Reach:
         if part not in self._known:
             self._known[part] = self._search(part)
         return self._known[part]
+
+    def loud_methods(self, part: Part) -> frozenset[str]:
+        """The methods of a class whose own text holds a trigger word."""
+        outline = part.module.outline
+        return frozenset(
+            name for name, first, last in part.statement.methods if not self._loud.isdisjoint(outline.words(first, last))
+        )
 
     def _search(self, start: Part) -> bool:
         seen = {start}

@@ -258,7 +258,8 @@ class Statements:
 
     # --------------------------------------------------------------------------------------------------------- assignment
     def _expression(self, node: cst.Expr) -> None:
-        self.run.expressions.of(node.value)
+        if not isinstance(node.value, cst.SimpleString):
+            self.run.expressions.of(node.value)
 
     def _assignment(self, node: cst.Assign) -> None:
         if len(node.targets) == 1 and isinstance(node.value, cst.Call):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _PREFIXES: tuple[tuple[str, str], ...] = (
     ("torch.nn.modules.loss.", "torch.nn."),
@@ -59,6 +60,7 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _LABEL_NAME = re.compile(r"^(y|ys|label|labels|target|targets)(_|$|[0-9])", re.IGNORECASE)
 
 
+@lru_cache(maxsize=8192)
 def canonical(name: str) -> str:
     """The spelling under which the tables know a qualified name."""
     for prefix, short in _PREFIXES:

@@ -51,6 +51,7 @@ class SingleLogitSoftmax(Rule):
         "torch.nn.Softmax.__call__",
         "torch.nn.LogSoftmax.__call__",
         "torch.nn.CrossEntropyLoss.__call__",
+        words=("softmax", "log_softmax", "Softmax", "LogSoftmax", "cross_entropy", "CrossEntropyLoss"),
     )
 
     def on_call(self, call: Call) -> Iterator[Finding]:
