@@ -553,7 +553,7 @@ def contradictions(text: str, bits: list[bool]) -> list[str]:
     return found
 
 
-PROGRAMS = 100
+PROGRAMS = 50
 """Programs of each feature."""
 
 
@@ -601,7 +601,7 @@ def test_contradictions_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 RULES = registry.rules()
 TEXTS = [file.read_text(encoding="utf-8") for case in CASES for file in files_of(case)]
-SEEDS = 25
+SEEDS = 16
 
 
 def outcome(text: str) -> engine.Outcome:
@@ -794,6 +794,15 @@ def test_a_value_joined_with_itself_is_itself(value: Value) -> None:
 @given(VALUES, VALUES)
 def test_join_is_commutative(one: Value, two: Value) -> None:
     assert as_set(join(one, two)) == as_set(join(two, one))
+
+
+OBJECTS = st.builds(lambda ref, cls: Value(Object(ref, cls), origin=ref), REFS, st.sampled_from([None, "a.B"]))
+
+
+@laws
+@given(OBJECTS, OBJECTS)
+def test_join_of_objects_is_commutative(one: Value, two: Value) -> None:
+    assert join(one, two) == join(two, one)
 
 
 @laws
