@@ -32,6 +32,8 @@ from mldbg.lint.run import Task
 HOME = Path(__file__).resolve().parent.parent
 STORE = HOME / ".ecosystem"
 VERDICTS = HOME / "docs" / "ecosystem.md"
+DEEPEST_FRAMES = 5
+"""How much of a traceback is shown."""
 
 
 # ------------------------------------------------------------------------------------------------------------------ releases
@@ -212,7 +214,7 @@ def _tracebacks(errors: Iterable[dict[str, Any]], task: Task) -> Iterator[str]:
                 engine.check(source, task.rules, task.project())
                 syntax.problem(source)
             except Exception:  # noqa: BLE001  # this is what is looked for
-                yield f"{path}\n{traceback.format_exc()}"
+                yield f"{path}\n{traceback.format_exc(limit=-DEEPEST_FRAMES)}"
 
 
 # ------------------------------------------------------------------------------------------------------------------ verdicts

@@ -91,7 +91,8 @@ class Project:
 # ----------------------------------------------------------------------------------------------------------------------- check
 def check(source: Source, rules: Sequence[type[Rule]], project: Project) -> Outcome:
     """The findings of one file; some may be located in other project files that it calls."""
-    if not gate.passes(source.data, rules):
+    able = gate.able(source.data, rules)
+    if not able:
         return Outcome()
     from mldbg.lint.interpret.module import Module
     from mldbg.lint.interpret.roots import roots_of
@@ -99,7 +100,7 @@ def check(source: Source, rules: Sequence[type[Rule]], project: Project) -> Outc
 
     module = Module(source.path, source.file.resolve() if source.file else None, source.text)
     try:
-        roots = roots_of(module, gate.trigger_words(rules))
+        roots = roots_of(module, gate.trigger_words(able))
     except CannotOutlineError as error:
         return Outcome(problems=(Problem(source.path, error.line, error.reason),))
     if not roots:
@@ -108,15 +109,17 @@ def check(source: Source, rules: Sequence[type[Rule]], project: Project) -> Outc
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(DEEPEST_RECURSION)
     try:
-        return _interpret(module, roots, rules, project)
+        return _interpret(module, roots, rules, project, gate.trigger_words(able))
     finally:
         sys.setrecursionlimit(limit)
 
 
-def _interpret(module: Module, roots: list[Root], rules: Sequence[type[Rule]], project: Project) -> Outcome:
+def _interpret(
+    module: Module, roots: list[Root], rules: Sequence[type[Rule]], project: Project, words: frozenset[str]
+) -> Outcome:
     from mldbg.lint.interpret.interpreter import Interpreter
 
-    run = Interpreter(project.modules, project.effects, gate.trigger_words(rules))
+    run = Interpreter(project.modules, project.effects, words)
     run.library.wanted = frozenset(name for rule in rules for name in rule.listens_to.names)
     instances = [rule() for rule in rules]
     findings: dict[Finding, None] = {}

@@ -14,16 +14,24 @@ def trigger_words(rules: Iterable[type[Rule]]) -> frozenset[str]:
     return frozenset(word for rule in rules for word in rule.listens_to.words)
 
 
-@lru_cache(maxsize=8)
-def _pattern(words: frozenset[str]) -> re.Pattern[bytes]:
-    return re.compile(rb"\b(?:" + b"|".join(re.escape(word).encode() for word in sorted(words)) + rb")\b")
+def able(data: bytes, rules: Sequence[type[Rule]]) -> tuple[type[Rule], ...]:
+    """The rules that can fire in a file with these bytes."""
+    words = trigger_words(rules)
+    if not words or not _holds(data, words):
+        return ()
+    return tuple(rule for rule in rules if _holds(data, rule.listens_to.words) and _holds(data, rule.listens_to.beside))
 
 
 def passes(data: bytes, rules: Sequence[type[Rule]]) -> bool:
-    """Whether a file's bytes hold a trigger word of any rule."""
-    words = trigger_words(rules)
-    if not words:
-        return False
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return True
-    return _pattern(words).search(data) is not None
+    """Whether any rule can fire in a file with these bytes."""
+    return bool(able(data, rules))
+
+
+def _holds(data: bytes, words: frozenset[str]) -> bool:
+    """Whether the bytes hold one of some words; of no words, none is missing. Text in 16-bit units is let through."""
+    return not words or data.startswith((b"\xff\xfe", b"\xfe\xff")) or _pattern(words).search(data) is not None
+
+
+@lru_cache(maxsize=128)
+def _pattern(words: frozenset[str]) -> re.Pattern[bytes]:
+    return re.compile(rb"\b(?:" + b"|".join(re.escape(word).encode() for word in sorted(words)) + rb")\b")

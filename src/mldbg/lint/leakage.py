@@ -27,10 +27,14 @@ SPLITS: tuple[str, ...] = (
     "cross_val_predict",
     "fit_transform",
     "fit_resample",
+    "transform",
+    "get_support",
     "resample",
-    *FITTED_CLASSES,
 )
 """Words of which a text that leaks holds at least one."""
+
+LIBRARIES: tuple[str, ...] = ("sklearn", "imblearn", "boruta", "mlxtend")
+"""Packages of which a text that leaks names at least one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,17 +162,19 @@ def _bound_names(node: ast.stmt) -> Iterator[str]:
 
 
 def _import_statements(body: list[ast.stmt]) -> Iterator[ast.Import | ast.ImportFrom]:
-    """Imports of the module, in text order, also those under `if` and `try`."""
+    """Imports of the module, in text order, also those nested in other statements; the last one of a name counts."""
     for node in body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node
-        elif isinstance(node, ast.If):
-            yield from _import_statements([*node.orelse, *node.body])
-        elif isinstance(node, ast.Try):
+        elif isinstance(node, ast.Try | ast.TryStar):
             handlers = [statement for handler in node.handlers for statement in handler.body]
             yield from _import_statements([*handlers, *node.orelse, *node.body, *node.finalbody])
-        elif isinstance(node, ast.With):
+        elif isinstance(node, ast.If | ast.For | ast.AsyncFor | ast.While):
+            yield from _import_statements([*node.orelse, *node.body])
+        elif isinstance(node, ast.With | ast.AsyncWith):
             yield from _import_statements(node.body)
+        elif isinstance(node, ast.Match):
+            yield from _import_statements([statement for case in reversed(node.cases) for statement in case.body])
 
 
 def _note_import(node: ast.Import | ast.ImportFrom, imports: dict[str, Import], stars: list[Import]) -> None:

@@ -22,28 +22,30 @@ class Listening:
         kinds: the kinds of facts.
         names: qualified names of calls.
         words: a text without any of them cannot make the rule fire; the gate and the choice of definitions rest on this.
+        beside: a text must hold one of these, too; empty where nothing more is needed.
     """
 
     kinds: frozenset[type]
     names: frozenset[str]
     words: frozenset[str]
+    beside: frozenset[str] = frozenset()
 
 
-def calls(*names: str, words: Sequence[str] | None = None) -> Listening:
+def calls(*names: str, words: Sequence[str] | None = None, beside: Sequence[str] = ()) -> Listening:
     """Calls of functions, methods (`torch.Tensor.backward`) and objects (`torch.nn.BCELoss.__call__`) by canonical name.
 
     Unless other words are given, the names' last parts are the words. A call of a loss may stand in another file than the loss's
     name, so then they also hold what runs beside it: backward.
     """
     if words is not None:
-        return Listening(frozenset({facts.Call}), frozenset(names), frozenset(words))
+        return Listening(frozenset({facts.Call}), frozenset(names), frozenset(words), frozenset(beside))
     found = {name.removesuffix(".__call__").rpartition(".")[2] for name in names}
     return Listening(frozenset({facts.Call}), frozenset(names), frozenset(found | {"backward"}))
 
 
-def hears(*kinds: type, words: Sequence[str]) -> Listening:
+def hears(*kinds: type, words: Sequence[str], beside: Sequence[str] = ()) -> Listening:
     """Facts of other kinds than calls."""
-    return Listening(frozenset(kinds), frozenset(), frozenset(words))
+    return Listening(frozenset(kinds), frozenset(), frozenset(words), frozenset(beside))
 
 
 _NAMES = {

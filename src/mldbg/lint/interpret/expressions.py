@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import libcst as cst
 
 from mldbg.lint.interpret.module import Site
+from mldbg.lint.interpret.state import merged
 from mldbg.lint.interpret.value import (
+    MOST_ITEMS,
     UNKNOWN,
     Axes,
     Constant,
@@ -45,6 +47,7 @@ class Expressions:
 
     def __init__(self, run: Interpreter) -> None:
         self.run = run
+        self._acting: dict[cst.CSTNode, bool] = {}
         self._by_type: dict[type, Callable[[Any], Value]] = {
             cst.Name: self._name,
             cst.Attribute: self._attribute,
@@ -114,16 +117,16 @@ class Expressions:
     # ---------------------------------------------------------------------------------------------------------- containers
     def _elements(self, elements: list[cst.BaseElement] | tuple[cst.BaseElement, ...]) -> Items:
         """The content of a display; `*more` is spliced in where its elements are known."""
+        if len(elements) > MOST_ITEMS:
+            return Items("builtins.tuple", (), UNKNOWN)
         items = Items("builtins.tuple", ())
         for element in elements:
             value = self.of(element.value)
             if isinstance(element, cst.StarredElement):
                 more = self.run.items_of(value) or Items("", (), self.run.element_of(value, self.run.site(element.value)))
-                items = _spliced(items, more)
+                items = spliced(items, more)
             else:
                 items = replace(items, tail=(*items.tail, value))
-        if len(items.tail) > 64:
-            return Items(items.cls, (), _join_all(items))
         return items
 
     def _tuple(self, node: cst.Tuple) -> Value:
@@ -138,8 +141,10 @@ class Expressions:
 
     def _dict(self, node: cst.Dict) -> Value:
         found: dict[object, Value] = {}
-        exact = len(node.elements) <= 200
-        for element in node.elements[:200]:
+        exact = True
+        if len(node.elements) > MOST_ITEMS:
+            return self.run.new_mapping(node, Mapping((), exact=False))
+        for element in node.elements:
             value = self.of(element.value)
             if isinstance(element, cst.DictElement):
                 key = self.of(element.key)
@@ -159,6 +164,8 @@ class Expressions:
         values = list(self._rounds(node.for_in, lambda: self.of(node.elt)))
         exact = _is_plain(node.for_in) and all(not inexact for _, inexact in values)
         elements = tuple(value for value, _ in values)
+        if isinstance(node, cst.SetComp):
+            return Value(Items("builtins.set", (), _join_values(elements)))
         cls = "builtins.generator" if isinstance(node, cst.GeneratorExp) else "builtins.list"
         items = Items(cls, elements) if exact else Items(cls, (), _join_values(elements))
         return Value(items) if isinstance(node, cst.GeneratorExp) else self.run.new_sequence(node, items)
@@ -213,7 +220,7 @@ class Expressions:
             return folded
         first, second = self.run.items_of(left), self.run.items_of(right)
         if isinstance(node.operator, cst.Add) and first is not None and second is not None:
-            both = _spliced(first, second)
+            both = spliced(first, second)
             return self.run.new_sequence(node, both) if both.cls == "builtins.list" else Value(both)
         result = self.combined(node.operator, left, right, site)
         named = [value for value, side in ((left, node.left), (right, node.right)) if _is_named_loss(side)]
@@ -266,8 +273,9 @@ class Expressions:
         stops = truth is False if isinstance(node.operator, cst.And) else truth is True
         if stops:
             return left
-        right = self.of(node.right)
-        return right if truth is not None else join(left, right)
+        if truth is not None:
+            return self.of(node.right)
+        return self._perhaps(node.right, left)
 
     def _comparison(self, node: cst.Comparison) -> Value:
         left = self.of(node.left)
@@ -276,7 +284,9 @@ class Expressions:
             known = _compared(rights[0][0], left, rights[0][1])
             if known is not None:
                 return literal(known)
-        return Value(Opaque(MASK), data=derived_data(left)) if not isinstance(left.thing, Lazy) else Value(Opaque(MASK))
+        if isinstance(left.thing, Lazy):
+            return Value(Opaque(MASK))
+        return Value(Opaque(MASK), data=derived_data(left), axes=Axes(left.axes.rank))
 
     def _conditional(self, node: cst.IfExp) -> Value:
         truth = self.run.statements.decided(node.test)
@@ -284,7 +294,37 @@ class Expressions:
             return self.of(node.body)
         if truth is False:
             return self.of(node.orelse)
-        return join(self.of(node.body), self.of(node.orelse))
+        if not self._acts(node.body):
+            return self._perhaps(node.orelse, self.of(node.body))
+        if not self._acts(node.orelse):
+            return self._perhaps(node.body, self.of(node.orelse))
+        run = self.run
+        other = run.state.fork()
+        one = self.of(node.body)
+        taken = run.state.fork()
+        run.state.become(other)
+        two = self.of(node.orelse)
+        value = join(one, two) if taken.live and run.state.live else one if taken.live else two
+        run.state.become(merged([taken, run.state]))
+        return value
+
+    def _perhaps(self, node: cst.BaseExpression, other: Value) -> Value:
+        """The value of an expression that may be evaluated, or the other value where it is not."""
+        if not self._acts(node):
+            return join(other, self.of(node))
+        run = self.run
+        without = run.state.fork()
+        value = self.of(node)
+        live = run.state.live
+        run.state.become(merged([run.state, without]))
+        return join(other, value) if live else other
+
+    def _acts(self, node: cst.BaseExpression) -> bool:
+        """Whether evaluating an expression can change the state."""
+        known = self._acting.get(node)
+        if known is None:
+            known = self._acting[node] = _can_act(node)
+        return known
 
     def _walrus(self, node: cst.NamedExpr) -> Value:
         value = self.of(node.value)
@@ -349,7 +389,7 @@ class Expressions:
             if ref.label.count("[") <= 3:
                 self.run.state.ensure(ref)
                 return Value(Object(ref), data=data, origin=ref, trail=base.trail)
-        meaning = base.meaning if self._keeps_classes(indices) else None
+        meaning = base.meaning if self._keeps_classes(indices) and not _picks_numbers(base, index) else None
         return Value(
             meaning=meaning,
             data=data,
@@ -367,9 +407,15 @@ class Expressions:
             return self._field(base, index)
         if isinstance(index.thing, Items) and index.thing.cls == "builtins.slice":
             low, high, step = (bound.constant for bound in index.thing.tail)
-            if items.exact and step is None and all(bound is None or isinstance(bound, int) for bound in (low, high)):
-                return Value(replace(items, tail=_cut(items.tail, low, high)))
-            return Value(Items(items.cls, (), _join_all(items)))
+            known = all(
+                isinstance(bound.thing, Constant) and isinstance(bound.constant, int | None) for bound in index.thing.tail
+            )
+            if items.exact and step is None and known:
+                items = replace(items, tail=_cut(items.tail, low, high))
+            else:
+                items = Items(items.cls, (), _join_all(items))
+            is_list = isinstance(base.thing, Object) and base.thing.cls == "builtins.list"
+            return self.run.new_sequence(site.node, items) if is_list else Value(items)
         position = index.constant
         if isinstance(position, int) and not isinstance(position, bool):
             if position < 0 and -position <= len(items.tail):
@@ -461,6 +507,12 @@ def _rows_of_part(data: Data | None, indices: list[Value], part: Ref) -> Data | 
     return replace(data, rows=data.rows | {part})
 
 
+def _picks_numbers(base: Value, index: Value) -> bool:
+    """`p[p > 0.5]`: single numbers of distributions; a mask of one axis picks rows."""
+    masked = isinstance(index.thing, Opaque) and index.thing.cls == MASK and index.axes.rank != 1
+    return masked and base.meaning in (Semantic.PROBS, Semantic.LOG_PROBS)
+
+
 def _with_selection(data: Data | None, indices: list[Value]) -> Data | None:
     """Columns that were chosen by a fitted selector carry that fit with them."""
     chosen = frozenset(fit for index in indices for fit in index.fits if fit.kind is FitKind.SELECTION)
@@ -513,7 +565,8 @@ def truth_of(value: Value) -> bool | None:
     return None
 
 
-def _spliced(one: Items, two: Items) -> Items:
+def spliced(one: Items, two: Items) -> Items:
+    """The elements of one and then those of two."""
     if two.exact:
         return (
             replace(one, tail=(*one.tail, *two.tail))
@@ -538,6 +591,14 @@ def _join_all(*several: Items) -> Value:
 
 def _is_plain(clause: cst.CompFor) -> bool:
     return not clause.ifs and clause.inner_for_in is None
+
+
+def _can_act(node: cst.CSTNode) -> bool:
+    if isinstance(node, cst.Name | cst.BaseNumber | cst.BaseString | cst.Lambda):
+        return isinstance(node, cst.FormattedString) and any(_can_act(part) for part in node.parts)
+    if isinstance(node, cst.Attribute):
+        return _can_act(node.value)
+    return isinstance(node, cst.Call | cst.NamedExpr | cst.Await | cst.Yield) or any(map(_can_act, node.children))
 
 
 def _target_names(target: cst.BaseExpression) -> list[str]:
@@ -596,7 +657,7 @@ def _meaning_after(operator: cst.BaseBinaryOp | cst.BaseAugOp, left: Value, righ
 
 def _compared(operator: cst.BaseCompOp, left: Value, right: Value) -> bool | None:
     if isinstance(operator, cst.Is | cst.IsNot | cst.Equal | cst.NotEqual):
-        same = _same(left, right)
+        same = _identical(left, right) if isinstance(operator, cst.Is | cst.IsNot) else _same(left, right)
         if same is None:
             return None
         return same if isinstance(operator, cst.Is | cst.Equal) else not same
@@ -617,6 +678,15 @@ def _compared(operator: cst.BaseCompOp, left: Value, right: Value) -> bool | Non
             if isinstance(operator, kind):
                 return answer
     return None
+
+
+def _identical(left: Value, right: Value) -> bool | None:
+    one, two = left.thing, right.thing
+    if not isinstance(one, Constant) or not isinstance(two, Constant):
+        return _same(left, right)
+    if one.kind != two.kind or one.value != two.value:
+        return False
+    return True if one.kind in ("bool", "NoneType") else None
 
 
 def _same(left: Value, right: Value) -> bool | None:

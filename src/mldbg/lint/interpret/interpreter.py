@@ -58,7 +58,7 @@ MOST_STAR_IMPORTS = 20
 LONGEST_CLASS = 1_000
 """Lines of a class beyond which calls of its methods give an unknown value."""
 
-MOST_STATEMENTS = 6_000
+MOST_STATEMENTS = 4_000
 """Statements that one entry point may execute; beyond it, calls of project functions give an unknown value."""
 
 MOST_FOR_DECORATORS = 60
@@ -148,6 +148,7 @@ class Interpreter:
         self.estimators = Estimators(self)
         self._evaluating: set[tuple[Module, str]] = set()
         self._executed_modules: set[Module] = set()
+        self._assignments: dict[tuple[Module, str], tuple[Value | None, dict[Ref, Record]]] = {}
         self._contexts: dict[tuple[Site, Context | None], Context] = {}
         self._unbuilt: dict[Ref, tuple[Value, list[Frame], Sequence[Argument], Site]] = {}
 
@@ -348,10 +349,10 @@ class Interpreter:
         found = self._module_attribute(module, name)
         if found is not None:
             return found
-        if name in BUILTIN_NAMES:
-            return Value(Symbol(f"builtins.{name}"))
         if name == "__name__":
             return literal("__main__" if module is self.entry else module.name)
+        if name in BUILTIN_NAMES:
+            return Value(Symbol(f"builtins.{name}"))
         if name in CONVENTIONAL_ALIASES:
             return Value(Symbol(CONVENTIONAL_ALIASES[name]))
         return UNKNOWN
@@ -360,9 +361,24 @@ class Interpreter:
         value = self.state.get(module_ref(module), name)
         if value is not None:
             return value
+        fixed = module.definitions.get(name)
+        if fixed is not None:
+            return fixed
+        value = self._looked_up(module, name)
+        if value is not None and isinstance(value.thing, Symbol | ModuleThing | Function | ClassThing) and self._never_changes(module, name):
+            module.definitions[name] = value
+        return value
+
+    def _never_changes(self, module: Module, name: str) -> bool:
+        """Whether a name is bound by one definition or import only, so that every state sees the same."""
+        part = module.part_of.get(name)
+        return part is None or part.statement.kind in (Kind.FUNCTION, Kind.CLASS)
+
+    def _looked_up(self, module: Module, name: str) -> Value | None:
         part = module.part_of.get(name)
         if part is not None:
-            value = self._defined_in(module, part, name)
+            of_itself = part.statement.kind not in (Kind.FUNCTION, Kind.CLASS) and module not in self._executed_modules
+            value = self._assigned(module, part, name) if of_itself else self._defined_in(module, part, name)
             if value is not None:
                 return value
         imported = module.outline.imports.get(name)
@@ -373,6 +389,20 @@ class Interpreter:
             if value is not None:
                 return value
         return None
+
+    def _assigned(self, module: Module, part: Part, name: str) -> Value | None:
+        """What a statement of a module that is not being executed assigns to a name: computed once, in a state of its own."""
+        key = (module, name)
+        if key not in self._assignments:
+            self._assignments[key] = (None, {})
+            state = State()
+            with self._elsewhere(state, []):
+                value = self._defined_in(module, part, name)
+                made = {ref: self.state.record(ref) for ref in self.state.refs() if ref != module_ref(module)}
+            self._assignments[key] = (value, made)
+        value, made = self._assignments[key]
+        self.state.adopt(made)
+        return value
 
     def _defined_in(self, module: Module, part: Part, name: str) -> Value | None:
         key = (module, name)
@@ -403,8 +433,7 @@ class Interpreter:
             finally:
                 self._evaluating.discard((source, f"*{name}"))
         qualified = canonical(f"{star.module}.{name}")
-        known = self.effect_of(qualified) or self.effect_of(f"{qualified}.__call__") or tables.is_known_class(qualified)
-        return Value(Symbol(qualified)) if known else None
+        return Value(Symbol(qualified)) if self.effect_of(qualified) or tables.is_known(qualified) else None
 
     def imported(self, module: Module, what: Import) -> Value:
         """What an import statement binds."""
@@ -412,6 +441,9 @@ class Interpreter:
         if what.name is None:
             found = self.modules.find(dotted, module)
             return Value(ModuleThing(found)) if found else Value(Symbol(canonical(dotted)))
+        known = canonical(f"{dotted}.{what.name}")
+        if tables.is_known(known):
+            return Value(Symbol(known))  # the tables know it better than its source, when that is the project itself
         inner = self.modules.find(f"{dotted}.{what.name}" if dotted else what.name, module)
         source = self.modules.find(dotted, module)
         if source is not None:

@@ -67,6 +67,9 @@ from mldbg.semantics import Semantic
 if TYPE_CHECKING:
     from mldbg.lint.interpret.interpreter import Argument, Interpreter
 
+MOST_COPIED = 200
+"""Objects inside one that deepcopy is followed into."""
+
 MOST_ROWS = 8
 """More sources than this in one value say nothing any more."""
 
@@ -111,13 +114,12 @@ class LibraryCalls:
         data: Data | None = None
         carrier: Value | None = None
         for value in values:
-            items = self.run.items_of(value)
+            items = self.run.items_of(value) if not isinstance(value.thing, Lazy) else None
             every = (*items.tail, *((items.lead,) if items.lead is not None else ())) if items is not None else (value,)
             for one in every:
-                known = self.run.force(one)
-                data = join_data(data, derived_data(known))
-                if known.fits and carrier is None:
-                    carrier = known
+                data = join_data(data, derived_data(one))
+                if one.fits and carrier is None:
+                    carrier = one
         if data is not None and len(data.rows) > MOST_ROWS:
             data = None
         return self.unknown_result(site, data, carrier)
@@ -145,8 +147,8 @@ class LibraryCalls:
         effect = self.run.effect_of(name)
         if self._can_wait(effect, name, arguments):
             return self.run.defer(site.node, lambda: self.call_symbol(name, self._forced(arguments), site))
-        arguments = self._forced(arguments)
         if effect is not None:
+            arguments = self._forced(arguments)
             return self.apply(effect, name, arguments, site, None)
         if name in torch.NO_GRAD or name in torch.ENABLE_GRAD:
             return Value(Opaque(name))
@@ -173,7 +175,7 @@ class LibraryCalls:
     def call_method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of a method that the project does not define."""
         run = self.run
-        base, arguments = run.force(base), self._forced(arguments)
+        base = run.force(base)
         thing = base.thing
         for family in (run.training, run.estimators):
             handled = family.method(base, name, arguments, site)
@@ -190,6 +192,7 @@ class LibraryCalls:
             qualified = canonical(f"{outside}.{name}")
             effect = run.effect_of(qualified)
             if effect is not None:
+                arguments = self._forced(arguments)
                 return self.apply(effect, qualified, arguments, site, base)
             if run.is_module(thing.cls if isinstance(thing, Object) else None) and name in _RETURNS_SELF:
                 return base
@@ -218,7 +221,6 @@ class LibraryCalls:
 
     def unknown_call(self, callee: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of something that is not known: anything may happen to what it is given."""
-        arguments = self._forced(arguments)
         self._escape(name, [argument.value for argument in arguments], arguments, site)
         self.run.estimators.passed_on(name, arguments, site)
         return self.unknown_result(site)
@@ -415,8 +417,11 @@ class LibraryCalls:
             case Keeps():
                 return self._keeps(effect, values, site)
             case Loss():
+                reduced = given.get("reduction", UNKNOWN).constant != "none"
                 return Value(
-                    meaning=Semantic.SCALAR_LOSS, origin=Ref(site, run.frame.context), attached=None if run.state.grad else False
+                    meaning=Semantic.SCALAR_LOSS if reduced else None,
+                    origin=Ref(site, run.frame.context),
+                    attached=None if run.state.grad else False,
                 )
             case Derives():
                 return self.derived(values, site)
@@ -649,13 +654,30 @@ class LibraryCalls:
         value = arguments[0].value
         if not isinstance(value.thing, Object):
             return value
-        ref = Ref(site, self.run.frame.context, "copy")
-        self.run.state.open(ref)
-        for name, held in dict(self.run.state.record(value.thing.ref)).items():
-            if not name.startswith("#fit"):
-                self.run.state.set(ref, name, held)
-        self.run.training.note(ref)
-        return replace(value, thing=replace(value.thing, ref=ref), origin=ref)
+        return self._copied(value, site, {})
+
+    def _copied(self, value: Value, site: Site, done: dict[Ref, Ref]) -> Value:
+        """A copy of an object and of the objects in it."""
+        if not isinstance(value.thing, Object):
+            return value
+        old = value.thing.ref
+        if old not in done and len(done) < MOST_COPIED:
+            new = Ref(site, self.run.frame.context, f"copy {len(done)}")
+            done[old] = new
+            self.run.built(old)
+            self.run.state.open(new)
+            for name, held in dict(self.run.state.record(old)).items():
+                if not name.startswith("#fit"):
+                    self.run.state.set(new, name, self._copied_content(held, site, done))
+            self.run.training.note(new)
+        ref = done.get(old)
+        return replace(value, thing=replace(value.thing, ref=ref), origin=ref) if ref is not None else UNKNOWN
+
+    def _copied_content(self, value: Value, site: Site, done: dict[Ref, Ref]) -> Value:
+        if isinstance(value.thing, Items):
+            tail = tuple(self._copied(item, site, done) for item in value.thing.tail)
+            return replace(value, thing=replace(value.thing, tail=tail))
+        return self._copied(value, site, done)
 
     def _each_derived(self, arguments: Sequence[Argument], site: Site) -> Value:
         values = [self.derived([argument.value], site) for argument in arguments if argument.keyword is None]

@@ -6,12 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import libcst as cst
 from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
 
 from mldbg.lint.finding import Span
 from mldbg.lint.outline import CannotOutlineError, Import, Outline, Statement, outline
+
+if TYPE_CHECKING:
+    from mldbg.lint.interpret.value import Value
 
 
 class Part:
@@ -79,6 +83,8 @@ class Module:
 
     def __init__(self, path: str, file: Path | None, text: str, *, lenient: bool = False) -> None:
         self._lenient = lenient
+        self.definitions: dict[str, Value] = {}
+        """What names mean that only one definition or import binds, once somebody looked."""
         self.path = path
         self.file = file
         self.text = text

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import libcst as cst
 
-from mldbg.lint.interpret.expressions import derived_data, truth_of
+from mldbg.lint.interpret.expressions import derived_data, spliced, truth_of
 from mldbg.lint.interpret.facts import Accumulated, Loop, ModeSet
 from mldbg.lint.interpret.module import Site
-from mldbg.lint.interpret.state import merged
+from mldbg.lint.interpret.state import State, merged
 from mldbg.lint.interpret.value import (
     NONE,
     UNKNOWN,
@@ -38,15 +38,59 @@ from mldbg.lint.library import torch
 from mldbg.lint.library.names import says_label
 from mldbg.lint.library.python import DATACLASSES
 from mldbg.lint.outline import Import
+from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:
     from mldbg.lint.interpret.interpreter import Argument, Frame, Interpreter
 
 MOST_ROUNDS = 4
-"""Rounds of a loop until its state must be stable; real code needs two or three."""
+"""Rounds of a loop until what still changes is taken as unknown; real code needs two or three."""
+
+MOST_WIDENED = 8
+"""Rounds after that."""
 
 MOST_UNROLLED = 12
 """Elements of a known sequence that a loop takes one by one."""
+
+
+@dataclass(slots=True)
+class Guard:
+    """A `try` under way: the state that runs through it, and the states in which an exception can leave its body."""
+
+    state: State
+    body: Sequence[cst.CSTNode] | None
+    """Statements after each of which an exception can occur; None: only where one is raised."""
+    raised: list[State] = field(default_factory=list)
+
+
+class Exits:
+    """The states in which the block that follows is left by return, break and continue."""
+
+    def __init__(self, frame: Frame) -> None:
+        self._returns, self._returned = frame.returns, len(frame.returns)
+        loop = frame.loops[-1] if frame.loops else None
+        self._jumps = [] if loop is None else [(states, len(states)) for states in (loop.breaks, loop.continues)]
+
+    def states(self) -> list[State]:
+        """All of them."""
+        jumps = [state for states, mark in self._jumps for state in states[mark:]]
+        return [state for _, state in self._returns[self._returned :]] + jumps
+
+    def lead_through(self, step: Callable[[State], State | None]) -> bool:
+        """Replace them by what comes of them on the way out (None: control goes elsewhere); whether there are any."""
+        values = self._returns[self._returned :]
+        del self._returns[self._returned :]
+        jumps = [(states, states[mark:]) for states, mark in self._jumps]
+        for states, mark in self._jumps:
+            del states[mark:]
+        for states, left in jumps:
+            after = step(merged(left)) if left else None
+            if after is not None:
+                states.append(after)
+        after = step(merged([state for _, state in values])) if values else None
+        if after is not None:
+            self._returns += [(value, after) for value, _ in values]
+        return bool(values) or any(left for _, left in jumps)
 
 
 class Statements:
@@ -54,6 +98,7 @@ class Statements:
 
     def __init__(self, run: Interpreter) -> None:
         self.run = run
+        self._guards: list[Guard] = []
         self._by_type: dict[type, Callable[[Any], None]] = {
             cst.SimpleStatementLine: lambda node: self.block(node.body),
             cst.Expr: self._expression,
@@ -89,6 +134,7 @@ class Statements:
 
     def block(self, body: Sequence[cst.CSTNode]) -> None:
         """Execute statements in order until control leaves."""
+        guard = self._guard() if self._guards and self._guards[-1].body is body else None
         for statement in body:
             if not self.run.state.live:
                 return
@@ -96,6 +142,8 @@ class Statements:
             if execute is not None:
                 self.run.executed += 1
                 execute(statement)
+                if guard is not None and self.run.state.live:
+                    guard.raised.append(self.run.state.fork())
 
     def _suite(self, suite: cst.BaseSuite) -> None:
         self.block(suite.body)
@@ -210,7 +258,7 @@ class Statements:
             for decorator in reversed(function.node.decorators):
                 node = decorator.decorator
                 thing = run.expressions.now(node.func if isinstance(node, cst.Call) else node).thing
-                if not isinstance(thing, Function):
+                if not isinstance(thing, Function) or thing.part.module is not function.part.module:
                     continue
                 made = run.expressions.now(node)
                 wrapped = (
@@ -254,7 +302,17 @@ class Statements:
         self.run.state.live = False
 
     def _raise(self, node: cst.Raise) -> None:
+        self._raised([self.run.state])
         self.run.state.live = False
+
+    def _raised(self, states: list[State]) -> None:
+        """Tell the innermost `try` around this point (if what is executed is not deferred) in which states an exception flies."""
+        guard = self._guard()
+        if guard is not None:
+            guard.raised += [state.fork() for state in states if state.live]
+
+    def _guard(self) -> Guard | None:
+        return self._guards[-1] if self._guards and self._guards[-1].state is self.run.state else None
 
     # --------------------------------------------------------------------------------------------------------- assignment
     def _expression(self, node: cst.Expr) -> None:
@@ -366,6 +424,9 @@ class Statements:
                 every = joined([*held.thing.tail, *([held.thing.lead] if held.thing.lead is not None else []), value])
                 self.run.state.set(thing.ref, "#items", Value(Items(held.thing.cls, (), every)))
                 return
+        if base.meaning is not None and base.meaning is not value.meaning and not _masks(base, value):
+            base = replace(base, meaning=None)
+            self._rebind(target.value, base)
         if not value.fits or (isinstance(index.constant, str) and says_label(index.constant)):
             return
         data = join_data(derived_data(base), Data(rows=base.rows, role=base.role, fits=value.fits))
@@ -390,7 +451,11 @@ class Statements:
         first, second = run.items_of(before), run.items_of(value)
         if isinstance(node.operator, cst.AddAssign):
             if first is not None:
-                self.extend(before, second or Items("", (), run.element_of(value, site)))
+                more = second or Items("", (), run.element_of(value, site))
+                if isinstance(before.thing, Object):
+                    self.extend(before, more)
+                else:
+                    self.assign(node.target, Value(spliced(first, more)), site)
                 return
             into = _code(node.target)
             ref = before.thing.ref if isinstance(before.thing, Object) else None
@@ -429,6 +494,28 @@ class Statements:
         for target in targets:
             if isinstance(target, cst.Name):
                 self.run.state.drop(self.run.frame.ref, target.value)
+            elif isinstance(target, cst.Subscript):
+                self._delete_item(target)
+            elif isinstance(target, cst.Attribute):
+                base = self.run.expressions.now(target.value)
+                if isinstance(base.thing, Object):
+                    self.run.built(base.thing.ref)
+                    self.run.state.drop(base.thing.ref, target.attr.value)
+
+    def _delete_item(self, target: cst.Subscript) -> None:
+        run = self.run
+        base = run.expressions.now(target.value)
+        held = run.state.get(base.thing.ref, "#items") if isinstance(base.thing, Object) else None
+        if held is None or not isinstance(base.thing, Object):
+            return
+        plain = target.slice[0].slice if len(target.slice) == 1 else None
+        index = run.expressions.now(plain.value) if isinstance(plain, cst.Index) else UNKNOWN
+        if isinstance(held.thing, Mapping):
+            rest = tuple((key, value) for key, value in held.thing.items if key != index.constant)
+            left = replace(held.thing, items=rest) if isinstance(index.thing, Constant) else Mapping((), exact=False)
+            run.state.set(base.thing.ref, "#items", Value(left))
+        elif isinstance(held.thing, Items):
+            run.state.set(base.thing.ref, "#items", Value(_without(held.thing, index.constant)))
 
     # ------------------------------------------------------------------------------------------------------------ imports
     def _import(self, node: cst.Import) -> None:
@@ -471,7 +558,7 @@ class Statements:
         taken = run.state.fork()
         run.state.become(other)
         self._else(node.orelse)
-        run.state.become(merged([taken, run.state.fork()]))
+        run.state.become(merged([taken, run.state]))
 
     def _else(self, orelse: cst.If | cst.Else | None) -> None:
         if isinstance(orelse, cst.If):
@@ -481,35 +568,107 @@ class Statements:
 
     def _match(self, node: cst.Match) -> None:
         run = self.run
-        self._evaluate(node.subject)
-        entry = run.state.fork()
-        ends = [entry.fork()]
+        subject = run.expressions.of(node.subject)
+        ends: list[State] = []
         for case in node.cases:
-            run.state.become(entry.fork())
-            self._suite(case.body)
-            ends.append(run.state.fork())
-        run.state.become(merged(ends))
+            unmatched = run.state.fork()
+            self._bind_pattern(case.pattern, subject)
+            truth = True if case.guard is None else self.decided(case.guard)
+            failed = run.state.fork() if truth is not True and run.state.live else None
+            if truth is not False:
+                self._suite(case.body)
+                ends.append(run.state.fork())
+            left = [] if _always_matches(case.pattern) else [unmatched]
+            left += [] if failed is None else [failed]
+            if not left:
+                run.state.live = False
+                break
+            run.state.become(merged(left))
+        run.state.become(merged([run.state, *ends]))
+
+    def _bind_pattern(self, pattern: cst.MatchPattern, subject: Value) -> None:
+        """Give the names in a pattern their values."""
+        todo: list[tuple[cst.CSTNode, Value]] = [(pattern, subject)]
+        while todo:
+            here, value = todo.pop()
+            name = here.rest if isinstance(here, cst.MatchMapping) else None
+            if isinstance(here, cst.MatchAs | cst.MatchStar):
+                name = here.name
+            if name is not None:
+                self.run.bind(name.value, value)
+            if isinstance(here, cst.MatchAs):
+                todo += [(here.pattern, value)] if here.pattern is not None else []
+            elif isinstance(
+                here,
+                cst.MatchPattern
+                | cst.MatchOrElement
+                | cst.MatchSequenceElement
+                | cst.MatchMappingElement
+                | cst.MatchKeywordElement,
+            ):
+                todo += [(child, UNKNOWN) for child in here.children]
 
     def _try(self, node: cst.Try | cst.TryStar) -> None:
+        if node.finalbody is None:
+            self._guarded(node)
+            return
         run = self.run
-        entry = run.state.fork()
-        self._suite(node.body)
-        if node.orelse is not None:
-            self._suite(node.orelse.body)
+        last = node.finalbody
+        exits = Exits(run.frame)
+        inside = self._guard() is not None
+        guard = Guard(run.state, node.body.body if inside and not node.handlers else None)
+        self._guards.append(guard)
+        try:
+            self._guarded(node)
+        finally:
+            self._guards.pop()
+        executed = run.state.live
+        if executed:
+            self._suite(last.body)
         ended = run.state.fork()
-        ends = [ended]
+
+        def leave(state: State) -> State | None:
+            run.state.become(state)
+            self._suite(last.body)
+            return run.state.fork() if run.state.live else None
+
+        executed = exits.lead_through(leave) or executed
+        if guard.raised and (inside or not executed):
+            left = leave(merged(guard.raised))
+            self._raised([] if left is None else [left])
+        elif not executed:  # it is still of interest what stands there
+            run.state.live = True
+            self._suite(last.body)
+        run.state.become(ended)
+
+    def _guarded(self, node: cst.Try | cst.TryStar) -> None:
+        """The body of a `try`, its `else`, and its handlers, which start from wherever in the body an exception can occur."""
+        run = self.run
+        guard = Guard(run.state, node.body.body, [run.state.fork()]) if node.handlers else None
+        grad = run.state.grad
+        if guard is not None:
+            self._guards.append(guard)
+        try:
+            self._suite(node.body)
+        finally:
+            if guard is not None:
+                self._guards.pop()
+        if node.orelse is not None and run.state.live:
+            self._suite(node.orelse.body)
+        if guard is None:
+            return
+        ends = [run.state.fork()]
+        start = merged(guard.raised)
+        start.grad = grad
         for handler in node.handlers:
-            start = merged([entry, ended]) if ended.live else entry.fork()
-            run.state.become(start)
+            run.state.become(start.fork())
             if handler.name is not None and isinstance(handler.name.name, cst.Name):
                 run.bind(handler.name.name.value, UNKNOWN)
             self._suite(handler.body)
             ends.append(run.state.fork())
+        if not any(_catches_all(handler) for handler in node.handlers):
+            self._raised(guard.raised[1:])
         run.state.become(merged(ends))
-        if node.finalbody is not None:
-            live, run.state.live = run.state.live, True
-            self._suite(node.finalbody.body)
-            run.state.live = run.state.live and live
 
     # --------------------------------------------------------------------------------------------------------------- with
     def _with(self, node: cst.With) -> None:
@@ -533,9 +692,30 @@ class Statements:
         wish = _grad_wish(value)
         if wish is not None:
             run.state.grad = wish
+        exits = Exits(run.frame)
         self._enter(rest, body)
         run.state.grad = grad
+        if wish is not None:
+            for state in exits.states():
+                state.grad = grad
+        if isinstance(value.thing, Object) and isinstance(value.thing.cls, ClassThing):
+            self._exit(value, item, exits)
+
+    def _exit(self, value: Value, item: cst.WithItem, exits: Exits) -> None:
+        """Call __exit__ wherever the block of a `with` is left."""
+        run = self.run
         self._call_if_defined(value, "__exit__", item)
+        if not exits.states():
+            return
+        ended = run.state.fork()
+
+        def leave(state: State) -> State | None:
+            run.state.become(state)
+            self._call_if_defined(value, "__exit__", item)
+            return run.state.fork() if run.state.live else None
+
+        exits.lead_through(leave)
+        run.state.become(ended)
 
     def _call_if_defined(self, value: Value, name: str, item: cst.WithItem) -> Value | None:
         from mldbg.lint.interpret.interpreter import Argument
@@ -574,10 +754,11 @@ class Statements:
             arguments, thing = [Argument(thing.receiver), *arguments], thing.function
         assert isinstance(thing, Function)
         here = run.frames[-1]
-        ran = False
+        exits = Exits(here)
+        ran = ends = left = False
 
         def at_yield(value: Value) -> None:
-            nonlocal ran
+            nonlocal ran, ends, left
             if ran:
                 return
             ran = True
@@ -590,10 +771,19 @@ class Statements:
                 self._enter(rest, body)
             finally:
                 run.frames[:] = inner
+            ends = run.state.live
+            states = exits.states()
+            if states:  # the rest of the function is executed once, for all ways out of the block together
+                left = True
+                run.state.become(merged([run.state, *states]))
 
         run.call_function(thing, arguments, run.site(item.item), at_yield=at_yield)
         if not ran:
             self._enter(rest, body)
+        elif left:
+            ended = run.state.fork()
+            exits.lead_through(lambda _: ended if ended.live else None)
+            run.state.live = ended.live and ends
 
     # -------------------------------------------------------------------------------------------------------------- loops
     def _leave_round(self, how: str) -> None:
@@ -617,8 +807,13 @@ class Statements:
         else:
             element = run.element_of(iterable, site)
             self._rounds(node, feeding(node), lambda: self.assign(node.target, element, site))
-        if node.orelse is not None and run.state.live:
+
+    def _leave_loop(self, node: cst.For | cst.While, breaks: list[State]) -> None:
+        """The `else` of a loop runs unless it was left by break."""
+        if node.orelse is not None and self.run.state.live:
             self._suite(node.orelse.body)
+        if breaks:
+            self.run.state.become(merged([self.run.state, *breaks]))
 
     def _unrolled(self, node: cst.For, elements: tuple[Value, ...], site: Site) -> None:
         """A loop over few known elements that differ: round after round."""
@@ -632,16 +827,15 @@ class Statements:
                 break
             self.assign(node.target, element, site)
             self._suite(node.body)
-            run.state.become(merged([run.state.fork(), *loop.continues]))
-            loop.continues.clear()
+            if loop.continues:
+                run.state.become(merged([run.state, *loop.continues]))
+                loop.continues.clear()
         run.frame.loops.pop()
-        run.state.become(merged([run.state.fork(), *loop.breaks]))
+        self._leave_loop(node, loop.breaks)
 
     def _while(self, node: cst.While) -> None:
         endless = self.decided(node.test) is True
         self._rounds(node, "", lambda: self._evaluate(node.test), endless=endless)
-        if node.orelse is not None and self.run.state.live:
-            self._suite(node.orelse.body)
 
     def _rounds(self, node: cst.For | cst.While, fed_by: str, begin: Callable[[], None], *, endless: bool = False) -> None:
         """Execute a loop until its state at the start of a round is stable; only the last round's facts count."""
@@ -653,27 +847,51 @@ class Statements:
         start = len(run.facts)
         first = entry
         loop = LoopFrame(fed_by)
-        for number in range(MOST_ROUNDS):
+        for number in range(MOST_ROUNDS + MOST_WIDENED):
             loop = LoopFrame(fed_by)
             run.state.become(entry.fork())
             run.frame.loops.append(loop)
             begin()
             self._suite(node.body)
             run.frame.loops.pop()
-            ended = merged([run.state.fork(), *loop.continues])
+            ended = merged([run.state, *loop.continues])
             following = merged([entry, ended])
-            if not ended.live or entry.settled(following) or number == MOST_ROUNDS - 1:
+            if not ended.live or entry.settled(following):
+                break
+            if number >= MOST_ROUNDS - 1:
+                _widen(entry, following)
+            if number == MOST_ROUNDS + MOST_WIDENED - 1:
                 break
             del run.facts[start:]
             entry = following
-        if endless:
-            run.state.become(merged(loop.breaks) if loop.breaks else ended)
-        else:
-            run.state.become(merged([following, *loop.breaks]))
         facts = tuple(run.facts[start:])
         models = {fact.model.ref for fact in facts if isinstance(fact, ModeSet)}
         built = frozenset(ref for ref in models if ref.label.startswith(("new ", "copy")) and not first.has(ref))
         run.facts.append(Loop(run.place(run.site(node)), node, facts, modes, built))
+        if endless:
+            run.state.become(merged(loop.breaks) if loop.breaks else ended)
+        else:
+            run.state.become(following)
+            self._leave_loop(node, loop.breaks)
+
+
+def _widen(entry: State, following: State) -> None:
+    """What a round has changed is unknown from then on."""
+    for ref in entry.refs():
+        before, after = entry.record(ref), following.record(ref)
+        if before is not after:
+            for name in [name for name, value in after.items() if before.get(name) != value]:
+                following.set(ref, name, UNKNOWN)
+
+
+def _always_matches(pattern: cst.MatchPattern) -> bool:
+    if isinstance(pattern, cst.MatchOr):
+        return any(_always_matches(element.pattern) for element in pattern.patterns)
+    return isinstance(pattern, cst.MatchAs) and (pattern.pattern is None or _always_matches(pattern.pattern))
+
+
+def _catches_all(handler: cst.ExceptHandler | cst.ExceptStarHandler) -> bool:
+    return handler.type is None or (isinstance(handler.type, cst.Name) and handler.type.value in ("Exception", "BaseException"))
 
 
 def feeding(node: cst.For) -> str:
@@ -706,6 +924,18 @@ def _grad_wish(value: Value) -> bool | None:
 
 def _is_library_object(value: Value) -> bool:
     return isinstance(value.thing, Object) and isinstance(value.thing.cls, str) and not value.thing.cls.startswith("builtins.")
+
+
+def _masks(base: Value, value: Value) -> bool:
+    """`logits[mask] = -inf`: still logits."""
+    return base.meaning is Semantic.LOGITS and isinstance(value.constant, int | float)
+
+
+def _without(items: Items, position: object) -> Items:
+    if isinstance(position, int) and items.exact and -len(items.tail) <= position < len(items.tail):
+        position %= len(items.tail)
+        return replace(items, tail=items.tail[:position] + items.tail[position + 1 :])
+    return Items(items.cls, (), joined([*items.tail, *([items.lead] if items.lead is not None else [])]))
 
 
 def _with_item(mapping: Mapping, index: Value, value: Value) -> Mapping:

@@ -376,7 +376,7 @@ def join(one: Value, two: Value) -> Value:
             one.axes.rank if one.axes.rank == two.axes.rank else None,
             one.axes.last if one.axes.last == two.axes.last else None,
         ),
-        attached=one.attached if one.attached is two.attached else None,
+        attached=False if False in (one.attached, two.attached) else one.attached if one.attached is two.attached else None,
         trail=one.trail if one.trail is not None else two.trail,
     )
 
@@ -413,7 +413,7 @@ def _join_things(one: Thing, two: Thing) -> Thing:
     if one == two:
         return one
     if isinstance(one, Object) and isinstance(two, Object) and one.cls == two.cls:
-        return one if one.cls is not None else Unknown()
+        return Unknown() if one.cls is None else Opaque(one.cls) if isinstance(one.cls, str) else Unknown()
     if isinstance(one, Items) and isinstance(two, Items) and one.cls == two.cls:
         return _join_items(one, two)
     if isinstance(one, Mapping) and isinstance(two, Mapping):

@@ -21,10 +21,14 @@ def is_class(name: str) -> bool:
     return name.rpartition(".")[2][:1].isupper()
 
 
-def is_known_class(name: str) -> bool:
-    """Whether the tables hold anything about a class of this name."""
+def is_known(name: str) -> bool:
+    """Whether the tables hold anything about a function or class of this name."""
+    return effect_of(name) is not None or effect_of(f"{name}.__call__") is not None or _is_known_class(name)
+
+
+def _is_known_class(name: str) -> bool:
     known = (sklearn.TRANSFORMERS, sklearn.SELECTORS, sklearn.RESAMPLERS, sklearn.SPLITTERS, sklearn.SEARCHES, LOSS_CLASSES)
-    return any(name in names for names in known) or is_module_class(name) or is_optimizer_class(name)
+    return any(name in names for names in known) or is_module_class(name) or is_optimizer_class(name) or is_predictor_class(name)
 
 
 def is_loss(name: str) -> bool:
@@ -56,4 +60,4 @@ def is_optimizer_class(name: str) -> bool:
 
 def is_predictor_class(name: str) -> bool:
     """Whether a class outside the project is an estimator that predicts."""
-    return name.startswith(sklearn.PREDICTOR_PACKAGES) or name in sklearn.SEARCHES
+    return (name.startswith(sklearn.PREDICTOR_PACKAGES) and is_class(name)) or name in sklearn.SEARCHES

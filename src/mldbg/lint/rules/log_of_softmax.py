@@ -39,7 +39,7 @@ class LogOfSoftmax(Rule):
     """
 
     group = Group.CORRECTNESS
-    listens_to = calls("torch.log", "torch.Tensor.log", words=("softmax", "sigmoid", "Softmax", "Sigmoid"))
+    listens_to = calls("torch.log", "torch.Tensor.log", words=("softmax", "sigmoid", "Softmax", "Sigmoid"), beside=("log",))
 
     def on_call(self, call: Call) -> Iterator[Finding]:
         value = call.argument("input")

@@ -8,6 +8,9 @@ from mldbg.lint.interpret.facts import ModelCall
 from mldbg.lint.library.names import says_evaluation, says_stochastic
 from mldbg.lint.rule import Rule, hears
 
+RUNS = ("backward", "optim", "DataLoader", "loader", "load_state_dict", "__main__", "argparse", "batches", "dataset")
+"""Words of code that runs models, rather than only defining them."""
+
 
 class MissingEvalMode(Rule):
     """an evaluation runs a model with dropout or batch normalisation in training mode
@@ -49,7 +52,7 @@ class MissingEvalMode(Rule):
     """
 
     group = Group.CORRECTNESS
-    listens_to = hears(ModelCall, words=("no_grad", "inference_mode", "optim"))
+    listens_to = hears(ModelCall, words=("no_grad", "inference_mode", "optim"), beside=RUNS)
 
     def on_model_call(self, call: ModelCall) -> Iterator[Finding]:
         layer = call.mode_dependent

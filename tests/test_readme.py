@@ -1,0 +1,168 @@
+"""The README and docs/architecture.md say what the program does: their examples are run, their tables compared with the code."""
+
+import importlib
+import re
+import shlex
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import pytest
+
+from conftest import Run
+from mldbg.lint import cli, config, page, registry
+from mldbg.semantics import Semantic
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\(([^)#:]+)\)")
+_ROW = re.compile(
+    r"^\| \[([a-z-]+)\]\(docs/rules/([a-z-]+)\.md\) \| (.+?)(?: \(group `(\w+)`, off by default\))? \|$", re.MULTILINE
+)
+_BUDGET = re.compile(r"^\| `([a-z_.]+)\.([A-Z_]+)` \| ([\d,]+) \|", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Session:
+    """A command in the README, the files that its section shows above it, and what it is said to print."""
+
+    files: dict[str, str]
+    command: str
+    output: str
+
+
+def sessions(text: str) -> list[Session]:
+    found = []
+    for section in re.split(r"^## ", text, flags=re.MULTILINE):
+        files: dict[str, str] = {}
+        for language, body in _BLOCK.findall(section):
+            if language == "python" and (name := re.match(r"# (\w+\.py)\n", body)):
+                files[name[1]] = body
+            elif language == "console":
+                command, _, output = body.partition("\n")
+                found.append(Session(dict(files), command.removeprefix("$ mldebug-lint "), output))
+    return found
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return [body for name, body in _BLOCK.findall(text) if name == language]
+
+
+# --- examples ---
+
+
+@pytest.mark.parametrize("session", sessions(README), ids=lambda session: session.command)
+def test_a_session_prints_exactly_this(session: Session, project: Path, lint: Run) -> None:
+    for name, text in session.files.items():
+        (project / name).write_text(text, encoding="utf-8")
+    result = lint(*shlex.split(session.command))
+    assert (result.stdout, result.stderr, result.returncode) == (session.output, "", 1)
+
+
+def test_the_first_screen_shows_a_bug_in_two_files() -> None:
+    first = sessions(README.partition("\n## ")[0])
+    assert [sorted(session.files) for session in first] == [["model.py", "train.py"]]
+    assert README.index(first[0].output) + len(first[0].output) < README.index("\n## ")
+
+
+# --- configuration ---
+
+
+def test_the_configuration_is_accepted_and_shows_every_key(project: Path, lint: Run) -> None:
+    [text] = blocks(README, "toml")
+    assert tomllib.loads(text)["tool"]["mldebug-lint"].keys() == config._READERS.keys()
+    (project / "pyproject.toml").write_text(text, encoding="utf-8")
+    source = (
+        "import torch.nn.functional as F\nfrom mypackage.ops import all_gather, fast_softmax\n\n\n"
+        "def loss(x, y):\n    return F.cross_entropy(all_gather(fast_softmax(x)), y)\n"
+    )
+    for name in ("train.py", "schema_pb2.py", "tests/helper.py", "third_party/loss.py"):
+        (project / name).parent.mkdir(exist_ok=True)
+        (project / name).write_text(source, encoding="utf-8")
+    result = lint("--format", "concise")
+    assert [line.partition(":")[0] for line in result.stdout.splitlines()] == ["train.py", "1 finding in 2 files"]
+
+
+def test_a_row_for_a_class_of_another_package_has_effect(project: Path, lint: Run) -> None:
+    [text] = blocks(README, "toml")
+    (project / "pyproject.toml").write_text(text, encoding="utf-8")
+    (project / "a.py").write_text(
+        "from mypackage import Classifier\nfrom torch import nn\n\nnet = Classifier()\n\n\n"
+        "def loss(x, y):\n    return nn.BCELoss()(net(x), y)\n",
+        encoding="utf-8",
+    )
+    assert "[bce-on-logits]" in lint("--format", "concise").stdout
+
+
+def test_all_meanings_are_named() -> None:
+    listed = README.partition("Meanings: ")[2].partition(".")[0]
+    assert re.findall(r"`([a-z-]+)`", listed) == [meaning.value for meaning in Semantic]
+
+
+# --- names ---
+
+
+def test_every_row_of_the_table_is_a_rule() -> None:
+    """Rules that are missing are no fault: to add a rule touches no shared file."""
+    rules = {rule.name: rule for rule in registry.rules()}
+    rows = _ROW.findall(README)
+    assert rows
+    for name, linked, clause, group in rows:
+        assert (name, clause) == (linked, page.summary(rules[name]))
+        assert group == ("" if rules[name].group.value in registry.DEFAULT else rules[name].group.value)
+
+
+def test_every_option_exists() -> None:
+    context = click.Context(cli.command)
+    known = {name for parameter in cli.command.get_params(context) for name in parameter.opts}
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) - {"--strict"} <= known
+
+
+def test_every_hook_exists() -> None:
+    hooks = (ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8")
+    shown = re.findall(r"- id: (\S+)", README)
+    assert sorted(shown) == sorted(re.findall(r"- id: (\S+)", hooks))
+
+
+def test_every_make_target_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"\bmake ([a-z]+)\b", README):
+        assert re.search(rf"^(?:\w+ )*{target}(?: \w+)*:", makefile, re.MULTILINE), target
+
+
+@pytest.mark.parametrize(("text", "folder"), [(README, ROOT), (ARCHITECTURE, ROOT / "docs")], ids=["README", "architecture"])
+def test_every_link_leads_somewhere(text: str, folder: Path) -> None:
+    links = _LINK.findall(text)
+    assert links
+    assert [link for link in links if not (folder / link).exists()] == []
+
+
+# --- architecture ---
+
+
+def test_the_budgets_are_those_of_the_code() -> None:
+    rows = _BUDGET.findall(ARCHITECTURE)
+    assert rows
+    for module, name, number in rows:
+        assert getattr(importlib.import_module(f"mldbg.lint.{module}"), name) == int(number.replace(",", "")), name
+
+
+def test_every_module_has_its_sentence() -> None:
+    lint = ROOT / "src" / "mldbg" / "lint"
+    modules = {file.relative_to(lint).as_posix() for file in lint.rglob("*.py") if not file.name.startswith("__")}
+    shown = set(re.findall(r"^\| `([a-z_/]+\.py)` \|", ARCHITECTURE, re.MULTILINE))
+    assert {module for module in modules if not module.startswith("rules/")} == shown
+
+
+def test_the_worked_example_is_that_of_the_readme() -> None:
+    [session] = sessions(README.partition("\n## ")[0])
+    for line in session.output.splitlines():
+        assert line in ARCHITECTURE
+
+
+def test_no_path_of_one_machine() -> None:
+    assert not re.findall(r"(?<![\w.])/(?:home|tmp|work|root|Users)/", README + ARCHITECTURE)
