@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from types import ModuleType
@@ -32,6 +33,9 @@ else:
         return module
 
     cst = _on_first_use("libcst")
+
+
+_ACTIVATION = re.compile(r"softmax\w*(\([^()]*\))?$|sigmoid(\(\))?$|expit$", re.IGNORECASE)
 
 
 def code(node: cst.CSTNode) -> str:
@@ -142,7 +146,7 @@ def _is_axis(node: cst.BaseExpression) -> bool:
 def without_activation(call: Call, parameter: str) -> Fix | None:
     """Drop the activation before a loss, where only the loss consumes it."""
     source = sole_source(call, parameter)
-    inner = activation_input(source) if source is not None else None
+    inner = activation_input(source) if source is not None and _ACTIVATION.search(code(source.func)) else None
     if source is None or inner is None:
         return None
     return unsafe(*unwrapped(call.place.site.part, source, inner))

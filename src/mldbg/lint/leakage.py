@@ -47,7 +47,9 @@ class Leak:
 
 
 def leaks(evaluated: Evaluated, kind: FitKind) -> Iterator[Leak]:
-    """Fits of a kind that were made on all rows, the evaluated ones included."""
+    """Fits of a kind that were made on all rows, the evaluated ones included; tests of software are no experiments."""
+    if evaluated.place.site.part.module.is_test:
+        return
     for fit in sorted(evaluated.value.fits, key=lambda fit: fit.estimator):
         if fit.kind is kind and fit.role is None and _saw(fit, evaluated):
             trail = evaluated.value.trail

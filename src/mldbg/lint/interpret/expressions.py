@@ -192,15 +192,16 @@ class Expressions:
         site = run.site(clause)
         one_by_one = items is not None and items.exact and len(items.tail) <= 16
         elements = items.tail if one_by_one and items is not None else (run.element_of(iterable, site),)
-        for element in elements:
-            run.statements.assign(clause.target, element, site)
-            for condition in clause.ifs:
-                self.of(condition.test)
-            if clause.inner_for_in is not None:
-                for value, _ in self._rounds(clause.inner_for_in, body):
-                    yield value, True
-            else:
-                yield body(), not one_by_one
+        for number, element in enumerate(elements):
+            with run.round(clause, number):
+                run.statements.assign(clause.target, element, site)
+                for condition in clause.ifs:
+                    self.of(condition.test)
+                if clause.inner_for_in is not None:
+                    values = [(value, True) for value, _ in self._rounds(clause.inner_for_in, body)]
+                else:
+                    values = [(body(), not one_by_one)]
+            yield from values
         for name in _target_names(clause.target):
             if name in saved:
                 run.state.set(run.frame.ref, name, saved[name])

@@ -149,7 +149,7 @@ class Interpreter:
         self._evaluating: set[tuple[Module, str]] = set()
         self._executed_modules: set[Module] = set()
         self._assignments: dict[tuple[Module, str], tuple[Value | None, dict[Ref, Record]]] = {}
-        self._contexts: dict[tuple[Site, Context | None], Context] = {}
+        self._contexts: dict[tuple[Site, Context | None, int], Context] = {}
         self._unbuilt: dict[Ref, tuple[Value, list[Frame], Sequence[Argument], Site]] = {}
 
     # ------------------------------------------------------------------------------------------------------------- places
@@ -316,6 +316,18 @@ class Interpreter:
             self.frames.pop()
 
     @contextmanager
+    def round(self, node: cst.CSTNode, number: int) -> Iterator[None]:
+        """One round of a loop whose rounds are taken one by one: what it makes is told apart from what the others make."""
+        frame = self.frame
+        outer = frame.context
+        key = (self.site(node), outer, number)
+        frame.context = self._contexts.setdefault(key, Context(self.site(node), outer))
+        try:
+            yield
+        finally:
+            frame.context = outer
+
+    @contextmanager
     def inside(self, function: Function) -> Iterator[None]:
         """Where a function was defined: what its decorators' names mean."""
         ref = Ref(Site(function.part, function.node), None, "decorators")
@@ -365,7 +377,11 @@ class Interpreter:
         if fixed is not None:
             return fixed
         value = self._looked_up(module, name)
-        if value is not None and isinstance(value.thing, Symbol | ModuleThing | Function | ClassThing) and self._never_changes(module, name):
+        if (
+            value is not None
+            and isinstance(value.thing, Symbol | ModuleThing | Function | ClassThing)
+            and self._never_changes(module, name)
+        ):
             module.definitions[name] = value
         return value
 
@@ -768,6 +784,11 @@ class Interpreter:
     ) -> Value:
         """Execute a project function; `assume`: parameters without an argument are guessed from names and annotations."""
         node = function.node
+        if self.effects and not assume:
+            name = _qualified(function)
+            if name in self.effects:
+                given = arguments[1:] if function.owner is not None and not _is_static(function) else arguments
+                return self.library.apply(self.effects[name], name, given, site, None)
         depth = len(self.frames)
         active = sum(1 for frame in self.frames if frame.function is not None and frame.function.node is node)
         if active > 0 or self.executed > self.limit or depth > DEEPEST_CALL or (not assume and _is_of_framework(function)):
@@ -779,7 +800,7 @@ class Interpreter:
             if wrapped is not None:
                 return self.call(wrapped, arguments, site)
         outer = self.frame.context
-        context = self._contexts.setdefault((site, outer), Context(site, outer))
+        context = self._contexts.setdefault((site, outer, -1), Context(site, outer))
         frame = Frame(
             Ref(Site(function.part, node), context, "frame"),
             function.part,
@@ -900,6 +921,12 @@ class Interpreter:
             origin=Ref(site, self.frame.context, "element"),
             trail=value.trail if value.fits else None,
         )
+
+
+def _qualified(function: Function) -> str:
+    """The name by which the user's configuration calls a function of the project."""
+    owner = [function.owner.name] if function.owner is not None else []
+    return ".".join([function.part.module.name, *owner, function.name])
 
 
 def _is_of_framework(function: Function) -> bool:

@@ -720,6 +720,14 @@ class LibraryCalls:
         if name == "clear" and isinstance(base.thing, Object):
             run.state.set(base.thing.ref, "#items", Value(Items(items.cls, ())))
             return literal(None)
+        if name in _REARRANGES and isinstance(base.thing, Object):
+            every = [
+                *items.tail,
+                *((items.lead,) if items.lead else ()),
+                *(values if name.startswith(("append", "extend")) else ()),
+            ]
+            run.state.set(base.thing.ref, "#items", Value(Items(items.cls, (), joined(every) if every else None)))
+            return literal(None)
         if name == "pop":
             element = run.element_of(base, site)
             if isinstance(base.thing, Object) and items.tail:
@@ -748,6 +756,9 @@ class LibraryCalls:
             key = values[0]
             if isinstance(key.thing, Constant):
                 held = mapping.get(key.constant)
+                if name == "pop" and isinstance(base.thing, Object):
+                    rest = tuple((one, value) for one, value in mapping.items if one != key.constant)
+                    run.state.set(base.thing.ref, "#items", Value(replace(mapping, items=rest)))
                 if held is not None:
                     return held
                 if name == "setdefault" and len(values) > 1 and isinstance(base.thing, Object):
@@ -782,6 +793,10 @@ class LibraryCalls:
                     exact = False
             run.state.set(base.thing.ref, "#items", Value(Mapping(tuple(found.items()), exact)))
             return literal(None)
+        if name in ("clear", "popitem") and isinstance(base.thing, Object):
+            left = Mapping(()) if name == "clear" else replace(mapping, exact=False)
+            run.state.set(base.thing.ref, "#items", Value(left))
+            return UNKNOWN
         if name == "copy":
             return run.new_mapping(site.node, mapping)
         return self.unknown_result(site)
@@ -797,6 +812,7 @@ class LibraryCalls:
 
 
 _ARGUMENT = "#argument "
+_REARRANGES = frozenset({"sort", "reverse", "remove", "appendleft", "extendleft", "rotate"})
 _RETURNS_SELF = frozenset(
     {"to", "cuda", "cpu", "float", "half", "double", "bfloat16", "requires_grad_", "share_memory", "apply", "xpu", "type"}
 )

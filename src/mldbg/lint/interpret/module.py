@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,8 @@ from mldbg.lint.outline import CannotOutlineError, Import, Outline, Statement, o
 
 if TYPE_CHECKING:
     from mldbg.lint.interpret.value import Value
+
+_TESTS = re.compile(r"^\s*(?:import|from) (?:pytest|unittest)\b|^def test_\w+\(", re.MULTILINE)
 
 
 class Part:
@@ -109,6 +112,11 @@ class Module:
     def part_of(self) -> dict[str, Part]:
         """For each top-level name the part that binds it last."""
         return {name: part for part in self.parts for name in part.statement.names}
+
+    @cached_property
+    def is_test(self) -> bool:
+        """Whether the module holds tests of software: what is split and scored there is no experiment."""
+        return _TESTS.search(self.text) is not None
 
     @cached_property
     def uses_torch(self) -> bool:

@@ -822,11 +822,12 @@ class Statements:
         run = self.run
         loop = LoopFrame(feeding(node))
         run.frame.loops.append(loop)
-        for element in elements:
+        for number, element in enumerate(elements):
             if not run.state.live:
                 break
-            self.assign(node.target, element, site)
-            self._suite(node.body)
+            with run.round(node, number):
+                self.assign(node.target, element, site)
+                self._suite(node.body)
             if loop.continues:
                 run.state.become(merged([run.state, *loop.continues]))
                 loop.continues.clear()
