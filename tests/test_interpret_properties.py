@@ -16,7 +16,7 @@ import types
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import libcst as cst
 import pytest
@@ -469,10 +469,18 @@ class Stopped(BaseException):
 def really_seen(text: str, bits: list[bool]) -> list[tuple[int, Snapshot]]:
     """What a program's variables really are after each line. `u()` gives the bits in turn, then False."""
     seen: list[tuple[int, Snapshot]] = []
+    stopped = False
+
+    def stop() -> Never:
+        nonlocal stopped
+        stopped = True
+        raise Stopped
 
     def note(line: int, *names: Callable[[], object]) -> None:
+        if stopped:  # a `finally` or `with` of the program, on the way out
+            return
         if len(seen) > 300:
-            raise Stopped
+            stop()
         values: list[object] = []
         for name in names:
             try:
@@ -494,7 +502,7 @@ def really_seen(text: str, bits: list[bool]) -> list[tuple[int, Snapshot]]:
 
     def count(*_: object) -> Any:
         if next(lines) > 3000:
-            raise Stopped
+            stop()
         return count
 
     before = sys.gettrace()

@@ -27,7 +27,7 @@ elif mode == "slow":
     g = [2]  # reveal g: unreached
 else:
     g = [1]
-h = g  # reveal h: list len=1
+h = g  # reveal h: list len=none
 
 if not flag or flag:
     k = "x"

@@ -12,7 +12,7 @@ else:
 a = head(x)  # reveal a: no-meaning?
 
 layer = nn.Linear(3, 2) if flag else nn.Linear(3, 4)
-b = layer(x)  # reveal b: logits last=none
+b = layer(x)  # reveal b: logits last=none?
 
 
 class Net(nn.Module):

@@ -59,4 +59,4 @@ ad = p**2  # reveal ad: no-meaning
 ae = p @ x  # reveal ae: no-meaning
 af = p > 0.5  # reveal af: no-meaning
 ag = F.cross_entropy(x, d, reduction="none")  # reveal ag: no-meaning
-ah = u.log()  # reveal ah: no-meaning
+ah = u.log()  # reveal ah: log-probs

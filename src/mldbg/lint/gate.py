@@ -16,10 +16,12 @@ def trigger_words(rules: Iterable[type[Rule]]) -> frozenset[str]:
 
 def able(data: bytes, rules: Sequence[type[Rule]]) -> tuple[type[Rule], ...]:
     """The rules that can fire in a file with these bytes."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return tuple(rules)  # text in 16-bit units: nothing can be said from its bytes
     words = trigger_words(rules)
-    if not words or not _holds(data, words):
+    if not words or _any_word(words).search(data) is None:
         return ()
-    return tuple(rule for rule in rules if _holds(data, rule.listens_to.words) and _holds(data, rule.listens_to.beside))
+    return tuple(rule for rule in rules if _can_fire(data, rule))
 
 
 def passes(data: bytes, rules: Sequence[type[Rule]]) -> bool:
@@ -27,11 +29,20 @@ def passes(data: bytes, rules: Sequence[type[Rule]]) -> bool:
     return bool(able(data, rules))
 
 
-def _holds(data: bytes, words: frozenset[str]) -> bool:
-    """Whether the bytes hold one of some words; of no words, none is missing. Text in 16-bit units is let through."""
-    return not words or data.startswith((b"\xff\xfe", b"\xfe\xff")) or _pattern(words).search(data) is not None
+def _can_fire(data: bytes, rule: type[Rule]) -> bool:
+    beside = rule.listens_to.beside
+    return _any_word(rule.listens_to.words).search(data) is not None and (
+        not beside or _any_pattern(beside).search(data) is not None
+    )
 
 
 @lru_cache(maxsize=128)
-def _pattern(words: frozenset[str]) -> re.Pattern[bytes]:
-    return re.compile(rb"\b(?:" + b"|".join(re.escape(word).encode() for word in sorted(words)) + rb")\b")
+def _any_word(words: frozenset[str]) -> re.Pattern[bytes]:
+    """Any of some whole words."""
+    ends = (re.escape(word) + (r"\b" if word[-1] != "(" else "") for word in sorted(words))
+    return re.compile(rb"\b(?:" + "|".join(ends).encode() + rb")")
+
+
+@lru_cache(maxsize=128)
+def _any_pattern(patterns: frozenset[str]) -> re.Pattern[bytes]:
+    return re.compile("|".join(sorted(patterns)).encode())

@@ -26,10 +26,10 @@ SPLITS: tuple[str, ...] = (
     "cross_validate",
     "cross_val_predict",
     "fit_transform",
-    "fit_resample",
-    "transform",
-    "get_support",
-    "resample",
+    "fit_resample(",
+    "transform(",
+    "get_support(",
+    "resample(",
 )
 """Words of which a text that leaks holds at least one."""
 

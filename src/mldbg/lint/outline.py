@@ -16,6 +16,7 @@ from enum import Enum
 
 _NEWLINE = re.compile(r"\r\n|\r|\n")
 _WORD = re.compile(r"\w+")
+_CALLED = re.compile(r"\w+\(")
 
 
 class Kind(Enum):
@@ -66,8 +67,9 @@ class Outline:
         return "".join(self.lines[statement.first - 1 : statement.last])
 
     def words(self, first: int, last: int) -> frozenset[str]:
-        """The identifiers (and words of strings and comments) in some lines."""
-        return frozenset(_WORD.findall("".join(self.lines[first - 1 : last])))
+        """The identifiers (and words of strings and comments) in some lines; those that are called also with their parenthesis."""
+        text = "".join(self.lines[first - 1 : last])
+        return frozenset(_WORD.findall(text)) | frozenset(_CALLED.findall(text))
 
 
 class CannotOutlineError(Exception):

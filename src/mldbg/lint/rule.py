@@ -22,7 +22,8 @@ class Listening:
         kinds: the kinds of facts.
         names: qualified names of calls.
         words: a text without any of them cannot make the rule fire; the gate and the choice of definitions rest on this.
-        beside: a text must hold one of these, too; empty where nothing more is needed.
+            A word may end in an opening parenthesis; then only a call counts.
+        beside: regular expressions of which a text must match one, too; empty where nothing more is needed.
     """
 
     kinds: frozenset[type]
@@ -40,7 +41,7 @@ def calls(*names: str, words: Sequence[str] | None = None, beside: Sequence[str]
     if words is not None:
         return Listening(frozenset({facts.Call}), frozenset(names), frozenset(words), frozenset(beside))
     found = {name.removesuffix(".__call__").rpartition(".")[2] for name in names}
-    return Listening(frozenset({facts.Call}), frozenset(names), frozenset(found | {"backward"}))
+    return Listening(frozenset({facts.Call}), frozenset(names), frozenset(found | {"backward("}))
 
 
 def hears(*kinds: type, words: Sequence[str], beside: Sequence[str] = ()) -> Listening:

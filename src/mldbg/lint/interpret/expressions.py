@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from mldbg.lint.interpret.value import (
     Items,
     Lazy,
     Mapping,
+    ModuleThing,
     Object,
     Opaque,
     Ref,
@@ -35,6 +36,7 @@ from mldbg.lint.interpret.value import (
     literal,
     tuple_of,
 )
+from mldbg.lint.library import torch
 from mldbg.lint.library.names import says_loss
 from mldbg.semantics import Semantic
 
@@ -415,9 +417,13 @@ class Expressions:
                 items = replace(items, tail=_cut(items.tail, low, high))
             else:
                 items = Items(items.cls, (), _join_all(items))
-            is_list = isinstance(base.thing, Object) and base.thing.cls == "builtins.list"
-            return self.run.new_sequence(site.node, items) if is_list else Value(items)
+            cls = base.thing.cls if isinstance(base.thing, Object) else None
+            copied = isinstance(cls, str) and (cls == "builtins.list" or cls in torch.CONTAINERS)
+            return self.run.new_sequence(site.node, items, str(cls)) if copied else Value(items)
         position = index.constant
+        named = self._named_layer(base, index, items) if isinstance(position, str) else None
+        if named is not None:
+            return named
         if isinstance(position, int) and not isinstance(position, bool):
             if position < 0 and -position <= len(items.tail):
                 return items.tail[position]
@@ -430,6 +436,13 @@ class Expressions:
         if isinstance(base.thing, Object) and isinstance(index.constant, str):
             return self.run.state.get(base.thing.ref, index.constant)
         return None
+
+    def _named_layer(self, base: Value, index: Value, items: Items) -> Value | None:
+        """`heads["a"]` of an nn.ModuleDict that is as it was made."""
+        held = self.run.state.get(base.thing.ref, "#names") if isinstance(base.thing, Object) else None
+        if held is None or not isinstance(held.thing, Mapping) or tuple(value for _, value in held.thing.items) != items.tail:
+            return None
+        return held.thing.get(index.constant)
 
     @staticmethod
     def _keeps_classes(indices: list[Value]) -> bool:
@@ -446,13 +459,28 @@ class Expressions:
         if isinstance(function, cst.Attribute):
             base = self.of(function.value)
             arguments = self.arguments(node)
-            return self.run.call_method(base, function.attr.value, arguments, site)
+            name = function.attr.value
+            if name.endswith("_") and not name.endswith("__"):
+                base = self.run.force(base)
+                if not isinstance(base.thing, Symbol | ModuleThing):
+                    result = self.run.call_method(base, name, arguments, site)
+                    self._changed_in_place(function.value, name, base, result)
+                    return result
+            result = self.run.call_method(base, name, arguments, site)
+            if isinstance(base.thing, Symbol) and arguments and _works_in_place(name, arguments):
+                self._changed_in_place(node.args[0].value, name, arguments[0].value, result)
+            return result
         callee = self.now(function)
         arguments = self.arguments(node)
         if isinstance(callee.thing, Unknown):
             name = function.value if isinstance(function, cst.Name) else ""
             return self.run.library.unknown_call(callee, name, arguments, site)
         return self.run.call(callee, arguments, site)
+
+    def _changed_in_place(self, node: cst.BaseExpression, method: str, before: Value, after: Value) -> None:
+        """The name or attribute that holds a tensor holds from now on what an operation in place has made of it."""
+        if method not in _LEAVES_NUMBERS and (before.meaning is not None or after.meaning is not None):
+            self.run.statements.rebind(node, after)
 
     def arguments(self, node: cst.Call) -> list[Argument]:
         """The arguments of a call; `*args` and `**kwargs` are spliced in where their content is known."""
@@ -479,6 +507,16 @@ class Expressions:
                 found.append(Argument(value, arg.keyword.value if arg.keyword else None, node=arg.value))
         return found
 
+
+def _works_in_place(name: str, arguments: Sequence[Argument]) -> bool:
+    """Whether a function changes its first argument: `F.relu_(x)`, `F.relu(x, inplace=True)`."""
+    return (name.endswith("_") and not name.endswith("__")) or any(
+        argument.keyword == "inplace" and argument.value.constant is True for argument in arguments
+    )
+
+
+_LEAVES_NUMBERS = frozenset({"requires_grad_", "detach_", "share_memory_"})
+"""Methods in place that change no number of a tensor."""
 
 _KEYWORDS = {"None": literal(None), "True": literal(True), "False": literal(False)}
 _SCALINGS = (cst.Multiply, cst.Divide, cst.MultiplyAssign, cst.DivideAssign, cst.Add, cst.Subtract)
@@ -557,13 +595,14 @@ def _cut(values: tuple[Value, ...], low: object, high: object) -> tuple[Value, .
 def truth_of(value: Value) -> bool | None:
     """Whether a value is true, where that is known."""
     thing = value.thing
+    known: bool | None = None
     if isinstance(thing, Constant):
-        return bool(thing.value)
-    if isinstance(thing, Items) and thing.exact:
-        return bool(thing.tail)
-    if isinstance(thing, Function):
-        return True
-    return None
+        known = bool(thing.value)
+    elif isinstance(thing, Items) and thing.exact:
+        known = bool(thing.tail)
+    elif isinstance(thing, Function):
+        known = True
+    return None if value.or_none and known else known
 
 
 def spliced(one: Items, two: Items) -> Items:
@@ -657,6 +696,8 @@ def _meaning_after(operator: cst.BaseBinaryOp | cst.BaseAugOp, left: Value, righ
 
 
 def _compared(operator: cst.BaseCompOp, left: Value, right: Value) -> bool | None:
+    if left.or_none or right.or_none:
+        return None
     if isinstance(operator, cst.Is | cst.IsNot | cst.Equal | cst.NotEqual):
         same = _identical(left, right) if isinstance(operator, cst.Is | cst.IsNot) else _same(left, right)
         if same is None:

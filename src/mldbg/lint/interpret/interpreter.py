@@ -148,7 +148,7 @@ class Interpreter:
         self.estimators = Estimators(self)
         self._evaluating: set[tuple[Module, str]] = set()
         self._executed_modules: set[Module] = set()
-        self._assignments: dict[tuple[Module, str], tuple[Value | None, dict[Ref, Record]]] = {}
+        self._assignments: dict[tuple[Part, str], tuple[Value | None, dict[Ref, Record]]] = {}
         self._contexts: dict[tuple[Site, Context | None, int], Context] = {}
         self._unbuilt: dict[Ref, tuple[Value, list[Frame], Sequence[Argument], Site]] = {}
 
@@ -189,8 +189,11 @@ class Interpreter:
     def force(self, value: Value) -> Value:
         """The value itself, where it was deferred."""
         while isinstance(value.thing, Lazy):
+            or_none = value.or_none
             value, made = value.thing.compute()
             self.state.adopt(made)
+            if or_none:
+                value = replace(value, or_none=True)
         return value
 
     @contextmanager
@@ -238,7 +241,8 @@ class Interpreter:
         self._executed_modules.add(module)
         with self._in_module(module):
             for part in module.parts:
-                if part.statement.kind in (Kind.ASSIGNMENT, Kind.CODE):
+                again = part.statement.kind is not Kind.IMPORT and not module.parts_of.keys().isdisjoint(part.statement.names)
+                if again or part.statement.kind in (Kind.ASSIGNMENT, Kind.CODE):
                     self.frame.part = part
                     self.statements.block(part.tree.body)
                     if not self.state.live:
@@ -388,11 +392,10 @@ class Interpreter:
     def _never_changes(self, module: Module, name: str) -> bool:
         """Whether a name is bound by one definition or import only, so that every state sees the same."""
         part = module.part_of.get(name)
-        return part is None or part.statement.kind in (Kind.FUNCTION, Kind.CLASS)
+        return part is None or (part.statement.kind in (Kind.FUNCTION, Kind.CLASS) and name not in module.parts_of)
 
     def _looked_up(self, module: Module, name: str) -> Value | None:
-        part = module.part_of.get(name)
-        if part is not None:
+        for part in reversed(module.parts_of.get(name) or [module.part_of[name]] if name in module.part_of else []):
             of_itself = part.statement.kind not in (Kind.FUNCTION, Kind.CLASS) and module not in self._executed_modules
             value = self._assigned(module, part, name) if of_itself else self._defined_in(module, part, name)
             if value is not None:
@@ -408,7 +411,7 @@ class Interpreter:
 
     def _assigned(self, module: Module, part: Part, name: str) -> Value | None:
         """What a statement of a module that is not being executed assigns to a name: computed once, in a state of its own."""
-        key = (module, name)
+        key = (part, name)
         if key not in self._assignments:
             self._assignments[key] = (None, {})
             state = State()
@@ -485,6 +488,10 @@ class Interpreter:
         elif name in frame.outer_names:
             target = self._owner_of(name) or target
         self.state.set(target, name, with_named_role(name, value))
+
+    def set_in_module(self, module: Module, name: str, value: Value) -> None:
+        """Assign to an attribute of a module of the project."""
+        self.state.set(module_ref(module), name, value)
 
     def _owner_of(self, name: str) -> Ref | None:
         closure = self.state.get(self.frame.ref, CLOSURE)
@@ -586,7 +593,7 @@ class Interpreter:
         seen: set[ClassThing | str] = set()
         while todo:
             here = todo.pop(0)
-            if here in seen:
+            if here in seen or any(self._inherits(other, here) for other in todo):
                 continue
             seen.add(here)
             yield here
@@ -598,6 +605,19 @@ class Interpreter:
                     if isinstance(thing, ClassThing | Symbol)
                 ]
 
+    def _inherits(self, cls: ClassThing | str, base: ClassThing | str) -> bool:
+        """Whether a class of the project has another class among its bases and theirs."""
+        todo, seen = [cls], {cls}
+        while todo:
+            here = todo.pop()
+            for value in self.bases(here) if isinstance(here, ClassThing) else ():
+                if value.thing == base or (isinstance(value.thing, Symbol) and value.thing.name == base):
+                    return True
+                if isinstance(value.thing, ClassThing) and value.thing not in seen:
+                    seen.add(value.thing)
+                    todo.append(value.thing)
+        return False
+
     def class_attribute(self, cls: ClassThing, name: str) -> Value | None:
         """An attribute of a class or of its bases in the project."""
         for ancestor in self.ancestors(cls):
@@ -608,12 +628,18 @@ class Interpreter:
         return None
 
     def _super_attribute(self, thing: Super, name: str) -> Value | None:
-        for ancestor in list(self.ancestors(thing.cls))[1:]:
+        for ancestor in self._behind(thing):
             if isinstance(ancestor, ClassThing):
                 found = self.class_record(ancestor).get(name)
                 if found is not None:
                     return found
         return None
+
+    def _behind(self, thing: Super) -> list[ClassThing | str]:
+        """The classes in which super() looks: those behind its class in the order of the receiver's class."""
+        receiver = thing.receiver.thing
+        whole = list(self.ancestors(receiver.cls)) if isinstance(receiver, Object) and isinstance(receiver.cls, ClassThing) else []
+        return whole[whole.index(thing.cls) + 1 :] if thing.cls in whole else list(self.ancestors(thing.cls))[1:]
 
     def outside_base(self, cls: ClassThing | str | None) -> str | None:
         """The first base outside the project, or None when there is none."""
@@ -684,7 +710,7 @@ class Interpreter:
             found = self._super_attribute(thing, name)
             if found is not None:
                 return self.call(self._bound(found, thing.receiver), arguments, site)
-            outside = next((base for base in list(self.ancestors(thing.cls))[1:] if isinstance(base, str)), None)
+            outside = next((base for base in self._behind(thing) if isinstance(base, str)), None)
             return self.library.call_super(thing.receiver, outside, name, arguments, site)
         if isinstance(thing, Object):
             held = self.state.get(thing.ref, name)
@@ -748,6 +774,9 @@ class Interpreter:
             self.call_function(init.thing, [Argument(value), *arguments], site)
         elif self._takes_fields(cls):
             self._fill_fields(cls, value.thing.ref, arguments)
+            after = self.class_attribute(cls, "__post_init__")
+            if after is not None and isinstance(after.thing, Function):
+                self.call_function(after.thing, [Argument(value)], site)
         else:
             self.library.construct_base(value.thing.ref, self.outside_base(cls), arguments)
 
@@ -930,7 +959,7 @@ def _qualified(function: Function) -> str:
 
 
 def _is_of_framework(function: Function) -> bool:
-    """Whether a function is a method of a class so long that it must be a framework; such methods are executed by themselves only."""
+    """Whether a function is a method of a class so long that it must be a framework; those are executed by themselves only."""
     owner = function.owner
     return owner is not None and _length(owner.part) > LONGEST_CLASS
 

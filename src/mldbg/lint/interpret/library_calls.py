@@ -201,6 +201,9 @@ class LibraryCalls:
             return base
         if outside is None:
             effect = run.effect_of(f"torch.Tensor.{name}")
+            if effect is None and name.endswith("_"):
+                name = name.removesuffix("_")
+                effect = run.effect_of(f"torch.Tensor.{name}")
             if effect is not None:
                 return self.apply(effect, f"torch.Tensor.{name}", arguments, site, base)
         return self._unknown_method(base, name, arguments, site)
@@ -654,7 +657,12 @@ class LibraryCalls:
         value = arguments[0].value
         if not isinstance(value.thing, Object):
             return value
-        return self._copied(value, site, {})
+        copied = self._copied(value, site, {})
+        if isinstance(copied.thing, Object):
+            for argument in arguments:
+                if argument.keyword is not None:  # dataclasses.replace(config, size=7)
+                    self.run.state.set(copied.thing.ref, argument.keyword, argument.value)
+        return copied
 
     def _copied(self, value: Value, site: Site, done: dict[Ref, Ref]) -> Value:
         """A copy of an object and of the objects in it."""
@@ -794,7 +802,7 @@ class LibraryCalls:
             run.state.set(base.thing.ref, "#items", Value(Mapping(tuple(found.items()), exact)))
             return literal(None)
         if name in ("clear", "popitem") and isinstance(base.thing, Object):
-            left = Mapping(()) if name == "clear" else replace(mapping, exact=False)
+            left = Mapping((), exact=name == "clear")
             run.state.set(base.thing.ref, "#items", Value(left))
             return UNKNOWN
         if name == "copy":

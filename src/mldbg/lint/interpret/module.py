@@ -114,6 +114,15 @@ class Module:
         return {name: part for part in self.parts for name in part.statement.names}
 
     @cached_property
+    def parts_of(self) -> dict[str, tuple[Part, ...]]:
+        """For each top-level name that several parts bind those parts, first to last."""
+        found: dict[str, tuple[Part, ...]] = {}
+        for part in self.parts:
+            for name in part.statement.names:
+                found[name] = (*found.get(name, ()), part)
+        return {name: parts for name, parts in found.items() if len(parts) > 1}
+
+    @cached_property
     def is_test(self) -> bool:
         """Whether the module holds tests of software: what is split and scored there is no experiment."""
         return _TESTS.search(self.text) is not None

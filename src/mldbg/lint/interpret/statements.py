@@ -23,6 +23,7 @@ from mldbg.lint.interpret.value import (
     Items,
     Lazy,
     Mapping,
+    ModuleThing,
     Object,
     Opaque,
     Ref,
@@ -405,6 +406,8 @@ class Statements:
             from mldbg.lint.interpret.interpreter import with_named_role
 
             self.run.state.set(thing.ref, name, with_named_role(name, value))
+        elif isinstance(thing, ModuleThing):
+            self.run.set_in_module(thing.module, name, value)
         elif isinstance(thing, ClassThing):
             self.run.class_record(thing)
             self.run.state.set(Ref(Site(thing.part, thing.node), None, "class"), name, value)
@@ -426,13 +429,13 @@ class Statements:
                 return
         if base.meaning is not None and base.meaning is not value.meaning and not _masks(base, value):
             base = replace(base, meaning=None)
-            self._rebind(target.value, base)
+            self.rebind(target.value, base)
         if not value.fits or (isinstance(index.constant, str) and says_label(index.constant)):
             return
         data = join_data(derived_data(base), Data(rows=base.rows, role=base.role, fits=value.fits))
-        self._rebind(target.value, replace(base, data=data, trail=value.trail))
+        self.rebind(target.value, replace(base, data=data, trail=value.trail))
 
-    def _rebind(self, node: cst.BaseExpression, value: Value) -> None:
+    def rebind(self, node: cst.BaseExpression, value: Value) -> None:
         """A value was changed in place: the name or attribute that holds it now holds what it became."""
         if isinstance(node, cst.Name):
             self.run.bind(node.value, value)
@@ -441,7 +444,7 @@ class Statements:
             if isinstance(holder.thing, Object) and node.attr.value not in ("loc", "iloc", "values"):
                 self.run.state.set(holder.thing.ref, node.attr.value, value)
             elif node.attr.value in ("loc", "iloc", "values"):
-                self._rebind(node.value, replace(holder, data=value.data, trail=value.trail))
+                self.rebind(node.value, replace(holder, data=value.data, trail=value.trail))
 
     def _augmented(self, node: cst.AugAssign) -> None:
         run = self.run

@@ -308,6 +308,8 @@ class Value:
     attached: bool | None = None
     """Whether a backward pass through it would reach parameters: True, False (detached, under no_grad) or not known."""
     trail: Trail | None = field(default=None, compare=False)
+    or_none: bool = field(default=False, compare=False)
+    """A join has let None give way: whether the value is None is not known."""
 
     def step(self, site: Site, text: str) -> Value:
         """The same value, one step further on its way."""
@@ -360,11 +362,11 @@ def tuple_of(*values: Value, cls: str = "builtins.tuple") -> Value:
 def join(one: Value, two: Value) -> Value:
     """What holds of a value that is either of two. None gives way: code that uses the value would have failed on None."""
     if one is two or one == two:
-        return one
+        return two if two.or_none else one
     if one.is_none:
-        return two
+        return two if two.or_none else replace(two, or_none=True)
     if two.is_none:
-        return one
+        return one if one.or_none else replace(one, or_none=True)
     if isinstance(one.thing, Lazy) or isinstance(two.thing, Lazy):
         return _join_lazy(one, two)
     return Value(
@@ -378,6 +380,7 @@ def join(one: Value, two: Value) -> Value:
         ),
         attached=False if False in (one.attached, two.attached) else one.attached if one.attached is two.attached else None,
         trail=one.trail if one.trail is not None else two.trail,
+        or_none=one.or_none or two.or_none,
     )
 
 
@@ -406,7 +409,7 @@ def _join_lazy(one: Value, two: Value) -> Value:
         return join(*values), records
 
     keys = frozenset(value.thing.key if isinstance(value.thing, Lazy) else value for value in (one, two))
-    return Value(Lazy(keys, compute))
+    return Value(Lazy(keys, compute), or_none=one.or_none or two.or_none)
 
 
 def _join_things(one: Thing, two: Thing) -> Thing:

@@ -39,7 +39,12 @@ class LogOfSoftmax(Rule):
     """
 
     group = Group.CORRECTNESS
-    listens_to = calls("torch.log", "torch.Tensor.log", words=("softmax", "sigmoid", "Softmax", "Sigmoid"), beside=("log",))
+    listens_to = calls(
+        "torch.log",
+        "torch.Tensor.log",
+        words=("softmax", "sigmoid", "Softmax", "Sigmoid"),
+        beside=(r"\blog\(\s*[\w.]*(?:softmax|sigmoid)", r"\blog\(\s*[\w.]*(?:Softmax|Sigmoid)", r"\)\s*\.log\(\)"),
+    )
 
     def on_call(self, call: Call) -> Iterator[Finding]:
         value = call.argument("input")

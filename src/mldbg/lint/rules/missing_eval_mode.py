@@ -8,11 +8,8 @@ from mldbg.lint.interpret.facts import ModelCall
 from mldbg.lint.library.names import says_evaluation, says_stochastic
 from mldbg.lint.rule import Rule, hears
 
-RUNS = (
-    *("backward", "optim", "DataLoader", "loader", "train_loader", "test_loader", "val_loader", "load_state_dict"),
-    *("__main__", "argparse", "batches", "test_batches", "dataset", "main"),
-)
-"""Words of code that runs models, rather than only defining them."""
+RUNS = (r"backward\(", r"\boptim\b", "DataLoader", r"loader\b", "load_state_dict", "__main__", "argparse", "batches")
+"""What stands in code that runs models, rather than only defining them."""
 
 
 class MissingEvalMode(Rule):

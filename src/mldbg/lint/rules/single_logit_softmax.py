@@ -6,6 +6,9 @@ from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Call
 from mldbg.lint.rule import Rule, calls
 
+ONE_OUTPUT = (r"Linear\([^()]*\b1\s*[,)]", r"(?:class|label|out|logit|width|unit)\w*\s*(?::\s*int\s*)?=\s*1\b")
+"""How a layer with one output is asked for."""
+
 
 class SingleLogitSoftmax(Rule):
     """softmax or cross-entropy over a class axis of size one is constant
@@ -52,6 +55,7 @@ class SingleLogitSoftmax(Rule):
         "torch.nn.LogSoftmax.__call__",
         "torch.nn.CrossEntropyLoss.__call__",
         words=("softmax", "log_softmax", "Softmax", "LogSoftmax", "cross_entropy", "CrossEntropyLoss"),
+        beside=ONE_OUTPUT,
     )
 
     def on_call(self, call: Call) -> Iterator[Finding]:
