@@ -21,6 +21,12 @@ the last round of a loop, in every call of a function). An expected value is a l
     unreached        control never gets here
 
 A list of words that ends with `?` asks for soundness only: each word is true, or nothing is known there.
+
+A claim that ends with `(python: value)` states a known limit: what stands before is what the interpreter says, and it is not
+true, for Python computes what stands in the parentheses. The test fails once the limit is gone. docs/architecture.md lists
+these limits.
+
+    e = calls  # reveal e: 1 (python: 3)
 """
 
 from __future__ import annotations
@@ -65,6 +71,7 @@ from mldbg.semantics import Semantic
 FIXTURES = Path(__file__).parent / "interpret"
 CASES = sorted(path for path in FIXTURES.iterdir() if path.suffix == ".py" or (path / "main.py").is_file())
 MARK = re.compile(r"#\s*reveal (.+)$")
+LIMIT = re.compile(r"^(.*) \(python: (.+)\)$")
 
 
 # --- notation ---
@@ -78,18 +85,22 @@ class Claim:
     line: int
     expression: str
     alternatives: tuple[str, ...]
+    really: str = ""
+    """What Python computes, where the interpreter is known to be wrong."""
 
 
 @cache
-def claims_of(comment: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Expressions and alternatives in a comment."""
+def claims_of(comment: str) -> tuple[tuple[str, tuple[str, ...], str], ...]:
+    """Expressions, alternatives, and of known limits the truth, in a comment."""
     match = MARK.match(comment)
     if match is None:
         return ()
     found = []
     for claim in parted(match[1], ";"):
         expression, expected = parted(claim, ": ", most=1)
-        found.append((expression.strip(), tuple(alternative.strip() for alternative in parted(expected, " | "))))
+        limit = LIMIT.match(expected.strip())
+        expected, really = limit.groups() if limit is not None else (expected, "")
+        found.append((expression.strip(), tuple(alternative.strip() for alternative in parted(expected, " | ")), really))
     return tuple(found)
 
 
@@ -116,8 +127,8 @@ def claims_in(path: Path) -> Iterator[Claim]:
     """All claims of a file."""
     for token in tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline):
         if token.type == tokenize.COMMENT:
-            for expression, alternatives in claims_of(token.string):
-                yield Claim(path.name, token.start[0], expression, alternatives)
+            for expression, alternatives, really in claims_of(token.string):
+                yield Claim(path.name, token.start[0], expression, alternatives, really)
 
 
 # --- observation ---
@@ -207,7 +218,7 @@ def expression(text: str) -> cst.BaseExpression:
 
 def reveal(run: Interpreter, part: Part, comment: cst.Comment) -> Iterator[Observation]:
     """Compare the claims of a comment with the current state."""
-    for text, alternatives in claims_of(comment.value):
+    for text, alternatives, _ in claims_of(comment.value):
         mark = len(run.facts)
         value = run.force(run.expressions.of(expression(text)))
         holds = frozenset(words for words in alternatives if all_hold(run, value, words, run.facts[mark:]))
@@ -489,9 +500,12 @@ def test_python_agrees_with_the_fixture(case: Path) -> None:
         claim = claims[index]
         reached.add(index)
         value = evaluate()
-        alternatives = [parted(words.removesuffix("?"), " ") for words in claim.alternatives]
+        expected = (claim.really,) if claim.really else claim.alternatives
+        alternatives = [parted(words.removesuffix("?"), " ") for words in expected]
         if not any(all(real_type_fits(value, word) for word in words) for words in alternatives):
             wrong.append(f"{claim.path}:{claim.line}: {claim.expression} is really {value!r}")
+        if claim.really and repr(value) in claim.alternatives:
+            wrong.append(f"{claim.path}:{claim.line}: {claim.expression} is no limit")
         if claim.alternatives == ("unreached",):
             wrong.append(f"{claim.path}:{claim.line}: is really reached")
 
@@ -533,10 +547,15 @@ def wrong_in(tmp_path: Path, text: str) -> list[str]:
         "x = nn.Linear(1, 2)  # reveal x: Softmax?",
         "x = len  # reveal x: 1?",
         "for x in (1, 2):  # reveal x: 1\n    pass",
+        "x = 1  # reveal x: 2 (python: 1)",
     ],
 )
 def test_a_wrong_claim_is_noticed(tmp_path: Path, text: str) -> None:
     assert len(wrong_in(tmp_path, text + "\n")) == 1
+
+
+def test_a_known_limit_is_parsed() -> None:
+    assert claims_of("# reveal x: (1, 2) | 3 (python: (2, 1)); y: 4") == (("x", ("(1, 2)", "3"), "(2, 1)"), ("y", ("4",), ""))
 
 
 def test_a_right_claim_is_not(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ class Property:
 
 u = Property()
 u.value = 2
-v = u.value  # reveal v: 20?
+v = u.value  # reveal v: 2 (python: 20)
 
 
 class Attributes:

@@ -108,7 +108,7 @@ def collects(item, into=[]):
 
 
 collects(1)
-thirteen = collects(2)  # reveal thirteen: [1, 2]?
+thirteen = collects(2)  # reveal thirteen: [2] (python: [1, 2])
 
 
 def early_default(n=size):
@@ -116,4 +116,4 @@ def early_default(n=size):
 
 
 size = 99
-fourteen = early_default()  # reveal fourteen: 3?
+fourteen = early_default()  # reveal fourteen: 99 (python: 3)

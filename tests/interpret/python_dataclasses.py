@@ -36,10 +36,10 @@ class Point(NamedTuple):
 a = Config(3)  # reveal a: Config; a.size: 3; a.name: 'default'; a.deep: True
 b = Config(4, "b", deep=False)  # reveal b.name: 'b'; b.deep: False
 a.layers.append(1)
-c = (a.layers, b.layers)  # reveal c: ([1], [])
+c = (a.layers, b.layers)  # reveal c: ([1], [1]) (python: ([1], []))
 d = Larger(1, extra=9)  # reveal d.size: 1; d.extra: 9; d.name: 'default'
-e = dataclasses.replace(a, size=7)  # reveal e.size: 7?; a.size: 3
-f = Derived(4).total  # reveal f: 5?
+e = dataclasses.replace(a, size=7)  # reveal e.size: 3 (python: 7); a.size: 3
+f = Derived(4).total  # reveal f: 0 (python: 5)
 g = Point(1)  # reveal g.x: 1; g.y: 2
 h, i = g  # reveal h: 1; i: 2?
 j = Point(x=3, y=4)[1]  # reveal j: 4

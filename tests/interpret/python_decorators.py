@@ -79,8 +79,8 @@ a = one(1)  # reveal a: 4
 b = two(1)  # reveal b: 6
 c = three(1)  # reveal c: 12
 d = four(1)  # reveal d: 1
-e = five  # reveal e: 5?
-f = six(1)  # reveal f: 101?
+e = five  # reveal e: def:five (python: 5)
+f = six(1)  # reveal f: 1 (python: 101)
 g = seven(1)  # reveal g: 1
 
 

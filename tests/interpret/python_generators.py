@@ -54,7 +54,7 @@ def logs():
 
 
 unused = logs()
-j = log  # reveal j: []?
+j = log  # reveal j: ['start', 'end'] (python: [])
 for _ in logs():
     pass
 k = log  # reveal k: list

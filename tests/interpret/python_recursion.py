@@ -26,7 +26,7 @@ def count(n, into):
     return into
 
 
-d = count(2, [])  # reveal d: [2, 1, 0]?
+d = count(2, [])  # reveal d: [2] (python: [2, 1, 0])
 
 calls = 0
 
@@ -39,7 +39,7 @@ def tally(n):
 
 
 tally(2)
-e = calls  # reveal e: 3?
+e = calls  # reveal e: 1 (python: 3)
 
 
 class Node:

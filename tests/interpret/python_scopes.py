@@ -30,7 +30,7 @@ b = Body.y  # reveal b: 'class'
 c = Body().method()  # reveal c: 'module'
 d = Body().own()  # reveal d: 'class'
 e = local_before_assignment(True)  # reveal e: 'local'
-f = Body.z  # reveal f: ['module']?
+f = Body.z  # reveal f: ['class'] (python: ['module'])
 
 
 def parameters(x):

@@ -105,3 +105,7 @@ w = list(map(lambda z: F.softmax(z, 1), [x]))[0]  # reveal w: probs
 aa = torch.tensor(0.5) * F.linear(x, x)  # reveal aa: no-meaning
 cc = F.softmax(x, 0)  # reveal cc: probs
 dd = F.softmax(x, 0).sum(0)  # reveal dd: no-meaning
+x10 = F.softmax(x, 1)
+x11 = x10
+x10.mul_(2)  # reveal x10: no-meaning; x11: probs (python: no-meaning)
+x10.copy_(x).sigmoid_()  # reveal x10: no-meaning?

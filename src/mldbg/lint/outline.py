@@ -51,6 +51,8 @@ class Statement:
     names: tuple[str, ...]
     methods: tuple[tuple[str, int, int], ...] = ()
     bases: frozenset[str] = frozenset()
+    base_names: tuple[str | None, ...] = ()
+    """Of a class the dotted name of each base, None where it is no plain name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Outline:
         return "".join(self.lines[statement.first - 1 : statement.last])
 
     def words(self, first: int, last: int) -> frozenset[str]:
-        """The identifiers (and words of strings and comments) in some lines; those that are called also with their parenthesis."""
+        """The identifiers (and words of strings and comments) in some lines; of calls also with the parenthesis."""
         text = "".join(self.lines[first - 1 : last])
         return frozenset(_WORD.findall(text)) | frozenset(_CALLED.findall(text))
 
@@ -135,11 +137,21 @@ def _statement(node: ast.stmt) -> Statement:
         return Statement(Kind.FUNCTION, first, last, (node.name,))
     if isinstance(node, ast.ClassDef):
         bases = frozenset(name.id for base in node.bases for name in ast.walk(base) if isinstance(name, ast.Name))
-        return Statement(Kind.CLASS, first, last, (node.name,), tuple(_methods(node)), bases)
+        return Statement(Kind.CLASS, first, last, (node.name,), tuple(_methods(node)), bases, tuple(map(_dotted, node.bases)))
     if isinstance(node, ast.Import | ast.ImportFrom):
         return Statement(Kind.IMPORT, first, last, ())
     kind = Kind.ASSIGNMENT if isinstance(node, ast.Assign | ast.AnnAssign) else Kind.CODE
     return Statement(kind, first, last, tuple(dict.fromkeys(_bound_names(node))))
+
+
+def _dotted(node: ast.expr) -> str | None:
+    """`nn.Module`, and Generic of `Generic[T]`."""
+    if isinstance(node, ast.Subscript):
+        return _dotted(node.value)
+    if isinstance(node, ast.Attribute):
+        base = _dotted(node.value)
+        return f"{base}.{node.attr}" if base is not None else None
+    return node.id if isinstance(node, ast.Name) else None
 
 
 def _methods(node: ast.ClassDef) -> Iterator[tuple[str, int, int]]:

@@ -38,4 +38,4 @@ from pkg.losses import LOSSES
 
 r = LOSSES["ce"](x, x)  # reveal r: scalar-loss
 pkg.layers.WIDTH = 8
-s = pkg.layers.width()  # reveal s: 8?
+s = pkg.layers.width()  # reveal s: 8

@@ -149,6 +149,7 @@ class Interpreter:
         self._evaluating: set[tuple[Module, str]] = set()
         self._executed_modules: set[Module] = set()
         self._assignments: dict[tuple[Part, str], tuple[Value | None, dict[Ref, Record]]] = {}
+        self._class_records: dict[Ref, dict[Ref, Record]] = {}
         self._contexts: dict[tuple[Site, Context | None, int], Context] = {}
         self._unbuilt: dict[Ref, tuple[Value, list[Frame], Sequence[Argument], Site]] = {}
 
@@ -259,8 +260,7 @@ class Interpreter:
 
     def class_of(self, module: Module, part: Part) -> ClassThing | None:
         """The class that a top-level class statement defines."""
-        node = part.tree.body[0] if part.tree.body else None
-        return ClassThing(part, node, module_ref(module)) if isinstance(node, cst.ClassDef) else None
+        return ClassThing(part, None, module_ref(module)) if part.statement.kind is Kind.CLASS else None
 
     def run_class(self, cls: ClassThing, wanted: frozenset[str] | None = None) -> None:
         """Execute the wanted methods of a class (None: all) on an object of which only __init__ is known to have run."""
@@ -396,6 +396,8 @@ class Interpreter:
 
     def _looked_up(self, module: Module, name: str) -> Value | None:
         for part in reversed(module.parts_of.get(name) or [module.part_of[name]] if name in module.part_of else []):
+            if part.statement.kind is Kind.CLASS:
+                return Value(ClassThing(part, None, module_ref(module)))
             of_itself = part.statement.kind not in (Kind.FUNCTION, Kind.CLASS) and module not in self._executed_modules
             value = self._assigned(module, part, name) if of_itself else self._defined_in(module, part, name)
             if value is not None:
@@ -566,26 +568,57 @@ class Interpreter:
 
     def class_record(self, cls: ClassThing) -> dict[str, Value]:
         """The attributes that a class body defines."""
-        ref = Ref(Site(cls.part, cls.node), None, "class")
+        ref = cls.ref
         if not self.state.has(ref):
-            self.state.open(ref)
-            self.state.set(ref, CLOSURE, Value(Object(cls.closure)))
-            live, self.state.live = self.state.live, True
-            self.frames.append(Frame(ref, cls.part, cls.closure))
-            mark = len(self.facts)
-            try:
-                self.statements.class_body(cls)
-            finally:
-                del self.facts[mark:]
-                self.frames.pop()
-                self.state.live = live
+            if cls.inner is not None:
+                self._execute_class(cls)
+            elif ref in self._class_records:
+                self.state.adopt(self._class_records[ref])
+            else:
+                state = State()
+                with self._elsewhere(state, []), self._in_module(cls.part.module):
+                    self._execute_class(cls)
+                    made = {each: self.state.record(each) for each in self.state.refs() if each != module_ref(cls.part.module)}
+                self._class_records[ref] = made
+                self.state.adopt(made)
         return self.state.record(ref)
+
+    def _execute_class(self, cls: ClassThing) -> None:
+        ref = cls.ref
+        self.state.open(ref)
+        self.state.set(ref, CLOSURE, Value(Object(cls.closure)))
+        live, self.state.live = self.state.live, True
+        self.frames.append(Frame(ref, cls.part, cls.closure))
+        mark = len(self.facts)
+        try:
+            self.statements.class_body(cls)
+        finally:
+            del self.facts[mark:]
+            self.frames.pop()
+            self.state.live = live
 
     def bases(self, cls: ClassThing) -> list[Value]:
         """The values of a class's base expressions."""
+        if cls.inner is None:
+            return [self._named(cls.part.module, name) for name in cls.part.statement.base_names]
         self.class_record(cls)
-        held = self.state.get(Ref(Site(cls.part, cls.node), None, "class"), "#bases")
+        held = self.state.get(cls.ref, "#bases")
         return list(held.thing.tail) if held is not None and isinstance(held.thing, Items) else []
+
+    def _named(self, module: Module, dotted: str | None) -> Value:
+        """What a dotted name means at a module's top level, as far as it leads to classes."""
+        if dotted is None:
+            return UNKNOWN
+        first, *rest = dotted.split(".")
+        value = self.module_name(module, first)
+        for name in rest:
+            if isinstance(value.thing, Symbol):
+                value = Value(Symbol(canonical(f"{value.thing.name}.{name}")))
+            elif isinstance(value.thing, ModuleThing):
+                value = self.attribute_of_module(value.thing.module, name)
+            else:
+                return UNKNOWN
+        return value
 
     def ancestors(self, cls: ClassThing) -> Iterator[ClassThing | str]:
         """The class and its bases, depth first; bases outside the project by qualified name."""
@@ -638,7 +671,9 @@ class Interpreter:
     def _behind(self, thing: Super) -> list[ClassThing | str]:
         """The classes in which super() looks: those behind its class in the order of the receiver's class."""
         receiver = thing.receiver.thing
-        whole = list(self.ancestors(receiver.cls)) if isinstance(receiver, Object) and isinstance(receiver.cls, ClassThing) else []
+        whole = (
+            list(self.ancestors(receiver.cls)) if isinstance(receiver, Object) and isinstance(receiver.cls, ClassThing) else []
+        )
         return whole[whole.index(thing.cls) + 1 :] if thing.cls in whole else list(self.ancestors(thing.cls))[1:]
 
     def outside_base(self, cls: ClassThing | str | None) -> str | None:
@@ -730,28 +765,28 @@ class Interpreter:
         """The value of calling an object: its __call__, a module's forward, a library object's behaviour."""
         cls = thing.cls
         if isinstance(cls, ClassThing):
-            method = self.class_attribute(cls, "__call__")
             module = self.is_module(cls)
             self.training.running += module
-            if method is None and module:
-                method = self.class_attribute(cls, "forward")
-            if method is not None and isinstance(method.thing, Function):
-                function, given = method.thing, [Argument(callee), *arguments]
-                waits = self._may_wait(cls)
-                result = (
-                    self.defer(site.node, lambda: self.call_function(function, given, site))
-                    if waits
-                    else self.call_function(function, given, site)
-                )
-            elif module and self.outside_base(cls) in torch.CONTAINERS:
-                result = self.library.run_container(callee, arguments, site)
+            if module and self.reach.is_quiet(cls.part):
+                result = self.defer(site.node, lambda: self._run_object(callee, cls, arguments, site))
             else:
-                result = self.library.unknown_result(site)
+                result = self._run_object(callee, cls, arguments, site)
             self.training.running -= module
             if module:
                 self.training.model_called(callee, arguments, site, result)
             return result
         return self.library.call_library_object(callee, thing, arguments, site)
+
+    def _run_object(self, callee: Value, cls: ClassThing, arguments: Sequence[Argument], site: Site) -> Value:
+        method = self.class_attribute(cls, "__call__")
+        module = self.is_module(cls)
+        if method is None and module:
+            method = self.class_attribute(cls, "forward")
+        if method is not None and isinstance(method.thing, Function):
+            return self.call_function(method.thing, [Argument(callee), *arguments], site)
+        if module and self.outside_base(cls) in torch.CONTAINERS:
+            return self.library.run_container(callee, arguments, site)
+        return self.library.unknown_result(site)
 
     def instantiate(self, cls: ClassThing, arguments: Sequence[Argument], site: Site) -> Value:
         """A new object of a project class."""

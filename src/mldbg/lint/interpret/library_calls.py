@@ -213,6 +213,8 @@ class LibraryCalls:
         thing = base.thing
         if name == "append" and arguments:
             self._tell_appended(base, arguments, site)
+        if name in _CHANGES_CONTENT:
+            self.some_changed(base)
         if isinstance(thing, Object) and isinstance(thing.cls, str) and thing.cls.startswith(HARMLESS_PACKAGES):
             return self.derived([argument.value for argument in arguments], site)
         if name in INSPECTING_METHODS:
@@ -221,6 +223,16 @@ class LibraryCalls:
         if isinstance(thing, Object):
             self.run.estimators.passed_on(name, arguments, site)
         return self.derived([base, *(argument.value for argument in arguments)], site)
+
+    def some_changed(self, value: Value) -> None:
+        """A list or dict was changed of which only the class is known: it may be any of those there are."""
+        cls = value.thing.cls if isinstance(value.thing, Opaque) else None
+        if cls not in ("builtins.list", "builtins.dict"):
+            return
+        left = Value(Items(cls, (), UNKNOWN) if cls == "builtins.list" else Mapping((), exact=False))
+        for ref in self.run.state.refs():
+            if ref.label == cls:
+                self.run.state.set(ref, "#items", left)
 
     def unknown_call(self, callee: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of something that is not known: anything may happen to what it is given."""
@@ -821,6 +833,7 @@ class LibraryCalls:
 
 _ARGUMENT = "#argument "
 _REARRANGES = frozenset({"sort", "reverse", "remove", "appendleft", "extendleft", "rotate"})
+_CHANGES_CONTENT = _REARRANGES | {"append", "extend", "insert", "pop", "clear", "update", "setdefault", "popitem"}
 _RETURNS_SELF = frozenset(
     {"to", "cuda", "cpu", "float", "half", "double", "bfloat16", "requires_grad_", "share_memory", "apply", "xpu", "type"}
 )

@@ -38,7 +38,7 @@ from mldbg.lint.interpret.value import (
 from mldbg.lint.library import torch
 from mldbg.lint.library.names import says_label
 from mldbg.lint.library.python import DATACLASSES
-from mldbg.lint.outline import Import
+from mldbg.lint.outline import Import, Kind
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:
@@ -241,7 +241,7 @@ class Statements:
 
     def _function(self, node: cst.FunctionDef) -> None:
         frame = self.run.frame
-        in_class = frame.ref.label == "class"
+        in_class = frame.ref.label.startswith("class")
         closure = frame.closure if in_class and frame.closure is not None else frame.ref
         owner = self._class_being_defined if in_class else None
         frame.keeps = True
@@ -274,7 +274,8 @@ class Statements:
     def _class(self, node: cst.ClassDef) -> None:
         frame = self.run.frame
         frame.keeps = True
-        self.run.state.set(frame.ref, node.name.value, Value(ClassThing(frame.part, node, frame.ref)))
+        inner = None if frame.part.statement.kind is Kind.CLASS and frame.part.tree.body[0] is node else node
+        self.run.state.set(frame.ref, node.name.value, Value(ClassThing(frame.part, inner, frame.ref)))
 
     def class_body(self, cls: ClassThing) -> None:
         """Execute a class body in the frame just opened: attributes, and under `#` names its bases and fields."""
@@ -410,7 +411,7 @@ class Statements:
             self.run.set_in_module(thing.module, name, value)
         elif isinstance(thing, ClassThing):
             self.run.class_record(thing)
-            self.run.state.set(Ref(Site(thing.part, thing.node), None, "class"), name, value)
+            self.run.state.set(thing.ref, name, value)
 
     def _assign_item(self, target: cst.Subscript, value: Value, site: Site) -> None:
         value = self.run.force(value)
@@ -418,6 +419,7 @@ class Statements:
         indices = [self.run.expressions.of(item.slice.value) for item in target.slice if isinstance(item.slice, cst.Index)]
         index = indices[0] if len(indices) == 1 and len(target.slice) == 1 else UNKNOWN
         thing = base.thing
+        self.run.library.some_changed(base)
         if isinstance(thing, Object):
             held = self.run.state.get(thing.ref, "#items")
             if held is not None and isinstance(held.thing, Mapping):
@@ -451,6 +453,7 @@ class Statements:
         before = run.expressions.now(node.target)
         value = run.expressions.now(node.value)
         site = run.site(node)
+        run.library.some_changed(before)
         first, second = run.items_of(before), run.items_of(value)
         if isinstance(node.operator, cst.AddAssign):
             if first is not None:
@@ -508,6 +511,7 @@ class Statements:
     def _delete_item(self, target: cst.Subscript) -> None:
         run = self.run
         base = run.expressions.now(target.value)
+        run.library.some_changed(base)
         held = run.state.get(base.thing.ref, "#items") if isinstance(base.thing, Object) else None
         if held is None or not isinstance(base.thing, Object):
             return

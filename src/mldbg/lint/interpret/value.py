@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from mldbg.semantics import Semantic
 
@@ -96,15 +96,29 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class ClassThing:
-    """A class of the project."""
+    """A class of the project. `inner`: its definition, when it is not the statement that the part consists of.
+
+    A top-level class has a name, bases and an identity before anything of it is parsed.
+    """
 
     part: Part
-    node: cst.ClassDef
+    inner: cst.ClassDef | None
     closure: Ref
 
     @property
+    def node(self) -> cst.ClassDef:
+        return cast("cst.ClassDef", self.part.tree.body[0]) if self.inner is None else self.inner
+
+    @property
     def name(self) -> str:
-        return self.node.name.value
+        return self.part.statement.names[0] if self.inner is None else self.inner.name.value
+
+    @property
+    def ref(self) -> Ref:
+        """The identity of the class's own record."""
+        if self.inner is None:
+            return Ref(None, None, f"class {self.part.module.path}:{self.part.statement.first}")
+        return Ref(_site(self.part, self.inner), None, "class")
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +219,12 @@ Thing = (
     | Super
     | Lazy
 )
+
+
+def _site(part: Part, node: cst.CSTNode) -> Site:
+    from mldbg.lint.interpret.module import Site  # loads libcst
+
+    return Site(part, node)
 
 
 # ------------------------------------------------------------------------------------------------------------------- marks
