@@ -11,6 +11,7 @@ import libcst as cst
 
 from mldbg.lint.interpret.expressions import derived_data
 from mldbg.lint.interpret.facts import Evaluated, Fitted
+from mldbg.lint.interpret.frames import Argument
 from mldbg.lint.interpret.module import Site
 from mldbg.lint.interpret.value import (
     UNKNOWN,
@@ -33,7 +34,7 @@ from mldbg.lint.library.effect import Resamples
 from mldbg.lint.library.names import says_label
 
 if TYPE_CHECKING:
-    from mldbg.lint.interpret.interpreter import Argument, Interpreter
+    from mldbg.lint.interpret.interpreter import Interpreter
 
 FITS = "#fits"
 TRAINED = "#trained"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import libcst as cst
 
+from mldbg.lint.interpret.frames import Argument
 from mldbg.lint.interpret.module import Site
 from mldbg.lint.interpret.state import merged
 from mldbg.lint.interpret.value import (
@@ -41,7 +42,7 @@ from mldbg.lint.library.names import says_loss
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:
-    from mldbg.lint.interpret.interpreter import Argument, Interpreter
+    from mldbg.lint.interpret.interpreter import Interpreter
 
 
 class Expressions:
@@ -484,8 +485,6 @@ class Expressions:
 
     def arguments(self, node: cst.Call) -> list[Argument]:
         """The arguments of a call; `*args` and `**kwargs` are spliced in where their content is known."""
-        from mldbg.lint.interpret.interpreter import Argument
-
         found: list[Argument] = []
         for arg in node.args:
             value = self.of(arg.value)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import libcst as cst
 
 from mldbg.lint.interpret.estimators import Estimators
 from mldbg.lint.interpret.expressions import Expressions
 from mldbg.lint.interpret.facts import Fact, Place
+from mldbg.lint.interpret.frames import CLOSURE, Argument, Frame, module_ref, with_named_role
 from mldbg.lint.interpret.library_calls import LibraryCalls
 from mldbg.lint.interpret.module import Module, Modules, Part, Site
 from mldbg.lint.interpret.roots import Reach
@@ -32,10 +33,8 @@ from mldbg.lint.interpret.value import (
     Method,
     ModuleThing,
     Object,
-    Opaque,
     Partial,
     Ref,
-    Role,
     Super,
     Symbol,
     Unknown,
@@ -48,7 +47,7 @@ from mldbg.lint.interpret.value import (
 )
 from mldbg.lint.library import python, tables, torch
 from mldbg.lint.library.effect import Effect
-from mldbg.lint.library.names import CONVENTIONAL_ALIASES, canonical, says_test, says_training, says_validation
+from mldbg.lint.library.names import CONVENTIONAL_ALIASES, canonical
 from mldbg.lint.outline import Import, Kind
 
 DEEPEST_CALL = 10
@@ -67,52 +66,6 @@ MOST_FOR_DECORATORS = 60
 BUILTIN_NAMES = frozenset(dir(builtins))
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """One argument of a call: `star` is "*" or "**" for unpacked ones."""
-
-    value: Value
-    keyword: str | None = None
-    star: str = ""
-    node: cst.BaseExpression | None = None
-
-
-@dataclass(slots=True)
-class LoopFrame:
-    """A loop under way: the states in which it was left or continued, and what it iterates over."""
-
-    feeding: str
-    breaks: list[State] = field(default_factory=list)
-    continues: list[State] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Frame:
-    """A function, class body or module that is being executed."""
-
-    ref: Ref
-    part: Part
-    closure: Ref | None
-    function: Function | None = None
-    context: Context | None = None
-    returns: list[tuple[Value, State]] = field(default_factory=list)
-    yields: list[Value] = field(default_factory=list)
-    loops: list[LoopFrame] = field(default_factory=list)
-    outer_names: set[str] = field(default_factory=set)
-    global_names: set[str] = field(default_factory=set)
-    at_yield: Callable[[Value], None] | None = None
-    assumed: bool = False
-    """Nothing is known of the caller."""
-    is_init: bool = False
-    keeps: bool = False
-    """Something defined here may read the frame after it ended."""
-
-    @property
-    def module(self) -> Module:
-        return self.part.module
-
-
-CLOSURE = "#closure"
 UNBUILT = "#unbuilt"
 
 _HAPPENINGS = frozenset(
@@ -1007,32 +960,6 @@ def _came_back(result: Value, function: Function, site: Site) -> Value:
     if result.trail is not None and (result.meaning is not None or result.fits):
         return result.step(site, f"returned by `{function.name}`")
     return result
-
-
-def module_ref(module: Module) -> Ref:
-    """The identity of a module's namespace."""
-    return Ref(None, None, f"module {module.path}")
-
-
-def with_named_role(name: str, value: Value) -> Value:
-    """A value of unknown role takes the role that its name says: X_test is test data."""
-    if value.role is not None or not isinstance(value.thing, Unknown | Opaque | Object):
-        return value
-    if isinstance(value.thing, Object) and value.thing.cls is not None:
-        return value
-    role = _named_role(name)
-    if role is None or not (value.data or value.rows):
-        return value
-    return replace(value, data=replace(value.data or Data(), rows=value.rows, role=role))
-
-
-def _named_role(name: str) -> Role | None:
-    said = [
-        role
-        for role, says in ((Role.TRAIN, says_training), (Role.TEST, says_test), (Role.VALIDATION, says_validation))
-        if says(name)
-    ]
-    return said[0] if len(said) == 1 else None
 
 
 def _decorators(function: Function) -> list[str]:

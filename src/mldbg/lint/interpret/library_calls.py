@@ -10,6 +10,7 @@ import libcst as cst
 
 from mldbg.lint.interpret.expressions import derived_data
 from mldbg.lint.interpret.facts import Accumulated, Call, Escape
+from mldbg.lint.interpret.frames import Argument
 from mldbg.lint.interpret.module import Site
 from mldbg.lint.interpret.value import (
     UNKNOWN,
@@ -65,7 +66,7 @@ from mldbg.lint.library.python import (
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:
-    from mldbg.lint.interpret.interpreter import Argument, Interpreter
+    from mldbg.lint.interpret.interpreter import Interpreter
 
 MOST_COPIED = 200
 """Objects inside one that deepcopy is followed into."""
@@ -265,8 +266,6 @@ class LibraryCalls:
 
     def call_library_object(self, callee: Value, thing: Object, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of an object whose class the project does not define: a layer, a loss, a container."""
-        from mldbg.lint.interpret.interpreter import Argument
-
         cls = thing.cls
         run = self.run
         if not isinstance(cls, str):
@@ -302,8 +301,6 @@ class LibraryCalls:
             return self.derived([value], site)
         if not items.exact:
             value = self.derived([value], site)
-        from mldbg.lint.interpret.interpreter import Argument
-
         self.run.training.running += 1
         for layer in items.tail:
             at = layer.thing.ref.site if isinstance(layer.thing, Object) and isinstance(layer.thing.cls, str) else None
@@ -642,8 +639,6 @@ class LibraryCalls:
         return replace(self.derived([arguments[0].value], site), meaning=kept, attached=element.attached)
 
     def _map(self, arguments: Sequence[Argument], site: Site) -> Value:
-        from mldbg.lint.interpret.interpreter import Argument
-
         if len(arguments) != 2:
             return UNKNOWN
         element = self.run.element_of(arguments[1].value, site)

@@ -10,6 +10,7 @@ import libcst as cst
 
 from mldbg.lint.interpret.expressions import derived_data, spliced, truth_of
 from mldbg.lint.interpret.facts import Accumulated, Loop, ModeSet
+from mldbg.lint.interpret.frames import Argument, Frame, LoopFrame, with_named_role
 from mldbg.lint.interpret.module import Site
 from mldbg.lint.interpret.state import State, merged
 from mldbg.lint.interpret.value import (
@@ -42,7 +43,7 @@ from mldbg.lint.outline import Import, Kind
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:
-    from mldbg.lint.interpret.interpreter import Argument, Frame, Interpreter
+    from mldbg.lint.interpret.interpreter import Interpreter
 
 MOST_ROUNDS = 4
 """Rounds of a loop until what still changes is taken as unknown; real code needs two or three."""
@@ -249,8 +250,6 @@ class Statements:
 
     def decorated(self, function: Function) -> Value | None:
         """What the project's decorators make of a function; None where they leave it as it is. Others are taken to do that."""
-        from mldbg.lint.interpret.interpreter import Argument
-
         run = self.run
         value = Value(replace(function, raw=True))
         changed = False
@@ -404,8 +403,6 @@ class Statements:
             return
         thing = base.thing
         if isinstance(thing, Object):
-            from mldbg.lint.interpret.interpreter import with_named_role
-
             self.run.state.set(thing.ref, name, with_named_role(name, value))
         elif isinstance(thing, ModuleThing):
             self.run.set_in_module(thing.module, name, value)
@@ -725,8 +722,6 @@ class Statements:
         run.state.become(ended)
 
     def _call_if_defined(self, value: Value, name: str, item: cst.WithItem) -> Value | None:
-        from mldbg.lint.interpret.interpreter import Argument
-
         if not isinstance(value.thing, Object) or not isinstance(value.thing.cls, ClassThing) or not self.run.state.live:
             return None
         method = self.run.class_attribute(value.thing.cls, name)
@@ -751,8 +746,6 @@ class Statements:
 
     def _run_context_function(self, manager: Value, item: cst.WithItem, rest: list[cst.WithItem], body: cst.BaseSuite) -> None:
         """Execute a generator function with the with-body standing at its yield."""
-        from mldbg.lint.interpret.interpreter import Argument
-
         run = self.run
         assert isinstance(item.item, cst.Call)
         arguments = run.expressions.arguments(item.item)
@@ -824,8 +817,6 @@ class Statements:
 
     def _unrolled(self, node: cst.For, elements: tuple[Value, ...], site: Site) -> None:
         """A loop over few known elements that differ: round after round."""
-        from mldbg.lint.interpret.interpreter import LoopFrame
-
         run = self.run
         loop = LoopFrame(feeding(node))
         run.frame.loops.append(loop)
@@ -847,8 +838,6 @@ class Statements:
 
     def _rounds(self, node: cst.For | cst.While, fed_by: str, begin: Callable[[], None], *, endless: bool = False) -> None:
         """Execute a loop until its state at the start of a round is stable; only the last round's facts count."""
-        from mldbg.lint.interpret.interpreter import LoopFrame
-
         run = self.run
         entry = run.state.fork()
         modes = run.training.modes()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import libcst as cst
 
 from mldbg.lint.interpret.facts import Backward, Gradients, GradientsCleared, GradientUse, ModelCall, ModeSet
+from mldbg.lint.interpret.frames import Argument
 from mldbg.lint.interpret.module import Site
 from mldbg.lint.interpret.value import (
     UNKNOWN,
@@ -30,7 +31,7 @@ from mldbg.lint.library.names import OPTIMIZER_NAME
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:
-    from mldbg.lint.interpret.interpreter import Argument, Interpreter
+    from mldbg.lint.interpret.interpreter import Interpreter
 
 GRADIENTS = Ref(None, None, "gradients")
 MODE = "#mode"

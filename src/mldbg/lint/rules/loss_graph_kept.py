@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mldbg.lint import edit
-from mldbg.lint.finding import Finding, Group
+from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Accumulated, Backward, Loop
 from mldbg.lint.interpret.value import first_step
 from mldbg.lint.rule import Rule, hears
@@ -66,5 +66,11 @@ class LossGraphKept(Rule):
                 hint="add loss.item(), or loss.detach() to avoid the synchronisation",
                 trail=first_step(backward.place.site, "backward runs on this loss"),
                 last=(fact.place.site, f"the loss tensor itself is kept in `{fact.into}`"),
-                fix=edit.safe(edit.replaced(fact.place.site.part, fact.expression, edit.detached(fact.expression))),
+                fix=_fix(fact, backward),
             )
+
+
+def _fix(fact: Accumulated, backward: Backward) -> Fix:
+    """Detach what is added; in another function, which others may call with plain numbers, that is not safe."""
+    change = edit.replaced(fact.place.site.part, fact.expression, edit.detached(fact.expression))
+    return edit.safe(change) if fact.place.function is backward.place.function else edit.unsafe(change)

@@ -1,0 +1,87 @@
+"""What is under way while code is executed: arguments, loops, frames, and how names become roles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import libcst as cst
+
+from mldbg.lint.interpret.module import Module, Part
+from mldbg.lint.interpret.state import State
+from mldbg.lint.interpret.value import Context, Data, Function, Object, Opaque, Ref, Role, Unknown, Value
+from mldbg.lint.library.names import says_test, says_training, says_validation
+
+CLOSURE = "#closure"
+"""Under this name a frame's record holds the frame around it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of a call: `star` is "*" or "**" for unpacked ones."""
+
+    value: Value
+    keyword: str | None = None
+    star: str = ""
+    node: cst.BaseExpression | None = None
+
+
+@dataclass(slots=True)
+class LoopFrame:
+    """A loop under way: the states in which it was left or continued, and what it iterates over."""
+
+    feeding: str
+    breaks: list[State] = field(default_factory=list)
+    continues: list[State] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Frame:
+    """A function, class body or module that is being executed."""
+
+    ref: Ref
+    part: Part
+    closure: Ref | None
+    function: Function | None = None
+    context: Context | None = None
+    returns: list[tuple[Value, State]] = field(default_factory=list)
+    yields: list[Value] = field(default_factory=list)
+    loops: list[LoopFrame] = field(default_factory=list)
+    outer_names: set[str] = field(default_factory=set)
+    global_names: set[str] = field(default_factory=set)
+    at_yield: Callable[[Value], None] | None = None
+    assumed: bool = False
+    """Nothing is known of the caller."""
+    is_init: bool = False
+    keeps: bool = False
+    """Something defined here may read the frame after it ended."""
+
+    @property
+    def module(self) -> Module:
+        return self.part.module
+
+
+def module_ref(module: Module) -> Ref:
+    """The identity of a module's namespace."""
+    return Ref(None, None, f"module {module.path}")
+
+
+def with_named_role(name: str, value: Value) -> Value:
+    """A value of unknown role takes the role that its name says: X_test is test data."""
+    if value.role is not None or not isinstance(value.thing, Unknown | Opaque | Object):
+        return value
+    if isinstance(value.thing, Object) and value.thing.cls is not None:
+        return value
+    role = _named_role(name)
+    if role is None or not (value.data or value.rows):
+        return value
+    return replace(value, data=replace(value.data or Data(), rows=value.rows, role=role))
+
+
+def _named_role(name: str) -> Role | None:
+    said = [
+        role
+        for role, says in ((Role.TRAIN, says_training), (Role.TEST, says_test), (Role.VALIDATION, says_validation))
+        if says(name)
+    ]
+    return said[0] if len(said) == 1 else None
