@@ -95,8 +95,11 @@ class Estimators:
         )
         run.state.set(estimator.ref, FITS, Value(data=Data(fits=frozenset({fit}))))
         run.state.set(estimator.ref, TRAINED, Value(data=features.data))
-        if self._is_search(estimator) and features.role is None:
-            self._evaluated(features, f"cross-validated by {name}", site, Role.VALIDATION, base)
+        if self._is_search(estimator) and features.role is None and features.data is not None:
+            # unsupervised scaling before a search is contested, and a rule of its own; selection and resampling are not
+            serious = frozenset(fit for fit in features.fits if fit.kind is not FitKind.TRANSFORM)
+            searched = replace(features, data=replace(features.data, fits=serious))
+            self._evaluated(searched, f"cross-validated by {name}", site, Role.VALIDATION, base)
         if method == "fit_transform":
             return self._transformed(features, frozenset({fit}), site)
         if method in ("fit_resample", "fit_sample"):
