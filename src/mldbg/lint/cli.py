@@ -214,6 +214,8 @@ def _check_paths(task: Task, options: Options) -> Exit:
         fixed, problems = run.fix_files(result, task, unsafe=options.unsafe_fixes)
         if options.diff:
             _show_diff(fixed, options)
+            if result.findings and not fixed:
+                click.echo(f"{PROGRAM}: {_nothing_to_fix(result, options)}", err=True)
             return _exit_code(result, problems, options)
         problems += [problem for each in fixed if (problem := files.write(each.source, each.text))]
         if fixed:
@@ -224,9 +226,24 @@ def _check_paths(task: Task, options: Options) -> Exit:
     return _exit_code(result, [], options)
 
 
+def _nothing_to_fix(result: Result, options: Options) -> str:
+    """Why a difference is empty although there are findings."""
+    offered = any(finding.fix for finding in result.findings)
+    tip = "; --unsafe-fixes has more" if offered and not options.unsafe_fixes else ""
+    count = len(result.findings)
+    return (
+        f"{count} finding{'s' if count != 1 else ''}, and no safe fix{tip}"
+        if not options.unsafe_fixes
+        else "no fix can be applied"
+    )
+
+
 def _checked(task: Task, options: Options) -> Result:
     with _Progress() as progress:
-        return run.check_files([Path(path) for path in options.paths or (".",)], task, options.jobs, progress.show)
+        result = run.check_files([Path(path) for path in options.paths or (".",)], task, options.jobs, progress.show)
+    if not result.checked and not result.problems:
+        click.echo(f"{PROGRAM}: no Python files were found there", err=True)
+    return result
 
 
 def _check_stdin(task: Task, options: Options) -> Exit:
