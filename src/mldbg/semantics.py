@@ -6,7 +6,15 @@ every tensor with that meaning and that can be checked from its values. This mod
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
+
+IGNORED_CLASS = -100
+"""The class id that stands for "no target here": the default `ignore_index` of torch's cross-entropy."""
+
+FORGOTTEN = -1e3
+"""A score at or below this is forgotten by softmax: exp(-1000) is 0 in every floating-point format."""
 
 
 class Semantic(StrEnum):
@@ -18,6 +26,14 @@ class Semantic(StrEnum):
     UNIT_INTERVAL = "unit-interval"
     NON_NEGATIVE = "non-negative"
     SCALAR_LOSS = "scalar-loss"
+    CLASS_IDS = "class-ids"
+    ONE_HOT = "one-hot"
+    BOOL_MASK = "bool-mask"
+    ADDITIVE_MASK = "additive-mask"
+    TOKEN_IDS = "token-ids"  # noqa: S105 (tokens of text, not a password)
+    UNIT_NORM = "unit-norm"
+    FINITE = "finite"
+    SCALED = "scaled"
 
     @property
     def law(self) -> str:
@@ -29,6 +45,40 @@ class Semantic(StrEnum):
         """The meaning as it reads in a sentence."""
         return _WORDS[self]
 
+    @property
+    def extent(self) -> Extent:
+        """Which values the law ties together."""
+        return _EXTENTS.get(self, Extent.ELEMENT)
+
+    @property
+    def tolerance(self) -> Tolerance:
+        """How far rounding may take honest values from the law."""
+        return _TOLERANCES.get(self, EXACT)
+
+
+class Extent(StrEnum):
+    """Which values of a tensor one statement of a law is about."""
+
+    ELEMENT = "each value by itself"
+    AXIS = "the values along one axis (the last one unless another is named)"
+    TENSOR = "all values together"
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far values may be from a law and still count as keeping it.
+
+    by_dtype: dtype name as torch prints it, without `torch.`, -> absolute deviation. Other dtypes keep the law exactly.
+    reason: where the numbers come from.
+    """
+
+    by_dtype: Mapping[str, float]
+    reason: str
+
+    def of(self, dtype: str) -> float:
+        """The absolute deviation allowed for a dtype, given by name (`float32`)."""
+        return self.by_dtype.get(dtype, 0.0)
+
 
 _LAWS = {
     Semantic.LOGITS: "real numbers without bound; softmax or sigmoid turns them into probabilities",
@@ -37,6 +87,14 @@ _LAWS = {
     Semantic.UNIT_INTERVAL: "every value in [0, 1], each on its own (independent probabilities, as a sigmoid gives)",
     Semantic.NON_NEGATIVE: "every value at least 0 (as a ReLU gives)",
     Semantic.SCALAR_LOSS: "one real number, the quantity that training lowers",
+    Semantic.CLASS_IDS: f"whole numbers from 0 up to the number of classes, or {IGNORED_CLASS} for a target to ignore",
+    Semantic.ONE_HOT: "along the class axis one value is 1 and all others are 0",
+    Semantic.BOOL_MASK: "True or False",
+    Semantic.ADDITIVE_MASK: f"every value 0 (keep) or at most {FORGOTTEN:g} (softmax forgets it); -inf is usual",
+    Semantic.TOKEN_IDS: "whole numbers from 0 up to the size of the vocabulary",
+    Semantic.UNIT_NORM: "the squares along the axis sum to 1",
+    Semantic.FINITE: "no value is NaN or infinite",
+    Semantic.SCALED: "mean near 0 and standard deviation near 1 over the batch",
 }
 
 _WORDS = {
@@ -46,4 +104,58 @@ _WORDS = {
     Semantic.UNIT_INTERVAL: "values between 0 and 1",
     Semantic.NON_NEGATIVE: "values that are never negative",
     Semantic.SCALAR_LOSS: "a scalar loss",
+    Semantic.CLASS_IDS: "class ids",
+    Semantic.ONE_HOT: "one-hot rows",
+    Semantic.BOOL_MASK: "a boolean mask",
+    Semantic.ADDITIVE_MASK: "an additive mask",
+    Semantic.TOKEN_IDS: "token ids",
+    Semantic.UNIT_NORM: "vectors of length 1",
+    Semantic.FINITE: "finite values",
+    Semantic.SCALED: "scaled values (mean 0, standard deviation 1)",
+}
+
+_EXTENTS = {
+    Semantic.LOGITS: Extent.AXIS,
+    Semantic.PROBS: Extent.AXIS,
+    Semantic.LOG_PROBS: Extent.AXIS,
+    Semantic.ONE_HOT: Extent.AXIS,
+    Semantic.UNIT_NORM: Extent.AXIS,
+    Semantic.SCALED: Extent.TENSOR,
+    Semantic.SCALAR_LOSS: Extent.TENSOR,
+}
+
+EXACT = Tolerance({}, "comparison with a bound that every format represents exactly")
+
+_SUMS = Tolerance(
+    {
+        "float64": 1e-6,
+        "float32": 1e-3,
+        "float16": 4e-3,
+        "bfloat16": 3.2e-2,
+        "float8_e4m3fn": 0.5,
+        "float8_e4m3fnuz": 0.5,
+        "float8_e5m2": 1.0,
+        "float8_e5m2fnuz": 1.0,
+    },
+    "8 unit roundoffs for the short formats (2^-11 for float16, 2^-8 for bfloat16, 2^-4 and 2^-3 for the two of 8 bits), since "
+    "rounding every value moves the sum of a row by at most one; float32 leaves room for matrix products in TF32 (2^-11) and "
+    "float64 for values clamped away from 0 by 1e-9",
+)
+
+_LOG_SUMS = Tolerance(
+    {"float64": 1e-6, "float32": 1e-3, "float16": 1.6e-2, "bfloat16": 0.125},
+    "a log-probability of size L is rounded by L unit roundoffs, which multiplies its probability: 4 times the tolerance of "
+    "sums covers a uniform distribution over 10^13 classes",
+)
+
+_TOLERANCES = {
+    Semantic.PROBS: _SUMS,
+    Semantic.LOG_PROBS: _LOG_SUMS,
+    Semantic.UNIT_INTERVAL: _SUMS,
+    Semantic.UNIT_NORM: _SUMS,
+    Semantic.SCALED: Tolerance(
+        {"float64": 0.5, "float32": 0.5, "float16": 0.5, "bfloat16": 0.5},
+        "coarse on purpose: one batch is a sample, so besides this the law allows 3 standard errors of the number of rows; "
+        "raw pixels and forgotten scalers are far outside",
+    ),
 }
