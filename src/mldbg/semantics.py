@@ -149,6 +149,7 @@ _LOG_SUMS = Tolerance(
 )
 
 _TOLERANCES = {
+    Semantic.LOGITS: _SUMS,  # for telling that logits are probabilities after all
     Semantic.PROBS: _SUMS,
     Semantic.LOG_PROBS: _LOG_SUMS,
     Semantic.UNIT_INTERVAL: _SUMS,

@@ -1,0 +1,59 @@
+"""Shapes and meanings of tensors, enforced while a model runs.
+
+`@contract` holds a function to its jaxtyping annotations, `check` a single value, `attach` a model whose code is not one's own.
+Annotations with a meaning (`Logits[Tensor, "batch classes"]`) also promise something about the values.
+"""
+
+from mldbg.contracts.attach import Attachment, attach
+from mldbg.contracts.decorator import contract
+from mldbg.contracts.error import Binding, ContractError, Violation
+from mldbg.contracts.flags import step
+from mldbg.contracts.inline import check
+from mldbg.contracts.meanings import (
+    AdditiveMask,
+    BoolMask,
+    ClassIds,
+    Finite,
+    Logits,
+    LogProbs,
+    NonNegative,
+    OneHot,
+    Probs,
+    ScalarLoss,
+    Scaled,
+    TokenIds,
+    UnitInterval,
+    UnitNorm,
+    along,
+    below,
+)
+from mldbg.contracts.modes import Mode, mode
+
+__all__ = [
+    "AdditiveMask",
+    "Attachment",
+    "Binding",
+    "BoolMask",
+    "ClassIds",
+    "ContractError",
+    "Finite",
+    "LogProbs",
+    "Logits",
+    "Mode",
+    "NonNegative",
+    "OneHot",
+    "Probs",
+    "ScalarLoss",
+    "Scaled",
+    "TokenIds",
+    "UnitInterval",
+    "UnitNorm",
+    "Violation",
+    "along",
+    "attach",
+    "below",
+    "check",
+    "contract",
+    "mode",
+    "step",
+]

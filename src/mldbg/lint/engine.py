@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -95,12 +96,11 @@ def check(source: Source, rules: Sequence[type[Rule]], project: Project) -> Outc
     if not able:
         return Outcome()
     from mldbg.lint.interpret.module import Module
-    from mldbg.lint.interpret.roots import roots_of
     from mldbg.lint.outline import CannotOutlineError
 
     module = Module(source.path, source.file.resolve() if source.file else None, source.text)
     try:
-        roots = roots_of(module, gate.trigger_words(able))
+        roots = _roots(module, able, project)
     except CannotOutlineError as error:
         return Outcome(problems=(Problem(source.path, error.line, error.reason),))
     if not roots:
@@ -112,6 +112,24 @@ def check(source: Source, rules: Sequence[type[Rule]], project: Project) -> Outc
         return _interpret(module, roots, rules, project, gate.trigger_words(able))
     finally:
         sys.setrecursionlimit(limit)
+
+
+def _roots(module: Module, rules: Sequence[type[Rule]], project: Project) -> list[Root]:
+    """What to execute for some rules; for those that need something to come before it is sifted. Raises CannotOutlineError."""
+    from mldbg.lint.interpret.roots import roots_of, together
+    from mldbg.lint.interpret.sieve import sifted
+
+    groups: dict[tuple[str | None, tuple[str, ...]], list[type[Rule]]] = {}
+    for rule in rules:
+        need = None if project.semantics else rule.listens_to.behind  # what the user's own functions do is not in the tables
+        groups.setdefault((need, rule.listens_to.within), []).append(rule)
+    found: list[Root] = []
+    for (need, within), group in groups.items():
+        words = gate.trigger_words(group)
+        roots = roots_of(module, words) if need is None else sifted(module, project.modules, words, need)
+        if not within or any(re.search(pattern, root.part.code) for pattern in within for root in roots):
+            found += roots
+    return together(module, found)
 
 
 def _interpret(

@@ -6,7 +6,10 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
+from mldbg.lint.prose import bytes_without_prose
 from mldbg.lint.rule import Rule
+
+_WORD = re.compile(rb"(?<!def )\b\w+\(?")
 
 
 def trigger_words(rules: Iterable[type[Rule]]) -> frozenset[str]:
@@ -18,10 +21,8 @@ def able(data: bytes, rules: Sequence[type[Rule]]) -> tuple[type[Rule], ...]:
     """The rules that can fire in a file with these bytes."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return tuple(rules)  # text in 16-bit units: nothing can be said from its bytes
-    words = trigger_words(rules)
-    if not words or _any_word(words).search(data) is None:
-        return ()
-    return tuple(rule for rule in rules if _can_fire(data, rule))
+    found = _firing(data, rules)
+    return _firing(bytes_without_prose(data), found) if found else ()
 
 
 def passes(data: bytes, rules: Sequence[type[Rule]]) -> bool:
@@ -29,20 +30,26 @@ def passes(data: bytes, rules: Sequence[type[Rule]]) -> bool:
     return bool(able(data, rules))
 
 
-def _can_fire(data: bytes, rule: type[Rule]) -> bool:
-    beside = rule.listens_to.beside
-    return _any_word(rule.listens_to.words).search(data) is not None and (
-        not beside or _any_pattern(beside).search(data) is not None
+def _firing(data: bytes, rules: Sequence[type[Rule]]) -> tuple[type[Rule], ...]:
+    found = set(_WORD.findall(data))
+    return tuple(
+        rule
+        for rule in rules
+        if _holds(found, rule.listens_to.words)
+        and all(any(_pattern(one).search(data) for one in group) for group in rule.listens_to.beside)
     )
 
 
-@lru_cache(maxsize=128)
-def _any_word(words: frozenset[str]) -> re.Pattern[bytes]:
-    """Any of some whole words."""
-    ends = (re.escape(word) + (r"\b" if word[-1] != "(" else "") for word in sorted(words))
-    return re.compile(rb"\b(?:" + "|".join(ends).encode() + rb")")
+def _holds(found: set[bytes], words: frozenset[str]) -> bool:
+    return any(each in found for word in words for each in _spellings(word))
+
+
+@lru_cache(maxsize=512)
+def _spellings(word: str) -> tuple[bytes, ...]:
+    """What the text may hold for a word: of one that need not be called also the call."""
+    return (word.encode(),) if word.endswith("(") else (word.encode(), f"{word}(".encode())
 
 
 @lru_cache(maxsize=128)
-def _any_pattern(patterns: frozenset[str]) -> re.Pattern[bytes]:
-    return re.compile("|".join(sorted(patterns)).encode())
+def _pattern(pattern: str) -> re.Pattern[bytes]:
+    return re.compile(pattern.encode())

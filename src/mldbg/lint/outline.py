@@ -11,12 +11,13 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
+from mldbg.lint.prose import without_prose
+
 _NEWLINE = re.compile(r"\r\n|\r|\n")
-_WORD = re.compile(r"\w+")
-_CALLED = re.compile(r"\w+\(")
+_WORD = re.compile(r"(?<!def )\b\w+\(?")
 
 
 class Kind(Enum):
@@ -60,18 +61,24 @@ class Outline:
     """The top-level statements of a module in order, and what its import statements bind."""
 
     lines: tuple[str, ...]
+    code: tuple[str, ...]
+    """The same lines without comments and long strings."""
     statements: tuple[Statement, ...]
     imports: dict[str, Import]
     star_imports: tuple[Import, ...]
+    _words: dict[tuple[int, int], frozenset[str]] = field(default_factory=dict, compare=False, repr=False)
 
     def text(self, statement: Statement) -> str:
         """The source text of a statement."""
         return "".join(self.lines[statement.first - 1 : statement.last])
 
     def words(self, first: int, last: int) -> frozenset[str]:
-        """The identifiers (and words of strings and comments) in some lines; of calls also with the parenthesis."""
-        text = "".join(self.lines[first - 1 : last])
-        return frozenset(_WORD.findall(text)) | frozenset(_CALLED.findall(text))
+        """The identifiers (and words of short strings) in the code of some lines; of calls also with the parenthesis."""
+        lines = (first, last)
+        if lines not in self._words:
+            found = set(_WORD.findall("".join(self.code[first - 1 : last])))
+            self._words[lines] = frozenset(found | {word[:-1] for word in found if word[-1] == "("})
+        return self._words[lines]
 
 
 class CannotOutlineError(Exception):
@@ -90,6 +97,7 @@ def outline(text: str) -> Outline:
         CannotOutlineError: the text has a syntax error that libcst finds too, or is nested too deeply to be analysed.
     """
     lines = tuple(split_lines(text))
+    code = tuple(split_lines(without_prose(text)))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -100,7 +108,7 @@ def outline(text: str) -> Outline:
             raise CannotOutlineError(line, "nested too deeply to be analysed") from None
         if not _libcst_reads(text):
             raise CannotOutlineError(line, f"syntax error: {reason}") from None
-        return Outline(lines, (Statement(Kind.CODE, 1, len(lines), ()),), {}, ())
+        return Outline(lines, code, (Statement(Kind.CODE, 1, len(lines), ()),), {}, ())
     except (RecursionError, MemoryError):
         raise CannotOutlineError(0, "nested too deeply to be analysed") from None
     except ValueError as error:
@@ -109,7 +117,7 @@ def outline(text: str) -> Outline:
     stars: list[Import] = []
     for node in _import_statements(tree.body):
         _note_import(node, imports, stars)
-    return Outline(lines, tuple(_merged(_statement(node) for node in tree.body)), imports, tuple(stars))
+    return Outline(lines, code, tuple(_merged(_statement(node) for node in tree.body)), imports, tuple(stars))
 
 
 def split_lines(text: str) -> Iterator[str]:

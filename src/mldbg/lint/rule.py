@@ -23,30 +23,36 @@ class Listening:
         names: qualified names of calls.
         words: a text without any of them cannot make the rule fire; the gate and the choice of definitions rest on this.
             A word may end in an opening parenthesis; then only a call counts.
-        beside: regular expressions of which a text must match one, too; empty where nothing more is needed.
+        beside: what a text must hold, too: of every group of regular expressions it must match one.
+        behind: what must come before the call for the rule to fire: a key of `interpret.sieve.SOUGHT`.
+        within: regular expressions of which the code of the definitions that hold a word must match one.
     """
 
     kinds: frozenset[type]
     names: frozenset[str]
     words: frozenset[str]
-    beside: frozenset[str] = frozenset()
+    beside: tuple[tuple[str, ...], ...] = ()
+    behind: str | None = None
+    within: tuple[str, ...] = ()
 
 
-def calls(*names: str, words: Sequence[str] | None = None, beside: Sequence[str] = ()) -> Listening:
+def calls(
+    *names: str, words: Sequence[str] | None = None, beside: Sequence[tuple[str, ...]] = (), behind: str | None = None
+) -> Listening:
     """Calls of functions, methods (`torch.Tensor.backward`) and objects (`torch.nn.BCELoss.__call__`) by canonical name.
 
     Unless other words are given, the names' last parts are the words. A call of a loss may stand in another file than the loss's
     name, so then they also hold what runs beside it: backward.
     """
     if words is not None:
-        return Listening(frozenset({facts.Call}), frozenset(names), frozenset(words), frozenset(beside))
+        return Listening(frozenset({facts.Call}), frozenset(names), frozenset(words), tuple(beside), behind)
     found = {name.removesuffix(".__call__").rpartition(".")[2] for name in names}
-    return Listening(frozenset({facts.Call}), frozenset(names), frozenset(found | {"backward("}))
+    return Listening(frozenset({facts.Call}), frozenset(names), frozenset(found | {"backward("}), behind=behind)
 
 
-def hears(*kinds: type, words: Sequence[str], beside: Sequence[str] = ()) -> Listening:
+def hears(*kinds: type, words: Sequence[str], beside: Sequence[tuple[str, ...]] = (), within: tuple[str, ...] = ()) -> Listening:
     """Facts of other kinds than calls."""
-    return Listening(frozenset(kinds), frozenset(), frozenset(words), frozenset(beside))
+    return Listening(frozenset(kinds), frozenset(), frozenset(words), tuple(beside), within=within)
 
 
 _NAMES = {

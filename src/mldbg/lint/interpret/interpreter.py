@@ -54,9 +54,6 @@ DEEPEST_CALL = 10
 MOST_STAR_IMPORTS = 20
 """Star imports of one module that are looked through; a module with more only collects names for others."""
 
-LONGEST_CLASS = 1_000
-"""Lines of a class beyond which calls of its methods give an unknown value."""
-
 MOST_STATEMENTS = 4_000
 """Statements that one entry point may execute; beyond it, calls of project functions give an unknown value."""
 
@@ -240,7 +237,7 @@ class Interpreter:
         """The methods of a class to execute by themselves, and inherited ones of the project that hold a trigger word."""
         found: dict[str, Function] = {}
         for ancestor in self.ancestors(cls):
-            if not isinstance(ancestor, ClassThing) or (ancestor != cls and _length(ancestor.part) > LONGEST_CLASS):
+            if not isinstance(ancestor, ClassThing) or (ancestor != cls and ancestor.part.is_framework):
                 continue
             names = wanted if ancestor == cls else self.reach.loud_methods(ancestor.part)
             for name, value in self.class_record(ancestor).items():
@@ -949,11 +946,7 @@ def _qualified(function: Function) -> str:
 def _is_of_framework(function: Function) -> bool:
     """Whether a function is a method of a class so long that it must be a framework; those are executed by themselves only."""
     owner = function.owner
-    return owner is not None and _length(owner.part) > LONGEST_CLASS
-
-
-def _length(part: Part) -> int:
-    return part.statement.last - part.statement.first
+    return owner is not None and owner.part.is_framework
 
 
 def _came_back(result: Value, function: Function, site: Site) -> Value:

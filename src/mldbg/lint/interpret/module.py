@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import libcst as cst
 from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 _TESTS = re.compile(r"^\s*(?:import|from) (?:pytest|unittest)\b|^def test_\w+\(", re.MULTILINE)
 
+LONGEST_CLASS = 1_000
+"""Lines of a class beyond which calls of its methods give an unknown value."""
+
 
 class Part:
     """The text of one top-level statement, and its libcst tree once somebody asks for it."""
@@ -30,9 +34,38 @@ class Part:
         self.module = module
         self.statement = statement
 
+    @property
+    def code(self) -> str:
+        """Its text without comments and long strings."""
+        return "".join(self.module.outline.code[self.statement.first - 1 : self.statement.last])
+
+    @property
+    def words(self) -> frozenset[str]:
+        """The words of its code."""
+        return self.module.outline.words(self.statement.first, self.statement.last)
+
+    @property
+    def is_framework(self) -> bool:
+        """Whether it is so long that it must be a framework's class, whose methods are executed by themselves only."""
+        return self.statement.last - self.statement.first > LONGEST_CLASS
+
+    @cached_property
+    def kept(self) -> dict[Any, Any]:
+        """What others have found out about nodes of its syntax."""
+        return {}
+
     @cached_property
     def tree(self) -> cst.Module:
         return cst.parse_module(self.module.outline.text(self.statement))
+
+    @cached_property
+    def syntax(self) -> ast.stmt | None:
+        """The statement as `ast` sees it, which costs a ninth; None where there are several, or `ast` cannot read it."""
+        try:
+            body = ast.parse(self.module.outline.text(self.statement)).body
+        except SyntaxError:
+            return None
+        return body[0] if len(body) == 1 else None
 
     @cached_property
     def _ranges(self) -> dict[cst.CSTNode, CodeRange]:
@@ -102,7 +135,7 @@ class Module:
         except CannotOutlineError:
             if not self._lenient:
                 raise
-            return Outline((), (), {}, ())
+            return Outline((), (), (), {}, ())
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:

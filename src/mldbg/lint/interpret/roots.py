@@ -16,6 +16,11 @@ SOFT_WORDS = frozenset({"no_grad", "inference_mode", "optim"})
 LOCAL_WORDS = frozenset({"softmax", "log_softmax", "Softmax", "LogSoftmax", "sigmoid", "Sigmoid"})
 """Trigger words of rules that look at what stands close together: callers are not of interest."""
 
+FILLING = ("__init__", "_init_weights", "init_weights", "reset_parameters")
+"""Methods that fill parameters: gradients are off there for another reason than an evaluation."""
+
+_SILENT = dict.fromkeys(FILLING, SOFT_WORDS)
+
 MOST_REACHED = 60
 """Definitions that are looked through for trigger words before a class is taken to hold none."""
 
@@ -34,7 +39,7 @@ def roots_of(module: Module, words: frozenset[str]) -> list[Root]:
     Raises CannotOutlineError.
     """
     parts = [part for part in module.parts if part.statement.kind is not Kind.IMPORT]
-    texts = {part: module.outline.words(part.statement.first, part.statement.last) for part in parts}
+    texts = {part: _mentioned(module, part.statement) for part in parts}
     wanted = set(words)
     inherited: set[str] = set()
     found: set[Part] = set()
@@ -56,11 +61,23 @@ def roots_of(module: Module, words: frozenset[str]) -> list[Root]:
     return [Root(part, _methods(module, part.statement, wanted)) for part in parts if part in found]
 
 
+def together(module: Module, roots: list[Root]) -> list[Root]:
+    """Each part once, in text order; of a class the methods that any of them wants."""
+    found: dict[Part, Root] = {}
+    for root in roots:
+        known = found.get(root.part)
+        if known is None or known.methods is None or root.methods is None:
+            found[root.part] = root if known is None or root.methods is None else known
+        else:
+            found[root.part] = Root(root.part, known.methods | root.methods)
+    return [found[part] for part in module.parts if part in found]
+
+
 def _methods(module: Module, statement: Statement, wanted: set[str]) -> frozenset[str] | None:
     """The methods of a class that hold a wanted word, and those that mention them."""
     if statement.kind is not Kind.CLASS or not statement.methods:
         return None
-    texts = {name: module.outline.words(first, last) for name, first, last in statement.methods}
+    texts = {name: module.outline.words(first, last) - _SILENT.get(name, frozenset()) for name, first, last in statement.methods}
     names = wanted - set(statement.names)
     if not names.isdisjoint(texts.get("__init__", frozenset()) | _outside_methods(module, statement)):
         return None
@@ -72,6 +89,15 @@ def _methods(module: Module, statement: Statement, wanted: set[str]) -> frozense
         found |= more
         names |= more - {"__init__"}
     return frozenset(found)
+
+
+def _mentioned(module: Module, statement: Statement) -> frozenset[str]:
+    """The words of a statement that say what it does."""
+    words = module.outline.words(statement.first, statement.last)
+    if statement.kind is not Kind.CLASS or words.isdisjoint(SOFT_WORDS):
+        return words
+    methods = [module.outline.words(first, last) - _SILENT.get(name, frozenset()) for name, first, last in statement.methods]
+    return (words - SOFT_WORDS).union(*methods, _outside_methods(module, statement) & SOFT_WORDS)
 
 
 def _outside_methods(module: Module, statement: Statement) -> frozenset[str]:

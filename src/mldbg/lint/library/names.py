@@ -45,13 +45,19 @@ CONVENTIONAL_ALIASES: dict[str, str] = {
 }
 """What these names mean where nothing imports them (snippets, notebook cells)."""
 
+SAYS_ONE = r"(?:class|label|out|logit|width|unit)\w*\s*(?::\s*int\s*)?=\s*1\b"
+"""The spelling of a number of outputs that is one."""
+
 OPTIMIZER_NAME = re.compile(r"(^|_)(opt|optim|optimi[sz]er)s?(_?[a-z0-9]{1,3}|_[a-z0-9_]+)?$", re.IGNORECASE)
 """What an optimizer is called, in code that does not say where it comes from."""
 
-EVALUATION_NAME = re.compile(
-    r"(^|_)(eval|evaluate|evaluation|val|valid|validate|validation|test|testing|infer|inference)(_|$|[0-9])", re.IGNORECASE
-)
+_EVALUATION = "eval|evaluate|evaluation|val|valid|validate|validation|test|testing|infer|inference"
+
+EVALUATION_NAME = re.compile(rf"(^|_)({_EVALUATION})(_|$|[0-9])", re.IGNORECASE)
 """Function and loader names that say: held-out data is evaluated here."""
+
+EVALUATION_LINE = rf"\b(?:def|for)\b[^\n]*?(?:\b|_|(?<=[a-z0-9])(?=[A-Z])|\b[xXyY])(?i:{_EVALUATION})(?:_|\b|[0-9A-Z])"
+"""The line of a function or a loop with such a name in it."""
 
 _TRAIN_NAME = re.compile(r"(^|_)(train|training|tr)(_|$|[0-9])", re.IGNORECASE)
 _TEST_NAME = re.compile(r"(^|_)(test|testing|te|holdout)(_|$|[0-9])", re.IGNORECASE)

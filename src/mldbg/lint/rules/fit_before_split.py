@@ -45,7 +45,7 @@ class FitBeforeSplit(Rule):
     """
 
     group = Group.CORRECTNESS
-    listens_to = hears(Evaluated, words=SPLITS, beside=LIBRARIES)
+    listens_to = hears(Evaluated, words=SPLITS, beside=(LIBRARIES,))
 
     def on_evaluated(self, evaluated: Evaluated) -> Iterator[Finding]:
         for leak in leaks(evaluated, FitKind.TRANSFORM):

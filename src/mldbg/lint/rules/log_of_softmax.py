@@ -43,7 +43,7 @@ class LogOfSoftmax(Rule):
         "torch.log",
         "torch.Tensor.log",
         words=("softmax", "sigmoid", "Softmax", "Sigmoid"),
-        beside=(r"\blog\(\s*[\w.]*(?:softmax|sigmoid)", r"\blog\(\s*[\w.]*(?:Softmax|Sigmoid)", r"\)\s*\.log\(\)"),
+        beside=((r"log\(\s*[\w.]*(?:softmax|sigmoid|Softmax|Sigmoid)", r"\)\s*\.log\(\)"),),
     )
 
     def on_call(self, call: Call) -> Iterator[Finding]:

@@ -39,7 +39,11 @@ class LogSoftmaxBeforeCrossEntropy(Rule):
     """
 
     group = Group.REDUNDANT
-    listens_to = calls("torch.nn.functional.cross_entropy", "torch.nn.CrossEntropyLoss.__call__")
+    listens_to = calls(
+        "torch.nn.functional.cross_entropy",
+        "torch.nn.CrossEntropyLoss.__call__",
+        behind="an activation",
+    )
 
     def on_call(self, call: Call) -> Iterator[Finding]:
         value = call.argument("input")

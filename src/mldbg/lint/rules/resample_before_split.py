@@ -42,7 +42,7 @@ class ResampleBeforeSplit(Rule):
     """
 
     group = Group.CORRECTNESS
-    listens_to = hears(Evaluated, words=SPLITS, beside=LIBRARIES)
+    listens_to = hears(Evaluated, words=SPLITS, beside=(LIBRARIES,))
 
     def on_evaluated(self, evaluated: Evaluated) -> Iterator[Finding]:
         for leak in leaks(evaluated, FitKind.RESAMPLING):

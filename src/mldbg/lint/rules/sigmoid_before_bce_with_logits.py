@@ -42,7 +42,9 @@ class SigmoidBeforeBceWithLogits(Rule):
     """
 
     group = Group.CORRECTNESS
-    listens_to = calls("torch.nn.functional.binary_cross_entropy_with_logits", "torch.nn.BCEWithLogitsLoss.__call__")
+    listens_to = calls(
+        "torch.nn.functional.binary_cross_entropy_with_logits", "torch.nn.BCEWithLogitsLoss.__call__", behind="an activation"
+    )
 
     def on_call(self, call: Call) -> Iterator[Finding]:
         value = call.argument("input")

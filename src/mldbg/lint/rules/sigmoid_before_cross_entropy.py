@@ -42,7 +42,11 @@ class SigmoidBeforeCrossEntropy(Rule):
     """
 
     group = Group.CORRECTNESS
-    listens_to = calls("torch.nn.functional.cross_entropy", "torch.nn.CrossEntropyLoss.__call__")
+    listens_to = calls(
+        "torch.nn.functional.cross_entropy",
+        "torch.nn.CrossEntropyLoss.__call__",
+        behind="an activation",
+    )
 
     def on_call(self, call: Call) -> Iterator[Finding]:
         value = call.argument("input")

@@ -1,0 +1,213 @@
+"""`attach`: contracts for the modules of a model whose code is not one's own."""
+
+from __future__ import annotations
+
+import fnmatch
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from mldbg.contracts import annotation, flags, tracing
+from mldbg.contracts.annotation import Plan
+from mldbg.contracts.error import ContractError
+from mldbg.contracts.matching import Scope, Seen, judge
+from mldbg.contracts.modes import SETTING, Mode
+from mldbg.contracts.observing import has_law, known, observe_seen
+from mldbg.contracts.promises import place_of, violation
+from mldbg.contracts.scope import EAGER, TRACED
+from mldbg.contracts.tracing import scope_can_be_set
+
+RESULT = "return"
+
+
+class Attachment:
+    """What `attach` put on a model. `remove` takes it off again."""
+
+    def __init__(self, handles: list[Any]) -> None:
+        self._handles = handles
+
+    def remove(self) -> None:
+        """Check no longer; a second call does nothing."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+
+def attach(model: nn.Module, promises: Mapping[str, Mapping[str, Any]]) -> Attachment:
+    """Hold the modules of a model to annotations given from outside.
+
+    promises: pattern -> {parameter of forward, or "return": annotation}. A pattern is a module's path in `model.named_modules()`,
+        where `*` stands for one segment (or for a part of one) and `**` for any number; `""` is the model itself.
+
+    Axis names mean the same size in all modules during one forward pass of `model`, and `{self.d}` reads the module at hand.
+    The checks follow the module through `deepcopy`, pickling and data-parallel replicas.
+
+    Raises ValueError for a pattern that matches no module, a parameter that forward does not have, or an annotation that makes no
+    sense.
+    """
+    modules = dict(model.named_modules())
+    found: dict[str, dict[str, Any]] = {}
+    for pattern, annotations in promises.items():
+        paths = [path for path in modules if _matches(path.split("."), pattern.split("."))]
+        if not paths:
+            raise ValueError(_no_match(pattern, modules))
+        for path in paths:
+            _check_parameters(path, modules[path], annotations)
+            found.setdefault(path, {}).update(annotations)
+    found.setdefault("", {})  # the model itself begins and ends the pass, promised or not
+    handles: list[Any] = []
+    for path, annotations in found.items():
+        module = modules[path]
+        guard = Guard(type(model).__name__, path, module, annotations)
+        handles += [
+            module.register_forward_pre_hook(guard.open),
+            module.register_forward_pre_hook(guard.before, with_kwargs=True),
+            module.register_forward_hook(guard.after),
+            module.register_forward_hook(guard.close, always_call=True),
+        ]
+    return Attachment(handles)
+
+
+def _matches(path: list[str], pattern: list[str]) -> bool:
+    """Whether a path fits, segment by segment: `*` of fnmatch alone would run across dots."""
+    if not pattern:
+        return not path
+    if pattern[0] == "**":
+        return _matches(path, pattern[1:]) or (bool(path) and _matches(path[1:], pattern))
+    return bool(path) and fnmatch.fnmatchcase(path[0], pattern[0]) and _matches(path[1:], pattern[1:])
+
+
+def _no_match(pattern: str, modules: Mapping[str, nn.Module]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(pattern, [path for path in modules if path], n=3, cutoff=0.4)
+    hint = f"; near it: {', '.join(near)}" if near else ""
+    return f"attach: no module matches {pattern!r}{hint}"
+
+
+def _check_parameters(path: str, module: nn.Module, annotations: Mapping[str, Any]) -> None:
+    parameters = inspect.signature(module.forward).parameters
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    for name, promised in annotations.items():
+        label = f"attach: {path or type(module).__name__}: {name}"
+        if name != RESULT and name not in parameters and not takes_any:
+            raise ValueError(f"{label} is no parameter of {type(module).__name__}.forward({', '.join(parameters)})")
+        try:
+            plan = annotation.read(promised)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{label}: {error}") from None
+        if not annotation.holds_arrays(plan):
+            raise ValueError(f"{label}: {promised!r} says nothing about a tensor")
+
+
+class _Shared:
+    """Opens and leaves the scope that all modules of one forward pass share.
+
+    Attributes of `EAGER` and `TRACED` say how deep the pass is and what the scope is, so that the outermost module with a
+    promise, whichever it is, begins the pass.
+    """
+
+    @staticmethod
+    def open() -> None:
+        if torch.compiler.is_compiling():
+            if not scope_can_be_set():
+                return
+            place: Any = TRACED
+        else:
+            place = EAGER
+        if place.depth == 0:
+            place.shared = {}
+            place.before = place.top
+            place.top = place.shared
+        place.depth += 1
+
+    @staticmethod
+    def close() -> None:
+        compiling = torch.compiler.is_compiling()
+        if compiling and not scope_can_be_set():
+            return
+        place: Any = TRACED if compiling else EAGER
+        place.depth -= 1
+        if place.depth == 0:
+            place.top = place.before
+            place.shared = place.before = None
+            if not compiling and place.top is None and not flags.PENDING.steps:
+                flags.PENDING.records.clear()  # something is left only after an exception
+
+    @staticmethod
+    def names() -> Scope:
+        """The scope of the pass; one of its own where the trace cannot keep one."""
+        place: Any = TRACED if torch.compiler.is_compiling() else EAGER
+        return {} if place.shared is None else place.shared  # type: ignore[no-any-return]
+
+
+class Guard:
+    """The promises about one module. Plain data, which pickles and copies with the module's hooks."""
+
+    def __init__(self, model: str, path: str, module: nn.Module, annotations: Mapping[str, Any]) -> None:
+        self.model = model
+        self.path = path
+        self.place = place_of(type(module).forward)
+        self.parameters = list(inspect.signature(module.forward).parameters)
+        self.plans: dict[str, Plan] = {name: annotation.read(promised) for name, promised in annotations.items()}
+        self.sites = [
+            known(f"{model} (attached)", f"{path}.{name}", array, self.place)
+            for name, plan in self.plans.items()
+            for array in annotation.arrays(plan)
+            if has_law(array)
+        ]
+
+    def open(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """The forward pass of the module begins."""
+        if SETTING.level:
+            _Shared.open()
+
+    def before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Check the arguments of a call.
+
+        Raises ContractError.
+        """
+        if not SETTING.level:
+            return
+        given = dict(zip(self.parameters, args, strict=False)) | kwargs
+        names = _Shared.names()
+        names["{self}"] = module
+        for name, value in given.items():
+            names["{" + name + "}"] = value
+        for name, plan in self.plans.items():
+            if name in given:
+                self._check(plan, given[name], names, name)
+
+    def after(self, module: nn.Module, args: tuple[Any, ...], result: Any) -> None:
+        """Check the result of a call, and read what waits at the end of the outermost one.
+
+        Raises ContractError.
+        """
+        level = SETTING.level
+        if not level:
+            return
+        if RESULT in self.plans:
+            names = _Shared.names()
+            names["{self}"] = module
+            self._check(self.plans[RESULT], result, names, RESULT)
+        if torch.compiler.is_compiling():
+            if TRACED.depth == 1 and level > Mode.SHAPES:
+                tracing.settle()
+        elif EAGER.depth == 1 and EAGER.before is None:
+            flags.settle(None, module)
+
+    def close(self, module: nn.Module, args: tuple[Any, ...], result: Any) -> None:
+        """The forward pass of the module ends, with or without a result."""
+        if SETTING.level:
+            _Shared.close()
+
+    def _check(self, plan: Plan, value: Any, names: Scope, name: str) -> None:
+        seen: Seen = []
+        failure = judge(plan, value, names, f"{self.path}.{name}" if self.path else name, seen)
+        if failure is not None:
+            raise ContractError(violation(f"{self.model} (attached)", failure, names, self.place))
+        if SETTING.level > Mode.SHAPES:
+            observe_seen(seen, self.sites, names, SETTING.level)

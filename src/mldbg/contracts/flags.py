@@ -1,0 +1,254 @@
+"""Verdicts about values that wait on the device until they are read, all in one transfer.
+
+A check of values leaves a `Record`: a few 0-d tensors (the statistics), and what was checked. Records are read at the end of the
+outermost contract, or at the end of a `step()`. They hold no gradients and no large tensor, there are at most `MOST` of them,
+and an exception on the way drops them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mldbg.contracts import distributed
+from mldbg.contracts.error import ContractError, Violation
+from mldbg.contracts.laws import LAWS, Sample
+from mldbg.contracts.meanings import Meaning
+from mldbg.contracts.modes import Mode, mode
+from mldbg.semantics import Extent
+
+MOST = 4096
+"""Records that may wait; the next one makes all of them be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A place of a contract where values are checked.
+
+    axis: position of the law's axis.
+    text: the annotation, as written.
+    place: `path:line` of the contract.
+    """
+
+    contract: str
+    parameter: str
+    text: str
+    place: str
+    meaning: Meaning
+    axis: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of an outermost contract, kept until its records are read so that it can be repeated in `sync` mode."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def repeat(self) -> None:
+        """Call again, so that a broken law raises where it is broken.
+
+        Whatever else happens in the repetition is of no interest: the deferred verdict stands.
+        """
+        try:
+            with mode(Mode.SYNC):
+                self.function(*self.args, **self.kwargs)
+        except ContractError:
+            raise
+        except Exception:  # noqa: BLE001, S110
+            pass
+
+
+@dataclass(slots=True)
+class Record:
+    """What is known of one checked tensor. shape: of the tensor; looked_at: of the part that was measured."""
+
+    site: Site
+    statistics: tuple[Tensor, ...]
+    dtype: str
+    shape: tuple[int, ...]
+    looked_at: tuple[int, ...]
+    number: int
+    call: Call | None = None
+
+
+class Pending(threading.local):
+    """The records of this thread, and how many `step()`s it is inside of."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.steps = 0
+
+
+PENDING = Pending()
+_numbers = itertools.count(1)
+
+
+def next_number() -> int:
+    """Checks of values are numbered through the run."""
+    return next(_numbers)
+
+
+def add(record: Record) -> None:
+    """Let a record wait. Raises ContractError when there were too many and a law is broken."""
+    PENDING.records.append(record)
+    if len(PENDING.records) >= MOST:
+        _raise(_read())
+
+
+def settle(call: Call | None, owner: object = None) -> None:
+    """Read what waits, unless a step does so later: the outermost contract has come to its end.
+
+    owner: the module whose forward it was. Where DistributedDataParallel wraps it, all ranks meet here, and all raise.
+    Raises ContractError where a law is broken.
+    """
+    group = distributed.group_of(owner)
+    if group is None and PENDING.steps:
+        for record in reversed(PENDING.records):
+            if record.call is not None:
+                break
+            record.call = call
+        return
+    found = _read()
+    if group is not None:
+        violations = distributed.shared(group, tuple(violation for violation, _ in found))
+        found = [(violation, None) for violation in violations]
+    elif found and call is not None:
+        found = [(violation, call) for violation, _ in found]
+    _raise(found)
+
+
+def abandon(error: BaseException, owner: object = None) -> None:
+    """Drop what waits: the outermost contract ends with `error`. The other ranks are told where they wait for this one."""
+    if not PENDING.steps:
+        PENDING.records.clear()
+    group = distributed.group_of(owner)
+    if group is not None and isinstance(error, Exception):
+        distributed.shared(group, (_violation_of(error),))
+
+
+def _violation_of(error: Exception) -> Violation:
+    if isinstance(error, ContractError):
+        return error.violation
+    return Violation(
+        "another rank", "", "no exception", f"{type(error).__name__}: {error}", advice="see the traceback of that rank"
+    )
+
+
+@contextmanager
+def step() -> Iterator[None]:
+    """Read the verdicts about values at the end of the block, in one transfer, not at the end of each outermost contract.
+
+    In a distributed run every rank has to run the same steps: all ranks meet at the end of the block.
+    Raises ContractError where a law was broken inside the block.
+    """
+    PENDING.steps += 1
+    try:
+        yield
+    except BaseException:
+        PENDING.steps -= 1
+        if not PENDING.steps:
+            PENDING.records.clear()
+        raise
+    PENDING.steps -= 1
+    if PENDING.steps:
+        return
+    found = _read()
+    if distributed.several_ranks():
+        found = [(violation, None) for violation in distributed.shared(distributed.everyone(), tuple(one for one, _ in found))]
+    _raise(found)
+
+
+def _read() -> list[tuple[Violation, Call | None]]:
+    """Take all records, transfer their statistics and return what breaks a law, first come first, each place once."""
+    records, PENDING.records = PENDING.records, []
+    if not records:
+        return []
+    found: dict[Site, tuple[Violation, Call | None]] = {}
+    for record, numbers in zip(records, _transferred([record.statistics for record in records]), strict=True):
+        if record.site not in found:
+            violation = judged(record, numbers)
+            if violation is not None:
+                found[record.site] = violation, record.call
+    return list(found.values())
+
+
+def _transferred(groups: Sequence[tuple[Tensor, ...]]) -> list[list[float]]:
+    """The numbers of all groups, with one transfer for each device."""
+    flat = [tensor for group in groups for tensor in group]
+    numbers: dict[int, float] = {}
+    for device in dict.fromkeys(tensor.device for tensor in flat):
+        wide = torch.float32 if device.type == "mps" else torch.float64
+        indices, stacks = [], []
+        for dtype in dict.fromkeys(tensor.dtype for tensor in flat if tensor.device == device):
+            chosen = [index for index, tensor in enumerate(flat) if tensor.device == device and tensor.dtype == dtype]
+            indices += chosen
+            stacks.append(torch.stack([flat[index] for index in chosen]).to(wide))
+        numbers.update(zip(indices, (torch.cat(stacks) if len(stacks) > 1 else stacks[0]).tolist(), strict=True))
+    ordered = iter([numbers[index] for index in range(len(flat))])
+    return [list(itertools.islice(ordered, len(group))) for group in groups]
+
+
+def judged(record: Record, numbers: Sequence[float]) -> Violation | None:
+    """The violation that the statistics of a record show, if they show one."""
+    site, meaning = record.site, record.site.meaning
+    law = LAWS[meaning.semantic]
+    statistics = dict(zip(law.names, numbers, strict=True))
+    looked_at = record.looked_at
+    length = looked_at[site.axis] if looked_at else 1
+    rows = 1
+    for size in looked_at:
+        rows *= size
+    sample = Sample(
+        tolerance=meaning.semantic.tolerance.of(record.dtype),
+        rows=rows // max(length, 1),
+        length=length,
+        batch=looked_at[0] if looked_at else 1,
+    )
+    broken = law.broken(statistics, sample)
+    if broken is None:
+        return None
+    axis = ""
+    if meaning.semantic.extent is Extent.AXIS and record.shape:
+        at = site.axis % len(record.shape)
+        axis = f"axis {at} ({meaning.axis or 'the last'}) of {record.shape}"
+    part = "" if looked_at == record.shape else f", seen in a sample of {looked_at}"
+    return Violation(
+        contract=site.contract,
+        parameter=site.parameter,
+        expected=f"{meaning.semantic.words}: {meaning.semantic.law} [{site.text}]",
+        actual=f"{record.dtype} {record.shape}: {broken.fact}{part} (check {record.number} of this run)",
+        axis=axis,
+        statistics={name: number for name, number in statistics.items() if number < 2**62},
+        cause=broken.cause,
+        advice=broken.advice,
+        place=site.place,
+    )
+
+
+def verdict(record: Record) -> Violation | None:
+    """Judge one record now, which waits for the device."""
+    return judged(record, _transferred([record.statistics])[0])
+
+
+def _raise(found: list[tuple[Violation, Call | None]]) -> None:
+    if not found:
+        return
+    first, call = found[0]
+    if call is not None:
+        before, PENDING.steps = PENDING.steps, 0
+        try:
+            call.repeat()
+        finally:
+            PENDING.steps = before
+            PENDING.records.clear()
+    advice = f"{first.advice}; run it with contracts.mode('sync') for the line" if call is None else first.advice
+    raise ContractError(replace(first, advice=advice), tuple(violation for violation, _ in found[1:]))

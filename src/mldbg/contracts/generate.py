@@ -1,0 +1,567 @@
+"""Writes the checker of a function: straight-line Python with the function's own signature.
+
+Each axis name becomes a local variable. Two versions are written from the same lines, one for eager code and one for code under
+torch.compile; they differ in where the scope is kept and how values are observed. What has no straight line (unions, collections,
+records) is left to `matching.judge`.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import linecache
+from collections.abc import Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from mldbg.contracts import dims
+from mldbg.contracts.annotation import Array, Either, Nothing, Plan, arrays
+from mldbg.contracts.laws import LAWS
+
+
+@dataclass
+class _Writer:
+    """Lines of a function, the constants they use, and what is known of each axis name at the current line.
+
+    variables: axis name (`batch`, `*lead`) -> local variable.
+    sure: axis names that have a size on every path to this line.
+    maybe: axis names whose variable may still be None.
+    outside: whether names that are not known here may be found in the scope.
+    arguments: the items of the scope for the arguments; has_scope: whether the scope has been made.
+    """
+
+    taken: set[str]
+    constants: dict[str, Any] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+    initial: list[str] = field(default_factory=list)
+    depth: int = 1
+    variables: dict[str, str] = field(default_factory=dict)
+    sure: set[str] = field(default_factory=set)
+    maybe: set[str] = field(default_factory=set)
+    outside: bool = False
+    arguments: str = ""
+    has_scope: bool = False
+
+    def write(self, line: str) -> None:
+        self.lines.append("    " * self.depth + line)
+
+    @contextmanager
+    def indented(self, header: str) -> Any:
+        self.write(header)
+        self.depth += 1
+        yield
+        self.depth -= 1
+
+    def fresh(self, name: str) -> str:
+        """A name like `name` that nothing else in the function has."""
+        while name in self.taken:
+            name += "_"
+        self.taken.add(name)
+        return name
+
+    def constant(self, name: str, value: Any) -> str:
+        name = self.fresh(name)
+        self.constants[name] = value
+        return name
+
+    def variable(self, axis: str) -> str:
+        if axis not in self.variables:
+            stem = f"shape_{axis[1:]}" if axis.startswith("*") else f"size_{axis}"
+            self.variables[axis] = self.fresh(stem)
+        return self.variables[axis]
+
+    def perhaps(self, axis: str) -> None:
+        """From here on the axis name has a size on some paths only."""
+        if axis not in self.sure and axis not in self.maybe:
+            self.initial.append(self.variable(axis))
+        self.sure.discard(axis)
+        self.maybe.add(axis)
+
+    def known(self, axis: str) -> str | None:
+        """How the name stands: `sure`, `maybe`, or None; a name from outside is fetched first."""
+        if self.outside and axis not in self.sure | self.maybe:
+            self.write(f"{self.variable(axis)} = $scope.get({axis!r})")
+            self.maybe.add(axis)
+        return "sure" if axis in self.sure else "maybe" if axis in self.maybe else None
+
+    def settled(self, axis: str) -> None:
+        self.maybe.discard(axis)
+        self.sure.add(axis)
+
+
+def _write_plan(out: _Writer, plan: Plan, value: str, index: int, fail: str) -> bool:
+    """Lines that run `fail` unless `value` fits. Returns whether the tensors with a meaning are listed in `seen_<index>`."""
+    if isinstance(plan, Array):
+        _write_array(out, plan, value, index, fail)
+        return False
+    if isinstance(plan, Either) and len(plan.options) == 2 and {type(option) for option in plan.options} == {Array, Nothing}:
+        array = next(option for option in plan.options if isinstance(option, Array))
+        before = set(out.sure)
+        with out.indented(f"if {value} is not None:"):
+            _write_array(out, array, value, index, fail)
+        for axis in sorted(out.sure - before):
+            out.sure.discard(axis)
+            out.perhaps(axis)
+        return False
+    _write_scope(out)
+    out.write(f"$seen_{index} = []")
+    label = "return" if value == "$result" else value
+    out.write(f"if $judge({out.constant(f'plan_{index}', plan)}, {value}, $scope, {label!r}, $seen_{index}) is not None:")
+    out.write(f"    {fail}")
+    for axis in dict.fromkeys(name for array in arrays(plan) for name in _axes(array)):
+        if axis not in out.sure or axis.startswith("*"):  # broadcasting may have changed what `*name` stands for
+            out.write(f"{out.variable(axis)} = $scope.get({axis!r})")
+        if axis not in out.sure:
+            out.maybe.add(axis)
+    return True
+
+
+def _axes(array: Array) -> list[str]:
+    """The axis names that a tensor may give a size."""
+    names = ["*" + dim.name if isinstance(dim, dims.Several) else dim.name for dim in array.dims if isinstance(dim, _NAMED)]
+    return [name for name in names if name not in ("*", "")]
+
+
+_NAMED = (dims.Named, dims.Several)
+
+
+def _write_array(out: _Writer, plan: Array, value: str, index: int, fail: str) -> None:
+    tests = [f"not isinstance({value}, {out.constant(f'class_{index}', plan.cls)})"]
+    if plan.dtypes is not None:
+        tests.append(f"{value}.dtype not in {out.constant(f'dtypes_{index}', plan.dtypes)}")
+    several, count = plan.several, len(plan.dims)
+    if several is None:
+        tests.append(f"{value}.ndim != {count}")
+    elif count > 1:
+        tests.append(f"{value}.ndim < {count - 1}")
+    _write_tests(out, tests, fail)
+    if several is None:
+        _write_axes(out, plan.dims, f"{value}.shape", index, fail)
+        return
+    shape = out.fresh(f"shape_{index}")
+    out.write(f"{shape} = {value}.shape")
+    behind = count - several - 1
+    if several:
+        _write_axes(out, plan.dims[:several], f"{shape}[:{several}]", index, fail)
+    if behind:
+        _write_axes(out, plan.dims[several + 1 :], f"{shape}[-{behind}:]", index, fail)
+    dim = plan.dims[several]
+    assert isinstance(dim, dims.Several)
+    if dim.name:
+        _write_several(out, dim, f"{shape}[{several}:{-behind if behind else ''}]", index, fail)
+
+
+def _write_tests(out: _Writer, tests: list[str], fail: str) -> None:
+    if tests:
+        out.write(f"if {' or '.join(tests)}:")
+        out.write(f"    {fail}")
+        tests.clear()
+
+
+def _write_axes(out: _Writer, axes: tuple[dims.Dim, ...], shape: str, index: int, fail: str) -> None:
+    """Lines for axes that each stand for one; `shape` is an expression for their sizes."""
+    if all(isinstance(axis, dims.Anonymous) for axis in axes):
+        return
+    for axis in axes:  # names from outside have to be fetched before it is known whether they are new here
+        if isinstance(axis, dims.Named):
+            out.known(axis.name)
+    targets, new = [], set()
+    for position, axis in enumerate(axes):
+        is_new = isinstance(axis, dims.Named) and not axis.broadcast and out.known(axis.name) is None and axis.name not in new
+        if is_new:
+            assert isinstance(axis, dims.Named)
+            new.add(axis.name)
+            targets.append(out.variable(axis.name))
+        else:
+            targets.append(out.fresh(f"axis_{index}_{position}"))
+    out.write(f"{', '.join(targets)}{',' if len(targets) == 1 else ''} = {shape}")
+    tests: list[str] = []
+    for axis, size in zip(axes, targets, strict=True):
+        if isinstance(axis, dims.Named) and size == out.variables.get(axis.name):
+            out.settled(axis.name)
+        else:
+            _write_axis(out, axis, size, tests, fail)
+    _write_tests(out, tests, fail)
+
+
+def _write_axis(out: _Writer, axis: dims.Dim, size: str, tests: list[str], fail: str) -> None:
+    """Add to `tests` what must not hold, or write lines where a test is not enough."""
+    unless_one = f"{size} != 1 and " if getattr(axis, "broadcast", False) else ""
+    match axis:
+        case dims.Fixed(_, wanted):
+            tests.append(f"{unless_one}{size} != {wanted}")
+        case dims.Named(_, name):
+            known = out.known(name)
+            if known == "sure":
+                tests.append(f"{unless_one}{size} != {out.variable(name)}")
+                return
+            _write_tests(out, tests, fail)
+            if known is None:
+                out.perhaps(name)
+            with out.indented(f"if {size} != 1:") if unless_one else _nothing():
+                out.write(f"if {out.variable(name)} is None:")
+                out.write(f"    {out.variable(name)} = {size}")
+                out.write(f"elif {size} != {out.variable(name)}:")
+                out.write(f"    {fail}")
+            if not unless_one:
+                out.settled(name)
+        case dims.Symbolic():
+            _write_tests(out, tests, fail)
+            with out.indented(f"if {size} != 1:") if unless_one else _nothing():
+                source = _write_symbolic(out, axis, fail)
+                out.write(f"if {size} != {source}:")
+                out.write(f"    {fail}")
+        case _:
+            pass
+
+
+@contextmanager
+def _nothing() -> Any:
+    yield
+
+
+def _write_symbolic(out: _Writer, dim: dims.Symbolic, fail: str) -> str:
+    """The expression in terms of local variables, after lines that run `fail` where one of them has no value."""
+    for name in dim.names:
+        match out.known(name):
+            case None:
+                raise ValueError(f"axis {dim.text!r} needs the size of {name!r}, which no annotation before it gives")
+            case "maybe":
+                out.write(f"if {out.variable(name)} is None:")
+                out.write(f"    {fail}")
+            case _:
+                pass
+    locals_ = {name: out.variable(name) for name in dim.names}
+    locals_ |= {dims.ARGUMENT + name: name for name in dim.arguments}
+    tree = dims.renamed(ast.parse(dim.source.strip(), mode="eval"), locals_)
+    return f"({ast.unparse(tree)})"
+
+
+def _write_several(out: _Writer, dim: dims.Several, shape: str, index: int, fail: str) -> None:
+    key = "*" + dim.name
+    variable, known = out.variable(key), out.known(key)
+    first = f"{variable} = ({dim.broadcast}, tuple({shape}))"
+    if known is None:
+        out.write(first)
+        out.settled(key)
+        return
+    common = out.fresh(f"common_{index}")
+    with out.indented(f"if {variable} is None:") if known == "maybe" else _nothing():
+        if known == "maybe":
+            out.write(first)
+    with out.indented("else:") if known == "maybe" else _nothing():
+        out.write(f"{common} = $merged({variable}, tuple({shape}), broadcast={dim.broadcast})")
+        out.write(f"if {common} is None:")
+        out.write(f"    {fail}")
+        out.write(f"{variable} = ({variable}[0] and {dim.broadcast}, {common})")
+    out.settled(key)
+
+
+def _write_scope(out: _Writer) -> None:
+    """Lines that make the scope, or bring it up to date: every axis name with a size, and every argument."""
+    items = [f"{axis!r}: {out.variable(axis)}" for axis in sorted(out.sure)]
+    if not out.has_scope:
+        out.write(f"$scope = {{{', '.join([out.arguments, *items])}}}")
+    elif items:
+        out.write(f"$scope.update({{{', '.join(items)}}})")
+    out.has_scope = True
+    for axis in sorted(out.maybe):
+        out.write(f"if {out.variable(axis)} is not None:")
+        out.write(f"    $scope[{axis!r}] = {out.variable(axis)}")
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A parameter, or the result, with its plan. number: of its site."""
+
+    name: str
+    plan: Plan
+    number: int
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a checker is to be written for.
+
+    kind: `function`, `coroutine`, `generator` or `asyncgen`.
+    joins: whether the body of the function may call `check`, which needs the scope.
+    level: a fixed mode, or None for the mode of the process.
+    owner: the parameter that is the module, or `None`.
+    """
+
+    name: str
+    signature: inspect.Signature
+    promises: tuple[Promise, ...]
+    result: Promise | None
+    kind: str
+    joins: bool
+    level: int | None
+    owner: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """The text of a checker, the constants in it, and what stands before the names that every checker uses."""
+
+    name: str
+    text: str
+    constants: dict[str, Any]
+    prefix: str
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The lines of a checker: before the call what is checked and observed, after it the same; not indented beyond their own."""
+
+    call: str
+    checks: list[str]
+    observed: list[str]
+    checks_of_result: list[str]
+    observed_of_result: list[str]
+
+
+NAMES = frozenset(
+    [
+        "scope",
+        "result",
+        "level",
+        "outer",
+        "active",
+        "setting",
+        "inner",
+        "traced",
+        "is_compiling",
+        "broken",
+        "judge",
+        "merged",
+        "observe",
+        "observe_all",
+        "settle",
+        "abandon",
+        "contract",
+        "error",
+        "value",
+        "check",
+        "stepwise",
+        "stepwise_async",
+        "awaiting",
+        "each",
+        "meets",
+        "enter",
+        "leave",
+        "scope_can_be_set",
+        "settable",
+        "outermost",
+    ]
+)
+"""Names that every checker uses. A `$` before them in the templates becomes a prefix that no parameter needs."""
+
+
+def write(order: Order, *, traced: bool) -> Source:
+    """The checker of a function, for eager code or for code that is traced.
+
+    Raises ValueError for an annotation that cannot hold, such as a symbolic axis whose names nothing binds.
+    """
+    names = list(order.signature.parameters)
+    prefix = ""
+    while any(prefix + name in names for name in NAMES) or any(name.startswith(prefix + "seen_") for name in names):
+        prefix += "_"
+    out = _Writer(taken={*names, *(prefix + name for name in NAMES)})
+    out.arguments = ", ".join(["'#': $contract", *(f"{'{' + name + '}'!r}: {name}" for name in names)])
+    head = f"{'async ' if order.kind in ('coroutine', 'asyncgen') else ''}def {order.name}({_parameters(out, order.signature)}):"
+    parts = _parts(out, order, f"{{{', '.join(f'{name!r}: {name}' for name in names)}}}", traced=traced)
+    lines = _traced(order, parts) if traced else _eager(order, parts)
+    return Source(order.name, "\n".join([head, *lines]).replace("$", prefix) + "\n", out.constants, prefix)
+
+
+def _parts(out: _Writer, order: Order, values: str, *, traced: bool) -> _Parts:
+    observed: list[str] = []
+    late: list[Promise] = []  # their bound needs a size that only the result gives
+    for promise in order.promises:
+        if _write_plan(out, promise.plan, promise.name, promise.number, f"raise $broken({promise.name!r}, {values})"):
+            observed += _observing_all(promise)
+        elif not _bound_is_known(out, promise):
+            late.append(promise)
+        else:
+            observed += _observing(out, promise, traced=traced)
+    _write_scope(out)
+    checks, out.lines = out.lines, []
+    out.depth, out.outside = 0, True
+    observed_of_result: list[str] = []
+    if order.result is not None and order.kind in ("function", "coroutine"):
+        for axis in sorted(out.maybe):
+            out.write(f"if {out.variable(axis)} is None:")
+            out.write(f"    {out.variable(axis)} = $scope.get({axis!r})")
+        result = Promise("$result", order.result.plan, order.result.number)
+        fail = f"raise $broken('return', {values}, $result, $scope)"
+        if _write_plan(out, result.plan, result.name, result.number, fail):
+            observed_of_result = _observing_all(result)
+        else:
+            observed_of_result = _observing(out, result, traced=traced)
+    observed_of_result = [line for promise in late for line in _observing(out, promise, traced=traced)] + observed_of_result
+    if out.initial:
+        checks.insert(0, f"    {' = '.join(dict.fromkeys(out.initial))} = None")
+    return _Parts(_call(order.signature), checks, observed, out.lines, observed_of_result)
+
+
+def _meaningful(plan: Plan) -> Array | None:
+    """The tensor of a plan with one tensor, if its values can break its meaning."""
+    options = plan.options if isinstance(plan, Either) else (plan,)
+    array = next((option for option in options if isinstance(option, Array)), None)
+    return array if array is not None and array.meaning is not None and array.meaning.semantic in LAWS else None
+
+
+def _bound_is_known(out: _Writer, promise: Promise) -> bool:
+    array = _meaningful(promise.plan)
+    bound = array.meaning.bound if array is not None and array.meaning is not None else None
+    return not isinstance(bound, dims.Symbolic) or out.sure.union(out.maybe).issuperset(bound.names)
+
+
+def _observing(out: _Writer, promise: Promise, *, traced: bool) -> list[str]:
+    """Lines that observe a tensor with a meaning. A bound whose sizes are not known is left out."""
+    array = _meaningful(promise.plan)
+    if array is None or array.meaning is None:
+        return []
+    bound, tests = str(array.meaning.bound), ["$level > 1"]
+    if isinstance(array.meaning.bound, dims.Symbolic):
+        expression = array.meaning.bound
+        local = {name: out.variable(name) for name in expression.names}
+        tests += [f"{local[name]} is not None" for name in expression.names if name in out.maybe]
+        local |= {dims.ARGUMENT + name: name for name in expression.arguments}
+        bound = ast.unparse(dims.renamed(ast.parse(expression.source.strip(), mode="eval"), local))
+        if not _bound_is_known(out, promise):
+            bound, tests = "None", tests[:1]
+    if isinstance(promise.plan, Either):
+        tests.append(f"{promise.name} is not None")
+    return [f"if {' and '.join(tests)}:", f"    $observe({promise.name}, {promise.number}, $level, {bound})"]
+
+
+def _observing_all(promise: Promise) -> list[str]:
+    if not any(_meaningful(array) for array in arrays(promise.plan)):
+        return []
+    return ["if $level > 1:", f"    $observe_all({promise.number}, $seen_{promise.number}, $scope, $level)"]
+
+
+def _indented(lines: Iterable[str], depth: int) -> list[str]:
+    return ["    " * depth + line for line in lines]
+
+
+def _eager(order: Order, parts: _Parts) -> list[str]:
+    """The lines of the version for eager code."""
+    inner = f"$inner({parts.call})"
+    steps = "$each($scope, $level, $outer is None)"
+    unchecked, checked = {
+        "function": ([f"return {inner}"], [f"$result = {inner}"]),
+        "coroutine": ([f"return await {inner}"], [f"$result = await $awaiting({inner}, $scope)"]),
+        "generator": ([f"return (yield from {inner})"], [f"$result = yield from $stepwise({inner}, $scope, {steps})"]),
+        "asyncgen": (
+            [f"async for $value in {inner}:", "    yield $value", "return"],
+            [f"async for $value in $stepwise_async({inner}, $scope, {steps}):", "    yield $value"],
+        ),
+    }[order.kind]
+    when_traced = {
+        "function": [f"return $traced({parts.call})"],
+        "generator": [f"yield from $traced({parts.call})", "return"],
+    }.get(order.kind, [])
+    pushes = order.kind == "function"
+    body = [*parts.observed, *checked, *parts.checks_of_result, *parts.observed_of_result]
+    return [
+        f"    $level = {'$setting.level' if order.level is None else order.level}",
+        "    if not $level:",
+        *_indented(unchecked, 2),
+        *(["    if $is_compiling():", *_indented(when_traced, 2)] if when_traced else []),
+        *parts.checks,
+        "    $outer = $active.top",
+        *(["    $active.top = $scope"] if pushes else []),
+        "    try:",
+        *_indented(body, 2),
+        "    except BaseException as $error:",
+        "        if $outer is None:",
+        f"            $abandon($error, {order.owner})",
+        "        raise",
+        *(["    finally:", "        $active.top = $outer"] if pushes else []),
+        "    if $outer is None and ($level > 1 or $meets._active_ddp_module is not None):",
+        f"        $settle({', '.join(['$level', order.owner, *([parts.call] if parts.call else [])])})",
+        *(["    return $result"] if order.kind != "asyncgen" else []),
+    ]
+
+
+def _traced(order: Order, parts: _Parts) -> list[str]:
+    """The lines of the version for code under torch.compile and torch.export."""
+    call = f"$result = $inner({parts.call})"
+    if order.kind == "generator":
+        run = [
+            "$check = $each($scope, $level, False)",
+            f"for $value in $inner({parts.call}):",
+            "    $check($value)",
+            "    yield $value",
+            "$result = None",
+        ]
+    elif order.joins:
+        run = [
+            "$settable = $scope_can_be_set()",
+            "if $settable:",
+            "    $outer = $active.top",
+            "    $active.top = $scope",
+            "try:",
+            f"    {call}",
+            "finally:",
+            "    if $settable:",
+            "        $active.top = $outer",
+        ]
+    else:
+        run = [call]
+    body = ["$outermost = $enter()", *parts.observed, *run, *parts.checks_of_result, *parts.observed_of_result, "$leave()"]
+    return [
+        *parts.checks,
+        f"    $level = {'$setting.level' if order.level is None else order.level}",
+        *_indented(body, 1),
+        "    if $outermost and $level > 1:",
+        "        $settle()",
+        "    return $result",
+    ]
+
+
+def _parameters(out: _Writer, signature: inspect.Signature) -> str:
+    """The parameter list, without annotations; defaults stand in constants."""
+    pieces: list[str] = []
+    kinds = [parameter.kind for parameter in signature.parameters.values()]
+    for index, (name, parameter) in enumerate(signature.parameters.items()):
+        star = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**" if parameter.kind is parameter.VAR_KEYWORD else ""
+        if parameter.kind is parameter.KEYWORD_ONLY and not {parameter.KEYWORD_ONLY, parameter.VAR_POSITIONAL} & set(
+            kinds[:index]
+        ):
+            pieces.append("*")
+        default = "" if parameter.default is parameter.empty else f"={out.constant('default_' + name, parameter.default)}"
+        pieces.append(f"{star}{name}{default}")
+        if parameter.kind is parameter.POSITIONAL_ONLY and parameter.POSITIONAL_ONLY not in kinds[index + 1 :]:
+            pieces.append("/")
+    return ", ".join(pieces)
+
+
+def _call(signature: inspect.Signature) -> str:
+    """The arguments that hand every parameter on."""
+    pieces = []
+    for name, parameter in signature.parameters.items():
+        match parameter.kind:
+            case parameter.VAR_POSITIONAL:
+                pieces.append(f"*{name}")
+            case parameter.VAR_KEYWORD:
+                pieces.append(f"**{name}")
+            case parameter.KEYWORD_ONLY:
+                pieces.append(f"{name}={name}")
+            case _:
+                pieces.append(name)
+    return ", ".join(pieces)
+
+
+def compiled(source: Source, file: str, environment: Mapping[str, Any]) -> Any:
+    """The function of a source. Its lines are registered under `file`, so that tracebacks and debuggers show them.
+
+    environment: values of `NAMES`.
+    """
+    linecache.cache[file] = (len(source.text), None, source.text.splitlines(keepends=True), file)
+    names = {source.prefix + name: value for name, value in environment.items()} | source.constants
+    exec(compile(source.text, file, "exec"), names)  # noqa: S102 (the text was written above)
+    return names[source.name]

@@ -1,0 +1,91 @@
+"""`check`: a promise about an intermediate value."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import torch
+
+from mldbg.contracts import annotation, flags
+from mldbg.contracts.annotation import Plan
+from mldbg.contracts.error import ContractError
+from mldbg.contracts.matching import Failure, Scope, Seen, judge
+from mldbg.contracts.modes import SETTING, Mode
+from mldbg.contracts.observing import Known, has_law, known, observe_seen
+from mldbg.contracts.promises import violation
+from mldbg.contracts.scope import EAGER, TRACED
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Promise:
+    plan: Plan
+    places: list[Known]
+
+
+_promises: dict[tuple[Any, str], _Promise] = {}
+
+
+def check(value: T, promised: Any, name: str = "check") -> T:
+    """`value`, if it is what `promised` says.
+
+    promised: an annotation, such as `Float[Tensor, "batch hidden"]`. Inside a function with a contract its axis names are those
+        of the call under way, and names that are new become known to it; elsewhere they hold for this check only.
+    name: how messages call the value.
+
+    Raises ContractError if it is not; TypeError or ValueError for an annotation that makes no sense.
+    """
+    level = SETTING.level
+    if not level:
+        return value
+    promise = _promise(promised, name)
+    compiling = torch.compiler.is_compiling()
+    names: Scope | None = TRACED.top if compiling else EAGER.top
+    if names is None:
+        names = {}
+    seen: Seen = []
+    failure = judge(promise.plan, value, names, name, seen)
+    if failure is not None:
+        raise _error(failure, names, "" if compiling else _caller())
+    if level > Mode.SHAPES and seen:
+        places = promise.places if compiling else _placed(promise.places)
+        observe_seen(seen, places, names, level)
+        if not compiling and EAGER.top is None:
+            flags.settle(None)
+    return value
+
+
+@torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
+def _promise(promised: Any, name: str) -> _Promise:
+    """The plan of an annotation; torch.compile takes it as a constant."""
+    key = (promised, name)
+    if key not in _promises:
+        plan = annotation.read(promised)
+        if not annotation.holds_arrays(plan):
+            raise TypeError(f"check: {promised!r} says nothing about a tensor")
+        places = [known("check", name, array, "") for array in annotation.arrays(plan) if has_law(array)]
+        _promises[key] = _Promise(plan, places)
+    return _promises[key]
+
+
+def _placed(places: list[Known]) -> list[Known]:
+    place = _caller()
+    return [replace(one, site=replace(one.site, place=place)) for one in places]
+
+
+def _caller() -> str:
+    """`path:line` of the call of `check`."""
+    frame = sys._getframe(2)  # noqa: SLF001
+    while frame.f_code.co_filename == __file__ and frame.f_back is not None:
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def _error(failure: Failure, names: Scope, place: str) -> ContractError:
+    enclosing = names.get("#")
+    if enclosing is not None:
+        enclosing.where(names)
+    return ContractError(violation("check" if enclosing is None else enclosing.name, failure, names, place))

@@ -1,0 +1,299 @@
+"""The law of each meaning as arithmetic: a few reductions on the device, and the verdict on the host.
+
+A measurement gives a handful of 0-d tensors (the statistics). They are all that a deferred check keeps of a tensor. The verdict
+needs only them, the dtype and the sizes, so that the numbers in an error message are the numbers that were judged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mldbg.semantics import FORGOTTEN, IGNORED_CLASS, Semantic
+
+Statistics = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What the verdict may know besides the statistics.
+
+    tolerance: absolute deviation allowed for the dtype.
+    rows: how many rows were looked at: the number of values divided by the size of the law's axis.
+    length: size of the law's axis.
+    batch: size of the first axis.
+    """
+
+    tolerance: float
+    rows: int
+    length: int
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Which part of a law does not hold, why that may be, and what to do."""
+
+    fact: str
+    cause: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """names: of the statistics. measure: (tensor, axis, bound) -> one 0-d tensor for each name. broken: the verdict."""
+
+    names: tuple[str, ...]
+    measure: Callable[[Tensor, int, float | None], tuple[Tensor, ...]]
+    broken: Callable[[Statistics, Sample], Broken | None]
+
+
+_NAN = Broken(
+    "NaN among the values",
+    "NaN arose earlier: 0/0, log of a negative number, inf - inf, or softmax over a row of -inf",
+    "find where it arises with torch.autograd.set_detect_anomaly(True), or a Finite[...] contract on earlier tensors",
+)
+
+
+def _accumulator(x: Tensor) -> torch.dtype | None:
+    """Sums of short formats are taken in float32, for their own rounding would exceed the tolerance."""
+    return torch.float32 if x.is_floating_point() and x.dtype.itemsize < 4 else None
+
+
+def _range(x: Tensor, axis: int, bound: float | None) -> tuple[Tensor, ...]:
+    low, high = torch.aminmax(x)
+    return low, high
+
+
+def _sums(x: Tensor, axis: int, bound: float | None) -> tuple[Tensor, ...]:
+    return (x.amin(), *torch.aminmax(x.sum(axis, dtype=_accumulator(x))))
+
+
+def _range_and_sums(x: Tensor, axis: int, bound: float | None) -> tuple[Tensor, ...]:
+    return (*torch.aminmax(x), *torch.aminmax(x.sum(axis, dtype=_accumulator(x))))
+
+
+def _exponential_sums(x: Tensor, axis: int, bound: float | None) -> tuple[Tensor, ...]:
+    return (x.amax(), *torch.aminmax(x.to(_accumulator(x) or x.dtype).exp().sum(axis)))
+
+
+def _one_hot(x: Tensor, axis: int, bound: float | None) -> tuple[Tensor, ...]:
+    if x.dtype is torch.bool:
+        x = x.to(torch.uint8)
+    totals = torch.aminmax(x.sum(axis, dtype=_accumulator(x)))
+    return (x.amin(), *torch.aminmax(x.amax(axis)), *totals)
+
+
+def _class_ids(x: Tensor, axis: int, bound: float | None) -> tuple[Tensor, ...]:
+    return _with_bound(torch.aminmax(x.masked_fill(x == IGNORED_CLASS, 0)), bound)
+
+
+def _token_ids(x: Tensor, axis: int, bound: float | None) -> tuple[Tensor, ...]:
+    return _with_bound(torch.aminmax(x), bound)
+
+
+def _with_bound(ends: tuple[Tensor, Tensor], bound: float | None) -> tuple[Tensor, ...]:
+    low, high = (end.to(torch.int64) for end in ends)
+    return low, high, torch.full_like(high, torch.iinfo(torch.int64).max if bound is None else bound)
+
+
+def _additive(x: Tensor, axis: int, bound: float | None) -> tuple[Tensor, ...]:
+    return x.amax(), x.masked_fill(x == 0, -torch.inf).amax()
+
+
+def _norms(x: Tensor, axis: int, bound: float | None) -> tuple[Tensor, ...]:
+    low, high = torch.aminmax(torch.linalg.vector_norm(x, dim=axis, dtype=_accumulator(x)))
+    return low, high
+
+
+def _moments(x: Tensor, axis: int, bound: float | None) -> tuple[Tensor, ...]:
+    sd, mean = torch.std_mean(x.to(_accumulator(x) or x.dtype), correction=0)
+    return mean, sd
+
+
+def _value(x: Tensor, axis: int, bound: float | None) -> tuple[Tensor, ...]:
+    return (x.reshape(()),) if x.numel() == 1 else (x.sum(),)
+
+
+def _logits(found: Statistics, sample: Sample) -> Broken | None:
+    """-inf is legal: masked classes have it, and a fully masked row is all -inf.
+
+    Values can refute logits in one more way: every row sums to 1 and lies in (0, 1), as softmax leaves it. Real logits do that by
+    chance with a probability below tolerance ** rows, so at least 8 rows are asked for. Rows with an exact 0 are let pass:
+    one-hot rows stand in for perfect logits in many a test.
+    """
+    if math.isnan(found["min"]) or math.isnan(found["max"]):
+        return _NAN
+    if found["max"] == math.inf:
+        return Broken("+inf among the values", "overflow, often in float16", "lower the scale, or compute this layer in float32")
+    like_sums = all(abs(found[name] - 1) <= sample.tolerance for name in ("lowest row sum", "highest row sum"))
+    if sample.rows >= 8 and sample.length >= 2 and found["min"] > 0 and found["max"] <= 1 and like_sums:
+        return Broken(
+            "every row is positive and sums to 1",
+            "these are probabilities: softmax has been applied already",
+            "return the scores before softmax, or annotate them with Probs",
+        )
+    return None
+
+
+def _probs(found: Statistics, sample: Sample) -> Broken | None:
+    low, sums = found["min"], (found["lowest row sum"], found["highest row sum"])
+    if math.isnan(low) or any(map(math.isnan, sums)):
+        return _NAN
+    fine = all(abs(total - 1) <= sample.tolerance for total in sums)
+    if low < -sample.tolerance:
+        if fine:
+            return Broken("negative values", "an affine change after softmax, or rounding", "clamp, or normalise again")
+        if sums[1] < 0:
+            return Broken("negative values", "these look like log-probabilities", "exponentiate them, or annotate LogProbs")
+        return Broken("negative values", "these look like logits: softmax was not applied", "apply softmax, or annotate Logits")
+    if fine:
+        return None
+    if sums[1] <= sample.length and sums[0] > sample.tolerance:
+        cause = "softmax over another axis, sigmoid in place of softmax, or a change after softmax (dropout, masking, scaling)"
+    else:
+        cause = "these are no probabilities: counts, positive scores, or rows that a mask emptied"
+    return Broken("the class axis does not sum to 1", cause, "normalise over the class axis last; along(...) names another axis")
+
+
+def _log_probs(found: Statistics, sample: Sample) -> Broken | None:
+    sums = (found["lowest row sum of exp"], found["highest row sum of exp"])
+    if math.isnan(found["max"]) or any(map(math.isnan, sums)):
+        return _NAN
+    if all(abs(total - 1) <= sample.tolerance for total in sums):
+        return None
+    if found["max"] <= sample.tolerance:
+        cause = "log-softmax over another axis, log-sigmoid, or a change after log-softmax"
+    elif found["max"] <= 1:
+        cause = "these may be probabilities: softmax in place of log_softmax"
+    else:
+        cause = "these look like logits: log_softmax was not applied"
+    return Broken("the exponentials along the class axis do not sum to 1", cause, "apply log_softmax over the class axis")
+
+
+def _within_unit(found: Statistics, sample: Sample) -> Broken | None:
+    if math.isnan(found["min"]) or math.isnan(found["max"]):
+        return _NAN
+    if found["min"] >= -sample.tolerance and found["max"] <= 1 + sample.tolerance:
+        return None
+    if found["min"] >= 0 and found["max"] <= 255:
+        return Broken("values above 1", "pixels from 0 to 255, or counts", "divide by the largest possible value")
+    return Broken("values outside [0, 1]", "these look like logits: sigmoid was not applied", "apply sigmoid")
+
+
+def _never_negative(found: Statistics, sample: Sample) -> Broken | None:
+    if math.isnan(found["min"]):
+        return _NAN
+    if found["min"] >= 0:
+        return None
+    return Broken("negative values", "a missing ReLU, abs or softplus, or a difference of near numbers", "clamp, or restate it")
+
+
+def _finite(found: Statistics, sample: Sample) -> Broken | None:
+    if math.isnan(found["min"]) or math.isnan(found["max"]):
+        return _NAN
+    if math.isfinite(found["min"]) and math.isfinite(found["max"]):
+        return None
+    return Broken(
+        "infinite values", "overflow, a logarithm of 0, or a division by 0", "clamp the argument, or compute in float32"
+    )
+
+
+def _loss(found: Statistics, sample: Sample) -> Broken | None:
+    if math.isfinite(found["value"]):
+        return None
+    return (
+        _NAN
+        if math.isnan(found["value"])
+        else Broken("the loss is infinite", "overflow or log(0)", "use the stable loss on logits")
+    )
+
+
+def _ids(found: Statistics, sample: Sample) -> Broken | None:
+    if found["min"] < 0:
+        return Broken("a negative id", "padding or a label for 'unknown' was left in", "map it to an id, or mask these places")
+    if found["max"] >= found["bound"]:
+        cause = "ids count from 1, or the table is too small for the data"
+        return Broken(
+            f"an id of {found['max']:.0f} with a bound of {found['bound']:.0f}", cause, "count from 0, or raise the bound"
+        )
+    return None
+
+
+def _hot(found: Statistics, sample: Sample) -> Broken | None:
+    wanted = {"min": 0.0, **{f"{end} row {what}": 1.0 for end in ("lowest", "highest") for what in ("maximum", "sum")}}
+    if sample.length == 1:
+        wanted["min"] = 1.0
+    if any(math.isnan(number) for number in found.values()):
+        return _NAN
+    if all(found[name] == number for name, number in wanted.items()):
+        return None
+    if found["min"] >= 0 and found["highest row sum"] <= 1.001 and found["lowest row maximum"] < 1:
+        return Broken("rows are not one-hot", "soft or smoothed labels, or probabilities", "annotate them with Probs")
+    return Broken(
+        "rows are not one-hot", "several labels at once, class ids, or another class axis", "use one_hot on the class ids"
+    )
+
+
+def _mask(found: Statistics, sample: Sample) -> Broken | None:
+    if any(math.isnan(number) for number in found.values()):
+        return _NAN
+    if found["max"] <= 0 and found["highest value that is not 0"] <= FORGOTTEN:
+        return None
+    if found["max"] == 1:
+        return Broken(
+            "values of 1", "a mask of 0 and 1 is added instead of applied", "use -inf where the mask forbids, 0 elsewhere"
+        )
+    return Broken(
+        f"values between {FORGOTTEN:g} and 0, or above 0", "a bias, not a mask", "mask with -inf; annotate a bias as Float"
+    )
+
+
+def _unit_norm(found: Statistics, sample: Sample) -> Broken | None:
+    low, high = found["lowest norm"], found["highest norm"]
+    if math.isnan(low) or math.isnan(high):
+        return _NAN
+    if abs(low - 1) <= sample.tolerance and abs(high - 1) <= sample.tolerance:
+        return None
+    if low == 0 and abs(high - 1) <= sample.tolerance:
+        return Broken("vectors of length 0", "normalize leaves zeros as they are: dead units or padding", "mask these rows")
+    return Broken("vectors are not of length 1", "normalize is missing, or ran over another axis", "F.normalize(x, dim=...) last")
+
+
+def _scaled(found: Statistics, sample: Sample) -> Broken | None:
+    mean, sd = found["mean"], found["sd"]
+    if math.isnan(mean) or math.isnan(sd):
+        return _NAN
+    chance = 3 / math.sqrt(max(sample.batch, 1))
+    factor = 2 * (1 + chance)
+    if abs(mean) <= sample.tolerance + chance and 1 / factor <= sd <= factor:
+        return None
+    return Broken(
+        "far from mean 0 and standard deviation 1", "the scaler was not applied, or fitted on other data", "standardise inputs"
+    )
+
+
+_RANGE = ("min", "max")
+_ROWS = ("lowest row sum", "highest row sum")
+_IDS = (*_RANGE, "bound")
+
+LAWS = {
+    Semantic.LOGITS: Law((*_RANGE, *_ROWS), _range_and_sums, _logits),
+    Semantic.PROBS: Law(("min", *_ROWS), _sums, _probs),
+    Semantic.LOG_PROBS: Law(("max", *(f"{name} of exp" for name in _ROWS)), _exponential_sums, _log_probs),
+    Semantic.UNIT_INTERVAL: Law(_RANGE, _range, _within_unit),
+    Semantic.NON_NEGATIVE: Law(_RANGE, _range, _never_negative),
+    Semantic.FINITE: Law(_RANGE, _range, _finite),
+    Semantic.SCALAR_LOSS: Law(("value",), _value, _loss),
+    Semantic.CLASS_IDS: Law(_IDS, _class_ids, _ids),
+    Semantic.TOKEN_IDS: Law(_IDS, _token_ids, _ids),
+    Semantic.ONE_HOT: Law(("min", "lowest row maximum", "highest row maximum", *_ROWS), _one_hot, _hot),
+    Semantic.ADDITIVE_MASK: Law(("max", "highest value that is not 0"), _additive, _mask),
+    Semantic.UNIT_NORM: Law(("lowest norm", "highest norm"), _norms, _unit_norm),
+    Semantic.SCALED: Law(("mean", "sd"), _moments, _scaled),
+}
+"""A boolean mask has no law beyond its dtype."""

@@ -1,0 +1,283 @@
+"""Matches values with plans, one after the other, and says exactly what does not fit.
+
+This is the reference that the generated checkers agree with; it checks what they leave to it (unions, collections, records) and
+explains every failure.
+
+A *scope* is a dictionary: `batch` -> size, `*lead` -> (may be broadcast, sizes), `{self}` -> argument for `{self.d}`, and
+`@batch` -> the place that gave the size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from mldbg.contracts import dims, foreign
+from mldbg.contracts.annotation import (
+    Anything,
+    Array,
+    Either,
+    Foreign,
+    Instance,
+    Many,
+    Nothing,
+    Plan,
+    Record,
+    Row,
+    Table,
+    dtype_name,
+)
+
+Scope = dict[str, Any]
+Seen = list[tuple[torch.Tensor, Array, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a value does not fit a plan. The fields are those of `error.Violation`."""
+
+    path: str
+    expected: str
+    actual: str
+    axis: str = ""
+    cause: str = ""
+    advice: str = ""
+
+
+def judge(plan: Plan, value: Any, scope: Scope, path: str, seen: Seen | None = None) -> Failure | None:
+    """None where `value` fits, and then its axes are in `scope`; else the first reason why not.
+
+    path: the parameter, with the place inside it.
+    seen: gets every tensor with a meaning, its plan and its path.
+    """
+    match plan:
+        case Array():
+            return _judge_array(plan, value, scope, path, seen)
+        case Anything():
+            return None
+        case Nothing():
+            return None if value is None else Failure(path, "None", described(value))
+        case Instance():
+            return None if _is(value, plan.cls) else Failure(path, plan.text, described(value))
+        case Either():
+            return _judge_either(plan, value, scope, path, seen)
+        case Foreign():
+            reason = foreign.objection(plan.annotation, value, scope)
+            return Failure(path, plan.text, described(value), cause=reason) if reason else None
+        case Row() | Many() | Table() | Record():
+            return _judge_parts(plan, value, scope, path, seen)
+
+
+def _is(value: Any, cls: type) -> bool:
+    if cls is float:
+        return isinstance(value, (int, float))  # the numeric tower of static typing
+    try:
+        return isinstance(value, cls)
+    except TypeError:  # a protocol that cannot be checked at run time
+        return True
+
+
+def _judge_either(plan: Either, value: Any, scope: Scope, path: str, seen: Seen | None) -> Failure | None:
+    failures = []
+    for option in plan.options:
+        trial = dict(scope)
+        found: Seen | None = None if seen is None else []
+        failure = judge(option, value, trial, path, found)
+        if failure is None:
+            scope.update(trial)
+            if seen is not None and found is not None:
+                seen.extend(found)
+            return None
+        failures.append((option, failure))
+    near = [failure for option, failure in failures if not isinstance(option, (Nothing, Instance))]
+    if len(near) == 1 and isinstance(value, torch.Tensor):
+        return near[0]
+    return Failure(path, plan.text, described(value), advice="pass what one of the alternatives allows")
+
+
+def _judge_parts(plan: Row | Many | Table | Record, value: Any, scope: Scope, path: str, seen: Seen | None) -> Failure | None:
+    parts: list[tuple[Plan, Any, str]]
+    match plan:
+        case Row(items):
+            if not isinstance(value, tuple) or len(value) != len(items):
+                return Failure(path, f"a tuple of {len(items)}", described(value))
+            parts = [(item, value[index], f"{path}[{index}]") for index, item in enumerate(items)]
+        case Many(cls, item):
+            if not _is(value, cls):
+                return Failure(path, plan.text, described(value))
+            parts = [(item, element, f"{path}[{index}]") for index, element in enumerate(value)]
+        case Table(cls, inner):
+            if not _is(value, cls):
+                return Failure(path, plan.text, described(value))
+            parts = [(inner, value[key], f"{path}[{key!r}]") for key in value]
+        case Record(cls, fields, keyed):
+            if not _is(value, Mapping if keyed else cls):
+                return Failure(path, plan.text, described(value))
+            if keyed:
+                parts = [(inner, value[name], f"{path}[{name!r}]") for name, inner in fields if name in value]
+            else:
+                parts = [(inner, getattr(value, name), f"{path}.{name}") for name, inner in fields]
+    for inner, element, place in parts:
+        failure = judge(inner, element, scope, place, seen)
+        if failure is not None:
+            return failure
+    return None
+
+
+def _judge_array(plan: Array, value: Any, scope: Scope, path: str, seen: Seen | None) -> Failure | None:
+    if not isinstance(value, plan.cls):
+        return Failure(path, plan.text, described(value))
+    if plan.dtypes is not None and value.dtype not in plan.dtypes:
+        return Failure(
+            path,
+            f"{plan.text}, a dtype of the family {plan.family}",
+            described(value),
+            cause="a tensor of another kind was passed" if value.is_floating_point() == ("Float" in plan.family) else "",
+            advice=f"convert it first, or annotate it with the family of {dtype_name(value.dtype)}",
+        )
+    sizes, several = list(value.shape), plan.several
+    if len(sizes) != len(plan.dims) if several is None else len(sizes) < len(plan.dims) - 1:
+        least = "" if several is None else "at least "
+        wanted = len(plan.dims) if several is None else len(plan.dims) - 1
+        return Failure(path, f"{plan.text}, {least}{_count(wanted, 'axis', 'axes')}", described(value), cause=_rank(plan, sizes))
+    found: Scope = {}
+    failure = _judge_axes(plan, sizes, scope, found, path, value)
+    if failure is not None:
+        return failure
+    scope.update(found)
+    if seen is not None and plan.meaning is not None:
+        seen.append((value, plan, path))
+    return None
+
+
+def _judge_axes(plan: Array, sizes: list[int], scope: Scope, found: Scope, path: str, value: torch.Tensor) -> Failure | None:
+    several = len(plan.dims) if plan.several is None else plan.several
+    behind = len(plan.dims) - several - 1  # axes after the one that stands for several
+    for index, dim in enumerate(plan.dims):
+        if isinstance(dim, dims.Several):
+            continue
+        at = index if index < several else len(sizes) - (len(plan.dims) - index)
+        failure = _judge_axis(dim, sizes[at], at, scope, found, plan, path, value)
+        if failure is not None:
+            return failure
+    if plan.several is None:
+        return None
+    dim = plan.dims[plan.several]
+    assert isinstance(dim, dims.Several)
+    return _judge_several(dim, tuple(sizes[several : len(sizes) - behind]), scope, found, plan, path, value)
+
+
+def _judge_axis(
+    dim: dims.Dim, size: int, at: int, scope: Scope, found: Scope, plan: Array, path: str, value: torch.Tensor
+) -> Failure | None:
+    match dim:
+        case dims.Anonymous():
+            return None
+        case dims.Fixed(broadcast=True) | dims.Named(broadcast=True) | dims.Symbolic(broadcast=True) if size == 1:
+            return None
+        case dims.Fixed(_, wanted):
+            known: Any = wanted
+        case dims.Named(_, name):
+            if name not in found and name not in scope:
+                found[name] = size
+                found["@" + name] = f"{path}, axis {at}"
+                return None
+            known = found[name] if name in found else scope[name]
+        case dims.Symbolic():
+            try:
+                known = dims.size(dim, scope | found)
+            except dims.Unbound as missing:
+                return Failure(
+                    path,
+                    plan.text,
+                    described(value),
+                    axis=f"axis {at} ({dim.text})",
+                    cause=f"{dim.text} needs the size of {missing}, which nothing checked before gave",
+                    advice=f"name the axis {missing} in an annotation that is checked earlier",
+                )
+        case _:
+            raise AssertionError(dim)
+    if known == size:
+        return None
+    return Failure(
+        path,
+        f"{plan.text} with {_sized(dim, known)}",
+        described(value),
+        axis=f"axis {at} ({dim.text})",
+        cause=_wrong_size(dim, size, scope | found, value),
+        advice=f"make axis {at} of {path} {known} long, or give the axis another name if it need not agree",
+    )
+
+
+def _judge_several(
+    dim: dims.Several, sizes: tuple[int, ...], scope: Scope, found: Scope, plan: Array, path: str, value: torch.Tensor
+) -> Failure | None:
+    key = "*" + dim.name
+    if not dim.name:
+        return None
+    if key not in scope:
+        found[key] = (dim.broadcast, sizes)
+        found["@" + key] = f"{path}, axes before the last {len(plan.dims) - 1}" if plan.several == 0 else path
+        return None
+    common = dims.merged(scope[key], sizes, broadcast=dim.broadcast)
+    if common is not None:
+        found[key] = (scope[key][0] and dim.broadcast, common)
+        return None
+    return Failure(
+        path,
+        f"{plan.text} with {dim.text} = {scope[key][1]}",
+        described(value),
+        axis=f"axes {dim.text} = {sizes}",
+        cause=f"the leading axes differ: {sizes} here, {scope[key][1]} before",
+        advice="give them the same sizes, or mark the axes with # if broadcasting is meant",
+    )
+
+
+def described(value: Any) -> str:
+    """A value as a person would call it: `float32 (32, 10)` for a tensor, the class for anything else."""
+    if isinstance(value, torch.Tensor):
+        name = "" if type(value) is torch.Tensor else f"{type(value).__name__} "
+        return f"{name}{dtype_name(value.dtype)} {tuple(value.shape)}"
+    if value is None:
+        return "None"
+    if isinstance(value, (list, tuple, dict, set)):
+        return f"{type(value).__name__} of {len(value)}"
+    shape = getattr(value, "shape", None)
+    return type(value).__name__ + (f" of shape {tuple(shape)}" if isinstance(shape, tuple) else "")
+
+
+def _sized(dim: dims.Dim, known: Any) -> str:
+    return f"{dim.text} = {known}" if dim.text != str(known) else f"size {known}"
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
+def _rank(plan: Array, sizes: list[int]) -> str:
+    if len(sizes) == len(plan.dims) - 1:
+        return "an axis is missing: perhaps one sample was passed without a batch axis, or a reduction dropped one"
+    if len(sizes) == len(plan.dims) + 1:
+        return "an axis is left over: " + (
+            f"axis {sizes.index(1)} has size 1 and may want a squeeze"
+            if 1 in sizes
+            else "perhaps a flatten or a reduction is missing"
+        )
+    return ""
+
+
+def _wrong_size(dim: dims.Dim, size: int, scope: Scope, value: torch.Tensor) -> str:
+    """A guess from the sizes that are known: which other axis the size belongs to, or what a common slip would give."""
+    name = getattr(dim, "name", "")
+    others = [key for key, known in scope.items() if key[0] not in "@{*#" and known == size and key != name]
+    if others:
+        return f"{size} is the size of {' and '.join(others)}: axes may be swapped (transpose, permute or a wrong dim)"
+    if size == 1:
+        return "the size is 1: a reduction with keepdim, an unsqueeze, or a batch of one where broadcasting is not declared"
+    known = scope.get(name)
+    if isinstance(known, int) and known > 0 and size % known == 0:
+        return f"{size} = {size // known} x {known}: perhaps two axes were merged"
+    return f"the tensor has {size} along this axis"

@@ -1,0 +1,174 @@
+"""Annotations with a meaning: `Logits[Tensor, "batch classes"]`, `ClassIds[Tensor, "batch", below("classes")]`.
+
+Static type checkers see `Annotated[Tensor, ...]`, i.e. `Tensor`. At run time each is `Annotated[Float[Tensor, ...], Meaning]`,
+which jaxtyping and beartype accept as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import jaxtyping
+
+from mldbg.contracts import dims
+from mldbg.semantics import Extent, Semantic
+
+BOUNDED = frozenset({Semantic.CLASS_IDS, Semantic.TOKEN_IDS})
+"""Meanings that can have an upper bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Along:
+    """Names the axis that a law is about."""
+
+    axis: str
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """Gives the bound that ids stay below: a number or an expression of axis names and `{self.attribute}`s."""
+
+    bound: int | str
+
+
+def along(axis: str) -> Along:
+    """Name the axis that a law is about: `Probs[Tensor, "batch classes h w", along("classes")]`."""
+    return Along(axis)
+
+
+def below(bound: int | str) -> Below:
+    """Give the bound of ids: `below(1000)`, `below("classes")`, `below("{self.vocab}")`."""
+    return Below(bound)
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """The tag of an annotation.
+
+    alias: the name under which users know it.
+    axis: name of the axis that the law is about; empty for the last one.
+    bound: what ids stay below: a number, an expression, or None for no bound.
+    """
+
+    semantic: Semantic
+    alias: str
+    axis: str = ""
+    bound: int | dims.Symbolic | None = None
+
+    def refined(self, extras: Iterable[object]) -> Meaning:
+        """The same meaning with the `along` and `below` that stand beside it.
+
+        Raises ValueError or TypeError where they do not suit it.
+        """
+        refined = self
+        for extra in extras:
+            match extra:
+                case Along(axis) if self.semantic.extent is Extent.AXIS:
+                    refined = replace(refined, axis=axis)
+                case Below(bound) if self.semantic in BOUNDED:
+                    refined = replace(refined, bound=bound if isinstance(bound, int) else dims.symbolic(bound))
+                case Along():
+                    raise ValueError(f"{self.alias}: its law is about {self.semantic.extent}, so along() says nothing")
+                case Below():
+                    raise ValueError(f"{self.alias}: only ids have a bound, so below() says nothing")
+                case _:
+                    raise TypeError(f"{self.alias}: expected along(...) or below(...) after the shape, not {extra!r}")
+        return refined
+
+    def fits(self, axes: tuple[dims.Dim, ...], shape: str) -> None:
+        """Raises ValueError where the annotation has no axis for the law."""
+        if self.semantic.extent is not Extent.AXIS:
+            return
+        if not axes:
+            raise ValueError(f'{self.alias}[..., "{shape}"]: its law is about an axis, but there is none')
+        if self.axis and self.position(axes) is None:
+            raise ValueError(f'{self.alias}[..., "{shape}"]: along({self.axis!r}) names no axis of it')
+
+    def position(self, axes: tuple[dims.Dim, ...]) -> int | None:
+        """Index of the axis that the law is about: counted from the end where it stands behind `*name` or `...`."""
+        if not self.axis:
+            return -1
+        for index, axis in enumerate(axes):
+            if self.axis in (axis.text, getattr(axis, "name", "")) and not isinstance(axis, dims.Several):
+                return index - len(axes) if any(isinstance(one, dims.Several) for one in axes[:index]) else index
+        return None
+
+
+__all__ = [
+    "AdditiveMask",
+    "BoolMask",
+    "ClassIds",
+    "Finite",
+    "LogProbs",
+    "Logits",
+    "NonNegative",
+    "OneHot",
+    "Probs",
+    "ScalarLoss",
+    "Scaled",
+    "TokenIds",
+    "UnitInterval",
+    "UnitNorm",
+    "along",
+    "below",
+]
+
+
+class _Alias:
+    """An annotation that can be subscripted: the tensor class, the shape and perhaps `along(...)` or `below(...)`."""
+
+    base: ClassVar[Any]
+    semantic: ClassVar[Semantic]
+
+    def __class_getitem__(cls, item: Any) -> Any:
+        if not isinstance(item, tuple) or len(item) < 2:
+            raise TypeError(f'{cls.__name__} needs a tensor type and a shape: {cls.__name__}[Tensor, "batch d"]')
+        array, shape, *extras = item
+        annotation: Any = cls.base[array, shape]
+        if not hasattr(annotation, "dim_str"):
+            raise TypeError(f"{cls.__name__} describes one tensor type; join several with |")
+        meaning = Meaning(cls.semantic, cls.__name__).refined(extras)
+        meaning.fits(dims.parsed(annotation.dim_str), annotation.dim_str)
+        return Annotated[annotation, meaning]
+
+    def __init__(self) -> None:
+        raise TypeError(f'{type(self).__name__} is an annotation: {type(self).__name__}[Tensor, "batch d"]')
+
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool as BoolMask
+    from jaxtyping import Float as AdditiveMask
+    from jaxtyping import Float as Finite
+    from jaxtyping import Float as LogProbs
+    from jaxtyping import Float as Logits
+    from jaxtyping import Float as NonNegative
+    from jaxtyping import Float as Probs
+    from jaxtyping import Float as ScalarLoss
+    from jaxtyping import Float as Scaled
+    from jaxtyping import Float as UnitInterval
+    from jaxtyping import Float as UnitNorm
+    from jaxtyping import Integer as ClassIds
+    from jaxtyping import Integer as TokenIds
+    from jaxtyping import Shaped as OneHot
+else:
+
+    def _alias(name: str, base: Any, semantic: Semantic) -> type:
+        body = {"base": base, "semantic": semantic, "__doc__": f"{semantic.words}: {semantic.law}.", "__module__": __name__}
+        return type(name, (_Alias,), body)
+
+    Logits = _alias("Logits", jaxtyping.Float, Semantic.LOGITS)
+    Probs = _alias("Probs", jaxtyping.Float, Semantic.PROBS)
+    LogProbs = _alias("LogProbs", jaxtyping.Float, Semantic.LOG_PROBS)
+    UnitInterval = _alias("UnitInterval", jaxtyping.Float, Semantic.UNIT_INTERVAL)
+    NonNegative = _alias("NonNegative", jaxtyping.Float, Semantic.NON_NEGATIVE)
+    ScalarLoss = _alias("ScalarLoss", jaxtyping.Float, Semantic.SCALAR_LOSS)
+    ClassIds = _alias("ClassIds", jaxtyping.Integer, Semantic.CLASS_IDS)
+    TokenIds = _alias("TokenIds", jaxtyping.Integer, Semantic.TOKEN_IDS)
+    OneHot = _alias("OneHot", jaxtyping.Shaped, Semantic.ONE_HOT)
+    BoolMask = _alias("BoolMask", jaxtyping.Bool, Semantic.BOOL_MASK)
+    AdditiveMask = _alias("AdditiveMask", jaxtyping.Float, Semantic.ADDITIVE_MASK)
+    UnitNorm = _alias("UnitNorm", jaxtyping.Float, Semantic.UNIT_NORM)
+    Finite = _alias("Finite", jaxtyping.Float, Semantic.FINITE)
+    Scaled = _alias("Scaled", jaxtyping.Float, Semantic.SCALED)

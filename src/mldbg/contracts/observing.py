@@ -1,0 +1,152 @@
+"""Takes the statistics of a tensor whose annotation has a meaning, on the device, without waiting for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mldbg.contracts import dims, flags, tracing
+from mldbg.contracts.annotation import Array, dtype_name
+from mldbg.contracts.error import ContractError
+from mldbg.contracts.laws import LAWS
+from mldbg.contracts.matching import Scope, Seen
+from mldbg.contracts.modes import Mode
+from mldbg.semantics import Extent
+
+ROWS = 64
+"""Rows that `sampled` mode looks at."""
+
+_PLAIN = frozenset({Tensor, torch.nn.Parameter})
+_NAMES = {dtype: dtype_name(dtype) for dtype in vars(torch).values() if isinstance(dtype, torch.dtype)}
+_WIDER = {
+    **{dtype: torch.float32 for dtype in _NAMES if dtype.is_floating_point and dtype.itemsize == 1},
+    **dict.fromkeys((torch.uint16, torch.uint32, torch.uint64), torch.int64),
+}
+"""dtypes for which torch lacks the reductions."""
+
+
+def observe(tensor: Tensor, site: flags.Site, level: int, bound: Any = None) -> None:
+    """Check the law of a site in eager code: at once in `sync` mode, else when the records are read.
+
+    bound: the number that ids stay below, if there is one.
+    Raises ContractError in `sync` mode.
+    """
+    if not _is_visible(tensor):
+        return
+    number = flags.next_number()
+    if torch._C._len_torch_function_stack():  # noqa: SLF001
+        with torch._C.DisableTorchFunction():  # noqa: SLF001
+            record = _measured(tensor, site, level, number, bound)
+    else:
+        record = _measured(tensor, site, level, number, bound)
+    if level == Mode.SYNC:
+        violation = flags.verdict(record)
+        if violation is not None:
+            raise ContractError(violation)
+    else:
+        flags.add(record)
+
+
+def observe_traced(tensor: Tensor, site: flags.Site, number: int, level: int, bound: Any = None) -> None:
+    """As `observe`, in code that is being compiled. All modes beyond `sampled` are `full` there."""
+    if not tracing.values_can_be_seen() or tensor.numel() == 0 or tensor.is_meta or tensor.layout is not torch.strided:
+        return
+    looked_at = _prepared(tensor, site, level, 0)
+    statistics = LAWS[site.meaning.semantic].measure(looked_at, site.axis, bound)
+    tracing.record(statistics, number, _NAMES[tensor.dtype], tensor.shape, looked_at.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A tensor of an annotation and the place where its law is checked. number: of the site in compiled code."""
+
+    array: Array
+    site: flags.Site
+    number: int
+
+
+def has_law(array: Array) -> bool:
+    """Whether values can break the meaning of a tensor; a boolean mask, for one, is one by its dtype."""
+    return array.meaning is not None and array.meaning.semantic in LAWS
+
+
+def known(contract: str, parameter: str, array: Array, place: str) -> Known:
+    """The place of a tensor with a meaning."""
+    assert array.meaning is not None
+    axis = array.meaning.position(array.dims)
+    site = flags.Site(contract, parameter, array.text, place, array.meaning, -1 if axis is None else axis)
+    return Known(array, site, tracing.number_of(site))
+
+
+def observe_seen(seen: Seen, places: list[Known], names: Scope, level: int) -> None:
+    """Observe all tensors with a meaning that a match has found, in eager and in compiled code."""
+    compiling = torch.compiler.is_compiling()
+    for tensor, array, path in seen:
+        for place in places:
+            if place.array is array:
+                bound = _bound(array, names)
+                if compiling:
+                    observe_traced(tensor, place.site, place.number, level, bound)
+                else:
+                    observe(tensor, replace(place.site, parameter=path), level, bound)
+
+
+def _bound(array: Array, names: Scope) -> Any:
+    """The number that ids stay below; None where there is none, or its axes have no size."""
+    bound = array.meaning.bound if array.meaning is not None else None
+    if not isinstance(bound, dims.Symbolic):
+        return bound
+    try:
+        return dims.size(bound, names)
+    except dims.Unbound:
+        return None
+
+
+def _measured(tensor: Tensor, site: flags.Site, level: int, number: int, bound: Any) -> flags.Record:
+    looked_at = _prepared(tensor, site, level, number)
+    statistics = LAWS[site.meaning.semantic].measure(looked_at, site.axis, bound)
+    return flags.Record(site, statistics, _NAMES[tensor.dtype], tuple(tensor.shape), tuple(looked_at.shape), number)
+
+
+def _is_visible(tensor: Tensor) -> bool:
+    """Whether the values are there, and all of them: subclasses (fake, distributed, nested, quantised tensors) are left alone."""
+    return (
+        type(tensor) in _PLAIN
+        and not tensor.is_meta
+        and tensor.layout is torch.strided
+        and tensor.numel() > 0
+        and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)  # noqa: SLF001
+        and not torch._C._is_tracing()  # noqa: SLF001
+        and torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY) is None  # noqa: SLF001
+        and not (tensor.is_cuda and torch.cuda.is_current_stream_capturing())
+    )
+
+
+def _prepared(tensor: Tensor, site: flags.Site, level: int, number: int) -> Tensor:
+    tensor = tensor.detach()
+    if level == Mode.SAMPLED:
+        tensor = _sampled(tensor, site, number)
+    wider = _WIDER.get(tensor.dtype)
+    return tensor if wider is None else tensor.to(wider)
+
+
+def _sampled(tensor: Tensor, site: flags.Site, number: int) -> Tensor:
+    """At most 64 rows, evenly spaced, other ones each time; a view.
+
+    A row lies along the law's axis, or along the last one for a law about single values.
+    """
+    axis = (site.axis if site.meaning.semantic.extent is Extent.AXIS else -1) % max(tensor.ndim, 1)
+    left = ROWS
+    for other, size in enumerate(tensor.shape):
+        if other == axis:
+            continue
+        if size > left:
+            stride = size // left
+            tensor = tensor[(slice(None),) * other + (slice(number % stride, stride * left, stride),)]
+            left = 1
+        else:
+            left //= size
+    return tensor

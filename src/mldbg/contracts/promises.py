@@ -1,0 +1,329 @@
+"""`Contract`: what one function promises, and the explanation when it does not hold."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NoReturn
+
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from mldbg.contracts import annotation, dims, flags, foreign, generate, scope, tracing
+from mldbg.contracts.annotation import Plan
+from mldbg.contracts.error import Binding, ContractError, Violation
+from mldbg.contracts.matching import Failure, Scope, Seen, judge
+from mldbg.contracts.modes import SETTING, Mode
+from mldbg.contracts.observing import Known, has_law, known, observe, observe_seen, observe_traced
+
+_files = itertools.count(1)
+_YIELDING = ("generator", "asyncgen")
+
+
+def kind_of(function: Callable[..., Any]) -> str:
+    """Which kind of function it is: `function`, `coroutine`, `generator` or `asyncgen`."""
+    if inspect.isasyncgenfunction(function):
+        return "asyncgen"
+    if inspect.iscoroutinefunction(function):
+        return "coroutine"
+    return "generator" if inspect.isgeneratorfunction(function) else "function"
+
+
+def place_of(function: Callable[..., Any]) -> str:
+    """`path:line` of a function's definition."""
+    code = getattr(function, "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else ""
+
+
+class Contract:
+    """The promises of one function.
+
+    name: how messages call it. plans: parameter -> what is checked of it. result: the same for what it returns or yields.
+    source: the text of its checker for eager code.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        hints: Mapping[str, Any],
+        *,
+        name: str = "",
+        level: Mode | None = None,
+    ) -> None:
+        """Raises ValueError or TypeError for annotations that make no sense."""
+        self.function = function
+        self.name = name or function.__qualname__.replace("<locals>.", "")
+        self.place = place_of(function)
+        self.kind = kind_of(function)
+        self.signature = inspect.signature(function)
+        self.plans = self._plans_of_parameters(hints)
+        self.result = self._plan_of_result(hints)
+        self.places_of_result: list[Known] = []
+        self._check_names()
+        self._announce()
+        self.level = level
+        self.source = ""
+
+    def _plans_of_parameters(self, hints: Mapping[str, Any]) -> dict[str, Plan]:
+        plans = {}
+        for name, parameter in self.signature.parameters.items():
+            if name not in hints:
+                continue
+            plan = self._read(name, hints[name], optional=parameter.default is None)
+            if annotation.holds_arrays(plan):
+                if parameter.kind is parameter.VAR_POSITIONAL:
+                    plan = annotation.Many(tuple, plan)
+                elif parameter.kind is parameter.VAR_KEYWORD:
+                    plan = annotation.Table(dict, plan)
+                plans[name] = plan
+        return plans
+
+    def _plan_of_result(self, hints: Mapping[str, Any]) -> Plan | None:
+        if "return" not in hints:
+            return None
+        hint = hints["return"]
+        if self.kind in _YIELDING:
+            arguments = getattr(hint, "__args__", ())
+            hint = arguments[0] if arguments else Any
+        plan = self._read("return", hint)
+        return plan if annotation.holds_arrays(plan) else None
+
+    def _read(self, parameter: str, hint: Any, *, optional: bool = False) -> Plan:
+        try:
+            return annotation.read(hint, optional=optional)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{self.name}: annotation of {parameter}: {error}") from None
+
+    def _check_names(self) -> None:
+        """Raises ValueError where an expression names a parameter or an axis that the contract does not have."""
+        arrays = [(name, array) for name, plan in self._all_plans() for array in annotation.arrays(plan)]
+        axes = {dim.name for _, array in arrays for dim in array.dims if isinstance(dim, dims.Named)}
+        for name, array in arrays:
+            bound = array.meaning.bound if array.meaning is not None else None
+            bounds = [bound] if isinstance(bound, dims.Symbolic) else []
+            for dim in (*(one for one in array.dims if isinstance(one, dims.Symbolic)), *bounds):
+                for argument in dim.arguments:
+                    if argument not in self.signature.parameters:
+                        raise ValueError(f"{self.name}: annotation of {name}: {{{argument}}} in {dim.text!r} is no parameter")
+            for missing in [one for dim in bounds for one in dim.names if one not in axes]:
+                raise ValueError(f"{self.name}: annotation of {name}: below({bounds[0].text!r}): no axis is called {missing!r}")
+
+    def _announce(self) -> None:
+        for _, plan in self._all_plans():
+            for unknown in _foreign(plan):
+                foreign.announce(unknown.text, self.name)
+
+    def _all_plans(self) -> list[tuple[str, Plan]]:
+        return [*self.plans.items(), *([("return", self.result)] if self.result is not None else [])]
+
+    def is_empty(self) -> bool:
+        """Whether nothing is promised about any tensor."""
+        return not self._all_plans()
+
+    def checked(self, *, joins: bool) -> Callable[..., Any]:
+        """The function with its checks.
+
+        joins: whether its body may call `check`.
+        Raises ValueError for a symbolic axis whose names nothing binds.
+        """
+        promises = tuple(generate.Promise(name, plan, number) for number, (name, plan) in enumerate(self.plans.items()))
+        result = None if self.result is None else generate.Promise("return", self.result, len(promises))
+        parameters = list(self.signature.parameters)
+        order = generate.Order(
+            name=self.function.__name__ if self.function.__name__.isidentifier() else "function",
+            signature=self.signature,
+            promises=promises,
+            result=result,
+            kind=self.kind,
+            joins=joins,
+            level=None if self.level is None else int(self.level),
+            owner=parameters[0] if parameters and parameters[0] == "self" else "None",
+        )
+        number = next(_files)
+        places = self._places((*promises, *([result] if result is not None else [])))
+        self.places_of_result = [] if result is None else places[result.number]
+        try:
+            traced = self._compiled(order, number, places, traced=None)
+            return self._compiled(order, number, places, traced=traced)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from None
+
+    def _compiled(self, order: generate.Order, number: int, places: dict[int, list[Known]], traced: Any) -> Callable[..., Any]:
+        is_traced = traced is None
+        source = generate.write(order, traced=is_traced)
+        environment = {
+            "inner": self.function,
+            "contract": self,
+            "setting": SETTING,
+            "is_compiling": torch.compiler.is_compiling,
+            "judge": judge,
+            "each": self.each,
+            "observe_all": _observe_all(places),
+            "merged": dims.merged,
+            "traced": traced,
+        }
+        if is_traced:
+            environment |= {
+                "active": scope.TRACED,
+                "broken": self.broken_in_trace,
+                "observe": _observe_traced_at(places),
+                "enter": tracing.enter,
+                "leave": tracing.leave,
+                "scope_can_be_set": tracing.scope_can_be_set,
+                "settle": tracing.settle,
+            }
+        else:
+            self.source = source.text
+            environment |= {
+                "active": scope.EAGER,
+                "broken": self.broken,
+                "observe": _observe_at(places),
+                "settle": self._settle,
+                "abandon": flags.abandon,
+                "meets": DistributedDataParallel,
+                "awaiting": scope.Stepwise,
+                "stepwise": scope.stepwise,
+                "stepwise_async": scope.stepwise_async,
+            }
+        suffix = " in compiled code" if is_traced else ""
+        return generate.compiled(source, f"<contract {number}{suffix} of {self.name}>", environment)  # type: ignore[no-any-return]
+
+    def _settle(self, level: int, owner: object, /, *args: Any, **kwargs: Any) -> None:
+        repeatable = self.kind == "function" and level > Mode.SHAPES
+        flags.settle(flags.Call(self.function, args, kwargs) if repeatable else None, owner)
+
+    def _places(self, promises: Iterable[generate.Promise]) -> dict[int, list[Known]]:
+        return {
+            promise.number: [
+                known(self.name, promise.name, array, self.place) for array in annotation.arrays(promise.plan) if has_law(array)
+            ]
+            for promise in promises
+        }
+
+    def each(self, names: Scope, level: int, outermost: bool) -> Callable[[Any], None] | None:
+        """What is done with every value that a generator yields."""
+        if self.result is None:
+            return None
+        count = itertools.count(1)
+
+        def checked(value: Any) -> None:
+            assert self.result is not None
+            path = f"yield {next(count)}"
+            seen: Seen = []
+            failure = judge(self.result, value, names, path, seen)
+            if failure is not None:
+                raise ContractError(self._violation(failure, names))
+            if level > Mode.SHAPES:
+                observe_seen(seen, self.places_of_result, names, level)
+                if outermost:
+                    flags.settle(None)
+
+        return checked
+
+    def broken(self, parameter: str, arguments: dict[str, Any], result: Any = None, names: Scope | None = None) -> ContractError:
+        """The error for a check that failed: everything is matched once more, now with an account of each step."""
+        error = ContractError(self.violation(parameter, arguments, result, names))
+        if scope.EAGER.top is None:
+            flags.abandon(error, arguments.get("self"))
+        return error
+
+    def broken_in_trace(
+        self, parameter: str, arguments: dict[str, Any], result: Any = None, names: Scope | None = None
+    ) -> NoReturn:
+        """The same while code is being compiled."""
+        raise ContractError(self.violation(parameter, arguments, result, names))
+
+    def violation(self, parameter: str, arguments: dict[str, Any], result: Any, names: Scope | None) -> Violation:
+        """What is broken, found by matching all parameters in order, then the result."""
+        known: Scope = {"{" + name + "}": value for name, value in arguments.items()}
+        for name, plan in self.plans.items():
+            failure = judge(plan, arguments[name], known, name)
+            if failure is not None:
+                return self._violation(failure, known)
+        for name, size in (names or {}).items():
+            known.setdefault(name, size)
+        if self.result is not None:
+            failure = judge(self.result, result, known, "return")
+            if failure is not None:
+                return self._violation(failure, known)
+        raise AssertionError(f"{self.name}: {parameter} was refused by the generated checker alone:\n{self.source}")
+
+    def where(self, names: Scope) -> None:
+        """Add to a scope of this contract the places where its parameters gave the axes their sizes."""
+        known: Scope = {name: value for name, value in names.items() if name[0] == "{"}
+        for name, plan in self.plans.items():
+            judge(plan, known["{" + name + "}"], known, name)
+        for name, value in known.items():
+            names.setdefault(name, value)
+
+    def _violation(self, failure: Failure, known: Scope) -> Violation:
+        return violation(self.name, failure, known, self.place)
+
+
+def violation(contract: str, failure: Failure, known: Scope, place: str) -> Violation:
+    """A failure as a violation of a contract. known: the scope in which it was found."""
+    return Violation(
+        contract=contract,
+        parameter=failure.path,
+        expected=failure.expected,
+        actual=failure.actual,
+        axis=failure.axis,
+        bindings=bindings(known),
+        cause=failure.cause,
+        advice=failure.advice,
+        place=place,
+    )
+
+
+def bindings(known: Scope) -> tuple[Binding, ...]:
+    """The axes of a scope that have a size."""
+    found = []
+    for name, size in known.items():
+        if name[0] not in "@{#":
+            value = tuple(size[1]) if name.startswith("*") else size
+            found.append(Binding(name, value, str(known.get("@" + name, "an enclosing contract"))))
+    return tuple(found)
+
+
+def _foreign(plan: Plan) -> list[annotation.Foreign]:
+    match plan:
+        case annotation.Foreign():
+            return [plan]
+        case annotation.Either(parts) | annotation.Row(parts):
+            return [one for part in parts for one in _foreign(part)]
+        case annotation.Many(_, inner) | annotation.Table(_, inner):
+            return _foreign(inner)
+        case annotation.Record(_, fields):
+            return [one for _, part in fields for one in _foreign(part)]
+        case _:
+            return []
+
+
+def _observe_at(places: Mapping[int, list[Known]]) -> Callable[..., None]:
+    """Observes a tensor at the place of a numbered promise, in eager code."""
+    sites = {number: known[0].site for number, known in places.items() if known}
+
+    def observe_at(tensor: torch.Tensor, number: int, level: int, bound: Any) -> None:
+        observe(tensor, sites[number], level, bound)
+
+    return observe_at
+
+
+def _observe_all(places: Mapping[int, list[Known]]) -> Callable[..., None]:
+    """Observes the tensors with a meaning that were found inside the union or container of a numbered promise."""
+
+    def observe_all(number: int, seen: Seen, names: Scope, level: int) -> None:
+        observe_seen(seen, places[number], names, level)
+
+    return observe_all
+
+
+def _observe_traced_at(places: Mapping[int, list[Known]]) -> Callable[..., None]:
+    """The same in code that is being compiled."""
+    first = {number: known[0] for number, known in places.items() if known}
+
+    def observe_at(tensor: torch.Tensor, number: int, level: int, bound: Any) -> None:
+        observe_traced(tensor, first[number].site, first[number].number, level, bound)
+
+    return observe_at

@@ -1,0 +1,82 @@
+"""What the values say about a suspicion. Read only when a finding is about to be made, so that the price does not matter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from mldbg.contracts.sanitize.tags import Tag
+from mldbg.semantics import FORGOTTEN, Semantic
+
+SLACK = 0.05
+"""How far values may be from a law before they refute it. Coarse on purpose: the law is asked whether memory was
+overwritten behind the tags' back, not whether rounding (bfloat16: 0.03 on a sum) or a small epsilon was at work."""
+
+
+def refuted(tag: Tag, tensor: Tensor) -> bool:
+    """Whether the values cannot be what the tag says. Values that cannot be read refute nothing."""
+    return _truth(lambda values: _breaks_law(tag, values), tensor) is True
+
+
+def leaves_unit_interval(tag: Tag, tensor: Tensor) -> bool:
+    """Whether a value is seen outside [0, 1]. Values that cannot be read prove nothing."""
+    return _truth(lambda values: ((values < -SLACK) | (values > 1 + SLACK)).any(), tensor) is True
+
+
+def is_not_log_probs(axis: int, tensor: Tensor) -> bool:
+    """Whether the exponentials along the axis are seen not to sum to 1. Values that cannot be read prove nothing."""
+    return _truth(lambda values: ((values.exp().sum(axis) - 1).abs() > SLACK).any(), tensor) is True
+
+
+def hides(tensor: Tensor) -> bool:
+    """Whether a tensor that is added holds minus infinity, or a number meant as such: an additive mask."""
+    return _truth(lambda values: (values <= FORGOTTEN).any(), tensor) is True
+
+
+def statistics(tensor: Tensor) -> Mapping[str, float]:
+    """The range of the values, for the message; empty where it cannot be read."""
+    found: dict[str, float] = {}
+
+    def read(values: Tensor) -> bool:
+        low, high = values.aminmax()
+        found.update({"min": float(low), "max": float(high), "NaN count": float(values.isnan().sum())})
+        return True
+
+    _truth(read, tensor)
+    return {name: value for name, value in found.items() if name != "NaN count" or value}
+
+
+def _breaks_law(tag: Tag, values: Tensor) -> Tensor:
+    # Comparisons with NaN are false: a row that is NaN breaks nothing.
+    match tag.meaning:
+        case Semantic.NON_NEGATIVE:
+            broken = values < 0
+        case Semantic.PROBS if tag.scaled:
+            broken = values < -SLACK
+        case Semantic.PROBS | Semantic.UNIT_INTERVAL:
+            broken = (values < -SLACK) | (values > 1 + SLACK)
+            if tag.meaning is Semantic.PROBS and tag.axis is not None:
+                return broken.any() | ((values.sum(tag.axis) - 1).abs() > SLACK).any()
+        case Semantic.LOG_PROBS:
+            broken = values > SLACK
+            if tag.axis is not None:
+                return broken.any() | ((values.exp().sum(tag.axis) - 1).abs() > SLACK).any()
+        case _:
+            broken = values.isnan() & False
+    return broken.any()
+
+
+def _truth(claim: Callable[[Tensor], Tensor | bool], tensor: Tensor) -> bool | None:
+    """Whether a claim holds for the values; None where they cannot be read.
+
+    That is so under vmap, for fake and meta tensors, and while a trace or a CUDA graph is being recorded.
+    """
+    if torch._C._get_tracing_state() is not None or (tensor.is_cuda and torch.cuda.is_current_stream_capturing()):  # noqa: SLF001
+        return None
+    try:
+        with torch.no_grad():
+            return bool(claim(tensor.detach().float()))
+    except (RuntimeError, NotImplementedError):
+        return None

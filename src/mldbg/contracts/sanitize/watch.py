@@ -1,0 +1,99 @@
+"""What one `sanitize` block knows and what it does with a misuse."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from mldbg.contracts.error import Violation
+from mldbg.contracts.sanitize import evidence
+from mldbg.contracts.sanitize.finding import Finding, Report
+from mldbg.contracts.sanitize.site import Site, users_site
+from mldbg.contracts.sanitize.tags import Tag, Tags
+
+
+@dataclass(frozen=True, slots=True)
+class Misuse:
+    """How a finding of one kind reads.
+
+    rule: its name.
+    message: what happens, in one line.
+    expected: what the function takes.
+    advice: what to do about it.
+    """
+
+    rule: str
+    message: str
+    expected: str
+    advice: str
+
+
+class Watch:
+    """The tags of one `sanitize` block, shared by its threads, and its report."""
+
+    def __init__(self, *, collect: bool, silent: frozenset[str]) -> None:
+        self.tags = Tags()
+        self.report = Report()
+        self._collect = collect
+        self._silent = silent
+        self._owner = threading.get_ident()
+        self._seen: set[tuple[str, Site, Site]] = set()
+        self._elsewhere: list[Finding] = []
+
+    def listens_to(self, rule: str) -> bool:
+        """Whether findings of this rule are wanted."""
+        return rule not in self._silent
+
+    def here(self) -> Site:
+        """The user's line that is running."""
+        return users_site(3)
+
+    def found(self, misuse: Misuse, function: str, parameter: str, tensor: Tensor, tag: Tag | None, axis: str = "") -> None:
+        """Reports a misuse of a tensor, or raises it. tag: None where only the place of the misuse is known."""
+        if misuse.rule in self._silent:
+            return
+        consumer = users_site(3)
+        producer = tag.site if tag is not None else consumer
+        key = (misuse.rule, producer, consumer)
+        if self._collect and key in self._seen:
+            return
+        self._seen.add(key)
+        finding = _finding(misuse, function, parameter, tensor, tag, axis, str(producer), str(consumer))
+        if finding not in self.report.findings:
+            self.report.findings.append(finding)
+        if not self._collect:
+            if threading.get_ident() != self._owner:
+                self._elsewhere.append(finding)
+            raise finding.error()
+
+    def raise_from_threads(self) -> None:
+        """Raises what was found in another thread, where an exception does not reach the owner of the block by itself."""
+        if self._elsewhere:
+            raise self._elsewhere[0].error()
+
+
+Follow = Callable[[Watch, Callable[..., object], tuple[object, ...], dict[str, object]], object]
+"""An effect: calls the torch function and says what its result means. (watch, function, args, kwargs) -> result."""
+
+
+def _finding(
+    misuse: Misuse, function: str, parameter: str, tensor: Tensor, tag: Tag | None, axis: str, producer: str, consumer: str
+) -> Finding:
+    what = f"{tag.meaning.words}{', scaled' if tag.scaled else ''}" if tag is not None else "a tensor"
+    violation = Violation(
+        contract=function,
+        parameter=parameter,
+        expected=misuse.expected,
+        actual=f"{what}, shape {tuple(tensor.shape)}",
+        axis=axis,
+        statistics=evidence.statistics(tensor),
+        cause=misuse.message,
+        advice=misuse.advice,
+        rule=misuse.rule,
+        producer=producer,
+        consumer=consumer,
+    )
+    return Finding(misuse.rule, producer, consumer, misuse.message, violation)

@@ -1,0 +1,100 @@
+"""Where the sizes of the call under way are found: by `check` in its body, and by modules that share a scope.
+
+One place for eager code, of its own in each thread, and one for compiled code, since torch.compile follows the attributes of a
+plain object but neither thread-local nor context variables. Nothing stays in the latter after a trace.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from typing import Any
+
+
+class Active(threading.local):
+    """The scopes of this thread.
+
+    top: the innermost one, None outside every contract.
+    shared: the one of the forward pass of a model with attached promises, with the `depth` of nested modules it is in and the
+        scope `before` it.
+    """
+
+    top: dict[str, Any] | None = None
+    shared: dict[str, Any] | None = None
+    before: dict[str, Any] | None = None
+    depth: int = 0
+
+
+class Traced:
+    """The same for the function that is being compiled."""
+
+    def __init__(self) -> None:
+        self.top: dict[str, Any] | None = None
+        self.shared: dict[str, Any] | None = None
+        self.before: dict[str, Any] | None = None
+        self.depth = 0
+
+
+EAGER = Active()
+TRACED = Traced()
+
+
+def stepwise(steps: Any, scope: dict[str, Any], each: Callable[[Any], None] | None = None) -> Generator[Any, Any, Any]:
+    """Run a generator or coroutine to its end; `scope` is active while it runs, and not while it waits.
+
+    each: called with every value that it yields.
+    """
+    action, argument = steps.send, None
+    while True:
+        outer, EAGER.top = EAGER.top, scope
+        try:
+            value = action(argument)
+        except StopIteration as stop:
+            return stop.value
+        finally:
+            EAGER.top = outer
+        if each is not None:
+            each(value)
+        try:
+            argument = yield value
+            action = steps.send
+        except GeneratorExit:
+            steps.close()
+            raise
+        except BaseException as error:  # noqa: BLE001 (thrown in by whoever runs this; it is passed on)
+            argument, action = error, steps.throw
+
+
+class Stepwise(Awaitable[Any]):
+    """An awaitable that runs a coroutine with a scope that is active only while it runs."""
+
+    def __init__(self, coroutine: Any, scope: dict[str, Any]) -> None:
+        self.coroutine = coroutine
+        self.scope = scope
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return (yield from stepwise(self.coroutine, self.scope))
+
+
+async def stepwise_async(
+    steps: AsyncGenerator[Any, Any], scope: dict[str, Any], each: Callable[[Any], None]
+) -> AsyncGenerator[Any, Any]:
+    """As `stepwise`, for an asynchronous generator."""
+    action: Callable[[Any], Any] = steps.asend
+    argument: Any = None
+    try:
+        while True:
+            try:
+                value = await Stepwise(action(argument), scope)
+            except StopAsyncIteration:
+                return
+            each(value)
+            try:
+                argument = yield value
+                action = steps.asend
+            except GeneratorExit:
+                raise
+            except BaseException as error:  # noqa: BLE001 (thrown in by whoever runs this; it is passed on)
+                argument, action = error, steps.athrow
+    finally:
+        await steps.aclose()

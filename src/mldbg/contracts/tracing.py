@@ -1,0 +1,109 @@
+"""What contracts do differently in code that is being traced: by torch.compile, torch.export, torch.jit, make_fx or functorch.
+
+Compiled code hands the statistics of a check to an operator of its own, `mldbg::record`, that runs as it is in every backend. (A
+list that compiled code appends to would be compared at the start of every call, and each new length would compile anew.) The
+operator claims to write to a token, so that no compiler drops it for having no result.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mldbg.contracts import flags
+from mldbg.contracts.scope import EAGER
+
+SITES: list[flags.Site] = []
+"""Places known to compiled code, by number."""
+
+TOKEN = torch.zeros(())
+
+_library = torch.library.Library("mldbg", "DEF")  # type: ignore[no-untyped-call]
+_library.define("record(Tensor(a!) token, Tensor statistics, int site, str dtype, SymInt[] shape, SymInt[] looked_at) -> ()")  # type: ignore[no-untyped-call]
+_library.define("settle(Tensor(a!) token) -> ()")  # type: ignore[no-untyped-call]
+
+
+def _record(token: Tensor, statistics: Tensor, site: int, dtype: str, shape: list[int], looked_at: list[int]) -> None:
+    flags.add(flags.Record(SITES[site], statistics.unbind(), dtype, tuple(shape), tuple(looked_at), flags.next_number()))
+
+
+def _settle(token: Tensor) -> None:
+    if EAGER.top is None:
+        flags.settle(None)
+
+
+def _no_effect(*args: Any) -> None:
+    """On fake tensors nothing is recorded."""
+
+
+_library.impl("record", _record, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
+_library.impl("settle", _settle, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
+torch.library.register_fake("mldbg::record", _no_effect, lib=_library)
+torch.library.register_fake("mldbg::settle", _no_effect, lib=_library)
+
+
+def record(statistics: tuple[Tensor, ...], site: int, dtype: str, shape: Any, looked_at: Any) -> None:
+    """Leave a record, from compiled code."""
+    torch.ops.mldbg.record(TOKEN, torch.stack(statistics), site, dtype, shape, looked_at)
+
+
+def settle() -> None:
+    """Read the records, from compiled code."""
+    torch.ops.mldbg.settle(TOKEN)
+
+
+def number_of(site: flags.Site) -> int:
+    """The number under which compiled code knows a site."""
+    SITES.append(site)
+    return len(SITES) - 1
+
+
+# The functions below run while torch.compile traces; their answers become constants of the compiled code. What they read is
+# private to torch: where that has changed, they answer on the safe side.
+
+_depths: weakref.WeakKeyDictionary[Any, list[None]] = weakref.WeakKeyDictionary()
+
+
+def _output() -> Any:
+    try:
+        from torch._dynamo.symbolic_convert import InstructionTranslator
+
+        return InstructionTranslator.current_tx().output
+    except (ImportError, AttributeError):
+        return None
+
+
+@torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
+def values_can_be_seen() -> bool:
+    """Whether the tensors of the trace are whole tensors: not under vmap or grad, and not for an export."""
+    return not torch.compiler.is_exporting() and torch._C._functorch.peek_interpreter_stack() is None  # noqa: SLF001
+
+
+@torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
+def scope_can_be_set() -> bool:
+    """Whether the trace may change an object outside itself: not inside a checkpointed or otherwise nested graph."""
+    output = _output()
+    return output is not None and output.current_tracer.parent is None
+
+
+@torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
+def enter() -> bool:
+    """Whether the contract that begins is the outermost one of the trace."""
+    output = _output()
+    if output is None:
+        return False
+    depth = _depths.setdefault(output, [])
+    depth.append(None)
+    return len(depth) == 1
+
+
+@torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
+def leave() -> None:
+    """A contract of the trace has come to its end."""
+    output = _output()
+    depth = None if output is None else _depths.get(output)
+    if depth:
+        depth.pop()
