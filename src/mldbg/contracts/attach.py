@@ -59,9 +59,9 @@ def attach(model: nn.Module, promises: Mapping[str, Mapping[str, Any]]) -> Attac
             found.setdefault(path, {}).update(annotations)
     found.setdefault("", {})  # the model itself begins and ends the pass, promised or not
     handles: list[Any] = []
-    for path, annotations in found.items():
+    for path, promised in found.items():
         module = modules[path]
-        guard = Guard(type(model).__name__, path, module, annotations)
+        guard = Guard(type(model).__name__, path, module, promised)
         handles += [
             module.register_forward_pre_hook(guard.open),
             module.register_forward_pre_hook(guard.before, with_kwargs=True),
@@ -141,7 +141,7 @@ class _Shared:
     def names() -> Scope:
         """The scope of the pass; one of its own where the trace cannot keep one."""
         place: Any = TRACED if torch.compiler.is_compiling() else EAGER
-        return {} if place.shared is None else place.shared  # type: ignore[no-any-return]
+        return {} if place.shared is None else place.shared
 
 
 class Guard:

@@ -34,12 +34,12 @@ class Below:
 
 
 def along(axis: str) -> Along:
-    """Name the axis that a law is about: `Probs[Tensor, "batch classes h w", along("classes")]`."""
+    """Name the axis that a law is about, as in `Probs[Tensor, "batch classes h w", along("classes")]`."""
     return Along(axis)
 
 
 def below(bound: int | str) -> Below:
-    """Give the bound of ids: `below(1000)`, `below("classes")`, `below("{self.vocab}")`."""
+    """Give the bound that ids stay below: a number, `"classes"` or `"{self.vocab}"`."""
     return Below(bound)
 
 
