@@ -160,11 +160,8 @@ def follows(change: Change) -> Effect:
             return function(*args, **kwargs)
         shape = source.shape
         result = function(*args, **kwargs)
-        if isinstance(result, Tensor):
-            watch.tags.put(result, change(tag, shape, result, args, kwargs))
-        else:
-            for part in result:
-                watch.tags.put(part, change(tag, shape, part, args, kwargs))
+        for each in (result,) if isinstance(result, Tensor) else result:
+            watch.tags.put(each, change(tag, shape, each, args, kwargs))
         return result
 
     return effect

@@ -31,7 +31,7 @@ class FollowMeanings(TorchFunctionMode):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if not _forget_paused(self):
-            super().__exit__(kind, error, trace)
+            super().__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
 
     def retire(self) -> None:
         """Lets everything pass from now on: a thread that outlives the block keeps the mode."""
@@ -56,8 +56,8 @@ def before_optimizer(optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kw
     if len(args) > 1 or kwargs:
         return
     aside: list[FollowMeanings] = []
-    while isinstance(mode := torch.overrides._get_current_function_mode(), FollowMeanings):  # noqa: SLF001
-        TorchFunctionMode.__exit__(mode, None, None, None)
+    while isinstance(mode := _innermost(), FollowMeanings):
+        TorchFunctionMode.__exit__(mode, None, None, None)  # type: ignore[no-untyped-call]
         aside.append(mode)
     if aside:
         _paused()[id(optimizer)] = aside
@@ -66,7 +66,12 @@ def before_optimizer(optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kw
 def after_optimizer(optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[Any, Any]) -> None:
     """A post-hook for every optimizer's step: they come back. After a step that raised, the next one brings them back."""
     for mode in reversed(_paused().pop(id(optimizer), [])):
-        mode.__enter__()
+        mode.__enter__()  # type: ignore[no-untyped-call]
+
+
+def _innermost() -> TorchFunctionMode | None:
+    mode: TorchFunctionMode | None = torch.overrides._get_current_function_mode()  # type: ignore[no-untyped-call] # noqa: SLF001
+    return mode
 
 
 def _forget_paused(mode: FollowMeanings) -> bool:

@@ -49,8 +49,10 @@ def users_site(above: int) -> Site:
     frame = sys._getframe(above)  # noqa: SLF001 (inspect.stack would read source files)
     while True:
         code = frame.f_code
-        name = code.co_filename
-        if _is_users.get(name) or (name not in _is_users and _learn(name)) or frame.f_back is None:
+        is_users = _is_users.get(code.co_filename)
+        if is_users is None:
+            is_users = _learn(code.co_filename)
+        if is_users or frame.f_back is None:
             return Site(code, frame.f_lasti)
         frame = frame.f_back
 

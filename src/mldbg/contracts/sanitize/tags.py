@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from functools import partial
 from typing import NamedTuple
 
 from torch import Tensor
@@ -29,14 +30,8 @@ class Tag(NamedTuple):
         return self if axis == self.axis else Tag(self.meaning, axis, self.site, self.scaled)
 
 
-class _Entry(weakref.ref[Tensor]):
-    """A tag with the tensor's identity and its version; goes when the tensor goes."""
-
-    __slots__ = ("key", "tag", "version")
-
-    key: int
-    tag: Tag
-    version: int | None
+_Entry = tuple[Tag, int | None, weakref.ref[Tensor]]
+"""The tag, the version of the tensor it was given to, and a reference that takes the entry away when the tensor goes."""
 
 
 class Tags:
@@ -55,27 +50,23 @@ class Tags:
     def of(self, tensor: object) -> Tag | None:
         """The tag of a tensor; None where nothing is known."""
         entry = self._entries.get(id(tensor))
-        if entry is None or entry.version != _version(tensor):
+        if entry is None:
             return None
-        return entry.tag
+        assert isinstance(tensor, Tensor)
+        return entry[0] if entry[1] == _version(tensor) else None
 
-    def put(self, tensor: object, tag: Tag | None) -> None:
+    def put(self, tensor: Tensor, tag: Tag | None) -> None:
         """Says what a tensor is from now on. Only floating-point tensors mean anything here."""
+        key = id(tensor)
         if tag is None:
-            self._entries.pop(id(tensor), None)
-        elif isinstance(tensor, Tensor) and tensor.is_floating_point():
-            entry = _Entry(tensor, self._forget)
-            entry.key, entry.tag, entry.version = id(tensor), tag, _version(tensor)
-            self._entries[entry.key] = entry
-
-    def _forget(self, entry: weakref.ref[Tensor]) -> None:
-        assert isinstance(entry, _Entry)
-        if self._entries.get(entry.key) is entry:
-            del self._entries[entry.key]
+            self._entries.pop(key, None)
+        elif tensor.is_floating_point():
+            # Called with the dead reference, this is `pop(key, reference)`: silent where the entry is gone already.
+            forget = partial(self._entries.pop, key)
+            self._entries[key] = (tag, _version(tensor), weakref.ref(tensor, forget))
 
 
-def _version(tensor: object) -> int | None:
-    assert isinstance(tensor, Tensor)
+def _version(tensor: Tensor) -> int | None:
     try:
         return tensor._version  # noqa: SLF001 (there is no public name for it)
     except RuntimeError:  # tensors made in inference mode have no version counter
