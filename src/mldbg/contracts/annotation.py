@@ -48,14 +48,15 @@ class Instance:
 class Array:
     """A tensor with a dtype family, axes and perhaps a meaning.
 
-    dtypes: None allows all.
+    dtypes: None allows all. several: the position of the axis that stands for several, if there is one.
     """
 
     cls: type[torch.Tensor]
-    dtypes: frozenset[torch.dtype] | None
+    dtypes: tuple[torch.dtype, ...] | None
     family: str
     dims: tuple[dims.Dim, ...]
     shape: str
+    several: int | None
     meaning: Meaning | None = None
 
     @property
@@ -63,11 +64,6 @@ class Array:
         """The annotation as one would say it: `Float[Tensor, "batch d"]`."""
         name = self.meaning.alias if self.meaning else self.family
         return f'{name}[{self.cls.__name__}, "{self.shape}"]'
-
-    @property
-    def several(self) -> int | None:
-        """The position of the axis that stands for several, if there is one."""
-        return next((index for index, dim in enumerate(self.dims) if isinstance(dim, dims.Several)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +233,8 @@ def _array(annotation: Any, meaning: Meaning | None) -> Plan:
     if meaning is not None:
         meaning.fits(axes, annotation.dim_str)
     family = annotation.__name__.partition("[")[0]
-    return Array(cls, _dtypes(annotation.dtypes), family, axes, annotation.dim_str, meaning)
+    several = next((index for index, dim in enumerate(axes) if isinstance(dim, dims.Several)), None)
+    return Array(cls, _dtypes(annotation.dtypes), family, axes, annotation.dim_str, several, meaning)
 
 
 def _annotated(annotation: Any, inside: tuple[type, ...]) -> Plan:
@@ -315,11 +312,11 @@ def dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).rpartition(".")[2]
 
 
-def _dtypes(patterns: Any) -> frozenset[torch.dtype] | None:
+def _dtypes(patterns: Any) -> tuple[torch.dtype, ...] | None:
     """The dtypes of torch that a jaxtyping family stands for; jaxtyping compares names, with strings or regular expressions."""
     if not isinstance(patterns, tuple):
         return None
-    return frozenset(
+    return tuple(
         dtype
         for dtype, name in _known_dtypes().items()
         if any(pattern == name if isinstance(pattern, str) else pattern.match(name) for pattern in patterns)

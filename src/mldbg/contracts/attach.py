@@ -50,13 +50,13 @@ def attach(model: nn.Module, promises: Mapping[str, Mapping[str, Any]]) -> Attac
     """
     modules = dict(model.named_modules())
     found: dict[str, dict[str, Any]] = {}
-    for pattern, annotations in promises.items():
+    for pattern, promised in promises.items():
         paths = [path for path in modules if _matches(path.split("."), pattern.split("."))]
         if not paths:
             raise ValueError(_no_match(pattern, modules))
         for path in paths:
-            _check_parameters(path, modules[path], annotations)
-            found.setdefault(path, {}).update(annotations)
+            _check_parameters(path, modules[path], promised)
+            found.setdefault(path, {}).update(promised)
     found.setdefault("", {})  # the model itself begins and ends the pass, promised or not
     handles: list[Any] = []
     for path, promised in found.items():

@@ -133,7 +133,9 @@ def symbolic(text: str, *, broadcast: bool = False) -> Symbolic:
         arguments += _names(tree)
         source += f"({ast.unparse(renamed(tree, {name: ARGUMENT + name for name in arguments}))})"
     names = [name for name in _names(_tree(source, text)) if not name.startswith(ARGUMENT) and not hasattr(builtins, name)]
-    return Symbolic(text, source, tuple(names), tuple(dict.fromkeys(arguments)), broadcast)
+    dim = Symbolic(text, source, tuple(names), tuple(dict.fromkeys(arguments)), broadcast)
+    function(dim)
+    return dim
 
 
 ARGUMENT = "argument_"

@@ -129,7 +129,7 @@ _NAMED = (dims.Named, dims.Several)
 def _write_array(out: _Writer, plan: Array, value: str, index: int, fail: str) -> None:
     tests = [f"not isinstance({value}, {out.constant(f'class_{index}', plan.cls)})"]
     if plan.dtypes is not None:
-        tests.append(f"{value}.dtype not in {out.constant(f'dtypes_{index}', plan.dtypes)}")
+        tests.append(f"{value}.dtype not in {out.constant(f'dtypes_{index}', frozenset(plan.dtypes))}")
     several, count = plan.several, len(plan.dims)
     if several is None:
         tests.append(f"{value}.ndim != {count}")

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import jaxtyping
+import torch
 
 from mldbg.contracts import dims
 from mldbg.semantics import Extent, Semantic
@@ -28,18 +29,25 @@ class Along:
 
 @dataclass(frozen=True, slots=True)
 class Below:
-    """Gives the bound that ids stay below: a number or an expression of axis names and `{self.attribute}`s."""
+    """Holds the bound that ids stay below: a number or an expression of axis names and `{self.attribute}`s."""
 
     bound: int | str
 
 
 def along(axis: str) -> Along:
-    """Name the axis that a law is about, as in `Probs[Tensor, "batch classes h w", along("classes")]`."""
+    """Name the axis that a law is about.
+
+    `Probs[Tensor, "batch classes h w", along("classes")]`; without it, the law is about the last axis.
+    """
     return Along(axis)
 
 
 def below(bound: int | str) -> Below:
-    """Give the bound that ids stay below: a number, `"classes"` or `"{self.vocab}"`."""
+    """Give ids a bound.
+
+    `TokenIds[Tensor, "batch t", below(32000)]`; an expression of axis names and attributes is a bound too: `below("classes")`,
+    `below("{self.vocab}")`.
+    """
     return Below(bound)
 
 
@@ -116,25 +124,35 @@ __all__ = [
 ]
 
 
+@dataclass(frozen=True)
 class _Alias:
-    """An annotation that can be subscripted: the tensor class, the shape and perhaps `along(...)` or `below(...)`."""
+    """An annotation that can be subscripted: the tensor class, the shape and perhaps `along(...)` or `below(...)`.
 
-    base: ClassVar[Any]
-    semantic: ClassVar[Semantic]
+    A frozen dataclass, because torch.compile can take such an object as a constant when a compiled function subscripts it.
+    """
 
-    def __class_getitem__(cls, item: Any) -> Any:
+    name: str
+    base: Any
+    semantic: Semantic
+
+    @torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
+    def __getitem__(self, item: Any) -> Any:
         if not isinstance(item, tuple) or len(item) < 2:
-            raise TypeError(f'{cls.__name__} needs a tensor type and a shape: {cls.__name__}[Tensor, "batch d"]')
+            raise TypeError(f'{self.name} needs a tensor type and a shape: {self.name}[Tensor, "batch d"]')
         array, shape, *extras = item
-        annotation: Any = cls.base[array, shape]
+        annotation: Any = self.base[array, shape]
         if not hasattr(annotation, "dim_str"):
-            raise TypeError(f"{cls.__name__} describes one tensor type; join several with |")
-        meaning = Meaning(cls.semantic, cls.__name__).refined(extras)
+            raise TypeError(f"{self.name} describes one tensor type; join several with |")
+        meaning = Meaning(self.semantic, self.name).refined(extras)
         meaning.fits(dims.parsed(annotation.dim_str), annotation.dim_str)
         return Annotated[annotation, meaning]
 
-    def __init__(self) -> None:
-        raise TypeError(f'{type(self).__name__} is an annotation: {type(self).__name__}[Tensor, "batch d"]')
+    @property
+    def __doc__(self) -> str:  # type: ignore[override]
+        return f"{self.semantic.words}: {self.semantic.law}."
+
+    def __repr__(self) -> str:
+        return self.name
 
 
 if TYPE_CHECKING:
@@ -153,22 +171,17 @@ if TYPE_CHECKING:
     from jaxtyping import Integer as TokenIds
     from jaxtyping import Shaped as OneHot
 else:
-
-    def _alias(name: str, base: Any, semantic: Semantic) -> type:
-        body = {"base": base, "semantic": semantic, "__doc__": f"{semantic.words}: {semantic.law}.", "__module__": __name__}
-        return type(name, (_Alias,), body)
-
-    Logits = _alias("Logits", jaxtyping.Float, Semantic.LOGITS)
-    Probs = _alias("Probs", jaxtyping.Float, Semantic.PROBS)
-    LogProbs = _alias("LogProbs", jaxtyping.Float, Semantic.LOG_PROBS)
-    UnitInterval = _alias("UnitInterval", jaxtyping.Float, Semantic.UNIT_INTERVAL)
-    NonNegative = _alias("NonNegative", jaxtyping.Float, Semantic.NON_NEGATIVE)
-    ScalarLoss = _alias("ScalarLoss", jaxtyping.Float, Semantic.SCALAR_LOSS)
-    ClassIds = _alias("ClassIds", jaxtyping.Integer, Semantic.CLASS_IDS)
-    TokenIds = _alias("TokenIds", jaxtyping.Integer, Semantic.TOKEN_IDS)
-    OneHot = _alias("OneHot", jaxtyping.Shaped, Semantic.ONE_HOT)
-    BoolMask = _alias("BoolMask", jaxtyping.Bool, Semantic.BOOL_MASK)
-    AdditiveMask = _alias("AdditiveMask", jaxtyping.Float, Semantic.ADDITIVE_MASK)
-    UnitNorm = _alias("UnitNorm", jaxtyping.Float, Semantic.UNIT_NORM)
-    Finite = _alias("Finite", jaxtyping.Float, Semantic.FINITE)
-    Scaled = _alias("Scaled", jaxtyping.Float, Semantic.SCALED)
+    Logits = _Alias("Logits", jaxtyping.Float, Semantic.LOGITS)
+    Probs = _Alias("Probs", jaxtyping.Float, Semantic.PROBS)
+    LogProbs = _Alias("LogProbs", jaxtyping.Float, Semantic.LOG_PROBS)
+    UnitInterval = _Alias("UnitInterval", jaxtyping.Float, Semantic.UNIT_INTERVAL)
+    NonNegative = _Alias("NonNegative", jaxtyping.Float, Semantic.NON_NEGATIVE)
+    ScalarLoss = _Alias("ScalarLoss", jaxtyping.Float, Semantic.SCALAR_LOSS)
+    ClassIds = _Alias("ClassIds", jaxtyping.Integer, Semantic.CLASS_IDS)
+    TokenIds = _Alias("TokenIds", jaxtyping.Integer, Semantic.TOKEN_IDS)
+    OneHot = _Alias("OneHot", jaxtyping.Shaped, Semantic.ONE_HOT)
+    BoolMask = _Alias("BoolMask", jaxtyping.Bool, Semantic.BOOL_MASK)
+    AdditiveMask = _Alias("AdditiveMask", jaxtyping.Float, Semantic.ADDITIVE_MASK)
+    UnitNorm = _Alias("UnitNorm", jaxtyping.Float, Semantic.UNIT_NORM)
+    Finite = _Alias("Finite", jaxtyping.Float, Semantic.FINITE)
+    Scaled = _Alias("Scaled", jaxtyping.Float, Semantic.SCALED)

@@ -14,7 +14,6 @@ from mldbg.contracts.error import ContractError
 from mldbg.contracts.laws import LAWS
 from mldbg.contracts.matching import Scope, Seen
 from mldbg.contracts.modes import Mode
-from mldbg.semantics import Extent
 
 ROWS = 64
 """Rows that `sampled` mode looks at."""
@@ -138,7 +137,7 @@ def _sampled(tensor: Tensor, site: flags.Site, number: int) -> Tensor:
 
     A row lies along the law's axis, or along the last one for a law about single values.
     """
-    axis = (site.axis if site.meaning.semantic.extent is Extent.AXIS else -1) % max(tensor.ndim, 1)
+    axis = site.axis % max(tensor.ndim, 1)
     left = ROWS
     for other, size in enumerate(tensor.shape):
         if other == axis:

@@ -64,7 +64,21 @@ def number_of(site: flags.Site) -> int:
 # The functions below run while torch.compile traces; their answers become constants of the compiled code. What they read is
 # private to torch: where that has changed, they answer on the safe side.
 
-_depths: weakref.WeakKeyDictionary[Any, list[None]] = weakref.WeakKeyDictionary()
+
+class _Nesting:
+    """How many contracts the trace under way is inside of. A trace that starts anew has another output, and begins at 0."""
+
+    def __init__(self) -> None:
+        self.output: weakref.ref[Any] | None = None
+        self.depth = 0
+
+    def of(self, output: Any) -> _Nesting:
+        if self.output is None or self.output() is not output:
+            self.output, self.depth = weakref.ref(output), 0
+        return self
+
+
+_NESTING = _Nesting()
 
 
 def _output() -> Any:
@@ -95,15 +109,14 @@ def enter() -> bool:
     output = _output()
     if output is None:
         return False
-    depth = _depths.setdefault(output, [])
-    depth.append(None)
-    return len(depth) == 1
+    nesting = _NESTING.of(output)
+    nesting.depth += 1
+    return nesting.depth == 1
 
 
 @torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
 def leave() -> None:
     """A contract of the trace has come to its end."""
     output = _output()
-    depth = None if output is None else _depths.get(output)
-    if depth:
-        depth.pop()
+    if output is not None:
+        _NESTING.of(output).depth -= 1
