@@ -101,7 +101,7 @@ def sigmoid(watch: Watch, function: Function, args: Arguments, kwargs: Keywords)
     """Each value by itself goes into [0, 1]."""
     source = _first(args, kwargs)
     before = watch.tags.of(source)
-    if before is not None and before.meaning in (UNIT, PROBS) and not before.scaled and not evidence.refuted(before, source):
+    if before is not None and before.meaning is UNIT and not evidence.refuted(before, source):
         watch.found(_DOUBLE_SIGMOID, "sigmoid", "input", source, before)
     result = function(*args, **kwargs)
     watch.tags.put(result, Tag(UNIT, None, watch.here()))
@@ -135,13 +135,35 @@ def layer(features_from_end: int = 1, weight: int = 1) -> Effect:
     return effect
 
 
+MASK_AFTER_SOFTMAX = Misuse(
+    "mask-after-softmax",
+    "the mask comes after the softmax: the weighted mean is infinite or NaN where something is masked",
+    "a mask on the scores, before softmax",
+    "add or fill the mask (-inf) into the scores, then apply softmax",
+)
+
+
 def product(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
-    """A matrix product is an affine layer when the second factor is a parameter."""
+    """A matrix product is an affine layer when the second factor is a parameter, and a weighted mean of attention."""
+    first, second = _first(args, kwargs), argument(args, kwargs, 1, "other", "mat2")
+    _check_weights(watch, first)
     result = function(*args, **kwargs)
-    second = argument(args, kwargs, 1, "other", "mat2")
     if isinstance(second, nn.Parameter) and second.dim() > 1:
         watch.tags.put(result, Tag(LOGITS, result.dim() - 1, watch.here()))
     return result
+
+
+def contraction(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
+    """einsum(equation, *operands)"""
+    for operand in args[1:]:
+        _check_weights(watch, operand)
+    return function(*args, **kwargs)
+
+
+def _check_weights(watch: Watch, weights: Any) -> None:
+    tag = watch.tags.of(weights)
+    if tag is not None and tag.masked is not None:
+        watch.found(MASK_AFTER_SOFTMAX, "softmax", "mask", weights, tag, consumer=tag.masked)
 
 
 # Effects that carry a meaning from the first argument to the result.
@@ -191,7 +213,7 @@ def scaled(tag: Tag) -> Tag | None:
     """Times a constant that is not negative."""
     match tag.meaning:
         case Semantic.PROBS:
-            return Tag(PROBS, tag.axis, tag.site, scaled=True)
+            return tag._replace(scaled=True)
         case Semantic.LOGITS | Semantic.NON_NEGATIVE:
             return tag
         case _:
@@ -384,14 +406,6 @@ def _is_constant(value: Any) -> bool:
     return isinstance(value, int | float) or (isinstance(value, Tensor) and value.numel() == 1 and value.dim() <= 1)
 
 
-MASK_AFTER_SOFTMAX = Misuse(
-    "mask-after-softmax",
-    "the mask comes after the softmax: the other probabilities still count what is masked, and do not sum to 1",
-    "a mask on the scores, before softmax",
-    "add or fill the mask (-inf) into the scores, then apply softmax",
-)
-
-
 def _beside(watch: Watch, tag: Tag, tensor: Tensor, other: Any, function: Function) -> Tag | None:
     """What an operation with an unknown tensor leaves: logits plus a bias are logits, all else is unknown."""
     if function not in ADDITIONS or not isinstance(other, Tensor):
@@ -399,7 +413,7 @@ def _beside(watch: Watch, tag: Tag, tensor: Tensor, other: Any, function: Functi
     if tag.meaning is LOGITS and isinstance(other, nn.Parameter):
         return tag
     if tag.meaning is PROBS and not tag.scaled and evidence.hides(other) and not evidence.refuted(tag, tensor):
-        watch.found(MASK_AFTER_SOFTMAX, "add", "other", tensor, tag)
+        return tag._replace(scaled=True, masked=watch.here())
     return None
 
 
@@ -497,13 +511,12 @@ def fills(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -
         return function(*args, **kwargs)
     value = argument(args, kwargs, 2, "value")
     is_number = isinstance(value, int | float)
-    hides = is_number and value <= FORGOTTEN
-    if hides and tag.meaning is PROBS and not tag.scaled and not evidence.refuted(tag, source):
-        watch.found(MASK_AFTER_SOFTMAX, "masked_fill", "value", source, tag)
+    new = tag if is_number and tag.meaning is LOGITS else None
+    if is_number and value <= FORGOTTEN and tag.meaning is PROBS and not tag.scaled and not evidence.refuted(tag, source):
+        new = tag._replace(scaled=True, masked=watch.here())
     result = function(*args, **kwargs)
-    if is_number and tag.meaning is LOGITS:
-        filled = result if isinstance(result, Tensor) else source
-        watch.tags.put(filled, tag if filled.shape == source.shape else None)
+    filled = result if isinstance(result, Tensor) else source
+    watch.tags.put(filled, new if filled.shape == source.shape else None)
     return result
 
 

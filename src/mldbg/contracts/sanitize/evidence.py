@@ -71,9 +71,9 @@ def _breaks_law(tag: Tag, values: Tensor) -> Tensor:
 def _truth(claim: Callable[[Tensor], Tensor | bool], tensor: Tensor) -> bool | None:
     """Whether a claim holds for the values; None where they cannot be read.
 
-    That is so under vmap, for fake and meta tensors, and while a trace or a CUDA graph is being recorded.
+    That is so under vmap, for fake and meta tensors, and while a CUDA graph is being recorded.
     """
-    if torch._C._get_tracing_state() is not None or (tensor.is_cuda and torch.cuda.is_current_stream_capturing()):  # noqa: SLF001
+    if tensor.is_cuda and torch.cuda.is_current_stream_capturing():
         return None
     try:
         with torch.no_grad():

@@ -14,9 +14,14 @@ from mldbg.contracts.sanitize.effects import Effect
 from mldbg.contracts.sanitize.tables import EFFECTS
 from mldbg.contracts.sanitize.watch import Watch
 
+_trace_under_way = torch._C._get_tracing_state  # noqa: SLF001 (torch.jit.is_tracing takes ten times as long)
+
 
 class FollowMeanings(TorchFunctionMode):
-    """Sees every torch function that its thread calls. Functions without a row in the table pass through."""
+    """Sees every torch function that its thread calls. Functions without a row in the table pass through.
+
+    So does everything that `torch.jit.trace` records: what is read of a tensor, even its shape, would become part of the graph.
+    """
 
     def __init__(self, watch: Watch) -> None:
         super().__init__()
@@ -25,7 +30,7 @@ class FollowMeanings(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         effect = self._effects.get(func)
-        if effect is None:
+        if effect is None or _trace_under_way() is not None:
             return func(*args, **kwargs) if kwargs else func(*args)
         return effect(self._watch, func, args, kwargs or {})
 

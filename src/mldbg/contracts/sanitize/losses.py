@@ -159,12 +159,14 @@ def loss(name: str, wrong: Mapping[Semantic, Wrong], axis_of: Callable[[Tensor],
 
 def _check(watch: Watch, name: str, wrong: Mapping[Semantic, Wrong], tensor: Tensor, tag: Tag, axis: int | None) -> None:
     seen = wrong.get(tag.meaning)
-    if seen is not None and watch.listens_to(seen.misuse.rule) and seen.proof(tag, tensor, axis):
-        watch.found(seen.misuse, name, "input", tensor, tag, _axes_in_words(tag, axis))
-    elif tag.meaning is LOG_PROBS and axis is not None and tag.axis not in (None, axis):
+    words = _axes_in_words(tag, axis)
+    if axis is not None and tag.meaning is LOG_PROBS and tag.axis not in (None, axis):
         if not_log_probs(tag, tensor, axis) and not_refuted(tag, tensor, axis):
             misuse = _OVER_BATCH if tag.axis == 0 and tensor.dim() == 2 else _WRONG_AXIS
-            watch.found(misuse, name, "input", tensor, tag, _axes_in_words(tag, axis))
+            watch.found(misuse, name, "input", tensor, tag, words)
+    elif seen is not None:
+        if watch.listens_to(seen.misuse.rule) and seen.proof(tag, tensor, axis):
+            watch.found(seen.misuse, name, "input", tensor, tag, words)
     elif tag.meaning is LOGITS and wrong is CROSS_ENTROPY and axis is not None and tag.axis == axis and tensor.shape[axis] == 1:
         watch.found(SINGLE_LOGIT, name, "input", tensor, tag, f"axis {axis} (classes), of size 1")
 
@@ -223,7 +225,7 @@ def elementwise(name: str) -> Effect:
 
     def effect(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
         tensor, target = argument(args, kwargs, 0, "input"), argument(args, kwargs, 1, "target")
-        if tensor.dim() != target.dim():
+        if isinstance(tensor, Tensor) and isinstance(target, Tensor) and tensor.dim() != target.dim():
             column, row = (tensor, target) if tensor.dim() > target.dim() else (target, tensor)
             if row.dim() and row.shape[-1] > 1 and column.shape == (*row.shape, 1):
                 tag = watch.tags.of(tensor) or watch.tags.of(target)

@@ -23,11 +23,10 @@ _METHODS: Mapping[str, Effect] = {
     "log log_": effects.logarithm,
     "exp exp_": effects.exponential,
     "logsumexp": effects.normalises,
-    "matmul mm __matmul__": effects.product,
-    "clone contiguous detach detach_ cpu cuda to type type_as float double half bfloat16 requires_grad_ nan_to_num nan_to_num_ "
-    "clamp clamp_ clip clip_ clamp_min clamp_min_ clamp_max clamp_max_ flip roll alias positive pin_memory": effects.follows(
-        effects.keep
-    ),
+    "matmul mm bmm __matmul__": effects.product,
+    "clone __deepcopy__ contiguous detach detach_ cpu cuda to type type_as float double half bfloat16 requires_grad_ "
+    "nan_to_num nan_to_num_ clamp clamp_ clip clip_ clamp_min clamp_min_ clamp_max clamp_max_ flip roll alias positive "
+    "pin_memory": effects.follows(effects.keep),
     "view reshape flatten ravel unflatten view_as reshape_as": effects.follows(effects.regroup),
     "transpose transpose_ swapaxes swapdims swapaxes_ swapdims_": effects.moves(effects.transpose),
     "permute": effects.moves(effects.permute),
@@ -61,6 +60,7 @@ _FUNCTIONS: Mapping[str, Effect] = {
     "stack": effects.stacks,
     "where": effects.chooses,
     "rsub": effects.operands(effects.complement, effects.difference, commutes=False),
+    "einsum": effects.contraction,
     "addmm": effects.layer(weight=2),
     "bilinear": effects.layer(weight=2),
     "conv1d conv_transpose1d": effects.layer(2),

@@ -18,16 +18,18 @@ class Tag(NamedTuple):
     axis: the axis along which a law ties the values together (for logits: the axis of the layer's outputs), counted
         from 0; None where it is not known, or where each value stands alone.
     scaled: probabilities times a constant, or a sum of several: not negative, but no longer of sum 1.
+    masked: where minus infinity was put among probabilities. Right for a choice by argmax, wrong for a weighted mean.
     """
 
     meaning: Semantic
     axis: int | None
     site: Site
     scaled: bool = False
+    masked: Site | None = None
 
     def along(self, axis: int | None) -> Tag:
         """The same with another axis."""
-        return self if axis == self.axis else Tag(self.meaning, axis, self.site, self.scaled)
+        return self if axis == self.axis else self._replace(axis=axis)
 
 
 _Entry = tuple[Tag, int | None, weakref.ref[Tensor]]

@@ -51,11 +51,23 @@ class Watch:
         """The user's line that is running."""
         return users_site(3)
 
-    def found(self, misuse: Misuse, function: str, parameter: str, tensor: Tensor, tag: Tag | None, axis: str = "") -> None:
-        """Reports a misuse of a tensor, or raises it. tag: None where only the place of the misuse is known."""
+    def found(
+        self,
+        misuse: Misuse,
+        function: str,
+        parameter: str,
+        tensor: Tensor,
+        tag: Tag | None,
+        axis: str = "",
+        consumer: Site | None = None,
+    ) -> None:
+        """Reports a misuse of a tensor, or raises it.
+
+        tag: None where only the place of the misuse is known. consumer: where the misuse is, if not here.
+        """
         if misuse.rule in self._silent:
             return
-        consumer = users_site(3)
+        consumer = consumer or users_site(3)
         producer = tag.site if tag is not None else consumer
         key = (misuse.rule, producer, consumer)
         if self._collect and key in self._seen:
