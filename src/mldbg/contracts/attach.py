@@ -112,7 +112,7 @@ class _Shared:
 
     @staticmethod
     def open() -> None:
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_dynamo_compiling():
             if not scope_can_be_set():
                 return
             place: Any = TRACED
@@ -126,7 +126,7 @@ class _Shared:
 
     @staticmethod
     def close() -> None:
-        compiling = torch.compiler.is_compiling()
+        compiling = torch.compiler.is_dynamo_compiling()
         if compiling and not scope_can_be_set():
             return
         place: Any = TRACED if compiling else EAGER
@@ -140,7 +140,7 @@ class _Shared:
     @staticmethod
     def names() -> Scope:
         """The scope of the pass; one of its own where the trace cannot keep one."""
-        place: Any = TRACED if torch.compiler.is_compiling() else EAGER
+        place: Any = TRACED if torch.compiler.is_dynamo_compiling() else EAGER
         return {} if place.shared is None else place.shared
 
 
@@ -193,7 +193,7 @@ class Guard:
             names = _Shared.names()
             names["{self}"] = module
             self._check(self.plans[RESULT], result, names, RESULT)
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_dynamo_compiling():
             if TRACED.depth == 1 and level > Mode.SHAPES:
                 tracing.settle()
         elif EAGER.depth == 1 and EAGER.before is None:

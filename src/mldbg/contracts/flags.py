@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -184,6 +184,9 @@ def _read() -> list[tuple[Violation, Call | None]]:
 def _transferred(groups: Sequence[tuple[Tensor, ...]]) -> list[list[float]]:
     """The numbers of all groups, with one transfer for each device."""
     flat = [tensor for group in groups for tensor in group]
+    first = flat[0]
+    if all(tensor.dtype == first.dtype and tensor.device == first.device for tensor in flat):
+        return _grouped(torch.stack(flat).tolist(), groups)
     numbers: dict[int, float] = {}
     for device in dict.fromkeys(tensor.device for tensor in flat):
         wide = torch.float32 if device.type == "mps" else torch.float64
@@ -193,7 +196,11 @@ def _transferred(groups: Sequence[tuple[Tensor, ...]]) -> list[list[float]]:
             indices += chosen
             stacks.append(torch.stack([flat[index] for index in chosen]).to(wide))
         numbers.update(zip(indices, (torch.cat(stacks) if len(stacks) > 1 else stacks[0]).tolist(), strict=True))
-    ordered = iter([numbers[index] for index in range(len(flat))])
+    return _grouped([numbers[index] for index in range(len(flat))], groups)
+
+
+def _grouped(numbers: Iterable[float], groups: Sequence[Sequence[object]]) -> list[list[float]]:
+    ordered = iter(numbers)
     return [list(itertools.islice(ordered, len(group))) for group in groups]
 
 

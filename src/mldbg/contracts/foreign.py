@@ -33,7 +33,7 @@ def objection(annotation: Any, value: Any, scope: dict[str, Any]) -> str:
 
     jaxtyping keeps sizes in a stack without a public door; it is filled here with the sizes that are known so far.
     """
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_dynamo_compiling():
         return ""
     single = {name: size for name, size in scope.items() if name[0] not in "*{@#"}
     several = {name[1:]: shape for name, shape in scope.items() if name[0] == "*"}

@@ -42,7 +42,7 @@ def check(value: T, promised: Any, name: str = "check") -> T:
     if not level:
         return value
     promise = _promise(promised, name)
-    compiling = torch.compiler.is_compiling()
+    compiling = torch.compiler.is_dynamo_compiling()
     names: Scope | None = TRACED.top if compiling else EAGER.top
     if names is None:
         names = {}

@@ -82,7 +82,7 @@ def known(contract: str, parameter: str, array: Array, place: str) -> Known:
 
 def observe_seen(seen: Seen, places: list[Known], names: Scope, level: int) -> None:
     """Observe all tensors with a meaning that a match has found, in eager and in compiled code."""
-    compiling = torch.compiler.is_compiling()
+    compiling = torch.compiler.is_dynamo_compiling()
     for tensor, array, path in seen:
         for place in places:
             if place.array is array:
