@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 
 from mldbg.lint.prose import without_prose
 
@@ -56,17 +57,20 @@ class Statement:
     """Of a class the dotted name of each base, None where it is no plain name."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Outline:
     """The top-level statements of a module in order, and what its import statements bind."""
 
     lines: tuple[str, ...]
-    code: tuple[str, ...]
-    """The same lines without comments and long strings."""
     statements: tuple[Statement, ...]
     imports: dict[str, Import]
     star_imports: tuple[Import, ...]
     _words: dict[tuple[int, int], frozenset[str]] = field(default_factory=dict, compare=False, repr=False)
+
+    @cached_property
+    def code(self) -> tuple[str, ...]:
+        """The lines without comments and long strings."""
+        return tuple(split_lines(without_prose("".join(self.lines))))
 
     def text(self, statement: Statement) -> str:
         """The source text of a statement."""
@@ -97,7 +101,6 @@ def outline(text: str) -> Outline:
         CannotOutlineError: the text has a syntax error that libcst finds too, or is nested too deeply to be analysed.
     """
     lines = tuple(split_lines(text))
-    code = tuple(split_lines(without_prose(text)))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -108,7 +111,7 @@ def outline(text: str) -> Outline:
             raise CannotOutlineError(line, "nested too deeply to be analysed") from None
         if not _libcst_reads(text):
             raise CannotOutlineError(line, f"syntax error: {reason}") from None
-        return Outline(lines, code, (Statement(Kind.CODE, 1, len(lines), ()),), {}, ())
+        return Outline(lines, (Statement(Kind.CODE, 1, len(lines), ()),), {}, ())
     except (RecursionError, MemoryError):
         raise CannotOutlineError(0, "nested too deeply to be analysed") from None
     except ValueError as error:
@@ -117,7 +120,7 @@ def outline(text: str) -> Outline:
     stars: list[Import] = []
     for node in _import_statements(tree.body):
         _note_import(node, imports, stars)
-    return Outline(lines, code, tuple(_merged(_statement(node) for node in tree.body)), imports, tuple(stars))
+    return Outline(lines, tuple(_merged(_statement(node) for node in tree.body)), imports, tuple(stars))
 
 
 def split_lines(text: str) -> Iterator[str]:

@@ -680,11 +680,12 @@ def _found_bindings(code: Code) -> Bindings:
             _import(names, node)
         elif isinstance(node, ast.Return | ast.Yield | ast.YieldFrom) and node.value is not None:
             names.results.append(node.value)
-        if isinstance(node, ast.For | ast.AsyncFor | ast.While) or isinstance(
-            node, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
-        ):
+        if isinstance(node, _LOOPS):
             names.loops.append(((node.lineno, node.col_offset), _end(node)))
     return names
+
+
+_LOOPS = (ast.For, ast.AsyncFor, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 def _end(node: ast.stmt | ast.expr) -> Place:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import libcst as cst
 
@@ -78,6 +79,7 @@ def with_named_role(name: str, value: Value) -> Value:
     return replace(value, data=replace(value.data or Data(), rows=value.rows, role=role))
 
 
+@lru_cache(maxsize=8192)
 def _named_role(name: str) -> Role | None:
     said = [
         role

@@ -135,7 +135,7 @@ class Module:
         except CannotOutlineError:
             if not self._lenient:
                 raise
-            return Outline((), (), (), {}, ())
+            return Outline((), (), {}, ())
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:

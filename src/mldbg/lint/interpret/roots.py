@@ -38,7 +38,7 @@ def roots_of(module: Module, words: frozenset[str]) -> list[Root]:
 
     Raises CannotOutlineError.
     """
-    parts = [part for part in module.parts if part.statement.kind is not Kind.IMPORT]
+    parts = [part for part in module.parts if part.statement.kind is not Kind.IMPORT and part.statement.names != ("__all__",)]
     texts = {part: _mentioned(module, part.statement) for part in parts}
     wanted = set(words)
     inherited: set[str] = set()

@@ -121,10 +121,12 @@ def _merge(into: State, other: State) -> None:
             into._records[ref] = dict(record)
             into._owned.add(ref)
         elif mine is not record:
-            both = dict(mine)
-            for name, value in record.items():
-                held = both.get(name)
-                both[name] = value if held is None else join(held, value)
-            into._records[ref] = both
-            into._owned.add(ref)
+            changed = {
+                name: value if held is None else join(held, value)
+                for name, value in record.items()
+                if (held := mine.get(name)) is not value
+            }
+            if changed:
+                into._records[ref] = {**mine, **changed}
+                into._owned.add(ref)
     into.grad = into.grad and other.grad
