@@ -37,7 +37,10 @@ Seen = list[tuple[torch.Tensor, Array, str]]
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a value does not fit a plan. The fields are those of `error.Violation`."""
+    """Why a value does not fit a plan. The fields are those of `error.Violation`.
+
+    final: the annotation itself is at fault, so no other alternative of a union is tried.
+    """
 
     path: str
     expected: str
@@ -45,6 +48,7 @@ class Failure:
     axis: str = ""
     cause: str = ""
     advice: str = ""
+    final: bool = False
 
 
 def judge(plan: Plan, value: Any, scope: Scope, path: str, seen: Seen | None = None) -> Failure | None:
@@ -91,6 +95,8 @@ def _judge_either(plan: Either, value: Any, scope: Scope, path: str, seen: Seen 
             if seen is not None and found is not None:
                 seen.extend(found)
             return None
+        if failure.final:
+            return failure
         failures.append((option, failure))
     near = [failure for option, failure in failures if not isinstance(option, (Nothing, Instance))]
     if len(near) == 1 and isinstance(value, torch.Tensor):
@@ -197,6 +203,7 @@ def _judge_axis(
                     axis=f"axis {at} ({dim.text})",
                     cause=f"{dim.text} needs the size of {missing}, which nothing checked before gave",
                     advice=f"name the axis {missing} in an annotation that is checked earlier",
+                    final=True,
                 )
         case _:
             raise AssertionError(dim)

@@ -1,0 +1,28 @@
+"""Every test of the contracts runs in a known mode, on the device that `MLDBG_TEST_DEVICE` names (`make cuda` sets it)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from mldbg import contracts
+from mldbg.contracts import flags, scope
+
+
+@pytest.fixture
+def device() -> torch.device:
+    return torch.device(os.environ.get("MLDBG_TEST_DEVICE", "cpu"))
+
+
+@pytest.fixture(autouse=True)
+def _full_mode() -> Iterator[None]:
+    torch.manual_seed(0)
+    with contracts.mode("full"):
+        yield
+    assert scope.EAGER.top is None, "a scope was left open"
+    assert scope.EAGER.depth == 0, "a forward pass was left open"
+    assert flags.PENDING.steps == 0, "a step was left open"
+    flags.PENDING.records.clear()
