@@ -99,7 +99,7 @@ def test_a_row_for_a_class_of_another_package_has_effect(project: Path, lint: Ru
 
 
 def test_all_meanings_are_named() -> None:
-    listed = README.partition("Meanings: ")[2].partition(".")[0]
+    listed = " ".join(README.split()).partition("Meanings: ")[2].partition(".")[0]
     assert re.findall(r"`([a-z-]+)`", listed) == [meaning.value for meaning in Semantic]
 
 
