@@ -5,7 +5,7 @@ DEV := .venv-dev/bin
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format fix docs benchmark ecosystem clean
+.PHONY: help demo test lint format fix docs benchmark benchmark-contracts cuda ecosystem clean
 
 help:
 	@echo "make demo       lint examples/ with a base install"
@@ -14,6 +14,8 @@ help:
 	@echo "make fix        apply what ruff can repair, then format"
 	@echo "make docs       write docs/rules/ from the docstrings of the rules"
 	@echo "make benchmark  time the linter against its parsers"
+	@echo "make benchmark-contracts  time contracts against assertions and against jaxtyping"
+	@echo "make cuda       test and time contracts on a CUDA device"
 	@echo "make ecosystem  count findings on pinned releases of real projects"
 
 .venv/ready: pyproject.toml constraints.txt
@@ -49,6 +51,15 @@ docs: .venv-dev/ready
 
 benchmark: .venv-dev/ready
 	$(DEV)/python benchmarks/lint.py
+
+benchmark-contracts: .venv-dev/ready
+	$(DEV)/python benchmarks/contracts.py
+
+# Uses the Python at hand, for it needs a torch built for CUDA and no network: make cuda PYTHON=...
+cuda:
+	@$(PYTHON) -c "import torch, sys; torch.cuda.is_available() or sys.exit('make cuda: this machine has no CUDA device that torch can use')"
+	PYTHONPATH=src MLDBG_TEST_DEVICE=cuda $(PYTHON) -m pytest tests/contracts
+	PYTHONPATH=src $(PYTHON) benchmarks/contracts.py --device cuda
 
 ecosystem: .venv-dev/ready
 	$(DEV)/python tools/ecosystem.py

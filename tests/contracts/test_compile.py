@@ -73,6 +73,7 @@ def test_one_graph_for_all_sizes(backend: str, mode: str, saves_memory: bool, de
 
 
 @pytest.mark.parametrize("backend", ["eager", "aot_eager", "inductor"])
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # of inductor itself
 def test_values_are_judged_in_compiled_code(backend: str, device: torch.device) -> None:
     torch._dynamo.reset()
     right = torch.compile(Net().to(device), backend=backend, fullgraph=True)
@@ -120,7 +121,7 @@ def test_wrong_shapes_are_refused(device: torch.device) -> None:
 def test_wrong_shapes_are_refused_in_a_full_graph(device: torch.device) -> None:
     torch._dynamo.reset()
     net = torch.compile(Net().to(device), backend="eager", fullgraph=True)
-    with pytest.raises(torch._dynamo.exc.Unsupported):
+    with pytest.raises(torch._dynamo.exc.Unsupported, match="a contract is broken here"):
         net(torch.randn(3, 9, device=device))
 
 
@@ -167,7 +168,10 @@ def test_vmap_and_grad_in_compiled_code(device: torch.device) -> None:
 def test_attached_promises_in_compiled_code(device: torch.device) -> None:
     torch._dynamo.reset()
     model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)).to(device)
-    attach(model, {"0": {"input": Float[Tensor, "batch d"], "return": Float[Tensor, "batch h"]}, "2": {"return": Probs[Tensor, "batch c"]}})
+    attach(
+        model,
+        {"0": {"input": Float[Tensor, "batch d"], "return": Float[Tensor, "batch h"]}, "2": {"return": Probs[Tensor, "batch c"]}},
+    )
     compiled: Any = torch.compile(model, backend="eager", fullgraph=True)
     with pytest.raises(ContractError, match=r"2\.return"):
         compiled(torch.randn(5, 4, device=device))

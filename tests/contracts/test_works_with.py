@@ -116,8 +116,9 @@ def test_replicas_of_an_attached_model_are_checked(device: torch.device) -> None
     """DataParallel copies a module's attributes into replicas that run in threads; hooks follow, and know their module."""
     model = nn.Sequential(nn.Linear(4, 3)).to(device)
     attach(model, {"0": {"return": Float[Tensor, "batch {self.out_features}"]}})
-    replica = model._replicate_for_data_parallel()
-    replica._modules = {"0": model[0]._replicate_for_data_parallel()}
+    replicated: Any = nn.Module._replicate_for_data_parallel
+    replica = replicated(model)
+    replica._modules = {"0": replicated(model[0])}
     replica._modules["0"].weight, replica._modules["0"].bias = torch.ones(3, 4, device=device), torch.zeros(3, device=device)
     assert replica(torch.ones(2, 4, device=device)).tolist() == [[4.0] * 3] * 2
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import nn
@@ -206,8 +206,17 @@ class Guard:
 
     def _check(self, plan: Plan, value: Any, names: Scope, name: str) -> None:
         seen: Seen = []
-        failure = judge(plan, value, names, f"{self.path}.{name}" if self.path else name, seen)
-        if failure is not None:
-            raise ContractError(violation(f"{self.model} (attached)", failure, names, self.place))
+        if judge(plan, value, names, self._label(name), seen) is not None:
+            self._refuse(plan, value, names, name)
         if SETTING.level > Mode.SHAPES:
             observe_seen(seen, self.sites, names, SETTING.level)
+
+    def _label(self, name: str) -> str:
+        return f"{self.path}.{name}" if self.path else name
+
+    @torch.compiler.disable(reason=tracing.BREAK)  # type: ignore[no-untyped-call, untyped-decorator]
+    def _refuse(self, plan: Plan, value: Any, names: Scope, name: str) -> NoReturn:
+        """Raises ContractError with an account of what is wrong."""
+        failure = judge(plan, value, names, self._label(name))
+        assert failure is not None, "refused in compiled code alone"
+        raise ContractError(violation(f"{self.model} (attached)", failure, names, self.place))

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import torch
 
 from mldbg.contracts import annotation, flags
 from mldbg.contracts.annotation import Plan
 from mldbg.contracts.error import ContractError
-from mldbg.contracts.matching import Failure, Scope, Seen, judge
+from mldbg.contracts.matching import Scope, Seen, judge
 from mldbg.contracts.modes import SETTING, Mode
 from mldbg.contracts.observing import Known, has_law, known, observe_seen
 from mldbg.contracts.promises import violation
 from mldbg.contracts.scope import EAGER, TRACED
+from mldbg.contracts.tracing import BREAK
 
 T = TypeVar("T")
 
@@ -49,7 +50,7 @@ def check(value: T, promised: Any, name: str = "check") -> T:
     seen: Seen = []
     failure = judge(promise.plan, value, names, name, seen)
     if failure is not None:
-        raise _error(failure, names, "" if compiling else _caller())
+        _refuse(promise.plan, value, name)
     if level > Mode.SHAPES and seen:
         places = promise.places if compiling else _placed(promise.places)
         observe_seen(seen, places, names, level)
@@ -77,15 +78,20 @@ def _placed(places: list[Known]) -> list[Known]:
 
 
 def _caller() -> str:
-    """`path:line` of the call of `check`."""
+    """`path:line` of the call of `check`: the first frame outside this module and torch's machinery."""
     frame = sys._getframe(2)  # noqa: SLF001
-    while frame.f_code.co_filename == __file__ and frame.f_back is not None:
+    while (frame.f_code.co_filename == __file__ or "_dynamo" in frame.f_code.co_filename) and frame.f_back is not None:
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
-def _error(failure: Failure, names: Scope, place: str) -> ContractError:
+@torch.compiler.disable(reason=BREAK)  # type: ignore[no-untyped-call, untyped-decorator]
+def _refuse(plan: Plan, value: Any, name: str) -> NoReturn:
+    """Raises ContractError with an account of what is wrong."""
+    names: Scope = TRACED.top or EAGER.top or {}
     enclosing = names.get("#")
     if enclosing is not None:
         enclosing.where(names)
-    return ContractError(violation("check" if enclosing is None else enclosing.name, failure, names, place))
+    failure = judge(plan, value, names, name)
+    assert failure is not None, "refused in compiled code alone"
+    raise ContractError(violation("check" if enclosing is None else enclosing.name, failure, names, _caller()))

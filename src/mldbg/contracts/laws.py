@@ -79,11 +79,11 @@ def _sums(x: Tensor, axis: int, bound: float | None) -> tuple[Tensor, ...]:
 
 
 def _pieces(x: Tensor, axis: int) -> tuple[Tensor, ...]:
-    """A large tensor on the CPU in parts that stay in the cache between two passes over each: 0.25 of the time of both is saved."""
+    """A large tensor on the CPU in parts that stay in the cache between two passes, which saves a quarter of the time."""
     size = x.numel() * x.itemsize
     if torch.compiler.is_dynamo_compiling() or x.device.type != "cpu" or size <= 2 * PIECE or axis % x.ndim == 0:
         return (x,)
-    return x.split(max(1, x.shape[0] * PIECE // size))
+    return torch.split(x, max(1, x.shape[0] * PIECE // size))
 
 
 PIECE = 2**20

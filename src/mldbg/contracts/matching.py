@@ -51,6 +51,10 @@ class Failure:
     final: bool = False
 
 
+UNEXPLAINED = Failure("", "", "")
+"""Stands for every failure while code is compiled: its explanation is for eager code, with real sizes."""
+
+
 def judge(plan: Plan, value: Any, scope: Scope, path: str, seen: Seen | None = None) -> Failure | None:
     """None where `value` fits, and then its axes are in `scope`; else the first reason why not.
 
@@ -63,9 +67,9 @@ def judge(plan: Plan, value: Any, scope: Scope, path: str, seen: Seen | None = N
         case Anything():
             return None
         case Nothing():
-            return None if value is None else Failure(path, "None", described(value))
+            return None if value is None else _unlike("None", value, path)
         case Instance():
-            return None if _is(value, plan.cls) else Failure(path, plan.text, described(value))
+            return None if _is(value, plan.cls) else _unlike(plan.text, value, path)
         case Either():
             return _judge_either(plan, value, scope, path, seen)
         case Foreign():
@@ -73,6 +77,10 @@ def judge(plan: Plan, value: Any, scope: Scope, path: str, seen: Seen | None = N
             return Failure(path, plan.text, described(value), cause=reason) if reason else None
         case Row() | Many() | Table() | Record():
             return _judge_parts(plan, value, scope, path, seen)
+
+
+def _unlike(expected: str, value: Any, path: str) -> Failure:
+    return UNEXPLAINED if torch.compiler.is_dynamo_compiling() else Failure(path, expected, described(value))
 
 
 def _is(value: Any, cls: type) -> bool:
@@ -98,6 +106,8 @@ def _judge_either(plan: Either, value: Any, scope: Scope, path: str, seen: Seen 
         if failure.final:
             return failure
         failures.append((option, failure))
+    if torch.compiler.is_dynamo_compiling():
+        return UNEXPLAINED
     near = [failure for option, failure in failures if not isinstance(option, (Nothing, Instance))]
     if len(near) == 1 and isinstance(value, torch.Tensor):
         return near[0]
@@ -109,19 +119,19 @@ def _judge_parts(plan: Row | Many | Table | Record, value: Any, scope: Scope, pa
     match plan:
         case Row(items):
             if not isinstance(value, tuple) or len(value) != len(items):
-                return Failure(path, f"a tuple of {len(items)}", described(value))
+                return _unlike(f"a tuple of {len(items)}", value, path)
             parts = [(item, value[index], f"{path}[{index}]") for index, item in enumerate(items)]
         case Many(cls, item):
             if not _is(value, cls):
-                return Failure(path, plan.text, described(value))
+                return _unlike(plan.text, value, path)
             parts = [(item, element, f"{path}[{index}]") for index, element in enumerate(value)]
         case Table(cls, inner):
             if not _is(value, cls):
-                return Failure(path, plan.text, described(value))
+                return _unlike(plan.text, value, path)
             parts = [(inner, value[key], f"{path}[{key!r}]") for key in value]
         case Record(cls, fields, keyed):
             if not _is(value, Mapping if keyed else cls):
-                return Failure(path, plan.text, described(value))
+                return _unlike(plan.text, value, path)
             if keyed:
                 parts = [(inner, value[name], f"{path}[{name!r}]") for name, inner in fields if name in value]
             else:
@@ -135,8 +145,10 @@ def _judge_parts(plan: Row | Many | Table | Record, value: Any, scope: Scope, pa
 
 def _judge_array(plan: Array, value: Any, scope: Scope, path: str, seen: Seen | None) -> Failure | None:
     if not isinstance(value, plan.cls):
-        return Failure(path, plan.text, described(value))
+        return _unlike(plan.text, value, path)
     if plan.dtypes is not None and value.dtype not in plan.dtypes:
+        if torch.compiler.is_dynamo_compiling():
+            return UNEXPLAINED
         return Failure(
             path,
             f"{plan.text}, a dtype of the family {plan.family}",
@@ -146,6 +158,8 @@ def _judge_array(plan: Array, value: Any, scope: Scope, path: str, seen: Seen | 
         )
     sizes, several = list(value.shape), plan.several
     if len(sizes) != len(plan.dims) if several is None else len(sizes) < len(plan.dims) - 1:
+        if torch.compiler.is_dynamo_compiling():
+            return UNEXPLAINED
         least = "" if several is None else "at least "
         wanted = len(plan.dims) if several is None else len(plan.dims) - 1
         return Failure(path, f"{plan.text}, {least}{_count(wanted, 'axis', 'axes')}", described(value), cause=_rank(plan, sizes))
@@ -196,6 +210,8 @@ def _judge_axis(
             try:
                 known = dims.size(dim, scope | found)
             except dims.Unbound as missing:
+                if torch.compiler.is_dynamo_compiling():
+                    return UNEXPLAINED
                 return Failure(
                     path,
                     plan.text,
@@ -209,6 +225,8 @@ def _judge_axis(
             raise AssertionError(dim)
     if known == size:
         return None
+    if torch.compiler.is_dynamo_compiling():
+        return UNEXPLAINED
     return Failure(
         path,
         f"{plan.text} with {_sized(dim, known)}",
@@ -233,6 +251,8 @@ def _judge_several(
     if common is not None:
         found[key] = (scope[key][0] and dim.broadcast, common)
         return None
+    if torch.compiler.is_dynamo_compiling():
+        return UNEXPLAINED
     return Failure(
         path,
         f"{plan.text} with {dim.text} = {scope[key][1]}",

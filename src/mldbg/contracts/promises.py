@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch.nn.parallel import DistributedDataParallel
@@ -166,7 +166,7 @@ class Contract:
         if is_traced:
             environment |= {
                 "active": scope.TRACED,
-                "broken": self.broken_in_trace,
+                "broken": torch.compiler.disable(self.broken, reason=tracing.BREAK),  # type: ignore[no-untyped-call]
                 "observe": _observe_traced_at(places),
                 "enter": tracing.enter,
                 "leave": tracing.leave,
@@ -228,12 +228,6 @@ class Contract:
         if scope.EAGER.top is None:
             flags.abandon(error, arguments.get("self"))
         return error
-
-    def broken_in_trace(
-        self, parameter: str, arguments: dict[str, Any], result: Any = None, names: Scope | None = None
-    ) -> NoReturn:
-        """The same while code is being compiled."""
-        raise ContractError(self.violation(parameter, arguments, result, names))
 
     def violation(self, parameter: str, arguments: dict[str, Any], result: Any, names: Scope | None) -> Violation:
         """What is broken, found by matching all parameters in order, then the result."""

@@ -45,6 +45,10 @@ torch.library.register_fake("mldbg::record", _no_effect, lib=_library)
 torch.library.register_fake("mldbg::settle", _no_effect, lib=_library)
 
 
+BREAK = "a contract is broken here; without fullgraph=True, or without torch.compile, the error says how"
+"""Why compilation stops where a check fails: explanations are made in eager code, with real tensors."""
+
+
 def record(statistics: tuple[Tensor, ...], site: int, dtype: str, shape: Any, looked_at: Any) -> None:
     """Leave a record, from compiled code."""
     torch.ops.mldbg.record(TOKEN, torch.stack(statistics), site, dtype, shape, looked_at)
@@ -52,7 +56,8 @@ def record(statistics: tuple[Tensor, ...], site: int, dtype: str, shape: Any, lo
 
 def settle() -> None:
     """Read the records, from compiled code."""
-    torch.ops.mldbg.settle(TOKEN)
+    if values_can_be_seen():
+        torch.ops.mldbg.settle(TOKEN)
 
 
 def number_of(site: flags.Site) -> int:
