@@ -1,0 +1,1 @@
+"""Faults that are injected on purpose, to find out what the checks can see: one module for each stage."""
