@@ -100,7 +100,7 @@ class Many:
     @property
     def text(self) -> str:
         """The collection and its element."""
-        return f"{self.cls.__name__}[{self.item.text}]"
+        return f"{self.cls.__name__}[{self.item.text}{', ...' if self.cls is tuple else ''}]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -234,7 +234,7 @@ def judged(record: Record, numbers: Sequence[float]) -> Violation | None:
         expected=f"{meaning.semantic.words}: {meaning.semantic.law} [{site.text}]",
         actual=f"{record.dtype} {record.shape}: {broken.fact}{part} (check {record.number} of this run)",
         axis=axis,
-        statistics={name: number for name, number in statistics.items() if number < 2**62},
+        statistics={name: number for name, number in statistics.items() if name != "bound" or meaning.bound is not None},
         cause=broken.cause,
         advice=broken.advice,
         place=site.place,

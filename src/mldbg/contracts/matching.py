@@ -108,6 +108,9 @@ def _judge_either(plan: Either, value: Any, scope: Scope, path: str, seen: Seen 
         failures.append((option, failure))
     if torch.compiler.is_dynamo_compiling():
         return UNEXPLAINED
+    deeper = [failure for _, failure in failures if failure.path != path]
+    if len(deeper) == 1:
+        return deeper[0]  # the right kind of container, with something wrong inside
     near = [failure for option, failure in failures if not isinstance(option, (Nothing, Instance))]
     if len(near) == 1 and isinstance(value, torch.Tensor):
         return near[0]

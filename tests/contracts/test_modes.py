@@ -1,0 +1,208 @@
+"""How much is checked, and when verdicts about values are read."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable
+
+import pytest
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mldbg import contracts
+from mldbg.contracts import ContractError, Probs, check, contract, flags
+
+
+@contract
+def passed(p: Probs[Tensor, "rows classes"]) -> None: ...
+
+
+def broken_in(p: Tensor, mode: str) -> bool:
+    with contracts.mode(mode):
+        try:
+            passed(p)
+        except ContractError:
+            return True
+    return False
+
+
+def test_each_mode_checks_more() -> None:
+    shape, values = torch.zeros(3), torch.ones(3, 3)
+    modes = ["off", "shapes", "sampled", "full", "sync"]
+    assert [broken_in(shape, mode) for mode in modes] == [False, True, True, True, True]
+    assert [broken_in(values, mode) for mode in modes] == [False, False, True, True, True]
+
+
+def test_sampled_looks_at_other_rows_each_time() -> None:
+    p = torch.full((6400, 2), 0.5)
+    p[77] = 3.0
+    assert broken_in(p, "full")
+    caught = [broken_in(p, "sampled") for _ in range(100)]
+    assert any(caught)
+    assert not all(caught)
+
+
+def test_off_gives_the_function_itself() -> None:
+    def function(x: Float[Tensor, "n"]) -> None: ...
+
+    assert contract(function, mode="off") is function
+    with contracts.mode("off"):
+        assert contract(function) is function
+    assert contract(function) is not function
+
+
+def test_a_mode_of_its_own_wins() -> None:
+    @contract(mode="shapes")
+    def lenient(p: Probs[Tensor, "rows classes"]) -> None: ...
+
+    with contracts.mode("sync"):
+        lenient(torch.ones(3, 3))
+
+
+def test_a_mode_ends_with_its_block() -> None:
+    with contracts.mode("shapes"), contracts.mode("sync"):
+        pass
+    assert contracts.modes.current() == contracts.Mode.FULL
+    with pytest.raises(ValueError, match="unknown contract mode 'fast'"), contracts.mode("fast"):
+        pass
+
+
+@pytest.mark.parametrize(("value", "printed"), [("off", "True"), ("shapes", "False"), ("", "False")])
+def test_environment_variable(value: str, printed: str) -> None:
+    program = (
+        "import torch; from torch import Tensor; from jaxtyping import Float; from mldbg import contract\n"
+        "def f(x: Float[Tensor, 'n']): pass\nprint(contract(f) is f)"
+    )
+    environment = os.environ | {"MLDBG_CONTRACTS": value}
+    result = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == printed
+
+
+def test_a_wrong_environment_variable_is_refused() -> None:
+    environment = os.environ | {"MLDBG_CONTRACTS": "ful"}
+    result = subprocess.run(
+        [sys.executable, "-c", "from mldbg import contract"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.stderr.strip().endswith(
+        "ValueError: MLDBG_CONTRACTS: unknown contract mode 'ful'; the modes are off, shapes, sampled, full, sync"
+    )
+
+
+def test_importing_the_package_loads_no_torch() -> None:
+    program = "import sys, mldbg, mldbg.semantics; print('torch' in sys.modules, 'jaxtyping' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["False", "False"]
+
+
+def test_a_step_reads_at_its_end_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    transfers = 0
+    transferred = flags._transferred
+
+    def counted(*args: object) -> list[list[float]]:
+        nonlocal transfers
+        transfers += 1
+        return transferred(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(flags, "_transferred", counted)
+    with contracts.step():
+        for _ in range(5):
+            passed(torch.full((3, 2), 0.5))
+        assert transfers == 0
+    assert transfers == 1
+    passed(torch.full((3, 2), 0.5))
+    assert transfers == 2
+
+
+def test_all_violations_of_a_step_are_told() -> None:
+    @contract
+    def other(x: Probs[Tensor, "rows classes"]) -> None: ...
+
+    def run() -> None:
+        with contracts.step():
+            passed(torch.ones(3, 3))
+            passed(torch.ones(3, 3))
+            other(torch.ones(3, 3))
+
+    with pytest.raises(ContractError) as caught:
+        run()
+    assert (caught.value.contract, [one.contract.rpartition(".")[2] for one in caught.value.others]) in [
+        ("passed", ["other"]),
+        ("passed", []),  # the repetition stops at the first
+    ]
+
+
+def test_deferred_verdicts_are_repeated_for_the_line() -> None:
+    def inner(x: Tensor) -> Tensor:
+        return check(2 * x, Probs[Tensor, "rows classes"])
+
+    @contract
+    def outer(x: Float[Tensor, "rows classes"]) -> Float[Tensor, "rows classes"]:
+        y = inner(x)
+        return y + 1
+
+    with pytest.raises(ContractError) as caught:
+        outer(torch.full((3, 2), 0.5))
+    lines = [frame.line for frame in traceback.extract_tb(caught.value.__traceback__)]
+    assert "y = inner(x)" in lines
+    assert any(line is not None and line.startswith("return check(2 * x") for line in lines)
+
+
+def test_a_repetition_that_goes_well_leaves_the_first_verdict() -> None:
+    calls = 0
+
+    @contract
+    def flaky(x: Float[Tensor, "n k"]) -> Probs[Tensor, "n k"]:
+        nonlocal calls
+        calls += 1
+        return x if calls == 1 else x / 2
+
+    with pytest.raises(ContractError, match="the result"):
+        flaky(torch.ones(3, 2))
+    assert calls == 2
+
+
+def test_an_exception_drops_what_waits() -> None:
+    @contract
+    def fails(p: Probs[Tensor, "rows classes"]) -> None:
+        raise KeyError
+
+    def in_step() -> None:
+        with contracts.step():
+            passed(torch.ones(3, 3))
+            raise KeyError
+
+    for function in (lambda: fails(torch.ones(3, 3)), in_step):
+        with pytest.raises(KeyError):
+            function()
+        assert not flags.PENDING.records
+
+
+def test_the_queue_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flags, "MOST", 10)
+
+    def run(bad: Callable[[int], bool]) -> int:
+        with contracts.step():
+            for index in range(25):
+                passed(torch.ones(3, 3) if bad(index) else torch.full((3, 2), 0.5))
+                assert len(flags.PENDING.records) < 10
+        return index
+
+    assert run(lambda _: False) == 24
+    with pytest.raises(ContractError):
+        run(lambda index: index == 3)
+
+
+def test_records_hold_no_graph() -> None:
+    x = torch.full((3, 2), 0.5, requires_grad=True)
+    with contracts.step():
+        passed(x * 1)
+        assert all(not tensor.requires_grad for record in flags.PENDING.records for tensor in record.statistics)
+
+
+def test_sync_raises_at_once() -> None:
+    with contracts.mode("sync"), contracts.step(), pytest.raises(ContractError):
+        passed(torch.ones(3, 3))
