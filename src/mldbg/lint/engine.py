@@ -223,7 +223,7 @@ def apply(text: str, edits: Iterable[Edit]) -> str:
 def _lines(text: str) -> list[str]:
     from mldbg.lint.outline import split_lines
 
-    return list(split_lines(text))
+    return split_lines(text)
 
 
 def _offset(starts: list[int], text: str, line: int, column: int) -> int:

@@ -17,7 +17,9 @@ from functools import cached_property
 
 from mldbg.lint.prose import without_prose
 
-_NEWLINE = re.compile(r"\r\n|\r|\n")
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+_OTHER_ENDS = re.compile(r"[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+"""Where `str.splitlines` sees a line end and Python does not."""
 _WORD = re.compile(r"(?<!def )\b\w+\(?")
 
 
@@ -123,13 +125,11 @@ def outline(text: str) -> Outline:
     return Outline(lines, tuple(_merged(_statement(node) for node in tree.body)), imports, tuple(stars))
 
 
-def split_lines(text: str) -> Iterator[str]:
-    start = 0
-    for match in _NEWLINE.finditer(text):
-        yield text[start : match.end()]
-        start = match.end()
-    if start < len(text):
-        yield text[start:]
+def split_lines(text: str) -> list[str]:
+    """The lines as Python counts them, with their ends."""
+    if _OTHER_ENDS.search(text) is None:
+        return text.splitlines(keepends=True)
+    return [match[0] for match in _LINE.finditer(text)]
 
 
 def _libcst_reads(text: str) -> bool:
