@@ -214,7 +214,7 @@ def scaled(tag: Tag) -> Tag | None:
     match tag.meaning:
         case Semantic.PROBS:
             return tag._replace(scaled=True)
-        case Semantic.LOGITS | Semantic.NON_NEGATIVE:
+        case Semantic.LOGITS:
             return tag
         case _:
             return None
@@ -276,11 +276,11 @@ def _listed(value: int | Sequence[int]) -> list[int]:
 
 
 def expand(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
-    """New axes come in front; an axis of size 1 may be repeated."""
+    """expand, repeat, repeat_interleave: new axes come in front, and others than the tag's may be repeated."""
     if tag.axis is None:
         return tag
     axis = tag.axis + result.dim() - len(shape)
-    return tag.along(axis) if result.shape[axis] == shape[tag.axis] else None
+    return tag.along(axis) if axis >= 0 and result.shape[axis] == shape[tag.axis] else None
 
 
 def index(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
@@ -330,6 +330,16 @@ def reduce(*, total: bool) -> Effect:
         if axis is None:
             return None
         return scaled(tag.along(axis)) if total else tag.along(axis)
+
+    return follows(change)
+
+
+def pools(spatial: int | None = None) -> Effect:
+    """Means over neighbours along the last axes (None: all behind samples and channels), as pooling and interpolation take."""
+
+    def change(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
+        untouched = 2 if spatial is None else len(shape) - spatial
+        return tag if tag.meaning in (PROBS, LOGITS) and tag.axis is not None and tag.axis < untouched else None
 
     return follows(change)
 
@@ -470,14 +480,19 @@ def negate(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs:
 # Effects of several tensors.
 
 
-def concatenates(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
-    """cat: what all parts are, the whole is; not so along the axis that sums to 1."""
-    tag = _common(watch, argument(args, kwargs, 0, "tensors"))
-    result = function(*args, **kwargs)
-    if tag is not None:
-        dim = argument(args, kwargs, 1, "dim", "axis", default=0)
-        watch.tags.put(result, tag if tag.axis != dim % result.dim() else part(tag))
-    return result
+def concatenates(along: int = 0) -> Effect:
+    """Of cat and the like: what all parts are, the whole is; not so along the axis that sums to 1. along: the usual axis."""
+
+    def effect(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
+        tensors = argument(args, kwargs, 0, "tensors")
+        tag = _common(watch, tensors)
+        result = function(*args, **kwargs)
+        if tag is not None and result.dim() == tensors[0].dim() > along:
+            dim = argument(args, kwargs, 1, "dim", "axis", default=along)
+            watch.tags.put(result, tag if tag.axis != dim % result.dim() else part(tag))
+        return result
+
+    return effect
 
 
 def stacks(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
@@ -504,15 +519,19 @@ def _common(watch: Watch, tensors: Iterable[Any]) -> Tag | None:
 
 
 def fills(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
-    """masked_fill and `tensor[mask] = value`: logits stay logits, probabilities do not survive."""
+    """masked_fill and `tensor[mask] = value`: logits stay logits; probabilities no longer sum to 1."""
     source = _first(args, kwargs)
     tag = watch.tags.of(source)
     if tag is None:
         return function(*args, **kwargs)
     value = argument(args, kwargs, 2, "value")
     is_number = isinstance(value, int | float)
-    new = tag if is_number and tag.meaning is LOGITS else None
-    if is_number and value <= FORGOTTEN and tag.meaning is PROBS and not tag.scaled and not evidence.refuted(tag, source):
+    new = None
+    if is_number and tag.meaning is LOGITS:
+        new = tag
+    elif is_number and tag.meaning is PROBS and value >= 0:
+        new = scaled(tag)
+    elif is_number and tag.meaning is PROBS and value <= FORGOTTEN and not tag.scaled and not evidence.refuted(tag, source):
         new = tag._replace(scaled=True, masked=watch.here())
     result = function(*args, **kwargs)
     filled = result if isinstance(result, Tensor) else source

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import sysconfig
 from itertools import islice
@@ -12,12 +13,12 @@ from typing import NamedTuple
 import torch
 
 _PACKAGES = ("site-packages", "dist-packages")
-_STANDARD_LIBRARY = str(Path(sysconfig.get_path("stdlib"))) + "/"
+_STANDARD_LIBRARY = f"{Path(sysconfig.get_path('stdlib'))}{os.sep}"
 _TORCH = Path(torch.__file__).parent
 _NOT_THE_USERS = (
-    f"{_TORCH}/",
-    f"{_TORCH.parent}/functorch/",
-    f"{Path(__file__).parents[2]}/",  # this package
+    f"{_TORCH}{os.sep}",
+    f"{_TORCH.parent / 'functorch'}{os.sep}",
+    f"{Path(__file__).parents[2]}{os.sep}",  # this package
     "<frozen ",  # the import system
     "<eval_with_key>",  # code that torch.fx writes
     "<@beartype",  # wrappers that beartype writes

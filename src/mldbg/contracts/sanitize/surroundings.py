@@ -105,7 +105,8 @@ def _threads_are_followed() -> Iterator[None]:
     try:
         yield
     finally:
-        setattr(threading.Thread, "start", start)  # noqa: B010
+        if threading.Thread.start is start_followed:  # else somebody wrapped it meanwhile; outside a block it does nothing more
+            setattr(threading.Thread, "start", start)  # noqa: B010
 
 
 def _follow(thread: threading.Thread, blocks: tuple[_Block, ...]) -> None:

@@ -35,7 +35,7 @@ _METHODS: Mapping[str, Effect] = {
     "adjoint": effects.moves(effects.swap_last),
     "squeeze squeeze_": effects.moves(effects.squeeze),
     "unsqueeze unsqueeze_": effects.moves(effects.unsqueeze),
-    "expand expand_as broadcast_to": effects.follows(effects.expand),
+    "expand expand_as broadcast_to repeat tile repeat_interleave": effects.follows(effects.expand),
     "__getitem__": effects.follows(effects.index),
     "narrow index_select": effects.cut(1),
     "split split_with_sizes chunk tensor_split": effects.cut(2),
@@ -56,7 +56,9 @@ _METHODS: Mapping[str, Effect] = {
 """Names of tensor methods, most of which are functions of `torch`, too -> effect."""
 
 _FUNCTIONS: Mapping[str, Effect] = {
-    "cat concat concatenate": effects.concatenates,
+    "cat concat concatenate vstack row_stack": effects.concatenates(),
+    "hstack": effects.concatenates(1),
+    "avg_pool1d adaptive_avg_pool1d": effects.pools(1),
     "stack": effects.stacks,
     "where": effects.chooses,
     "rsub": effects.operands(effects.complement, effects.difference, commutes=False),
@@ -77,6 +79,9 @@ _NEURAL: Mapping[str, Effect] = {
     "relu relu_ relu6 softplus": effects.non_negative,
     "linear": effects.layer(),
     "dropout dropout1d dropout2d dropout3d alpha_dropout": effects.follows(effects.scale_in_training),
+    "avg_pool2d adaptive_avg_pool2d": effects.pools(2),
+    "avg_pool3d adaptive_avg_pool3d": effects.pools(3),
+    "interpolate": effects.pools(),
     "cross_entropy": losses.loss("cross_entropy", losses.CROSS_ENTROPY, losses.class_axis),
     "nll_loss": losses.loss("nll_loss", losses.NLL, losses.class_axis),
     "ctc_loss": losses.loss("ctc_loss", losses.CTC, losses.last_axis),
