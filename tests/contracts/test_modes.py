@@ -175,7 +175,8 @@ def test_an_exception_drops_what_waits() -> None:
             passed(torch.ones(3, 3))
             raise KeyError
 
-    for function in (lambda: fails(torch.ones(3, 3)), in_step):
+    functions: list[Callable[[], None]] = [lambda: fails(torch.ones(3, 3)), in_step]
+    for function in functions:
         with pytest.raises(KeyError):
             function()
         assert not flags.PENDING.records
