@@ -96,9 +96,7 @@ def test_index(place: tuple[list[int], int], items: list[Any], mask: bool) -> No
     consumed = sum(item is not None and item is not Ellipsis for item in items)
     if len(ellipses) > 1 or consumed > len(shape):
         return
-    index = (
-        (torch.ones(shape[:1], dtype=torch.bool), *items[1:]) if mask and items and isinstance(items[0], int) else tuple(items)
-    )
+    index = (torch.arange(shape[0]) == 0, *items[1:]) if mask and items and isinstance(items[0], int) else tuple(items)
     tensor = marked(shape, axis)
     result = tensor[index]
     found = axes.indexed(axis, shape, result.dim(), index)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from mldbg.contracts.sanitize.effects import Effect
+from mldbg.contracts.sanitize.effect import Effect
 from mldbg.contracts.sanitize.tables import EFFECTS
 from mldbg.contracts.sanitize.watch import Watch
 

@@ -9,12 +9,11 @@ from typing import Any
 from torch import Tensor
 
 from mldbg.contracts.sanitize import evidence
-from mldbg.contracts.sanitize.effects import (
+from mldbg.contracts.sanitize.effect import (
     LOG_PROBS,
     LOGITS,
     NON_NEGATIVE,
     PROBS,
-    SINGLE_LOGIT,
     UNIT,
     Arguments,
     Effect,
@@ -22,6 +21,7 @@ from mldbg.contracts.sanitize.effects import (
     Keywords,
     argument,
 )
+from mldbg.contracts.sanitize.making import SINGLE_LOGIT
 from mldbg.contracts.sanitize.tags import Tag
 from mldbg.contracts.sanitize.watch import Misuse, Watch
 from mldbg.semantics import Semantic

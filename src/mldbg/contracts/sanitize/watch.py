@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -85,10 +84,6 @@ class Watch:
         """Raises what was found in another thread, where an exception does not reach the owner of the block by itself."""
         if self._elsewhere:
             raise self._elsewhere[0].error()
-
-
-Follow = Callable[[Watch, Callable[..., object], tuple[object, ...], dict[str, object]], object]
-"""An effect: calls the torch function and says what its result means. (watch, function, args, kwargs) -> result."""
 
 
 def _finding(

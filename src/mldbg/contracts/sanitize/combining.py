@@ -1,0 +1,195 @@
+"""Effects of several operands: arithmetic, concatenation, masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mldbg.contracts.sanitize import axes, evidence
+from mldbg.contracts.sanitize.carrying import part, scaled
+from mldbg.contracts.sanitize.effect import (
+    LOG_PROBS,
+    LOGITS,
+    PROBS,
+    UNIT,
+    Arguments,
+    Effect,
+    Function,
+    Keywords,
+    argument,
+    first_of,
+)
+from mldbg.contracts.sanitize.tags import Tag
+from mldbg.contracts.sanitize.watch import Watch
+from mldbg.semantics import FORGOTTEN
+
+EPSILON = 1e-3
+"""A constant up to this size that is added to probabilities keeps a logarithm finite and changes nothing else."""
+
+Combine = Callable[[Tag, Any], Tag | None]
+"""(tag of one operand, the other: a number, or a tensor of one element) -> tag of the result."""
+
+
+def operands(combine: Combine, both: Callable[[Tag, Tag], Tag | None], *, commutes: bool) -> Effect:
+    """An elementwise operation of a tensor with a number or with another tensor.
+
+    combine: what a number makes of the tensor. both: what two tensors with tags give.
+    commutes: whether the number may stand on the left. Another tensor without a tag makes the result unknown.
+    """
+
+    def effect(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
+        left, right = first_of(args, kwargs), argument(args, kwargs, 1, "other")
+        tag, other = watch.tags.of(left), watch.tags.of(right)
+        if tag is None and other is None:
+            return function(*args, **kwargs)
+        if "alpha" in kwargs or "rounding_mode" in kwargs:
+            new = None
+        elif tag is not None and other is not None:
+            new = both(tag, other) if left.shape == right.shape else None
+        elif tag is not None:
+            new = combine(tag, right) if _is_constant(right) else _beside(watch, tag, left, right, function)
+        else:
+            assert other is not None
+            new = combine(other, left) if commutes and _is_constant(left) else None
+            if new is None and commutes and isinstance(left, Tensor):
+                new = _beside(watch, other, right, left, function)
+        result = function(*args, **kwargs)
+        shape = left.shape if tag is not None else right.shape
+        watch.tags.put(result, new if result.shape == shape else None)
+        return result
+
+    return effect
+
+
+def _is_constant(value: Any) -> bool:
+    """A number, or a tensor that holds one and is not computed for each sample: a temperature."""
+    return isinstance(value, int | float) or (isinstance(value, Tensor) and value.numel() == 1 and value.dim() <= 1)
+
+
+def _beside(watch: Watch, tag: Tag, tensor: Tensor, other: Any, function: Function) -> Tag | None:
+    """What an operation with an unknown tensor leaves: logits plus a bias are logits, all else is unknown."""
+    if function not in ADDITIONS or not isinstance(other, Tensor):
+        return None
+    if tag.meaning is LOGITS and isinstance(other, nn.Parameter):
+        return tag
+    if tag.meaning is PROBS and not tag.scaled and evidence.hides(other) and not evidence.refuted(tag, tensor):
+        return tag._replace(scaled=True, masked=watch.here())
+    return None
+
+
+ADDITIONS = frozenset({torch.add, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__iadd__, Tensor.__radd__})
+
+
+def times(tag: Tag, number: Any) -> Tag | None:
+    """A tensor times or divided by a constant. The sign of a constant in a tensor is not read."""
+    if tag.meaning is LOGITS or isinstance(number, Tensor) or number > 0:
+        return scaled(tag)
+    return None
+
+
+def plus(tag: Tag, number: Any) -> Tag | None:
+    """A tensor plus or minus a constant."""
+    if tag.meaning is LOGITS:
+        return tag
+    is_epsilon = not isinstance(number, Tensor) and abs(number) <= EPSILON
+    return tag if is_epsilon and tag.meaning in (PROBS, UNIT) else None
+
+
+def complement(tag: Tag, number: Any) -> Tag | None:
+    """A constant minus a tensor: 1 - p is a probability again."""
+    if tag.meaning is LOGITS:
+        return tag
+    if tag.meaning in (PROBS, UNIT) and not tag.scaled and not isinstance(number, Tensor) and number == 1:
+        return Tag(UNIT, None, tag.site)
+    return None
+
+
+def summed(first: Tag, second: Tag) -> Tag | None:
+    """A sum of two tensors."""
+    if first.meaning is not second.meaning or first.axis != second.axis:
+        return None
+    return scaled(first) if first.meaning in (PROBS, LOGITS) else None
+
+
+def difference(first: Tag, second: Tag) -> Tag | None:
+    """A difference of two tensors."""
+    both_logits = first.meaning is LOGITS and second.meaning is LOGITS
+    return first if both_logits and first.axis == second.axis else None
+
+
+def unknown(first: Tag, second: Tag) -> Tag | None:
+    """A product or quotient of two tensors."""
+    return None
+
+
+def concatenates(along: int = 0) -> Effect:
+    """Of cat and the like: what all parts are, the whole is; not so along the axis that sums to 1. along: the usual axis."""
+
+    def effect(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
+        tensors = argument(args, kwargs, 0, "tensors")
+        tag = _common(watch, tensors)
+        result = function(*args, **kwargs)
+        if tag is not None and result.dim() == tensors[0].dim() > along:
+            dim = argument(args, kwargs, 1, "dim", "axis", default=along)
+            watch.tags.put(result, tag if tag.axis != dim % result.dim() else part(tag))
+        return result
+
+    return effect
+
+
+def stacks(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
+    """stack: a new axis."""
+    tag = _common(watch, argument(args, kwargs, 0, "tensors"))
+    result = function(*args, **kwargs)
+    if tag is not None:
+        dim = argument(args, kwargs, 1, "dim", default=0)
+        axis = None if tag.axis is None else axes.unsqueezed(tag.axis, result.dim() - 1, dim)
+        watch.tags.put(result, tag.along(axis))
+    return result
+
+
+def _common(watch: Watch, tensors: Iterable[Any]) -> Tag | None:
+    """The tag that all tensors share, apart from where they were made; None if there is none."""
+    tags = [watch.tags.of(tensor) for tensor in tensors] if isinstance(tensors, list | tuple) else []
+    first = tags[0] if tags else None
+    if first is None:
+        return None
+    for tag in tags:
+        if tag is None or tag.meaning is not first.meaning or tag.axis != first.axis:
+            return None
+    return first._replace(scaled=any(tag is not None and tag.scaled for tag in tags))
+
+
+def fills(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
+    """masked_fill and `tensor[mask] = value`: logits stay logits; probabilities no longer sum to 1."""
+    source = first_of(args, kwargs)
+    tag = watch.tags.of(source)
+    if tag is None:
+        return function(*args, **kwargs)
+    value = argument(args, kwargs, 2, "value")
+    is_number = isinstance(value, int | float)
+    new = None
+    if is_number and tag.meaning is LOGITS:
+        new = tag
+    elif is_number and tag.meaning is PROBS and value >= 0:
+        new = scaled(tag)
+    elif is_number and tag.meaning is PROBS and value <= FORGOTTEN and not tag.scaled and not evidence.refuted(tag, source):
+        new = tag._replace(scaled=True, masked=watch.here())
+    result = function(*args, **kwargs)
+    filled = result if isinstance(result, Tensor) else source
+    watch.tags.put(filled, new if filled.shape == source.shape else None)
+    return result
+
+
+def chooses(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
+    """where(condition, a, b): what both are; a number may replace some logits."""
+    left, right = argument(args, kwargs, 1, "input", "self"), argument(args, kwargs, 2, "other")
+    tag, other = watch.tags.of(left), watch.tags.of(right)
+    result = function(*args, **kwargs)
+    if tag is not None and other is not None and tag.meaning is other.meaning:
+        new = tag.along(None) if tag.meaning is not LOG_PROBS else None
+        watch.tags.put(result, new._replace(scaled=tag.scaled or other.scaled) if new is not None else None)
+    return result
