@@ -100,7 +100,7 @@ class Bench:
             raise ExperimentError(f"model() returned {_kind(made)}, not a torch.nn.Module")
         if id(made) not in self._originals:
             self._originals[id(made)] = (made, copy.deepcopy(made))
-        return copy.deepcopy(self._originals[id(made)][1]).to(self.device).train()
+        return self._placed("model()", lambda: copy.deepcopy(self._originals[id(made)][1]).to(self.device)).train()
 
     def batch(self, seed: int = 0) -> tuple[Any, Any]:
         """A batch `(inputs, targets)` on the device, safe to be changed in place."""
@@ -108,7 +108,7 @@ class Bench:
         made = self._make("batch", self.experiment.batch, seed)
         if not isinstance(made, tuple | list) or len(made) != 2:
             raise ExperimentError(f"batch() returned {_kind(made)}, not a pair (inputs, targets)")
-        inputs, targets = (moved(copied(each), self.device) for each in made)
+        inputs, targets = self._placed("batch()", lambda: tuple(moved(copied(each), self.device) for each in made))
         return inputs, targets
 
     def optimizer(self, model: nn.Module, seed: int = 0) -> Optimizer:
@@ -144,6 +144,15 @@ class Bench:
             return x.reshape(len(x), -1).astype(np.float64), y
 
         return self.once(("arrays", part), load)
+
+    def _placed(self, name: str, move: Callable[[], T]) -> T:
+        """What a factory made, on the device. Raises ExperimentError where it cannot go there."""
+        try:
+            return move()
+        except (RuntimeError, NotImplementedError, TypeError) as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            raise ExperimentError(f"{name} made something that cannot be put on {self.device}: {_first_line(error)}") from error
 
     def _make(self, name: str, factory: Callable[[], Any], seed: int) -> Any:
         with seeded(self.experiment.seed + seed):

@@ -39,6 +39,8 @@ class Report:
     outcomes: tuple[Outcome, ...]
     problems: tuple[Problem, ...] = ()
     device: str = "cpu"
+    dtype: str = ""
+    """Of the model's parameters, like float32; several are joined by commas."""
     seed: int = 0
     seconds: float = 0.0
     floor: Floor | None = None
@@ -130,7 +132,9 @@ def run(
                 seen(outcome)
             outcomes += _corrected(of_stage)
         floor = _floor(bench)
-    return Report(tuple(outcomes), tuple(problems), str(bench.device), experiment.seed, time.monotonic() - start, floor, spent)
+        dtype = _dtype(bench)
+    seconds = time.monotonic() - start
+    return Report(tuple(outcomes), tuple(problems), str(bench.device), dtype, experiment.seed, seconds, floor, spent)
 
 
 def verify(experiment: Experiment, check: str, *, device: torch.device | str = "cpu") -> Outcome:
@@ -149,13 +153,16 @@ def _greyed(check: type[Check], experiment: Experiment, before: Iterable[Outcome
     """Why a check is not done."""
     lacking = missing(check, experiment)
     if lacking:
-        return check().skipped(f"needs {' and '.join(lacking)}", f"give Experiment(..., {lacking[0]}=...) to enable it")
+        skipped = check().skipped(f"needs {' and '.join(lacking)}", f"give Experiment(..., {lacking[0]}=...) to enable it")
+        return replace(skipped, details={"needs": lacking})
     by_name = {each.name: each for each in checks()}
     for outcome in before:
         if outcome.verdict is Verdict.FAIL and (outcome.check in check.after or by_name[outcome.check].stage in check.after):
-            return check().skipped(f"depends on {outcome.check}, which failed", f"resolve {outcome.check} first")
+            skipped = check().skipped(f"depends on {outcome.check}, which failed", f"resolve {outcome.check} first")
+            return replace(skipped, details={"depends_on": outcome.check})
     if not chosen:
-        return check().skipped("does not fit into the budget", "give a larger --budget, or name it with --select")
+        skipped = check().skipped("does not fit into the budget", "give a larger --budget, or name it with --select")
+        return replace(skipped, details={"over_budget": True})
     return None
 
 
@@ -175,6 +182,10 @@ def _measured(check: type[Check], bench: Bench, problems: list[Problem]) -> Outc
     except torch.OutOfMemoryError:
         problems.append(Problem(check.name, f"{check.name} ran out of memory on {bench.device}"))
         return check().skipped("out of memory", "give a smaller batch or model")
+    except Exception as error:  # noqa: BLE001  # whatever one check stumbles over, the others are still worth their report
+        message = f"{check.name} stopped with {type(error).__name__}: {' '.join(str(error).split())}"
+        problems.append(Problem(check.name, message))
+        return check().skipped(message, "please report it, with the experiment")
     if check.kind is Kind.HEURISTIC and outcome.verdict is Verdict.FAIL:
         return replace(outcome, verdict=Verdict.WARN)
     return outcome
@@ -218,6 +229,17 @@ def _corrected(outcomes: list[Outcome]) -> list[Outcome]:
 def _floor(bench: Bench) -> Floor | None:
     try:
         bench.start_clock()
-        return bench.floor
+        with _alarm(bench.seconds):
+            return bench.floor
     except (ExperimentError, OutOfTimeError):
         return None
+
+
+def _dtype(bench: Bench) -> str:
+    try:
+        bench.start_clock()
+        with _alarm(bench.seconds):
+            dtypes = {str(parameter.dtype).removeprefix("torch.") for parameter in bench.model(0).parameters()}
+    except (ExperimentError, OutOfTimeError):
+        return ""
+    return ", ".join(sorted(dtypes))
