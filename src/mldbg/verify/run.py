@@ -97,6 +97,7 @@ def run(
     device: torch.device | str = "cpu",
     budget: float = math.inf,
     seen: Callable[[Outcome], None] = lambda _: None,
+    enough: Callable[[Sequence[Outcome]], bool] = lambda _: False,
 ) -> Report:
     """Run the selected checks.
 
@@ -107,6 +108,7 @@ def run(
         device: where models and batches go.
         budget: seconds for everything.
         seen: is told every outcome as it comes.
+        enough: is asked after each stage whether the outcomes so far do; later stages are then left out of the report.
 
     Raises:
         ExperimentError: an unknown check is named.
@@ -131,6 +133,8 @@ def run(
                 of_stage.append(outcome)
                 seen(outcome)
             outcomes += _corrected(of_stage)
+            if enough(outcomes):
+                break
         floor = _floor(bench)
         dtype = _dtype(bench)
     seconds = time.monotonic() - start
