@@ -131,16 +131,12 @@ def _write_array(out: _Writer, plan: Array, value: str, index: int, fail: str) -
     if plan.dtypes is not None:
         tests.append(f"{value}.dtype not in {out.constant(f'dtypes_{index}', frozenset(plan.dtypes))}")
     several, count = plan.several, len(plan.dims)
-    if several is None:
-        tests.append(f"{value}.ndim != {count}")
-    elif count > 1:
-        tests.append(f"{value}.ndim < {count - 1}")
+    shape = out.fresh(f"shape_{index}")
+    tests.append(f"len({shape} := {value}.shape) {'!=' if several is None else '<'} {count if several is None else count - 1}")
     _write_tests(out, tests, fail)
     if several is None:
-        _write_axes(out, plan.dims, f"{value}.shape", index, fail)
+        _write_axes(out, plan.dims, shape, index, fail)
         return
-    shape = out.fresh(f"shape_{index}")
-    out.write(f"{shape} = {value}.shape")
     behind = count - several - 1
     if several:
         _write_axes(out, plan.dims[:several], f"{shape}[:{several}]", index, fail)

@@ -14,7 +14,7 @@ VARIABLE = "MLDBG_CONTRACTS"
 class Mode(IntEnum):
     """Each mode checks what the modes before it check, and more.
 
-    `SAMPLED` looks at up to 64 rows of each tensor, `FULL` at all of them; both read their verdicts once per step. `SYNC` waits
+    `SAMPLED` looks at up to 32 rows of each tensor, `FULL` at all of them; both read their verdicts once per step. `SYNC` waits
     for every verdict, so that the traceback ends at the line that broke the contract.
     """
 

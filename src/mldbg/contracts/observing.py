@@ -15,7 +15,7 @@ from mldbg.contracts.laws import LAWS
 from mldbg.contracts.matching import Scope, Seen
 from mldbg.contracts.modes import Mode
 
-ROWS = 64
+ROWS = 32
 """Rows that `sampled` mode looks at."""
 
 _PLAIN = frozenset({Tensor, torch.nn.Parameter})
@@ -133,7 +133,7 @@ def _prepared(tensor: Tensor, site: flags.Site, level: int, number: int) -> Tens
 
 
 def _sampled(tensor: Tensor, site: flags.Site, number: int) -> Tensor:
-    """At most 64 rows, evenly spaced, other ones each time; a view.
+    """At most `ROWS` rows, evenly spaced, other ones each time; a view.
 
     A row lies along the law's axis, or along the last one for a law about single values.
     """
