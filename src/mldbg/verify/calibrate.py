@@ -99,11 +99,7 @@ class Calibration:
     def by_fault(self) -> tuple[Row, ...]:
         """One row for each fault that was injected."""
         tried = {trial.fault for trial in self.injected}
-        return tuple(
-            self._row(fault.name, lambda trial, name=fault.name: trial.fault == name)
-            for fault in self.faults
-            if fault.name in tried
-        )
+        return tuple(self._row(fault.name, {fault.name}) for fault in self.faults if fault.name in tried)
 
     @property
     def by_check(self) -> tuple[Row, ...]:
