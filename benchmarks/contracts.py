@@ -29,8 +29,11 @@ from mldbg.contracts import ClassIds, Finite, Logits, Probs, TokenIds, below, co
 Row = tuple[str, float, float | None]
 
 
-def medians(variants: dict[str, Callable[[], object]], *, rounds: int, calls: int, device: str) -> dict[str, float]:
-    """Seconds per call of each variant: median over rounds, in each of which every variant runs `calls` times."""
+Times = dict[str, list[float]]
+
+
+def timed(variants: dict[str, Callable[[], object]], *, rounds: int, calls: int, device: str) -> Times:
+    """Seconds per call of each variant, one number for each round, in which every variant runs `calls` times."""
     times: dict[str, list[float]] = {name: [] for name in variants}
     for turn in range(rounds + 2):
         names = list(variants) if turn % 2 else list(reversed(variants))
@@ -43,7 +46,13 @@ def medians(variants: dict[str, Callable[[], object]], *, rounds: int, calls: in
             synchronize(device)
             if turn >= 2:  # the first rounds warm up
                 times[name].append((time.perf_counter() - start) / calls)
-    return {name: statistics.median(values) for name, values in times.items()}
+    return times
+
+
+def ratio(times: Times, name: str, of: str, without: str = "") -> float:
+    """Median over rounds of the time of `name` in units of `of`, both after the time of `without` is taken off."""
+    base = times[without] if without else [0.0] * len(times[of])
+    return statistics.median((one - less) / (other - less) for one, other, less in zip(times[name], times[of], base, strict=True))
 
 
 def synchronize(device: str) -> None:
@@ -78,7 +87,7 @@ def annotated(x: Float[Tensor, "batch d_in"], w: Float[Tensor, "d_out d_in"]) ->
 def call_cost(device: str, rounds: int) -> list[Row]:
     x, w = torch.randn(4, 8, device=device), torch.randn(6, 8, device=device)
     checked, oracle, off = contract(annotated), jaxtyped(typechecker=beartype)(annotated), contract(annotated, mode="off")
-    found = medians(
+    found = timed(
         {
             "bare": lambda: bare(x, w),
             "asserts": lambda: asserted(x, w),
@@ -90,10 +99,9 @@ def call_cost(device: str, rounds: int) -> list[Row]:
         calls=2000,
         device=device,
     )
-    added = {name: seconds - found["bare"] for name, seconds in found.items()}
     return [
-        ("contract adds, of what hand-written asserts add", added["contract"] / added["asserts"], 2.0),
-        ("contract adds, of what jaxtyping + beartype adds", added["contract"] / added["jaxtyping"], 0.08),
+        ("contract adds, of what hand-written asserts add", ratio(found, "contract", "asserts", without="bare"), 2.0),
+        ("contract adds, of what jaxtyping + beartype adds", ratio(found, "contract", "jaxtyping", without="bare"), 0.08),
         ("contract(mode='off') is the function itself (1 = yes)", float(off is annotated), None),
     ]
 
@@ -106,7 +114,7 @@ def value_cost(device: str, rounds: int) -> list[Row]:
 
     probabilities = scores.softmax(-1)
     sampled, full = contract(passed, mode="sampled"), contract(passed, mode="full")
-    found = medians(
+    found = timed(
         {
             "softmax": lambda: scores.softmax(-1),
             "sampled": lambda: sampled(probabilities),
@@ -117,8 +125,8 @@ def value_cost(device: str, rounds: int) -> list[Row]:
         device=device,
     )
     return [
-        ("full check of probabilities, of their softmax", found["full"] / found["softmax"], 0.35),
-        ("sampled check of probabilities, of their softmax", found["sampled"] / found["softmax"], 0.02),
+        ("full check of probabilities, of their softmax", ratio(found, "full", "softmax"), 0.35),
+        ("sampled check of probabilities, of their softmax", ratio(found, "sampled", "softmax"), 0.02),
     ]
 
 
@@ -225,12 +233,12 @@ def training_step(device: str, rounds: int) -> list[Row]:
         from mldbg import sanitize
 
         variants["sanitize"] = step_of(Classifier(), F.cross_entropy, sanitize)
-    found = medians(variants, rounds=rounds, calls=2, device=device)
+    found = timed(variants, rounds=rounds, calls=2, device=device)
     goals = {"full": 1.05, "sanitize": 1.15, "off": 1.01}
     rows: list[Row] = []
     for name, goal in goals.items():
         if name in found:
-            rows.append((f"training step of a transformer, {name}, of the bare step", found[name] / found["bare"], goal))
+            rows.append((f"training step of a transformer, {name}, of the bare step", ratio(found, name, "bare"), goal))
     return rows
 
 
