@@ -200,7 +200,12 @@ class Bench:
         value = self.loss(self.run(model, inputs), targets)
         if value.requires_grad:
             value.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+            try:
+                optimizer.step()
+            except (OutOfTimeError, torch.OutOfMemoryError):
+                raise
+            except Exception as error:
+                raise ExperimentError(f"optimizer.step() raised {type(error).__name__}: {_first_line(error)}") from error
         return float(value.detach())
 
     def evaluated(self, model: nn.Module, inputs: Any, targets: Any) -> float:
@@ -280,6 +285,19 @@ class Bench:
         except ExperimentError:
             return None  # an operation without a float64 or CPU version
 
+    @staticmethod
+    def without_regularisation(model: nn.Module) -> None:
+        """Switch dropout off: modules, functions that ask for `training`, and numbers called `dropout`. Normalisation and recurrent
+        layers stay in training mode.
+        """
+        for module in model.modules():
+            if isinstance(module, nn.modules.dropout._DropoutNd):  # noqa: SLF001  # the base class of all dropouts has no other name
+                module.p = 0.0
+            if isinstance(getattr(module, "dropout", None), float):
+                module.dropout = 0.0
+            if not isinstance(module, nn.modules.batchnorm._NormBase | nn.RNNBase):  # noqa: SLF001  # of all batch norms
+                module.training = False
+
     def overfit(self, steps: int = 300, *, regularised: bool = True) -> Curve:
         """Train a fresh model on the first batch with the user's optimizer (Adam, 1e-3, without one).
 
@@ -294,9 +312,7 @@ class Bench:
         inputs, targets = self.first
         optimizer = self.optimizer(model) if self.experiment.optimizer else torch.optim.Adam(model.parameters(), 1e-3)
         if not regularised:
-            for module in model.modules():
-                if isinstance(module, nn.modules.dropout._DropoutNd):  # noqa: SLF001  # the base class of all dropouts has no other name
-                    module.p = 0.0
+            self.without_regularisation(model)
             for group in optimizer.param_groups:
                 group["weight_decay"] = 0.0
         losses: list[float] = []
