@@ -35,6 +35,8 @@ class Experiment:
         groups: makes the group of each row of `train` and of `test`: `(train_groups, test_groups)`.
         reduction: what the loss is meant to do over the batch: "mean" or "sum".
         pad: appends masked padding to a batch: `pad(inputs, targets) -> (inputs, targets)` with an unchanged loss.
+        accumulate: leaves in `.grad` the gradient of a batch, computed in micro-batches: `accumulate(model, inputs, targets)`, as in
+            training, without the optimizer's step.
         evaluate: the user's evaluation function `evaluate(model)`, returning a number.
         width: makes a model of a given size, `width(k)` for k = 1, 2, 4, ...: the capacity sweep.
         runs: two run records (mappings with any of code, data, config, seed, env) to be compared.
@@ -60,6 +62,7 @@ class Experiment:
     groups: Callable[[], tuple[Any, Any]] | None = None
     reduction: str | None = None
     pad: Callable[[Any, Any], tuple[Any, Any]] | None = None
+    accumulate: Callable[[nn.Module, Any, Any], None] | None = None
     evaluate: Callable[[nn.Module], float] | None = None
     width: Callable[[int], nn.Module] | None = None
     runs: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
@@ -91,7 +94,7 @@ class Experiment:
 
 
 _CALLABLE = frozenset(
-    {"model", "batch", "loss", "optimizer", "loader", "train", "test", "pipeline", "frame", "groups", "pad", "evaluate"}
-    | {"width", "render"}
+    {"model", "batch", "loss", "optimizer", "loader", "train", "test", "pipeline", "frame", "groups", "pad", "accumulate"}
+    | {"evaluate", "width", "render"}
 )
 _OPTIONAL = _CALLABLE - {"model", "batch", "loss"}
