@@ -1,232 +1,139 @@
-"""Calibration: inject every fault into every host that it fits, run the healthy hosts, and count what the checks say."""
+"""`mldebug-verify calibrate`: how well the checks find faults that are injected on purpose."""
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import fnmatch
+import sys
 from dataclasses import dataclass, replace
-from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+import click
 
-from mldbg.verify.experiment import Experiment
-from mldbg.verify.fault import Fault, Host, faults
-from mldbg.verify.outcome import Verdict
-from mldbg.verify.registry import checks
-from mldbg.verify.statistics import clopper_pearson
-from mldbg.verify.traits import traits_of
-from mldbg.verify.trial import Alarm, Found, Trial, fault_trial, healthy_trial, judged
-
-SEEDS = 5
-"""Seeds of every pair of a fault and a host."""
-
-HEALTHY_SEEDS = 13
-"""Seeds of every healthy host: with 8 hosts more than 100 runs, so that no alarm bounds their rate at 3.5 %."""
+if TYPE_CHECKING:
+    from mldbg.verify.calibration import Calibration
+    from mldbg.verify.experiment import Experiment
+    from mldbg.verify.fault import Fault
+    from mldbg.verify.trial import Trial
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
-    """So many of so many, with exact bounds at 95 %."""
+class FromFile:
+    """Loads a user's experiment; a process that is told of it imports the file anew."""
 
-    hits: int
-    trials: int
+    target: str
 
-    @property
-    def share(self) -> float:
-        """The rate; 0 of 0 is 0."""
-        return self.hits / self.trials if self.trials else 0.0
+    def __call__(self, seed: int) -> Experiment:
+        """The experiment with its seed moved on. Raises LoadError."""
+        from mldbg.verify.load import load
 
-    @property
-    def bounds(self) -> tuple[float, float]:
-        """Clopper and Pearson's two-sided interval; of no trial the whole range."""
-        return clopper_pearson(self.hits, self.trials) if self.trials else (0.0, 1.0)
+        experiment = load(self.target)
+        return replace(experiment, seed=experiment.seed + seed)
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What one check, or one fault, did."""
+@click.command("calibrate", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.argument("target", required=False, metavar="[FILE.PY[:NAME]]")
+@click.option("--fault", "patterns", multiple=True, help="Only faults whose name or check matches (as in a shell); repeatable.")
+@click.option("--host", "hosts", multiple=True, help="Only this host; repeatable.")
+@click.option("--select", multiple=True, help="Run only these checks (names, ids, stages); repeatable.")
+@click.option("--seeds", type=click.IntRange(1), help="Runs of each pair of a fault and a host (5; of your own file 1).")
+@click.option("--healthy-seeds", type=click.IntRange(0), help="Runs of each healthy host (13).")
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
+@click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write every trial to this file.")
+@click.option("--page", type=click.Path(dir_okay=False, exists=True, path_type=Path), help="Write the tables into this page.")
+def command(
+    target: str | None,
+    patterns: tuple[str, ...],
+    hosts: tuple[str, ...],
+    select: tuple[str, ...],
+    seeds: int | None,
+    healthy_seeds: int | None,
+    jobs: int,
+    device: str,
+    json_file: Path | None,
+    page: Path | None,
+) -> None:
+    """Inject faults and count which are found.
 
-    name: str
-    detection: Rate
-    """Trials in which the fault was found by any check."""
-    cause: Rate
-    """Trials in which the first alarm named a right cause."""
-    own: Rate
-    """Trials in which the fault's own check gave an alarm."""
-    false_alarms: Rate = Rate(0, 0)
-    """FAIL verdicts of the check among its healthy runs (SKIP is no run)."""
-    warnings: Rate = Rate(0, 0)
-    """WARN verdicts of the check among its healthy runs."""
-    untold: Rate = Rate(0, 0)
-    """CANNOT-TELL verdicts of the check among its healthy runs."""
+    Without a file: every fault in every healthy host model that it fits, and the healthy hosts themselves. With a file: every
+    fault that fits your own experiment, so that you see which would have gone unseen there.
+    """
+    from mldbg.verify.calibration import HEALTHY_SEEDS, SEEDS, calibrate, mutated
+    from mldbg.verify.cli import placed
+    from mldbg.verify.experiment import ExperimentError
+    from mldbg.verify.fault import faults
+    from mldbg.verify.hosts import HOSTS
+    from mldbg.verify.load import LoadError
+    from mldbg.verify.report import calibration as report
 
-
-@dataclass(frozen=True)
-class Calibration:
-    """All trials, and what they come to."""
-
-    healthy: tuple[Trial, ...]
-    injected: tuple[Trial, ...]
-    faults: tuple[Fault, ...]
-    device: str = "cpu"
-
-    @cached_property
-    def found(self) -> tuple[Found, ...]:
-        """The judgement of each trial in `injected`."""
-        alarms = {(trial.host, trial.seed): trial.alarms for trial in self.healthy}
-        by_name = {fault.name: fault for fault in self.faults}
-        return tuple(judged(trial, by_name[trial.fault], alarms.get((trial.host, trial.seed), ())) for trial in self.injected)
-
-    def _row(self, name: str, of: Container[str]) -> Row:
-        found = [each for trial, each in zip(self.injected, self.found, strict=True) if trial.fault in of]
-        return Row(
-            name,
-            Rate(sum(each.detected for each in found), len(found)),
-            Rate(sum(each.right for each in found), len(found)),
-            Rate(sum(each.own for each in found), len(found)),
-        )
-
-    @property
-    def total(self) -> Row:
-        """All faults together; a false alarm is a healthy run with at least one FAIL."""
-        fails = sum(any(alarm.verdict == Verdict.FAIL for alarm in trial.alarms) for trial in self.healthy)
-        warns = sum(any(alarm.verdict == Verdict.WARN for alarm in trial.alarms) for trial in self.healthy)
-        row = self._row("all", {fault.name for fault in self.faults})
-        return replace(row, false_alarms=Rate(fails, len(self.healthy)), warnings=Rate(warns, len(self.healthy)))
-
-    @property
-    def by_fault(self) -> tuple[Row, ...]:
-        """One row for each fault that was injected."""
-        tried = {trial.fault for trial in self.injected}
-        return tuple(self._row(fault.name, {fault.name}) for fault in self.faults if fault.name in tried)
-
-    @property
-    def by_check(self) -> tuple[Row, ...]:
-        """One row for each check, in gate order: the faults that are its own, and its healthy runs."""
-        rows = []
-        for check in checks():
-            own = {fault.name for fault in self.faults if fault.check == check.name}
-            row = self._row(check.name, own)
-            ran = [trial.verdicts[check.name] for trial in self.healthy if check.name in trial.verdicts]
-            ran = [verdict for verdict in ran if verdict != Verdict.SKIP]
-            rows.append(
-                replace(
-                    row,
-                    false_alarms=Rate(ran.count(Verdict.FAIL), len(ran)),
-                    warnings=Rate(ran.count(Verdict.WARN), len(ran)),
-                    untold=Rate(ran.count(Verdict.CANNOT_TELL), len(ran)),
-                )
+    device = placed(device)
+    injected = [fault for fault in faults() if _matches(fault, patterns)]
+    if not injected:
+        raise click.UsageError(f"no fault matches {', '.join(patterns)}")
+    known = {host.name: host for host in HOSTS}
+    for name in hosts:
+        if name not in known:
+            raise click.UsageError(f"there is no host {name!r}; there are {', '.join(known)}")
+    chosen = [known[name] for name in hosts] if hosts else list(HOSTS)
+    progress = _Progress()
+    try:
+        if target is not None:
+            found = mutated(
+                target, FromFile(target), injected, seeds=seeds or 1, select=select, device=device, jobs=jobs, seen=progress
             )
-        return tuple(rows)
-
-    @property
-    def misses(self) -> tuple[Trial, ...]:
-        """Trials whose fault nobody saw."""
-        return tuple(trial for trial, each in zip(self.injected, self.found, strict=True) if not each.detected)
-
-
-# -------------------------------------------------------------------------------------------------------------------- running
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What a process needs to know for one trial. Faults are found again by name: they hold functions that do not travel."""
-
-    host: str
-    experiment: Callable[[int], Experiment]
-    seed: int
-    device: str
-    select: tuple[str, ...]
-    fault: str = ""
-    healthy: tuple[Alarm, ...] = ()
-
-    def run(self) -> Trial:
-        """The trial."""
-        experiment = self.experiment(self.seed)
-        if not self.fault:
-            return healthy_trial(experiment, self.host, self.device, self.select)
-        fault = next(fault for fault in faults() if fault.name == self.fault)
-        return fault_trial(experiment, self.host, fault, self.healthy, self.device, self.select)
+        else:
+            healthy = HEALTHY_SEEDS if healthy_seeds is None else healthy_seeds
+            found = calibrate(
+                chosen,
+                injected,
+                seeds=seeds or SEEDS,
+                healthy_seeds=healthy,
+                select=select,
+                device=device,
+                jobs=jobs,
+                seen=progress,
+            )
+    except (ExperimentError, LoadError) as error:
+        raise click.UsageError(str(error)) from error
+    progress.end()
+    click.echo(report.table(found) if target is None else report.mutations(found))
+    _written(found, json_file, page)
 
 
-def calibrate(
-    hosts: Sequence[Host],
-    injected: Sequence[Fault],
-    *,
-    seeds: int = SEEDS,
-    healthy_seeds: int = HEALTHY_SEEDS,
-    select: Sequence[str] = (),
-    device: str = "cpu",
-    jobs: int = 1,
-    seen: Callable[[Trial, int], None] = lambda *_: None,
-) -> Calibration:
-    """Run the healthy hosts, then every fault in every host that it fits.
-
-    Args:
-        hosts: healthy experiments.
-        injected: the faults.
-        seeds: runs of each pair of a fault and a host.
-        healthy_seeds: runs of each healthy host; at least `seeds` are done.
-        select: names, ids or stages of checks; all where empty.
-        device: where models and batches go.
-        jobs: processes.
-        seen: is told every trial as it comes, and how many there will be.
-
-    Raises:
-        ExperimentError: an unknown check is named.
-    """
-    wanted = tuple(select)
-    pairs = [(host, fault, seed) for fault in injected for host in hosts if fault.fits(host) for seed in range(seeds)]
-    untouched = [Task(h.name, h.experiment, seed, device, wanted) for h in hosts for seed in range(max(seeds, healthy_seeds))]
-    expected = len(pairs) + len(untouched)
-    healthy = tuple(_done(untouched, jobs, lambda trial: seen(trial, expected)))
-    known = {(trial.host, trial.seed): trial.alarms for trial in healthy}
-    tasks = [
-        Task(host.name, host.experiment, seed, device, wanted, fault.name, known[host.name, seed]) for host, fault, seed in pairs
-    ]
-    trials = tuple(_done(tasks, jobs, lambda trial: seen(trial, expected)))
-    return Calibration(healthy, trials, tuple(injected), device)
+def _matches(fault: Fault, patterns: tuple[str, ...]) -> bool:
+    names = (fault.name, fault.check)
+    return not patterns or any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
 
-def mutated(
-    name: str,
-    experiment: Callable[[int], Experiment],
-    injected: Iterable[Fault] | None = None,
-    *,
-    seeds: int = 1,
-    device: str = "cpu",
-    jobs: int = 1,
-    seen: Callable[[Trial, int], None] = lambda *_: None,
-) -> Calibration:
-    """Inject every fault that fits into a user's own experiment: which would have gone unseen there?
+def _written(found: Calibration, json_file: Path | None, page: Path | None) -> None:
+    from mldbg.verify.report import calibration as report
 
-    Args:
-        name: what the experiment is called.
-        experiment: gives it for a seed; where there are processes it must be found again by import.
-        injected: the faults; all where None.
-        seeds: runs of each fault.
-        device: where models and batches go.
-        jobs: processes.
-        seen: is told every trial as it comes, and how many there will be.
-
-    Raises:
-        ExperimentError: the experiment cannot be run.
-    """
-    host = Host(name, experiment, traits_of(experiment(0), device))
-    chosen = faults() if injected is None else tuple(injected)
-    return calibrate([host], chosen, seeds=seeds, healthy_seeds=seeds, device=device, jobs=jobs, seen=seen)
+    if json_file:
+        json_file.write_text(report.render(found), encoding="utf-8")
+    if page:
+        try:
+            text = report.spliced(page.read_text(encoding="utf-8"), report.page(found))
+        except ValueError as error:
+            raise click.UsageError(f"{page}: {error}") from error
+        page.write_text(text, encoding="utf-8")
 
 
-def _done(tasks: Sequence[Task], jobs: int, seen: Callable[[Trial], None]) -> Iterator[Trial]:
-    """The trials in the order of the tasks, whatever order they end in."""
-    if jobs == 1:
-        for task in tasks:
-            trial = task.run()
-            seen(trial)
-            yield trial
-        return
-    spawn = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
-    with ProcessPoolExecutor(jobs, mp_context=spawn, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        futures = [pool.submit(task.run) for task in tasks]
-        for future in as_completed(futures):
-            seen(future.result())
-        yield from (future.result() for future in futures)
+class _Progress:
+    """One line that counts, on a terminal only."""
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.shown = sys.stderr.isatty()
+
+    def __call__(self, trial: Trial, expected: int) -> None:
+        """A trial has ended."""
+        self.done += 1
+        if self.shown:
+            what = f"{trial.host}: {trial.fault or 'healthy'}"
+            click.echo(f"\r\x1b[2K{self.done}/{expected} {what[:80]}", err=True, nl=False)
+
+    def end(self) -> None:
+        """Take the line away."""
+        if self.shown:
+            click.echo("\r\x1b[2K", err=True, nl=False)
