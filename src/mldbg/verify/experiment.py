@@ -35,8 +35,8 @@ class Experiment:
         groups: makes the group of each row of `train` and of `test`: `(train_groups, test_groups)`.
         reduction: what the loss is meant to do over the batch: "mean" or "sum".
         pad: appends masked padding to a batch: `pad(inputs, targets) -> (inputs, targets)` with an unchanged loss.
-        accumulate: leaves in `.grad` the gradient of a batch, computed in micro-batches: `accumulate(model, inputs, targets)`, as in
-            training, without the optimizer's step.
+        accumulate: leaves in `.grad` the gradient of a batch, computed in micro-batches as in training, without the optimizer's
+            step: `accumulate(model, inputs, targets)`.
         evaluate: the user's evaluation function `evaluate(model)`, returning a number.
         width: makes a model of a given size, `width(k)` for k = 1, 2, 4, ...: the capacity sweep.
         runs: two run records (mappings with any of code, data, config, seed, env) to be compared.
