@@ -60,7 +60,7 @@ def command(
     fault that fits your own experiment, so that you see which would have gone unseen there.
     """
     from mldbg.verify.calibration import HEALTHY_SEEDS, SEEDS, calibrate, mutated
-    from mldbg.verify.cli import placed
+    from mldbg.verify.config import placed
     from mldbg.verify.experiment import ExperimentError
     from mldbg.verify.fault import faults
     from mldbg.verify.hosts import HOSTS
