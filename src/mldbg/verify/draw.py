@@ -56,14 +56,22 @@ def band(ax: Axes, low: float, high: float, label: str, *, upright: bool = False
 
 
 def line(ax: Axes, at: float, label: str, *, color: str = NULL, upright: bool = False) -> None:
-    """A reference: the null, a threshold, a known constant."""
-    (ax.axvline if upright else ax.axhline)(at, color=color, linewidth=1, linestyle="--", label=label)
+    """A reference: the null, a threshold, a known constant (dashed), or a measured value (solid, in its colour)."""
+    style = "-" if color == SEEN else "--"
+    (ax.axvline if upright else ax.axhline)(at, color=color, linewidth=1, linestyle=style, label=label)
 
 
 def legend(ax: Axes) -> None:
-    """A legend without a frame, where there is something to tell apart."""
-    if ax.get_legend_handles_labels()[0]:
+    """A legend without a frame, where there is something to tell apart: above the axes, where it hides nothing."""
+    labels = ax.get_legend_handles_labels()[1]
+    if not labels:
+        return
+    if ax.get_title():
         ax.legend(frameon=False, fontsize="small")
+        return
+    wide = ax.get_position().width > 0.5  # of the whole figure, before the layout is made
+    columns = max(1, min(len(labels), (90 if wide else 40) // (max(map(len, labels)) + 6)))
+    ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, ncols=columns)
 
 
 def null_histogram(canvas: Canvas, null: ArrayLike, seen: float, label: str, *, threshold: float | None = None) -> None:

@@ -135,6 +135,7 @@ def run(
             outcomes += _corrected(of_stage)
             if enough(outcomes):
                 break
+        bench.seconds = min(bench.seconds, max(1.0, budget - (time.monotonic() - start)))
         floor = _floor(bench)
         dtype = _dtype(bench)
     seconds = time.monotonic() - start
