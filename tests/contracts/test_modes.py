@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mldbg import contracts
-from mldbg.contracts import ContractError, Probs, check, contract, flags
+from mldbg.contracts import ContractError, Probs, UnitInterval, check, contract, flags
 
 
 @contract
@@ -165,21 +165,46 @@ def test_a_repetition_that_goes_well_leaves_the_first_verdict() -> None:
     assert calls == 2
 
 
-def test_an_exception_drops_what_waits() -> None:
-    @contract
-    def fails(p: Probs[Tensor, "rows classes"]) -> None:
+@contract
+def fails(p: Probs[Tensor, "rows classes"]) -> None:
+    raise KeyError
+
+
+def fails_in_step(p: Tensor) -> None:
+    with contracts.step():
+        passed(p)
         raise KeyError
 
-    def in_step() -> None:
-        with contracts.step():
-            passed(torch.ones(3, 3))
-            raise KeyError
 
-    functions: list[Callable[[], None]] = [lambda: fails(torch.ones(3, 3)), in_step]
-    for function in functions:
-        with pytest.raises(KeyError):
-            function()
-        assert not flags.PENDING.records
+@pytest.mark.parametrize("function", [fails, fails_in_step])
+def test_a_broken_law_is_the_cause_of_what_fails_after_it(function: Callable[[Tensor], None]) -> None:
+    with pytest.raises(ContractError, match="sum to 1") as caught:
+        function(torch.ones(3, 3))
+    assert isinstance(caught.value.__cause__, KeyError)
+    assert not flags.PENDING.records
+
+
+@pytest.mark.parametrize("function", [fails, fails_in_step])
+def test_another_exception_stays_what_it_is(function: Callable[[Tensor], None]) -> None:
+    with pytest.raises(KeyError):
+        function(torch.ones(3, 3) / 3)
+    assert not flags.PENDING.records
+
+
+def test_what_is_repeated_has_its_scope() -> None:
+    class Model:
+        d = 3
+
+        @contract
+        def forward(self, x: Float[Tensor, "n {self.d}"]) -> Float[Tensor, "n {self.d}"]:
+            return check(x, UnitInterval[Tensor, "n {self.d}"])
+
+    with (
+        contracts.mode("full"),
+        pytest.raises(ContractError, match=r"forward: check\n  expected  values between 0 and 1"),
+        contracts.step(),
+    ):
+        Model().forward(torch.full((2, 3), 2.0))
 
 
 def test_the_queue_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

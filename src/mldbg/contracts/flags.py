@@ -2,7 +2,7 @@
 
 A check of values leaves a `Record`: a few 0-d tensors (the statistics), and what was checked. Records are read at the end of the
 outermost contract, or at the end of a `step()`. They hold no gradients and no large tensor, there are at most `MOST` of them,
-and an exception on the way drops them.
+and an exception on the way ends their waiting.
 """
 
 from __future__ import annotations
@@ -127,12 +127,29 @@ def settle(call: Call | None, owner: object = None) -> None:
 
 
 def abandon(error: BaseException, owner: object = None) -> None:
-    """Drop what waits: the outermost contract ends with `error`. The other ranks are told where they wait for this one."""
-    if not PENDING.steps:
-        PENDING.records.clear()
+    """The outermost contract ends with `error`: nothing waits any longer.
+
+    The other ranks are told where they wait for this one. Raises ContractError from `error` where what waits breaks a law: ids
+    out of their range, say, which are the cause when an embedding or a loss then fails.
+    """
+    cause = None if PENDING.steps else _cause_of(error)
     group = distributed.group_of(owner)
     if group is not None and isinstance(error, Exception):
-        distributed.shared(group, (_violation_of(error),))
+        distributed.shared(group, (_violation_of(cause or error),))
+    if cause is not None:
+        raise cause from error
+
+
+def _cause_of(error: BaseException) -> ContractError | None:
+    """Take all records; what they say where something else has failed."""
+    if not isinstance(error, Exception) or isinstance(error, ContractError):
+        PENDING.records.clear()
+        return None
+    try:
+        found = [violation for violation, _ in _read()]
+    except RuntimeError:  # the device itself has failed
+        return None
+    return ContractError(found[0], tuple(found[1:])) if found else None
 
 
 def _violation_of(error: Exception) -> Violation:
@@ -148,15 +165,16 @@ def step() -> Iterator[None]:
     """Read the verdicts about values at the end of the block, in one transfer, not at the end of each outermost contract.
 
     In a distributed run every rank has to run the same steps: all ranks meet at the end of the block.
-    Raises ContractError where a law was broken inside the block.
+    Raises ContractError where a law was broken inside the block, also when something else failed after that.
     """
     PENDING.steps += 1
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         PENDING.steps -= 1
-        if not PENDING.steps:
-            PENDING.records.clear()
+        cause = None if PENDING.steps else _cause_of(error)
+        if cause is not None:
+            raise cause from error
         raise
     PENDING.steps -= 1
     if PENDING.steps:

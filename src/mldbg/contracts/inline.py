@@ -52,7 +52,7 @@ def check(value: T, promised: Any, name: str = "check") -> T:
     if failure is not None:
         _refuse(promise.plan, value, name)
     if level > Mode.SHAPES and seen:
-        places = promise.places if compiling else _placed(promise.places)
+        places = promise.places if compiling else _placed(promise.places, names)
         observe_seen(seen, places, names, level)
         if not compiling and EAGER.top is None:
             flags.settle(None)
@@ -72,9 +72,11 @@ def _promise(promised: Any, name: str) -> _Promise:
     return _promises[key]
 
 
-def _placed(places: list[Known]) -> list[Known]:
+def _placed(places: list[Known], names: Scope) -> list[Known]:
+    enclosing = names.get("#")
+    contract = "check" if enclosing is None else enclosing.name
     place = _caller()
-    return [replace(one, site=replace(one.site, place=place)) for one in places]
+    return [replace(one, site=replace(one.site, contract=contract, place=place)) for one in places]
 
 
 def _caller() -> str:

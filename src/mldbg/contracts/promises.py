@@ -145,9 +145,10 @@ class Contract:
         self.places_of_result = [] if result is None else places[result.number]
         try:
             traced = self._compiled(order, number, places, traced=None)
-            return self._compiled(order, number, places, traced=traced)
+            self.entry = self._compiled(order, number, places, traced=traced)
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from None
+        return self.entry
 
     def _compiled(self, order: generate.Order, number: int, places: dict[int, list[Known]], traced: Any) -> Callable[..., Any]:
         is_traced = traced is None
@@ -192,7 +193,7 @@ class Contract:
 
     def _settle(self, level: int, owner: object, /, *args: Any, **kwargs: Any) -> None:
         repeatable = self.kind == "function" and level > Mode.SHAPES
-        flags.settle(flags.Call(self.function, args, kwargs) if repeatable else None, owner)
+        flags.settle(flags.Call(self.entry, args, kwargs) if repeatable else None, owner)
 
     def _places(self, promises: Iterable[generate.Promise]) -> dict[int, list[Known]]:
         return {
