@@ -5,7 +5,7 @@ DEV := .venv-dev/bin
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format fix docs benchmark benchmark-contracts cuda ecosystem clean
+.PHONY: help demo test lint format fix docs benchmark benchmark-contracts calibrate rivals cuda ecosystem clean
 
 help:
 	@echo "make demo       lint examples/ with a base install"
@@ -15,7 +15,9 @@ help:
 	@echo "make docs       write docs/rules/ from the docstrings of the rules"
 	@echo "make benchmark  time the linter against its parsers"
 	@echo "make benchmark-contracts  time contracts against assertions and against jaxtyping"
-	@echo "make cuda       test and time contracts on a CUDA device"
+	@echo "make calibrate  inject faults into healthy models, count what mldebug-verify finds (an hour or two)"
+	@echo "make rivals     the same 18 faults with four other packages, each in its own environment"
+	@echo "make cuda       test and time contracts on a CUDA device, calibrate mldebug-verify there"
 	@echo "make ecosystem  count findings on pinned releases of real projects"
 
 .venv/ready: pyproject.toml constraints.txt
@@ -55,11 +57,20 @@ benchmark: .venv-dev/ready
 benchmark-contracts: .venv-dev/ready
 	$(DEV)/python benchmarks/contracts.py
 
+JOBS ?= 2
+
+calibrate: .venv-dev/ready
+	$(DEV)/mldebug-verify calibrate --jobs $(JOBS) --page docs/calibration.md --json .calibration.json
+
+rivals: .venv-dev/ready
+	$(DEV)/python tools/rivals.py --jobs $(JOBS)
+
 # Uses the Python at hand, for it needs a torch built for CUDA and no network: make cuda PYTHON=...
 cuda:
 	@$(PYTHON) -c "import torch, sys; torch.cuda.is_available() or sys.exit('make cuda: this machine has no CUDA device that torch can use')"
 	PYTHONPATH=src MLDBG_TEST_DEVICE=cuda $(PYTHON) -m pytest tests/contracts
 	PYTHONPATH=src $(PYTHON) benchmarks/contracts.py --device cuda
+	PYTHONPATH=src $(PYTHON) -m mldbg.verify calibrate --device cuda --seeds 1 --healthy-seeds 3 --jobs $(JOBS)
 
 ecosystem: .venv-dev/ready
 	$(DEV)/python tools/ecosystem.py
