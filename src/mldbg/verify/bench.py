@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -195,18 +196,25 @@ class Bench:
         return value.reshape(())
 
     def step(self, model: nn.Module, optimizer: Optimizer, inputs: Any, targets: Any) -> float:
-        """One training step; the loss before it."""
-        optimizer.zero_grad(set_to_none=True)
-        value = self.loss(self.run(model, inputs), targets)
-        if value.requires_grad:
-            value.backward()  # type: ignore[no-untyped-call]
-            try:
-                optimizer.step()
-            except (OutOfTimeError, torch.OutOfMemoryError):
-                raise
-            except Exception as error:
-                raise ExperimentError(f"optimizer.step() raised {type(error).__name__}: {_first_line(error)}") from error
-        return float(value.detach())
+        """One training step; the loss before it. An optimizer that wants a closure, like L-BFGS, gets one."""
+
+        def closure() -> Tensor:
+            optimizer.zero_grad(set_to_none=True)
+            value = self.loss(self.run(model, inputs), targets)
+            if value.requires_grad:
+                value.backward()  # type: ignore[no-untyped-call]
+            return value.detach()
+
+        try:
+            if needs_closure(optimizer):
+                return float(optimizer.step(closure))  # type: ignore[arg-type]  # torch says that it returns a number
+            value = closure()
+            optimizer.step()
+        except (OutOfTimeError, ExperimentError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            raise ExperimentError(f"the training step raised {type(error).__name__}: {_first_line(error)}") from error
+        return float(value)
 
     def evaluated(self, model: nn.Module, inputs: Any, targets: Any) -> float:
         """The loss in evaluation mode without gradients; modes and buffers stay as they were."""
@@ -272,7 +280,7 @@ class Bench:
         return Floor(
             abs(again[1] - again[0]) / scale,
             abs(again[0] - exact) / scale if exact is not None else math.nan,
-            float(np.std(seeds, ddof=1)) / scale,
+            float(np.std(seeds, ddof=1)) / scale if np.isfinite(seeds).all() else math.nan,
         )
 
     def _in_double(self, inputs: Any, targets: Any) -> float | None:
@@ -322,6 +330,12 @@ class Bench:
                 if not math.isfinite(losses[-1]):
                     break
         return Curve(tuple(losses), model, finished=at_rest(losses))
+
+
+def needs_closure(optimizer: Optimizer) -> bool:
+    """Whether `step` cannot be called without a function that evaluates the loss again."""
+    asked = inspect.signature(optimizer.step).parameters.get("closure")
+    return asked is not None and asked.default is inspect.Parameter.empty
 
 
 def at_rest(losses: list[float] | tuple[float, ...], share: float = 0.2) -> bool:
@@ -404,5 +418,6 @@ __all__ = [
     "main_tensor",
     "mapped",
     "moved",
+    "needs_closure",
     "seed_all",
 ]
