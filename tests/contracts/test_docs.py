@@ -1,0 +1,42 @@
+"""docs/contracts.md says what the contracts do: its program is run, its tables are compared with the code."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from mldbg import contracts
+from mldbg.contracts import Mode, meanings
+from mldbg.contracts.sanitize import mode
+
+ROOT = Path(__file__).parents[2]
+GUIDE = (ROOT / "docs" / "contracts.md").read_text(encoding="utf-8")
+
+
+def block(start: str) -> str:
+    return GUIDE.partition(start)[2].partition("```")[0]
+
+
+def test_the_program_prints_what_the_guide_shows(tmp_path: Path) -> None:
+    program = tmp_path / "classifier.py"
+    program.write_text(block("```python\n"), encoding="utf-8")
+    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=False)
+    shown = block("$ python classifier.py\n").splitlines()
+    printed = done.stderr.splitlines()
+    assert shown == [line for line in printed if line in shown]
+    assert f'File "{program}"' in done.stderr
+
+
+def test_every_mode_and_meaning_is_in_a_table() -> None:
+    assert re.findall(r"^\| `(\w+)`(?: \(default\))? \| (?:yes|no)", GUIDE, re.MULTILINE) == [each.name.lower() for each in Mode]
+    names = {name for name in contracts.__all__ if isinstance(getattr(contracts, name), type(meanings.Probs))}
+    listed = {name for row in re.findall(r"^\| (`[A-Z].*?) \|", GUIDE, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
+    assert listed == names
+
+
+def test_rules_that_the_linter_does_not_have_are_named() -> None:
+    listed = set(re.findall(r"`([a-z]+(?:-[a-z]+)+)`", block("only a run shows:").partition("##")[0]))
+    lint_rules = {path.stem for path in (ROOT / "docs" / "rules").glob("*.md")}
+    assert listed == mode.RULES - lint_rules
