@@ -1,0 +1,60 @@
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+COMMAND = Path(sys.executable).parent / "mldebug-verify"
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+HEAD = """
+import torch
+from torch import nn
+from mldbg.verify import Experiment
+
+def model():
+    return nn.Sequential(nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, 4))
+
+def batch():
+    return torch.randn(32, 20), torch.randint(0, 4, (32,))
+
+def broadcast(output, target):
+    return ((output - target) ** 2).mean()
+"""
+HEALTHY = HEAD + "experiment = Experiment(model, batch, nn.functional.cross_entropy)\n"
+FAULTY = HEAD + (
+    "def column_and_row():\n    return torch.randn(32, 20), torch.randn(32)\n\n"
+    "experiment = Experiment(lambda: nn.Linear(20, 1), column_and_row, broadcast)\n"
+)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A user's project with one healthy and one faulty experiment."""
+    (tmp_path / "pyproject.toml").write_text("[tool.mldebug-verify]\n", encoding="utf-8")
+    (tmp_path / "healthy.py").write_text(HEALTHY, encoding="utf-8")
+    (tmp_path / "faulty.py").write_text(FAULTY, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def command(project: Path) -> Run:
+    """The installed command, run in the user's project as a user types it."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        variables = {name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "NO_COLOR")}
+        result = subprocess.run(
+            [COMMAND, *arguments],
+            cwd=project,
+            env=variables | {"OMP_NUM_THREADS": "1"} | environment,
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+            timeout=300,
+        )
+        assert "Traceback" not in result.stdout + result.stderr
+        return result
+
+    return run
