@@ -152,10 +152,15 @@ def test_the_budgets_are_those_of_the_code() -> None:
 
 
 def test_every_module_has_its_sentence() -> None:
-    lint = ROOT / "src" / "mldbg" / "lint"
-    modules = {file.relative_to(lint).as_posix() for file in lint.rglob("*.py") if not file.name.startswith("__")}
-    shown = set(re.findall(r"^\| `([a-z_/]+\.py)` \|", ARCHITECTURE, re.MULTILINE))
-    assert {module for module in modules if not module.startswith("rules/")} == shown
+    package = ROOT / "src" / "mldbg"
+    modules = {
+        file.relative_to(package / part).as_posix() if part == "lint" else file.relative_to(package).as_posix()
+        for part in ("lint", "contracts")
+        for file in (package / part).rglob("*.py")
+        if not file.name.startswith("__") and file.parent.name != "rules"
+    }
+    shown = re.findall(r"^\| `([a-z_/]+\.py)` \|", ARCHITECTURE, re.MULTILINE)
+    assert sorted(modules) == sorted(shown)
 
 
 def test_the_worked_example_is_that_of_the_readme() -> None:
