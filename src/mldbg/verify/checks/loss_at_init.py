@@ -1,48 +1,92 @@
 from __future__ import annotations
 
+import itertools
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure as Canvas
-from torch import Tensor
+from scipy import stats
+from torch import Tensor, nn
 
 from mldbg.verify import draw
-from mldbg.verify.bench import Bench, copied
+from mldbg.verify.bench import Bench, copied, main_tensor
 from mldbg.verify.check import Check, Kind, Stage
 from mldbg.verify.outcome import Figure, Outcome
-from mldbg.verify.statistics import PERMUTATIONS
+from mldbg.verify.probe import LOGITS, class_axis, loss_calls, permuted
+from mldbg.verify.state import seed_all, seeded
+from mldbg.verify.statistics import ALPHA, Floats, entropy
 
 MOST_SDS = 4.0
-"""Standard deviations of the permutation null beyond which the loss is not that of an untrained model."""
+"""Standard deviations beyond which the loss is not that of an untrained model."""
+
+MODELS = 12
+"""Fresh models: the smallest p-value of their signs is 2 / 2^12, far below ALPHA."""
+
+DEALS = 40
+"""Permutations of the targets for each model."""
+
+MOST_VARIANCE = 2.0
+"""Variance of the logits over the classes. The loss of chance exceeds ln K by about half of it: one nat."""
+
+MOST_OFFSET = 3.0
+"""Standard deviations of the targets between their mean and that of the outputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """Losses of fresh models.
+
+    seen: of each model.
+    dealt: with permuted targets, shape (models, DEALS).
+    """
+
+    seen: Floats
+    dealt: Floats
+
+    @property
+    def deviations(self) -> Floats:
+        """Of each model, in standard deviations of its permuted losses."""
+        centre, spread = self.dealt.mean(1), self.dealt.std(1, ddof=1)
+        floor = 1e-6 * np.maximum(np.abs(centre), np.finfo(np.float64).tiny)
+        return np.asarray((self.seen - centre) / np.maximum(spread, floor))
 
 
 class LossAtInit(Check):
-    """the loss of an untrained model is what chance predicts
+    """the loss of untrained models is what chance predicts
 
     ## Why
-    An untrained model knows nothing of the labels. Its loss must be the one that it would have with the labels dealt out
-    anew. Where it is not, labels are ignored, the reduction or the number of classes is wrong, or the weights are not fresh.
+    An untrained model knows nothing of the labels. Its loss must be the one that it would have with the labels dealt out anew.
+    Where it is not, the weights are not fresh. A model that starts far from chance has to unlearn before it learns.
 
-    ## Measures
-    The loss on a batch, in standard deviations of its permutation null: the same outputs with permuted targets. This holds
-    for every loss and every scale of the initial weights, where "about ln K" does not (for cross-entropy the null mean is
-    the mean of logsumexp(z) - sum of pi_c z_c over the batch, with the class shares pi). Beyond 4 standard deviations it fails.
+    ## Measures The loss on a batch, in standard deviations of its permutation null: the same outputs with permuted targets.
+    This holds for every loss and every scale of the initial weights, where "about ln K", "within 75 %" or "within a factor of
+    2" do not (for cross-entropy the null mean is the mean of logsumexp(z) - sum of pi_c z_c over the batch, with the class
+    shares pi). One fresh model is no evidence: where an input predicts the target, random weights are correlated with it too,
+    with a random sign. So 12 fresh models are measured; their deviations must not share a sign (exact sign-flip test of the
+    mean), nor exceed 4. A factory that makes the same weights each time is compared with 12 copies of its model whose layers
+    were initialised anew. Separately, of cross-entropy the variance of the logits over the classes, of a squared error the
+    distance of the targets' mean from that of the outputs.
 
     ## Causes
     - `pretrained-weights`: the loss is lower than chance: the model has seen these labels.
-    - `worse-than-chance`: the loss is higher than chance: outputs and targets disagree systematically, as after a wrong sign.
+    - `worse-than-chance`: the loss is higher than chance: trained weights, and labels in another order than they were trained on.
+    - `over-confident`: the variance of the logits exceeds 2, and the loss starts a nat above chance (warns): unscaled inputs,
+      or initial weights that are too large.
+    - `targets-not-centred`: the targets' mean is more than 3 of their standard deviations from the outputs (warns).
 
-    ## Limits
-    It cannot see labels that are ignored (that is `pairing`), and needs a batch of 8 rows with at least two different targets.
+    ## Limits It cannot see labels that are ignored (that is `pairing`), nor a sum in place of a mean (`reduction-exponent`),
+    and needs a batch of 8 rows with at least two different targets. A low loss is no sign of leaked labels: an untrained model
+    cannot exploit them.
     """
 
     id = "U1"
     stage = Stage.LOSS
     kind = Kind.STATISTICAL
     after = ("input-range",)
-    cost = 0.3
+    cost = 0.2
 
     def run(self, bench: Bench) -> Outcome:
         _, targets = bench.first
@@ -50,56 +94,129 @@ class LossAtInit(Check):
             return self.skipped(
                 "needs a batch of at least 8 rows whose targets are one tensor and not all the same", "give a larger batch"
             )
-        seen, null = bench.once("loss at init", lambda: _measured(bench))
-        spread = float(null.std(ddof=1))
-        floor = 1e-6 * max(abs(float(null.mean())), np.finfo(np.float64).tiny)
-        z = (seen - float(null.mean())) / max(spread, floor)
-        figure = Figure(
-            "The loss of the untrained model against its permutation null",
-            lambda canvas: _drawn(canvas, seen, null, bench.classes),
-            "Grey: the same outputs with permuted targets. Blue: the loss as it is. It should lie within the grey.",
-        )
+        measured = bench.once("loss at init", lambda: _measured(bench))
+        if not (np.isfinite(measured.seen).all() and np.isfinite(measured.dealt).all()):
+            return self.cannot_tell("the loss of an untrained model is not finite", "see input-range and first-non-finite")
+        deviations = measured.deviations
+        same = float(np.ptp(measured.seen)) <= 1e-6 * float(np.abs(measured.seen).max())
+        fresh = bench.once("loss at init, anew", lambda: _measured(bench, anew=True)).deviations if same else None
+        if same:
+            assert fresh is not None
+            width = max(1.0, float(np.sqrt(np.mean(np.square(fresh)))))
+            z = float(deviations[0]) / width
+            p_value = 2 * float(stats.t.sf(abs(z), MODELS))
+        else:
+            z, p_value = float(np.median(deviations)), _sign_flip_p(deviations)
+        seen, expected = float(measured.seen.mean()), float(measured.dealt.mean())
         numbers: dict[str, Any] = {
-            "figure": figure,
+            "figure": Figure(
+                "The loss of untrained models against their permutation null",
+                lambda canvas: _drawn(canvas, measured, bench),
+                "Grey: the same outputs with permuted targets. Blue: fresh models as they are, which should lie among the grey.",
+            ),
             "statistic": z,
             "null": "0 within 4: the loss does not depend on which target belongs to which row",
             "threshold": MOST_SDS,
+            "p_value": p_value,
             "loss": seen,
-            "expected": float(null.mean()),
+            "expected": expected,
+            "models": MODELS,
         }
-        if abs(z) <= MOST_SDS:
-            return self.passed(f"the loss {seen:.4g} is that of chance, {null.mean():.4g} ({z:+.1f} sd)", **numbers)
-        low = z < 0
-        return self.failed(
-            "pretrained-weights" if low else "worse-than-chance",
-            f"the loss {seen:.4g} of the untrained model is {abs(z):.1f} standard deviations {'below' if low else 'above'} "
-            f"that of chance, {null.mean():.4g}",
-            "check that the factory makes fresh weights" if low else "check the sign of the loss and the order of the classes",
-            **numbers,
+        if abs(z) > MOST_SDS and p_value < ALPHA:
+            low = z < 0
+            return self.failed(
+                "pretrained-weights" if low else "worse-than-chance",
+                f"the loss {seen:.4g} of untrained models is {abs(z):.1f} standard deviations {'below' if low else 'above'} "
+                f"that of chance, {expected:.4g}",
+                "check that the factory makes fresh weights" if low else "check the order of the classes and of the labels",
+                **numbers,
+            )
+        numbers.pop("p_value")
+        return self._far_start(bench, expected, numbers) or self.passed(
+            f"the loss {seen:.4g} is that of chance, {expected:.4g} ({z:+.1f} sd)", p_value=p_value, **numbers
         )
+
+    def _far_start(self, bench: Bench, expected: float, numbers: dict[str, Any]) -> Outcome | None:
+        """A warning where the untrained model starts far from the best that it can say without looking at the inputs."""
+        names = {call.name for call in loss_calls(bench)}
+        main, axis, targets = main_tensor(bench.output), class_axis(bench), bench.first[1]
+        if main is None:
+            return None
+        if axis is not None and LOGITS in {call.wants for call in loss_calls(bench)}:
+            variance = float(main.double().var(axis, correction=0).mean())
+            numbers["variance_of_logits"] = variance
+            if variance > MOST_VARIANCE:
+                return self.warned(
+                    "over-confident",
+                    f"the logits of an untrained model have the variance {variance:.3g} over the classes: the loss "
+                    f"{expected:.4g} starts "
+                    f"{expected - math.log(main.shape[axis]):.3g} above ln K = {math.log(main.shape[axis]):.4g}",
+                    "scale the inputs to a standard deviation near 1, or make the last layer's initial weights smaller",
+                    **numbers,
+                )
+        elif bench.is_regression and "mse_loss" in names:
+            y = targets.double().flatten()
+            offset = abs(float(y.mean() - main.double().mean())) / max(float(y.std()), 1e-300)
+            numbers["offset_of_targets"] = offset
+            if offset > MOST_OFFSET:
+                return self.warned(
+                    "targets-not-centred",
+                    f"the targets' mean is {offset:.3g} of their standard deviations away from the outputs: the loss "
+                    f"{expected:.4g} is "
+                    f"mostly that offset, their variance is {float(y.var()):.4g}",
+                    "subtract the mean of the training targets, or set the last layer's bias to it",
+                    **numbers,
+                )
+        return None
 
 
 def _can_be_permuted(targets: object, size: int) -> bool:
     return isinstance(targets, Tensor) and size >= 8 and targets.shape[:1] == (size,) and len(torch.unique(targets, dim=0)) > 1
 
 
-def _measured(bench: Bench) -> tuple[float, np.ndarray]:
-    """The loss of the untrained model on the batch, and with permuted targets."""
+def _measured(bench: Bench, *, anew: bool = False) -> _Measured:
+    """Losses of fresh models, or of copies of the first one whose layers are initialised anew."""
     inputs, targets = bench.first
     rng = bench.rng("loss-at-init")
-    model = bench.model(0).eval()
-    with torch.no_grad():
-        output = bench.run(model, copied(inputs))
-        seen = float(bench.loss(output, copied(targets)))
-        null = [
-            float(bench.loss(output, targets[torch.from_numpy(rng.permutation(bench.size)).to(targets.device)]))
-            for _ in range(PERMUTATIONS)
-        ]
-    return seen, np.array(null)
+    seen, dealt = [], []
+    for seed in range(MODELS):
+        model = bench.model(0 if anew else seed).eval()
+        with torch.no_grad(), seeded(bench.experiment.seed + seed):
+            if anew:
+                seed_all(bench.experiment.seed + 1000 + seed)
+                _initialised(model)
+            output = bench.run(model, copied(inputs))
+            seen.append(float(bench.loss(output, copied(targets))))
+            orders = [torch.from_numpy(rng.permutation(bench.size)) for _ in range(DEALS)]
+            dealt.append([float(bench.loss(output, permuted(targets, order))) for order in orders])
+    return _Measured(np.array(seen), np.array(dealt))
 
 
-def _drawn(canvas: Canvas, seen: float, null: np.ndarray, classes: int | None) -> None:
-    draw.null_histogram(canvas, null, seen, "loss of the untrained model [nats]" if classes else "loss of the untrained model")
-    if classes:
-        draw.line(canvas.axes[0], math.log(classes), "ln K", upright=True)
-        draw.legend(canvas.axes[0])
+def _initialised(model: nn.Module) -> None:
+    for module in model.modules():
+        reset = getattr(module, "reset_parameters", None)
+        if callable(reset):
+            reset()
+
+
+def _sign_flip_p(values: Floats) -> float:
+    """Two-sided p-value of a mean, exact over all choices of signs."""
+    signs = np.array(list(itertools.product((1.0, -1.0), repeat=len(values))))
+    return float(np.mean(np.abs(signs @ values) >= abs(values.sum()) * (1 - 1e-12)))
+
+
+def _drawn(canvas: Canvas, measured: _Measured, bench: Bench) -> None:
+    unit = " [nats]" if bench.classes else ""
+    ax = draw.axes(canvas, f"loss of untrained models{unit}", "permutations")
+    ax.hist(measured.dealt.ravel(), bins=40, color=draw.NULL, alpha=0.5, label="permuted targets")
+    ax.plot(measured.seen, np.zeros(MODELS), "|", color=draw.SEEN, markersize=24, markeredgewidth=2, label="targets as they are")
+    targets = bench.first[1]
+    if bench.classes:
+        draw.line(ax, math.log(bench.classes), "ln K: uniform", upright=True)
+        kept = targets[(targets >= 0) & (targets < bench.classes)]
+        counts = torch.bincount(kept.flatten().long(), minlength=bench.classes).cpu().numpy()
+        if counts.sum():
+            draw.line(ax, entropy(counts.astype(float)), "H: class shares", color=draw.GOOD, upright=True)
+    elif bench.is_regression and any(call.name == "mse_loss" for call in loss_calls(bench)):
+        draw.line(ax, float(targets.double().var()), "variance of the targets", color=draw.GOOD, upright=True)
+    draw.legend(ax)

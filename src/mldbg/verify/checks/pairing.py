@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure as Canvas
+from torch import Tensor
+
+from mldbg.verify import draw
+from mldbg.verify.bench import Bench
+from mldbg.verify.check import Check, Kind, Stage
+from mldbg.verify.outcome import Figure, Outcome
+from mldbg.verify.probe import NO_PROBE, PROBE_NEXT, Probe, permuted, probe_of
+
+ROUNDINGS = 64.0
+"""Summing the same numbers in another order moves a loss by a few units of rounding: 64 and a root of the count is beyond that.
+"""
+
+DRAWS = 8
+"""Random outputs, each with its own permutation of the targets."""
+
+
+class Pairing(Check):
+    """the loss depends on which target belongs to which row
+
+    ## Why
+    A loss that does not change when the targets are dealt out anew cannot teach a model anything about single rows. The usual
+    way to get there is a broadcast: predictions of shape (N, 1) minus targets of shape (N,) are an (N, N) table of all pairs,
+    and the best that a model can do is to predict the mean.
+
+    ## Measures
+    The largest relative change of the loss when the targets of random outputs are permuted, over 8 draws, in float64 where the
+    loss can do that. An honest loss changes by about the spread of the targets; a change that is rounding in all draws fails.
+
+    ## Causes
+    - `mse-broadcast`: output and target have different shapes and are broadcast to all pairs; confirmed by a loss that does
+      change once the output has the target's shape.
+    - `targets-ignored`: the loss stays the same whatever the targets are.
+    - `pairing-lost`: the loss depends on the set of targets only, not on their order.
+
+    ## Limits
+    A loss that needs no targets should get None as targets; the check is then skipped. It needs two different targets.
+    """
+
+    id = "U4"
+    stage = Stage.LOSS
+    kind = Kind.EXACT
+    after = ("input-range",)
+    cost = 0.05
+
+    def run(self, bench: Bench) -> Outcome:
+        targets = bench.first[1]
+        if not isinstance(targets, Tensor) or targets.shape[:1] != (bench.size,):
+            return self.skipped("needs targets that are one tensor with a row for each input", "give targets as a tensor")
+        if bench.size < 2 or len(torch.unique(targets, dim=0)) < 2:
+            return self.skipped("needs a batch with two different targets", "give a larger batch")
+        probe = probe_of(bench)
+        if probe is None:
+            return self.skipped(NO_PROBE, PROBE_NEXT)
+        as_is, permuted_losses = _losses(probe, bench.size, bench.rng(self.name))
+        scale = max(map(abs, [*as_is, *permuted_losses]))
+        if not all(map(_finite, [*as_is, *permuted_losses])):
+            return self.cannot_tell("the loss of random outputs is not finite", "see input-range and loss-input-range")
+        change = max(abs(a - b) for a, b in zip(as_is, permuted_losses, strict=True)) / max(scale, 1e-300)
+        threshold = ROUNDINGS * probe.exactness * max(1.0, targets.numel() ** 0.5 / 8)
+        figure = Figure(
+            "The loss of random outputs, with targets as they are and permuted",
+            lambda canvas: _drawn(canvas, as_is, permuted_losses),
+            "Each mark is one draw of random outputs. An honest loss changes when targets change places: the marks leave "
+            "the line.",
+        )
+        numbers: dict[str, Any] = {
+            "figure": figure,
+            "statistic": change,
+            "null": "for a loss that ignores the pairing: 0 to rounding",
+            "threshold": threshold,
+        }
+        if change > threshold:
+            return self.passed(f"permuting the targets changes the loss by up to {change:.2g} of its size", **numbers)
+        shape, wanted = tuple(probe.main.shape), tuple(targets.shape)
+        if probe.broadcasts():
+            return self.failed(
+                "mse-broadcast",
+                f"output {shape} and targets {wanted} are broadcast to all pairs: permuting the targets leaves the loss as it is "
+                f"(relative change {change:.1g}); with an output of shape {wanted} it changes",
+                f"make the shapes equal, as with output.reshape(target.shape), or target[:, None]: both {wanted} or both {shape}",
+                **numbers,
+            )
+        if _ignores(probe, targets):
+            return self.failed(
+                "targets-ignored",
+                f"the loss stays the same when all targets are replaced (relative change {change:.1g})",
+                "let the loss use its second argument; give None as targets if it is meant to need none",
+                **numbers,
+            )
+        return self.failed(
+            "pairing-lost",
+            f"permuting the targets leaves the loss as it is (relative change {change:.1g}), though other targets change it",
+            "compare output and target row by row before the mean is taken",
+            **numbers,
+        )
+
+
+def _finite(value: float) -> bool:
+    return value - value == 0
+
+
+def _losses(probe: Probe, rows: int, rng: Any) -> tuple[list[float], list[float]]:
+    as_is, with_others = [], []
+    for _ in range(DRAWS):
+        main = probe.random(rng)
+        order = torch.from_numpy(rng.permutation(rows))
+        while torch.equal(permuted(probe.targets, order), probe.targets):
+            order = torch.from_numpy(rng.permutation(rows))
+        as_is.append(probe.at(main))
+        with_others.append(probe.at(main, permuted(probe.targets, order)))
+    return as_is, with_others
+
+
+def _ignores(probe: Probe, targets: Tensor) -> bool:
+    main = probe.random(probe.bench.rng("pairing, other targets"))
+    every = [targets[row : row + 1].expand_as(targets) for row in range(len(targets))]
+    values = [probe.at(main, each) for each in every[:16]]
+    return max(values) - min(values) <= ROUNDINGS * probe.exactness * max(map(abs, values))
+
+
+def _drawn(canvas: Canvas, as_is: list[float], with_others: list[float]) -> None:
+    ax = draw.axes(canvas, "loss with targets as they are", "loss with permuted targets")
+    low, high = min(*as_is, *with_others), max(*as_is, *with_others)
+    ax.plot([low, high], [low, high], color=draw.NULL, linewidth=1, linestyle="--", label="no change: the pairing is ignored")
+    ax.plot(as_is, with_others, "o", color=draw.SEEN, label="random outputs")
+    draw.legend(ax)

@@ -1,0 +1,306 @@
+"""The loss by itself: what it does to made-up outputs, and which functions of torch it calls on what."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from mldbg.verify.bench import Bench, copied, doubled, main_tensor, mapped
+from mldbg.verify.experiment import ExperimentError
+from mldbg.verify.state import modes_preserved, seeded
+
+LOGITS, BCE_LOGITS, BCE, LOG_PROBS, KL_DIV, VALUES = "logits", "bce-logits", "bce", "log-probs", "kl-div", "values"
+"""What a loss function of torch wants as its input."""
+
+_WANTS: dict[Callable[..., Any], str] = {
+    functional.cross_entropy: LOGITS,
+    functional.log_softmax: LOGITS,
+    torch.log_softmax: LOGITS,
+    Tensor.log_softmax: LOGITS,
+    functional.multi_margin_loss: VALUES,
+    functional.binary_cross_entropy_with_logits: BCE_LOGITS,
+    functional.logsigmoid: BCE_LOGITS,
+    functional.binary_cross_entropy: BCE,
+    functional.nll_loss: LOG_PROBS,
+    functional.kl_div: KL_DIV,
+    functional.mse_loss: VALUES,
+    functional.l1_loss: VALUES,
+    functional.smooth_l1_loss: VALUES,
+    functional.huber_loss: VALUES,
+    functional.poisson_nll_loss: VALUES,
+    functional.gaussian_nll_loss: VALUES,
+    functional.hinge_embedding_loss: VALUES,
+}
+
+_SAME_VALUES = (
+    *("View", "UnsafeView", "ReshapeAlias", "Squeeze", "Unsqueeze", "Permute", "Transpose", "T", "Slice", "Select", "Index"),
+    *("Expand", "Clone", "ToCopy", "Alias", "Split", "Unbind"),
+)
+"""Operations of the autograd graph that move values without changing them."""
+
+
+@dataclass(frozen=True, slots=True)
+class LossCall:
+    """One call of a loss function of torch.
+
+    Attributes:
+        name: of the function, like `cross_entropy`.
+        wants: one of the constants above.
+        given: the input, without its graph.
+        target: the target, where there is one.
+        made_by: the operation that made the values of the input, like "Softmax", as autograd names it; "" where unknown.
+        axis: the class axis, where the function has one.
+    """
+
+    name: str
+    wants: str
+    given: Tensor
+    target: Tensor | None
+    made_by: str
+    axis: int | None
+
+
+class _Listening(TorchFunctionMode):
+    """Notes the outermost calls of loss functions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[LossCall] = []
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        wants = _WANTS.get(func)
+        if wants is not None:
+            given = args[0] if args else kwargs.get("input")
+            if isinstance(given, Tensor) and given.is_floating_point():
+                self.calls.append(_noted(func, wants, given, args, kwargs))
+        return func(*args, **kwargs)
+
+
+def _noted(func: Callable[..., Any], wants: str, given: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> LossCall:
+    second = args[1] if len(args) > 1 else kwargs.get("target")
+    axis: int | None = None
+    if "log_softmax" in func.__name__:
+        axis = kwargs.get("dim", second if isinstance(second, int) else -1)
+    elif wants in (LOGITS, LOG_PROBS):
+        axis = 1 if given.ndim > 1 else 0
+    elif wants == KL_DIV:
+        axis = -1
+    target = second.detach() if isinstance(second, Tensor) else None
+    return LossCall(func.__name__, wants, given.detach(), target, made_by(given), axis)
+
+
+def made_by(value: Tensor) -> str:
+    """The operation that made the values, as autograd names it, without those that only move values; "" without a graph."""
+    node = value.grad_fn
+    while node is not None:
+        name = node.name().rstrip("0123456789").removesuffix("Backward")
+        if not name.startswith(_SAME_VALUES) or not node.next_functions:
+            return name
+        node = node.next_functions[0][0]
+    return ""
+
+
+def loss_calls(bench: Bench, loudness: float = 1.0, seed: int = 0) -> tuple[LossCall, ...]:
+    """The calls of loss functions while the user's loss runs on the output of an untrained model, in evaluation mode.
+
+    A loss that raises leaves the calls until then.
+
+    Args:
+        bench: what is measured.
+        loudness: all weights are multiplied by this: what is bounded stays bounded.
+        seed: of the model.
+    """
+
+    def listen() -> tuple[LossCall, ...]:
+        model = bench.model(seed)
+        inputs, targets = bench.first
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(loudness)
+        listening = _Listening()
+        with modes_preserved(model), seeded(bench.experiment.seed):
+            model.eval()
+            output = bench.run(model, copied(inputs))
+            try:
+                with listening:
+                    bench.loss(output, copied(targets))
+            except ExperimentError:
+                pass  # what was noted tells why
+        return tuple(listening.calls)
+
+    return bench.once(("loss calls", loudness, seed), listen)
+
+
+def with_main(output: Any, main: Tensor) -> Any:
+    """The model's output with its main tensor (see `main_tensor`) replaced."""
+    old = main_tensor(output)
+    if output is old:
+        return main
+    if getattr(output, "logits", None) is old and not isinstance(output, tuple):
+        if dataclasses.is_dataclass(output) and not isinstance(output, type):
+            return dataclasses.replace(output, logits=main)
+        changed = copy.copy(output)
+        changed.logits = main
+        return changed
+    return mapped(output, lambda each: main if each is old else each)
+
+
+class Probe:
+    """The loss as a function of the main tensor of the output, in float64 where the loss can do that.
+
+    Attributes:
+        main: the output of the untrained model that is probed, shape and dtype as the loss gets it.
+        targets: the targets of the batch.
+        dtype: in which the loss is evaluated.
+    """
+
+    def __init__(self, bench: Bench) -> None:
+        """Raises ExperimentError where the loss cannot be evaluated."""
+        self.bench = bench
+        main = main_tensor(bench.output)
+        if main is None:
+            raise ExperimentError("the output has no floating-point tensor with a batch axis")
+        self.main = main.detach()
+        self.dtype = torch.float64
+        self.targets = bench.first[1]
+        try:
+            self.exactness = _exactness(self.loss(self.main).dtype)
+        except ExperimentError:
+            self.dtype = self.main.dtype
+            self.exactness = _exactness(self.loss(self.main).dtype)
+
+    def loss(self, main: Tensor, targets: Any = None, output: Any = None) -> Tensor:
+        """The loss of made-up values of the main tensor; of other targets where they are given. Differentiable."""
+        output = self.bench.output if output is None else output
+        targets = self.targets if targets is None else targets
+        double = self.dtype is torch.float64
+        output, targets = (doubled(copied(each)) if double else copied(each) for each in (output, targets))
+        with seeded(self.bench.experiment.seed):
+            return self.bench.loss(with_main(output, main.to(self.dtype).clone()), targets)
+
+    def at(self, main: Tensor, targets: Any = None) -> float:
+        """The loss as a number."""
+        with torch.no_grad():
+            return float(self.loss(main, targets))
+
+    def gradient(self, main: Tensor, targets: Any = None, output: Any = None) -> Tensor | None:
+        """The derivative of the loss by the main tensor; None where the loss has none."""
+        leaf = main.detach().to(self.dtype).requires_grad_()
+        with torch.enable_grad():
+            value = self.loss(leaf, targets, output)
+            if not value.requires_grad:
+                return None
+            return torch.autograd.grad(value, leaf, allow_unused=True)[0]
+
+    def random(self, rng: Any) -> Tensor:
+        """Values as an output could have them: normal ones, squeezed to what the loss takes (see `fitted`)."""
+        values = torch.from_numpy(rng.standard_normal(tuple(self.main.shape))).to(self.main.device)
+        return self.fitted(values)
+
+    def fitted(self, values: Tensor) -> Tensor:
+        """Real numbers as the input that the loss wants: itself, probabilities in (0, 1), or log-probabilities."""
+        wants = {call.wants for call in loss_calls(self.bench)}
+        if BCE in wants and BCE_LOGITS not in wants:
+            return values.sigmoid()
+        return values
+
+    def broadcasts(self) -> bool:
+        """Whether the loss compares all pairs of rows, and each row with its own once the output has the shape of the targets."""
+        targets = self.targets
+        if not isinstance(targets, Tensor) or self.main.shape == targets.shape or self.main.numel() != targets.numel():
+            return False
+        main = self.random(self.bench.rng("broadcast"))
+        rounding = 1e5 * self.exactness
+        pairs, moved = self.at(main), self.at(main, torch.roll(targets, 1, 0))
+        try:
+            own, others = (self.at(main.reshape(targets.shape), each) for each in (targets, torch.roll(targets, 1, 0)))
+        except ExperimentError:
+            return False
+        return abs(pairs - moved) <= rounding * abs(pairs) and abs(own - others) > rounding * abs(own)
+
+    @property
+    def reads_output(self) -> bool:
+        """Whether the loss depends on the main tensor at all (a model may return its loss beside it)."""
+        rng = self.bench.rng("probe")
+        values = {self.at(self.random(rng)) for _ in range(3)}
+        return len(values) > 1
+
+
+def probe_of(bench: Bench) -> Probe | None:
+    """The probe; None where the output has no tensor that the loss reads, or the loss cannot take made-up outputs."""
+
+    def make() -> Probe | None:
+        try:
+            probe = Probe(bench)
+            return probe if probe.reads_output else None
+        except ExperimentError:
+            return None
+
+    return bench.once("probe", make)
+
+
+NO_PROBE = "the loss reads no tensor of the model's output that could be replaced"
+"""Why a check of the loss by itself is skipped."""
+
+PROBE_NEXT = "let the model return its predictions, and compute the loss from them in `loss(output, target)`"
+"""What to do about that."""
+
+
+def permuted(targets: Any, order: Tensor) -> Any:
+    """The targets with their rows in another order."""
+    return mapped(targets, lambda each: each[order.to(each.device)] if each.ndim and each.shape[0] == len(order) else each)
+
+
+def repeated(value: Any, rows: int) -> Any:
+    """Every tensor with that many rows twice in a row."""
+    return mapped(value, lambda each: torch.cat([each, each]) if each.ndim and each.shape[0] == rows else each)
+
+
+def part(value: Any, rows: int, chosen: Tensor) -> Any:
+    """Some rows of every tensor that has so many."""
+    return mapped(value, lambda each: each[chosen.to(each.device)] if each.ndim and each.shape[0] == rows else each)
+
+
+def class_axis(bench: Bench) -> int | None:
+    """The axis of the main tensor that holds the classes, where targets are class ids."""
+    target, main = bench.first[1], main_tensor(bench.output)
+    if bench.classes is None or main is None:
+        return None
+    return 1 if main.shape[0] == target.shape[0] and main.shape[2:] == target.shape[1:] else main.ndim - 1
+
+
+def _exactness(dtype: torch.dtype) -> float:
+    return float(torch.finfo(dtype).eps) if dtype.is_floating_point else float(torch.finfo(torch.float32).eps)
+
+
+__all__ = [
+    "BCE",
+    "BCE_LOGITS",
+    "KL_DIV",
+    "LOGITS",
+    "LOG_PROBS",
+    "NO_PROBE",
+    "PROBE_NEXT",
+    "VALUES",
+    "LossCall",
+    "Probe",
+    "class_axis",
+    "loss_calls",
+    "made_by",
+    "part",
+    "permuted",
+    "probe_of",
+    "repeated",
+    "with_main",
+]
