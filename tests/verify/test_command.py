@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 import torch
 
+from experiments import COMMAND, HEAD
 from mldbg.verify import catalogue, cli
 from mldbg.verify.registry import checks
 from verify.conftest import COMMAND, HEAD, Run
 
 CHEAP = "loss-at-init,pairing"
+Run = Callable[..., subprocess.CompletedProcess[str]]
 InProcess = Callable[..., tuple[int, str, str]]
 
 
@@ -314,7 +316,10 @@ def test_a_problem_in_one_check_keeps_the_outcomes_of_the_others(verify: InProce
 def test_a_check_with_a_defect_does_not_end_the_run(verify: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     from mldbg.verify.checks.loss_at_init import LossAtInit
 
-    monkeypatch.setattr(LossAtInit, "run", lambda *_: {}["missing"])
+    def stumble(*_: object) -> None:
+        raise KeyError("missing")
+
+    monkeypatch.setattr(LossAtInit, "run", stumble)
     code, out, err = verify("healthy.py", "--select", CHEAP)
     assert (code, err) == (2, "mldebug-verify: loss-at-init stopped with KeyError: 'missing'\n")
     assert "1 PASS, 1 SKIP" in out
