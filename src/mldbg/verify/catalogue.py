@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from mldbg.verify.check import Kind, Stage
+from mldbg.verify.check import Kind, Stage, gate_order
 
 _HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
 _CAUSE = re.compile(r"^- `([^`]+)`:?\s*(.*?)(?=^- `|^$|\Z)", re.MULTILINE | re.DOTALL)
@@ -49,7 +49,7 @@ def entries() -> dict[str, Entry]:
     """All checks by name, in gate order."""
     folder = Path(__file__).parent / "checks"
     found = [entry for file in folder.glob("[!_]*.py") for entry in read(file)]
-    found.sort(key=lambda entry: (entry.stage, entry.id[0], int(entry.id[1:])))
+    found.sort(key=lambda entry: gate_order(entry.stage, entry.kind, entry.id))
     return {entry.name: entry for entry in found}
 
 

@@ -36,6 +36,11 @@ class Kind(Enum):
     HEURISTIC = "heuristic"
 
 
+def gate_order(stage: Stage, kind: Kind, name: str) -> tuple[int, int, str, int]:
+    """Sorts checks by stage, then by how firm their verdicts are, then by id (U1): what must hold to rounding is asked first."""
+    return stage, list(Kind).index(kind), name[0], int(name[1:])
+
+
 class Check:
     """One measurement. A subclass in a module `loss_at_init` is the check loss-at-init; an instance lives for one run.
 

@@ -7,12 +7,12 @@ import pkgutil
 from functools import cache
 
 from mldbg.verify import checks as package
-from mldbg.verify.check import Check
+from mldbg.verify.check import Check, gate_order
 
 
 @cache
 def checks() -> tuple[type[Check], ...]:
-    """All checks in gate order, within a stage by their ids."""
+    """All checks in gate order."""
     found = []
     for info in pkgutil.iter_modules(package.__path__):
         module = importlib.import_module(f"{package.__name__}.{info.name}")
@@ -21,4 +21,4 @@ def checks() -> tuple[type[Check], ...]:
             for each in vars(module).values()
             if isinstance(each, type) and issubclass(each, Check) and each.__module__ == module.__name__
         ]
-    return tuple(sorted(found, key=lambda check: (check.stage, check.id[0], int(check.id[1:]))))
+    return tuple(sorted(found, key=lambda check: gate_order(check.stage, check.kind, check.id)))
