@@ -123,14 +123,19 @@ def _without_head(model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.Adam(list(model.parameters())[:-2], 3e-3)
 
 
+def _root(h: Tensor) -> Tensor:
+    """Finite forward; the gradient of the branch that is not taken is NaN."""
+    return torch.where(h > 0, h.sqrt(), torch.zeros_like(h))
+
+
 def _shuffled(e: Experiment) -> Experiment:
-    """Labels dealt out anew once, over the whole data set: the same row always has the same wrong label."""
+    """Labels of the training part dealt out anew, once: the same row always has the same wrong label."""
 
     def wrong(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         code = (x.double() * 1e4).sum(1).round().long() * 2654435761 % 1000003
         return x, code % 4
 
-    return fed(wrong)(e)
+    return replace(fed(wrong)(e), test=e.test)
 
 
 def _with_target(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -138,27 +143,47 @@ def _with_target(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 FAULTS: tuple[Case, ...] = (
-    Case("double softmax", "mlp", around(after=lambda z: z.softmax(1)), ("double-softmax",)),
+    Case("double softmax", "mlp", around(after=lambda z: z.softmax(1)), ("softmax-before-cross-entropy",)),
     Case(
         "MSE of (N, 1) against (N,)",
         "regression",
-        lambda e: replace(e, loss=lambda output, target: functional.mse_loss(output, target[:, 0])),
-        ("broadcast-loss",),
+        fed(lambda x, y: (x, y.reshape(-1))),
+        ("mse-broadcast",),
     ),
-    Case("sum reduction", "mlp", lambda e: replace(e, loss=lambda o, t: functional.cross_entropy(o, t, reduction="sum")), ()),
-    Case("loss sign flipped", "mlp", lambda e: replace(e, loss=lambda o, t: -functional.cross_entropy(o, t)), ()),
-    Case("detached backbone", "mlp", inserted(4, lambda: Lambda(Tensor.detach)), ()),
-    Case("undeclared frozen layer", "mlp", edited(_frozen), ()),
-    Case("optimizer misses head", "mlp", lambda e: replace(e, optimizer=_without_head), ()),
-    Case("raw pixels 0-255", "cnn", fed(lambda x, y: ((x * 50 + 128).clamp(0, 255), y)), ()),
-    Case("batch mixing by view", "mlp", around(before=_mixed), ()),
-    Case("softmax over batch", "mlp", inserted(4, lambda: nn.Softmax(0)), ()),
-    Case("dead ReLU", "mlp", edited(_dead), ()),
-    Case("dropout .95", "mlp", inserted(4, lambda: nn.Dropout(0.95)), ()),
-    Case("lr 1e-7", "mlp", lambda e: replace(e, optimizer=lambda m: torch.optim.Adam(m.parameters(), 1e-7)), ()),
-    Case("lr 10", "mlp", lambda e: replace(e, optimizer=lambda m: torch.optim.Adam(m.parameters(), 10.0)), ()),
-    Case("shuffled labels", "mlp", _shuffled, ()),
-    Case("constant input", "mlp", fed(lambda x, y: (torch.ones_like(x), y)), ()),
-    Case("NaN gradient", "mlp", inserted(4, lambda: Lambda(lambda h: (h * h).sqrt())), ()),
-    Case("target in features", "mlp", fed(_with_target), ()),
+    Case(
+        "sum reduction",
+        "mlp",
+        lambda e: replace(e, loss=lambda o, t: functional.cross_entropy(o, t, reduction="sum")),
+        ("sum-reduction",),
+    ),
+    Case(
+        "loss sign flipped",
+        "mlp",
+        lambda e: replace(e, loss=lambda o, t: -functional.cross_entropy(o, t)),
+        ("loss-sign-flipped",),
+    ),
+    Case("detached backbone", "mlp", inserted(4, lambda: Lambda(Tensor.detach)), ("detached",)),
+    Case("undeclared frozen layer", "mlp", edited(_frozen), ("undeclared-frozen",)),
+    Case("optimizer misses head", "mlp", lambda e: replace(e, optimizer=_without_head), ("not-in-optimizer",)),
+    Case("raw pixels 0-255", "cnn", fed(lambda x, y: ((x * 50 + 128).clamp(0, 255), y)), ("unscaled-input",)),
+    Case("batch mixing by view", "mlp", around(before=_mixed), ("batch-mixing",)),
+    Case("softmax over batch", "mlp", inserted(4, lambda: nn.Softmax(0)), ("softmax-over-batch", "batch-mixing")),
+    Case("dead ReLU", "mlp", edited(_dead), ("dead-units",)),
+    Case("dropout .95", "mlp", inserted(4, lambda: nn.Dropout(0.95)), ("too-much-dropout",)),
+    Case(
+        "lr 1e-7",
+        "mlp",
+        lambda e: replace(e, optimizer=lambda m: torch.optim.Adam(m.parameters(), 1e-7)),
+        ("learning-rate-too-low",),
+    ),
+    Case(
+        "lr 10",
+        "mlp",
+        lambda e: replace(e, optimizer=lambda m: torch.optim.Adam(m.parameters(), 10.0)),
+        ("learning-rate-too-high",),
+    ),
+    Case("shuffled labels", "mlp", _shuffled, ("labels-do-not-match-inputs",)),
+    Case("constant input", "mlp", fed(lambda x, y: (torch.ones_like(x), y)), ("constant-input",)),
+    Case("NaN gradient", "mlp", inserted(3, lambda: Lambda(_root)), ("undefined-gradient",)),
+    Case("target in features", "mlp", fed(_with_target), ("target-in-features",)),
 )

@@ -112,7 +112,8 @@ def mlp(seed: int) -> Experiment:
     train, test = _halves(x, y)
 
     def made(width: int) -> nn.Module:
-        return nn.Sequential(nn.Linear(20, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 4))
+        hidden = [layer for _ in range(3) for layer in (nn.Linear(width, width), nn.ReLU())]
+        return nn.Sequential(nn.Linear(20, width), nn.ReLU(), *hidden, nn.Linear(width, 4))
 
     return Experiment(
         lambda: made(64),
