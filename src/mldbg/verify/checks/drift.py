@@ -24,6 +24,9 @@ SURE = 1e-4
 SMALL = 0.1
 """Wasserstein distance in standard deviations, below which a difference may be significant and does not matter."""
 
+CLEAR_CHANGE = 0.3
+"""Change of a rank correlation that matters."""
+
 CLEAR_AUC = 0.6
 """How well train and test must be told apart by a joint look at the columns."""
 
@@ -49,7 +52,8 @@ class Drift(Check):
     over 0.1 standard deviations: at p < 0.05 without correction one of 50 honest columns alarms in 92 % of all runs.
     It fails at p < 0.0001 over all columns and warns at p < 0.01. Rows that follow one another in time are
     not independent: the number of rows is divided by each column's autocorrelation time (Geyer's initial positive
-    sequence), without which an AR(1) column with 0.9 alarms in 72 %. Jointly: a classifier on random Fourier features
+    sequence), without which an AR(1) column with 0.9 alarms in 72 %. Jointly: rank correlations of all pairs of columns (Fisher's z,
+    Bonferroni, a change over 0.3); and a classifier on random Fourier features
     tells train from test leave-one-out; its AUC against 200 permutations of blocks as long as that time (of groups, where
     they are given) must exceed 0.6 by far.
 
@@ -84,6 +88,7 @@ class Drift(Check):
         order = sorted(found, key=lambda each: each.p_value)
         rejected = [each for rank, each in enumerate(order) if each.p_value * (len(order) - rank) < ALPHA and each.effect > SMALL]
         joint = _joint(train, test, max(each.time for each in found), bench)
+        tie = _tie(train, test, names, min(each.rows for each in found))
         worst = rejected[0] if rejected else max(found, key=lambda each: each.effect)
         adjusted = min(order[0].p_value * len(order), 1.0)
         numbers: dict[str, Any] = {
@@ -105,6 +110,9 @@ class Drift(Check):
             why += f" (p = {adjusted:.1g} over {len(found)} columns)"
             verdict = self.failed if adjusted < SURE else self.warned
             return verdict("drift", why, step, p_value=adjusted, **numbers)
+        if tie is not None and tie.p_value < SURE and tie.change > CLEAR_CHANGE:
+            why = f"{tie.pair} are correlated otherwise in test: {tie.seen[0]:+.2f} in train, {tie.seen[1]:+.2f} in test"
+            return self.failed("joint-drift", why, step, p_value=tie.p_value, **numbers)
         if joint is not None and joint.clear:
             why = f"a classifier tells train from test with an AUC of {joint.auc:.2f}, though no column alone differs"
             return self.failed("joint-drift", why, step, p_value=joint.p_value, **numbers)
@@ -138,6 +146,19 @@ class Compared:
     effect: float
     rows: float
     time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """The pair of columns whose rank correlation differs most surely."""
+
+    pair: str
+    p_value: float
+    seen: tuple[float, float]
+
+    @property
+    def change(self) -> float:
+        return abs(self.seen[0] - self.seen[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +259,23 @@ def _group_counts(bench: Bench) -> tuple[int, int] | None:
 def _smallest(one: float, other: float) -> float:
     """Shift in standard deviations that a two-sample test at SURE sees with 80 % probability."""
     return float((stats.norm.isf(SURE / 2) + stats.norm.isf(0.2)) * np.sqrt(1 / one + 1 / other))
+
+
+def _tie(train: Floats, test: Floats, names: list[str], rows: float) -> Tie | None:
+    """By Fisher's z with the variance for ranks of Bonett and Wright (2000), Bonferroni over all pairs; None for one column."""
+    if len(names) < 2 or rows < FEWEST_ROWS:
+        return None
+    usable = [column for column in range(len(names)) if all(np.ptp(part[:, column]) > 0 for part in (train, test))]
+    if len(usable) < 2:
+        return None
+    first, second = (np.corrcoef(stats.rankdata(part[:, usable], axis=0), rowvar=False) for part in (train, test))
+    one, other = np.triu_indices(len(usable), 1)
+    r = np.clip(np.stack([first[one, other], second[one, other]]), -0.9999, 0.9999)
+    spread = np.sqrt(((1 + r**2 / 2) / (rows - 3)).sum(axis=0))
+    z = np.abs(np.arctanh(r[0]) - np.arctanh(r[1])) / spread
+    best = int(z.argmax())
+    pair = f"{names[usable[one[best]]]} and {names[usable[other[best]]]}"
+    return Tie(pair, min(2 * float(stats.norm.sf(z[best])) * len(z), 1.0), (float(r[0, best]), float(r[1, best])))
 
 
 def _joint(train: Floats, test: Floats, time: float, bench: Bench) -> Joint | None:

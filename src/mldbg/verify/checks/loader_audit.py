@@ -174,6 +174,8 @@ class Log:
         scalar: whether every row has a single number as its target, and the batch one for each.
         keys: contents of the rows that arrived, by batch.
         cut_short: the epoch was not followed to its end.
+        pending: indices that were fetched since the last batch arrived.
+        ended: the DataLoader gave its last batch.
     """
 
     of_loader: Any = None
@@ -184,6 +186,12 @@ class Log:
     keys: list[list[bytes]] = field(default_factory=list)
     cut_short: bool = False
     pending: list[Any] = field(default_factory=list)
+    ended: bool = False
+
+    def begin(self, loader: Any) -> None:
+        """Follow a loader from its first row."""
+        self.of_loader, self.sampled, self.scalar, self.ended = loader, None, True, False
+        self.pending.clear()
 
     @property
     def rows_are_counted(self) -> bool:
@@ -285,10 +293,9 @@ def followed(bench: Bench) -> Log:
 def _followed(bench: Bench) -> Log:
     log = Log()
     start = time.monotonic()
-    loader = bench.loader()
     rows = 0
     with _spied(log):
-        for batch in loader:
+        for batch in bench.loader():  # made under observation too: a generator expression begins to iterate where it is made
             bench.tick()
             count = next((len(each) for each in tensors_in(batch) if each.ndim), 0)
             log.scalar &= _one_target_each(batch, count)
@@ -312,16 +319,21 @@ def _spied(log: Log) -> Iterator[None]:
     original = data.DataLoader.__iter__
 
     def recorded(loader: Any) -> Any:
-        if log.of_loader is not None:
-            return original(loader)  # a loader within a loader: the outer one is followed
-        log.of_loader = loader
-        return original(_twin(loader, log))
+        if log.of_loader is not None and not (log.ended and not log.drawn):
+            return original(loader)  # a loader beside or within a loader: the first one is followed
+        log.begin(loader)  # one that ended before a batch arrived was for something else, like a mean
+        return _until_the_end(original(_twin(loader, log)), log)
 
     data.DataLoader.__iter__ = recorded  # type: ignore[method-assign]  # for the length of the audit
     try:
         yield
     finally:
         data.DataLoader.__iter__ = original  # type: ignore[method-assign]  # as it was
+
+
+def _until_the_end(batches: Iterator[Any], log: Log) -> Iterator[Any]:
+    yield from batches
+    log.ended = True
 
 
 def _twin(loader: Any, log: Log) -> Any:

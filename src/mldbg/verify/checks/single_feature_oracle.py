@@ -27,8 +27,14 @@ ORACLE = 0.99
 BOTH_WAYS = 0.95
 """Share of a column's variance that the target explains: a copy is explained by it, a mere cause is not."""
 
-BINS = 20
-"""Quantile bins of a column; fewer where rows are few."""
+SURELY = 0.95
+"""Lower bound of the score of a copy with noise: in a few hundred rows no bound reaches ORACLE."""
+
+FEW_VALUES = 20
+"""A column of so few values is predicted from by value, others by their neighbours in rank."""
+
+NEIGHBOURS = 3
+"""Neighbours in rank on either side."""
 
 FOLDS = 5
 """Parts of the cross-validation."""
@@ -42,12 +48,13 @@ class SingleFeatureOracle(Check):
     and does not exist when the model is used. The curves look wonderful.
 
     ## Measures
-    For each column the cross-validated score of a prediction from its quantile bins: the share of the way from the best
-    constant guess (0) to no error (1); for values R2. An oracle's lower bound exceeds 0.99, with a Clopper-Pearson bound
-    at 1 % over all columns. It fails where the relation holds both ways, as for a copy: the target explains more
-    than 95 % of the column's variance, or column and target determine each other exactly (classes: one-to-one; values: by
-    a linear function, to rounding), or the columns spell the classes as one-hot. An oracle of one direction (the label is
-    whether a column exceeds a limit; the last value of a slow series) may be the honest task, and is a warning.
+    For each column the held-out score of a prediction from it alone, by its values or by neighbours in rank: the share of
+    the way from the best constant guess (0) to no error (1); for values R2. It fails where the relation holds both ways, as
+    for a copy: a score over 0.99 (surely over 0.95, by a Clopper-Pearson bound at 1 % over all columns) from a column of
+    whose variance the target explains more than 95 %; or column and target determine each other exactly (classes: one
+    value each; values: a linear function, to rounding); or columns spell the classes as one-hot. An oracle of one direction
+    (the label is whether a column exceeds a limit; the last value of a slow series) may be the honest task: a warning where
+    its lower bound exceeds 0.99.
 
     ## Causes
     - `target-in-features`: one column is the target, perhaps recoded or with noise.
@@ -136,49 +143,59 @@ def _scores(table: Table, columns: NDArray[np.int_], rng: np.random.Generator) -
     found = []
     for column in columns.tolist():
         x = table.x[:, column]
-        score, low = _held_out(_bins(x), table, folds, alpha)
+        score, low = _held_out(x, table, folds, alpha)
         explained = _explained(x, table)
         copy = _exact_copy(x, table)
-        if not copy and low > ORACLE and explained > BOTH_WAYS and table.classes is not None:
+        if not copy and score > ORACLE and low > SURELY and explained > BOTH_WAYS and table.classes is not None:
             copy = f"it scores {score:.4f} held out, and the target explains {explained:.1%} of its variance"
         found.append(Score(column, score, low, explained, copy))
     return found
 
 
-def _bins(x: Floats) -> NDArray[np.int_]:
-    """Numbers of quantile bins; the values themselves where they are few."""
-    values, coded = np.unique(x, return_inverse=True)
-    most = min(BINS, max(len(x) // 10, 2))
-    if len(values) <= most:
-        return coded
-    edges = np.unique(np.quantile(x, np.linspace(0, 1, most + 1)[1:-1]))
-    return np.searchsorted(edges, x, side="right")
-
-
-def _held_out(bins: NDArray[np.int_], table: Table, folds: NDArray[np.int_], alpha: float) -> tuple[float, float]:
+def _held_out(x: Floats, table: Table, folds: NDArray[np.int_], alpha: float) -> tuple[float, float]:
     """Score and its lower bound (of R2 by Fisher's transformation of the correlation with the prediction)."""
-    count = int(bins.max()) + 1
     y = table.y
     marks = np.eye(table.classes)[y] if table.classes is not None else np.asarray(y, dtype=float)[:, None]
-    guesses = np.empty_like(marks)
-    for fold in range(FOLDS):
-        inside, outside = folds != fold, folds == fold
-        totals = np.zeros((count, marks.shape[1]))
-        np.add.at(totals, bins[inside], marks[inside])
-        sizes = np.bincount(bins[inside], minlength=count)[:, None]
-        means = np.where(sizes > 0, totals / np.maximum(sizes, 1), marks[inside].mean(axis=0))
-        guesses[outside] = means[bins[outside]]
+    values, coded = np.unique(x, return_inverse=True)
+    guesses = _by_value(coded, marks, folds) if len(values) <= FEW_VALUES else _by_neighbours(x, marks)
     rows = len(y)
     if table.classes is not None:
         base = float(marks.mean(axis=0).max())
         right = int((guesses.argmax(axis=1) == y).sum())
         bound = float(stats.beta.ppf(alpha, right, rows - right + 1)) if right else 0.0
         return (right / rows - base) / (1 - base), (bound - base) / (1 - base)
-    values = marks[:, 0]
-    spread = float(((values - values.mean()) ** 2).sum())
-    score = 1 - float(((guesses[:, 0] - values) ** 2).sum()) / spread
+    numbers = marks[:, 0]
+    spread = float(((numbers - numbers.mean()) ** 2).sum())
+    score = 1 - float(((guesses[:, 0] - numbers) ** 2).sum()) / spread
     z = np.arctanh(np.sqrt(np.clip(score, 0, 1 - 1e-15))) - stats.norm.isf(alpha) / np.sqrt(rows - 3)
     return score, float(np.tanh(max(z, 0)) ** 2)
+
+
+def _by_value(coded: NDArray[np.int_], marks: Floats, folds: NDArray[np.int_]) -> Floats:
+    """The mean target of rows with the same value, in the other folds."""
+    count = int(coded.max()) + 1
+    guesses = np.empty_like(marks)
+    for fold in range(FOLDS):
+        inside, outside = folds != fold, folds == fold
+        totals = np.zeros((count, marks.shape[1]))
+        np.add.at(totals, coded[inside], marks[inside])
+        sizes = np.bincount(coded[inside], minlength=count)[:, None]
+        means = np.where(sizes > 0, totals / np.maximum(sizes, 1), marks[inside].mean(axis=0))
+        guesses[outside] = means[coded[outside]]
+    return guesses
+
+
+def _by_neighbours(x: Floats, marks: Floats) -> Floats:
+    """The mean target of the neighbours in rank, without the row itself."""
+    order = np.argsort(x, kind="stable")
+    padded = np.concatenate([np.zeros((NEIGHBOURS, marks.shape[1])), marks[order], np.zeros((NEIGHBOURS, marks.shape[1]))])
+    counted = np.concatenate([np.zeros(NEIGHBOURS), np.ones(len(x)), np.zeros(NEIGHBOURS)])
+    steps = [NEIGHBOURS + step for step in range(-NEIGHBOURS, NEIGHBOURS + 1) if step]
+    totals = sum(padded[step : step + len(x)] for step in steps)
+    sizes = sum(counted[step : step + len(x)] for step in steps)
+    guesses = np.empty_like(marks)
+    guesses[order] = totals / np.asarray(sizes)[:, None]
+    return guesses
 
 
 def _explained(x: Floats, table: Table) -> float:
