@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from experiments import COMMAND, FAULTY, HEALTHY
 
@@ -38,3 +39,9 @@ def command(project: Path) -> Run:
         return result
 
     return run
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    """Small models gain nothing from threads, and the tests run in as many processes as there are cores."""
+    torch.set_num_threads(1)

@@ -17,7 +17,6 @@ import torch
 from experiments import COMMAND, HEAD
 from mldbg.verify import catalogue, cli
 from mldbg.verify.registry import checks
-from verify.conftest import COMMAND, HEAD, Run
 
 CHEAP = "loss-at-init,pairing"
 Run = Callable[..., subprocess.CompletedProcess[str]]
