@@ -20,6 +20,9 @@ from mldbg.verify.statistics import Floats
 PERMUTATIONS = 40
 """Perfect predictions dealt out to the wrong rows."""
 
+CHANCE_SDS = 5.0
+"""Standard deviations below the mean of permuted predictions that chance does not reach."""
+
 SIZES = tuple(10 ** (power / 4) for power in range(-8, 9))
 """Perturbations of a perfect prediction, in units of its spread: 0.01 to 100."""
 
@@ -112,6 +115,14 @@ class LossDirection(Check):
             return self.cannot_tell(
                 "the loss is the same for perfect predictions and for those of other rows", "see pairing", **numbers
             )
+        moved = _better_moved(probe, perfect, ways)
+        if moved is not None:
+            return self.failed(
+                "targets-misaligned",
+                f"predictions {moved[0]} have the loss {moved[1]:.4g}, lower than {best.perfect:.4g} of those in their own rows",
+                "compare every prediction with the target of its own row: look for a roll, a flip or a sort on one side only",
+                **numbers,
+            )
         if below == PERMUTATIONS:
             return self.passed(
                 f"a perfect prediction has the loss {best.perfect:.4g}, given to the wrong rows {best.dealt.mean():.4g}",
@@ -123,14 +134,6 @@ class LossDirection(Check):
                 f"a perfect prediction has the loss {best.perfect:.4g}, higher than all of {PERMUTATIONS} wrong ones "
                 f"(mean {best.dealt.mean():.4g}): training moves away from the targets",
                 "check the sign of the loss, and the order of its arguments",
-                **numbers,
-            )
-        moved = _better_moved(probe, perfect, best)
-        if moved is not None:
-            return self.failed(
-                "targets-misaligned",
-                f"predictions {moved[0]} have the loss {moved[1]:.4g}, lower than {best.perfect:.4g} of those in their own rows",
-                "compare every prediction with the target of its own row: look for a roll, a flip or a sort on one side only",
                 **numbers,
             )
         return self.cannot_tell(
@@ -193,18 +196,22 @@ def _shifted(perfect: Tensor, shift: int, probe: Probe) -> Tensor:
     return torch.roll(perfect, shift, axis)
 
 
-def _better_moved(probe: Probe, perfect: Tensor, best: _Measured) -> tuple[str, float] | None:
-    """Predictions moved as a whole whose loss is below that of the perfect ones and of all permuted ones."""
-    output = _shifted(perfect, best.shift, probe)
-    ways = {
-        "moved down by one row": torch.roll(output, 1, 0),
-        "moved up by one row": torch.roll(output, -1, 0),
-        "in reverse order": output.flip(0),
-    }
-    losses = {name: probe.at(way) for name, way in ways.items()}
-    name = min(losses, key=losses.__getitem__)
-    margin = 0.1 * float(best.dealt.mean() - losses[name])
-    return (name, losses[name]) if losses[name] + margin < min(best.perfect, float(best.dealt.min())) else None
+def _better_moved(probe: Probe, perfect: Tensor, ways: list[_Measured]) -> tuple[str, float] | None:
+    """Predictions moved as a whole whose loss is far below those in their places, and below all permuted ones."""
+    found: list[tuple[str, float]] = []
+    for way in ways:
+        output = _shifted(perfect, way.shift, probe)
+        others = {
+            "moved down by one row": torch.roll(output, 1, 0),
+            "moved up by one row": torch.roll(output, -1, 0),
+            "in reverse order": output.flip(0),
+        }
+        for name, other in others.items():
+            loss = probe.at(other)
+            chance = loss > float(way.dealt.mean()) - CHANCE_SDS * float(way.dealt.std())
+            if loss < min(way.perfect, float(way.dealt.min())) and not chance:
+                found.append((name, loss))
+    return min(found, key=lambda pair: pair[1], default=None)
 
 
 def _perturbed(probe: Probe, perfect: Tensor, shift: int, bench: Bench) -> list[float]:

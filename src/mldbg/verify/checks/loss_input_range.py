@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mldbg.semantics import IGNORED_CLASS, Semantic
 from mldbg.verify import draw
-from mldbg.verify.bench import Bench
+from mldbg.verify.bench import Bench, main_tensor
 from mldbg.verify.check import Check, Kind, Stage
 from mldbg.verify.outcome import Figure, Outcome
 from mldbg.verify.probe import BCE, BCE_LOGITS, KL_DIV, LOG_PROBS, LOGITS, LossCall, loss_calls, probe_of
@@ -136,7 +136,7 @@ def _logits(call: LossCall, louder: Tensor | None, bench: Bench) -> Iterator[_Fa
             "applied twice",
             "remove the softmax from the model (apply it only where probabilities are shown)",
         )
-    elif given.ndim == 2 and call.made_by == "Softmax" and _is_probs(given, 0):
+    elif call.made_by == "Softmax" and _is_over_batch(given, bench):
         yield _Fault(
             "softmax-over-batch",
             f"every column that enters {call.name} sums to 1: the softmax ran along the batch, and mixes its rows",
@@ -238,9 +238,15 @@ def _rows(given: Tensor, axis: int) -> int:
     return given.numel() // max(given.shape[axis], 1)
 
 
-def _is_probs(given: Tensor, axis: int) -> bool:
+def _is_over_batch(given: Tensor, bench: Bench) -> bool:
+    """Whether a softmax ran along the batch, which a loss may have flattened since."""
+    main = main_tensor(bench.output)
+    return any(each.ndim > 1 and _is_probs(each, 0, least=1) for each in (given, main) if each is not None)
+
+
+def _is_probs(given: Tensor, axis: int, least: int = ROWS) -> bool:
     tolerance = _tolerance(given)
-    if given.shape[axis] < 2 or _rows(given, axis) < ROWS:
+    if given.shape[axis] < 2 or _rows(given, axis) < least:
         return False
     within = bool(((given >= -tolerance) & (given <= 1 + tolerance)).all())
     return within and float((given.double().sum(axis) - 1).abs().max()) <= tolerance

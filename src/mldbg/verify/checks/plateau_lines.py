@@ -35,6 +35,11 @@ SDS = 3.0
 ROUNDING = 0.005
 """Share of a line's height within which it counts as reached, however still the tail is."""
 
+STUCK = 0.1
+"""Share of the way from a least loss up to that of the best constant within which it counts as reached: where the squashing
+function is sure it is flat, and a few rows stay stuck on the wrong side.
+"""
+
 SAME = 0.02
 """Outputs that differ by less than this share of what the targets ask for are the same."""
 
@@ -44,11 +49,10 @@ class Line:
     """A known height of the loss.
 
     Attributes:
-        cause: what makes the loss rest there.
-        height: the loss.
-        formula: where it comes from.
-        confirmed: a test of the trained model, besides the height.
-        next_step: what to do.
+        cause: what makes the loss rest there. height: the loss. formula: where it comes from. confirmed: a test of the trained
+        model, besides the height. next_step: what to do. above: how far above the line the loss may rest: the line is the least
+        loss, and rows that are stuck in the wrong class keep
+            it above.
     """
 
     cause: str
@@ -56,6 +60,7 @@ class Line:
     formula: str
     confirmed: Callable[[], bool]
     next_step: str
+    above: float = 0.0
 
 
 class PlateauLines(Check):
@@ -147,7 +152,8 @@ def _tail(losses: list[float]) -> np.ndarray:
 def _matches(losses: list[float], line: Line) -> bool:
     tail = _tail(losses)
     allowed = max(SDS * float(tail.std()), ROUNDING * abs(line.height))
-    return at_rest(losses, TAIL) and abs(float(tail.mean()) - line.height) <= allowed
+    distance = float(tail.mean()) - line.height
+    return at_rest(losses, TAIL) and -allowed <= distance <= allowed + line.above
 
 
 def _trained_on(bench: Bench, curve: Curve) -> list[float]:
@@ -181,10 +187,11 @@ def _lines(bench: Bench, curve: Curve) -> list[Line]:
         return found
     axis, classes = class_axis(bench), bench.classes
     spread = _needed_spread(bench, output)
+    best_constant = at_stake.null if at_stake is not None else float(targets.double().var(correction=0))
     found.append(
         Line(
             "mse-broadcast",
-            at_stake.null if at_stake is not None else float(targets.double().var(correction=0)),
+            best_constant,
             "loss of the best constant (pairs)",
             lambda: _broadcasts(bench),
             "make the shapes of output and targets equal",
@@ -198,6 +205,7 @@ def _lines(bench: Bench, curve: Curve) -> list[Line]:
                 "ln(1 + (K - 1)/e)",
                 lambda: _sums_to_one(output, axis),
                 "remove the softmax from the model",
+                STUCK * abs(best_constant - math.log(1 + (classes - 1) / math.e)),
             ),
             Line(
                 "uniform",
@@ -216,6 +224,7 @@ def _lines(bench: Bench, curve: Curve) -> list[Line]:
                 "share of ones ln(1 + 1/e) + share of zeros ln 2",
                 lambda: bool(((output >= 0) & (output <= 1)).all()),
                 "remove the sigmoid from the model",
+                STUCK * abs(best_constant - share * math.log(1 + 1 / math.e) - (1 - share) * math.log(2)),
             )
         )
     if at_stake is not None:
