@@ -27,6 +27,9 @@ STEPS = tuple(10.0**-power for power in range(1, 8))
 ROOTS = 100.0
 """The tolerance in units of the root of rounding: 1.5e-6 in float64, 0.03 in float32."""
 
+SMOOTH = 1.5
+"""A slope that is worth a word; with kinks on the way it lies below."""
+
 Function = Callable[[Sequence[Tensor]], Tensor]
 
 
@@ -37,7 +40,8 @@ class GradientCheck(Check):
     A hand-written backward pass, a detached tensor or a value taken out with .item() gives a gradient that is wrong or missing.
     Training still runs, and the loss may even fall.
 
-    ## Measures In float64, central differences along 32 random directions against the gradient of autograd, for steps from 0.1
+    ## Measures
+    In float64, central differences along 32 random directions against the gradient of autograd, for steps from 0.1
     to 1e-7 of the size of the inputs. The smallest relative error (root mean square over directions) must be rounding. For a
     right gradient of a smooth function the error falls with the square of the step until rounding takes over; a wrong one has
     an error that does not depend on the step. The slope tells both apart without any absolute limit. With `gradient=(function,
@@ -222,7 +226,7 @@ def _slope(errors: Floats) -> float | None:
 
 
 def _words(slope: float | None) -> str:
-    return "" if slope is None else f", the error falls as the step to the power {slope:.2g}"
+    return "" if slope is None or slope < SMOOTH else f", the error falls as the step to the power {slope:.2g}"
 
 
 def _drawn(canvas: Canvas, errors: Floats, tolerance: float) -> None:

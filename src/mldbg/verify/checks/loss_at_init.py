@@ -61,7 +61,8 @@ class LossAtInit(Check):
     An untrained model knows nothing of the labels. Its loss must be the one that it would have with the labels dealt out anew.
     Where it is not, the weights are not fresh. A model that starts far from chance has to unlearn before it learns.
 
-    ## Measures The loss on a batch, in standard deviations of its permutation null: the same outputs with permuted targets.
+    ## Measures
+    The loss on a batch, in standard deviations of its permutation null: the same outputs with permuted targets.
     This holds for every loss and every scale of the initial weights, where "about ln K", "within 75 %" or "within a factor of
     2" do not (for cross-entropy the null mean is the mean of logsumexp(z) - sum of pi_c z_c over the batch, with the class
     shares pi). One fresh model is no evidence: where an input predicts the target, random weights are correlated with it too,
@@ -77,7 +78,8 @@ class LossAtInit(Check):
       or initial weights that are too large.
     - `targets-not-centred`: the targets' mean is more than 3 of their standard deviations from the outputs (warns).
 
-    ## Limits It cannot see labels that are ignored (that is `pairing`), nor a sum in place of a mean (`reduction-exponent`),
+    ## Limits
+    It cannot see labels that are ignored (that is `pairing`), nor a sum in place of a mean (`reduction-exponent`),
     and needs a batch of 8 rows with at least two different targets. A low loss is no sign of leaked labels: an untrained model
     cannot exploit them.
     """
@@ -133,7 +135,10 @@ class LossAtInit(Check):
             )
         numbers.pop("p_value")
         return self._far_start(bench, expected, numbers) or self.passed(
-            f"the loss {seen:.4g} is that of chance, {expected:.4g} ({z:+.1f} sd)", p_value=p_value, **numbers
+            f"the loss {seen:.4g} is that of chance, {expected:.4g} ({z:+.1f} sd)"
+            + (", and fresh models deviate as much to both sides" if abs(z) > MOST_SDS else ""),
+            p_value=p_value,
+            **numbers,
         )
 
     def _far_start(self, bench: Bench, expected: float, numbers: dict[str, Any]) -> Outcome | None:

@@ -55,7 +55,8 @@ class LossDirection(Check):
     With a flipped sign training drives the model away from its targets, and the falling loss looks like progress. A loss that
     compares each prediction with its neighbour's target teaches something else just as smoothly.
 
-    ## Measures The loss of predictions made from the targets (their values, or logits of 4 for the right class) against 40
+    ## Measures
+    The loss of predictions made from the targets (their values, or logits of 4 for the right class) against 40
     permutations of their rows. An honest loss is lower for every permutation, also one whose best output is another function of
     the target, as in a Poisson loss: the two only have to rise together. Losses that shift predictions against targets along a
     sequence are tried at shifts of up to one. The statistic is the mean gain over the largest one: near 1 for an honest loss,

@@ -34,7 +34,8 @@ class _Fault:
 class LossInputRange(Check):
     """what enters the loss is what the loss expects
 
-    ## Why Cross-entropy and BCE-with-logits squash their input themselves. Given probabilities they squash twice: the loss can
+    ## Why
+    Cross-entropy and BCE-with-logits squash their input themselves. Given probabilities they squash twice: the loss can
     never come near 0, gradients are small, and training looks merely mediocre. NLLLoss and KLDivLoss want log-probabilities,
     and on anything else have no minimum. Nothing raises.
 

@@ -38,7 +38,8 @@ class PaddingAndAccumulation(Check):
     micro-batches, each a mean over its own tokens, do not average to the gradient of the batch when micro-batches hold different
     numbers of tokens: "divide by the number of accumulation steps" is then wrong, by a factor that changes from step to step.
 
-    ## Measures With `pad`: the relative difference of the loss and of the parameters' gradient between the batch and the same
+    ## Measures
+    With `pad`: the relative difference of the loss and of the parameters' gradient between the batch and the same
     batch with masked padding. With `accumulate`: the relative L2 distance between the gradient it leaves and that of the whole
     batch. Both in evaluation mode, where Dropout and BatchNorm cannot differ, in float64 where the model can do that; both must
     be rounding. Without either: whether micro-batches weighted by their rows add up to the batch at all, which says how to

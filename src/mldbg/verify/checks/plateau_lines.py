@@ -66,11 +66,13 @@ class Line:
 class PlateauLines(Check):
     """a loss that comes to rest does not rest on the line of a known mistake
 
-    ## Why Many mistakes have a height of their own at which the loss stops, like the lines of a spectrum: the entropy of the
+    ## Why
+    Many mistakes have a height of their own at which the loss stops, like the lines of a spectrum: the entropy of the
     classes when inputs are ignored, 1.461 when probabilities of ten classes enter cross-entropy, the variance of the targets
     when the mean is predicted. The height names the cause.
 
-    ## Measures The tail of the curve of overfitting one batch (the last fifth), which must be at rest, against the lines. A
+    ## Measures
+    The tail of the curve of overfitting one batch (the last fifth), which must be at rest, against the lines. A
     match needs the tail's mean within 3 of its standard deviations (or 0.5 %) of a line, and a test of the trained model that
     confirms the cause: heights meet by chance (a learning rate of 10 stuck at 1.442 was once taken for the double softmax at
     1.461). Where the test speaks for a line that is not reached yet, training goes on with Adam. The statistic is the distance
