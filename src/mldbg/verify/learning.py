@@ -252,6 +252,18 @@ def can_be_sliced(bench: Bench) -> bool:
     return all(tensor.shape[:1] == (bench.size,) for tensor in tensors)
 
 
+def batches(bench: Bench, most: int) -> list[tuple[Any, Any]]:
+    """As many different batches as the factory makes; some make only one."""
+    found = [bench.first]
+    for seed in range(1, most):
+        batch = bench.batch(seed)
+        before, after = list(tensors_in(bench.first)), list(tensors_in(batch))
+        if len(before) == len(after) and all(torch.equal(a, b) for a, b in zip(before, after, strict=True)):
+            break
+        found.append(batch)
+    return found
+
+
 def rows(batch: Any, index: Tensor | slice) -> Any:
     """Some rows of a batch."""
     return mapped(batch, lambda tensor: tensor[index])

@@ -90,7 +90,7 @@ class KnownAnswer(Check):
     """
 
     id = "T2"
-    stage = Stage.LEARNING
+    stage = Stage.WIRING  # before what is trained with this optimizer; it needs nothing of the model
     kind = Kind.EXACT
     needs = ("optimizer",)
     cost = 0.2

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure as Canvas
+from torch import Tensor
+
+from mldbg.verify import draw
+from mldbg.verify.bench import Bench, copied
+from mldbg.verify.check import Check, Kind, Stage
+from mldbg.verify.learning import can_be_sliced, optimizer_of, rows
+from mldbg.verify.outcome import Figure, Outcome
+
+STEPS = 5
+"""Training steps."""
+
+SETTLED = 3
+"""Steps at the end whose growth counts; the first ones fill caches."""
+
+SQUARE = 0.2
+"""Share of the memory of the largest batch that grows with the square of its size."""
+
+MARGIN = 0.9
+"""Share of the memory that may be planned for."""
+
+
+class Memory(Check):
+    """the memory of a step grows with the batch, and not with the number of steps
+
+    ## Why
+    A loss kept with its graph for a running mean keeps every step's graph alive, until memory ends after hours. And whether a
+    larger batch fits is known before it crashes.
+
+    ## Measures
+    Leak: the number of nodes of autograd graphs that hang on live tensors after each of five training steps; it must not
+    grow in each of the last three. Size: bytes of a step for a quarter, half and the whole batch, from which a + b B + c B^2 follows,
+    and with it the largest batch that fits. On CUDA it is the peak of the allocator for a whole step, optimizer included; on a CPU,
+    where nothing reports a peak, the tensors saved for the backward pass, plus weights, gradients and the optimizer's state. No
+    batch size is tried until it crashes (on a CPU that would never end).
+
+    ## Causes
+    - `loss-graph-kept`: each step leaves a graph behind: a loss or output is stored without `detach()` or `item()`.
+    - `memory-grows-with-the-square`: a warning: at least a fifth of the memory grows with the square of the batch. In a contrastive
+      loss that is so by design, elsewhere it is a broadcast of (B, 1) with (B,).
+
+    ## Limits
+    Graphs that are kept in another process or in C++ are not seen. Workspaces of kernels are not counted on a CPU.
+    """
+
+    id = "T5"
+    stage = Stage.LEARNING
+    kind = Kind.EXACT
+    after = ("first-non-finite",)
+    cost = 0.4
+
+    def run(self, bench: Bench) -> Outcome:
+        nodes = _nodes_after_steps(bench)
+        growth = np.diff(nodes)[-SETTLED:]
+        if bool((growth > 0).all()):
+            return self.failed(
+                "loss-graph-kept",
+                f"every training step leaves {growth[-1]} nodes of a graph behind",
+                "store loss.item() or loss.detach(), not the loss",
+                Figure(
+                    "Nodes of autograd graphs that are alive after each step",
+                    lambda canvas: _leak_drawn(canvas, nodes),
+                    "A step should leave nothing behind: a level line.",
+                ),
+                statistic=float(growth[-1]),
+                null="0 nodes for each step",
+                threshold=0.0,
+            )
+        if bench.size < 8 or not can_be_sliced(bench):
+            return self.passed("no step leaves a graph behind; the batch is too small, or cannot be cut, to measure growth", statistic=0.0)
+        return self._sized(bench)
+
+    def _sized(self, bench: Bench) -> Outcome:
+        sizes = np.array([bench.size // 4, bench.size // 2, bench.size])
+        measured = np.array([_bytes_of_step(bench, int(size)) for size in sizes], dtype=float)
+        square, linear, constant = (float(each) for each in np.polyfit(sizes, measured, 2))
+        share = square * bench.size**2 / measured[-1] if measured[-1] else 0.0
+        limit = _memory(bench)
+        largest = _largest(square if share > 0.01 else 0.0, linear, constant, MARGIN * limit)
+        numbers: dict[str, Any] = {
+            "figure": Figure(
+                "Memory of one training step against the batch size",
+                lambda canvas: _drawn(canvas, sizes, measured, (square, linear, constant), limit),
+                "Marks: measured. Line: a + b B + c B^2 through them. Dashed: what the device has.",
+            ),
+            "statistic": share,
+            "null": "0: memory is linear in the batch size",
+            "threshold": SQUARE,
+            "bytes": measured.tolist(),
+            "sizes": sizes.tolist(),
+            "largest_batch": largest,
+        }
+        room = f"about {largest:.2g} rows fit into {limit / 2**30:.3g} GiB"
+        if share > SQUARE:
+            return self.warned(
+                "memory-grows-with-the-square",
+                f"{share:.0%} of the {measured[-1] / 2**20:.3g} MiB of a step grows with the square of the batch; {room}",
+                "look for a broadcast of (B, 1) with (B,), unless every row is compared with every row on purpose",
+                **numbers,
+            )
+        return self.passed(
+            f"no step leaves a graph behind; a step takes {constant / 2**20:.3g} MiB and {linear / 2**10:.3g} KiB for each row: {room}", **numbers
+        )
+
+
+def _nodes_after_steps(bench: Bench) -> np.ndarray:
+    """Nodes that are alive after each of the last steps."""
+    model = bench.model(0)
+    optimizer = optimizer_of(bench, model)
+    counts = []
+    for step in range(STEPS):
+        bench.step(model, optimizer, *copied(bench.first))
+        if step >= STEPS - SETTLED - 1:
+            ends = [each for each in gc.get_objects() if type(each) is Tensor and each.grad_fn is not None]
+            counts.append(_nodes(ends))
+    return np.array(counts)
+
+
+def _nodes(ends: list[Tensor]) -> int:
+    seen: set[Any] = set()
+    waiting: list[Any] = [each.grad_fn for each in ends]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting += [after for after, _ in node.next_functions]
+    return len(seen)
+
+
+def _bytes_of_step(bench: Bench, size: int) -> float:
+    model = bench.model(0)
+    optimizer = optimizer_of(bench, model)
+    inputs, targets = copied(rows(bench.first, slice(0, size)))
+    if bench.device.type == "cuda":
+        bench.step(model, optimizer, inputs, targets)  # the optimizer's state exists from the first step on
+        torch.cuda.synchronize(bench.device)
+        torch.cuda.reset_peak_memory_stats(bench.device)
+        before = torch.cuda.memory_allocated(bench.device)
+        own = _bytes(model.parameters()) + _bytes(_state(optimizer))
+        bench.step(model, optimizer, inputs, targets)
+        return float(torch.cuda.max_memory_allocated(bench.device) - before + own)
+    saved: dict[int, int] = {}
+    weights = {each.untyped_storage().data_ptr() for each in model.parameters()}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            saved[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        bench.step(model, optimizer, inputs, targets)
+    return float(sum(saved.values()) + 2 * _bytes(model.parameters()) + _bytes(_state(optimizer)))
+
+
+def _state(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
+    for state in optimizer.state.values():
+        yield from (each for each in state.values() if isinstance(each, Tensor))
+
+
+def _bytes(tensors: Iterator[Tensor]) -> int:
+    return sum(each.numel() * each.element_size() for each in tensors)
+
+
+def _memory(bench: Bench) -> float:
+    """Bytes that the device has."""
+    if bench.device.type == "cuda":
+        return float(torch.cuda.get_device_properties(bench.device).total_memory)
+    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) if hasattr(os, "sysconf") else float("nan")
+
+
+def _largest(square: float, linear: float, constant: float, limit: float) -> float:
+    """The largest batch size with a + b B + c B^2 below a limit."""
+    roots = np.roots([square, linear, constant - limit]) if square > 0 else np.array([(limit - constant) / max(linear, 1e-9)])
+    return float(max(roots.real.max(), 0.0))
+
+
+def _leak_drawn(canvas: Canvas, nodes: np.ndarray) -> None:
+    ax = draw.axes(canvas, "training step", "live nodes of graphs")
+    ax.plot(range(STEPS - len(nodes) + 1, STEPS + 1), nodes, "o-", color=draw.BAD)
+    draw.line(ax, float(nodes[0]), "nothing left behind")
+    draw.legend(ax)
+
+
+def _drawn(canvas: Canvas, sizes: np.ndarray, measured: np.ndarray, fit: tuple[float, float, float], limit: float) -> None:
+    ax = draw.axes(canvas, "batch size [rows]", "memory of one step [MiB]", log_x=True, log_y=True)
+    wide = np.geomspace(max(sizes[0] / 2, 1), 1e4 * sizes[-1], 100)
+    ax.plot(wide, np.maximum(np.polyval(fit, wide), 1) / 2**20, color=draw.NULL, label="fit")
+    ax.plot(sizes, measured / 2**20, "o", color=draw.SEEN, label="measured")
+    draw.line(ax, limit / 2**20, "memory of the device", color=draw.BAD)
+    draw.legend(ax)
