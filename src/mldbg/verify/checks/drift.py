@@ -52,10 +52,10 @@ class Drift(Check):
     over 0.1 standard deviations: at p < 0.05 without correction one of 50 honest columns alarms in 92 % of all runs.
     It fails at p < 0.0001 over all columns and warns at p < 0.01. Rows that follow one another in time are
     not independent: the number of rows is divided by each column's autocorrelation time (Geyer's initial positive
-    sequence), without which an AR(1) column with 0.9 alarms in 72 %. Jointly: rank correlations of all pairs of columns (Fisher's z,
-    Bonferroni, a change over 0.3); and a classifier on random Fourier features
-    tells train from test leave-one-out; its AUC against 200 permutations of blocks as long as that time (of groups, where
-    they are given) must exceed 0.6 by far.
+    sequence), without which an AR(1) column with 0.9 alarms in 72 %; where groups are given, they are counted. Jointly:
+    rank correlations of all pairs of columns (Fisher's z, Bonferroni, a change over 0.3); and a classifier on random
+    Fourier features that tells train from test leave-one-out, whose AUC against 200 permutations of blocks as long as
+    that time must exceed 0.6 by far (without groups).
 
     ## Causes
     - `drift`: a column, or the target, is distributed otherwise in test.

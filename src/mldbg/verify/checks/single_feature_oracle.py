@@ -27,8 +27,8 @@ ORACLE = 0.99
 BOTH_WAYS = 0.95
 """Share of a column's variance that the target explains: a copy is explained by it, a mere cause is not."""
 
-SURELY = 0.95
-"""Lower bound of the score of a copy with noise: in a few hundred rows no bound reaches ORACLE."""
+COPY, SURELY = 0.97, 0.9
+"""Score of a copy with noise, and its lower bound: in a few hundred rows no bound reaches ORACLE."""
 
 FEW_VALUES = 20
 """A column of so few values is predicted from by value, others by their neighbours in rank."""
@@ -50,7 +50,7 @@ class SingleFeatureOracle(Check):
     ## Measures
     For each column the held-out score of a prediction from it alone, by its values or by neighbours in rank: the share of
     the way from the best constant guess (0) to no error (1); for values R2. It fails where the relation holds both ways, as
-    for a copy: a score over 0.99 (surely over 0.95, by a Clopper-Pearson bound at 1 % over all columns) from a column of
+    for a copy: a score over 0.97 (surely over 0.9, by a Clopper-Pearson bound at 1 % over all columns) from a column of
     whose variance the target explains more than 95 %; or column and target determine each other exactly (classes: one
     value each; values: a linear function, to rounding); or columns spell the classes as one-hot. An oracle of one direction
     (the label is whether a column exceeds a limit; the last value of a slow series) may be the honest task: a warning where
@@ -146,7 +146,7 @@ def _scores(table: Table, columns: NDArray[np.int_], rng: np.random.Generator) -
         score, low = _held_out(x, table, folds, alpha)
         explained = _explained(x, table)
         copy = _exact_copy(x, table)
-        if not copy and score > ORACLE and low > SURELY and explained > BOTH_WAYS and table.classes is not None:
+        if not copy and score > COPY and low > SURELY and explained > BOTH_WAYS and table.classes is not None:
             copy = f"it scores {score:.4f} held out, and the target explains {explained:.1%} of its variance"
         found.append(Score(column, score, low, explained, copy))
     return found

@@ -44,9 +44,9 @@ class VocabularyAudit(Check):
     The rate of unknown words with its Wilson interval, as the texts are and in lower and upper case. A case bug is shown in
     pairs: of the different words that have a counterpart in other casing, those unknown as written and known otherwise,
     against those the other way round (McNemar's exact test, p < 0.01), *and* more than half of them are unknown as
-    written (a vocabulary of frequent words lacks some capitalised ones without anything being wrong). The unknown token is
-    asked for or found as the common result of words of private-use characters. Decoding is compared without spaces, case
-    and accents.
+    written, *and* the other casing halves the rate (a vocabulary of frequent words lacks some capitalised ones without
+    anything being wrong). The unknown token is asked for or found as the common result of words of private-use characters.
+    Decoding is compared without spaces, case and accents.
 
     ## Causes
     - `case-mismatch`: vocabulary and texts have different casing.
@@ -94,7 +94,8 @@ class VocabularyAudit(Check):
         }
         said = f"{as_is[0]} of {total} running words are unknown ({bounds[0]:.1%} to {bounds[1]:.1%})"
         name, pair = min(pairs.items(), key=lambda each: each[1].p_value)
-        if pair.p_value < ALPHA and pair.mostly:
+        explained = rates[name][0] < as_is[0] / 2
+        if pair.p_value < ALPHA and pair.mostly and explained:
             return self.failed(
                 "case-mismatch",
                 f"{pair.known_otherwise} different words are unknown as written and known in {name}; "

@@ -290,13 +290,22 @@ def _centred_window(x: Array) -> Array:
 
 
 # -------------------------------------------------------------------------------------------------------------------- texts
-def _capitals(experiment: Experiment) -> Experiment:
-    return replace(experiment, texts=[text.upper() for text in experiment.texts or ()])
+class _WithoutCapitals:
+    """A tokenizer whose vocabulary was made from texts in lower case."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+
+    def encode(self, text: str) -> Any:
+        """Capitals are characters that it has never seen."""
+        known = "".join("\ue000" if each.isupper() else each for each in text)
+        return getattr(self.tokenizer, "encode", self.tokenizer)(known)
 
 
-def _other_language(experiment: Experiment) -> Experiment:
-    """Every word is written backwards, with a letter more."""
-    return replace(experiment, texts=[" ".join(f"{word[::-1]}q" for word in text.split()) for text in experiment.texts or ()])
+def _in_cyrillic(experiment: Experiment) -> Experiment:
+    """Every letter becomes one of another alphabet."""
+    texts = ["".join(chr(0x430 + ord(each) % 32) if each.isalpha() else each for each in text) for text in experiment.texts or ()]
+    return replace(experiment, texts=texts)
 
 
 def _fault(name: str, check: str, causes: str, inject: Callable[[Experiment], Experiment], needs: str) -> Fault:
@@ -320,8 +329,14 @@ FAULTS: tuple[Fault, ...] = (
     ),
     _fault("constant input", "input-range", "constant-input", _inputs(torch.ones_like), "classification floats"),
     _fault("one input is NaN", "input-range", "non-finite-input", _inputs(_one_nan), "floats"),
-    _fault("texts in capitals", "vocabulary-audit", "case-mismatch", _capitals, "tokenizer texts"),
-    _fault("a tokenizer for another language", "vocabulary-audit", "mostly-unknown", _other_language, "tokenizer texts"),
+    _fault(
+        "a vocabulary without capitals",
+        "vocabulary-audit",
+        "case-mismatch",
+        lambda experiment: replace(experiment, tokenizer=_WithoutCapitals(experiment.tokenizer)),
+        "tokenizer texts",
+    ),
+    _fault("a tokenizer for another language", "vocabulary-audit", "mostly-unknown", _in_cyrillic, "tokenizer texts"),
     _fault(
         "shuffled labels",
         "label-alignment",
