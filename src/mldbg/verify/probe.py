@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -203,10 +205,33 @@ class Probe:
                 return None
             return torch.autograd.grad(value, leaf, allow_unused=True)[0]
 
-    def random(self, rng: Any) -> Tensor:
-        """Values as an output could have them: normal ones, squeezed to what the loss takes (see `fitted`)."""
+    def random(self, rng: Any, *, like_targets: bool = True) -> Tensor:
+        """Values as an output could have them: normal ones, squeezed to what the loss takes (see `fitted`).
+
+        Args:
+            rng: a numpy generator.
+            like_targets: with the mean and spread of the targets, where these are values of the output's kind and the loss stays
+                finite there. Far from all targets an absolute error is the same for any order of them.
+        """
         values = torch.from_numpy(rng.standard_normal(tuple(self.main.shape))).to(self.main.device)
-        return self.fitted(values)
+        centre, spread = self._place if like_targets else (0.0, 1.0)
+        return self.fitted(centre + spread * values)
+
+    @cached_property
+    def _place(self) -> tuple[float, float]:
+        """Mean and standard deviation of random outputs."""
+        targets = self.targets
+        if not isinstance(targets, Tensor) or not targets.is_floating_point() or targets.numel() != self.main.numel():
+            return 0.0, 1.0
+        if {call.wants for call in loss_calls(self.bench)} - {VALUES}:
+            return 0.0, 1.0
+        centre = float(targets.double().mean())
+        spread = float(targets.double().std()) if targets.numel() > 1 else 0.0
+        if not (math.isfinite(centre) and spread > 0):
+            return 0.0, 1.0
+        wide = torch.linspace(centre - 4 * spread, centre + 4 * spread, self.main.numel(), dtype=torch.float64)
+        finite = math.isfinite(self.at(wide.to(self.main.device).reshape(self.main.shape)))
+        return (centre, spread) if finite else (0.0, 1.0)
 
     def fitted(self, values: Tensor) -> Tensor:
         """Real numbers as the input that the loss wants: itself, probabilities in (0, 1), or log-probabilities."""
