@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
+    from matplotlib.legend import Legend
 
 INK = "#222222"
 """Axes, labels."""
@@ -67,11 +69,19 @@ def legend(ax: Axes) -> None:
     if not labels:
         return
     if ax.get_title():
-        ax.legend(frameon=False, fontsize="small")
+        _small_marks(ax.legend(frameon=False, fontsize="small"))
         return
     wide = ax.get_position().width > 0.5  # of the whole figure, before the layout is made
     columns = max(1, min(len(labels), (90 if wide else 40) // (max(map(len, labels)) + 6)))
-    ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, ncols=columns)
+    shown = ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, ncols=columns)
+    _small_marks(shown)
+
+
+def _small_marks(shown: Legend) -> None:
+    """Marks of any size fit into a line of text."""
+    for handle in shown.legend_handles:
+        if isinstance(handle, Line2D):
+            handle.set_markersize(min(handle.get_markersize(), 6))
 
 
 def null_histogram(canvas: Canvas, null: ArrayLike, seen: float, label: str, *, threshold: float | None = None) -> None:
@@ -85,11 +95,17 @@ def null_histogram(canvas: Canvas, null: ArrayLike, seen: float, label: str, *, 
 
 
 def bars(canvas: Canvas, names: Sequence[str], values: ArrayLike, label: str, *, bad: Sequence[bool] = ()) -> Axes:
-    """Horizontal bars, first name at the top; offending ones in the colour for it."""
-    ax = axes(canvas, label, "")
+    """Horizontal bars, first name at the top, each with a dot at its end so that a zero is seen; offending ones in the colour for
+    it.
+    """
     heights = np.asarray(values, dtype=float)
+    width, _ = canvas.get_size_inches()
+    canvas.set_size_inches(width, min(max(0.26 * len(heights) + 1.0, 1.5), 6.0))
+    ax = axes(canvas, label, "")
+    places = np.arange(len(heights))
     colours = [BAD if index < len(bad) and bad[index] else SEEN for index in range(len(heights))]
-    ax.barh(range(len(heights)), heights, color=colours)
-    ax.set_yticks(range(len(heights)), list(names))
+    ax.barh(places, heights, height=0.6, color=colours)
+    ax.scatter(heights, places, s=14, color=colours, zorder=3, clip_on=False)
+    ax.set_yticks(places, list(names))
     ax.invert_yaxis()
     return ax

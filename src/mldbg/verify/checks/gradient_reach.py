@@ -97,7 +97,7 @@ class GradientReach(Check):
             "figure": Figure(
                 "Gradients by parameter",
                 lambda canvas: _drawn(canvas, reach, [*detached, *stepped]),
-                "One column for each fresh model and batch, the last after three steps. White: exactly zero. Crossed: not in the "
+                "One column for each fresh model and batch, the last after three steps. Blank: exactly zero. Crossed: not in the "
                 "graph of the loss. Red names matter to the loss and still get none.",
             ),
             "without": absent,

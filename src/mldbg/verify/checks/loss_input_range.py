@@ -305,7 +305,7 @@ def _drawn(canvas: Canvas, call: LossCall) -> None:
     inside = call.given.double().exp() if call.wants in (LOG_PROBS, KL_DIV) else call.given.double()
     sums = inside.sum(axis).flatten().cpu().numpy()
     draw.dressed(right, "sum of exp over classes" if call.wants in (LOG_PROBS, KL_DIV) else "sum over classes", "rows")
-    right.hist(sums[np.isfinite(sums)], bins=np.histogram_bin_edges(np.append(sums[np.isfinite(sums)], 1.0), 40), color=draw.SEEN)
+    sums = sums[np.isfinite(sums)]
+    right.hist(sums, bins=np.histogram_bin_edges(np.append(sums, (0.9, 1.1)), 40), color=draw.SEEN)  # no closer look than at 10 %
     draw.line(right, 1.0, "1: probabilities", color=draw.INK, upright=True)
     draw.legend(right)
-    canvas.tight_layout()
