@@ -94,6 +94,11 @@ def test_fault_is_caught(case: Path) -> None:
 
 
 @each_check
+def test_some_fault_fails(check: type[Check]) -> None:
+    laws.some_fault_fails([laws.outcome_of(case) for case in laws.cases(laws.FIXTURES / check.name, "bad")], check)
+
+
+@each_check
 def test_controls_pass(check: type[Check]) -> None:
     outcomes = [laws.outcome_of(case) for case in laws.cases(laws.FIXTURES / check.name, "good")]
     laws.control_passes(outcomes)
@@ -252,8 +257,15 @@ def test_a_missed_or_misnamed_fault_is_noticed() -> None:
     laws.fault_is_named(BAD_OUTCOME, "pretrained-weights", WITNESS)
     breaks(partial(laws.fault_is_named, GOOD_OUTCOME, "pretrained-weights", WITNESS))
     breaks(partial(laws.fault_is_named, BAD_OUTCOME, "worse-than-chance", WITNESS))
-    breaks(partial(laws.fault_is_named, replace(BAD_OUTCOME, verdict=Verdict.WARN), "pretrained-weights", WITNESS))
+    breaks(partial(laws.fault_is_named, replace(BAD_OUTCOME, verdict=Verdict.CANNOT_TELL), "pretrained-weights", WITNESS))
     breaks(partial(laws.fault_is_named, BAD_OUTCOME, "pretrained-weights", altered(kind=Kind.HEURISTIC)))
+
+
+def test_a_check_that_only_warns_is_noticed() -> None:
+    warned = replace(BAD_OUTCOME, verdict=Verdict.WARN)
+    laws.some_fault_fails([warned, BAD_OUTCOME], WITNESS)
+    laws.some_fault_fails([warned], altered(kind=Kind.HEURISTIC))
+    breaks(partial(laws.some_fault_fails, [warned], WITNESS))
 
 
 def test_a_false_alarm_and_a_check_that_never_measures_are_noticed() -> None:
