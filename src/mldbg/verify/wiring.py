@@ -90,7 +90,7 @@ def without_dropout(model: nn.Module) -> nn.Module:
     """The same model in training mode, but with its dropout off."""
     model.train()
     for module in model.modules():
-        if isinstance(module, DROPOUTS):
+        if isinstance(module, (DROPOUTS, nn.MultiheadAttention, nn.RNNBase)):  # the latter two drop by themselves
             module.eval()
     return model
 

@@ -13,7 +13,18 @@ from mldbg.verify import draw
 from mldbg.verify.bench import Bench, main_tensor, tensors_in
 from mldbg.verify.check import Check, Kind, Stage
 from mldbg.verify.outcome import Figure, Outcome
-from mldbg.verify.wiring import NOT_FINITE, NOT_FINITE_NEXT, TOLERANCE, Heard, is_readable, listed, listen, rig_of, warmed
+from mldbg.verify.wiring import (
+    NOT_FINITE,
+    NOT_FINITE_NEXT,
+    TOLERANCE,
+    Heard,
+    is_readable,
+    listed,
+    listen,
+    replaced_rows,
+    rig_of,
+    warmed,
+)
 
 SOFTMAXES = frozenset({"softmax", "safe_softmax"})
 
@@ -71,6 +82,11 @@ class AttentionVaries(Check):
         if bench.size < 2 or not any(bool((each != each[:1]).any()) for each in floats):
             return self.skipped("needs a batch of at least two rows that differ", "give a larger batch")
         rig = rig_of(bench, warmed(bench))
+        other = rig.outputs(
+            replaced_rows(rig.inputs, bench.size, torch.arange(bench.size), torch.Generator().manual_seed(bench.experiment.seed))
+        )
+        if all(torch.equal(before, after) for before, after in zip(rig.outputs(), other, strict=True)):
+            return self.skipped("no output changes with the input", "resolve input-dependence first")
         maps = _maps(bench, listen(rig, SOFTMAXES))
         if not maps:
             return self.skipped(

@@ -77,6 +77,7 @@ class BatchIndependence(Check):
     ## Causes
     - `softmax-over-batch`: a softmax runs along the batch axis.
     - `batch-first`: a recurrent or attention layer takes the batch axis for time: batch_first is missing.
+    - `batchnorm-in-training-mode`: a BatchNorm stays in training mode after `model.eval()`.
     - `batch-mixing`: rows are mixed in another way. In training mode only, it is a warning.
 
     ## Limits
@@ -143,6 +144,7 @@ class BatchIndependence(Check):
 _NEXT = {
     "softmax-over-batch": "give the softmax the class axis: dim=1 or dim=-1",
     "batch-first": "give batch_first=True, or bring the time axis to the front",
+    "batchnorm-in-training-mode": "look for a train() method that is overridden, or a module that eval() does not reach",
     "batch-mixing": "look at view, reshape and transpose: the first axis must stay the batch",
 }
 
@@ -173,6 +175,8 @@ def _cause(rig: Rig) -> tuple[str, str]:
             return "softmax-over-batch", heard.module
     place = _first_mixing(rig)
     module = dict(rig.model.named_modules()).get(place)
+    if isinstance(module, NORMALISATIONS) and module.training:
+        return "batchnorm-in-training-mode", place
     kinds = [each for each in (module.modules() if module is not None else ()) if isinstance(each, _TIME_MAJOR)]
     if place and any(not each.batch_first for each in kinds):
         return "batch-first", place

@@ -236,12 +236,14 @@ def _medians(passes: list[dict[str, float]]) -> dict[str, float]:
 
 
 def _collapsed(spread: dict[str, float]) -> list[str]:
-    """The layers from which on rows cannot be told apart until the end; at least two, for one may have a large bias."""
+    """The layers from which on rows cannot be told apart until the end: not the first (else the inputs are lost before it, see
+    input-dependence), and at least two, for one may have a large bias.
+    """
     judged = [name for name, value in spread.items() if math.isfinite(value)]
     first = len(judged)
     while first and spread[judged[first - 1]] < LEAST_SPREAD:
         first -= 1
-    return judged[first:] if len(judged) - first >= 2 else []
+    return judged[first:] if first and len(judged) - first >= 2 else []
 
 
 def _drawn(canvas: Canvas, dead: dict[str, float], spread: dict[str, float], rank: dict[str, float]) -> None:

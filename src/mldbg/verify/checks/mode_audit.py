@@ -34,9 +34,12 @@ MASKS = 24
 """Forward passes with different dropout masks."""
 
 MOST_NOISE = 9.0
-"""Power of the noise that dropout makes in the output, in units of that of the signal. One dropout with probability p before
-a sum gives p / (1 - p): 9 is p = 0.9.
+"""Power of the noise that dropout makes in the output, in units of what tells rows apart. One dropout with probability p before
+a sum gives at least p / (1 - p): 9 is p = 0.9.
 """
+
+LEAST_PROBABILITY = 0.75
+"""The noise is judged only where some dropout is as strong: rows that are alike make the ratio large with any dropout."""
 
 DROPS = frozenset({"bernoulli", "native_dropout"})
 
@@ -71,8 +74,8 @@ class ModeAudit(Check):
     training mode in it, and modes, buffers and parameters must be as before (modes where the model depends
     on them).
     The statistic is the largest difference between the two passes, in units of the output. Beside it, as a warning, the
-    noise that the dropout masks make in the output, in units of the signal's power: above 9 (one dropout of 0.9) little gets
-    through.
+    noise that the dropout masks make in the output, in units of the power that tells rows apart: above 9 (one dropout of
+    0.9) little gets through. It is judged where a dropout has a probability of 0.75 or more.
 
     ## Causes
     - `dropout-in-eval`: a dropout stays active, as `functional.dropout` does without `training=self.training`.
@@ -146,7 +149,7 @@ class ModeAudit(Check):
                 "dropout-too-strong",
                 f"the dropout masks make {noise:.3g} times as much noise in the output as there is signal",
                 f"lower the dropout probability: {_strongest(bench)}",
-                **{**numbers, "statistic": noise, "threshold": MOST_NOISE, "null": "p / (1 - p) for one dropout"},
+                **{**numbers, "statistic": noise, "threshold": MOST_NOISE, "null": "about p / (1 - p) for one dropout"},
             )
         said = "; evaluate leaves everything as it was" if found is not None else ""
         return self.passed(f"evaluation mode is deterministic and changes no buffer{said}", **numbers)
@@ -237,7 +240,9 @@ def _masked(bench: Bench, seed: int) -> nn.Module:
 
 
 def _noise(bench: Bench, seed: int) -> float:
-    """Power of the output's variation over dropout masks, in units of that of its mean over them."""
+    """Power of the output's variation over dropout masks, in units of that of its mean's variation over rows."""
+    if _largest_probability(bench) < LEAST_PROBABILITY:
+        return 0.0
     model = _masked(bench, seed)
     drawn = []
     try:
@@ -248,11 +253,11 @@ def _noise(bench: Bench, seed: int) -> float:
                     drawn.append(finite(found).double())
     except ExperimentError:
         return 0.0
-    if not drawn or any(each.shape != drawn[0].shape for each in drawn):
+    if not drawn or drawn[0].ndim == 0 or len(drawn[0]) < 2 or any(each.shape != drawn[0].shape for each in drawn):
         return 0.0
     outputs = torch.stack(drawn)
     noise = float(outputs.var(0).mean())
-    signal = float(outputs.mean(0).pow(2).mean()) - noise / MASKS
+    signal = float(outputs.mean(0).var(0).mean()) - noise / MASKS
     return (noise / signal if signal > 0 else math.inf) if noise else 0.0
 
 
@@ -268,11 +273,18 @@ def _dropped_in_eval(bench: Bench) -> list[str]:
     return sorted({heard.module or "the model" for heard in listening.heard})
 
 
+def _probabilities(bench: Bench) -> dict[str, float]:
+    """By dropout its probability."""
+    return {name: float(module.p) for name, module in bench.model(0).named_modules() if isinstance(module, DROPOUTS)}
+
+
+def _largest_probability(bench: Bench) -> float:
+    return max(_probabilities(bench).values(), default=0.0)
+
+
 def _strongest(bench: Bench) -> str:
     """The dropout with the largest probability."""
-    found = {name: float(module.p) for name, module in bench.model(0).named_modules() if isinstance(module, DROPOUTS)}
-    if not found:
-        return "of what is random in training mode"
+    found = _probabilities(bench)
     name = max(found, key=lambda each: found[each])
     return f"{name} has {found[name]:g}"
 

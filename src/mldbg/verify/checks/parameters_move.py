@@ -25,6 +25,10 @@ LEAST_DECADES = 2.0
 """The same in decades: Adam's first steps change every weight by the same amount, so that ratios differ by the initial scales."""
 
 
+LEAST_GRADIENT = 1e-6
+"""In units of the largest gradient; what is below has vanished, which is the business of `gradient-depth`."""
+
+
 class ParametersMove(Check):
     """a training step moves every parameter that gets a gradient
 
@@ -67,7 +71,7 @@ class ParametersMove(Check):
         wanted = trainable(bench, model)
         rates = {id(p): float(group.get("lr", np.nan)) for group in optimizer.param_groups for p in group["params"]}
         moved: set[str] = set()
-        reached: set[str] = set()
+        sizes: dict[str, float] = {}
         ratios: dict[str, float] = {}
         inputs, targets = bench.first
         with seeded(bench.experiment.seed), torch.enable_grad():
@@ -76,12 +80,14 @@ class ParametersMove(Check):
                 if not np.isfinite(bench.step(model, optimizer, copied(inputs), copied(targets))):
                     break
                 for name, parameter in wanted.items():
-                    if parameter.grad is not None and bool((dense(parameter.grad) != 0).any()):
-                        reached.add(name)
+                    if parameter.grad is not None:
+                        sizes[name] = max(sizes.get(name, 0.0), _size(dense(parameter.grad)))
                     if not torch.equal(parameter.detach(), before[name]):
                         moved.add(name)
                     if parameter.ndim >= 2:
                         ratios[name] = _ratio(before[name], parameter.detach())
+        largest = max(sizes.values(), default=0.0)
+        reached = {name for name, size in sizes.items() if size > LEAST_GRADIENT * largest}
         if not reached:
             return self.skipped("no parameter gets a gradient that is not zero", "resolve gradient-reach first")
         still = [name for name in wanted if name in reached and name not in moved]
@@ -112,6 +118,12 @@ class ParametersMove(Check):
                 **numbers,
             )
         return self.passed(f"{len(reached)} of {len(reached)} parameters with a gradient moved", **numbers)
+
+
+def _size(gradient: Tensor) -> float:
+    """Root mean square; 0 where it is not finite."""
+    size = float(gradient.double().pow(2).mean().sqrt()) if gradient.numel() else 0.0
+    return size if np.isfinite(size) else 0.0
 
 
 def _ratio(before: Tensor, after: Tensor) -> float:
