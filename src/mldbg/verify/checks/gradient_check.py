@@ -49,7 +49,7 @@ class GradientCheck(Check):
     limits, as some guides do under this name, compares nothing.)
 
     ## Causes
-    - `wrong-gradient`: autograd's gradient is not the derivative.
+    - `wrong-gradient`: autograd's gradient is not the derivative. Of a loss this warns, as a part may be detached on purpose.
     - `detached-loss`: the loss depends on the outputs but has no gradient, or one that is zero everywhere.
 
     ## Limits
@@ -116,10 +116,12 @@ class GradientCheck(Check):
                 "look for a detached or rounded value, or a clamp, on the way from the output to the loss",
                 **numbers,
             )
-        return self.failed(
+        tell = self.failed if bench.experiment.gradient is not None else self.warned
+        return tell(
             "wrong-gradient",
             f"gradient and finite differences of {name} differ by {best:.2g} of their size, at every step",
-            "check the backward method of the custom function, and values taken out of the graph",
+            "check the backward method of the custom function, and values taken out of the graph, unless a stop-gradient "
+            "is meant",
             **numbers,
         )
 

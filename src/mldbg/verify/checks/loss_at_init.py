@@ -62,14 +62,16 @@ class LossAtInit(Check):
     Where it is not, the weights are not fresh. A model that starts far from chance has to unlearn before it learns.
 
     ## Measures
-    The loss on a batch, in standard deviations of its permutation null: the same outputs with permuted targets.
-    This holds for every loss and every scale of the initial weights, where "about ln K", "within 75 %" or "within a factor of
-    2" do not (for cross-entropy the null mean is the mean of logsumexp(z) - sum of pi_c z_c over the batch, with the class
-    shares pi). One fresh model is no evidence: where an input predicts the target, random weights are correlated with it too,
-    with a random sign. So 12 fresh models are measured; their deviations must not share a sign (exact sign-flip test of the
-    mean), nor exceed 4. A factory that makes the same weights each time is compared with 12 copies of its model whose layers
-    were initialised anew. Separately, of cross-entropy the variance of the logits over the classes, of a squared error the
-    distance of the targets' mean from that of the outputs.
+    The loss on a batch, in standard deviations of its permutation null: the same outputs with permuted targets. This holds for
+    every loss and every scale of the initial weights, where "about ln K", "within 75 %" or "within a factor of 2" do not (for
+    cross-entropy the null mean is the mean of logsumexp(z) - sum of pi_c z_c over the batch, with the class shares pi). One
+    fresh model is no evidence: where an input predicts the target, random weights are correlated with it too, with a random
+    sign. So 12 fresh models are measured; their deviations must not share a sign (exact sign-flip test of the mean), nor exceed
+    4. Even then it may be the architecture: a network that adds its input to its output starts close to targets that resemble
+    the input. So the same is done with 12 copies whose layers are initialised anew: they must not show it as well (half of it
+    or more), and must differ by a rank test; where the factory makes the same weights each time, by 4 of the copies' standard
+    deviations. Separately, of cross-entropy the variance of the logits over the classes, of a squared error the distance of the
+    targets' mean from that of the outputs.
 
     ## Causes
     - `pretrained-weights`: the loss is lower than chance: the model has seen these labels.
@@ -81,7 +83,7 @@ class LossAtInit(Check):
     ## Limits
     It cannot see labels that are ignored (that is `pairing`), nor a sum in place of a mean (`reduction-exponent`),
     and needs a batch of 8 rows with at least two different targets. A low loss is no sign of leaked labels: an untrained model
-    cannot exploit them.
+    cannot exploit them. Weights that are set to the identity on purpose are taken for trained ones.
     """
 
     id = "U1"
@@ -100,15 +102,18 @@ class LossAtInit(Check):
         if not (np.isfinite(measured.seen).all() and np.isfinite(measured.dealt).all()):
             return self.cannot_tell("the loss of an untrained model is not finite", "see input-range and first-non-finite")
         deviations = measured.deviations
+        z, p_value = float(np.median(deviations)), _sign_flip_p(deviations)
         same = float(np.ptp(measured.seen)) <= 1e-6 * float(np.abs(measured.seen).max())
-        fresh = bench.once("loss at init, anew", lambda: _measured(bench, anew=True)).deviations if same else None
-        if same:
-            assert fresh is not None
-            width = max(1.0, float(np.sqrt(np.mean(np.square(fresh)))))
-            z = float(deviations[0]) / width
-            p_value = 2 * float(stats.t.sf(abs(z), MODELS))
-        else:
-            z, p_value = float(np.median(deviations)), _sign_flip_p(deviations)
+        beyond, built_in = False, False
+        if abs(z) > MOST_SDS and (same or p_value < ALPHA):
+            anew = bench.once("loss at init, anew", lambda: _measured(bench, anew=True)).deviations
+            built_in = float(np.median(anew)) * z > 0 and abs(float(np.median(anew))) > abs(z) / 2
+            if same:
+                gap = abs(z - float(np.median(anew))) / max(1.0, float(anew.std(ddof=1)))
+                beyond, p_value = gap > MOST_SDS and not built_in, 2 * float(stats.t.sf(gap, MODELS - 1))
+            else:
+                p_value = max(p_value, float(stats.mannwhitneyu(deviations, anew).pvalue))
+                beyond = not built_in
         seen, expected = float(measured.seen.mean()), float(measured.dealt.mean())
         numbers: dict[str, Any] = {
             "figure": Figure(
@@ -124,7 +129,7 @@ class LossAtInit(Check):
             "expected": expected,
             "models": MODELS,
         }
-        if abs(z) > MOST_SDS and p_value < ALPHA:
+        if beyond and p_value < ALPHA:
             low = z < 0
             return self.failed(
                 "pretrained-weights" if low else "worse-than-chance",
@@ -136,7 +141,7 @@ class LossAtInit(Check):
         numbers.pop("p_value")
         return self._far_start(bench, expected, numbers) or self.passed(
             f"the loss {seen:.4g} is that of chance, {expected:.4g} ({z:+.1f} sd)"
-            + (", and fresh models deviate as much to both sides" if abs(z) > MOST_SDS else ""),
+            + (_EXCUSES[built_in] if abs(z) > MOST_SDS else ""),
             p_value=p_value,
             **numbers,
         )
@@ -173,6 +178,12 @@ class LossAtInit(Check):
                     **numbers,
                 )
         return None
+
+
+_EXCUSES = {
+    True: ", as it is with layers initialised anew: it comes from the architecture",
+    False: ", and fresh models deviate as much to both sides",
+}
 
 
 def _can_be_permuted(targets: object, size: int) -> bool:

@@ -23,6 +23,9 @@ PERMUTATIONS = 40
 CHANCE_SDS = 5.0
 """Standard deviations below the mean of permuted predictions that chance does not reach."""
 
+FLIPPED_SDS = 3.0
+"""The same, above the mean, and above all of them."""
+
 SIZES = tuple(10 ** (power / 4) for power in range(-8, 9))
 """Perturbations of a perfect prediction, in units of its spread: 0.01 to 100."""
 
@@ -129,7 +132,7 @@ class LossDirection(Check):
                 f"a perfect prediction has the loss {best.perfect:.4g}, given to the wrong rows {best.dealt.mean():.4g}",
                 **numbers,
             )
-        if above == PERMUTATIONS:
+        if above == PERMUTATIONS and best.perfect - best.dealt.mean() > FLIPPED_SDS * best.dealt.std():
             return self.failed(
                 "loss-sign-flipped",
                 f"a perfect prediction has the loss {best.perfect:.4g}, higher than all of {PERMUTATIONS} wrong ones "

@@ -37,7 +37,8 @@ class Pairing(Check):
     - `mse-broadcast`: output and target have different shapes and are broadcast to all pairs; confirmed by a loss that does
       change once the output has the target's shape.
     - `targets-ignored`: the loss stays the same whatever the targets are.
-    - `pairing-lost`: the loss depends on the set of targets only, not on their order.
+    - `pairing-lost`: the loss depends on the set of targets only, not on their order (warns: a loss of distributions is meant
+      to).
 
     ## Limits
     A loss that needs no targets should get None as targets; the check is then skipped. It needs two different targets.
@@ -93,10 +94,10 @@ class Pairing(Check):
                 "let the loss use its second argument; give None as targets if it is meant to need none",
                 **numbers,
             )
-        return self.failed(
+        return self.warned(
             "pairing-lost",
             f"permuting the targets leaves the loss as it is (relative change {change:.1g}), though other targets change it",
-            "compare output and target row by row before the mean is taken",
+            "compare output and target row by row before the mean is taken, unless the loss is meant to compare sets",
             **numbers,
         )
 

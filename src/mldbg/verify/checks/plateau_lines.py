@@ -283,7 +283,8 @@ def _ignored(bench: Bench) -> bool:
 def _drawn(canvas: Canvas, losses: list[float], lines: list[Line]) -> None:
     ax = draw.axes(canvas, "step", "loss on one batch")
     ax.plot(losses, color=draw.SEEN, label="loss")
-    for height, names in _by_height(lines).items():
+    highest = max([line.height for line in lines] + [losses[-1]])
+    for height, names in _by_height(lines, 0.06 * highest).items():
         draw.line(ax, height, "")
         ax.annotate(
             ", ".join(names),
@@ -294,13 +295,12 @@ def _drawn(canvas: Canvas, losses: list[float], lines: list[Line]) -> None:
             fontsize="small",
             color=draw.INK,
         )
-    highest = max([line.height for line in lines] + [losses[-1]])
     ax.set_ylim(min(0.0, *losses), 1.3 * min(max(highest, losses[0]), 4 * max(highest, 1e-300)) or None)
 
 
-def _by_height(lines: list[Line]) -> dict[float, list[str]]:
+def _by_height(lines: list[Line], apart: float) -> dict[float, list[str]]:
     found: dict[float, list[str]] = {}
     for line in lines:
-        near = next((height for height in found if abs(height - line.height) <= 0.02 * abs(height)), line.height)
+        near = next((height for height in found if abs(height - line.height) <= apart), line.height)
         found.setdefault(near, []).append(f"{line.cause}: {line.formula}")
     return found
