@@ -433,10 +433,10 @@ FAULTS: tuple[Fault, ...] = (
         lambda e: _output(e, lambda y: y.softmax(0)),
         _needs("classification"),
     ),
-    Fault("constant input", "input-dependence", ("constant-input",), _same_rows),
+    Fault("the same row again and again", "input-dependence", ("constant-input",), _same_rows),
     Fault("input times zero", "input-dependence", ("ignores-input",), lambda e: _input(e, lambda x: x * 0)),
     Fault("constant attention", "attention-varies", ("constant-attention",), lambda e: _within(e, _Unasked), _needs("causal")),
-    Fault("dropout of 0.95", "mode-audit", ("dropout-too-strong",), _strong_dropout, _needs("hidden")),
+    Fault("a dropout of 0.95 inserted", "mode-audit", ("dropout-too-strong",), _strong_dropout, _needs("hidden")),
     Fault(
         "dropout without training=",
         "mode-audit",
