@@ -142,7 +142,10 @@ class Bench:
             x, y = (np.asarray(each.detach().cpu() if isinstance(each, Tensor) else each) for each in made)
             if len(x) != len(y) or not len(x):
                 raise ExperimentError(f"{part}() returned {len(x)} rows of X and {len(y)} of y")
-            return x.reshape(len(x), -1).astype(np.float64), y
+            try:
+                return x.reshape(len(x), -1).astype(np.float64), y
+            except (TypeError, ValueError):
+                raise ExperimentError(f"{part}() returned X of {x.dtype}, not of numbers") from None
 
         return self.once(("arrays", part), load)
 
