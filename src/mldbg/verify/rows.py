@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mldbg.verify.bench import Bench, tensors_in
+from mldbg.verify.bench import Bench, OutOfTimeError, tensors_in
+from mldbg.verify.experiment import ExperimentError
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.int_]
@@ -42,6 +44,27 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.x)
+
+
+def batches(bench: Bench) -> Iterator[Any]:
+    """The loader's batches. Raises ExperimentError where it fails on the way."""
+    try:
+        yield from bench.loader()
+    except (ExperimentError, OutOfTimeError):
+        raise
+    except Exception as error:
+        raise ExperimentError(f"the loader raised {type(error).__name__} on the way: {error}") from error
+
+
+def groups(bench: Bench) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """The group of each row of train and of test. Raises ExperimentError for anything but a pair."""
+    factory = bench.experiment.groups
+    if factory is None:
+        return None
+    given: Any = bench.once("groups", factory)
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise ExperimentError("groups() must return a pair: the groups of the rows of train and of test")
+    return np.asarray(given[0]).ravel(), np.asarray(given[1]).ravel()
 
 
 def has_numbers(inputs: Any) -> bool:
@@ -118,6 +141,15 @@ def thinned(table: Table, most: int, rng: np.random.Generator) -> Table:
     return Table(table.x[kept], table.y[kept], table.classes, table.source)
 
 
+def distinct(table: Table) -> Table:
+    """The first of equal rows only: a neighbour must not be the row itself, drawn or copied again."""
+    first: dict[bytes, int] = {}
+    for row, key in enumerate(row_keys(table.x)):
+        first.setdefault(key, row)
+    kept = np.fromiter(first.values(), dtype=int)
+    return Table(table.x[kept], table.y[kept], table.classes, table.source)
+
+
 def varying(x: Floats) -> NDArray[np.bool_]:
     """Which columns are not the same in all rows."""
     return np.asarray((x != x[:1]).any(axis=0))
@@ -136,6 +168,8 @@ def standardised(x: Floats, reference: Floats | None = None) -> Floats:
 
 def row_keys(x: NDArray[Any]) -> list[bytes]:
     """The bytes of every row in float32: equal for equal rows, whatever the dtype on the way."""
+    if not len(x):
+        return []
     plain = np.ascontiguousarray(x.reshape(len(x), -1), dtype=np.float32) + np.float32(0)  # -0.0 becomes 0.0
     return [row.tobytes() for row in plain]
 
@@ -186,15 +220,25 @@ class CheapModels:
         self._ridge = (hat - np.diag(np.diag(hat))) / np.maximum(1 - leverage, 1e-12)
 
     def skill(self, y: NDArray[Any], classes: int | None) -> float:
-        """The better of the two held-out scores: the share of the way from the best constant guess (0) to no error (1)."""
-        return max(_skill(matrix, y, classes) for matrix in (self._ridge, self._votes))
+        """The better of the two held-out scores: the share of the way from chance (0) to no error (1); of classes by
+        the mean recall, of values by the squared error.
+        """
+        return float(self.skills(y[None], classes)[0])
+
+    def skills(self, y: NDArray[Any], classes: int | None) -> Floats:
+        """The same of many labellings of the rows at once: `y` has shape (labellings, rows)."""
+        return np.asarray(np.maximum(*(_skills(matrix, y, classes) for matrix in (self._ridge, self._votes))))
 
 
-def _skill(matrix: Floats, y: NDArray[Any], classes: int | None) -> float:
+def _skills(matrix: Floats, y: NDArray[Any], classes: int | None) -> Floats:
     if classes is None:
-        spread = float(((y - y.mean()) ** 2).sum())
-        return 1 - float(((matrix @ y - y) ** 2).sum()) / spread if spread else 0.0
-    marks = np.eye(classes)[y]
-    majority = float(marks.mean(axis=0).max())
-    right = float(((matrix @ marks).argmax(axis=1) == y).mean())
-    return (right - majority) / (1 - majority) if majority < 1 else 0.0
+        spread = ((y - y.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
+        return np.asarray(1 - ((y @ matrix.T - y) ** 2).sum(axis=1) / np.maximum(spread, np.finfo(np.float64).tiny))
+    marks = np.eye(classes)[y]  # (labellings, rows, classes)
+    counts = marks.sum(axis=1)
+    guesses = (matrix @ marks.transpose(1, 0, 2).reshape(len(matrix), -1)).reshape(len(matrix), len(y), classes)
+    right = y == (guesses - counts / y.shape[1]).argmax(axis=2).T  # beyond its share: rare classes count as much as frequent ones
+    weights = np.take_along_axis(1 / np.maximum(counts, 1), y, axis=1)
+    present = (counts > 0).sum(axis=1)
+    recall = (right * weights).sum(axis=1) / present
+    return np.asarray((recall * present - 1) / np.maximum(present - 1, 1))

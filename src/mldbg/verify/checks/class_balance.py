@@ -13,6 +13,7 @@ from mldbg.verify import draw
 from mldbg.verify.bench import Bench, copied, main_tensor
 from mldbg.verify.check import Check, Kind, Stage
 from mldbg.verify.outcome import Figure, Outcome
+from mldbg.verify.rows import batches
 from mldbg.verify.state import modes_preserved, seeded
 from mldbg.verify.statistics import bootstrap_interval, clopper_pearson, entropy
 
@@ -129,8 +130,10 @@ def _labels(bench: Bench) -> tuple[NDArray[np.int_] | None, int, str]:
     ):
         return None, 0, ""
     if bench.experiment.train is not None:
-        y = bench.arrays("train")[1].reshape(-1)
-        if y.dtype.kind in "iubf" and bool((y == np.round(y)).all()) and bool((y < classes).all()):
+        y = bench.arrays("train")[1]
+        alike = y.ndim == 1 or y.shape[1:] == tuple(target.shape[1:])
+        y = y.reshape(-1)
+        if alike and y.dtype.kind in "iubf" and bool((y == np.round(y)).all()) and bool((y < classes).all()):
             return y[y >= 0].astype(int), classes, "train"
     ids = target.detach().cpu().reshape(-1).long().numpy()
     return ids[(ids >= 0) & (ids < classes)], classes, "batch"  # negative ids mark what is ignored
@@ -188,7 +191,7 @@ def _single_class_batches(bench: Bench, classes: int) -> int | None:
     if bench.experiment.loader is None:
         return None
     sets: list[set[int]] = []
-    for batch in bench.loader():
+    for batch in batches(bench):
         if not isinstance(batch, tuple | list) or len(batch) != 2 or not isinstance(batch[1], Tensor) or len(sets) >= 8:
             break
         ids = batch[1].detach().cpu().reshape(-1)

@@ -12,7 +12,7 @@ from mldbg.verify import draw
 from mldbg.verify.bench import Bench, tensors_in
 from mldbg.verify.check import Check, Kind, Stage
 from mldbg.verify.outcome import Figure, Outcome
-from mldbg.verify.rows import nearest, standardised, vectors
+from mldbg.verify.rows import batches, nearest, standardised, vectors
 
 SHOWN = 12
 """Rows on the sheet: what one looks at without getting tired."""
@@ -66,7 +66,7 @@ class ContactSheet(Check):
 
 def _rows(bench: Bench) -> tuple[Any, Any]:
     if bench.experiment.loader is not None:
-        first = next(iter(bench.loader()), None)
+        first = next(batches(bench), None)
         if isinstance(first, tuple | list) and len(first) == 2:
             return first[0], first[1]
     return bench.first
@@ -103,7 +103,6 @@ def _sheet(canvas: Canvas, bench: Bench, inputs: Any, targets: Any, closest: np.
         else:
             show(ax, main[row])
         ax.set_title(f"y = {_short(target)}   d = {closest[row]:.2f}", fontsize="small")
-    canvas.tight_layout()
 
 
 def _shower(bench: Bench, main: Tensor) -> Callable[[Any, Tensor], None]:

@@ -12,7 +12,7 @@ from mldbg.verify import draw
 from mldbg.verify.bench import Bench
 from mldbg.verify.check import Check, Kind, Stage
 from mldbg.verify.outcome import Figure, Outcome
-from mldbg.verify.rows import Floats, targets_of, varying
+from mldbg.verify.rows import Floats, groups, targets_of, varying
 from mldbg.verify.statistics import ALPHA, PERMUTATIONS, permutation_p
 
 FEWEST_ROWS = 30
@@ -23,6 +23,9 @@ SURE = 1e-4
 
 SMALL = 0.1
 """Wasserstein distance in standard deviations, below which a difference may be significant and does not matter."""
+
+MOST_TIES = 0.6
+"""Share of rows with the most frequent value of a column, for a rank correlation."""
 
 CLEAR_CHANGE = 0.3
 """Change of a rank correlation that matters."""
@@ -86,15 +89,20 @@ class Drift(Check):
         found = [_compared(train[:, column], test[:, column], names[column], bench) for column in range(len(names))]
         bench.tick()
         order = sorted(found, key=lambda each: each.p_value)
-        rejected = [each for rank, each in enumerate(order) if each.p_value * (len(order) - rank) < ALPHA and each.effect > SMALL]
+        adjusted = [min(each.p_value * (len(order) - rank), 1.0) for rank, each in enumerate(order)]
+        rejected = [
+            each
+            for each, p_value in zip(order, np.maximum.accumulate(adjusted).tolist(), strict=True)
+            if p_value < ALPHA and each.effect > SMALL and each.rows >= FEWEST_ROWS
+        ]
         joint = _joint(train, test, max(each.time for each in found), bench)
         tie = _tie(train, test, names, min(each.rows for each in found))
         worst = rejected[0] if rejected else max(found, key=lambda each: each.effect)
-        adjusted = min(order[0].p_value * len(order), 1.0)
+        surest = min((p_value for each, p_value in zip(order, adjusted, strict=True) if each in rejected), default=1.0)
         numbers: dict[str, Any] = {
             "figure": Figure(
                 "The columns that differ most between train and test",
-                lambda canvas: _drawn(canvas, train, test, names, [*rejected, *(each for each in order if each not in rejected)]),
+                lambda canvas: _drawn(canvas, train, test, names, rejected, order),
                 "Cumulative distributions. W: Wasserstein distance in standard deviations; below 0.1 it does not matter.",
             ),
             "statistic": worst.effect,
@@ -107,9 +115,9 @@ class Drift(Check):
         step = "ask what differs between how train and test were taken; split at random, or report both"
         if rejected:
             why = f"{worst.name} differs by {worst.effect:.2f} sd between train and test"
-            why += f" (p = {adjusted:.1g} over {len(found)} columns)"
-            verdict = self.failed if adjusted < SURE else self.warned
-            return verdict("drift", why, step, p_value=adjusted, **numbers)
+            why += f" (p = {surest:.1g} over {len(found)} columns)"
+            verdict = self.failed if surest < SURE else self.warned
+            return verdict("drift", why, step, p_value=surest, **numbers)
         if tie is not None and tie.p_value < SURE and tie.change > CLEAR_CHANGE:
             why = f"{tie.pair} are correlated otherwise in test: {tie.seen[0]:+.2f} in train, {tie.seen[1]:+.2f} in test"
             return self.failed("joint-drift", why, step, p_value=tie.p_value, **numbers)
@@ -209,7 +217,7 @@ def autocorrelation_time(x: Floats) -> float:
     if rho[0] <= 0:
         return 1.0
     rho = rho / rho[0]
-    total, limit = 0.0, 2 / np.sqrt(size)  # sums of two lags that white noise has anyway
+    total, limit = 0.0, 3 * np.sqrt(2 / size)  # white noise has sums of two lags within three standard errors anyway
     for lag in range(1, size - 1, 2):
         pair = float(rho[lag] + rho[lag + 1])
         if pair <= limit:
@@ -224,9 +232,9 @@ def _compared(one: Floats, other: Floats, name: str, bench: Bench) -> Compared:
         return Compared(name, 1.0, 0.0, min(len(one), len(other)), 1.0)
     time = max(autocorrelation_time(one), autocorrelation_time(other))
     rows = [len(each) / time for each in (one, other)]
-    groups = _group_counts(bench)
-    if groups is not None:
-        rows = [min(count, limit) for count, limit in zip(rows, groups, strict=True)]
+    units = _group_counts(bench)
+    if units is not None:
+        rows = [min(count, limit) for count, limit in zip(rows, units, strict=True)]
     effect = float(stats.wasserstein_distance(one, other)) / scale
     values = np.unique(np.concatenate([one, other]))
     if len(values) <= 20:
@@ -250,10 +258,8 @@ def _kolmogorov(one: Floats, other: Floats, rows: list[float]) -> float:
 
 
 def _group_counts(bench: Bench) -> tuple[int, int] | None:
-    if bench.experiment.groups is None:
-        return None
-    train, test = bench.once("groups", bench.experiment.groups)
-    return len(np.unique(np.asarray(train))), len(np.unique(np.asarray(test)))
+    given = groups(bench)
+    return None if given is None else (len(np.unique(given[0])), len(np.unique(given[1])))
 
 
 def _smallest(one: float, other: float) -> float:
@@ -265,7 +271,7 @@ def _tie(train: Floats, test: Floats, names: list[str], rows: float) -> Tie | No
     """By Fisher's z with the variance for ranks of Bonett and Wright (2000), Bonferroni over all pairs; None for one column."""
     if len(names) < 2 or rows < FEWEST_ROWS:
         return None
-    usable = [column for column in range(len(names)) if all(np.ptp(part[:, column]) > 0 for part in (train, test))]
+    usable = [column for column in range(len(names)) if all(_is_spread(part[:, column]) for part in (train, test))]
     if len(usable) < 2:
         return None
     first, second = (np.corrcoef(stats.rankdata(part[:, usable], axis=0), rowvar=False) for part in (train, test))
@@ -278,13 +284,17 @@ def _tie(train: Floats, test: Floats, names: list[str], rows: float) -> Tie | No
     return Tie(pair, min(2 * float(stats.norm.sf(z[best])) * len(z), 1.0), (float(r[0, best]), float(r[1, best])))
 
 
+def _is_spread(column: Floats) -> bool:
+    """Whether no value has most of the rows: a few other ones would make any correlation."""
+    return bool(np.unique(column, return_counts=True)[1].max() <= MOST_TIES * len(column))
+
+
 def _joint(train: Floats, test: Floats, time: float, bench: Bench) -> Joint | None:
     """None where blocks are too few to be permuted."""
     rng = bench.rng("drift")
     train, test = train[:MOST_ROWS], test[:MOST_ROWS]
     length = int(np.ceil(2 * time)) if time > 1.5 else 1
-    groups = _group_counts(bench)
-    if groups is not None or min(len(train), len(test)) // length < 10:
+    if groups(bench) is not None or min(len(train), len(test)) // length < 10:
         return None
     rows = np.concatenate([train, test])
     rows = (rows - rows.mean(axis=0)) / np.maximum(rows.std(axis=0), 1e-300)
@@ -298,8 +308,8 @@ def _joint(train: Floats, test: Floats, time: float, bench: Bench) -> Joint | No
     hat = (hat - np.diag(leverage)) / np.maximum(1 - leverage, 1e-12)[:, None]
     sides = np.repeat([0.0, 1.0], [len(train), len(test)])
     blocks = np.arange(len(rows)) // length
-    null = np.array([_auc(hat, _permuted(sides, blocks, rng)) for _ in range(PERMUTATIONS)])
-    return Joint(_auc(hat, sides), null)
+    null = _auc(hat, np.stack([_permuted(sides, blocks, rng) for _ in range(PERMUTATIONS)], axis=1))
+    return Joint(float(_auc(hat, sides[:, None])[0]), null)
 
 
 def _permuted(sides: Floats, blocks: NDArray[np.int_], rng: np.random.Generator) -> Floats:
@@ -308,16 +318,18 @@ def _permuted(sides: Floats, blocks: NDArray[np.int_], rng: np.random.Generator)
     return np.asarray(rng.permutation(of_block)[blocks])
 
 
-def _auc(hat: Floats, sides: Floats) -> float:
-    """Of the leave-one-out predictions that a row is of test, by ranks."""
-    ranks = stats.rankdata(hat @ sides)
-    ones = float(sides.sum())
-    zeros = len(sides) - ones
-    return float((ranks[sides == 1].sum() - ones * (ones + 1) / 2) / (ones * zeros)) if ones and zeros else 0.5
+def _auc(hat: Floats, sides: Floats) -> Floats:
+    """Of the leave-one-out predictions that a row is of test, by ranks; `sides` has one labelling in each column."""
+    ranks = (hat @ sides).argsort(axis=0).argsort(axis=0) + 1.0
+    ones = np.maximum(sides.sum(axis=0), 1)
+    zeros = np.maximum(len(sides) - ones, 1)
+    return np.asarray(((ranks * sides).sum(axis=0) - ones * (ones + 1) / 2) / (ones * zeros))
 
 
-def _drawn(canvas: Canvas, train: Floats, test: Floats, names: list[str], chosen: list[Compared]) -> None:
-    shown = chosen[:4]
+def _drawn(
+    canvas: Canvas, train: Floats, test: Floats, names: list[str], rejected: list[Compared], order: list[Compared]
+) -> None:
+    shown = [*rejected, *(each for each in order if each not in rejected)][:4]
     grid = canvas.subplots(1, len(shown), squeeze=False)[0]
     for ax, each in zip(grid, shown, strict=True):
         draw.dressed(ax, f"{each.name} [its unit]", "share of rows below" if ax is grid[0] else "")
@@ -325,5 +337,5 @@ def _drawn(canvas: Canvas, train: Floats, test: Floats, names: list[str], chosen
         for rows, colour, label in ((train, draw.NULL, "train"), (test, draw.SEEN, "test")):
             values = np.sort(rows[:, column])
             ax.step(values, np.arange(1, len(values) + 1) / len(values), where="post", color=colour, label=label)
-        ax.set_title(f"W = {each.effect:.2f} sd", fontsize="small", color=draw.BAD if each.effect > SMALL else draw.INK)
+        ax.set_title(f"W = {each.effect:.2f} sd", fontsize="small", color=draw.BAD if each in rejected else draw.INK)
     draw.legend(grid[0])

@@ -313,6 +313,8 @@ def _logits(output: Tensor, bench: Bench) -> Tensor:
 
 
 def _drawn(canvas: Canvas, channels: list[Channel]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     ax = draw.axes(canvas, "channel [index]", "value [unit of the inputs]")
     draw.band(ax, -3, 3, "standard normal, 3 sd")
     for bad, colour in ((False, draw.SEEN), (True, draw.BAD)):
@@ -328,6 +330,8 @@ def _drawn(canvas: Canvas, channels: list[Channel]) -> None:
                 color=colour,
                 label="out of range" if bad else "in range",
             )
+    ax.set_xlim(-0.5, max(len(channels), 1) - 0.5)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if any(abs(each.mean) + each.sd > 100 for each in channels if math.isfinite(each.mean)):
         ax.set_yscale("symlog", linthresh=3)
     draw.legend(ax)

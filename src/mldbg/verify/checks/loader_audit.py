@@ -15,8 +15,9 @@ from torch.utils import data
 from mldbg.verify import draw
 from mldbg.verify.bench import Bench, tensors_in
 from mldbg.verify.check import Check, Kind, Stage
+from mldbg.verify.experiment import ExperimentError
 from mldbg.verify.outcome import Figure, Outcome
-from mldbg.verify.rows import row_keys
+from mldbg.verify.rows import batches, row_keys
 
 MOST_ROWS = 50_000
 """An epoch is followed for so many rows."""
@@ -86,8 +87,6 @@ class LoaderAudit(Check):
             "repeated": doubled,
             "counted": counted,
         }
-        if not drawn:
-            return self.failed("rows-dropped", "the loader hands out no row", "check the sampler and the dataset", **numbers)
         if lost + tapped > 0:
             rhythm = log.period
             why = f"{lost + tapped} of {total} rows were drawn and never arrived" + (
@@ -295,7 +294,7 @@ def _followed(bench: Bench) -> Log:
     start = time.monotonic()
     rows = 0
     with _spied(log):
-        for batch in bench.loader():  # made under observation too: a generator expression begins to iterate where it is made
+        for batch in batches(bench):  # made under observation too: a generator expression begins to iterate where it is made
             bench.tick()
             count = next((len(each) for each in tensors_in(batch) if each.ndim), 0)
             log.scalar &= _one_target_each(batch, count)
@@ -308,7 +307,9 @@ def _followed(bench: Bench) -> Log:
             if rows > MOST_ROWS or time.monotonic() - start > MOST_SECONDS:
                 log.cut_short = True
                 break
-    if log.pending and log.drawn and not log.cut_short:
+    if not log.drawn:
+        raise ExperimentError("loader() hands out no batch: the dataset is empty, or smaller than a batch with drop_last")
+    if log.pending and not log.cut_short:
         log.drawn[-1] += log.pending
     return log
 
@@ -331,8 +332,8 @@ def _spied(log: Log) -> Iterator[None]:
         data.DataLoader.__iter__ = original  # type: ignore[method-assign]  # as it was
 
 
-def _until_the_end(batches: Iterator[Any], log: Log) -> Iterator[Any]:
-    yield from batches
+def _until_the_end(made: Iterator[Any], log: Log) -> Iterator[Any]:
+    yield from made
     log.ended = True
 
 

@@ -248,7 +248,8 @@ def _drawn(canvas: Canvas, top: list[Score]) -> None:
     label = "held-out score of one column [0 constant guess, 1 no error]"
     ax = draw.bars(canvas, names, [max(each.score, 0) for each in top], label, bad=[bool(each.copy) for each in top])
     for row, each in enumerate(top):
-        ax.plot([max(each.low, 0), max(each.score, 0)], [row, row], color=draw.INK, linewidth=1)
+        if each.low > 0:
+            ax.plot([each.low, each.low, each.low, each.score], [row - 0.2, row + 0.2, row, row], color=draw.INK, linewidth=1)
     draw.line(ax, ORACLE, f"{ORACLE}", color=draw.BAD, upright=True)
     ax.set_xlim(0, 1.05)
     draw.legend(ax)
