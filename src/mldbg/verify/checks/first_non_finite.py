@@ -145,7 +145,8 @@ def _cause(bench: Bench, model: nn.Module, batch: tuple[Any, Any], trace: Trace)
     if culprit is None:
         return "undefined-operation", "an operation that torch does not show", "look at what is done outside of torch"
     place = _described(culprit, trace)
-    if culprit.name == "log" and any("softmax" in maker for maker in culprit.makers):
+    forward = culprit if culprit.of is None else trace.operations[culprit.of]
+    if forward.name == "log" and any("softmax" in maker for maker in forward.makers):
         return "log-of-softmax", place, "use log_softmax, which is exact where softmax has become 0"
     if _in_double(bench, model, batch):
         return "overflow", f"{place}; in float64 it is finite", "scale the input down, or compute this part in float32 or in logarithms"

@@ -22,8 +22,8 @@ STEPS = 5
 SETTLED = 3
 """Steps at the end whose growth counts; the first ones fill caches."""
 
-SQUARE = 0.2
-"""Share of the memory of the largest batch that grows with the square of its size."""
+SQUARE = 0.1
+"""Share of the memory of rows, in the whole batch, that grows with the square of its size."""
 
 MARGIN = 0.9
 """Share of the memory that may be planned for."""
@@ -45,7 +45,7 @@ class Memory(Check):
 
     ## Causes
     - `loss-graph-kept`: each step leaves a graph behind: a loss or output is stored without `detach()` or `item()`.
-    - `memory-grows-with-the-square`: a warning: at least a fifth of the memory grows with the square of the batch. In a contrastive
+    - `memory-grows-with-the-square`: a warning: at least a tenth of the memory of the rows grows with the square of the batch. In a contrastive
       loss that is so by design, elsewhere it is a broadcast of (B, 1) with (B,).
 
     ## Limits
@@ -83,7 +83,7 @@ class Memory(Check):
         sizes = np.array([bench.size // 4, bench.size // 2, bench.size])
         measured = np.array([_bytes_of_step(bench, int(size)) for size in sizes], dtype=float)
         square, linear, constant = (float(each) for each in np.polyfit(sizes, measured, 2))
-        share = square * bench.size**2 / measured[-1] if measured[-1] else 0.0
+        share = square * bench.size**2 / max(measured[-1] - constant, 1.0)
         limit = _memory(bench)
         largest = _largest(square if share > 0.01 else 0.0, linear, constant, MARGIN * limit)
         numbers: dict[str, Any] = {
@@ -103,7 +103,7 @@ class Memory(Check):
         if share > SQUARE:
             return self.warned(
                 "memory-grows-with-the-square",
-                f"{share:.0%} of the {measured[-1] / 2**20:.3g} MiB of a step grows with the square of the batch; {room}",
+                f"{share:.0%} of the {(measured[-1] - constant) / 2**20:.3g} MiB that the rows of a step take grows with the square of the batch; {room}",
                 "look for a broadcast of (B, 1) with (B,), unless every row is compared with every row on purpose",
                 **numbers,
             )

@@ -62,8 +62,8 @@ class OverfitOneBatch(Check):
     the model can move its outputs in enough directions (rank of the Jacobian of outputs by parameters) to memorise.
 
     ## Causes
-    - `too-much-dropout`: without dropout and weight decay the batch is memorised, with them half of the stakes is left.
-    - `too-much-weight-decay`: the same of a model without dropout.
+    - `too-much-dropout`: without dropout (or other noise of training mode) the batch is memorised, with it half of the stakes is left.
+    - `too-much-weight-decay`: the same of a model without such noise.
     - `learning-rate-too-high`: Adam at 1e-3 memorises; with the user's optimizer the loss rose or did not stay finite.
     - `optimizer`: Adam at 1e-3 memorises, the user's optimizer rests elsewhere.
     - `cannot-memorise`: nothing helps, with more than a quarter of the stakes left: model and loss do not fit together, or rows
