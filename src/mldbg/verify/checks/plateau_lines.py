@@ -189,7 +189,7 @@ def _lines(bench: Bench, curve: Curve) -> list[Line]:
         return found
     axis, classes = class_axis(bench), bench.classes
     spread = _needed_spread(bench, output)
-    best_constant = at_stake.null if at_stake is not None else float(targets.double().var(correction=0))
+    best_constant = at_stake.null if at_stake is not None else _at_constant(bench, float(targets.double().mean()))
     found.append(
         Line(
             "mse-broadcast",
@@ -200,18 +200,19 @@ def _lines(bench: Bench, curve: Curve) -> list[Line]:
         )
     )
     if LOGITS in wants and axis is not None and classes is not None and classes > 1:
+        nat = _at_constant(bench, 0.0) / math.log(classes)
         found += [
             Line(
                 "softmax-before-cross-entropy",
-                math.log(1 + (classes - 1) / math.e),
+                nat * math.log(1 + (classes - 1) / math.e),
                 "ln(1 + (K - 1)/e)",
                 lambda: _sums_to_one(output, axis),
                 "remove the softmax from the model",
-                STUCK * abs(best_constant - math.log(1 + (classes - 1) / math.e)),
+                STUCK * abs(best_constant - nat * math.log(1 + (classes - 1) / math.e)),
             ),
             Line(
                 "uniform",
-                math.log(classes),
+                nat * math.log(classes),
                 "ln K",
                 lambda: float((output.amax(axis) - output.amin(axis)).max()) < SAME,
                 "find out why all classes get the same logit: a dead layer, weights that are all zero",
@@ -219,14 +220,16 @@ def _lines(bench: Bench, curve: Curve) -> list[Line]:
         ]
     if BCE_LOGITS in wants and targets.shape == output.shape:
         share = float(targets.double().mean())
+        nat = _at_constant(bench, 0.0) / math.log(2)
+        rest = nat * (share * math.log(1 + 1 / math.e) + (1 - share) * math.log(2))
         found.append(
             Line(
                 "sigmoid-before-bce-with-logits",
-                share * math.log(1 + 1 / math.e) + (1 - share) * math.log(2),
+                rest,
                 "share of ones ln(1 + 1/e) + share of zeros ln 2",
                 lambda: bool(((output >= 0) & (output <= 1)).all()),
                 "remove the sigmoid from the model",
-                STUCK * abs(best_constant - share * math.log(1 + 1 / math.e) - (1 - share) * math.log(2)),
+                STUCK * abs(best_constant - rest),
             )
         )
     if at_stake is not None:
@@ -248,6 +251,16 @@ def _output(bench: Bench, curve: Curve) -> Tensor | None:
         curve.model.eval()
         output = main_tensor(bench.run(curve.model, copied(bench.first[0])))
     return output.double() if output is not None and output.shape[:1] == (bench.size,) and output.ndim else None
+
+
+def _at_constant(bench: Bench, value: float) -> float:
+    """The loss of an output that is the same everywhere, in the loss's own unit: of logits that is ln K (two classes: ln 2), of a
+    squared error about the mean the variance of the targets, times whatever the loss is multiplied by or summed over.
+    """
+    probe = probe_of(bench)
+    if probe is None:
+        return math.nan
+    return float(probe.at(torch.full_like(probe.random(bench.rng("plateau-lines")), value)))
 
 
 def _needed_spread(bench: Bench, output: Tensor) -> float:
