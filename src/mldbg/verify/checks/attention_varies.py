@@ -57,7 +57,7 @@ class AttentionVaries(Check):
 
     ## Measures
     The results of every softmax over keys, whichever function of torch makes it, for all rows of the batch, in float64 where the
-    model runs in it, after three steps of Adam (a query projection that starts at zero is healthy). By head the variance
+    model runs in it, after three gradient steps (a query projection that starts at zero is healthy). By head the variance
     over inputs at a fixed pair of places, in units of the whole variance; the check fails where it is zero to rounding in all
     layers, and warns where it is in some. The entropy in units of that of uniform attention is told beside it.
 

@@ -45,7 +45,7 @@ class GradientReach(Check):
     values; what comes after it still learns, so that the loss falls and nothing looks broken.
 
     ## Measures
-    By trainable parameter, over three fresh models and batches, and again after three steps of Adam (what starts at zero,
+    By trainable parameter, over three fresh models and batches, and again after three gradient steps (what starts at zero,
     like a residual branch with a zero-initialised last layer, gets its gradient then): no gradient, one that is exactly
     zero, or one. A parameter without a gradient is wired wrongly if it matters: if a change of it by a tenth of its size
     changes the loss by more than rounding. One that changes neither loss nor output is unused.

@@ -13,6 +13,7 @@ from torch import Tensor
 from mldbg.verify import draw
 from mldbg.verify.bench import Bench, copied, tensors_in
 from mldbg.verify.check import Check, Kind, Stage
+from mldbg.verify.learning import stakes
 from mldbg.verify.outcome import Figure, Outcome
 from mldbg.verify.state import seeded
 from mldbg.verify.statistics import t_interval
@@ -36,6 +37,10 @@ STEPS = 30
 
 LEAST_GAP = 0.01
 """The smallest gap that is worth having, in units of the loss without the inputs."""
+
+
+NEAR = 0.02
+"""Relative distance from the loss of the best constant output within which training has come to it."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class InputDependence(Check):
 
     ## Measures
     First exactly: whether rows of the batch differ, and whether another input changes the output beyond rounding (in float64
-    where the model runs in it, after three steps of Adam). Then five pairs of short training runs with your optimizer on one
+    where the model runs in it, after three gradient steps). Then five pairs of short training runs with your optimizer on one
     batch, from the same seed: with the inputs, and with the rows of the inputs dealt out anew in each step, which leaves
     their distribution as it is (zeros would not, and BatchNorm turns them into something else).
     The statistic is the paired gap between the two losses at the end, in units of the loss without the inputs, with its 99 %
@@ -70,7 +75,8 @@ class InputDependence(Check):
 
     ## Causes
     - `constant-input`: all rows of the batch are the same although their targets differ.
-    - `ignores-input`: no output changes with the input; as a warning, where training gains less than 1 % from the inputs.
+    - `ignores-input`: no output changes with the input; as a warning, where training comes to rest at the loss of the best
+      constant output and gains less than 1 % from the inputs.
 
     ## Limits
     A gap on one batch may be memory. Whether inputs and targets belong together is the business of `label-alignment`.
@@ -136,7 +142,7 @@ class InputDependence(Check):
             return self.passed(
                 f"the inputs lower the loss by {100 * gaps.mean():.1f} % ({100 * low:.1f} to {100 * high:.1f} %)", **numbers
             )
-        if high < LEAST_GAP and _has_moved(curves):
+        if high < LEAST_GAP and _rests_without_inputs(bench, curves):
             return self.warned(
                 "ignores-input",
                 f"with the inputs of other rows the loss ends less than {100 * max(high, 0):.2f} % higher",
@@ -200,10 +206,10 @@ def _losses(bench: Bench, seed: int, *, shuffled: bool) -> list[float]:
     return losses
 
 
-def _has_moved(curves: Curves) -> bool:
-    """Whether training lowered the loss at all, by more than the smallest gap; else nothing was learnt either way."""
-    first, last = float(curves.real[:, 0].mean()), float(curves.real[:, -5:].mean())
-    return first - last > LEAST_GAP * abs(first)
+def _rests_without_inputs(bench: Bench, curves: Curves) -> bool:
+    """Whether training has come to the loss of the best output that does not depend on the input; before that nothing is told."""
+    known = stakes(bench)
+    return known is not None and abs(float(curves.real[:, -5:].mean()) - known.null) <= NEAR * abs(known.null)
 
 
 def _drawn(canvas: Canvas, curves: Curves) -> None:

@@ -43,7 +43,7 @@ class ModuleAblation(Check):
 
     ## Measures
     By module with parameters: the relative change of the output when its own output is replaced by zeros, and by its mean over
-    the batch; in evaluation mode, in float64 where the model runs in it, after three steps of Adam (a residual branch whose last
+    the batch; in evaluation mode, in float64 where the model runs in it, after three gradient steps (a residual branch whose last
     layer starts at zero is healthy: it takes part after a step). A module is idle where neither changes the output by more
     than rounding although it is connected: a NaN in its place arrives at the output. That must hold for three models and batches.
     The statistic is the smallest change over the connected modules, in units of the output.

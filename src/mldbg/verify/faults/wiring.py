@@ -239,7 +239,8 @@ class _Idle(nn.Module):
         self.register_buffer("outer", torch.zeros(width, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.inner(x).tanh() @ self.outer
+        branch: Tensor = self.inner(x).tanh() @ self.outer
+        return x + branch
 
 
 # ------------------------------------------------------------------------------------------------------------ batch and time
@@ -315,9 +316,8 @@ def _score(experiment: Experiment, model: nn.Module) -> Tensor:
     inputs, targets = experiment.batch()
     device = next(model.parameters()).device
     inputs, targets = (mapped(each, lambda x: x.to(device)) for each in (inputs, targets))
-    if isinstance(inputs, dict):
-        return experiment.loss(model(**inputs), targets)
-    output: Any = model(*inputs) if isinstance(inputs, tuple) else model(inputs)
+    several = isinstance(inputs, tuple)
+    output: Any = model(**inputs) if isinstance(inputs, dict) else model(*inputs) if several else model(inputs)
     return experiment.loss(output, targets)
 
 
