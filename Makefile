@@ -12,7 +12,7 @@ help:
 	@echo "make test       every check: ruff, mypy, import-linter, pytest"
 	@echo "make lint       the checks that run no test"
 	@echo "make fix        apply what ruff can repair, then format"
-	@echo "make docs       write docs/rules/ from the docstrings of the rules"
+	@echo "make docs       write docs/rules/ and docs/checks/ from the docstrings"
 	@echo "make benchmark  time the linter against its parsers"
 	@echo "make benchmark-contracts  time contracts against assertions and against jaxtyping"
 	@echo "make calibrate  inject faults into healthy models, count what mldebug-verify finds (an hour or two)"
@@ -50,6 +50,7 @@ fix format: .venv-dev/ready
 
 docs: .venv-dev/ready
 	$(DEV)/python -m mldbg.lint.page docs/rules
+	$(DEV)/python -m mldbg.verify.page docs/checks
 
 benchmark: .venv-dev/ready
 	$(DEV)/python benchmarks/lint.py

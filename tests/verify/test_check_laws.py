@@ -113,7 +113,9 @@ def test_no_check_raises_an_alarm_on_a_control(case: Path) -> None:
     turn = GOOD.index(case) % len(GOOD)
     chosen = dear if os.environ.get("MLDBG_ALL_LAWS") else dear[turn % len(dear) : turn % len(dear) + 1]
     select = [check.name for check in CHECKS if check.name not in dear or check.name in chosen]
-    laws.nothing_fails(laws.measured(laws.experiment_in(case), select))
+    others = laws.others_that_fail(case)
+    assert case.parent.name not in others
+    laws.nothing_fails(laws.measured(laws.experiment_in(case), select), others)
 
 
 @each_case(WITNESSES)
@@ -274,6 +276,8 @@ def test_a_false_alarm_and_a_check_that_never_measures_are_noticed() -> None:
     breaks(partial(laws.control_passes, [GOOD_OUTCOME, replace(GOOD_OUTCOME, verdict=Verdict.SKIP)]))
     laws.nothing_fails(Report((GOOD_OUTCOME,)))
     breaks(partial(laws.nothing_fails, Report((BAD_OUTCOME,))))
+    laws.nothing_fails(Report((BAD_OUTCOME,)), [BAD_OUTCOME.check])
+    breaks(partial(laws.nothing_fails, Report((BAD_OUTCOME,)), ["another-check"]))
     breaks(partial(laws.nothing_fails, Report((GOOD_OUTCOME,), (Problem("a", "b"),))))
 
 
