@@ -169,7 +169,7 @@ FAULTS: tuple[Case, ...] = (
     Case("batch mixing by view", "mlp", around(before=_mixed), ("batch-mixing",)),
     Case("softmax over batch", "mlp", inserted(4, lambda: nn.Softmax(0)), ("softmax-over-batch", "batch-mixing")),
     Case("dead ReLU", "mlp", edited(_dead), ("dead-units",)),
-    Case("dropout .95", "mlp", inserted(4, lambda: nn.Dropout(0.95)), ("too-much-dropout",)),
+    Case("dropout .95", "mlp", inserted(4, lambda: nn.Dropout(0.95)), ("too-much-dropout", "dropout-too-strong")),
     Case(
         "lr 1e-7",
         "mlp",

@@ -129,7 +129,7 @@ class Calibration:
 # -------------------------------------------------------------------------------------------------------------------- running
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a process needs to know for one trial. Faults are found again by name: they hold functions that do not travel."""
+    """What a process needs to know for one trial. A fault has only its name here: it holds functions that do not travel."""
 
     host: str
     experiment: Callable[[int], Experiment]
@@ -139,12 +139,12 @@ class Task:
     fault: str = ""
     healthy: tuple[Alarm, ...] = ()
 
-    def run(self) -> Trial:
-        """The trial."""
+    def run(self, known: Sequence[Fault] | None = None) -> Trial:
+        """The trial; the fault is one of `known`, in another process one of all that exist."""
         experiment = self.experiment(self.seed)
         if not self.fault:
             return healthy_trial(experiment, self.host, self.device, self.select)
-        fault = next(fault for fault in faults() if fault.name == self.fault)
+        fault = next(fault for fault in known or faults() if fault.name == self.fault)
         return fault_trial(experiment, self.host, fault, self.healthy, self.device, self.select)
 
 
@@ -178,12 +178,12 @@ def calibrate(
     pairs = [(host, fault, seed) for fault in injected for host in hosts if fault.fits(host) for seed in range(seeds)]
     untouched = [Task(h.name, h.experiment, seed, device, wanted) for h in hosts for seed in range(max(seeds, healthy_seeds))]
     expected = len(pairs) + len(untouched)
-    healthy = tuple(_done(untouched, jobs, lambda trial: seen(trial, expected)))
+    healthy = tuple(_done(untouched, injected, jobs, lambda trial: seen(trial, expected)))
     known = {(trial.host, trial.seed): trial.alarms for trial in healthy}
     tasks = [
         Task(host.name, host.experiment, seed, device, wanted, fault.name, known[host.name, seed]) for host, fault, seed in pairs
     ]
-    trials = tuple(_done(tasks, jobs, lambda trial: seen(trial, expected)))
+    trials = tuple(_done(tasks, injected, jobs, lambda trial: seen(trial, expected)))
     return Calibration(healthy, trials, tuple(injected), device)
 
 
@@ -218,11 +218,11 @@ def mutated(
     return calibrate([host], chosen, seeds=seeds, healthy_seeds=seeds, select=select, device=device, jobs=jobs, seen=seen)
 
 
-def _done(tasks: Sequence[Task], jobs: int, seen: Callable[[Trial], None]) -> Iterator[Trial]:
+def _done(tasks: Sequence[Task], injected: Sequence[Fault], jobs: int, seen: Callable[[Trial], None]) -> Iterator[Trial]:
     """The trials in the order of the tasks, whatever order they end in."""
     if jobs == 1:
         for task in tasks:
-            trial = task.run()
+            trial = task.run(injected)
             seen(trial)
             yield trial
         return
