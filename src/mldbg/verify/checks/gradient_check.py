@@ -53,7 +53,8 @@ class GradientCheck(Check):
     - `detached-loss`: the loss depends on the outputs but has no gradient, or one that is zero everywhere.
 
     ## Limits
-    The loss alone is measured, not the model; straight-through estimators have a wrong gradient on purpose.
+    The loss alone is measured, not the model; straight-through estimators have a wrong gradient on purpose, and that of
+    ctc_loss supposes normalised inputs.
     """
 
     id = "U10"

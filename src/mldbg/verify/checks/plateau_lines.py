@@ -88,7 +88,8 @@ class PlateauLines(Check):
     - `targets-ignored`: exactly 0 from the first step on. Confirmed by other targets.
 
     ## Limits
-    A curve that is still falling gives CANNOT-TELL, unless it is below every line already.
+    A curve that is still falling while a test speaks for a line gives CANNOT-TELL. A loss that rests for another reason is not
+    named here (see `overfit-one-batch`).
     """
 
     id = "U2"
@@ -138,13 +139,14 @@ class PlateauLines(Check):
                 )
         if tail.mean() < 0.9 * min(line.height for line in lines):
             return self.passed(f"the loss falls to {tail.mean():.3g}, below every line", **numbers)
-        if not at_rest(losses, TAIL):
+        if suspected and not at_rest(losses, TAIL):
             return self.cannot_tell(
-                f"the loss is still falling at {tail.mean():.4g}, above the lowest line",
+                f"a test of the trained model speaks for {suspected[0].cause}, but the loss is still falling at "
+                f"{tail.mean():.4g}",
                 "give an optimizer that learns the batch in 300 steps",
                 **numbers,
             )
-        return self.passed(f"the loss rests at {tail.mean():.4g}, which no test of a known mistake confirms", **numbers)
+        return self.passed(f"the loss ends at {tail.mean():.4g}, and no test of the trained model speaks for a line", **numbers)
 
 
 def _tail(losses: list[float]) -> np.ndarray:
