@@ -73,7 +73,7 @@ class Drift(Check):
     stage = Stage.APPARATUS
     kind = Kind.STATISTICAL
     needs = ("train", "test")
-    cost = 0.5
+    cost = 0.7
 
     def run(self, bench: Bench) -> Outcome:
         parts = _parts(bench)

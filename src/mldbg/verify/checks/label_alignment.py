@@ -54,12 +54,13 @@ class LabelAlignment(Check):
     not notice: a network memorises anything.
 
     ## Measures
-    First exactly: rows of the batch and the loader that are rows of `train` must have the labels that they have there. Then by
-    skill: what cheap models (ridge regression, 5 nearest neighbours) predict leave-one-out, against 200 permutations of
-    the labels. Skill means that labels and inputs are aligned. Without skill the task may just be hard, so that it fails
-    only where another source (train, test, batch) has clear skill by the same models, or where labels fit when they are
-    shifted by some rows. It warns where the rows have structure (neighbours are nearer than in rows with independently
-    permuted columns), they are enough to exclude a skill of 0.2, and labels ignore it. All else is CANNOT-TELL.
+    First exactly: rows of the batch and the loader that are rows of `train` must have the labels that they have there. Then
+    by skill: what cheap models (ridge regression, 5 nearest neighbours) predict leave-one-out (mean recall of classes,
+    squared error of values; equal rows are taken once), against 200 permutations of the labels. Skill means that labels and
+    inputs are aligned. Without skill the task may just be hard, so that it fails only where train or test has clear
+    skill by the same models (without skill in test alone it warns: test may be drawn elsewhere), or where labels fit when
+    they are shifted by some rows. It warns where the rows have structure (neighbours are nearer than in rows with
+    independently permuted columns), they are enough to exclude a skill of 0.2, and labels ignore it. All else is CANNOT-TELL.
 
     ## Causes
     - `labels-do-not-match-inputs`: labels contradict those of `train`, or nothing can be learned from this source while it can
@@ -74,7 +75,7 @@ class LabelAlignment(Check):
     id = "A5"
     stage = Stage.APPARATUS
     kind = Kind.STATISTICAL
-    cost = 1.5
+    cost = 1.0
 
     def run(self, bench: Bench) -> Outcome:
         wrong = _contradictions(bench)

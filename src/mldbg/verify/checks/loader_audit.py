@@ -59,7 +59,7 @@ class LoaderAudit(Check):
     stage = Stage.APPARATUS
     kind = Kind.EXACT
     needs = ("loader",)
-    cost = 0.2
+    cost = 0.1
 
     def run(self, bench: Bench) -> Outcome:
         log = followed(bench)

@@ -49,7 +49,7 @@ class ScalerFingerprint(Check):
     stage = Stage.APPARATUS
     kind = Kind.EXACT
     needs = ("train", "test")
-    cost = 0.02
+    cost = 0.05
 
     def run(self, bench: Bench) -> Outcome:
         train, test = bench.arrays("train")[0], bench.arrays("test")[0]
