@@ -139,7 +139,9 @@ def _minimum(bench: Bench, main: Tensor, number: Tensor, link: Link) -> float | 
     count = int(number.max()) + 1
     with torch.enable_grad():
         free = torch.zeros(count, *main.shape[number.ndim :], dtype=main.dtype, device=main.device, requires_grad=True)
-        search = torch.optim.LBFGS([free], max_iter=80, tolerance_grad=1e-9, tolerance_change=1e-12, line_search_fn="strong_wolfe")
+        search = torch.optim.LBFGS(
+            [free], max_iter=80, tolerance_grad=1e-9, tolerance_change=1e-12, line_search_fn="strong_wolfe"
+        )
         seen: list[float] = []
 
         def closure() -> Tensor:
@@ -223,7 +225,7 @@ def end_of(losses: Sequence[float]) -> float:
     return float(tail.mean()) if np.isfinite(tail).all() else math.inf
 
 
-def still_falling(losses: Sequence[float], floor: float, share: float = 0.02) -> bool:
+def still_falling(losses: Sequence[float], floor: float, share: float = 0.05) -> bool:
     """Whether from the third to the last quarter a curve lost more than a share of what is left above the floor.
 
     A power law t^-a loses about a third of a, an exponential more; only a curve at rest loses nothing.

@@ -134,7 +134,8 @@ class _Recorder(TorchDispatchMode):
         self.operations.append(operation)
         if not self.backward:
             # The first operation after a node was made is that node's own. No public name gives its number.
-            self._forward_of.setdefault(torch.autograd._get_sequence_nr() - 1, operation)  # type: ignore[attr-defined]  # noqa: SLF001
+            self._forward_of.setdefault(torch.autograd._get_sequence_nr() - 1, operation)  # type: ignore[attr-defined]  #
+            noqa: SLF001
         if not self.backward or operation.result != "finite":
             for each in outputs:
                 self._maker[id(each)] = operation

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -33,7 +34,8 @@ class CapacitySweep(Check):
     """a larger model fits better
 
     ## Why
-    Where twice the width changes nothing and much is left to be learned, the problem is the objective or the data, not the size of
+    Where twice the width changes nothing and much is left to be learned, the problem is the objective or the data, not the
+    size of
     the model; and no larger model is worth its cost.
 
     ## Measures
@@ -60,7 +62,7 @@ class CapacitySweep(Check):
     def run(self, bench: Bench) -> Outcome:
         benches = [_of_width(bench, factor) for factor in WIDTHS]
         counts = [sum(each.numel() for each in narrow.model(0).parameters()) for narrow in benches]
-        if any(later <= earlier for earlier, later in zip(counts, counts[1:], strict=False)):
+        if any(later <= earlier for earlier, later in itertools.pairwise(counts)):
             listed = ", ".join(f"{count:,} at {factor}" for factor, count in zip(WIDTHS, counts, strict=True))
             return self.failed(
                 "width-ignored",
@@ -108,7 +110,8 @@ class CapacitySweep(Check):
                 **numbers,
             )
         return self.passed(
-            f"{left[:, 0].mean():.2g} of the stakes is left at {counts[0]:,} parameters, {left[:, -1].mean():.2g} at {counts[-1]:,}: "
+            f"{left[:, 0].mean():.2g} of the stakes is left at {counts[0]:,} parameters, {left[:, -1].mean():.2g} at "
+            f"{counts[-1]:,}: "
             f"{np.mean(slopes):+.2g} for each doubling of the width",
             **numbers,
         )

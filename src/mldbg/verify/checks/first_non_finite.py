@@ -37,9 +37,11 @@ class FirstNonFinite(Check):
     One NaN in a gradient is a NaN in every weight after the next step. Where it is seen is rarely where it came from.
 
     ## Measures
-    Loss and gradients of three fresh models on three batches, and the loss during 300 steps of training on one batch. If something is
+    Loss and gradients of three fresh models on three batches, and the loss during 300 steps of training on one batch. If
+    something is
     not finite, the step is run again with every operation recorded, forward and backward in call order: named is the first one
-    with finite inputs and a result that is not finite, among those that the loss or the gradient goes back to, with the range of its
+    with finite inputs and a result that is not finite, among those that the loss or the gradient goes back to, with the range
+    of its
     inputs. A mask of minus infinity that a softmax takes away is no fault. The same step in float64 tells an overflow of the
     data type (finite there) from 0/0, log 0 and the slope of a root at 0.
 
@@ -95,7 +97,9 @@ class FirstNonFinite(Check):
         grown = _size(model) > GROWTH * before if weights_are_whole else len(losses) > 1 and losses[-2] > losses[0] + RISE * scale
         if grown or max(losses[:-1]) > losses[0] + RISE * scale:
             return self.cannot_tell(
-                f"the loss is not finite after {len(losses) - 1} steps, but loss or weights had grown far before", "see learning-rate", figure
+                f"the loss is not finite after {len(losses) - 1} steps, but loss or weights had grown far before",
+                "see learning-rate",
+                figure,
             )
         if not weights_are_whole:  # the gradient of the step before was not finite, or the optimizer's arithmetic
             model = bench.model(0)
@@ -107,7 +111,13 @@ class FirstNonFinite(Check):
 
     def _placed(self, bench: Bench, model: nn.Module, batch: tuple[Any, Any], trace: Trace, when: str) -> Outcome:
         cause, place, advice = _cause(bench, model, batch, trace)
-        what = "the loss" if not math.isfinite(trace.loss) else f"the gradient of {trace.bad_gradients[0]}" if trace.bad_gradients else "it"
+        what = (
+            "the loss"
+            if not math.isfinite(trace.loss)
+            else f"the gradient of {trace.bad_gradients[0]}"
+            if trace.bad_gradients
+            else "it"
+        )
         return self.failed(
             cause,
             f"{what} is not finite {when}; it begins with {place}",
@@ -135,7 +145,7 @@ def _is_finite(bench: Bench, model: nn.Module, batch: tuple[Any, Any], seed: int
 def _cause(bench: Bench, model: nn.Module, batch: tuple[Any, Any], trace: Trace) -> tuple[str, str, str]:
     """Cause, place and advice."""
     culprit = trace.culprit
-    if culprit is None or not culprit.gives_birth and not culprit.backward:
+    if culprit is None or (not culprit.gives_birth and not culprit.backward):
         for name, part in zip(("inputs", "targets"), batch, strict=True):
             if not all(bool(torch.isfinite(each).all()) for each in tensors_in(part)):
                 return "non-finite-data", f"the {name} of the batch", f"find out how NaN or infinity comes into the {name}"
@@ -149,7 +159,11 @@ def _cause(bench: Bench, model: nn.Module, batch: tuple[Any, Any], trace: Trace)
     if forward.name == "log" and any("softmax" in maker for maker in forward.makers):
         return "log-of-softmax", place, "use log_softmax, which is exact where softmax has become 0"
     if _in_double(bench, model, batch):
-        return "overflow", f"{place}; in float64 it is finite", "scale the input down, or compute this part in float32 or in logarithms"
+        return (
+            "overflow",
+            f"{place}; in float64 it is finite",
+            "scale the input down, or compute this part in float32 or in logarithms",
+        )
     if culprit.backward:
         return "undefined-gradient", place, "keep the operation away from the value at which its slope is not defined"
     return "undefined-operation", place, "keep its input away from where it has no value, before it and not after"
@@ -183,7 +197,8 @@ def _figure(trace: Trace) -> Figure:
     return Figure(
         "The largest number that goes into each operation of one step, in call order",
         lambda canvas: _drawn(canvas, trace),
-        "Blue: forward, green: backward. A red line is where a result first was not finite; the dashed line is the largest float32.",
+        "Blue: forward, green: backward. A red line is where a result first was not finite; the dashed line is the "
+        "largest float32.",
     )
 
 

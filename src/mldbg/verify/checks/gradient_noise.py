@@ -57,17 +57,20 @@ class GradientNoise(Check):
     no learning rate helps; a larger batch or less randomness does.
 
     ## Measures
-    The gradient of a fresh model on parts of the batch, or of 8 batches where the factory draws them, in evaluation mode. Their scatter gives tr(S), the variance between
+    The gradient of a fresh model on parts of the batch, or of 8 batches where the factory draws them, in evaluation mode.
+    Their scatter gives tr(S), the variance between
     rows, and with it the signal share: |G|^2 / (|G|^2 + tr(S) / B), of which the noise scale tr(S) / |G|^2 (McCandlish and others
     2018) is another form: the batch size at which both are equal. The same for 16 passes of the whole batch in training mode,
-    which differ by dropout and other randomness of the model. A jackknife gives 99 % intervals; a share whose upper bound is below
+    which differ by dropout and other randomness of the model. A jackknife gives 99 % intervals; a share whose upper bound is
+    below
     0.1 is a warning. The rate of turning points of the loss on one batch is given, too: 0 for a smooth curve, 2/3 for
     white noise, 1 for a loss that jumps to and fro at every step.
 
     ## Causes
     - `too-much-dropout`: passes of the same batch differ, without dropout they agree.
     - `random-step`: passes of the same batch differ for another reason: noise, shuffled rows, a random loss.
-    - `gradient-is-noise`: it is the rows that disagree: the batch is too small, or the targets have nothing to do with the inputs.
+    - `gradient-is-noise`: it is the rows that disagree: the batch is too small, or the targets have nothing to do with the
+      inputs.
 
     ## Limits
     Fresh weights: near the end of training the signal is weaker in every healthy run. It warns and never fails.
@@ -81,7 +84,9 @@ class GradientNoise(Check):
 
     def run(self, bench: Bench) -> Outcome:
         if bench.size < 8 or not can_be_sliced(bench):
-            return self.skipped("needs a batch of at least 8 rows whose tensors can be cut along the first axis", "give such a batch")
+            return self.skipped(
+                "needs a batch of at least 8 rows whose tensors can be cut along the first axis", "give such a batch"
+            )
         between_rows, between_passes = _signal_of_rows(bench), _signal_of_passes(bench, bench.model(0))
         turns = _turning_rate(bench.overfit().losses)
         if between_rows is None or between_passes is None:
@@ -91,7 +96,8 @@ class GradientNoise(Check):
             "figure": Figure(
                 "Signal in the squared gradient of one batch",
                 lambda canvas: _drawn(canvas, between_rows, between_passes, bench.size),
-                "With batch size, as it follows from the scatter between rows (line) and with its 99 % interval (band); the mark is what "
+                "With batch size, as it follows from the scatter between rows (line) and with its 99 % interval (band); "
+                "the mark is what "
                 "the model's own randomness leaves.",
             ),
             "statistic": worse.share,
@@ -109,7 +115,8 @@ class GradientNoise(Check):
             drops = quiet is not None and quiet.share > MOST
             return self.warned(
                 "too-much-dropout" if drops else "random-step",
-                f"{between_passes.share:.2g} of the squared gradient is signal (at most {between_passes.high:.2g}), the rest differs from "
+                f"{between_passes.share:.2g} of the squared gradient is signal (at most {between_passes.high:.2g}), the "
+                f"rest differs from "
                 "pass to pass of the same batch",
                 "lower the dropout" if drops else "find what is drawn at random in the model or the loss",
                 **numbers,
@@ -118,7 +125,8 @@ class GradientNoise(Check):
             return self.warned(
                 "gradient-is-noise",
                 f"{between_rows.share:.2g} of the squared gradient is signal (at most {between_rows.high:.2g}): rows disagree",
-                f"a batch of {bench.size * min(between_rows.noise_scale, 1e6):.0f} rows would be half signal; are targets paired with inputs?",
+                f"a batch of {bench.size * min(between_rows.noise_scale, 1e6):.0f} rows would be half signal; are targets "
+                f"paired with inputs?",
                 **numbers,
             )
         interval = f"99 % interval {between_rows.low:.2g} to {between_rows.high:.2g}"
@@ -129,7 +137,8 @@ class GradientNoise(Check):
                 **numbers,
             )
         return self.passed(
-            f"{between_rows.share:.2g} of the squared gradient is signal ({interval}), {between_passes.share:.2g} of what passes of one "
+            f"{between_rows.share:.2g} of the squared gradient is signal ({interval}), {between_passes.share:.2g} of what "
+            f"passes of one "
             "batch have in common",
             **numbers,
         )

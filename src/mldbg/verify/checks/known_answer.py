@@ -85,7 +85,8 @@ class KnownAnswer(Check):
     - `optimizer-misses-the-answer`: the loss comes to rest above the least loss.
 
     ## Limits
-    It tests the mechanics, with weight decay off, not the learning rate (that is learning-rate). An optimizer factory that asks for parts of its own model
+    It tests the mechanics, with weight decay off, not the learning rate (that is learning-rate). An optimizer factory that
+    asks for parts of its own model
     cannot be given a linear layer: SKIP.
     """
 
@@ -100,7 +101,8 @@ class KnownAnswer(Check):
             optimizer = _optimizer(bench, _layer(bench))
         except ExperimentError as error:
             return self.skipped(
-                f"the optimizer cannot be given a linear layer: {error}", "let optimizer(model) work for every model, by model.parameters()"
+                f"the optimizer cannot be given a linear layer: {error}",
+                "let optimizer(model) work for every model, by model.parameters()",
             )
         if needs_closure(optimizer):
             return self.skipped("an optimizer that evaluates the loss by itself has no step to be measured", "nothing to be done")
@@ -130,7 +132,9 @@ class KnownAnswer(Check):
             "curvature": planted.curvature,
         }
         if left <= REACHED:
-            return self.passed(f"the known answer is reached: {left:.1g} of the excess loss is left after {STEPS} steps", **numbers)
+            return self.passed(
+                f"the known answer is reached: {left:.1g} of the excess loss is left after {STEPS} steps", **numbers
+            )
         if not left <= 1.0:
             return self.failed(
                 "optimizer-goes-uphill",
@@ -146,7 +150,8 @@ class KnownAnswer(Check):
             )
         return self.failed(
             "optimizer-misses-the-answer",
-            f"the loss rests with {left:.2g} of the excess loss left, after {path / planted.distance:.2g} times the way to the answer",
+            f"the loss rests with {left:.2g} of the excess loss left, after {path / planted.distance:.2g} times the way "
+            f"to the answer",
             "switch its options (clipping, noise, masks) off one by one",
             **numbers,
         )
@@ -176,7 +181,8 @@ def _planted(bench: Bench) -> _Planted | None:
     y = length * (x @ direction / math.sqrt(FEATURES) + 0.1 * noise)
     like = _layer(bench).weight
     answer = np.linalg.lstsq(x, y, rcond=None)[0]
-    return _Planted(*(torch.as_tensor(each).to(like) for each in (x, y, answer)), curvature)
+    planted = [torch.as_tensor(each).to(like) for each in (x, y, answer)]
+    return _Planted(planted[0], planted[1], planted[2], curvature)
 
 
 def _optimizer(bench: Bench, layer: nn.Linear) -> Optimizer:

@@ -92,7 +92,8 @@ class LearningCurve(Check):
         task = _task(bench)
         if task is None:
             return self.skipped(
-                f"needs at least {LEAST_ROWS} rows of train and test in the shape of the batch, and class ids or one number as targets",
+                f"needs at least {LEAST_ROWS} rows of train and test in the shape of the batch, and class ids or one "
+                f"number as targets",
                 "give train and test as the model gets them",
             )
         runs = [[_trained(bench, task, int(len(task.x) * share), seed) for seed in range(SEEDS)] for share in SHARES]
@@ -108,7 +109,8 @@ class LearningCurve(Check):
             "figure": Figure(
                 "Skill on the rows that were trained on, and on new ones",
                 lambda canvas: _drawn(canvas, sizes, train, test, rungs[1]),
-                "Mean and range of three seeds. 1 is perfect, 0 the best constant prediction. Dashed: ridge regression on all rows.",
+                "Mean and range of three seeds. 1 is perfect, 0 the best constant prediction. Dashed: ridge regression on "
+                "all rows.",
             ),
             "statistic": float(test[-1].mean() - rungs[1]),
             "null": "at least 0: no worse than a linear model",
@@ -119,7 +121,10 @@ class LearningCurve(Check):
             "gap": gap,
             "asymptote": asymptote,
         }
-        measured = f"skill {train[-1].mean():.2f} on training rows, {test[-1].mean():.2f} on test rows (ridge {rungs[0]:.2f}, {rungs[1]:.2f})"
+        measured = (
+            f"skill {train[-1].mean():.2f} on training rows, {test[-1].mean():.2f} on test rows (ridge "
+            f"{rungs[0]:.2f}, {rungs[1]:.2f})"
+        )
         if train[-1].max() < rungs[0] - MARGIN:
             if any(run.falling for run in runs[-1]):
                 return self.cannot_tell(f"{measured}; the loss still falls after {STEPS} steps", "train for longer", **numbers)
@@ -147,7 +152,7 @@ def _task(bench: Bench) -> _Task | None:
     if bench.classes is not None and targets.ndim == 1:
         kind = "classes"
     elif bench.is_regression and targets.numel() == bench.size:
-        kind = "binary" if set(targets.unique().tolist()) <= {0.0, 1.0} else "numbers"
+        kind = "binary" if set(torch.unique(targets).tolist()) <= {0.0, 1.0} else "numbers"
     else:
         return None
     tensors = []
@@ -159,7 +164,8 @@ def _task(bench: Bench) -> _Task | None:
         order = bench.rng("learning-curve").permutation(len(x))
         tensors.append(torch.from_numpy(x[order].reshape(-1, *inputs.shape[1:])).to(inputs.device, inputs.dtype))
         tensors.append(torch.from_numpy(np.asarray(y).reshape(-1)[order].astype(np.float64)).to(targets.device, targets.dtype))
-    return _Task(*tensors, kind)
+    x, y, x_test, y_test = tensors
+    return _Task(x, y, x_test, y_test, kind)
 
 
 def _trained(bench: Bench, task: _Task, seen: int, seed: int) -> _Run:
@@ -180,13 +186,18 @@ def _trained(bench: Bench, task: _Task, seen: int, seed: int) -> _Run:
                 raise ExperimentError("the loss is not finite when training on rows of train()")
     quarter = STEPS // 4
     third, last = np.mean(losses[-2 * quarter : -quarter]), np.mean(losses[-quarter:])
-    return _Run(seen, _predicted(bench, model, task.x[:seen]), _predicted(bench, model, task.x_test), bool(third - last > 0.02 * abs(last)))
+    return _Run(
+        seen,
+        _predicted(bench, model, task.x[:seen]),
+        _predicted(bench, model, task.x_test),
+        bool(third - last > 0.05 * abs(last)),
+    )
 
 
 def _predicted(bench: Bench, model: torch.nn.Module, x: Tensor) -> np.ndarray:
     with modes_preserved(model), torch.no_grad():
         model.eval()
-        parts = [main_tensor(bench.run(model, part.clone())) for part in x.split(256)]
+        parts = [main_tensor(bench.run(model, part.clone())) for part in torch.split(x, 256)]
     return torch.cat([part.reshape(len(part), -1).double().cpu() for part in parts if part is not None]).numpy()
 
 

@@ -33,6 +33,7 @@ USELESS = 0.999
 SLOW = 0.99
 """Share that is worth a warning."""
 
+
 @dataclass(frozen=True, slots=True)
 class _Rate:
     """Runs at one learning rate, seed by seed.
@@ -68,14 +69,16 @@ class LearningRate(Check):
     """the learning rate makes progress without blowing up
 
     ## Why
-    A rate that is a thousand times too low looks like a model that cannot learn, and one that is too high like a hard problem: the
+    A rate that is a thousand times too low looks like a model that cannot learn, and one that is too high like a hard problem:
+    the
     loss jumps, then rests on a plateau with dead units.
 
     ## Measures
     Fresh models are trained for 40 steps on one batch with the user's optimizer, with its rates (of every parameter group)
     multiplied by powers of ten, at three seeds each and five at the user's rate and at the best one. The statistic is the share
     of the progress of the best rate that the user's rate misses, paired by seed, with a t-interval at 95 %: 0 is as good as the
-    best, 1 no progress or a rise; progress is counted from a run at a rate of 0 with the same draws of dropout. Too high is a rate
+    best, 1 no progress or a rise; progress is counted from a run at a rate of 0 with the same draws of dropout. Too high is a
+    rate
     that misses more than a quarter (lower bound) where a tenth of it or less does not, and whose loss rose above the first one in
     every run by more than half of the possible progress. Too low is a rate that misses 99.9 % (lower bound; 99 %: a warning) of
     the progress of a rate at least a hundred times higher.
@@ -131,7 +134,8 @@ class LearningRate(Check):
             say = self.failed if low > USELESS else self.warned
             return say(
                 "learning-rate-too-low",
-                f"in {STEPS} steps the loss falls by {1 - np.mean(missed):.1g} of what it falls by at {best.factor:g} times the rate",
+                f"in {STEPS} steps the loss falls by {1 - np.mean(missed):.1g} of what it falls by at {best.factor:g} "
+                f"times the rate",
                 f"try {best.factor / 10:g} times the learning rate",
                 threshold=USELESS,
                 **numbers,
@@ -147,7 +151,8 @@ class LearningRate(Check):
         return Figure(
             f"Loss after {STEPS} steps against the learning rate",
             lambda canvas: _drawn(canvas, rates, best),
-            "One line for each seed. The loss is scaled so that 1 is the loss of the untrained model and 0 the best that was reached; "
+            "One line for each seed. The loss is scaled so that 1 is the loss of the untrained model and 0 the best that "
+            "was reached; "
             "what blew up is drawn at the top. The red line is the learning rate as it is.",
         )
 
@@ -201,7 +206,9 @@ def _missed(bench: Bench, user: _Rate, best: _Rate) -> np.ndarray:
 
 
 def _drawn(canvas: Canvas, rates: dict[float, _Rate], best: _Rate) -> None:
-    ax = draw.axes(canvas, "learning rate [times yours]", "loss after the steps [share of the possible progress left]", log_x=True)
+    ax = draw.axes(
+        canvas, "learning rate [times yours]", "loss after the steps [share of the possible progress left]", log_x=True
+    )
     ceiling = 2.0
     for seed in range(SEEDS):
         points = [

@@ -22,7 +22,7 @@ STEPS = 5
 SETTLED = 3
 """Steps at the end whose growth counts; the first ones fill caches."""
 
-SQUARE = 0.1
+SQUARE = 0.05
 """Share of the memory of rows, in the whole batch, that grows with the square of its size."""
 
 MARGIN = 0.9
@@ -38,14 +38,17 @@ class Memory(Check):
 
     ## Measures
     Leak: the number of nodes of autograd graphs that hang on live tensors after each of five training steps; it must not
-    grow in each of the last three. Size: bytes of a step for a quarter, half and the whole batch, from which a + b B + c B^2 follows,
-    and with it the largest batch that fits. On CUDA it is the peak of the allocator for a whole step, optimizer included; on a CPU,
+    grow in each of the last three. Size: bytes of a step for a quarter, half and the whole batch, from which a + b B + c B^2
+    follows,
+    and with it the largest batch that fits. On CUDA it is the peak of the allocator for a whole step, optimizer included; on a
+    CPU,
     where nothing reports a peak, the tensors saved for the backward pass, plus weights, gradients and the optimizer's state. No
     batch size is tried until it crashes (on a CPU that would never end).
 
     ## Causes
     - `loss-graph-kept`: each step leaves a graph behind: a loss or output is stored without `detach()` or `item()`.
-    - `memory-grows-with-the-square`: a warning: at least a tenth of the memory of the rows grows with the square of the batch. In a contrastive
+    - `memory-grows-with-the-square`: a warning: at least a twentieth of the memory of the rows grows with the square of the
+      batch. In a contrastive
       loss that is so by design, elsewhere it is a broadcast of (B, 1) with (B,).
 
     ## Limits
@@ -76,7 +79,9 @@ class Memory(Check):
                 threshold=0.0,
             )
         if bench.size < 8 or not can_be_sliced(bench):
-            return self.passed("no step leaves a graph behind; the batch is too small, or cannot be cut, to measure growth", statistic=0.0)
+            return self.passed(
+                "no step leaves a graph behind; the batch is too small, or cannot be cut, to measure growth", statistic=0.0
+            )
         return self._sized(bench)
 
     def _sized(self, bench: Bench) -> Outcome:
@@ -103,12 +108,15 @@ class Memory(Check):
         if share > SQUARE:
             return self.warned(
                 "memory-grows-with-the-square",
-                f"{share:.0%} of the {(measured[-1] - constant) / 2**20:.3g} MiB that the rows of a step take grows with the square of the batch; {room}",
+                f"{share:.0%} of the {(measured[-1] - constant) / 2**20:.3g} MiB that the rows of a step take grows with "
+                f"the square of the batch; {room}",
                 "look for a broadcast of (B, 1) with (B,), unless every row is compared with every row on purpose",
                 **numbers,
             )
         return self.passed(
-            f"no step leaves a graph behind; a step takes {constant / 2**20:.3g} MiB and {linear / 2**10:.3g} KiB for each row: {room}", **numbers
+            f"no step leaves a graph behind; a step takes {constant / 2**20:.3g} MiB and {linear / 2**10:.3g} KiB for "
+            f"each row: {room}",
+            **numbers,
         )
 
 

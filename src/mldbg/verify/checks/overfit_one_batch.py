@@ -62,7 +62,8 @@ class OverfitOneBatch(Check):
     the model can move its outputs in enough directions (rank of the Jacobian of outputs by parameters) to memorise.
 
     ## Causes
-    - `too-much-dropout`: without dropout (or other noise of training mode) the batch is memorised, with it half of the stakes is left.
+    - `too-much-dropout`: without dropout (or other noise of training mode) the batch is memorised, with it half of the stakes
+      is left.
     - `too-much-weight-decay`: the same of a model without such noise.
     - `learning-rate-too-high`: Adam at 1e-3 memorises; with the user's optimizer the loss rose or did not stay finite.
     - `optimizer`: Adam at 1e-3 memorises, the user's optimizer rests elsewhere.
@@ -103,7 +104,8 @@ class OverfitOneBatch(Check):
             "figure": Figure(
                 "Loss on one batch, trained again and again",
                 lambda canvas: _drawn(canvas, attempts, at_stake),
-                "1 is the loss of the best constant output, 0 the least loss that these targets allow. Curves must get below 0.02.",
+                "1 is the loss of the best constant output, 0 the least loss that these targets allow. Curves must get "
+                "below 0.02.",
             ),
             "statistic": as_is.left,
             "null": "at most 0.02 of what can be learned is left",
@@ -119,12 +121,17 @@ class OverfitOneBatch(Check):
             return self.passed(f"the batch is memorised with regularisation off; with it {left}", **numbers)
         if len(attempts) == 2:
             cause = "too-much-dropout" if _drops(bench) else "too-much-weight-decay"
-            why = f"{as_is.trained:.2g} of what can be learned is left after {STEPS} steps, and {last.left:.2g} without dropout and decay"
+            why = (
+                f"{as_is.trained:.2g} of what can be learned is left after {STEPS} steps, and {last.left:.2g} without "
+                f"dropout and decay"
+            )
             return self.failed(cause, why, "use less of it until the batch can be memorised", **numbers)
         slow = as_is.falling or abs(at_stake.share(as_is.losses[0]) - as_is.trained) < HARDLY
         if last.memorised and slow:
             return self.cannot_tell(
-                f"{left} and the loss still falls; Adam at 1e-3 memorises the batch", "see learning-rate, or train for longer", **numbers
+                f"{left} and the loss still falls; Adam at 1e-3 memorises the batch",
+                "see learning-rate, or train for longer",
+                **numbers,
             )
         if last.memorised:
             rose = not math.isfinite(as_is.left) or max(as_is.losses) > as_is.losses[0] + 0.5 * (at_stake.null - at_stake.floor)
@@ -139,7 +146,9 @@ class OverfitOneBatch(Check):
             return self.cannot_tell(f"{left} and the loss still falls", "train for longer, or give a smaller batch", **numbers)
         if best <= STUCK:
             return self.cannot_tell(
-                f"{left}, and a model that leaves less than {STUCK} may be too small for the batch", "give a smaller batch", **numbers
+                f"{left}, and a model that leaves less than {STUCK} may be too small for the batch",
+                "give a smaller batch",
+                **numbers,
             )
         rank, outputs = tangent_rank(bench)
         if rank < outputs:

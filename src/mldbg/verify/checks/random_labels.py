@@ -55,10 +55,12 @@ class RandomLabels(Check):
     If permuted targets are fitted as well (below 0.1), capacity is not the limit, whatever the number of parameters.
 
     ## Causes
-    - `labels-look-random`: the targets are learned hardly faster than permuted ones: they were shuffled, or the inputs say nothing of them.
+    - `labels-look-random`: the targets are learned hardly faster than permuted ones: they were shuffled, or the inputs say
+      nothing of them.
 
     ## Limits
-    A hard task, where 80 steps are all memorising, looks the same: it warns and never fails. Where little is learned in so many steps it
+    A hard task, where 80 steps are all memorising, looks the same: it warns and never fails. Where little is learned in so
+    many steps it
     cannot tell. Held-out rows tell more, where there are some (label-alignment).
     """
 
@@ -70,7 +72,9 @@ class RandomLabels(Check):
 
     def run(self, bench: Bench) -> Outcome:
         if not can_be_permuted(bench):
-            return self.skipped("needs a batch of at least 8 rows whose targets are one tensor and not all the same", "give a larger batch")
+            return self.skipped(
+                "needs a batch of at least 8 rows whose targets are one tensor and not all the same", "give a larger batch"
+            )
         at_stake = stakes(bench)
         if at_stake is None:
             return self.cannot_tell(
@@ -104,11 +108,14 @@ class RandomLabels(Check):
         }
         moves = at_stake.share(end_of(bench.overfit().losses[:STEPS])) < MOVES
         if seen > error and seen + error >= SPEED:
-            return self.passed(f"real targets are learned faster, area {seen:.0%} smaller (null {error:.0%}); {capacity}", **numbers)
+            return self.passed(
+                f"real targets are learned faster, area {seen:.0%} smaller (null {error:.0%}); {capacity}", **numbers
+            )
         if moves and seen + error < SPEED:
             return self.warned(
                 "labels-look-random",
-                f"real targets are learned hardly faster than permuted ones: the area differs by {seen:.1%}, at most {seen + error:.1%}",
+                f"real targets are learned hardly faster than permuted ones: the area differs by {seen:.1%}, at most "
+                f"{seen + error:.1%}",
                 "look at ten rows by hand, inputs beside targets",
                 **numbers,
             )

@@ -43,7 +43,7 @@ class RunDiff(Check):
     def run(self, bench: Bench) -> Outcome:
         records = bench.experiment.runs
         assert records is not None  # needs
-        if len(records) != 2 or not all(isinstance(record, Mapping) for record in records):
+        if len(records) != 2 or not all(hasattr(record, "items") for record in records):
             return self.skipped("runs must be two mappings", 'give runs=({"config": ..., "seed": ...}, {...})')
         first, second = (_flat(record) for record in records)
         names = sorted(first.keys() | second.keys())

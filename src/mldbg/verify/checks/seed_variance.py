@@ -73,7 +73,8 @@ class SeedVariance(Check):
         if any(stuck) and not all(stuck) and bool((left < LEARNED).any()):
             return self.failed(
                 "seed-decides",
-                f"{sum(stuck)} of {SEEDS} seeds rest where nothing is learned, while the best leaves {left.min():.2g} of the stakes",
+                f"{sum(stuck)} of {SEEDS} seeds rest where nothing is learned, while the best leaves {left.min():.2g} of "
+                f"the stakes",
                 "compare the first steps of a good and a bad seed: initial weights, dead units, random parts of the model",
                 threshold=STUCK,
                 **numbers,
@@ -83,8 +84,10 @@ class SeedVariance(Check):
         low, high = t_interval(finite)
         middle = float(stats.trim_mean(finite, 0.25))
         return self.passed(
-            f"{finite.mean():.2g} of what can be learned is left after {STEPS} steps (99 % interval {max(low, 0):.2g} to {high:.2g}, "
-            f"interquartile mean {middle:.2g}): two single runs that differ by less than {2 * math.sqrt(2) * spread:.1g} do not differ",
+            f"{finite.mean():.2g} of what can be learned is left after {STEPS} steps (99 % interval {max(low, 0):.2g} to "
+            f"{high:.2g}, "
+            f"interquartile mean {middle:.2g}): two single runs that differ by less than {2 * math.sqrt(2) * spread:.1g} "
+            f"do not differ",
             interval=(low, high),
             interquartile_mean=middle,
             **numbers,

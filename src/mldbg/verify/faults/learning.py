@@ -58,7 +58,10 @@ def _with_output(change: Callable[[Tensor], Tensor]) -> Callable[[Experiment], E
         main = main_tensor(output)
         return output if main is None else with_main(output, main, change(main))
 
-    return _with_model(lambda model: model.register_forward_hook(hook) and None)
+    def attach(model: nn.Module) -> None:
+        model.register_forward_hook(hook)
+
+    return _with_model(attach)
 
 
 def _with_loss(change: Callable[[Callable[[Any, Any], Tensor], Any, Any], Tensor]) -> Callable[[Experiment], Experiment]:
@@ -139,17 +142,14 @@ def _all_pairs(loss: Callable[[Any, Any], Tensor], output: Any, target: Any) -> 
     main = main_tensor(output)
     assert main is not None  # an experiment has an output
     rows = main.flatten(1) if main.ndim > 1 else main[:, None]
-    return loss(output, target) + 0 * (rows[:, None] - rows[None]).square().mean()
+    return loss(output, target) + 0 * (rows[:, None] - rows[None]).tanh().square().mean()
 
 
-def _narrow(model: nn.Module) -> None:
-    """The output goes through a single number: what is left is its sign."""
+def _first_feature_only(model: nn.Module) -> None:
+    def hook(module: nn.Module, inputs: Any) -> Any:
+        return (inputs[0] * (torch.arange(inputs[0].shape[1], device=inputs[0].device) == 0), *inputs[1:])
 
-    def hook(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-        along = torch.linspace(-1, 1, output.shape[1], device=output.device, dtype=output.dtype)
-        return (output @ along).tanh()[:, None] * along
-
-    model.register_forward_hook(hook)
+    model.register_forward_pre_hook(hook)
 
 
 def _wrong_labels(healthy: Experiment) -> Experiment:
@@ -234,11 +234,11 @@ FAULTS: tuple[Fault, ...] = (
         frozenset({"arrays", "classification"}),
     ),
     Fault(
-        "output squeezed through one number",
+        "only the first feature reaches the model",
         "learning-curve",
-        ("underfit", "cannot-memorise"),
-        _with_model(_narrow),
-        frozenset({"arrays", "classification", "vectors"}),
+        ("underfit", "cannot-memorise", "unused-input", "input-ignored"),
+        _with_model(_first_feature_only),
+        frozenset({"arrays", "vectors"}),
     ),
     Fault(
         "width that is not passed on",
