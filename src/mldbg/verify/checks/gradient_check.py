@@ -61,7 +61,7 @@ class GradientCheck(Check):
     stage = Stage.LOSS
     kind = Kind.EXACT
     after = ("input-range",)
-    cost = 0.3
+    cost = 0.4
 
     def run(self, bench: Bench) -> Outcome:
         made = _given(bench) if bench.experiment.gradient is not None else _of_loss(bench)
