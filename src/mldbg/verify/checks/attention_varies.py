@@ -150,5 +150,7 @@ def _drawn(canvas: Canvas, shown: Map) -> None:
     left, right = canvas.subplots(1, 2)
     for ax, values, label in ((left, shown.mean, "mean weight"), (right, shown.spread, "sd over inputs")):
         draw.dressed(ax, "key [place]", "query [place]")
-        image = ax.imshow(values.numpy(), cmap="cividis", vmin=0, aspect="auto", interpolation="nearest")
+        image = ax.imshow(
+            values.numpy(), cmap="cividis", vmin=0, vmax=float(values.max()) or 1.0, aspect="auto", interpolation="nearest"
+        )
         canvas.colorbar(image, ax=ax, label=label)

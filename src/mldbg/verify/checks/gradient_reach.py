@@ -81,8 +81,13 @@ class GradientReach(Check):
                 "the loss has no graph: backward() would raise, or do nothing",
                 "look for .item(), .data, .numpy(), torch.tensor(...) or no_grad() between the model and the loss",
                 statistic=1.0,
-                null="0",
+                null="0: every parameter that the loss depends on gets a gradient",
                 threshold=0.0,
+                figure=Figure(
+                    "Gradients by parameter",
+                    lambda canvas: _drawn(canvas, {name: [np.nan] * (TRIES + 1) for name in names}, names),
+                    "Crossed: not in the graph of the loss. No parameter is.",
+                ),
             )
         absent = [name for name in names if np.isnan(reach[name]).all()]
         zero = [name for name in names if name not in absent and not np.nansum(reach[name])]

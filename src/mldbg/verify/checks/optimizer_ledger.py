@@ -74,8 +74,15 @@ class OptimizerLedger(Check):
                     "torch refuses the optimizer: a parameter is in more than one group",
                     "give each parameter to one group",
                     statistic=1.0,
-                    null="0",
+                    null="0: every weight is in one group, or declared frozen",
                     threshold=0.0,
+                    figure=Figure(
+                        "Weights of the model by their place in the optimizer",
+                        lambda canvas: _drawn(
+                            canvas, dict.fromkeys(owned, "refused by torch"), {n: p.numel() for n, p in owned.items()}, 0
+                        ),
+                        "Torch refuses the whole optimizer.",
+                    ),
                 )
         held = Counter(id(p) for group in optimizer.param_groups for p in group["params"]) if optimizer else Counter[int]()
         status = {name: _status(bench, p, held[id(p)], optimizer, name) for name, p in owned.items()}
@@ -221,5 +228,5 @@ def _drawn(canvas: Canvas, status: dict[str, str], mass: dict[str, int], foreign
         names,
         [100 * shares[name] / total for name in names],
         "share of all weights [%]",
-        bad=[name in (*_WRONG, "of another model") for name in names],
+        bad=[name in (*_WRONG, "of another model", "refused by torch") for name in names],
     )

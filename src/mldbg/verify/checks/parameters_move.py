@@ -99,8 +99,8 @@ class ParametersMove(Check):
             "threshold": 0.0,
             "figure": Figure(
                 "Relative change of each weight matrix in one step",
-                lambda canvas: _drawn(canvas, logs, odd),
-                "From the first layer to the last. The dashed line at one thousandth is a reference, no limit.",
+                lambda canvas: _drawn(canvas, logs, odd, still),
+                "From the first layer to the last, and then what did not move. The dashed line is a reference, no limit.",
             ),
             "still": still,
             "ratios": logs,
@@ -148,11 +148,14 @@ def _why(name: str, rate: float | None) -> tuple[str, str]:
     return "update-below-rounding", "raise the learning rate, or keep the weights in float32"
 
 
-def _drawn(canvas: Canvas, logs: dict[str, float], odd: list[str]) -> None:
+def _drawn(canvas: Canvas, logs: dict[str, float], odd: list[str], still: list[str]) -> None:
     ax = draw.axes(canvas, "weight matrix, from the first to the last", "|dw| / |w| of one step [decades]")
+    lowest = min([*logs.values(), -3.0]) - 1
+    names = [*logs, *still]
+    ax.plot(range(len(logs), len(names)), [lowest] * len(still), "v", color=draw.BAD, label="did not move")
     for place, (name, value) in enumerate(logs.items()):
         ax.plot(place, value, "o", color=draw.BAD if name in odd else draw.SEEN)
     draw.line(ax, -3, "one thousandth")
-    if len(logs) <= 12:
-        ax.set_xticks(range(len(logs)), list(logs), rotation=30, ha="right", fontsize="x-small")
+    if len(names) <= 12:
+        ax.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize="x-small")
     draw.legend(ax)
