@@ -9,7 +9,7 @@ import traceback
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypedDict, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, cast
 
 import numpy as np
 import pytest
@@ -21,6 +21,9 @@ import mldbg
 from mldbg import contracts
 from mldbg.contracts import ClassIds, ContractError, Logits, Probs, TokenIds, Violation, along, attach, below, check, contract
 from mldbg.contracts.foreign import UncheckedInCompiledCode
+
+if TYPE_CHECKING:
+    from decimal import Decimal as Elsewhere
 
 
 def text_of(error: ContractError) -> str:
@@ -406,6 +409,58 @@ def test_bad_use_is_refused() -> None:
         contract(cast("Any", 3))
     with pytest.raises(TypeError, match=r"is an annotation|not callable"):
         Probs()  # type: ignore[operator]
+
+
+def _annotated(annotation: object) -> Any:
+    def function(x: Any) -> None: ...
+
+    function.__annotations__ = {"x": annotation}
+    return function
+
+
+class State:
+    """Its methods name it, and a class that exists for type checkers only, before either can be looked up."""
+
+    @contract
+    def joined(self, other: State, x: Float[Tensor, "n"], given: Elsewhere | None = None) -> tuple[State, Float[Tensor, "n"]]:
+        return other, x
+
+
+def test_names_that_are_unknown_at_run_time_do_no_harm() -> None:
+    state = State()
+    assert state.joined(state, torch.ones(2))[0] is state
+    with pytest.raises(ContractError, match=r"State\.joined: x"):
+        state.joined(state, torch.ones(2, 2))
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        'Flaot[Tensor, "n"]',
+        "Elsewhere | Row",
+        "dict[str, Flaot[Tensor, 'n']]",
+        "list[\"Flaot[Tensor, 'n']\"]",
+    ],
+)
+def test_an_unknown_name_beside_a_shape_is_an_error(annotation: object) -> None:
+    with pytest.raises(TypeError, match=r"cannot be read: name '(Flaot|Elsewhere)' is not defined"):
+        contract(_annotated(annotation))
+
+
+Row = Float[Tensor, "n"]
+
+
+def test_what_is_no_annotation_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"x: Probs needs a tensor type and a shape"):
+        contract(_annotated(Probs))
+    with pytest.raises(TypeError, match=r"x: Float needs a tensor type and a shape"):
+        contract(_annotated(Float))
+    with pytest.raises(TypeError, match="needs its shape as a text"):
+        cast("Any", Probs)[Tensor, 3]
+    with pytest.raises(TypeError, match=r"a whole number or an expression of axis names, not 3\.5"):
+        below(cast("Any", 3.5))
+    with pytest.raises(ValueError, match=r"below\(0\) leaves no id"):
+        below(0)
 
 
 def test_the_checker_can_be_read_and_shows_in_tracebacks() -> None:

@@ -5,6 +5,7 @@ Only what holds arrays is planned. An annotation such as `cfg: Config` says noth
 
 from __future__ import annotations
 
+import ast
 import collections.abc
 import dataclasses
 import inspect
@@ -16,10 +17,10 @@ from functools import cache
 from typing import Any
 
 import torch
-from jaxtyping import AbstractArray
+from jaxtyping import AbstractArray, AbstractDtype
 
 from mldbg.contracts import dims
-from mldbg.contracts.meanings import Meaning
+from mldbg.contracts.meanings import Meaning, is_alias
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +206,9 @@ def _reading(annotation: Any, inside: tuple[type, ...]) -> Plan:
         return _array(annotation, None)
     if annotation is None or annotation is type(None):
         return Nothing()
+    if is_alias(annotation) or (isinstance(annotation, type) and issubclass(annotation, AbstractDtype)):
+        name = getattr(annotation, "name", None) or annotation.__name__
+        raise TypeError(f'{name} needs a tensor type and a shape: {name}[Tensor, "batch d"]')
     if hasattr(annotation, "__value__"):  # `type Batch = ...` of Python 3.12
         return _reading(annotation.__value__, inside)
     if isinstance(annotation, typing.TypeVar):
@@ -326,14 +330,60 @@ def _dtypes(patterns: Any) -> tuple[torch.dtype, ...] | None:
 def hints(function: Any, *, local: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The resolved annotations of a function, with their extras.
 
-    Raises TypeError where a name in a string annotation does not exist, NameError's reason included.
+    A name in a string may be unknown at run time: that of the class under definition, or of one imported for type checkers only.
+    An annotation that has such a name and says nothing of tensors is left out.
+    Raises TypeError where it does speak of tensors, NameError's reason included.
     """
     try:
         return typing.get_type_hints(function, localns=dict(local) if local else None, include_extras=True)
-    except NameError as error:
-        raise TypeError(f"{function.__qualname__}: an annotation cannot be read: {error}") from None
     except SyntaxError as error:
         raise TypeError(f"{function.__qualname__}: an annotation is no expression: {error.text}") from None
+    except NameError:
+        pass
+    classes = {name: Any for name in function.__qualname__.split(".")[:-1] if name.isidentifier()}
+    known = {**classes, **function.__globals__, **(local or {})}
+    resolved: dict[str, Any] = {}
+    for name, annotation in function.__annotations__.items():
+        try:
+            resolved |= typing.get_type_hints(_Annotated({name: annotation}), known, known, include_extras=True)
+        except NameError as error:
+            if _speaks_of_arrays(annotation, known):
+                raise TypeError(f"{function.__qualname__}: an annotation cannot be read: {error}") from None
+    return resolved
+
+
+class _Annotated:
+    """Something with annotations, for `typing.get_type_hints`."""
+
+    def __init__(self, annotations: dict[str, Any]) -> None:
+        self.__annotations__ = annotations
+
+
+def _speaks_of_arrays(annotation: Any, known: Mapping[str, Any]) -> bool:
+    """Whether an annotation that cannot be resolved has a shape in it, or a name that stands for arrays."""
+    if not isinstance(annotation, str):
+        return _mentions_arrays(annotation) or any(
+            _speaks_of_arrays(arg.__forward_arg__ if isinstance(arg, typing.ForwardRef) else arg, known)
+            for arg in typing.get_args(annotation)
+        )
+    for node in ast.walk(ast.parse(annotation.strip(), mode="eval")):
+        match node:
+            case ast.Subscript(slice=ast.Tuple(elts=[_, ast.Constant(value=str()), *_])):
+                return True
+            case ast.Name(id=name) if _mentions_arrays(known.get(name)):
+                return True
+            case ast.Constant(value=str(inner)) if inner != annotation and _is_expression(inner):
+                if _speaks_of_arrays(inner, known):
+                    return True
+    return False
+
+
+def _is_expression(text: str) -> bool:
+    try:
+        ast.parse(text.strip(), mode="eval")
+    except SyntaxError:
+        return False
+    return True
 
 
 def parameters(function: Any) -> dict[str, inspect.Parameter]:

@@ -47,7 +47,13 @@ def below(bound: int | str) -> Below:
 
     `TokenIds[Tensor, "batch t", below(32000)]`; an expression of axis names and attributes is a bound too: `below("classes")`,
     `below("{self.vocab}")`.
+
+    Raises TypeError for what is neither, ValueError for a number that leaves no id.
     """
+    if not isinstance(bound, (int, str)):
+        raise TypeError(f"below() takes a whole number or an expression of axis names, not {bound!r}")
+    if isinstance(bound, int) and bound < 1:
+        raise ValueError(f"below({bound}) leaves no id")
     return Below(bound)
 
 
@@ -140,6 +146,8 @@ class _Alias:
         if not isinstance(item, tuple) or len(item) < 2:
             raise TypeError(f'{self.name} needs a tensor type and a shape: {self.name}[Tensor, "batch d"]')
         array, shape, *extras = item
+        if not isinstance(shape, str):
+            raise TypeError(f'{self.name} needs its shape as a text, such as "batch d", not {shape!r}')
         annotation: Any = self.base[array, shape]
         if not hasattr(annotation, "dim_str"):
             raise TypeError(f"{self.name} describes one tensor type; join several with |")
@@ -153,6 +161,11 @@ class _Alias:
 
     def __repr__(self) -> str:
         return self.name
+
+
+def is_alias(annotation: object) -> bool:
+    """Whether it is `Logits` or one of its kin, as it stands, without a tensor type and a shape."""
+    return isinstance(annotation, _Alias)
 
 
 if TYPE_CHECKING:
