@@ -31,8 +31,13 @@ def is_not_log_probs(axis: int, tensor: Tensor) -> bool:
 
 
 def hides(tensor: Tensor) -> bool:
-    """Whether a tensor that is added holds minus infinity, or a number meant as such: an additive mask."""
-    return _truth(lambda values: (values <= FORGOTTEN).any(), tensor) is True
+    """Whether a tensor that is added holds minus infinity, or a number meant as such: an additive mask, and not activations."""
+    return _truth(lambda values: (values <= 10 * FORGOTTEN).any(), tensor) is True
+
+
+def counts_up(tensor: Tensor) -> bool:
+    """Whether the values are 0, 1, 2, ..."""
+    return _truth(lambda values: (values == torch.arange(len(values), device=values.device)).all(), tensor) is True
 
 
 def statistics(tensor: Tensor) -> Mapping[str, float]:
