@@ -132,3 +132,41 @@ def test_bad_use_is_refused_at_once(promises: dict[str, dict[str, Any]], message
     with pytest.raises(ValueError, match=message):
         attach(model, promises)
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_an_interrupted_pass_leaves_no_sizes_behind() -> None:
+    model = Model()
+    attach(model, {"encoder": {"x": Float[Tensor, "batch t d"]}})
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    hook = model.head.register_forward_hook(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        model(torch.randn(2, 3, 6))
+    hook.remove()
+    model(torch.randn(4, 5, 6))
+
+
+def test_somebody_elses_hook_may_raise_first() -> None:
+    model = Model()
+
+    def fail(*_: object) -> None:
+        raise LookupError
+
+    hook = model.register_forward_pre_hook(fail)
+    attach(model, {"head": {"return": Probs[Tensor, "batch t classes"]}})
+    for _ in range(2):
+        with pytest.raises(LookupError):
+            model(torch.randn(2, 3, 6))
+    hook.remove()
+    with pytest.raises(ContractError):
+        model(torch.randn(2, 3, 6))
+
+
+def test_what_is_no_model_or_no_promise_is_refused() -> None:
+    wrong: Any = Float[Tensor, "batch d"]
+    with pytest.raises(TypeError, match="a model is a torch"):
+        attach(wrong, {})
+    with pytest.raises(TypeError, match=r"'head' needs {parameter or 'return': annotation}"):
+        attach(Model(), {"head": wrong})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import inspect
+import sys
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -45,12 +46,16 @@ def attach(model: nn.Module, promises: Mapping[str, Mapping[str, Any]]) -> Attac
     Axis names mean the same size in all modules during one forward pass of `model`, and `{self.d}` reads the module at hand.
     The checks follow the module through `deepcopy`, pickling and data-parallel replicas.
 
-    Raises ValueError for a pattern that matches no module, a parameter that forward does not have, or an annotation that makes no
-    sense.
+    Raises TypeError for what is no module or no such mapping; ValueError for a pattern that matches no module, a parameter that
+    forward does not have, or an annotation that makes no sense.
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"attach: a model is a torch.nn.Module, not {model!r}")
     modules = dict(model.named_modules())
     found: dict[str, dict[str, Any]] = {}
     for pattern, promised in promises.items():
+        if not isinstance(promised, Mapping):
+            raise TypeError(f"attach: {pattern!r} needs {{parameter or 'return': annotation}}, not {promised!r}")
         paths = [path for path in modules if _matches(path.split("."), pattern.split("."))]
         if not paths:
             raise ValueError(_no_match(pattern, modules))
@@ -111,31 +116,40 @@ class _Shared:
     """
 
     @staticmethod
-    def open() -> None:
+    def open(module: nn.Module) -> None:
         if torch.compiler.is_dynamo_compiling():
-            if not scope_can_be_set():
-                return
-            place: Any = TRACED
-        else:
-            place = EAGER
-        if place.depth == 0:
-            place.shared = {}
-            place.before = place.top
-            place.top = place.shared
-        place.depth += 1
+            if scope_can_be_set():
+                if TRACED.depth == 0:
+                    TRACED.shared, TRACED.before = {}, TRACED.top
+                    TRACED.top = TRACED.shared
+                TRACED.depth += 1
+            return
+        if EAGER.open and EAGER.is_stale():
+            _Shared._end()
+        if not EAGER.open:
+            EAGER.shared, EAGER.before, EAGER.frame = {}, EAGER.top, sys._getframe(2)  # noqa: SLF001 (torch's, which calls the hooks)
+            EAGER.top = EAGER.shared
+        EAGER.open.append(id(module))
 
     @staticmethod
-    def close() -> None:
-        compiling = torch.compiler.is_dynamo_compiling()
-        if compiling and not scope_can_be_set():
+    def close(module: nn.Module) -> None:
+        if torch.compiler.is_dynamo_compiling():
+            if scope_can_be_set():
+                TRACED.depth -= 1
+                if TRACED.depth == 0:
+                    TRACED.top = TRACED.before
+                    TRACED.shared = TRACED.before = None
             return
-        place: Any = TRACED if compiling else EAGER
-        place.depth -= 1
-        if place.depth == 0:
-            place.top = place.before
-            place.shared = place.before = None
-            if not compiling and place.top is None and not flags.PENDING.steps:
-                flags.PENDING.records.clear()  # something is left only after an exception
+        while id(module) in EAGER.open and EAGER.open.pop() != id(module):
+            pass  # somebody else's hook has raised before a module inside was opened, or its end was passed over
+        if not EAGER.open and EAGER.shared is not None:
+            _Shared._end()
+
+    @staticmethod
+    def _end() -> None:
+        EAGER.end_pass()
+        if EAGER.top is None and not flags.PENDING.steps:
+            flags.PENDING.records.clear()  # something is left only after an exception
 
     @staticmethod
     def names() -> Scope:
@@ -163,7 +177,7 @@ class Guard:
     def open(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """The forward pass of the module begins."""
         if SETTING.level:
-            _Shared.open()
+            _Shared.open(module)
 
     def before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Check the arguments of a call.
@@ -202,7 +216,7 @@ class Guard:
     def close(self, module: nn.Module, args: tuple[Any, ...], result: Any) -> None:
         """The forward pass of the module ends, with or without a result."""
         if SETTING.level:
-            _Shared.close()
+            _Shared.close(module)
 
     def _check(self, plan: Plan, value: Any, names: Scope, name: str) -> None:
         seen: Seen = []

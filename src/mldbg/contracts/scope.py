@@ -6,8 +6,10 @@ plain object but neither thread-local nor context variables. Nothing stays in th
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from types import FrameType
 from typing import Any
 
 
@@ -15,18 +17,40 @@ class Active(threading.local):
     """The scopes of this thread.
 
     top: the innermost one, None outside every contract.
-    shared: the one of the forward pass of a model with attached promises, with the `depth` of nested modules it is in and the
-        scope `before` it.
+    shared: the one of the forward pass of a model with attached promises, with the scope `before` it, the modules that are
+        `open`, by id, and the `frame` that runs the outermost one.
     """
 
     top: dict[str, Any] | None = None
     shared: dict[str, Any] | None = None
     before: dict[str, Any] | None = None
-    depth: int = 0
+    frame: FrameType | None = None
+
+    def __init__(self) -> None:
+        self.open: list[int] = []
+
+    @property
+    def depth(self) -> int:
+        """In how many modules with attached promises the forward pass is."""
+        return len(self.open)
+
+    def is_stale(self) -> bool:
+        """Whether the forward pass is over although nobody said so: KeyboardInterrupt skips the hooks of modules."""
+        frame: FrameType | None = sys._getframe()  # noqa: SLF001
+        while frame is not None and frame is not self.frame:
+            frame = frame.f_back
+        return bool(self.open) and frame is None
+
+    def end_pass(self) -> None:
+        """The forward pass is over: the scope before it holds again."""
+        if self.top is self.shared:
+            self.top = self.before
+        self.shared = self.before = self.frame = None
+        self.open.clear()
 
 
 class Traced:
-    """The same for the function that is being compiled."""
+    """The same for the function that is being compiled. depth: in how many modules the forward pass is."""
 
     def __init__(self) -> None:
         self.top: dict[str, Any] | None = None
