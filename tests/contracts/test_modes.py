@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import traceback
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -232,3 +233,17 @@ def test_records_hold_no_graph() -> None:
 def test_sync_raises_at_once() -> None:
     with contracts.mode("sync"), contracts.step(), pytest.raises(ContractError):
         passed(torch.ones(3, 3))
+
+
+def test_a_step_keeps_no_argument_alive() -> None:
+    with contracts.step():
+        p = torch.full((2, 2), 0.5)
+        passed(p)
+        reference = weakref.ref(p)
+        del p
+        assert reference() is None
+
+
+def test_a_call_whose_tensors_are_gone_is_not_repeated() -> None:
+    with pytest.raises(ContractError, match=r"run it with contracts\.mode\('sync'\)"), contracts.step():
+        passed(torch.ones(2, 2))

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.checkpoint import checkpoint
@@ -147,19 +147,27 @@ def test_state_dict_is_untouched() -> None:
 
 
 def _rank(rank: int, port: int, case: str, folder: str) -> None:
-    from torch import distributed
-
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     distributed.init_process_group("gloo", rank=rank, world_size=2)
     torch.manual_seed(0)
     outcome = "nothing raised"
     try:
-        _train(rank, case)
+        if case == "gathers":
+            _gathers(torch.full((2, 2), 0.5 + rank))
+        else:
+            _train(rank, case)
     except ContractError as error:
         outcome = f"{error.contract}|{error.parameter}|{error.ranks}"
     Path(folder, str(rank)).write_text(outcome, encoding="utf-8")
     distributed.barrier()
     distributed.destroy_process_group()
+
+
+@contract
+def _gathers(p: Finite[Tensor, "rows classes"]) -> Probs[Tensor, "rows classes"]:
+    """Repeated by one rank alone, it would wait for the other."""
+    distributed.all_reduce(p.clone())
+    return p
 
 
 def _train(rank: int, case: str) -> None:
@@ -188,6 +196,7 @@ def _train(rank: int, case: str) -> None:
         ("shape", ["Net.forward|x|(1,)", "Net.forward|x|()"]),
         ("step", ["Net.forward|return|(1,)"] * 2),
         ("healthy", ["nothing raised"] * 2),
+        ("gathers", ["nothing raised", "_gathers|return|()"]),
     ],
 )
 def test_a_violation_on_one_rank_raises_on_every_rank(case: str, outcomes: list[str], tmp_path: Path) -> None:

@@ -1,14 +1,15 @@
 """Verdicts about values that wait on the device until they are read, all in one transfer.
 
 A check of values leaves a `Record`: a few 0-d tensors (the statistics), and what was checked. Records are read at the end of the
-outermost contract, or at the end of a `step()`. They hold no gradients and no large tensor, there are at most `MOST` of them,
-and an exception on the way ends their waiting.
+outermost contract, or at the end of a `step()`. They hold no gradients and keep no large tensor alive, there are at most `MOST`
+of them, and an exception on the way ends their waiting.
 """
 
 from __future__ import annotations
 
 import itertools
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from mldbg.contracts import distributed
 from mldbg.contracts.error import ContractError, Violation
@@ -45,6 +47,10 @@ class Site:
     axis: int
 
 
+class _Held(weakref.ref[Tensor]):
+    """A tensor among the arguments of a call, as long as somebody else keeps it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A call of an outermost contract, kept until its records are read so that it can be repeated in `sync` mode."""
@@ -53,14 +59,24 @@ class Call:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
+    def held_weakly(self) -> Call:
+        """The same, without keeping its tensors alive: a long step would hold all that went through its contracts."""
+        args, kwargs = tree_map_only(Tensor, _Held, (self.args, self.kwargs))
+        return Call(self.function, args, kwargs)
+
+    def is_whole(self) -> bool:
+        """Whether its tensors are still there."""
+        return not any(isinstance(leaf, _Held) and leaf() is None for leaf in tree_leaves((self.args, self.kwargs)))
+
     def repeat(self) -> None:
         """Call again, so that a broken law raises where it is broken.
 
         Whatever else happens in the repetition is of no interest: the deferred verdict stands.
         """
+        args, kwargs = tree_map_only(_Held, _Held.__call__, (self.args, self.kwargs))
         try:
             with mode(Mode.SYNC):
-                self.function(*self.args, **self.kwargs)
+                self.function(*args, **kwargs)
         except ContractError:
             raise
         except Exception:  # noqa: BLE001, S110
@@ -112,10 +128,12 @@ def settle(call: Call | None, owner: object = None) -> None:
     """
     group = distributed.group_of(owner)
     if group is None and PENDING.steps:
-        for record in reversed(PENDING.records):
-            if record.call is not None:
-                break
-            record.call = call
+        if call is not None:
+            call = call.held_weakly()
+            for record in reversed(PENDING.records):
+                if record.call is not None:
+                    break
+                record.call = call
         return
     found = _read()
     if group is not None:
@@ -268,6 +286,8 @@ def _raise(found: list[tuple[Violation, Call | None]]) -> None:
     if not found:
         return
     first, call = found[0]
+    if call is not None and (distributed.several_ranks() or not call.is_whole()):
+        call = None  # what it would gather from other ranks, they do not send again
     if call is not None:
         before, PENDING.steps = PENDING.steps, 0
         try:
