@@ -151,10 +151,18 @@ def loss(name: str, wrong: Mapping[Semantic, Wrong], axis_of: Callable[[Tensor],
         tag = watch.tags.of(tensor)
         if tag is not None:
             axis = axis_of(tensor) if axis_of is not None else None
-            _check(watch, name, wrong, tensor, tag, axis)
+            target = argument(args, kwargs, 1, "target", "targets")
+            if not (tag.axis == 0 and tag.meaning is LOG_PROBS and _pairs(tensor, target)):
+                _check(watch, name, wrong, tensor, tag, axis)
         return function(*args, **kwargs)
 
     return effect
+
+
+def _pairs(tensor: Tensor, target: Any) -> bool:
+    """Whether sample i belongs to class i, as in a contrastive loss: similarities get a softmax in both directions."""
+    is_square = tensor.dim() == 2 and tensor.shape[0] == tensor.shape[1]
+    return is_square and isinstance(target, Tensor) and evidence.counts_up(target)
 
 
 def _check(watch: Watch, name: str, wrong: Mapping[Semantic, Wrong], tensor: Tensor, tag: Tag, axis: int | None) -> None:
