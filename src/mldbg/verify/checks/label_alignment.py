@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
+from torch import Tensor
 
 from mldbg.verify import draw
 from mldbg.verify.bench import Bench
@@ -33,14 +34,20 @@ FEWEST_ROWS = 24
 MOST_ROWS = 400
 """More are not needed to see skill, and cost the square."""
 
+BATCHES = 4
+"""Batches of the factory that are looked at without a loader."""
+
 SMALL_SKILL = 0.2
 """Share of the way from chance to no error; below, labels as good as ignore the inputs."""
 
 CLEAR_SKILL = 0.3
 """The same, above which labels as good as surely follow the inputs: the reference of a comparison."""
 
-NEAR, FAR = 3.0, 5.0
+NEAR, FAR = 3.0, 3.5
 """Standard deviations of the null that a skill may be above what was seen: for a warning, and for a failure."""
+
+OF_REFERENCE = 0.6
+"""Share of the reference's skill that a source without skill surely does not reach."""
 
 MOST_WRONG = 0.05
 """Share of rows whose label contradicts the same row of `train`, up to which it is a warning."""
@@ -100,7 +107,7 @@ class LabelAlignment(Check):
         arrays = [each for each in found if each.table.source in ("train", "test")]  # batches may hold rows again, augmented
         clear = [each for each in arrays if each.skilled and each.skill > CLEAR_SKILL]
         reference = max((each.skill for each in clear), default=0.0)
-        lost = [each for each in found if not each.skilled and each.at_most(FAR) < reference / 2]
+        lost = [each for each in found if not each.skilled and each.at_most(FAR) < OF_REFERENCE * reference]
         main = lost[0] if lost else found[0]
         figure = Figure(
             "Held-out skill of cheap models against permuted labels",
@@ -198,17 +205,18 @@ def _sources(bench: Bench) -> list[Table]:
 
 
 def _of_batches(bench: Bench) -> Table | None:
-    """The loader's first batches together, else the batch."""
-    tables = [of_batch(inputs, targets, "the loader") for inputs, targets in _some_batches(bench)]
+    """The loader's first batches together, or a few batches of other seeds."""
+    source = "the loader" if bench.experiment.loader is not None else "the batches"
+    several = _some_batches(bench) or [bench.first, *(bench.batch(seed) for seed in range(1, BATCHES))]
+    tables = [of_batch(inputs, targets, source) for inputs, targets in several]
     found = [each for each in tables if each is not None]
-    alike = len({(each.x.shape[1], each.classes is None) for each in found}) == 1
-    if not alike or sum(map(len, found)) < bench.size:
-        return of_batch(*bench.first, "the batch")
-    targets = np.concatenate([np.asarray(y.detach().cpu()).reshape(-1) for _, y in _some_batches(bench)])
+    given = [np.asarray(y.detach().cpu()).reshape(-1) for _, y in several if isinstance(y, Tensor)]
+    targets = np.concatenate(given) if given else np.empty(0)
     merged = targets_of(targets)
-    if merged is None or len(found) != len(tables) or len(targets) != sum(map(len, found)):
+    whole = len(found) == len(tables) and len(targets) == sum(map(len, found)) >= bench.size
+    if merged is None or not whole or len({each.x.shape[1] for each in found}) != 1:
         return of_batch(*bench.first, "the batch")
-    return Table(np.concatenate([each.x for each in found]), merged[0], merged[1], "the loader")
+    return Table(np.concatenate([each.x for each in found]), merged[0], merged[1], source)
 
 
 def _measured(bench: Bench, table: Table) -> Measured:
