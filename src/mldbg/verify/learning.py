@@ -71,7 +71,7 @@ def _stakes(bench: Bench) -> Stakes | None:
 
 
 def _places(bench: Bench, main: Tensor) -> tuple[int, ...]:
-    """The leading axes of the output over which predictions are made: rows, and positions where each has a class id of its own."""
+    """The leading axes of the output over which predictions are made: rows, and positions that have class ids of their own."""
     targets = bench.first[1]
     positions = main.ndim == 3 and isinstance(targets, Tensor) and targets.shape == main.shape[:2] and bench.classes is not None
     return tuple(main.shape[: 2 if positions else 1])
@@ -293,7 +293,7 @@ def tangent_rank(bench: Bench, most: int = 512) -> tuple[int, int]:
     for index in chosen:
         bench.tick()
         grads = torch.autograd.grad(flat[int(index)], parameters, retain_graph=True, allow_unused=True)
-        jacobian.append(torch.cat([grad.reshape(-1).double() for grad in grads if grad is not None]))
+        jacobian.append(torch.cat([grad.reshape(-1).double() for grad in grads if grad is not None]))  # type: ignore[redundant-expr]  # allow_unused
     width = max(len(row) for row in jacobian)
     matrix = torch.stack([functional.pad(row, (0, width - len(row))) for row in jacobian])
     gram = matrix @ matrix.T

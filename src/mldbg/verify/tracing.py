@@ -90,11 +90,11 @@ class Trace:
         return math.isfinite(self.loss) and not self.bad_gradients
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own __init_subclass__
     """Notes every operation. What is made from numbers that are not finite is traced back to where they came from."""
 
     def __init__(self, names: Mapping[nn.Module, str]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.operations: list[Operation] = []
         self.names = names
         self.running: list[str] = []
@@ -134,8 +134,8 @@ class _Recorder(TorchDispatchMode):
         self.operations.append(operation)
         if not self.backward:
             # The first operation after a node was made is that node's own. No public name gives its number.
-            self._forward_of.setdefault(torch.autograd._get_sequence_nr() - 1, operation)  # type: ignore[attr-defined]  #
-            noqa: SLF001
+            number = torch.autograd._get_sequence_nr() - 1  # type: ignore[attr-defined]  # noqa: SLF001
+            self._forward_of.setdefault(number, operation)
         if not self.backward or operation.result != "finite":
             for each in outputs:
                 self._maker[id(each)] = operation
@@ -146,7 +146,7 @@ class _Recorder(TorchDispatchMode):
         """Where it is, the line of the user's code, and the place of the forward operation."""
         if not self.backward:
             return (self.running[-1] if self.running else "loss"), _users_line(), None
-        node = torch._C._current_autograd_node()  # type: ignore[attr-defined]  # noqa: SLF001  # no public name
+        node: Any = torch._C._current_autograd_node()  # noqa: SLF001  # no public name
         forward = self._forward_of.get(node._sequence_nr()) if node is not None else None  # noqa: SLF001
         name = node.name().rstrip("0123456789").removesuffix("Backward") if node is not None else "a hook"
         if forward is None:

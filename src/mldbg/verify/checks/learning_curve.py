@@ -164,8 +164,7 @@ def _task(bench: Bench) -> _Task | None:
         order = bench.rng("learning-curve").permutation(len(x))
         tensors.append(torch.from_numpy(x[order].reshape(-1, *inputs.shape[1:])).to(inputs.device, inputs.dtype))
         tensors.append(torch.from_numpy(np.asarray(y).reshape(-1)[order].astype(np.float64)).to(targets.device, targets.dtype))
-    x, y, x_test, y_test = tensors
-    return _Task(x, y, x_test, y_test, kind)
+    return _Task(tensors[0], tensors[1], tensors[2], tensors[3], kind)
 
 
 def _trained(bench: Bench, task: _Task, seen: int, seed: int) -> _Run:

@@ -187,7 +187,7 @@ def _rate(bench: Bench, factor: float, seeds: int) -> _Rate:
 
 
 def _learns(best: _Rate, at_stake: Stakes | None) -> bool:
-    """Whether the loss falls by a tenth of the stakes (of its first value, where they are unknown), beyond the spread of seeds."""
+    """Whether the loss falls by a tenth of the stakes (of its first value without them), beyond the spread of seeds."""
     falls = [start - end for start, end in zip(best.starts, best.ends, strict=True)]
     scale = at_stake.null - at_stake.floor if at_stake is not None else abs(float(np.median(best.starts)))
     return math.isfinite(best.progress) and best.progress > 0.1 * scale and t_interval(falls, 0.95)[0] > 0

@@ -19,7 +19,8 @@ DRAWS = 6
 """Runs with permuted targets."""
 
 BATCHES = 8
-"""Batches that are trained on in turn, where the factory makes different ones: random labels of many rows take longer to learn."""
+"""Batches that are trained on in turn, where the factory makes different ones: random labels of many rows take longer to
+learn."""
 
 STEPS = 80
 """Steps of each run."""

@@ -43,7 +43,8 @@ class RunDiff(Check):
     def run(self, bench: Bench) -> Outcome:
         records = bench.experiment.runs
         assert records is not None  # needs
-        if len(records) != 2 or not all(hasattr(record, "items") for record in records):
+        given: Any = records  # what the user gave may be anything
+        if len(given) != 2 or not all(isinstance(record, Mapping) for record in given):
             return self.skipped("runs must be two mappings", 'give runs=({"config": ..., "seed": ...}, {...})')
         first, second = (_flat(record) for record in records)
         names = sorted(first.keys() | second.keys())
