@@ -113,13 +113,19 @@ class Bench:
         return inputs, targets
 
     def optimizer(self, model: nn.Module, seed: int = 0) -> Optimizer:
-        """The user's optimizer for a model. Raises ExperimentError where there is none."""
+        """The user's optimizer for a model. Where a scheduler's warm-up begins with the rate 0, it has the rate that this leads to.
+
+        Raises ExperimentError where there is none.
+        """
         if self.experiment.optimizer is None:
             raise ExperimentError("the experiment has no optimizer")
         factory = self.experiment.optimizer
         made = self._make("optimizer", lambda: factory(model), seed)
         if not isinstance(made, Optimizer):
             raise ExperimentError(f"optimizer(model) returned {_kind(made)}, not a torch.optim.Optimizer")
+        for group in made.param_groups:
+            if group.get("lr") == 0 and group.get("initial_lr"):
+                group["lr"] = group["initial_lr"]
         return made
 
     def loader(self, seed: int = 0) -> Iterable[Any]:

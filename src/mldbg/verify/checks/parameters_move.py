@@ -65,9 +65,6 @@ class ParametersMove(Check):
             return self.skipped(NOT_FINITE, NOT_FINITE_NEXT)
         model = bench.model(0)
         optimizer = bench.optimizer(model)
-        for group in optimizer.param_groups:
-            if group.get("lr") == 0 and group.get("initial_lr"):
-                group["lr"] = group["initial_lr"]
         wanted = trainable(bench, model)
         rates = {id(p): float(group.get("lr", np.nan)) for group in optimizer.param_groups for p in group["params"]}
         moved: set[str] = set()
