@@ -133,7 +133,7 @@ def test_a_terminal_shows_the_progress(project: Path) -> None:
             pass
         os.close(leader)
         assert process.wait() == 0
-    assert b"[############            ] 1 of 2  pairing" in shown
+    assert b"[############            ] 1 of 2  loss-at-init" in shown
     assert shown.endswith(b"\r\x1b[K"), "the line is wiped at the end"
 
 
@@ -168,7 +168,7 @@ def test_names_ids_and_stages_select(verify: InProcess, project: Path) -> None:
         assert verify("healthy.py", "--json", "report.json", *arguments)[0] in (0, 2)
         return [outcome["check"] for outcome in loaded(project / "report.json")["outcomes"]]
 
-    assert done("--select", "U1, pairing") == ["loss-at-init", "pairing"]
+    assert done("--select", "U1, pairing") == ["pairing", "loss-at-init"], "exact checks come first"
     assert done("--select", "u1", "--select", "U4", "--ignore", "pairing") == ["loss-at-init"]
     of_loss = [check.name for check in checks() if check.stage.title == "loss"]
     assert done("--select", "loss", "--ignore", ",".join(of_loss[2:])) == of_loss[:2]
