@@ -113,7 +113,7 @@ class Bench:
         return inputs, targets
 
     def optimizer(self, model: nn.Module, seed: int = 0) -> Optimizer:
-        """The user's optimizer for a model. Where a scheduler's warm-up begins with the rate 0, it has the rate that this leads to.
+        """The user's optimizer for a model; where a scheduler's warm-up begins with the rate 0, with the rate that this leads to.
 
         Raises ExperimentError where there is none.
         """
@@ -304,8 +304,9 @@ class Bench:
 
     @staticmethod
     def without_regularisation(model: nn.Module) -> None:
-        """Switch dropout off: modules, functions that ask for `training`, and numbers called `dropout`. Normalisation and recurrent
-        layers stay in training mode.
+        """Switch dropout off: modules, functions that ask for `training`, and numbers called `dropout`.
+
+        Normalisation and recurrent layers stay in training mode.
         """
         for module in model.modules():
             if isinstance(module, nn.modules.dropout._DropoutNd):  # noqa: SLF001  # the base class of all dropouts has no other name
