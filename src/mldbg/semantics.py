@@ -87,7 +87,8 @@ _LAWS = {
     Semantic.UNIT_INTERVAL: "every value in [0, 1], each on its own (independent probabilities, as a sigmoid gives)",
     Semantic.NON_NEGATIVE: "every value at least 0 (as a ReLU gives)",
     Semantic.SCALAR_LOSS: "one real number, the quantity that training lowers",
-    Semantic.CLASS_IDS: f"whole numbers from 0 up to the number of classes, or {IGNORED_CLASS} for a target to ignore",
+    Semantic.CLASS_IDS: "whole numbers from 0 up to the number of classes, or the id of a target to ignore "
+    f"({IGNORED_CLASS} unless another is named)",
     Semantic.ONE_HOT: "along the class axis one value is 1 and all others are 0",
     Semantic.BOOL_MASK: "True or False",
     Semantic.ADDITIVE_MASK: f"every value 0 (keep) or at most {FORGOTTEN:g} (softmax forgets it); -inf is usual",

@@ -12,7 +12,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from torch.utils.checkpoint import checkpoint
 
 from mldbg import contracts
-from mldbg.contracts import ClassIds, ContractError, Finite, Logits, Probs, attach, below, check, contract
+from mldbg.contracts import ClassIds, ContractError, Finite, Logits, Probs, attach, below, check, contract, ignoring
 
 SIZES = (3, 4, 5, 6)
 
@@ -108,6 +108,19 @@ def test_ids_beyond_their_bound_in_compiled_code(device: torch.device) -> None:
     net = torch.compile(Net().to(device), backend="eager", fullgraph=True)
     with pytest.raises(ContractError, match="an id of 5 with a bound of 5"):
         net(torch.randn(3, 8, device=device), torch.tensor([0, 5, 1], device=device))
+
+
+def test_an_id_to_ignore_in_compiled_code(device: torch.device) -> None:
+    torch._dynamo.reset()
+
+    @contract
+    def shown(y: ClassIds[Tensor, "n", below(5), ignoring(255)]) -> Tensor:
+        return y + 1
+
+    compiled = torch.compile(shown, backend="eager", fullgraph=True)
+    compiled(torch.tensor([0, 255, 4], device=device))
+    with pytest.raises(ContractError, match="an id of 254 with a bound of 5"):
+        compiled(torch.tensor([0, 254, 4], device=device))
 
 
 def test_wrong_shapes_are_refused(device: torch.device) -> None:

@@ -19,7 +19,20 @@ from torch import Tensor, nn
 
 import mldbg
 from mldbg import contracts
-from mldbg.contracts import ClassIds, ContractError, Logits, Probs, TokenIds, Violation, along, attach, below, check, contract
+from mldbg.contracts import (
+    ClassIds,
+    ContractError,
+    Logits,
+    Probs,
+    TokenIds,
+    Violation,
+    along,
+    attach,
+    below,
+    check,
+    contract,
+    ignoring,
+)
 from mldbg.contracts.foreign import UncheckedInCompiledCode
 
 if TYPE_CHECKING:
@@ -385,7 +398,8 @@ def test_plain_jaxtyped_accepts_meanings() -> None:
         ('Probs[Tensor, "batch classes", along("class")]', "along('class') names no axis of it"),
         ('Probs[Tensor, ""]', "its law is about an axis, but there is none"),
         ('Probs[Tensor, "batch classes", below(3)]', "only ids have a bound"),
-        ('Probs[Tensor, "batch classes", 3]', "expected along(...) or below(...) after the shape, not 3"),
+        ('Probs[Tensor, "batch classes", 3]', "expected along(...), below(...) or ignoring(...) after the shape, not 3"),
+        ('TokenIds[Tensor, "batch", ignoring(0)]', "only class ids have one to ignore"),
         ('ClassIds[Tensor, "batch", below("klasses")]', "no axis is called 'klasses'"),
         ('ClassIds[Tensor, "batch", along("batch")]', "its law is about each value by itself"),
         ("Probs[Tensor]", 'needs a tensor type and a shape: Probs[Tensor, "batch d"]'),
@@ -394,6 +408,7 @@ def test_plain_jaxtyped_accepts_meanings() -> None:
 )
 def test_bad_annotations_are_refused_at_decoration(annotation: str, message: str) -> None:
     names = {"Float": Float, "Tensor": Tensor, "Probs": Probs, "ClassIds": ClassIds, "along": along, "below": below}
+    names |= {"TokenIds": TokenIds, "ignoring": ignoring}
     exec(f"from __future__ import annotations\ndef function(self, x: {annotation}): pass", names)
     with pytest.raises((TypeError, ValueError)) as caught:
         contract(cast("Any", names["function"]))
@@ -459,6 +474,8 @@ def test_what_is_no_annotation_is_refused() -> None:
         cast("Any", Probs)[Tensor, 3]
     with pytest.raises(TypeError, match=r"a whole number or an expression of axis names, not 3\.5"):
         below(cast("Any", 3.5))
+    with pytest.raises(TypeError, match=r"ignoring\(\) takes a whole number, not '255'"):
+        ignoring(cast("Any", "255"))
     with pytest.raises(ValueError, match=r"below\(0\) leaves no id"):
         below(0)
 

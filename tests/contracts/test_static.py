@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mldbg import ContractError, attach, check, contract
-from mldbg.contracts import ClassIds, Logits, OneHot, Probs, TokenIds, along, below, mode, step
+from mldbg.contracts import ClassIds, Logits, OneHot, Probs, TokenIds, along, below, ignoring, mode, step
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Batch:
 class Net(nn.Module):
     @contract
     def forward(
-        self, x: Logits[Tensor, "b c"], y: ClassIds[Tensor, "b", below("c")] | None = None
+        self, x: Logits[Tensor, "b c"], y: ClassIds[Tensor, "b", below("c"), ignoring(255)] | None = None
     ) -> Probs[Tensor, "b c", along("c")]:
         reveal_type(x)
         reveal_type(y)

@@ -29,6 +29,7 @@ from mldbg.contracts import (
     along,
     below,
     check,
+    ignoring,
 )
 from mldbg.contracts.laws import LAWS
 from mldbg.semantics import EXACT, Extent, Semantic
@@ -61,6 +62,10 @@ KEPT: list[tuple[Any, Tensor]] = [
     (ScalarLoss[Tensor, ""], torch.tensor(2.3)),
     (ClassIds[Tensor, "batch", below(3)], torch.tensor([0, 2, -100])),
     (ClassIds[Tensor, "batch"], torch.tensor([0, 2000], dtype=torch.int32)),
+    (ClassIds[Tensor, "batch", below(3), ignoring(255)], torch.tensor([0, 2, 255])),
+    (ClassIds[Tensor, "batch", below(3), ignoring(255)], torch.tensor([0, 2, 255], dtype=torch.uint8)),
+    (ClassIds[Tensor, "batch", below(3), ignoring(255)], torch.tensor([0, 2, 255]).to(torch.uint16)),
+    (ClassIds[Tensor, "batch", ignoring(-1)], torch.tensor([0, -1])),
     (TokenIds[Tensor, "batch", below(3)], torch.tensor([0, 2])),
     (OneHot[Tensor, rows], torch.nn.functional.one_hot(torch.arange(4))),
     (OneHot[Tensor, rows], torch.eye(3, dtype=torch.bool)),
@@ -96,6 +101,11 @@ BROKEN: list[tuple[Any, Tensor, str]] = [
     (ScalarLoss[Tensor, ""], torch.tensor(INF), "infinite"),
     (ClassIds[Tensor, "batch", below(3)], torch.tensor([0, 3]), "an id of 3 with a bound of 3"),
     (ClassIds[Tensor, "batch"], torch.tensor([0, -1]), "a negative id"),
+    (ClassIds[Tensor, "batch", below(3)], torch.tensor([0, 255]), "an id of 255 with a bound of 3"),
+    (ClassIds[Tensor, "batch", below(3)], torch.tensor([0, 156], dtype=torch.uint8), "an id of 156"),
+    (ClassIds[Tensor, "batch", below(3), ignoring(255)], torch.tensor([0, 254]), "an id of 254"),
+    (ClassIds[Tensor, "batch", below(3), ignoring(255)], torch.tensor([0, -100]), "a negative id"),
+    (ClassIds[Tensor, "batch", ignoring(255)], torch.tensor([0, -1], dtype=torch.int8), "a negative id"),
     (TokenIds[Tensor, "batch", below(3)], torch.tensor([0, -100]), "a negative id"),
     (TokenIds[Tensor, "batch", below(2**40)], torch.tensor([2**40]), "bound"),
     (OneHot[Tensor, rows], scores.softmax(-1), "soft or smoothed"),

@@ -26,6 +26,7 @@ from mldbg.contracts.meanings import (
     UnitNorm,
     along,
     below,
+    ignoring,
 )
 from mldbg.contracts.modes import Mode, mode
 
@@ -54,6 +55,7 @@ __all__ = [
     "below",
     "check",
     "contract",
+    "ignoring",
     "mode",
     "step",
 ]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mldbg.semantics import FORGOTTEN, IGNORED_CLASS, Semantic
+from mldbg.semantics import FORGOTTEN, Semantic
 
 Statistics = dict[str, float]
 
@@ -105,16 +105,17 @@ def _one_hot(x: Tensor, axis: int, bound: float | None) -> tuple[Tensor, ...]:
     return (x.amin(), *torch.aminmax(x.amax(axis)), *totals)
 
 
-def _class_ids(x: Tensor, axis: int, bound: float | None) -> tuple[Tensor, ...]:
-    return _with_bound(torch.aminmax(x.masked_fill(x == IGNORED_CLASS, 0)), bound)
+def without(x: Tensor, ignored: int) -> Tensor:
+    """Class ids with 0 in place of the one that stands for no target.
+
+    A short format that cannot hold `ignored` is left as it is: torch would wrap the number around (-100 is 156 in uint8).
+    """
+    limits = torch.iinfo(x.dtype)
+    return x.masked_fill(x == ignored, 0) if limits.min <= ignored <= limits.max else x
 
 
-def _token_ids(x: Tensor, axis: int, bound: float | None) -> tuple[Tensor, ...]:
-    return _with_bound(torch.aminmax(x), bound)
-
-
-def _with_bound(ends: tuple[Tensor, Tensor], bound: float | None) -> tuple[Tensor, ...]:
-    low, high = (end.to(torch.int64) for end in ends)
+def _range_and_bound(x: Tensor, axis: int, bound: float | None) -> tuple[Tensor, ...]:
+    low, high = (end.to(torch.int64) for end in torch.aminmax(x))
     return low, high, torch.full_like(high, torch.iinfo(torch.int64).max if bound is None else bound)
 
 
@@ -232,12 +233,12 @@ def _loss(found: Statistics, sample: Sample) -> Broken | None:
 
 def _ids(found: Statistics, sample: Sample) -> Broken | None:
     if found["min"] < 0:
-        return Broken("a negative id", "padding or a label for 'unknown' was left in", "map it to an id, or mask these places")
+        advice = "map it to an id, mask these places, or name it in ignoring(...) of ClassIds"
+        return Broken("a negative id", "padding or a label for 'unknown' was left in", advice)
     if found["max"] >= found["bound"]:
         cause = "ids count from 1, or the table is too small for the data"
-        return Broken(
-            f"an id of {found['max']:.0f} with a bound of {found['bound']:.0f}", cause, "count from 0, or raise the bound"
-        )
+        advice = "count from 0, raise the bound, or name it in ignoring(...) of ClassIds"
+        return Broken(f"an id of {found['max']:.0f} with a bound of {found['bound']:.0f}", cause, advice)
     return None
 
 
@@ -312,8 +313,8 @@ LAWS = {
     Semantic.NON_NEGATIVE: Law(_RANGE, _range, _never_negative),
     Semantic.FINITE: Law(_RANGE, _range, _finite),
     Semantic.SCALAR_LOSS: Law(("value",), _value, _loss),
-    Semantic.CLASS_IDS: Law(_IDS, _class_ids, _ids),
-    Semantic.TOKEN_IDS: Law(_IDS, _token_ids, _ids),
+    Semantic.CLASS_IDS: Law(_IDS, _range_and_bound, _ids),
+    Semantic.TOKEN_IDS: Law(_IDS, _range_and_bound, _ids),
     Semantic.ONE_HOT: Law(("min", "lowest row maximum", "highest row maximum", *_ROWS), _one_hot, _hot),
     Semantic.ADDITIVE_MASK: Law(("max", "highest value that is not 0"), _additive, _mask),
     Semantic.UNIT_NORM: Law(("lowest norm", "highest norm"), _norms, _unit_norm),

@@ -14,7 +14,7 @@ import jaxtyping
 import torch
 
 from mldbg.contracts import dims
-from mldbg.semantics import Extent, Semantic
+from mldbg.semantics import IGNORED_CLASS, Extent, Semantic
 
 BOUNDED = frozenset({Semantic.CLASS_IDS, Semantic.TOKEN_IDS})
 """Meanings that can have an upper bound."""
@@ -32,6 +32,13 @@ class Below:
     """Holds the bound that ids stay below: a number or an expression of axis names and `{self.attribute}`s."""
 
     bound: int | str
+
+
+@dataclass(frozen=True, slots=True)
+class Ignoring:
+    """Names the class id that stands for no target."""
+
+    class_id: int
 
 
 def along(axis: str) -> Along:
@@ -57,6 +64,19 @@ def below(bound: int | str) -> Below:
     return Below(bound)
 
 
+def ignoring(class_id: int) -> Ignoring:
+    """Name the class id that stands for no target, as the `ignore_index` of a loss does.
+
+    `ClassIds[Tensor, "batch h w", below("classes"), ignoring(255)]`; without it, the id is -100. Every other id, -100 too, has to
+    be one of a class.
+
+    Raises TypeError for what is no whole number.
+    """
+    if not isinstance(class_id, int):
+        raise TypeError(f"ignoring() takes a whole number, not {class_id!r}")
+    return Ignoring(class_id)
+
+
 @dataclass(frozen=True, slots=True)
 class Meaning:
     """The tag of an annotation.
@@ -64,15 +84,17 @@ class Meaning:
     alias: the name under which users know it.
     axis: name of the axis that the law is about; empty for the last one.
     bound: what ids stay below: a number, an expression, or None for no bound.
+    ignored: the class id that stands for no target; None for a meaning that has none.
     """
 
     semantic: Semantic
     alias: str
     axis: str = ""
     bound: int | dims.Symbolic | None = None
+    ignored: int | None = None
 
     def refined(self, extras: Iterable[object]) -> Meaning:
-        """The same meaning with the `along` and `below` that stand beside it.
+        """The same meaning with the `along`, `below` and `ignoring` that stand beside it.
 
         Raises ValueError or TypeError where they do not suit it.
         """
@@ -83,12 +105,18 @@ class Meaning:
                     refined = replace(refined, axis=axis)
                 case Below(bound) if self.semantic in BOUNDED:
                     refined = replace(refined, bound=bound if isinstance(bound, int) else dims.symbolic(bound))
+                case Ignoring(ignored) if self.semantic is Semantic.CLASS_IDS:
+                    refined = replace(refined, ignored=ignored)
                 case Along():
                     raise ValueError(f"{self.alias}: its law is about {self.semantic.extent}, so along() says nothing")
                 case Below():
                     raise ValueError(f"{self.alias}: only ids have a bound, so below() says nothing")
+                case Ignoring():
+                    raise ValueError(f"{self.alias}: only class ids have one to ignore, so ignoring() says nothing")
                 case _:
-                    raise TypeError(f"{self.alias}: expected along(...) or below(...) after the shape, not {extra!r}")
+                    raise TypeError(
+                        f"{self.alias}: expected along(...), below(...) or ignoring(...) after the shape, not {extra!r}"
+                    )
         return refined
 
     def fits(self, axes: tuple[dims.Dim, ...], shape: str) -> None:
@@ -127,12 +155,13 @@ __all__ = [
     "UnitNorm",
     "along",
     "below",
+    "ignoring",
 ]
 
 
 @dataclass(frozen=True)
 class _Alias:
-    """An annotation that can be subscripted: the tensor class, the shape and perhaps `along(...)` or `below(...)`.
+    """An annotation that can be subscripted: tensor class, shape and perhaps `along(...)`, `below(...)` or `ignoring(...)`.
 
     A frozen dataclass, because torch.compile can take such an object as a constant when a compiled function subscripts it.
     """
@@ -140,6 +169,7 @@ class _Alias:
     name: str
     base: Any
     semantic: Semantic
+    ignored: int | None = None
 
     @torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
     def __getitem__(self, item: Any) -> Any:
@@ -151,7 +181,7 @@ class _Alias:
         annotation: Any = self.base[array, shape]
         if not hasattr(annotation, "dim_str"):
             raise TypeError(f"{self.name} describes one tensor type; join several with |")
-        meaning = Meaning(self.semantic, self.name).refined(extras)
+        meaning = Meaning(self.semantic, self.name, ignored=self.ignored).refined(extras)
         meaning.fits(dims.parsed(annotation.dim_str), annotation.dim_str)
         return Annotated[annotation, meaning]
 
@@ -190,7 +220,7 @@ else:
     UnitInterval = _Alias("UnitInterval", jaxtyping.Float, Semantic.UNIT_INTERVAL)
     NonNegative = _Alias("NonNegative", jaxtyping.Float, Semantic.NON_NEGATIVE)
     ScalarLoss = _Alias("ScalarLoss", jaxtyping.Float, Semantic.SCALAR_LOSS)
-    ClassIds = _Alias("ClassIds", jaxtyping.Integer, Semantic.CLASS_IDS)
+    ClassIds = _Alias("ClassIds", jaxtyping.Integer, Semantic.CLASS_IDS, IGNORED_CLASS)
     TokenIds = _Alias("TokenIds", jaxtyping.Integer, Semantic.TOKEN_IDS)
     OneHot = _Alias("OneHot", jaxtyping.Shaped, Semantic.ONE_HOT)
     BoolMask = _Alias("BoolMask", jaxtyping.Bool, Semantic.BOOL_MASK)

@@ -11,7 +11,7 @@ from torch import Tensor
 from mldbg.contracts import dims, flags, tracing
 from mldbg.contracts.annotation import Array, dtype_name
 from mldbg.contracts.error import ContractError
-from mldbg.contracts.laws import LAWS
+from mldbg.contracts.laws import LAWS, without
 from mldbg.contracts.matching import Scope, Seen
 from mldbg.contracts.modes import Mode
 
@@ -129,7 +129,10 @@ def _prepared(tensor: Tensor, site: flags.Site, level: int, number: int) -> Tens
     if level == Mode.SAMPLED:
         tensor = _sampled(tensor, site, number)
     wider = _WIDER.get(tensor.dtype)
-    return tensor if wider is None else tensor.to(wider)
+    if wider is not None:
+        tensor = tensor.to(wider)
+    ignored = site.meaning.ignored
+    return tensor if ignored is None else without(tensor, ignored)
 
 
 def _sampled(tensor: Tensor, site: flags.Site, number: int) -> Tensor:
