@@ -38,6 +38,10 @@ def _twice(e: Experiment) -> Experiment:
     return replace(e, test=e.train)
 
 
+def _raising() -> nn.Module:
+    raise ZeroDivisionError("division by zero")
+
+
 SUMMED = Fault("summed", "reduction-exponent", ("sum-reduction",), _summed)
 FLIPPED = Fault(
     "flipped", "loss-direction", ("loss-sign-flipped",), lambda e: replace(e, loss=lambda output, target: -e.loss(output, target))
@@ -45,7 +49,7 @@ FLIPPED = Fault(
 TESTED_ON_TRAIN = Fault("tested on train", "train-test-overlap", ("train-test-overlap",), _twice, frozenset({"arrays"}))
 NOTHING = Fault("nothing at all", "pairing", ("targets-ignored",), lambda e: e)
 MISNAMED = Fault("misnamed", "reduction-exponent", ("another-cause",), _summed)
-BROKEN = Fault("broken", "pairing", ("targets-ignored",), lambda e: replace(e, model=lambda: 1 / 0))
+BROKEN = Fault("broken", "pairing", ("targets-ignored",), lambda e: replace(e, model=_raising))
 PLANTED = (SUMMED, FLIPPED, TESTED_ON_TRAIN, NOTHING, MISNAMED, BROKEN)
 
 

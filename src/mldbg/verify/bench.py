@@ -312,7 +312,7 @@ class Bench:
             if isinstance(module, nn.modules.dropout._DropoutNd):  # noqa: SLF001  # the base class of all dropouts has no other name
                 module.p = 0.0
             if isinstance(getattr(module, "dropout", None), float):
-                module.dropout = 0.0
+                module.dropout = 0.0  # type: ignore[assignment]  # it is a float already
             if not isinstance(module, nn.modules.batchnorm._NormBase | nn.RNNBase):  # noqa: SLF001  # of all batch norms
                 module.training = False
 

@@ -156,7 +156,7 @@ def _minimum(bench: Bench, main: Tensor, number: Tensor, link: Link) -> float | 
 
         try:
             search.step(closure)  # type: ignore[no-untyped-call]
-        except ExperimentError:
+        except (ExperimentError, RuntimeError):  # torch's line search overflows where the loss falls without end
             return None
     finite = [value for value in seen if math.isfinite(value)]
     if not finite or min(finite) < -UNBOUNDED * max(abs(seen[0]), 1e-30):
@@ -228,13 +228,16 @@ def end_of(losses: Sequence[float]) -> float:
 def still_falling(losses: Sequence[float], floor: float, share: float = 0.05) -> bool:
     """Whether from the third to the last quarter a curve lost more than a share of what is left above the floor.
 
-    A power law t^-a loses about a third of a, an exponential more; only a curve at rest loses nothing.
+    A power law t^-a loses about a third of a, an exponential more; only a curve at rest loses nothing. One that falls at the end
+    at least half as fast as at the start has not come to rest either, however slow it is.
     """
     quarter = len(losses) // 4
     if quarter < 2:
         return True
+    first, second = float(np.mean(losses[:quarter])), float(np.mean(losses[quarter : 2 * quarter]))
     third, last = float(np.mean(losses[-2 * quarter : -quarter])), end_of(losses)
-    return third - last > share * (last - floor)
+    fall, left = third - last, last - floor
+    return fall > share * left or (fall > share / 50 * left and fall > 0.5 * (first - second))
 
 
 def can_be_permuted(bench: Bench) -> bool:

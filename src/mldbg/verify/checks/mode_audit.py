@@ -82,7 +82,7 @@ class ModeAudit(Check):
     - `random-in-eval`: the output is random in evaluation mode for another reason (a warning: it may be sampled on purpose).
     - `buffers-change-in-eval`: a forward pass in evaluation mode changes buffers.
     - `missing-eval-mode`: `evaluate` runs the model in training mode.
-    - `train-mode-not-restored`: `evaluate` leaves the model in evaluation mode.
+    - `train-mode-not-restored`: `evaluate` leaves the model in evaluation mode (a warning).
     - `evaluation-trains`: `evaluate` changes parameters.
     - `dropout-too-strong`: the masks' noise drowns the signal (a warning).
 
@@ -178,7 +178,7 @@ class ModeAudit(Check):
                 **numbers,
             )
         if found.modes_changed and depends:
-            return self.failed(
+            return self.warned(
                 "train-mode-not-restored",
                 "evaluate leaves the model in another mode than it was in",
                 "remember model.training at its start, and restore it with model.train(was_training)",
