@@ -6,8 +6,9 @@ import asyncio
 import inspect
 import pickle
 import traceback
+import typing
 import warnings
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, cast
 
@@ -318,6 +319,31 @@ def test_containers_are_checked_to_the_last_element() -> None:
     for path, args, named in cases:
         with pytest.raises(ContractError, match=rf"function: {path}"):
             function(*args, **named)
+
+
+@pytest.mark.parametrize("family", [typing.Iterable, Iterable, typing.Reversible, typing.Collection])
+def test_iterables_are_checked_to_the_last_element_unless_that_uses_them_up(family: Any) -> None:
+    @contract
+    def count(xs: family[Float[Tensor, "n"]]) -> int:
+        return len(list(xs))
+
+    right, wrong = torch.zeros(2), torch.zeros(3)
+    assert count([right] * 8) == 8
+    assert count({"a": right}.values()) == 1
+    with pytest.raises(ContractError, match=r"count: xs\[6\]"):
+        count([*[right] * 6, wrong])
+    with pytest.raises(ContractError, match=r"count: xs\n(.|\n)*actual    int"):
+        count(3)
+    if family in (typing.Iterable, Iterable):
+        assert count(iter([right, wrong])) == 2
+
+
+@pytest.mark.parametrize("annotation", [typing.Generator[Float[Tensor, "n"], None, None], typing.Container[Float[Tensor, "n"]]])
+@pytest.mark.filterwarnings("ignore::mldbg.contracts.foreign.UncheckedInCompiledCode")
+def test_beartype_does_not_warn_about_spelling(annotation: Any) -> None:
+    checked = contract(_annotated(annotation))
+    with pytest.raises(ContractError):
+        checked(3)
 
 
 def test_unions_take_the_alternative_that_fits() -> None:

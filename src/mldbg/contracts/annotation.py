@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from jaxtyping import AbstractArray, AbstractDtype
 
-from mldbg.contracts import dims
+from mldbg.contracts import dims, foreign
 from mldbg.contracts.meanings import Meaning, is_alias
 
 
@@ -93,7 +93,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Many:
-    """A list, tuple, set or other sized collection, each element of which fits one plan."""
+    """A list, tuple, set or other iterable, each element of which fits one plan.
+
+    Only a collection is looked into: an iterator would be used up.
+    """
 
     cls: type
     item: Plan
@@ -272,11 +275,14 @@ def _generic(annotation: Any, origin: type, args: tuple[Any, ...], inside: tuple
         return Row(tuple(_read(arg, inside) for arg in args))
     if issubclass(origin, collections.abc.Mapping) and len(args) == 2:
         return Table(origin, _read(args[1], inside))
-    if issubclass(origin, collections.abc.Collection) and len(args) == 1:
+    if (origin in _ITERABLES or issubclass(origin, collections.abc.Collection)) and len(args) == 1:
         return Many(origin, _read(args[0], inside))
     if _mentions_arrays(annotation) and not issubclass(origin, (collections.abc.Callable, type)):  # type: ignore[arg-type]
         return _foreign(annotation)
     return Instance(origin, str(annotation))  # what a function is called with later cannot be seen here
+
+
+_ITERABLES = (collections.abc.Iterable, collections.abc.Iterator, collections.abc.Reversible)
 
 
 def _class(cls: type, inside: tuple[type, ...]) -> Plan:
@@ -295,6 +301,7 @@ def _class(cls: type, inside: tuple[type, ...]) -> Plan:
 
 
 def _foreign(annotation: Any) -> Foreign:
+    foreign.prepare(annotation)
     return Foreign(annotation, str(annotation).replace("typing.", "").replace("jaxtyping.", ""))
 
 

@@ -5,11 +5,13 @@ They are checked in eager code, with the sizes of the surrounding scope.
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from typing import Any
 
 import torch
 from beartype.door import is_bearable
+from beartype.roar import BeartypeDecorHintPep585DeprecationWarning
 from jaxtyping import _storage
 
 _announced: set[str] = set()
@@ -26,6 +28,13 @@ def announce(text: str, contract: str) -> None:
         warnings.warn(
             f"{contract}: {text} is checked by jaxtyping and beartype, in eager code only", UncheckedInCompiledCode, stacklevel=4
         )
+
+
+def prepare(annotation: Any) -> None:
+    """Have beartype write its test of an annotation, which it keeps, without its warning that `typing.List` is now `list`."""
+    with warnings.catch_warnings(), contextlib.suppress(Exception):  # what is wrong with the annotation shows when it is used
+        warnings.simplefilter("ignore", BeartypeDecorHintPep585DeprecationWarning)
+        is_bearable(None, annotation)
 
 
 def objection(annotation: Any, value: Any, scope: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ A *scope* is a dictionary: `batch` -> size, `*lead` -> (may be broadcast, sizes)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,6 +127,8 @@ def _judge_parts(plan: Row | Many | Table | Record, value: Any, scope: Scope, pa
         case Many(cls, item):
             if not _is(value, cls):
                 return _unlike(plan.text, value, path)
+            if not isinstance(value, Collection) or isinstance(value, torch.Tensor):
+                return None
             parts = [(item, element, f"{path}[{index}]") for index, element in enumerate(value)]
         case Table(cls, inner):
             if not _is(value, cls):
