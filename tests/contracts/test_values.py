@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from mldbg import contracts
 from mldbg.contracts import (
     AdditiveMask,
     BoolMask,
@@ -134,6 +135,15 @@ def test_values_that_break_the_law(number: int, device: torch.device) -> None:
         check(tensor.to(device), annotation)
     assert words in str(caught.value)
     assert caught.value.statistics
+
+
+@pytest.mark.parametrize("mode", ["shapes", "full"])
+def test_complex_numbers_are_not_one_hot(mode: str) -> None:
+    with (
+        contracts.mode(mode),
+        pytest.raises(ContractError, match=r"a dtype of the family RealOrBool\n  actual    complex64 \(3, 3\)"),
+    ):
+        check(torch.eye(3, dtype=torch.complex64), OneHot[Tensor, rows])
 
 
 def test_every_meaning_is_tested() -> None:

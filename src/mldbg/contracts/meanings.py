@@ -214,6 +214,12 @@ if TYPE_CHECKING:
     from jaxtyping import Integer as TokenIds
     from jaxtyping import Shaped as OneHot
 else:
+
+    class RealOrBool(jaxtyping.AbstractDtype):
+        """All dtypes but the complex ones, whose values have no order."""
+
+        dtypes = (*jaxtyping.Real.dtypes, *jaxtyping.Bool.dtypes)
+
     Logits = _Alias("Logits", jaxtyping.Float, Semantic.LOGITS)
     Probs = _Alias("Probs", jaxtyping.Float, Semantic.PROBS)
     LogProbs = _Alias("LogProbs", jaxtyping.Float, Semantic.LOG_PROBS)
@@ -222,7 +228,7 @@ else:
     ScalarLoss = _Alias("ScalarLoss", jaxtyping.Float, Semantic.SCALAR_LOSS)
     ClassIds = _Alias("ClassIds", jaxtyping.Integer, Semantic.CLASS_IDS, IGNORED_CLASS)
     TokenIds = _Alias("TokenIds", jaxtyping.Integer, Semantic.TOKEN_IDS)
-    OneHot = _Alias("OneHot", jaxtyping.Shaped, Semantic.ONE_HOT)
+    OneHot = _Alias("OneHot", RealOrBool, Semantic.ONE_HOT)
     BoolMask = _Alias("BoolMask", jaxtyping.Bool, Semantic.BOOL_MASK)
     AdditiveMask = _Alias("AdditiveMask", jaxtyping.Float, Semantic.ADDITIVE_MASK)
     UnitNorm = _Alias("UnitNorm", jaxtyping.Float, Semantic.UNIT_NORM)
