@@ -25,6 +25,7 @@ from mldbg.contracts import (
     ContractError,
     Logits,
     Probs,
+    ScalarLoss,
     TokenIds,
     Violation,
     along,
@@ -423,6 +424,8 @@ def test_plain_jaxtyped_accepts_meanings() -> None:
         ('Float[Tensor, "2*batch batch"]', "needs the size of 'batch', which no annotation before it gives"),
         ('Probs[Tensor, "batch classes", along("class")]', "along('class') names no axis of it"),
         ('Probs[Tensor, ""]', "its law is about an axis, but there is none"),
+        ('ScalarLoss[Tensor, "batch"]', 'ScalarLoss[..., "batch"]: its law is about one number, so its shape is ""'),
+        ('ScalarLoss[Tensor, "..."]', "its law is about one number"),
         ('Probs[Tensor, "batch classes", below(3)]', "only ids have a bound"),
         ('Probs[Tensor, "batch classes", 3]', "expected along(...), below(...) or ignoring(...) after the shape, not 3"),
         ('TokenIds[Tensor, "batch", ignoring(0)]', "only class ids have one to ignore"),
@@ -434,7 +437,7 @@ def test_plain_jaxtyped_accepts_meanings() -> None:
 )
 def test_bad_annotations_are_refused_at_decoration(annotation: str, message: str) -> None:
     names = {"Float": Float, "Tensor": Tensor, "Probs": Probs, "ClassIds": ClassIds, "along": along, "below": below}
-    names |= {"TokenIds": TokenIds, "ignoring": ignoring}
+    names |= {"ScalarLoss": ScalarLoss, "TokenIds": TokenIds, "ignoring": ignoring}
     exec(f"from __future__ import annotations\ndef function(self, x: {annotation}): pass", names)
     with pytest.raises((TypeError, ValueError)) as caught:
         contract(cast("Any", names["function"]))

@@ -146,6 +146,11 @@ def test_complex_numbers_are_not_one_hot(mode: str) -> None:
         check(torch.eye(3, dtype=torch.complex64), OneHot[Tensor, rows])
 
 
+def test_a_loss_is_judged_as_it_was_when_it_was_checked() -> None:
+    with contracts.step():
+        check(torch.tensor(2.3), ScalarLoss[Tensor, ""]).fill_(NAN)
+
+
 def test_every_meaning_is_tested() -> None:
     def meanings(cases: Any) -> set[Semantic]:
         return {case[0].__metadata__[0].semantic for case in cases}

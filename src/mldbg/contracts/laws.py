@@ -134,7 +134,7 @@ def _moments(x: Tensor, axis: int, bound: float | None) -> tuple[Tensor, ...]:
 
 
 def _value(x: Tensor, axis: int, bound: float | None) -> tuple[Tensor, ...]:
-    return (x.reshape(()),) if x.numel() == 1 else (x.sum(),)
+    return (x.clone(),)  # the tensor itself may be changed in place before it is read
 
 
 def _logits(found: Statistics, sample: Sample) -> Broken | None:

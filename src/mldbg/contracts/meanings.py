@@ -120,7 +120,9 @@ class Meaning:
         return refined
 
     def fits(self, axes: tuple[dims.Dim, ...], shape: str) -> None:
-        """Raises ValueError where the annotation has no axis for the law."""
+        """Raises ValueError where the annotation has no axis for the law, or one that the law has no use for."""
+        if self.semantic is Semantic.SCALAR_LOSS and axes:
+            raise ValueError(f'{self.alias}[..., "{shape}"]: its law is about one number, so its shape is ""')
         if self.semantic.extent is not Extent.AXIS:
             return
         if not axes:
