@@ -123,6 +123,8 @@ def test_segments_are_matched_one_by_one() -> None:
         ),
         ({"*.layers": {"x": Float[Tensor, "b"]}}, r"x is no parameter of ModuleList\.forward"),
         ({"head": {"x": Float[Tensor, "b"]}}, r"attach: head: x is no parameter of Linear\.forward\(input\)"),
+        ({}, r"attach: nothing is promised; give it {pattern: {parameter or 'return': annotation}}"),
+        ({"head": {}}, r"attach: 'head' promises nothing; give it {parameter or 'return': annotation}"),
         ({"head": {"input": int}}, "says nothing about a tensor"),
         ({"head": {"input": Float[Tensor, "2* b"]}}, "attach: head: input: axis '2\\*' is neither"),
     ],
@@ -170,3 +172,5 @@ def test_what_is_no_model_or_no_promise_is_refused() -> None:
         attach(wrong, {})
     with pytest.raises(TypeError, match=r"'head' needs {parameter or 'return': annotation}"):
         attach(Model(), {"head": wrong})
+    with pytest.raises(TypeError, match=r"promises are {pattern: {parameter or 'return': annotation}}, not"):
+        attach(Model(), wrong)

@@ -22,6 +22,7 @@ from mldbg.contracts.scope import EAGER, TRACED
 from mldbg.contracts.tracing import scope_can_be_set
 
 RESULT = "return"
+_PROMISED = "{parameter or 'return': annotation}"
 
 
 class Attachment:
@@ -46,16 +47,22 @@ def attach(model: nn.Module, promises: Mapping[str, Mapping[str, Any]]) -> Attac
     Axis names mean the same size in all modules during one forward pass of `model`, and `{self.d}` reads the module at hand.
     The checks follow the module through `deepcopy`, pickling and data-parallel replicas.
 
-    Raises TypeError for what is no module or no such mapping; ValueError for a pattern that matches no module, a parameter that
-    forward does not have, or an annotation that makes no sense.
+    Raises TypeError for what is no module or no such mapping; ValueError where nothing is promised, for a pattern that matches no
+    module, a parameter that forward does not have, or an annotation that makes no sense.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"attach: a model is a torch.nn.Module, not {model!r}")
+    if not isinstance(promises, Mapping):
+        raise TypeError(f"attach: promises are {{pattern: {_PROMISED}}}, not {promises!r}")
+    if not promises:
+        raise ValueError(f"attach: nothing is promised; give it {{pattern: {_PROMISED}}}")
     modules = dict(model.named_modules())
     found: dict[str, dict[str, Any]] = {}
     for pattern, promised in promises.items():
         if not isinstance(promised, Mapping):
-            raise TypeError(f"attach: {pattern!r} needs {{parameter or 'return': annotation}}, not {promised!r}")
+            raise TypeError(f"attach: {pattern!r} needs {_PROMISED}, not {promised!r}")
+        if not promised:
+            raise ValueError(f"attach: {pattern!r} promises nothing; give it {_PROMISED}")
         paths = [path for path in modules if _matches(path.split("."), pattern.split("."))]
         if not paths:
             raise ValueError(_no_match(pattern, modules))
