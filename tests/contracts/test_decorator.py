@@ -76,6 +76,67 @@ def test_wrong_size_of_an_attribute() -> None:
     )
 
 
+class Short:
+    """Its annotations read what it does not have."""
+
+    @contract
+    def axis(self, x: Float[Tensor, "batch {self.d}"]) -> None: ...
+
+    @contract
+    def result(self, x: Float[Tensor, "batch"]) -> Float[Tensor, "2*{self.d}"]:
+        return x
+
+    @contract
+    def inside(self, x: list[Float[Tensor, "batch #{self.d}"]]) -> None: ...
+
+    @contract
+    def bound(self, x: TokenIds[Tensor, "batch", below("{self.d}")]) -> None: ...
+
+    @contract
+    def bound_inside(self, x: tuple[TokenIds[Tensor, "batch", below("{self.d}")]]) -> None: ...
+
+    @contract
+    def inline(self, x: Float[Tensor, "..."]) -> None:
+        check(x, Float[Tensor, "{self.d}"], "x")
+
+
+IDS = torch.zeros(2, dtype=torch.int64)
+NOT_THERE = "cannot be computed: AttributeError: 'Short' object has no attribute 'd'"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "parameter"),
+    [
+        ("axis", torch.zeros(2, 3), "x"),
+        ("result", torch.zeros(2), "return"),
+        ("inside", [torch.zeros(2, 1), torch.zeros(2, 3)], "x[1]"),
+        ("bound", IDS, "x"),
+        ("bound_inside", (IDS,), "x[0]"),
+        ("inline", torch.zeros(2), "x"),
+    ],
+)
+def test_an_attribute_that_is_not_there(name: str, value: Any, parameter: str) -> None:
+    with pytest.raises(ContractError, match=NOT_THERE) as caught:
+        getattr(Short(), name)(value)
+    assert caught.value.parameter == parameter
+
+
+@pytest.mark.parametrize(("name", "value"), [("axis", torch.zeros(2, 3)), ("result", torch.zeros(2)), ("bound", IDS)])
+def test_an_attribute_that_is_not_there_in_compiled_code(name: str, value: Tensor) -> None:
+    torch._dynamo.reset()
+    with pytest.raises(ContractError, match=NOT_THERE):
+        cast("Any", torch.compile)(getattr(Short(), name), backend="eager")(value)
+
+
+@pytest.mark.filterwarnings("ignore::mldbg.contracts.foreign.UncheckedInCompiledCode")
+def test_an_attribute_that_is_not_there_for_jaxtyping() -> None:
+    @contract
+    def function(x: Float[np.ndarray, "{x.d}"]) -> None: ...
+
+    with pytest.raises(ContractError, match="cannot check it: AttributeError: 'numpy.ndarray' object has no attribute 'd'"):
+        function(np.zeros(2))
+
+
 def test_sizes_that_disagree_name_where_each_was_bound() -> None:
     @contract
     def matmul(a: Float[Tensor, "n k"], b: Float[Tensor, "k m"]) -> Float[Tensor, "n m"]:

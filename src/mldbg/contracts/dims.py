@@ -164,7 +164,7 @@ def renamed(tree: ast.Expression, names: Mapping[str, str]) -> ast.Expression:
 def size(dim: Symbolic, scope: Mapping[str, Any]) -> Any:
     """What a symbolic axis comes to. Sizes stand in `scope` under their names, arguments under `{name}`.
 
-    Raises Unbound where a name has no size.
+    Raises Unbound where a name has no size, and whatever the expression raises.
     """
     values = []
     for key in (*dim.names, *["{" + name + "}" for name in dim.arguments]):
@@ -172,6 +172,11 @@ def size(dim: Symbolic, scope: Mapping[str, Any]) -> Any:
             raise Unbound(key)
         values.append(scope[key])
     return function(dim)(*values)
+
+
+def excuse(dim: Symbolic, error: Exception) -> str:
+    """Why an expression has no value, in words."""
+    return f"{dim.text} cannot be computed: {type(error).__name__}: {error}"
 
 
 _functions: dict[Symbolic, Callable[..., Any]] = {}

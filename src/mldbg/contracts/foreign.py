@@ -56,5 +56,7 @@ def objection(annotation: Any, value: Any, scope: dict[str, Any]) -> str:
         scope.update(single)
         scope.update({"*" + name: shape for name, shape in several.items()})
         return ""
+    except Exception as error:  # noqa: BLE001 (a size that cannot be computed, an annotation that beartype does not take)
+        return f"jaxtyping and beartype cannot check it: {type(error).__name__}: {error}"
     finally:
         _storage.pop_shape_memo()

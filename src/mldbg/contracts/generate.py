@@ -28,6 +28,7 @@ class _Writer:
     sure: axis names that have a size on every path to this line.
     maybe: axis names whose variable may still be None.
     outside: whether names that are not known here may be found in the scope.
+    traced: whether the lines are for code that is traced.
     arguments: the items of the scope for the arguments; has_scope: whether the scope has been made.
     """
 
@@ -40,6 +41,7 @@ class _Writer:
     sure: set[str] = field(default_factory=set)
     maybe: set[str] = field(default_factory=set)
     outside: bool = False
+    traced: bool = False
     arguments: str = ""
     has_scope: bool = False
 
@@ -218,7 +220,11 @@ def _nothing() -> Any:
 
 
 def _write_symbolic(out: _Writer, dim: dims.Symbolic, fail: str) -> str:
-    """The expression in terms of local variables, after lines that run `fail` where one of them has no value."""
+    """What the expression comes to, after lines that run `fail` where one of its names has no value.
+
+    Where it raises (an object without the attribute), it comes to None, which is no size; `judge` then says why. In code that is
+    traced it raises, upon which torch.compile leaves the call to eager code.
+    """
     for name in dim.names:
         match out.known(name):
             case None:
@@ -231,7 +237,14 @@ def _write_symbolic(out: _Writer, dim: dims.Symbolic, fail: str) -> str:
     locals_ = {name: out.variable(name) for name in dim.names}
     locals_ |= {dims.ARGUMENT + name: name for name in dim.arguments}
     tree = dims.renamed(ast.parse(dim.source.strip(), mode="eval"), locals_)
-    return f"({ast.unparse(tree)})"
+    if out.traced:
+        return f"({ast.unparse(tree)})"
+    wanted = out.fresh("wanted")
+    out.write("try:")
+    out.write(f"    {wanted} = {ast.unparse(tree)}")
+    out.write("except Exception:")
+    out.write(f"    {wanted} = None")
+    return wanted
 
 
 def _write_several(out: _Writer, dim: dims.Several, shape: str, index: int, fail: str) -> None:
@@ -349,6 +362,7 @@ NAMES = frozenset(
         "scope_can_be_set",
         "settable",
         "outermost",
+        "bound",
     ]
 )
 """Names that every checker uses. A `$` before them in the templates becomes a prefix that no parameter needs."""
@@ -363,7 +377,7 @@ def write(order: Order, *, traced: bool) -> Source:
     prefix = ""
     while any(prefix + name in names for name in NAMES) or any(name.startswith(prefix + "seen_") for name in names):
         prefix += "_"
-    out = _Writer(taken={*names, *(prefix + name for name in NAMES)})
+    out = _Writer(taken={*names, *(prefix + name for name in NAMES)}, traced=traced)
     out.arguments = ", ".join(["'#': $contract", *(f"{'{' + name + '}'!r}: {name}" for name in names)])
     head = f"{'async ' if order.kind in ('coroutine', 'asyncgen') else ''}def {order.name}({_parameters(out, order.signature)}):"
     parts = _parts(out, order, f"{{{', '.join(f'{name!r}: {name}' for name in names)}}}", traced=traced)
@@ -415,7 +429,10 @@ def _bound_is_known(out: _Writer, promise: Promise) -> bool:
 
 
 def _observing(out: _Writer, promise: Promise, *, traced: bool) -> list[str]:
-    """Lines that observe a tensor with a meaning. A bound whose sizes are not known is left out."""
+    """Lines that observe a tensor with a meaning. A bound whose sizes are not known is left out.
+
+    In eager code an exception that the bound raises is handed over in its place.
+    """
     array = _meaningful(promise.plan)
     if array is None or array.meaning is None:
         return []
@@ -430,7 +447,12 @@ def _observing(out: _Writer, promise: Promise, *, traced: bool) -> list[str]:
             bound, tests = "None", tests[:1]
     if isinstance(promise.plan, Either):
         tests.append(f"{promise.name} is not None")
-    return [f"if {' and '.join(tests)}:", f"    $observe({promise.name}, {promise.number}, $level, {bound})"]
+    attempt: list[str] = []
+    if isinstance(array.meaning.bound, dims.Symbolic) and not traced:
+        attempt = ["try:", f"    $bound = {bound}", "except Exception as $error:", "    $bound = $error"]
+        bound = "$bound"
+    observe = f"$observe({promise.name}, {promise.number}, $level, {bound})"
+    return [f"if {' and '.join(tests)}:", *_indented([*attempt, observe], 1)]
 
 
 def _observing_all(promise: Promise) -> list[str]:

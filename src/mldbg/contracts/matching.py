@@ -226,6 +226,18 @@ def _judge_axis(
                     advice=f"name the axis {missing} in an annotation that is checked earlier",
                     final=True,
                 )
+            except Exception as error:  # noqa: BLE001 (the expression is the user's)
+                if torch.compiler.is_dynamo_compiling():
+                    return UNEXPLAINED
+                return Failure(
+                    path,
+                    plan.text,
+                    described(value),
+                    axis=f"axis {at} ({dim.text})",
+                    cause=dims.excuse(dim, error),
+                    advice="correct the annotation, or see to it that the object has what it reads",
+                    final=True,
+                )
         case _:
             raise AssertionError(dim)
     if known == size:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from mldbg.contracts import dims, flags, tracing
 from mldbg.contracts.annotation import Array, dtype_name
-from mldbg.contracts.error import ContractError
+from mldbg.contracts.error import ContractError, Violation
 from mldbg.contracts.laws import LAWS, without
-from mldbg.contracts.matching import Scope, Seen
+from mldbg.contracts.matching import Scope, Seen, described
 from mldbg.contracts.modes import Mode
 
 ROWS = 32
@@ -30,9 +30,11 @@ _WIDER = {
 def observe(tensor: Tensor, site: flags.Site, level: int, bound: Any = None) -> None:
     """Check the law of a site in eager code: at once in `sync` mode, else when the records are read.
 
-    bound: the number that ids stay below, if there is one.
-    Raises ContractError in `sync` mode.
+    bound: the number that ids stay below, if there is one, or the exception that its expression raised.
+    Raises ContractError in `sync` mode, and where the bound is an exception.
     """
+    if isinstance(bound, Exception):
+        raise ContractError(_without_bound(tensor, site, bound)) from bound
     if not _is_visible(tensor):
         return
     number = flags.next_number()
@@ -47,6 +49,19 @@ def observe(tensor: Tensor, site: flags.Site, level: int, bound: Any = None) -> 
             raise ContractError(violation)
     else:
         flags.add(record)
+
+
+def _without_bound(tensor: Tensor, site: flags.Site, error: Exception) -> Violation:
+    assert isinstance(site.meaning.bound, dims.Symbolic)
+    return Violation(
+        contract=site.contract,
+        parameter=site.parameter,
+        expected=f"{site.text}, below {site.meaning.bound.text}",
+        actual=described(tensor),
+        cause=dims.excuse(site.meaning.bound, error),
+        advice="correct the annotation, or see to it that the object has what it reads",
+        place=site.place,
+    )
 
 
 def observe_traced(tensor: Tensor, site: flags.Site, number: int, level: int, bound: Any = None) -> None:
@@ -94,7 +109,10 @@ def observe_seen(seen: Seen, places: list[Known], names: Scope, level: int) -> N
 
 
 def _bound(array: Array, names: Scope) -> Any:
-    """The number that ids stay below; None where there is none, or its axes have no size."""
+    """The number that ids stay below; None where there is none, or its axes have no size.
+
+    In eager code the exception that its expression raised, if it did.
+    """
     bound = array.meaning.bound if array.meaning is not None else None
     if not isinstance(bound, dims.Symbolic):
         return bound
@@ -102,6 +120,10 @@ def _bound(array: Array, names: Scope) -> Any:
         return dims.size(bound, names)
     except dims.Unbound:
         return None
+    except Exception as error:
+        if torch.compiler.is_dynamo_compiling():
+            raise
+        return error
 
 
 def _measured(tensor: Tensor, site: flags.Site, level: int, number: int, bound: Any) -> flags.Record:

@@ -156,6 +156,7 @@ class Contract:
         environment = {
             "inner": self.function,
             "contract": self,
+            "broken": torch.compiler.disable(self.broken, reason=tracing.BREAK),  # type: ignore[no-untyped-call]
             "setting": SETTING,
             "is_compiling": torch.compiler.is_dynamo_compiling,
             "judge": judge,
@@ -167,7 +168,6 @@ class Contract:
         if is_traced:
             environment |= {
                 "active": scope.TRACED,
-                "broken": torch.compiler.disable(self.broken, reason=tracing.BREAK),  # type: ignore[no-untyped-call]
                 "observe": _observe_traced_at(places),
                 "enter": tracing.enter,
                 "leave": tracing.leave,
@@ -178,7 +178,6 @@ class Contract:
             self.source = source.text
             environment |= {
                 "active": scope.EAGER,
-                "broken": self.broken,
                 "observe": _observe_at(places),
                 "settle": self._settle,
                 "abandon": flags.abandon,
