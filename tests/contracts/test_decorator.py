@@ -133,7 +133,7 @@ def test_an_attribute_that_is_not_there_for_jaxtyping() -> None:
     @contract
     def function(x: Float[np.ndarray, "{x.d}"]) -> None: ...
 
-    with pytest.raises(ContractError, match="cannot check it: AttributeError: 'numpy.ndarray' object has no attribute 'd'"):
+    with pytest.raises(ContractError, match=r"cannot check it: AttributeError: 'numpy\.ndarray' object has no attribute 'd'"):
         function(np.zeros(2))
 
 

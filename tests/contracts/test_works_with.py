@@ -8,6 +8,7 @@ import os
 import pickle
 import socket
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.checkpoint import checkpoint
 
 from mldbg import contracts
-from mldbg.contracts import ContractError, Finite, Probs, attach, contract
+from mldbg.contracts import ContractError, Finite, Probs, attach, check, contract
 
 
 class Net(nn.Module):
@@ -88,6 +89,36 @@ def test_tensors_without_values_are_let_pass() -> None:
     with FakeTensorMode():
         assert Net(right=False)(torch.randn(3, 8)).shape == (3, 5)
     assert "mldbg" not in str(make_fx(Net())(torch.randn(3, 8)).graph)
+
+
+class Traceable(nn.Module):
+    """Contracts of every kind around a value: of arguments, of a result alone, of what is yielded, inline and attached."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net, self.act = Net(), nn.Sequential(nn.ReLU())
+        attach(self, {"net": {"x": Float[Tensor, "batch d"]}, "act": {"return": Float[Tensor, "batch d"]}})
+
+    @contract
+    def both(self, xs: list[Float[Tensor, "batch d"]]) -> Iterator[Float[Tensor, "batch d"]]:
+        yield from xs
+
+    @contract
+    def joined(self, x: Tensor) -> Float[Tensor, "batch d"]:
+        first, second = self.both([x, x])
+        return self.act(check(first, Float[Tensor, "batch d"]) + second)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(self.joined(x))
+
+
+def test_symbolic_traces_of_fx(device: torch.device) -> None:
+    model, x = Traceable().to(device), torch.randn(3, 8, device=device)
+    traced = torch.fx.symbolic_trace(model)
+    torch.testing.assert_close(traced(x), model(x))
+    assert [node.op for node in traced.graph.nodes if node.op == "call_function"] == ["call_function"]  # the sum, and no check
+    with pytest.raises(ContractError):
+        model(x[0])
 
 
 def test_empty_batches_are_legal(device: torch.device) -> None:

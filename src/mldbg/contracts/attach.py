@@ -6,7 +6,7 @@ import fnmatch
 import inspect
 import sys
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import nn
@@ -229,6 +229,7 @@ class Guard:
         seen: Seen = []
         if judge(plan, value, names, self._label(name), seen) is not None:
             self._refuse(plan, value, names, name)
+            return
         if SETTING.level > Mode.SHAPES:
             observe_seen(seen, self.sites, names, SETTING.level)
 
@@ -236,8 +237,10 @@ class Guard:
         return f"{self.path}.{name}" if self.path else name
 
     @torch.compiler.disable(reason=tracing.BREAK)  # type: ignore[no-untyped-call, untyped-decorator]
-    def _refuse(self, plan: Plan, value: Any, names: Scope, name: str) -> NoReturn:
-        """Raises ContractError with an account of what is wrong."""
+    def _refuse(self, plan: Plan, value: Any, names: Scope, name: str) -> None:
+        """Raises ContractError with an account of what is wrong, unless the value is one of torch.fx's symbolic trace."""
+        if tracing.is_symbolic(value):
+            return
         failure = judge(plan, value, names, self._label(name))
         assert failure is not None, "refused in compiled code alone"
         raise ContractError(violation(f"{self.model} (attached)", failure, names, self.place))

@@ -363,6 +363,7 @@ NAMES = frozenset(
         "settable",
         "outermost",
         "bound",
+        "aside",
     ]
 )
 """Names that every checker uses. A `$` before them in the templates becomes a prefix that no parameter needs."""
@@ -489,11 +490,16 @@ def _eager(order: Order, parts: _Parts) -> list[str]:
         "    if not $level:",
         *_indented(unchecked, 2),
         *(["    if $is_compiling():", *_indented(when_traced, 2)] if when_traced else []),
-        *parts.checks,
+        *(
+            ["    try:", *_indented(parts.checks, 1), "    except $aside:", *_indented(unchecked, 2)]
+            if order.promises
+            else parts.checks
+        ),
         "    $outer = $active.top",
         *(["    $active.top = $scope"] if pushes else []),
         "    try:",
         *_indented(body, 2),
+        *(["    except $aside:", "        return $result"] if parts.checks_of_result else []),
         "    except BaseException as $error:",
         "        if $outer is None:",
         f"            $abandon($error, {order.owner})",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -16,7 +16,7 @@ from mldbg.contracts.modes import SETTING, Mode
 from mldbg.contracts.observing import Known, has_law, known, observe_seen
 from mldbg.contracts.promises import violation
 from mldbg.contracts.scope import EAGER, TRACED
-from mldbg.contracts.tracing import BREAK
+from mldbg.contracts.tracing import BREAK, is_symbolic
 
 T = TypeVar("T")
 
@@ -51,6 +51,7 @@ def check(value: T, promised: Any, name: str = "check") -> T:
     failure = judge(promise.plan, value, names, name, seen)
     if failure is not None:
         _refuse(promise.plan, value, name)
+        return value
     if level > Mode.SHAPES and seen:
         places = promise.places if compiling else _placed(promise.places, names)
         observe_seen(seen, places, names, level)
@@ -88,8 +89,10 @@ def _caller() -> str:
 
 
 @torch.compiler.disable(reason=BREAK)  # type: ignore[no-untyped-call, untyped-decorator]
-def _refuse(plan: Plan, value: Any, name: str) -> NoReturn:
-    """Raises ContractError with an account of what is wrong."""
+def _refuse(plan: Plan, value: Any, name: str) -> None:
+    """Raises ContractError with an account of what is wrong, unless the value is one of torch.fx's symbolic trace."""
+    if is_symbolic(value):
+        return
     names: Scope = TRACED.top or EAGER.top or {}
     enclosing = names.get("#")
     if enclosing is not None:

@@ -181,6 +181,7 @@ class Contract:
                 "observe": _observe_at(places),
                 "settle": self._settle,
                 "abandon": flags.abandon,
+                "aside": tracing.StandAside,
                 "meets": DistributedDataParallel,
                 "pending": flags.PENDING,
                 "awaiting": scope.Stepwise,
@@ -214,6 +215,8 @@ class Contract:
             seen: Seen = []
             failure = judge(self.result, value, names, path, seen)
             if failure is not None:
+                if tracing.is_symbolic(value):
+                    return
                 raise ContractError(self._violation(failure, names))
             if level > Mode.SHAPES:
                 observe_seen(seen, self.places_of_result, names, level)
@@ -222,8 +225,13 @@ class Contract:
 
         return checked
 
-    def broken(self, parameter: str, arguments: dict[str, Any], result: Any = None, names: Scope | None = None) -> ContractError:
-        """The error for a check that failed: everything is matched once more, now with an account of each step."""
+    def broken(self, parameter: str, arguments: dict[str, Any], result: Any = None, names: Scope | None = None) -> Exception:
+        """The error for a check that failed: everything is matched once more, now with an account of each step.
+
+        In a symbolic trace of torch.fx it is one upon which the checker stands aside.
+        """
+        if tracing.is_symbolic(arguments, result):
+            return tracing.StandAside()
         error = ContractError(self.violation(parameter, arguments, result, names))
         if scope.EAGER.top is None:
             flags.abandon(error, arguments.get("self"))

@@ -1,4 +1,5 @@
-"""What contracts do differently in code that is being traced: by torch.compile, torch.export, torch.jit, make_fx or functorch.
+"""What contracts do differently in code that is being traced: by torch.compile, torch.export, torch.fx, torch.jit, make_fx or
+functorch.
 
 Compiled code hands the statistics of a check to an operator of its own, `mldbg::record`, that runs as it is in every backend. (A
 list that compiled code appends to would be compared at the start of every call, and each new length would compile anew.) The
@@ -12,6 +13,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.fx import Proxy
+from torch.utils._pytree import tree_leaves
 
 from mldbg.contracts import flags
 from mldbg.contracts.scope import EAGER
@@ -47,6 +50,18 @@ torch.library.register_fake("mldbg::settle", _no_effect, lib=_library)
 
 BREAK = "a contract is broken here; without fullgraph=True, or without torch.compile, the error says how"
 """Why compilation stops where a check fails: explanations are made in eager code, with real tensors."""
+
+
+class StandAside(Exception):  # noqa: N818 (it tells a checker to let a call pass, and never leaves it)
+    """A value is one of torch.fx's symbolic trace, about which nothing can be checked."""
+
+
+def is_symbolic(*values: Any) -> bool:
+    """Whether any of the values, or of what their lists and dicts hold, is a proxy of torch.fx, which stands for every tensor.
+
+    Asked where a check has failed, so that calls with tensors do not pay for it.
+    """
+    return any(isinstance(leaf, Proxy) for leaf in tree_leaves(values))
 
 
 def record(statistics: tuple[Tensor, ...], site: int, dtype: str, shape: Any, looked_at: Any) -> None:
