@@ -112,6 +112,7 @@ class KnownAnswer(Check):
                 "optimizer-does-nothing",
                 f"no weight of a linear layer changes in {PROBE} steps",
                 "check the learning rate and which parameters the optimizer was given",
+                Figure("Weights after each step", _unmoved, "They should leave zero at once."),
                 statistic=1.0,
                 null=f"at most {REACHED} of the excess loss is left",
                 threshold=REACHED,
@@ -229,6 +230,11 @@ def _step(optimizer: Optimizer) -> None:
         optimizer.step()
     except (RuntimeError, TypeError, ValueError) as error:
         raise ExperimentError(f"optimizer.step() raised {type(error).__name__}: {error}") from error
+
+
+def _unmoved(canvas: Canvas) -> None:
+    ax = draw.axes(canvas, "step", "norm of the weights [own unit]")
+    ax.plot(range(PROBE + 1), [0.0] * (PROBE + 1), color=draw.BAD, marker="o")
 
 
 def _drawn(canvas: Canvas, left: np.ndarray, planted: _Planted) -> None:

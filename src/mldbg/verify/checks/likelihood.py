@@ -42,6 +42,10 @@ EXPLAINED = 0.1
 """Share of the variance of squared residuals that must be explained before unequal variances matter."""
 
 
+MOST_DOTS = 300
+"""Dots in each half of the picture."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Residuals:
     """Out-of-fold residuals and predictions, each of shape (rows, columns); residuals half-way through training."""
@@ -242,11 +246,16 @@ def _drawn(canvas: Canvas, residuals: _Residuals) -> None:
     normal = stats.norm.ppf((np.arange(len(z)) + 0.5) / len(z))
     draw.dressed(left, "quantile of a normal distribution [sd]", "residual [sd]")
     left.plot(normal, normal, color=draw.NULL, linestyle="--", linewidth=1, label="normal")
-    left.plot(normal, z, ".", color=draw.SEEN, markersize=3, label="residuals")
+    shown = np.unique(
+        np.concatenate([np.linspace(0, len(z) - 1, MOST_DOTS).astype(int), np.arange(-20, 20)]) % len(z)
+    )  # all of both tails
+    left.plot(normal[shown], z[shown], ".", color=draw.SEEN, markersize=3, label="residuals")
     draw.legend(left)
     draw.dressed(right, "prediction [sd]", "squared residual [variance]")
     scale = residuals.fitted.std(0)
     fitted = (residuals.fitted - residuals.fitted.mean(0)) / np.where(scale > 0, scale, 1)
-    right.plot(fitted.ravel(), ((residuals.left / residuals.left.std(0)) ** 2).ravel(), ".", color=draw.SEEN, markersize=3)
+    squares = ((residuals.left / residuals.left.std(0)) ** 2).ravel()
+    every = -(-len(squares) // MOST_DOTS)
+    right.plot(fitted.ravel()[::every], squares[::every], ".", color=draw.SEEN, markersize=3)
     draw.line(right, 1.0, "equal variance")
     draw.legend(right)

@@ -97,7 +97,11 @@ class TrainTestOverlap(Check):
                 "The null is what train rows have to other train rows. Test rows should not be nearer.",
             )
             if near is not None
-            else None,
+            else Figure(
+                "Rows that have an equal one",
+                lambda canvas: _equal(canvas, same),
+                "Rows of test with an equal row of train, and rows of train with another equal one.",
+            ),
             "statistic": same.share,
             "null": "0: no row of test is in train",
             "threshold": TOLERATED,
@@ -128,6 +132,10 @@ class TrainTestOverlap(Check):
         return self.passed(
             f"of {same.trials} rows of test none is in train{note}" if not note else f"no overlap{note}", **numbers
         )
+
+
+def _equal(canvas: Canvas, same: Same) -> None:
+    draw.bars(canvas, ["test in train", "train, within"], [same.share, same.within], "share of rows")
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ def _own_softmax(output: Tensor) -> Tensor:
 def _log_of_softmax(loss: Callable[[Any, Any], Tensor], output: Any, target: Any) -> Tensor:
     main = main_tensor(output)
     assert main is not None  # a trait
-    return loss(with_main(output, main, (3000 * main).softmax(-1).log()), target)
+    return loss(with_main(output, main, (3000 * main).softmax(-1).log()), target)  # mldebug: allow[log-of-softmax] planted
 
 
 def _drop_before_last(model: nn.Module) -> None:
