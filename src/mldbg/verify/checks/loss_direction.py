@@ -201,8 +201,9 @@ def _shifted(perfect: Tensor, shift: int, probe: Probe) -> Tensor:
 
 
 def _better_moved(probe: Probe, perfect: Tensor, ways: list[_Measured]) -> tuple[str, float] | None:
-    """Predictions moved as a whole whose loss is far below those in their places, and below all permuted ones."""
+    """Predictions moved as a whole whose loss is far below those in their places, and below all permuted ones, of every way."""
     found: list[tuple[str, float]] = []
+    least = min(min(way.perfect, float(way.dealt.min())) for way in ways)
     for way in ways:
         output = _shifted(perfect, way.shift, probe)
         others = {
@@ -213,7 +214,7 @@ def _better_moved(probe: Probe, perfect: Tensor, ways: list[_Measured]) -> tuple
         for name, other in others.items():
             loss = probe.at(other)
             chance = loss > float(way.dealt.mean()) - CHANCE_SDS * float(way.dealt.std())
-            if loss < min(way.perfect, float(way.dealt.min())) and not chance:
+            if loss < least and not chance:
                 found.append((name, loss))
     return min(found, key=lambda pair: pair[1], default=None)
 

@@ -49,6 +49,11 @@ def _batch(experiment: Experiment, change: Callable[[Any, Any], tuple[Any, Any]]
     return replace(experiment, batch=lambda: change(*experiment.batch()))
 
 
+def _data(experiment: Experiment, change: Callable[[Any, Any], tuple[Any, Any]]) -> Experiment:
+    """All data are so: the batch is changed, and the arrays, which would contradict it, are left out."""
+    return replace(_batch(experiment, change), train=None, test=None)
+
+
 def _axis(experiment: Experiment) -> int:
     """The class axis of the output."""
     with preserved():
@@ -398,7 +403,7 @@ FAULTS: tuple[Fault, ...] = (
         "targets far from zero",
         "loss-at-init",
         ("targets-not-centred",),
-        lambda experiment: _batch(experiment, lambda inputs, targets: (inputs, targets + 20 * targets.std())),
+        lambda experiment: _data(experiment, lambda inputs, targets: (inputs, targets + 20 * targets.std())),
         _VALUES,
     ),
     Fault(
@@ -408,12 +413,12 @@ FAULTS: tuple[Fault, ...] = (
         lambda experiment: _batch(experiment, _spikes),
         _VALUES,
     ),
-    Fault("noise with long tails", "likelihood", ("heavy-tails",), lambda experiment: _batch(experiment, _long_tails), _VALUES),
+    Fault("noise with long tails", "likelihood", ("heavy-tails",), lambda experiment: _data(experiment, _long_tails), _VALUES),
     Fault(
         "noise that grows with the target",
         "likelihood",
         ("unequal-variance", "heavy-tails"),
-        lambda experiment: _batch(experiment, _growing_noise),
+        lambda experiment: _data(experiment, _growing_noise),
         _VALUES,
     ),
     Fault(

@@ -360,7 +360,7 @@ def _needs(*traits: str) -> frozenset[str]:
 
 FAULTS: tuple[Fault, ...] = (
     Fault("detached backbone", "gradient-reach", ("detached",), _detach_backbone, _needs("hidden")),
-    Fault("detached loss", "gradient-reach", ("loss-detached",), _detach_loss),
+    Fault("detached loss", "gradient-reach", ("loss-detached", "detached-loss"), _detach_loss),
     Fault(
         "rounded activations",
         "gradient-reach",
