@@ -24,6 +24,9 @@ SEEDS = 5
 HEALTHY_SEEDS = 13
 """Seeds of every healthy host: with 8 hosts more than 100 runs, so that no alarm bounds their rate at 3.5 %."""
 
+TRIALS_OF_A_PROCESS = 100
+"""After which it is replaced by a fresh one: there are faults that keep memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rate:
@@ -227,7 +230,9 @@ def _done(tasks: Sequence[Task], injected: Sequence[Fault], jobs: int, seen: Cal
             yield trial
         return
     spawn = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
-    with ProcessPoolExecutor(jobs, mp_context=spawn, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(
+        jobs, mp_context=spawn, initializer=torch.set_num_threads, initargs=(1,), max_tasks_per_child=TRIALS_OF_A_PROCESS
+    ) as pool:
         futures = [pool.submit(task.run) for task in tasks]
         for future in as_completed(futures):
             seen(future.result())
