@@ -201,3 +201,29 @@ def test_checks_join_the_scope_in_compiled_code(device: torch.device) -> None:
     assert compiled(torch.ones(3, 4, device=device), torch.tensor(1)).shape == (4, 3)
     with pytest.raises(ContractError, match="check"):
         compiled(torch.ones(2, 4, device=device), torch.tensor(1))
+
+
+class Broken(nn.Module):
+    """A model whose graph breaks inside of a contract, with checks behind the break."""
+
+    d = 4
+
+    def __init__(self, *, swapped: bool) -> None:
+        super().__init__()
+        self.swapped = swapped
+
+    @contract
+    def forward(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        torch._dynamo.graph_break()
+        check(x if self.swapped else x.mT, Float[Tensor, "d n"])
+        return check(x, Float[Tensor, "n {self.d}"])
+
+
+def test_checks_behind_a_graph_break_know_the_axes() -> None:
+    torch._dynamo.reset()
+    compiled = torch.compile(Broken(swapped=False), backend="eager")
+    assert compiled(torch.ones(2, 4)).shape == (2, 4)
+    assert compiled(torch.ones(3, 4)).shape == (3, 4)
+    torch._dynamo.reset()
+    with pytest.raises(ContractError, match=r"forward: check"):
+        torch.compile(Broken(swapped=True), backend="eager")(torch.ones(2, 4))

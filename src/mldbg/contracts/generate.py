@@ -361,6 +361,7 @@ NAMES = frozenset(
         "leave",
         "scope_can_be_set",
         "settable",
+        "plain",
         "outermost",
         "bound",
         "aside",
@@ -538,6 +539,7 @@ def _traced(order: Order, parts: _Parts) -> list[str]:
         run = [call]
     body = ["$outermost = $enter()", *parts.observed, *run, *parts.checks_of_result, *parts.observed_of_result, "$leave()"]
     return [
+        *(["    if not $is_compiling():", f"        return $plain({parts.call})"] if order.kind == "function" else []),
         *parts.checks,
         f"    $level = {'$setting.level' if order.level is None else order.level}",
         *_indented(body, 1),

@@ -45,6 +45,8 @@ def check(value: T, promised: Any, name: str = "check") -> T:
     promise = _promise(promised, name)
     compiling = torch.compiler.is_dynamo_compiling()
     names: Scope | None = TRACED.top if compiling else EAGER.top
+    if names is None and compiling and _is_inside():
+        return _checked_eagerly(value, promised, name)  # type: ignore[no-any-return]
     if names is None:
         names = {}
     seen: Seen = []
@@ -61,6 +63,12 @@ def check(value: T, promised: Any, name: str = "check") -> T:
 
 
 @torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
+def _is_inside() -> bool:
+    """Whether a contract is under way in eager code around what is being compiled: the graph broke inside of it."""
+    return EAGER.top is not None
+
+
+@torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
 def _promise(promised: Any, name: str) -> _Promise:
     """The plan of an annotation; torch.compile takes it as a constant."""
     key = (promised, name)
@@ -71,6 +79,11 @@ def _promise(promised: Any, name: str) -> _Promise:
         places = [known("check", name, array, "") for array in annotation.arrays(plan) if has_law(array)]
         _promises[key] = _Promise(plan, places)
     return _promises[key]
+
+
+@torch.compiler.disable(reason=BREAK)  # type: ignore[no-untyped-call, untyped-decorator]
+def _checked_eagerly(value: Any, promised: Any, name: str) -> Any:
+    return check(value, promised, name)
 
 
 def _placed(places: list[Known], names: Scope) -> list[Known]:
@@ -90,7 +103,7 @@ def _caller() -> str:
 
 @torch.compiler.disable(reason=BREAK)  # type: ignore[no-untyped-call, untyped-decorator]
 def _refuse(plan: Plan, value: Any, name: str) -> None:
-    """Raises ContractError with an account of what is wrong, unless the value is one of torch.fx's symbolic trace."""
+    """Raises ContractError with an account of what is wrong, unless it fits here, or is one of torch.fx's trace."""
     if is_symbolic(value):
         return
     names: Scope = TRACED.top or EAGER.top or {}
@@ -98,5 +111,6 @@ def _refuse(plan: Plan, value: Any, name: str) -> None:
     if enclosing is not None:
         enclosing.where(names)
     failure = judge(plan, value, names, name)
-    assert failure is not None, "refused in compiled code alone"
+    if failure is None:
+        return  # compiled without the scope that is active now
     raise ContractError(violation("check" if enclosing is None else enclosing.name, failure, names, _caller()))

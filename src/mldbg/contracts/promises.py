@@ -144,14 +144,20 @@ class Contract:
         places = self._places((*promises, *([result] if result is not None else [])))
         self.places_of_result = [] if result is None else places[result.number]
         try:
-            traced = self._compiled(order, number, places, traced=None)
-            self.entry = self._compiled(order, number, places, traced=traced)
+            # where the graph breaks inside of it, torch.compile runs the traced version as it is, and compiles what that calls
+            plain = torch.compiler.disable(  # type: ignore[no-untyped-call]
+                self._compiled(order, number, places, is_traced=False, other=None), recursive=False, reason=tracing.BREAK
+            )
+            traced = self._compiled(order, number, places, is_traced=True, other=plain)
+            self.entry = self._compiled(order, number, places, is_traced=False, other=traced)
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from None
         return self.entry
 
-    def _compiled(self, order: generate.Order, number: int, places: dict[int, list[Known]], traced: Any) -> Callable[..., Any]:
-        is_traced = traced is None
+    def _compiled(
+        self, order: generate.Order, number: int, places: dict[int, list[Known]], *, is_traced: bool, other: Any
+    ) -> Callable[..., Any]:
+        """The version for eager code, which hands over to the `other` one when it is traced; or that one, which hands back."""
         source = generate.write(order, traced=is_traced)
         environment = {
             "inner": self.function,
@@ -163,7 +169,7 @@ class Contract:
             "each": self.each,
             "observe_all": _observe_all(places),
             "merged": dims.merged,
-            "traced": traced,
+            "plain" if is_traced else "traced": other,
         }
         if is_traced:
             environment |= {
