@@ -73,6 +73,8 @@ class PaddingAndAccumulation(Check):
         if not (math.isfinite(whole_loss) and bool(torch.isfinite(whole).all())):
             return self.cannot_tell("the loss or its gradient is not finite", "see input-range and first-non-finite")
         threshold = ROUNDINGS * setting.exactness
+        if _distance(setting.gradient_of(*bench.first, draw=1)[1], whole) > threshold:
+            return self.cannot_tell("in evaluation mode the gradient depends on random numbers", "see mode-audit")
         errors: dict[str, float] = {}
         found: list[Fault] = []
         if experiment.pad is not None:
@@ -133,8 +135,8 @@ class _Setting:
             self.double = False
         self.exactness = float(torch.finfo(torch.float64 if self.double else torch.float32).eps)
 
-    def gradient_of(self, inputs: Any, targets: Any) -> Gradient:
-        """The loss of the whole batch at once."""
+    def gradient_of(self, inputs: Any, targets: Any, *, draw: int = 0) -> Gradient:
+        """The loss of the whole batch at once; `draw` seeds what may be random in the model."""
 
         def backward(model: nn.Module, inputs: Any, targets: Any) -> Tensor:
             value = self.bench.loss(self.bench.run(model, inputs), targets)
@@ -144,7 +146,7 @@ class _Setting:
                 self.double = False
             return value.detach()
 
-        value, gradient = self._gradient(backward, inputs, targets)
+        value, gradient = self._gradient(backward, inputs, targets, draw)
         return float(value), gradient
 
     def accumulated(self, inputs: Any, targets: Any) -> Tensor:
@@ -161,7 +163,9 @@ class _Setting:
             raise ExperimentError("accumulate(model, inputs, targets) left no gradient in .grad")
         return gradient
 
-    def _gradient(self, backward: Callable[[nn.Module, Any, Any], Any], inputs: Any, targets: Any) -> tuple[Any, Tensor]:
+    def _gradient(
+        self, backward: Callable[[nn.Module, Any, Any], Any], inputs: Any, targets: Any, draw: int = 0
+    ) -> tuple[Any, Tensor]:
         model = self.bench.model(0).eval()
         object.__setattr__(
             model, "train", lambda mode=True: model
@@ -169,7 +173,7 @@ class _Setting:
         inputs, targets = copied(inputs), copied(targets)
         if self.double:
             model, inputs, targets = model.double(), doubled(inputs), doubled(targets)
-        with torch.enable_grad(), seeded(self.bench.experiment.seed):
+        with torch.enable_grad(), seeded(self.bench.experiment.seed + draw):
             value = backward(model, inputs, targets)
         parts = [
             (torch.zeros_like(parameter) if parameter.grad is None else parameter.grad).flatten().double()
