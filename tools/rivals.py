@@ -75,10 +75,10 @@ class Judge:
     runs: Sequence[dict[str, Any]]
 
     def new_alarms(self, run: dict[str, Any]) -> list[dict[str, str]]:
-        """The alarms of a faulty run that the healthy run of the same host and seed has not."""
+        """The alarms of a faulty run that the healthy run of the same host and seed has not; warnings last."""
         healthy = next(r for r in self.runs if not r["fault"] and (r["host"], r["seed"]) == (run["host"], run["seed"]))
         known = {key(alarm) for alarm in healthy["alarms"]}
-        return [alarm for alarm in run["alarms"] if key(alarm) not in known]
+        return sorted((alarm for alarm in run["alarms"] if key(alarm) not in known), key=lambda alarm: alarm["level"] == "WARN")
 
     def of(self, fault: str) -> list[list[dict[str, str]]]:
         """The new alarms, seed by seed."""

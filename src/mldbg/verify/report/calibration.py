@@ -57,13 +57,23 @@ def summary(calibration: Calibration) -> list[str]:
 
 
 def table(calibration: Calibration) -> str:
-    """One line for each check, aligned for a terminal; then what was missed."""
-    lines = [_cells(row) for row in calibration.by_check]
-    widths = [max(map(len, column)) for column in zip(_COLUMNS, *lines, strict=True)]
-    text = [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in (_COLUMNS, *lines)
-    ]
-    return "\n".join([*text, "", *summary(calibration), *missed(calibration)])
+    """One line for each check, aligned for a terminal; the noise floor of each host; the totals, and what was missed."""
+    noise = [("noise floor of the loss", "repeatability", f"{calibration.device} against CPU in float64", "over seeds")]
+    return "\n".join(
+        [
+            *_aligned([_COLUMNS, *map(_cells, calibration.by_check)]),
+            "",
+            *_aligned([*noise, *floors(calibration)]),
+            "",
+            *summary(calibration),
+            *missed(calibration),
+        ]
+    )
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def missed(calibration: Calibration) -> list[str]:
