@@ -50,6 +50,8 @@ TESTED_ON_TRAIN = Fault("tested on train", "train-test-overlap", ("train-test-ov
 NOTHING = Fault("nothing at all", "pairing", ("targets-ignored",), lambda e: e)
 MISNAMED = Fault("misnamed", "reduction-exponent", ("another-cause",), _summed)
 BROKEN = Fault("broken", "pairing", ("targets-ignored",), lambda e: replace(e, model=_raising))
+RESISTED = Fault("resisted", "pairing", ("targets-ignored",), lambda e: 1 / 0)  # type: ignore[arg-type, return-value]
+ZERO = "model() raised ZeroDivisionError: division by zero"
 PLANTED = (SUMMED, FLIPPED, TESTED_ON_TRAIN, NOTHING, MISNAMED, BROKEN)
 
 
@@ -196,12 +198,17 @@ def test_page_and_table(small: Calibration) -> None:
 
 def test_own_experiment() -> None:
     own = Experiment(lambda: nn.Linear(4, 3), lambda: (torch.randn(16, 4), torch.randint(0, 3, (16,))), functional.cross_entropy)
-    found = mutated("own.py", lambda seed: own, (SUMMED, FLIPPED, TESTED_ON_TRAIN, NOTHING, BROKEN), select=CHEAP)
+    found = mutated("own.py", lambda seed: own, (SUMMED, FLIPPED, TESTED_ON_TRAIN, NOTHING, BROKEN, RESISTED), select=CHEAP)
     text = report.mutations(found)
-    caught, unseen = text.split("would have gone unseen: 2")
-    assert "loss-direction: loss-sign-flipped" in caught
+    caught, unseen, untried = text.split("\n\n")
+    assert caught.startswith("caught: 2 of 5 faults\n")
+    assert "  flipped  loss-direction: loss-sign-flipped" in caught
+    assert unseen == "would have gone unseen: 1\n  nothing at all"
+    assert (
+        untried
+        == f"could not be tried\n  broken    {ZERO}\n  resisted  cannot be injected: {ZERO.removeprefix('model() raised ')}"
+    )
     assert "tested on train" not in text  # it has no arrays
-    assert unseen.split("\n") == ["", "  nothing at all", "  broken"]
 
 
 def test_own_experiment_by_the_command(command: Run, project: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from mldbg.verify.bench import Floor
-from mldbg.verify.experiment import Experiment, ExperimentError
+from mldbg.verify.experiment import Experiment
 from mldbg.verify.fault import Fault
 from mldbg.verify.outcome import Outcome, Verdict
 from mldbg.verify.run import Report, run
@@ -118,8 +118,8 @@ def fault_trial(
     start = time.monotonic()
     try:
         faulty = fault.inject(experiment)
-    except ExperimentError as error:
-        return Trial(host, experiment.seed, fault.name, (), {}, (f"cannot be injected: {error}",))
+    except Exception as error:  # noqa: BLE001  # a user's experiment may have the traits of a fault and still resist it
+        return Trial(host, experiment.seed, fault.name, (), {}, (f"cannot be injected: {type(error).__name__}: {error}",))
 
     def enough(outcomes: Sequence[Outcome]) -> bool:
         return bool(counting(alarms(outcomes), fault, healthy))

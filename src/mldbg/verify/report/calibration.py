@@ -94,28 +94,30 @@ def missed(calibration: Calibration) -> list[str]:
 
 def mutations(calibration: Calibration) -> str:
     """Of a user's own experiment: which faults were caught there and by which check, and which would have gone unseen."""
-    seen: dict[str, list[str]] = {}
+    caught: dict[str, set[str]] = {}
+    unseen: dict[str, None] = {}
+    untried: dict[str, str] = {}
     for trial, found in zip(calibration.injected, calibration.found, strict=True):
-        seen.setdefault(trial.fault, []).append(f"{found.first.check}: {found.first.cause}" if found.first else "")
-    width = max(map(len, seen), default=0)
-    lines = [
-        f"  {fault.ljust(width)}  {', '.join(sorted({each for each in by if each}))}" for fault, by in seen.items() if all(by)
-    ]
-    unseen = [f"  {fault}" for fault, by in seen.items() if not all(by)]
+        if found.first is not None:
+            caught.setdefault(trial.fault, set()).add(f"{found.first.check}: {found.first.cause}")
+        elif trial.problems:
+            untried[trial.fault] = trial.problems[0]
+        else:
+            unseen[trial.fault] = None
     healthy = sorted({f"{alarm.check}: {alarm.cause}" for trial in calibration.healthy for alarm in trial.alarms})
-    return "\n".join(
-        [
-            *(
-                ["the experiment as it is already has alarms, which do not count:", *(f"  {each}" for each in healthy), ""]
-                if healthy
-                else []
-            ),
-            f"caught: {len(lines)} of {counted(len(seen), 'fault')}",
-            *lines,
-            f"would have gone unseen: {len(unseen)}",
-            *unseen,
-        ]
-    )
+    sure = {fault: ", ".join(sorted(by)) for fault, by in caught.items() if fault not in unseen and fault not in untried}
+    parts = [
+        _listed("the experiment as it is already has alarms, which do not count", dict.fromkeys(healthy, "")),
+        _listed(f"caught: {len(sure)} of {counted(len(calibration.by_fault), 'fault')}", sure),
+        _listed(f"would have gone unseen: {len(unseen)}", dict.fromkeys(unseen, "")),
+        _listed("could not be tried", untried),
+    ]
+    return "\n\n".join(part for part, wanted in zip(parts, (healthy, True, True, untried), strict=True) if wanted)
+
+
+def _listed(title: str, rows: Mapping[str, str]) -> str:
+    width = max(map(len, rows), default=0)
+    return "\n".join([title, *(f"  {name.ljust(width)}  {text}".rstrip() for name, text in rows.items())])
 
 
 # ----------------------------------------------------------------------------------------------------------------------- JSON
