@@ -74,6 +74,16 @@ class Judge:
     version: str
     runs: Sequence[dict[str, Any]]
 
+    @property
+    def healthy(self) -> int:
+        """Runs of healthy hosts."""
+        return sum(not run["fault"] for run in self.runs)
+
+    @property
+    def trials(self) -> int:
+        """Runs of faults."""
+        return len(self.runs) - self.healthy
+
     def new_alarms(self, run: dict[str, Any]) -> list[dict[str, str]]:
         """The alarms of a faulty run that the healthy run of the same host and seed has not; warnings last."""
         healthy = next(r for r in self.runs if not r["fault"] and (r["host"], r["seed"]) == (run["host"], run["seed"]))
@@ -112,19 +122,17 @@ def table(judges: Sequence[Judge], faults: Sequence[str], named: dict[str, Seque
     """Faults by tools, then totals."""
     rows = [["fault", *(f"{judge.tool} {judge.version}" for judge in judges)], ["---"] * (len(judges) + 1)]
     rows += [[fault, *(judge.cell(fault) for judge in judges)] for fault in faults]
-    seeds = len(judges[0].of(faults[0]))
-    trials = seeds * len(faults)
-    rows.append(["**faults found in every seed**", *(str(sum(j.found(f) == seeds for f in faults)) for j in judges)])
-    rows.append(["**trials in which the fault was found**", *(f"{sum(j.found(f) for f in faults)}/{trials}" for j in judges)])
+    rows.append(["**faults found in every seed**", *(str(sum(j.found(f) == len(j.of(f)) for f in faults)) for j in judges)])
+    rows.append(["**trials in which the fault was found**", *(f"{sum(j.found(f) for f in faults)}/{j.trials}" for j in judges)])
     first = [
         sum(bool(alarms) and alarms[0].get("cause") in named[fault] for fault in faults for alarms in judge.of(fault))
         for judge in judges
     ]
-    rows.append(["**trials whose first alarm names the cause**", *(f"{n}/{trials}" if n else "gives no cause" for n in first)])
-    healthy = sum(not run["fault"] for run in judges[0].runs)
+    told = [f"{n}/{j.trials}" if n else "gives no cause" for n, j in zip(first, judges, strict=True)]
+    rows.append(["**trials whose first alarm names the cause**", *told])
     serious = ("FAIL", "ERROR", "FATAL")
-    rows.append([f"**of {healthy} healthy runs, with a FAIL or ERROR**", *(str(j.healthy_with(serious)) for j in judges)])
-    rows.append([f"**of {healthy} healthy runs, with a WARN**", *(str(j.healthy_with(("WARN",))) for j in judges)])
+    rows.append(["**healthy runs with a FAIL or ERROR**", *(f"{j.healthy_with(serious)}/{j.healthy}" for j in judges)])
+    rows.append(["**healthy runs with a WARN**", *(f"{j.healthy_with(('WARN',))}/{j.healthy}" for j in judges)])
     rows.append(["**seconds for all runs**", *(f"{sum(run['seconds'] for run in j.runs):.0f}" for j in judges)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
