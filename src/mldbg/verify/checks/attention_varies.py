@@ -33,12 +33,9 @@ SOFTMAXES = frozenset({"softmax", "safe_softmax"})
 class Map:
     """The attention of one layer.
 
-    Attributes:
-        name: the module, numbered where it attends more than once.
-        mean: over inputs, of the head that varies most, shape (queries, keys).
-        spread: standard deviation over inputs, the same shape.
-        share: variance over inputs in units of the whole variance of that head, 0 where all is constant.
-        entropy: mean entropy of a row, in units of that of uniform attention.
+    Attributes: name: the module, numbered where it attends more than once. mean: over inputs, of the head that varies most, shape
+    (queries, keys). spread: standard deviation over inputs, the same shape. share: variance over inputs in units of the whole
+    variance of that head, 0 where all is constant. entropy: mean entropy of a row, in units of that of uniform attention.
     """
 
     name: str
@@ -57,17 +54,16 @@ class AttentionVaries(Check):
 
     ## Measures
     The results of every softmax over keys, whichever function of torch makes it, for all rows of the batch, in float64 where the
-    model runs in it, after three gradient steps (a query projection that starts at zero is healthy). By head the variance
-    over inputs at a fixed pair of places, in units of the whole variance; the check fails where it is zero to rounding in all
-    layers, and warns where it is in some. The entropy in units of that of uniform attention is told beside it.
+    model runs in it, after three gradient steps (a query projection that starts at zero is healthy). By head the variance over
+    inputs at a fixed pair of places, in units of the whole variance; the check fails where it is zero to rounding in all layers,
+    and warns where it is in some. The entropy in units of that of uniform attention is told beside it.
 
     ## Causes
     - `constant-attention`: the weights do not depend on the input.
 
     ## Limits
-    One constant layer may be by design, as in a decoder whose first queries are learned. Fused attention of other libraries
-    is not seen. Needs at least two rows that differ.
-    """
+    One constant layer may be by design, as in a decoder whose first queries are learned. Fused attention of other libraries is
+    not seen. Needs at least two rows that differ. """
 
     id = "W11"
     stage = Stage.WIRING

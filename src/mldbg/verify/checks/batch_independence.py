@@ -40,10 +40,8 @@ _TIME_MAJOR = (nn.RNNBase, nn.MultiheadAttention)
 class Mixing:
     """What changing one row at a time does.
 
-    Attributes:
-        probes: the changed rows, shape (probes,).
-        changes: of each row of the output, shape (rows, probes), in units of the largest output.
-        rounding: what is none, in these units.
+    Attributes: probes: the changed rows, shape (probes,). changes: of each row of the output, shape (rows, probes), in units of
+    the largest output. rounding: what is none, in these units.
     """
 
     probes: NDArray[np.int_]
@@ -65,14 +63,14 @@ class BatchIndependence(Check):
     """the output of a row does not depend on the other rows of its batch
 
     ## Why
-    A `view` that takes the axes in the wrong order, a softmax over the batch or a recurrent layer that takes the batch for
-    time mixes examples. The loss still falls, and the model works only in the company that it was trained in.
+    A `view` that takes the axes in the wrong order, a softmax over the batch or a recurrent layer that takes the batch for time
+    mixes examples. The loss still falls, and the model works only in the company that it was trained in.
 
     ## Measures
     In float64 where the model runs in it: one row at a time gets another content, and every other row of the output must stay the
     same, to rounding; first in evaluation mode, then in training mode with the same dropout masks and with BatchNorm, which mixes
-    rows by design, held still.
-    The statistic is the largest change of another row, in units of the largest change of the row itself.
+    rows by design, held still. The statistic is the largest change of another row, in units of the largest change of the row
+    itself.
 
     ## Causes
     - `softmax-over-batch`: a softmax runs along the batch axis.
@@ -81,9 +79,8 @@ class BatchIndependence(Check):
     - `batch-mixing`: rows are mixed in another way. In training mode only, it is a warning.
 
     ## Limits
-    Only for inputs, targets and outputs with one row for each example. Models that are meant to compare the rows of
-    a batch (graphs, sets, in-context learners) fail; ignore the check for them.
-    """
+    Only for inputs, targets and outputs with one row for each example. Models that are meant to compare the rows of a batch
+    (graphs, sets, in-context learners) fail; ignore the check for them. """
 
     id = "W9"
     stage = Stage.WIRING

@@ -34,9 +34,8 @@ class CapacitySweep(Check):
     """a larger model fits better
 
     ## Why
-    Where twice the width changes nothing and much is left to be learned, the problem is the objective or the data, not the
-    size of
-    the model; and no larger model is worth its cost.
+    Where twice the width changes nothing and much is left to be learned, the problem is the objective or the data, not the size
+    of the model; and no larger model is worth its cost.
 
     ## Measures
     `width(k)` for k = 1, 2, 4, 8, trained for 60 steps on one batch with three seeds, paired over sizes. The statistic is the

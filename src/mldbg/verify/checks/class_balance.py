@@ -37,15 +37,15 @@ class ClassBalance(Check):
     """classes are all there, none has nearly all rows, and predictions are as varied as labels
 
     ## Why
-    Where 97 % of the rows are of one class, a model that says so always is right in 97 %, and its loss looks fine. A class
-    that never occurs cannot be learned; batches of one class each make training forget one while it learns the next.
+    Where 97 % of the rows are of one class, a model that says so always is right in 97 %, and its loss looks fine. A class that
+    never occurs cannot be learned; batches of one class each make training forget one while it learns the next.
 
     ## Measures
-    Shares of the classes in `train` (in the batch without it), and the effective number of classes exp(H). It warns where
-    the 95 % lower bound of the largest share is over 0.9, where the model has outputs for classes that would have to
-    occur by their number and do not, and where each batch of the loader has a single class. Where labels
-    are imbalanced (largest share over 0.6), a model is trained for 100 steps on the batch: if then the upper bootstrap bound
-    of its predictions' entropy is below half of the labels' entropy, that is collapse.
+    Shares of the classes in `train` (in the batch without it), and the effective number of classes exp(H). It warns where the 95
+    % lower bound of the largest share is over 0.9, where the model has outputs for classes that would have to occur by their
+    number and do not, and where each batch of the loader has a single class. Where labels are imbalanced (largest share over
+    0.6), a model is trained for 100 steps on the batch: if then the upper bootstrap bound of its predictions' entropy is below
+    half of the labels' entropy, that is collapse.
 
     ## Causes
     - `class-imbalance`: nearly all rows are of one class; accuracy must be compared with this share.

@@ -51,22 +51,21 @@ class Drift(Check):
     two: then the score tells about the difference as much as about the model.
 
     ## Measures
-    Each column and the target: Kolmogorov-Smirnov (classes: chi-square), with Holm over all, *and* a Wasserstein distance
-    over 0.1 standard deviations: at p < 0.05 without correction one of 50 honest columns alarms in 92 % of all runs.
-    It fails at p < 0.0001 over all columns and warns at p < 0.01. Rows that follow one another in time are
-    not independent: the number of rows is divided by each column's autocorrelation time (Geyer's initial positive
-    sequence), without which an AR(1) column with 0.9 alarms in 72 %; where groups are given, they are counted. Jointly:
-    rank correlations of all pairs of columns (Fisher's z, Bonferroni, a change over 0.3); and a classifier on random
-    Fourier features that tells train from test leave-one-out, whose AUC against 200 permutations of blocks as long as
-    that time must exceed 0.6 by far (without groups).
+    Each column and the target: Kolmogorov-Smirnov (classes: chi-square), with Holm over all, *and* a Wasserstein distance over
+    0.1 standard deviations: at p < 0.05 without correction one of 50 honest columns alarms in 92 % of all runs. It fails at p <
+    0.0001 over all columns and warns at p < 0.01. Rows that follow one another in time are not independent: the number of rows is
+    divided by each column's autocorrelation time (Geyer's initial positive sequence), without which an AR(1) column with 0.9
+    alarms in 72 %; where groups are given, they are counted. Jointly: rank correlations of all pairs of columns (Fisher's z,
+    Bonferroni, a change over 0.3); and a classifier on random Fourier features that tells train from test leave-one-out, whose
+    AUC against 200 permutations of blocks as long as that time must exceed 0.6 by far (without groups).
 
     ## Causes
     - `drift`: a column, or the target, is distributed otherwise in test.
     - `joint-drift`: the columns hang together otherwise in test, though each one alone looks the same.
 
     ## Limits
-    A split by group differs by the groups: give `groups`, and groups are the units. With fewer than 30 effective rows nothing
-    is said.
+    A split by group differs by the groups: give `groups`, and groups are the units. With fewer than 30 effective rows nothing is
+    said.
     """
 
     id = "A11"
@@ -141,13 +140,8 @@ class Drift(Check):
 class Compared:
     """A column in train and test.
 
-    Attributes:
-        name: its name.
-        p_value: that both are drawn from one distribution.
-        effect: Wasserstein distance in standard deviations.
-        rows: effective rows in the smaller part.
-        time: autocorrelation time [rows].
-    """
+    Attributes: name: its name. p_value: that both are drawn from one distribution. effect: Wasserstein distance in standard
+    deviations. rows: effective rows in the smaller part. time: autocorrelation time [rows]. """
 
     name: str
     p_value: float

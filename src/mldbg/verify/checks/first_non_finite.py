@@ -38,12 +38,10 @@ class FirstNonFinite(Check):
 
     ## Measures
     Loss and gradients of three fresh models on three batches, and the loss during 300 steps of training on one batch. If
-    something is
-    not finite, the step is run again with every operation recorded, forward and backward in call order: named is the first one
-    with finite inputs and a result that is not finite, among those that the loss or the gradient goes back to, with the range
-    of its
-    inputs. A mask of minus infinity that a softmax takes away is no fault. The same step in float64 tells an overflow of the
-    data type (finite there) from 0/0, log 0 and the slope of a root at 0.
+    something is not finite, the step is run again with every operation recorded, forward and backward in call order: named is the
+    first one with finite inputs and a result that is not finite, among those that the loss or the gradient goes back to, with the
+    range of its inputs. A mask of minus infinity that a softmax takes away is no fault. The same step in float64 tells an
+    overflow of the data type (finite there) from 0/0, log 0 and the slope of a root at 0.
 
     ## Causes
     - `non-finite-data`: NaN or infinity in the inputs or targets.

@@ -41,20 +41,20 @@ class GradientCheck(Check):
     Training still runs, and the loss may even fall.
 
     ## Measures
-    In float64, central differences along 32 random directions against the gradient of autograd, for steps from 0.1
-    to 1e-7 of the size of the inputs. The smallest relative error (root mean square over directions) must be rounding. For a
-    right gradient of a smooth function the error falls with the square of the step until rounding takes over; a wrong one has
-    an error that does not depend on the step. The slope tells both apart without any absolute limit. With `gradient=(function,
-    inputs)` that function is measured, else the loss as a function of random outputs. (Printing gradient norms against fixed
-    limits, as some guides do under this name, compares nothing.)
+    In float64, central differences along 32 random directions against the gradient of autograd, for steps from 0.1 to 1e-7 of the
+    size of the inputs. The smallest relative error (root mean square over directions) must be rounding. For a right gradient of a
+    smooth function the error falls with the square of the step until rounding takes over; a wrong one has an error that does not
+    depend on the step. The slope tells both apart without any absolute limit. With `gradient=(function, inputs)` that function is
+    measured, else the loss as a function of random outputs. (Printing gradient norms against fixed limits, as some guides do
+    under this name, compares nothing.)
 
     ## Causes
     - `wrong-gradient`: autograd's gradient is not the derivative. Of a loss this warns, as a part may be detached on purpose.
     - `detached-loss`: the loss depends on the outputs but has no gradient, or one that is zero everywhere.
 
     ## Limits
-    The loss alone is measured, not the model; straight-through estimators have a wrong gradient on purpose, and that of
-    ctc_loss supposes normalised inputs.
+    The loss alone is measured, not the model; straight-through estimators have a wrong gradient on purpose, and that of ctc_loss
+    supposes normalised inputs.
     """
 
     id = "U10"

@@ -45,11 +45,11 @@ class GradientReach(Check):
     values; what comes after it still learns, so that the loss falls and nothing looks broken.
 
     ## Measures
-    By trainable parameter, over three fresh models and batches, and again after three gradient steps (what starts at zero,
-    like a residual branch with a zero-initialised last layer, gets its gradient then): no gradient, one that is exactly
-    zero, or one. A parameter without a gradient is wired wrongly if it matters: if a change of it by a tenth of its size
-    changes the loss by more than rounding. One that changes neither loss nor output is unused.
-    The statistic is the share of trainable parameters (counted in tensors) that matter and get none.
+    By trainable parameter, over three fresh models and batches, and again after three gradient steps (what starts at zero, like a
+    residual branch with a zero-initialised last layer, gets its gradient then): no gradient, one that is exactly zero, or one. A
+    parameter without a gradient is wired wrongly if it matters: if a change of it by a tenth of its size changes the loss by more
+    than rounding. One that changes neither loss nor output is unused. The statistic is the share of trainable parameters (counted
+    in tensors) that matter and get none.
 
     ## Causes
     - `detached`: the loss depends on the parameter, but it is not in the graph of the loss.
@@ -58,8 +58,8 @@ class GradientReach(Check):
     - `unused-parameters`: no output depends on the parameter (a warning).
 
     ## Limits
-    A parameter that reaches an output which this loss does not use (an auxiliary head) is healthy. Rows of an embedding that
-    are not in the batch are not judged, nor are parameters declared as `frozen`.
+    A parameter that reaches an output which this loss does not use (an auxiliary head) is healthy. Rows of an embedding that are
+    not in the batch are not judged, nor are parameters declared as `frozen`.
     """
 
     id = "W1"

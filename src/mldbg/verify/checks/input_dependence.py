@@ -62,16 +62,15 @@ class InputDependence(Check):
     """the model learns from its inputs, not only from the targets
 
     ## Why
-    A model that ignores its inputs still lowers the loss, down to that of the class frequencies. So does one that is fed the
-    same row again and again, as by a data loader that returns a constant.
+    A model that ignores its inputs still lowers the loss, down to that of the class frequencies. So does one that is fed the same
+    row again and again, as by a data loader that returns a constant.
 
     ## Measures
     First exactly: whether rows of the batch differ, and whether another input changes the output beyond rounding (in float64
     where the model runs in it, after three gradient steps). Then five pairs of short training runs with your optimizer on one
-    batch, from the same seed: with the inputs, and with the rows of the inputs dealt out anew in each step, which leaves
-    their distribution as it is (zeros would not, and BatchNorm turns them into something else).
-    The statistic is the paired gap between the two losses at the end, in units of the loss without the inputs, with its 99 %
-    interval.
+    batch, from the same seed: with the inputs, and with the rows of the inputs dealt out anew in each step, which leaves their
+    distribution as it is (zeros would not, and BatchNorm turns them into something else). The statistic is the paired gap between
+    the two losses at the end, in units of the loss without the inputs, with its 99 % interval.
 
     ## Causes
     - `constant-input`: all rows of the batch are the same although their targets differ.

@@ -85,9 +85,8 @@ class KnownAnswer(Check):
     - `optimizer-misses-the-answer`: the loss comes to rest above the least loss.
 
     ## Limits
-    It tests the mechanics, with weight decay off, not the learning rate (that is learning-rate). An optimizer factory that
-    asks for parts of its own model
-    cannot be given a linear layer: SKIP.
+    It tests the mechanics, with weight decay off, not the learning rate (that is learning-rate). An optimizer factory that asks
+    for parts of its own model cannot be given a linear layer: SKIP.
     """
 
     id = "T2"

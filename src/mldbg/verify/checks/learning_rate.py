@@ -38,11 +38,8 @@ SLOW = 0.99
 class _Rate:
     """Runs at one learning rate, seed by seed.
 
-    Attributes:
-        factor: of the user's rate.
-        starts: losses before the first step.
-        ends: mean losses of the last quarter, infinite where a run ended early.
-        peaks: the largest losses on the way, infinite where a run ended early.
+    Attributes: factor: of the user's rate. starts: losses before the first step. ends: mean losses of the last quarter, infinite
+    where a run ended early. peaks: the largest losses on the way, infinite where a run ended early.
     """
 
     factor: float
@@ -70,19 +67,17 @@ class LearningRate(Check):
 
     ## Why
     A rate that is a thousand times too low looks like a model that cannot learn, and one that is too high like a hard problem:
-    the
-    loss jumps, then rests on a plateau with dead units.
+    the loss jumps, then rests on a plateau with dead units.
 
     ## Measures
     Fresh models are trained for 40 steps on one batch with the user's optimizer, with its rates (of every parameter group)
     multiplied by powers of ten, at three seeds each and five at the user's rate and at the best one. The statistic is the share
     of the progress of the best rate that the user's rate misses, paired by seed, with a t-interval at 95 %: 0 is as good as the
     best, 1 no progress or a rise; progress is counted from a run at a rate of 0 with the same draws of dropout. Too high is a
-    rate
-    that misses more than a quarter (lower bound) where a tenth of it or less does not, and whose loss rose above the first one in
-    every run by more than half of the possible progress. Too low is a rate that misses 99.9 % (lower bound; 99 %: a warning) of
-    the progress of a rate at least a hundred times higher.
-    One run with the steepest slope, as in the common range test, has no error bars and depends on the smoothing.
+    rate that misses more than a quarter (lower bound) where a tenth of it or less does not, and whose loss rose above the first
+    one in every run by more than half of the possible progress. Too low is a rate that misses 99.9 % (lower bound; 99 %: a
+    warning) of the progress of a rate at least a hundred times higher. One run with the steepest slope, as in the common range
+    test, has no error bars and depends on the smoothing.
 
     ## Causes
     - `learning-rate-too-high`: the loss blows up or jumps, a lower rate learns.
@@ -90,8 +85,7 @@ class LearningRate(Check):
 
     ## Limits
     Forty steps on one batch: schedules and warm-up are not part of it, and a rate that is good here may be too high on noisy
-    batches later. Where no rate makes progress, the rate is not the problem, and the verdict is CANNOT-TELL.
-    """
+    batches later. Where no rate makes progress, the rate is not the problem, and the verdict is CANNOT-TELL. """
 
     id = "T3"
     stage = Stage.LEARNING

@@ -69,11 +69,11 @@ class Likelihood(Check):
     prediction, another loss uses the data better.
 
     ## Measures
-    The model is trained on one half of up to four batches, for 100 steps, and predicts the other half, and the
-    other way round. Of these residuals: Anderson and Darling's test of normality with the excess kurtosis and its bootstrap
-    interval, and Koenker's form of the Breusch-Pagan test, the regression of r^2 on the prediction and its square. The
-    statistic is the excess kurtosis. It warns where a test rejects at 0.01 and the effect matters: a kurtosis whose interval
-    lies above 1, more than a tenth of r^2 explained.
+    The model is trained on one half of up to four batches, for 100 steps, and predicts the other half, and the other way round.
+    Of these residuals: Anderson and Darling's test of normality with the excess kurtosis and its bootstrap interval, and
+    Koenker's form of the Breusch-Pagan test, the regression of r^2 on the prediction and its square. The statistic is the excess
+    kurtosis. It warns where a test rejects at 0.01 and the effect matters: a kurtosis whose interval lies above 1, more than a
+    tenth of r^2 explained.
 
     ## Causes
     - `heavy-tails`: the residuals ask for huber_loss or a Student's t likelihood.

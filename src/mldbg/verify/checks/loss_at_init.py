@@ -39,8 +39,7 @@ MOST_OFFSET = 3.0
 class _Measured:
     """Losses of fresh models.
 
-    seen: of each model.
-    dealt: with permuted targets, shape (models, DEALS).
+    seen: of each model. dealt: with permuted targets, shape (models, DEALS).
     """
 
     seen: Floats
@@ -64,27 +63,26 @@ class LossAtInit(Check):
     ## Measures
     The loss on a batch, in standard deviations of its permutation null: the same outputs with permuted targets. This holds for
     every loss and every scale of the initial weights, where "about ln K", "within 75 %" or "within a factor of 2" do not (for
-    cross-entropy the null mean is the mean of logsumexp(z) - sum of pi_c z_c over the batch, with the class shares pi). One
-    fresh model is no evidence: where an input predicts the target, random weights are correlated with it too, with a random
-    sign. So 12 fresh models are measured; their deviations must not share a sign (exact sign-flip test of the mean), nor exceed
-    4. Even then it may be the architecture: a network that adds its input to its output starts close to targets that resemble
-    the input. So the same is done with 12 copies whose layers are initialised anew: they must not show it as well (half of it
-    or more), and must differ by a rank test; where the factory makes the same weights each time, by 4 of the copies' standard
-    deviations. Separately, of cross-entropy the variance of the logits over the classes, of a squared error the distance of the
-    targets' mean from that of the outputs.
+    cross-entropy the null mean is the mean of logsumexp(z) - sum of pi_c z_c over the batch, with the class shares pi). One fresh
+    model is no evidence: where an input predicts the target, random weights are correlated with it too, with a random sign. So 12
+    fresh models are measured; their deviations must not share a sign (exact sign-flip test of the mean), nor exceed 4. Even then
+    it may be the architecture: a network that adds its input to its output starts close to targets that resemble the input. So
+    the same is done with 12 copies whose layers are initialised anew: they must not show it as well (half of it or more), and
+    must differ by a rank test; where the factory makes the same weights each time, by 4 of the copies' standard deviations.
+    Separately, of cross-entropy the variance of the logits over the classes, of a squared error the distance of the targets' mean
+    from that of the outputs.
 
     ## Causes
     - `pretrained-weights`: the loss is lower than chance: the model has seen these labels.
     - `worse-than-chance`: the loss is higher than chance: trained weights, and labels in another order than they were trained on.
-    - `over-confident`: the variance of the logits exceeds 2, and the loss starts a nat above chance (warns): unscaled inputs,
-      or initial weights that are too large.
+    - `over-confident`: the variance of the logits exceeds 2, and the loss starts a nat above chance (warns): unscaled inputs, or
+      initial weights that are too large.
     - `targets-not-centred`: the targets' mean is more than 3 of their standard deviations from the outputs (warns).
 
     ## Limits
-    It cannot see labels that are ignored (that is `pairing`), nor a sum in place of a mean (`reduction-exponent`),
-    and needs a batch of 8 rows with at least two different targets. A low loss is no sign of leaked labels: an untrained model
-    cannot exploit them. Weights that are set to the identity on purpose are taken for trained ones.
-    """
+    It cannot see labels that are ignored (that is `pairing`), nor a sum in place of a mean (`reduction-exponent`), and needs a
+    batch of 8 rows with at least two different targets. A low loss is no sign of leaked labels: an untrained model cannot exploit
+    them. Weights that are set to the identity on purpose are taken for trained ones. """
 
     id = "U1"
     stage = Stage.LOSS

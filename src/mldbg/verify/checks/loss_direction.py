@@ -37,8 +37,7 @@ CONFIDENCE = 4.0
 class _Measured:
     """Losses of one way to line up predictions and targets.
 
-    perfect: of predictions made from the targets.
-    dealt: of the same predictions with rows permuted.
+    perfect: of predictions made from the targets. dealt: of the same predictions with rows permuted.
     """
 
     perfect: float

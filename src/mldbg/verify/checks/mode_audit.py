@@ -48,11 +48,8 @@ DROPS = frozenset({"bernoulli", "native_dropout"})
 class Evaluation:
     """What one call of the user's `evaluate` did to a model in training mode.
 
-    Attributes:
-        forward_in_training: modules that ran in training mode.
-        modes_changed: modules that are in another mode afterwards.
-        buffers_changed: buffers with other values afterwards.
-        parameters_changed: the same of parameters.
+    Attributes: forward_in_training: modules that ran in training mode. modes_changed: modules that are in another mode
+    afterwards. buffers_changed: buffers with other values afterwards. parameters_changed: the same of parameters.
     """
 
     forward_in_training: list[str]
@@ -69,13 +66,12 @@ class ModeAudit(Check):
     statistics; a model left in evaluation mode trains on without dropout.
 
     ## Measures
-    Exactly: two passes in evaluation mode with different random numbers give the same output and leave all buffers as they
-    were. Where there is an `evaluate`, it is called with a model in training mode, as after an epoch: no module may run in
-    training mode in it, and modes, buffers and parameters must be as before (modes where the model depends
-    on them).
-    The statistic is the largest difference between the two passes, in units of the output. Beside it, as a warning, the
-    noise that the dropout masks make in the output, in units of the power that tells rows apart: above 9 (one dropout of
-    0.9) little gets through. It is judged where a dropout has a probability of 0.75 or more.
+    Exactly: two passes in evaluation mode with different random numbers give the same output and leave all buffers as they were.
+    Where there is an `evaluate`, it is called with a model in training mode, as after an epoch: no module may run in training
+    mode in it, and modes, buffers and parameters must be as before (modes where the model depends on them). The statistic is the
+    largest difference between the two passes, in units of the output. Beside it, as a warning, the noise that the dropout masks
+    make in the output, in units of the power that tells rows apart: above 9 (one dropout of 0.9) little gets through. It is
+    judged where a dropout has a probability of 0.75 or more.
 
     ## Causes
     - `dropout-in-eval`: a dropout stays active, as `functional.dropout` does without `training=self.training`.
@@ -87,8 +83,7 @@ class ModeAudit(Check):
     - `dropout-too-strong`: the masks' noise drowns the signal (a warning).
 
     ## Limits
-    Where the caller of `evaluate` sets the modes, give a function that does so, too.
-    """
+    Where the caller of `evaluate` sets the modes, give a function that does so, too. """
 
     id = "W12"
     stage = Stage.WIRING

@@ -37,15 +37,15 @@ class OutlierInfluence(Check):
     """no handful of rows makes the gradient
 
     ## Why
-    The gradient of a squared error grows with the residual: a few far-off targets can pull the whole fit. Huber's loss,
-    an absolute error or a logarithm of the targets limits that. Whether they are right, or the best data there is, only the
-    user knows.
+    The gradient of a squared error grows with the residual: a few far-off targets can pull the whole fit. Huber's loss, an
+    absolute error or a logarithm of the targets limits that. Whether they are right, or the best data there is, only the user
+    knows.
 
     ## Measures
-    Of a regression the share of the gradient's size (sum of the rows' norms) that comes from the top 1 % of the
-    rows, at least one, for a prediction of the median. Its null is the same share for normal targets and a squared error, by
-    simulation. It warns beyond 3 times that share and above the 99.9 % quantile. The excess kurtosis of the targets is given
-    with a bootstrap interval.
+    Of a regression the share of the gradient's size (sum of the rows' norms) that comes from the top 1 % of the rows, at least
+    one, for a prediction of the median. Its null is the same share for normal targets and a squared error, by simulation. It
+    warns beyond 3 times that share and above the 99.9 % quantile. The excess kurtosis of the targets is given with a bootstrap
+    interval.
 
     ## Causes
     - `outliers-dominate`: the top rows make an outsized part of the gradient.

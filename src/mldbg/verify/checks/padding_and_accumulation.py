@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as Canvas
 from torch import Tensor, nn
 
 from mldbg.verify import draw
-from mldbg.verify.bench import Bench, copied, doubled
+from mldbg.verify.bench import Bench, copied, doubled, tensors_in
 from mldbg.verify.check import Check, Kind, Stage
 from mldbg.verify.experiment import ExperimentError
 from mldbg.verify.outcome import Figure, Outcome
@@ -46,7 +46,10 @@ class PaddingAndAccumulation(Check):
     accumulate.
 
     ## Causes
-    - `padding-counted`: masked padding changes the loss or its gradient.
+    - `padding-counted`: masked padding changes the loss or its gradient. Whether it reaches the outputs of the places before it,
+      or only the loss, is said.
+    - `looks-ahead`: the same, where padding behind the last place reaches the outputs before it and `time_axis` says that what is
+      later must not (see time-arrow).
     - `accumulation-scale`: the accumulated gradient has the right direction and the wrong length: it is not divided, or twice.
     - `ragged-accumulation`: micro-batches of different sizes are averaged as if they were equal.
 
@@ -82,7 +85,7 @@ class PaddingAndAccumulation(Check):
             of_loss = abs(padded_loss - whole_loss) / max(abs(whole_loss), 1e-300)
             errors["padding"] = max(of_loss, _distance(padded, whole))
             if errors["padding"] > threshold:
-                found.append(_counted(whole_loss, padded_loss, _distance(padded, whole)))
+                found.append(_counted(setting, (whole_loss, padded_loss), _distance(padded, whole), threshold))
         if experiment.accumulate is not None:
             accumulated = setting.accumulated(*bench.first)
             errors["accumulation"] = _distance(accumulated, whole)
@@ -149,6 +152,15 @@ class _Setting:
         value, gradient = self._gradient(backward, inputs, targets, draw)
         return float(value), gradient
 
+    def output_of(self, inputs: Any) -> Any:
+        """The output of the same model."""
+        model = self.bench.model(0).eval()
+        inputs = copied(inputs)
+        if self.double:
+            model, inputs = model.double(), doubled(inputs)
+        with torch.no_grad():
+            return self.bench.run(model, inputs)
+
     def accumulated(self, inputs: Any, targets: Any) -> Tensor:
         """What the user's accumulation leaves. Raises ExperimentError where it fails or leaves nothing."""
         accumulate = self.bench.experiment.accumulate
@@ -183,13 +195,38 @@ class _Setting:
         return value, torch.cat(parts) if parts else torch.zeros(1)
 
 
-def _counted(whole: float, padded: float, distance: float) -> Fault:
-    why = f"masked padding changes the loss from {whole:.4g} to {padded:.4g}, its gradient by {distance:.2g} of its size"
-    return (
-        "padding-counted",
-        why,
-        "leave padded places out of the sum and of its divisor (ignore_index, or a mask), and out of attention",
-    )
+def _counted(setting: _Setting, losses: tuple[float, float], distance: float, threshold: float) -> Fault:
+    whole, padded = losses
+    why = f"masked padding changes the loss from {whole:.5g} to {padded:.5g}, its gradient by {distance:.2g} of its size"
+    if not _before(setting, threshold):
+        return (
+            "padding-counted",
+            why,
+            "leave padded places out of the loss: of its sum and of its divisor (ignore_index, or a mask)",
+        )
+    why += ", and the outputs of the places before it"
+    if setting.bench.experiment.time_axis is not None:
+        return "looks-ahead", why, "check the causal mask, the padding of convolutions and what is averaged over time"
+    return "padding-counted", why, "mask padded places in the model (in attention, in pooling), and leave them out of the loss"
+
+
+def _before(setting: _Setting, threshold: float) -> bool:
+    """Whether the outputs of the places that were there before change with the padding behind them."""
+    inputs = setting.bench.first[0]
+    longer = _padded(setting.bench)[0]
+    old = list(tensors_in(inputs))
+    if not all(_same_start(before, after, 0.0) for before, after in zip(old, tensors_in(longer), strict=False)):
+        return False
+    without, with_padding = (list(tensors_in(setting.output_of(each))) for each in (inputs, longer))
+    return any(_same_start(before, after, threshold) is False for before, after in zip(without, with_padding, strict=False))
+
+
+def _same_start(before: Tensor, after: Tensor, threshold: float) -> bool | None:
+    """Whether a tensor that got longer begins with the one before; None where it is another tensor altogether."""
+    if before.ndim != after.ndim or any(new < old for old, new in zip(before.shape, after.shape, strict=True)):
+        return None
+    start = after[tuple(slice(0, size) for size in before.shape)]
+    return float((start.double() - before.double()).abs().max()) <= threshold * float(before.double().abs().max())
 
 
 def _accumulated_wrongly(accumulated: Tensor, whole: Tensor, threshold: float) -> Fault:

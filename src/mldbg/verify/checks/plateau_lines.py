@@ -48,11 +48,9 @@ SAME = 0.02
 class Line:
     """A known height of the loss.
 
-    Attributes:
-        cause: what makes the loss rest there. height: the loss. formula: where it comes from. confirmed: a test of the trained
-        model, besides the height. next_step: what to do. above: how far above the line the loss may rest: the line is the least
-        loss, and rows that are stuck in the wrong class keep
-            it above.
+    Attributes: cause: what makes the loss rest there. height: the loss. formula: where it comes from. confirmed: a test of the
+    trained model, besides the height. next_step: what to do. above: how far above the line the loss may rest: the line is the
+    least loss, and rows that are stuck in the wrong class keep it above.
     """
 
     cause: str
@@ -67,30 +65,29 @@ class PlateauLines(Check):
     """a loss that comes to rest does not rest on the line of a known mistake
 
     ## Why
-    Many mistakes have a height of their own at which the loss stops, like the lines of a spectrum: the entropy of the
-    classes when inputs are ignored, 1.461 when probabilities of ten classes enter cross-entropy, the variance of the targets
-    when the mean is predicted. The height names the cause.
+    Many mistakes have a height of their own at which the loss stops, like the lines of a spectrum: the entropy of the classes
+    when inputs are ignored, 1.461 when probabilities of ten classes enter cross-entropy, the variance of the targets when the
+    mean is predicted. The height names the cause.
 
     ## Measures
-    The tail of the curve of overfitting one batch (the last fifth), which must be at rest, against the lines. A
-    match needs the tail's mean within 3 of its standard deviations (or 0.5 %) of a line, and a test of the trained model that
-    confirms the cause: heights meet by chance (a learning rate of 10 stuck at 1.442 was once taken for the double softmax at
-    1.461). Where the test speaks for a line that is not reached yet, training goes on with Adam. The statistic is the distance
-    from the nearest line over the height of that line.
+    The tail of the curve of overfitting one batch (the last fifth), which must be at rest, against the lines. A match needs the
+    tail's mean within 3 of its standard deviations (or 0.5 %) of a line, and a test of the trained model that confirms the cause:
+    heights meet by chance (a learning rate of 10 stuck at 1.442 was once taken for the double softmax at 1.461). Where the test
+    speaks for a line that is not reached yet, training goes on with Adam. The statistic is the distance from the nearest line
+    over the height of that line.
 
     ## Causes
     - `softmax-before-cross-entropy`: ln(1 + (K - 1) / e). Confirmed by rows of the loss's input that sum to 1.
     - `sigmoid-before-bce-with-logits`: ln(1 + 1/e) for targets of 1, ln 2 for targets of 0. Confirmed by inputs within [0, 1].
     - `mse-broadcast`: the loss of the best constant. Confirmed by a loss that ignores the pairing until shapes agree.
-    - `ignores-inputs`: the loss of the best constant, like the entropy of the classes, or the variance. Confirmed by outputs
-      that are the same for all rows.
+    - `ignores-inputs`: the loss of the best constant, like the entropy of the classes, or the variance. Confirmed by outputs that
+      are the same for all rows.
     - `uniform`: ln K. Confirmed by outputs that are the same for all classes.
     - `targets-ignored`: exactly 0 from the first step on. Confirmed by other targets.
 
     ## Limits
     A curve that is still falling while a test speaks for a line gives CANNOT-TELL. A loss that rests for another reason is not
-    named here (see `overfit-one-batch`).
-    """
+    named here (see `overfit-one-batch`). """
 
     id = "U2"
     stage = Stage.LEARNING

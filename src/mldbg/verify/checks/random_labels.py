@@ -60,9 +60,8 @@ class RandomLabels(Check):
       nothing of them.
 
     ## Limits
-    A hard task, where 80 steps are all memorising, looks the same: it warns and never fails. Where little is learned in so
-    many steps it
-    cannot tell. Held-out rows tell more, where there are some (label-alignment).
+    A hard task, where 80 steps are all memorising, looks the same: it warns and never fails. Where little is learned in so many
+    steps it cannot tell. Held-out rows tell more, where there are some (label-alignment).
     """
 
     id = "T7"

@@ -31,10 +31,10 @@ class ReductionExponent(Check):
     then depend on the batch size. "Off by a factor of the batch size" is invisible at a fixed size.
 
     ## Measures
-    The exponent k = log2 of the loss of a batch written twice over the loss of the batch: 0 for a mean, 1 for a
-    sum, exactly. The same for the gradient of a row, 1 + log2 of the ratio of its norms, which a constant added to the loss
-    does not change. The gradient decides. It is also done along each further axis that outputs and targets share (places of a
-    sequence), for the record.
+    The exponent k = log2 of the loss of a batch written twice over the loss of the batch: 0 for a mean, 1 for a sum, exactly. The
+    same for the gradient of a row, 1 + log2 of the ratio of its norms, which a constant added to the loss does not change. The
+    gradient decides. It is also done along each further axis that outputs and targets share (places of a sequence), for the
+    record.
 
     ## Causes
     - `sum-reduction`: the loss is a sum over the batch. Without a declared `reduction` this warns.
@@ -42,8 +42,8 @@ class ReductionExponent(Check):
     - `wrong-reduction`: neither, but one was declared: the loss is divided by, or multiplied with, something else.
 
     ## Limits
-    Without a declared reduction a loss that compares rows with one another, as contrastive ones do, passes with its
-    exponent shown.
+    Without a declared reduction a loss that compares rows with one another, as contrastive ones do, passes with its exponent
+    shown.
     """
 
     id = "U3"

@@ -44,16 +44,16 @@ class TrainTestOverlap(Check):
     """no row of test, and none of its groups, is in train
 
     ## Why
-    A row that is in train as well is remembered, not predicted. Copies come from oversampling or augmenting before the
-    split, from joins, from splitting the pictures of a patient at random.
+    A row that is in train as well is remembered, not predicted. Copies come from oversampling or augmenting before the split,
+    from joins, from splitting the pictures of a patient at random.
 
     ## Measures
-    Exactly: the groups of train and test have nothing in common, where groups are given; how many test rows are in train, bit
-    by bit in float32. Rows of few possible values agree by chance: so the share must exceed what train rows find among the
-    other train rows (Fisher's exact test, p < 0.0001), unless values are continuous, where there is no chance; where more
-    than 5 % of train rows agree with others by chance, it warns only, as a drift has the same effect. It
-    fails where more than 1 % of test rows, by the lower bound of Clopper and Pearson, is in train; below it warns. Near-
-    duplicates: the distance to the nearest train row, from test rows and, as the null, from train rows to others.
+    Exactly: the groups of train and test have nothing in common, where groups are given; how many test rows are in train, bit by
+    bit in float32. Rows of few possible values agree by chance: so the share must exceed what train rows find among the other
+    train rows (Fisher's exact test, p < 0.0001), unless values are continuous, where there is no chance; where more than 5 % of
+    train rows agree with others by chance, it warns only, as a drift has the same effect. It fails where more than 1 % of test
+    rows, by the lower bound of Clopper and Pearson, is in train; below it warns. Near- duplicates: the distance to the nearest
+    train row, from test rows and, as the null, from train rows to others.
 
     ## Causes
     - `group-overlap`: a group is on both sides.
@@ -62,8 +62,8 @@ class TrainTestOverlap(Check):
     - `near-duplicates`: test rows have a far nearer neighbour in train than train rows have.
 
     ## Limits
-    Near-duplicates are only seen where train rows have none: copies with noise that were made before the split look on
-    both sides the same. Distances are Euclidean on standardised columns: shifted or turned images are not near.
+    Near-duplicates are only seen where train rows have none: copies with noise that were made before the split look on both sides
+    the same. Distances are Euclidean on standardised columns: shifted or turned images are not near.
     """
 
     id = "A8"
