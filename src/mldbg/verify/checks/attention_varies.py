@@ -63,7 +63,8 @@ class AttentionVaries(Check):
 
     ## Limits
     One constant layer may be by design, as in a decoder whose first queries are learned. Fused attention of other libraries is
-    not seen. Needs at least two rows that differ. """
+    not seen. Needs at least two rows that differ.
+    """
 
     id = "W11"
     stage = Stage.WIRING

@@ -80,7 +80,8 @@ class BatchIndependence(Check):
 
     ## Limits
     Only for inputs, targets and outputs with one row for each example. Models that are meant to compare the rows of a batch
-    (graphs, sets, in-context learners) fail; ignore the check for them. """
+    (graphs, sets, in-context learners) fail; ignore the check for them.
+    """
 
     id = "W9"
     stage = Stage.WIRING

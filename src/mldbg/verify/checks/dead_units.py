@@ -98,7 +98,8 @@ class DeadUnits(Check):
     - `saturated-units`: a sigmoid or tanh is saturated almost everywhere (a warning).
 
     ## Limits
-    Needs 8 rows that differ. Activations inside fused recurrent layers are not seen. """
+    Needs 8 rows that differ. Activations inside fused recurrent layers are not seen.
+    """
 
     id = "W5"
     stage = Stage.WIRING

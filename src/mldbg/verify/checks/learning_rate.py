@@ -85,7 +85,8 @@ class LearningRate(Check):
 
     ## Limits
     Forty steps on one batch: schedules and warm-up are not part of it, and a rate that is good here may be too high on noisy
-    batches later. Where no rate makes progress, the rate is not the problem, and the verdict is CANNOT-TELL. """
+    batches later. Where no rate makes progress, the rate is not the problem, and the verdict is CANNOT-TELL.
+    """
 
     id = "T3"
     stage = Stage.LEARNING

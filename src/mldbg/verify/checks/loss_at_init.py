@@ -82,7 +82,8 @@ class LossAtInit(Check):
     ## Limits
     It cannot see labels that are ignored (that is `pairing`), nor a sum in place of a mean (`reduction-exponent`), and needs a
     batch of 8 rows with at least two different targets. A low loss is no sign of leaked labels: an untrained model cannot exploit
-    them. Weights that are set to the identity on purpose are taken for trained ones. """
+    them. Weights that are set to the identity on purpose are taken for trained ones.
+    """
 
     id = "U1"
     stage = Stage.LOSS

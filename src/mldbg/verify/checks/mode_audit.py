@@ -83,7 +83,8 @@ class ModeAudit(Check):
     - `dropout-too-strong`: the masks' noise drowns the signal (a warning).
 
     ## Limits
-    Where the caller of `evaluate` sets the modes, give a function that does so, too. """
+    Where the caller of `evaluate` sets the modes, give a function that does so, too.
+    """
 
     id = "W12"
     stage = Stage.WIRING

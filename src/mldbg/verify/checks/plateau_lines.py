@@ -87,7 +87,8 @@ class PlateauLines(Check):
 
     ## Limits
     A curve that is still falling while a test speaks for a line gives CANNOT-TELL. A loss that rests for another reason is not
-    named here (see `overfit-one-batch`). """
+    named here (see `overfit-one-batch`).
+    """
 
     id = "U2"
     stage = Stage.LEARNING
