@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from mldbg.verify.report.calibration import spliced
@@ -98,6 +99,10 @@ class Judge:
         """Seeds in which there is a new alarm."""
         return sum(bool(alarms) for alarms in self.of(fault))
 
+    def always_found(self, fault: str) -> bool:
+        """Whether there is a new alarm in every seed, and at least one seed."""
+        return 0 < self.found(fault) == len(self.of(fault))
+
     def healthy_with(self, levels: Iterable[str]) -> int:
         """Healthy runs with an alarm of one of these levels."""
         return sum(any(alarm["level"] in levels for alarm in run["alarms"]) for run in self.runs if not run["fault"])
@@ -122,7 +127,7 @@ def table(judges: Sequence[Judge], faults: Sequence[str], named: dict[str, Seque
     """Faults by tools, then totals."""
     rows = [["fault", *(f"{judge.tool} {judge.version}" for judge in judges)], ["---"] * (len(judges) + 1)]
     rows += [[fault, *(judge.cell(fault) for judge in judges)] for fault in faults]
-    rows.append(["**faults found in every seed**", *(str(sum(j.found(f) == len(j.of(f)) for f in faults)) for j in judges)])
+    rows.append(["**faults found in every seed**", *(str(sum(j.always_found(f) for f in faults)) for j in judges)])
     rows.append(["**trials in which the fault was found**", *(f"{sum(j.found(f) for f in faults)}/{j.trials}" for j in judges)])
     first = [
         sum(bool(alarms) and alarms[0].get("cause") in named[fault] for fault in faults for alarms in judge.of(fault))
@@ -133,7 +138,8 @@ def table(judges: Sequence[Judge], faults: Sequence[str], named: dict[str, Seque
     serious = ("FAIL", "ERROR", "FATAL")
     rows.append(["**healthy runs with a FAIL or ERROR**", *(f"{j.healthy_with(serious)}/{j.healthy}" for j in judges)])
     rows.append(["**healthy runs with a WARN**", *(f"{j.healthy_with(('WARN',))}/{j.healthy}" for j in judges)])
-    rows.append(["**seconds for all runs**", *(f"{sum(run['seconds'] for run in j.runs):.0f}" for j in judges)])
+    rows.append(["seconds for each run, median", *(f"{median(run['seconds'] for run in j.runs):.1f}" for j in judges)])
+    rows.append(["runs stopped at the limit of time", *(str(sum(bool(run["note"]) for run in j.runs)) for j in judges)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
