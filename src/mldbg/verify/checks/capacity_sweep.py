@@ -110,8 +110,7 @@ class CapacitySweep(Check):
             )
         return self.passed(
             f"{left[:, 0].mean():.2g} of the stakes is left at {counts[0]:,} parameters, {left[:, -1].mean():.2g} at "
-            f"{counts[-1]:,}: "
-            f"{np.mean(slopes):+.2g} for each doubling of the width",
+            f"{counts[-1]:,}: {np.mean(slopes):+.2g} for each doubling of the width",
             **numbers,
         )
 

@@ -95,8 +95,7 @@ class GradientNoise(Check):
                 "Signal in the squared gradient of one batch",
                 lambda canvas: _drawn(canvas, between_rows, between_passes, bench.size),
                 "With batch size, as it follows from the scatter between rows (line) and with its 99 % interval (band); "
-                "the mark is what "
-                "the model's own randomness leaves.",
+                "the mark is what the model's own randomness leaves.",
             ),
             "statistic": worse.share,
             "null": "1: every batch and every pass gives the same gradient",
@@ -114,8 +113,7 @@ class GradientNoise(Check):
             return self.warned(
                 "too-much-dropout" if drops else "random-step",
                 f"{between_passes.share:.2g} of the squared gradient is signal (at most {between_passes.high:.2g}), the "
-                f"rest differs from "
-                "pass to pass of the same batch",
+                f"rest differs from pass to pass of the same batch",
                 "lower the dropout" if drops else "find what is drawn at random in the model or the loss",
                 **numbers,
             )

@@ -147,8 +147,7 @@ class LearningRate(Check):
             f"Loss after {STEPS} steps against the learning rate",
             lambda canvas: _drawn(canvas, rates, best),
             "One line for each seed. The loss is scaled so that 1 is the loss of the untrained model and 0 the best that "
-            "was reached; "
-            "what blew up is drawn at the top. The red line is the learning rate as it is.",
+            "was reached; what blew up is drawn at the top. The red line is the learning rate as it is.",
         )
 
 

@@ -171,8 +171,7 @@ class LossAtInit(Check):
                 return self.warned(
                     "targets-not-centred",
                     f"the targets' mean is {offset:.3g} of their standard deviations away from the outputs: the loss "
-                    f"{expected:.4g} is "
-                    f"mostly that offset, their variance is {float(y.var()):.4g}",
+                    f"{expected:.4g} is mostly that offset, their variance is {float(y.var()):.4g}",
                     "subtract the mean of the training targets, or set the last layer's bias to it",
                     **numbers,
                 )
