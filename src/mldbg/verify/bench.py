@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import inspect
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -26,7 +26,7 @@ class OutOfTimeError(Exception):
     """A check has used up its time."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Floor:
     """What one number is worth: nothing smaller than this is a difference.
 
@@ -41,7 +41,7 @@ class Floor:
     reproducibility: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Curve:
     """The training loss on one fixed batch, step by step, and the model at the end."""
 
@@ -364,7 +364,7 @@ def at_rest(losses: list[float] | tuple[float, ...], share: float = 0.2) -> bool
 
 # -------------------------------------------------------------------------------------------------------------- nested tensors
 def tensors_in(value: Any) -> Iterator[Tensor]:
-    """All tensors in nested tuples, lists and mappings, in order."""
+    """All tensors in nested tuples, lists, mappings and dataclasses, in order."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, Mapping):
@@ -373,17 +373,34 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
     elif isinstance(value, tuple | list):
         for each in value:
             yield from tensors_in(each)
+    elif dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            yield from tensors_in(getattr(value, field.name, None))
 
 
 def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """The same structure with every tensor changed."""
+    """The same structure, of the same classes, with every tensor changed."""
     if isinstance(value, Tensor):
         return change(value)
     if isinstance(value, Mapping):
-        return {key: mapped(each, change) for key, each in value.items()}
+        new = {key: mapped(each, change) for key, each in value.items()}
+        if type(value) is dict or not isinstance(value, MutableMapping):
+            return new
+        same = copy.copy(value)  # a class of its own, whose entries may be attributes, too
+        for key, each in new.items():
+            same[key] = each
+        return same
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*(mapped(each, change) for each in value))
-    return type(value)(mapped(each, change) for each in value) if isinstance(value, tuple | list) else value
+    if isinstance(value, tuple | list):
+        return type(value)(mapped(each, change) for each in value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        changed = copy.copy(value)
+        for field in dataclasses.fields(value):
+            if hasattr(value, field.name):
+                object.__setattr__(changed, field.name, mapped(getattr(value, field.name), change))  # also where it is frozen
+        return changed
+    return value
 
 
 def copied(value: Any) -> Any:
@@ -407,6 +424,16 @@ def main_tensor(output: Any) -> Tensor | None:
         return output["logits"]  # type: ignore[no-any-return]  # just asked
     found = (each for each in tensors_in(output) if each.is_floating_point() and each.ndim)
     return next(found, None)
+
+
+def with_main(output: Any, replacement: Tensor) -> Any:
+    """The model's output with its main tensor (see `main_tensor`) replaced."""
+    main = main_tensor(output)
+    changed = mapped(output, lambda each: replacement if each is main else each)
+    if changed is output:  # an object of a class that is not looked into
+        changed = copy.copy(output)
+        changed.logits = replacement
+    return changed
 
 
 def _kind(value: object) -> str:

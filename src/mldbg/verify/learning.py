@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from mldbg.verify.bench import Bench, copied, main_tensor, mapped, tensors_in
+from mldbg.verify.bench import Bench, copied, main_tensor, mapped, tensors_in, with_main
 from mldbg.verify.experiment import ExperimentError
 from mldbg.verify.state import seeded
 
@@ -147,7 +146,7 @@ def _minimum(bench: Bench, main: Tensor, number: Tensor, link: Link) -> float | 
         def closure() -> Tensor:
             bench.tick()
             search.zero_grad()
-            loss = bench.loss(with_main(bench.output, main, link(free[number])), copied(bench.first[1]))
+            loss = bench.loss(with_main(bench.output, link(free[number])), copied(bench.first[1]))
             if not loss.requires_grad:
                 raise ExperimentError("the loss does not depend on the output")
             loss.backward()  # type: ignore[no-untyped-call]
@@ -162,21 +161,6 @@ def _minimum(bench: Bench, main: Tensor, number: Tensor, link: Link) -> float | 
     if not finite or min(finite) < -UNBOUNDED * max(abs(seen[0]), 1e-30):
         return None
     return min(finite)
-
-
-def with_main(output: Any, main: Tensor, replacement: Tensor) -> Any:
-    """The model's output with its main tensor replaced."""
-    if isinstance(getattr(output, "logits", None), Tensor):
-        changed = copy.copy(output)
-        changed.logits = replacement
-        return changed
-    if isinstance(output, Mapping) and type(output) is not dict:
-        changed = copy.copy(output)
-        for key in output:
-            if output[key] is main:
-                changed[key] = replacement  # type: ignore[index]  # a mapping with its own class can be written to
-        return changed
-    return mapped(output, lambda tensor: replacement if tensor is main else tensor)
 
 
 # ------------------------------------------------------------------------------------------------------------------- training

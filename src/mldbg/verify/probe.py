@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from mldbg.verify.bench import Bench, copied, doubled, main_tensor, mapped
+from mldbg.verify.bench import Bench, copied, doubled, main_tensor, mapped, with_main
 from mldbg.verify.experiment import ExperimentError
 from mldbg.verify.state import modes_preserved, seeded
 
@@ -142,20 +140,6 @@ def loss_calls(bench: Bench, loudness: float = 1.0, seed: int = 0) -> tuple[Loss
         return tuple(listening.calls)
 
     return bench.once(("loss calls", loudness, seed), listen)
-
-
-def with_main(output: Any, main: Tensor) -> Any:
-    """The model's output with its main tensor (see `main_tensor`) replaced."""
-    old = main_tensor(output)
-    if output is old:
-        return main
-    if getattr(output, "logits", None) is old and not isinstance(output, tuple):
-        if dataclasses.is_dataclass(output) and not isinstance(output, type):
-            return dataclasses.replace(output, logits=main)
-        changed = copy.copy(output)
-        changed.logits = main
-        return changed
-    return mapped(output, lambda each: main if each is old else each)
 
 
 class Probe:

@@ -12,10 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from mldbg.verify.bench import main_tensor
+from mldbg.verify.bench import main_tensor, with_main
 from mldbg.verify.experiment import Experiment
 from mldbg.verify.fault import Fault
-from mldbg.verify.learning import with_main
 
 
 # ------------------------------------------------------------------------------------------------------------- ways to inject
@@ -56,7 +55,7 @@ def _with_output(change: Callable[[Tensor], Tensor]) -> Callable[[Experiment], E
 
     def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
         main = main_tensor(output)
-        return output if main is None else with_main(output, main, change(main))
+        return output if main is None else with_main(output, change(main))
 
     def attach(model: nn.Module) -> None:
         model.register_forward_hook(hook)
@@ -87,7 +86,7 @@ def _own_softmax(output: Tensor) -> Tensor:
 def _log_of_softmax(loss: Callable[[Any, Any], Tensor], output: Any, target: Any) -> Tensor:
     main = main_tensor(output)
     assert main is not None  # a trait
-    return loss(with_main(output, main, (3000 * main).softmax(-1).log()), target)  # mldebug: allow[log-of-softmax] planted
+    return loss(with_main(output, (3000 * main).softmax(-1).log()), target)  # mldebug: allow[log-of-softmax] planted
 
 
 def _drop_before_last(model: nn.Module) -> None:

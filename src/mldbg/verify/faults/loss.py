@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mldbg.verify.bench import Bench, main_tensor, mapped
+from mldbg.verify.bench import Bench, main_tensor, mapped, with_main
 from mldbg.verify.experiment import Experiment
 from mldbg.verify.fault import Fault
-from mldbg.verify.probe import class_axis, part, with_main
+from mldbg.verify.probe import class_axis, part
 from mldbg.verify.state import preserved
 
 Change = Callable[[Tensor], Tensor]

@@ -13,10 +13,9 @@ from torch.nn import functional
 from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
 
-from mldbg.verify.bench import Bench, main_tensor, mapped, tensors_in
+from mldbg.verify.bench import Bench, main_tensor, mapped, tensors_in, with_main
 from mldbg.verify.experiment import Experiment
 from mldbg.verify.fault import Fault
-from mldbg.verify.learning import with_main
 from mldbg.verify.state import preserved
 from mldbg.verify.wiring import DROPOUTS, NORMALISATIONS, is_declared, weighted_modules
 
@@ -42,7 +41,7 @@ def _output(experiment: Experiment, change: Callable[[Tensor], Tensor]) -> Exper
     def changed(_: nn.Module, __: Any, output: Any) -> Any:
         main = main_tensor(output)
         assert main is not None
-        return with_main(output, main, change(main))
+        return with_main(output, change(main))
 
     return _model(experiment, lambda model: model.register_forward_hook(changed))
 
