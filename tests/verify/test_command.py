@@ -307,7 +307,7 @@ def test_an_empty_loader(verify: InProcess) -> None:
 def test_a_problem_in_one_check_keeps_the_outcomes_of_the_others(verify: InProcess, project: Path) -> None:
     text = HEAD + "experiment = Experiment(model, batch, nn.functional.cross_entropy, loader=lambda: 1 / 0)\n"
     code, _, err = verify("user.py", "--select", f"loader-audit,{CHEAP}", "--json", "report.json", user=text)
-    assert (code, err) == (2, "mldebug-verify: loader() raised ZeroDivisionError: division by zero\n")
+    assert (code, err) == (2, "mldebug-verify: loader-audit: loader() raised ZeroDivisionError: division by zero\n")
     verdicts = {outcome["check"]: outcome["verdict"] for outcome in loaded(project / "report.json")["outcomes"]}
     assert verdicts == {"loader-audit": "SKIP", "loss-at-init": "PASS", "pairing": "PASS"}
 

@@ -378,6 +378,17 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
             yield from tensors_in(getattr(value, field.name, None))
 
 
+def is_square(tensor: Tensor, size: int) -> bool:
+    """Whether it may be a matrix over the rows of the batch: an adjacency, a mask of pairs."""
+    return tensor.ndim == 2 and tensor.shape == (size, size)
+
+
+def has_square(inputs: Any, size: int) -> bool:
+    """Whether inputs of several tensors hold such a matrix."""
+    tensors = list(tensors_in(inputs))
+    return len(tensors) > 1 and any(is_square(each, size) for each in tensors)
+
+
 def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """The same structure, of the same classes, with every tensor changed."""
     if isinstance(value, Tensor):

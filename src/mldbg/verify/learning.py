@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from mldbg.verify.bench import Bench, copied, main_tensor, mapped, tensors_in, with_main
+from mldbg.verify.bench import Bench, copied, has_square, main_tensor, mapped, tensors_in, with_main
 from mldbg.verify.experiment import ExperimentError
+from mldbg.verify.probe import Link, free, link_of
 from mldbg.verify.state import seeded
 
 SEEDS = 5
@@ -25,8 +26,6 @@ STEPS = 100
 
 UNBOUNDED = 1e3
 """A loss so many times its value at the start below zero has no minimum."""
-
-Link = Callable[[Tensor], Tensor]
 
 
 # --------------------------------------------------------------------------------------------------------- what can be learned
@@ -62,8 +61,8 @@ def _stakes(bench: Bench) -> Stakes | None:
     if main is None or main.shape[:1] != (bench.size,) or not bool(torch.isfinite(main).all()):
         return None
     same = torch.zeros(_places(bench, main), dtype=torch.long, device=main.device)
-    null = _least_loss(bench, main, same)
-    floor = _least_loss(bench, main, _distinct(bench, main))
+    null = least_loss(bench, main, same)
+    floor = least_loss(bench, main, _distinct(bench, main))
     if null is None or floor is None or not null - floor > 1e-6 * max(abs(null), abs(floor)):
         return None
     return Stakes(null, floor)
@@ -112,25 +111,15 @@ def _bytes(tensor: Tensor) -> bytes:
     return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
-def _least_loss(bench: Bench, main: Tensor, number: Tensor) -> float | None:
-    """The least loss over outputs that are free for each number; in the model's range where the loss has no minimum outside."""
-    for link in (None, _link(main)):
-        found = _minimum(bench, main, number, link) if link is not None else _minimum(bench, main, number, lambda z: z)
-        if found is not None:
-            return found
-    return None
+def least_loss(bench: Bench, main: Tensor, number: Tensor) -> float | None:
+    """The least loss over outputs that are free for each number, shape of the places; None where it has no minimum.
 
-
-def _link(main: Tensor) -> Link:
-    """From free numbers to the kind of output that the model has."""
-    whole = main.double()
-    if main.ndim >= 2 and bool((whole <= 0).all()) and float(whole.logsumexp(1).abs().max()) < 1e-3:
-        return lambda z: functional.log_softmax(z, 1)
-    if main.ndim >= 2 and bool((whole <= 0).all()) and float(whole.logsumexp(-1).abs().max()) < 1e-3:
-        return lambda z: functional.log_softmax(z, -1)
-    if bool((whole >= 0).all()) and bool((whole <= 1).all()):
-        return torch.sigmoid
-    return lambda z: z
+    Outputs are free, or of the kind that the model gives where that is lower: a search that starts outside of a loss's domain
+    stops early.
+    """
+    links = dict.fromkeys((free, link_of(main)))
+    found = [_minimum(bench, main, number, link) for link in links]
+    return min((each for each in found if each is not None), default=None)
 
 
 def _minimum(bench: Bench, main: Tensor, number: Tensor, link: Link) -> float | None:
@@ -236,9 +225,21 @@ def can_be_permuted(bench: Bench) -> bool:
 
 
 def can_be_sliced(bench: Bench) -> bool:
-    """Whether every tensor of the batch has a row for each example."""
+    """Whether every tensor of the batch has a row for each example, none is a matrix over rows, as of a graph, and model and loss
+    take half of the rows.
+    """
     tensors = list(tensors_in(bench.first))
-    return all(tensor.shape[:1] == (bench.size,) for tensor in tensors)
+    if not all(tensor.shape[:1] == (bench.size,) for tensor in tensors) or has_square(bench.first[0], bench.size):
+        return False
+
+    def takes_half() -> bool:
+        try:
+            bench.evaluated(bench.model(0), *copied(rows(bench.first, slice(bench.size // 2, None))))
+        except ExperimentError:
+            return False
+        return True
+
+    return bench.once("takes half of the rows", takes_half)
 
 
 def batches(bench: Bench, most: int) -> list[tuple[Any, Any]]:

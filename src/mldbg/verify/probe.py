@@ -47,6 +47,15 @@ _SAME_VALUES = (
 """Operations of the autograd graph that move values without changing them."""
 
 
+NORMALISED = 1e-3
+"""The logarithm of the sum of probabilities is below that for outputs that are log-probabilities, up to rounding."""
+
+CONFIDENCE = 4.0
+"""The logit of the right class of a perfect prediction: large enough to be right, small enough not to saturate float32."""
+
+Link = Callable[[Tensor], Tensor]
+
+
 @dataclass(frozen=True, slots=True)
 class LossCall:
     """One call of a loss function of torch.
@@ -190,7 +199,11 @@ class Probe:
             return torch.autograd.grad(value, leaf, allow_unused=True)[0]
 
     def random(self, rng: Any, *, like_targets: bool = True) -> Tensor:
-        """Values as an output could have them: normal ones, squeezed to what the loss takes (see `fitted`).
+        """Values as an output could have them: free ones (see there), squeezed to what the loss takes (see `fitted`)."""
+        return self.fitted(self.free(rng, like_targets=like_targets))
+
+    def free(self, rng: Any, *, like_targets: bool = True) -> Tensor:
+        """Normal random numbers in the shape of the output.
 
         Args:
             rng: a numpy generator.
@@ -199,7 +212,13 @@ class Probe:
         """
         values = torch.from_numpy(rng.standard_normal(tuple(self.main.shape))).to(self.main.device)
         centre, spread = self._place if like_targets else (0.0, 1.0)
-        return self.fitted(centre + spread * values)
+        return centre + spread * values
+
+    @cached_property
+    def link(self) -> Link:
+        """From free numbers to what both the model gives and the loss takes; differentiable."""
+        wants = {call.wants for call in loss_calls(self.bench)}
+        return torch.sigmoid if BCE in wants and BCE_LOGITS not in wants else link_of(self.main)
 
     @cached_property
     def _place(self) -> tuple[float, float]:
@@ -246,6 +265,23 @@ class Probe:
         return len(values) > 1
 
 
+def free(values: Tensor) -> Tensor:
+    """The link of outputs that may be any numbers."""
+    return values
+
+
+def link_of(main: Tensor) -> Link:
+    """From free numbers to values of the kind that the model gives: log-probabilities, numbers in [0, 1], or any numbers."""
+    whole = main.double()
+    if main.ndim >= 2 and bool((whole <= 0).all()):
+        for axis in (1, -1):
+            if float(whole.logsumexp(axis).abs().max()) < NORMALISED:
+                return lambda values, axis=axis: functional.log_softmax(values, axis)  # type: ignore[misc]
+    if bool((whole >= 0).all()) and bool((whole <= 1).all()):
+        return torch.sigmoid
+    return free
+
+
 def probe_of(bench: Bench) -> Probe | None:
     """The probe; None where the output has no tensor that the loss reads, or the loss cannot take made-up outputs."""
 
@@ -257,6 +293,37 @@ def probe_of(bench: Bench) -> Probe | None:
             return None
 
     return bench.once("probe", make)
+
+
+def perfect_output(probe: Probe) -> Tensor | None:
+    """The output that says what the targets are; None where that is not known."""
+    bench, targets, main = probe.bench, probe.bench.first[1], probe.main
+    if not isinstance(targets, Tensor) or targets.is_complex():
+        return None
+    axis, classes = class_axis(bench), bench.classes
+    if axis is not None and classes is not None:
+        if classes < 2 or targets.shape != main.shape[:axis] + main.shape[axis + 1 :]:
+            return None
+        known = (targets >= 0) & (targets < classes)
+        if not bool(known[targets >= 0].all()):
+            return None
+        ids = torch.where(known, targets, 0).long()
+        logits = CONFIDENCE * functional.one_hot(ids, classes).double() * known[..., None]
+        wants = {call.wants for call in loss_calls(bench)}
+        if LOG_PROBS in wants and LOGITS not in wants:
+            logits = logits.log_softmax(-1)
+        return logits.movedim(-1, axis)
+    if targets.numel() != main.numel() or not (
+        targets.is_floating_point() or targets.dtype in (torch.bool, torch.int64, torch.int32)
+    ):
+        return None
+    values = targets.double().reshape(main.shape)
+    wants = {call.wants for call in loss_calls(bench)}
+    if BCE in wants and BCE_LOGITS not in wants:
+        return values.clamp(0.02, 0.98)
+    if BCE_LOGITS in wants:
+        return CONFIDENCE * (2 * values - 1)
+    return values
 
 
 NO_PROBE = "the loss reads no tensor of the model's output that could be replaced"

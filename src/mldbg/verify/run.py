@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from mldbg.verify.bench import Bench, Floor, OutOfTimeError
+from mldbg.verify.bench import Bench, Floor, OutOfTimeError, copied
 from mldbg.verify.check import Check, Kind, Stage
 from mldbg.verify.experiment import Experiment, ExperimentError
 from mldbg.verify.outcome import Outcome, Verdict
@@ -181,8 +181,9 @@ def _measured(check: type[Check], bench: Bench, problems: list[Problem]) -> Outc
         problems.append(Problem(check.name, message))
         return check().cannot_tell(message, "give it more time with --budget, or a smaller batch or model")
     except ExperimentError as error:
-        if all(problem.message != str(error) for problem in problems):
-            problems.append(Problem(check.name, str(error)))
+        message = str(error) if _can_never_run(bench) else f"{check.name}: {error}"
+        if all(problem.message != message for problem in problems):
+            problems.append(Problem(check.name, message))
         return check().skipped(str(error), "repair the experiment")
     except torch.OutOfMemoryError:
         problems.append(Problem(check.name, f"{check.name} ran out of memory on {bench.device}"))
@@ -194,6 +195,16 @@ def _measured(check: type[Check], bench: Bench, problems: list[Problem]) -> Outc
     if check.kind is Kind.HEURISTIC and outcome.verdict is Verdict.FAIL:
         return replace(outcome, verdict=Verdict.WARN)
     return outcome
+
+
+def _can_never_run(bench: Bench) -> bool:
+    """Whether the experiment itself is at fault, and not what one check does with it."""
+    try:
+        with preserved(), _alarm(bench.seconds):
+            bench.evaluated(bench.model(0), *copied(bench.first))
+    except (ExperimentError, OutOfTimeError):
+        return True
+    return False
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.hooks import RemovableHandle
 
-from mldbg.verify.bench import Bench, copied, doubled, main_tensor, mapped, tensors_in
+from mldbg.verify.bench import Bench, copied, doubled, has_square, main_tensor, mapped, tensors_in
 from mldbg.verify.experiment import ExperimentError
 from mldbg.verify.state import seeded
 
@@ -264,13 +264,17 @@ def is_batch_of_rows(bench: Bench) -> bool:
 
     Not so where an input has no such axis or is a square matrix over rows (graphs), and for time-major inputs.
     """
-    inputs = list(tensors_in(bench.first[0]))
-    square = len(inputs) > 1 and any(each.ndim == 2 and each.shape == (bench.size, bench.size) for each in inputs)
     targets = list(tensors_in(bench.first[1]))
     of_targets = not targets or targets[0].shape[:1] == (bench.size,)
     outputs = floats_of(bench.output)
     of_outputs = bool(outputs) and outputs[0].shape[:1] == (bench.size,)
-    return has_rows(bench.first[0], bench.size) and not square and of_targets and of_outputs and bench.experiment.time_axis != 0
+    return (
+        has_rows(bench.first[0], bench.size)
+        and not has_square(bench.first[0], bench.size)
+        and of_targets
+        and of_outputs
+        and bench.experiment.time_axis != 0
+    )
 
 
 def taken(value: Any, size: int, index: Tensor) -> Any:

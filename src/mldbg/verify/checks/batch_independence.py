@@ -79,7 +79,8 @@ class BatchIndependence(Check):
     - `batch-mixing`: rows are mixed in another way. In training mode only, it is a warning.
 
     ## Limits
-    Only for inputs, targets and outputs with one row for each example. Models that are meant to compare the rows of a batch
+    Only for inputs, targets and outputs with one row for each example. Of an output with a value for each pair of rows, as in
+    contrastive models, only pairs without the changed row must stay. Models that are meant to compare the rows of a batch
     (graphs, sets, in-context learners) fail; ignore the check for them.
     """
 
@@ -159,10 +160,20 @@ def _mixing(rig: Rig) -> Mixing:
     for column, row in enumerate(probes):
         outputs = rig.outputs(replaced_rows(rig.inputs, size, torch.tensor([row]), generator))
         for index in judged:
-            gaps = (outputs[index] - base[index]).abs().reshape(size, -1).amax(1) / scales[index]
+            gaps = _unpaired((outputs[index] - base[index]).abs(), int(row), size).reshape(size, -1).amax(1) / scales[index]
             changes[:, column] = np.maximum(changes[:, column], gaps.double().cpu().numpy())
     repeated = max(float((again[index] - base[index]).abs().max()) / scales[index] for index in judged)
     return Mixing(probes, changes, TOLERANCE * rig.eps + 10 * repeated)
+
+
+def _unpaired(changes: Tensor, row: int, size: int) -> Tensor:
+    """Changes without those of the pairs that the changed row belongs to, in an output with a value for each pair of rows."""
+    if changes.ndim < 2 or changes.shape[1] != size:
+        return changes
+    changes = changes.clone()
+    others = torch.arange(size, device=changes.device) != row
+    changes[others, row] = 0
+    return changes
 
 
 def _cause(rig: Rig) -> tuple[str, str]:
@@ -202,7 +213,7 @@ def _first_mixing(rig: Rig) -> str:
     others = torch.arange(size) != size // 2
     for name, value in before.items():
         if name in after and after[name].shape == value.shape:
-            gap = float((after[name] - value).abs()[others.to(value.device)].max())
+            gap = float(_unpaired((after[name] - value).abs(), size // 2, size)[others.to(value.device)].max())
             if gap > TOLERANCE * rig.eps * max(float(value.abs().max()), 1e-300):
                 return name
     return ""

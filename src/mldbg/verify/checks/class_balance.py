@@ -13,6 +13,7 @@ from mldbg.verify import draw
 from mldbg.verify.bench import Bench, copied, main_tensor
 from mldbg.verify.check import Check, Kind, Stage
 from mldbg.verify.outcome import Figure, Outcome
+from mldbg.verify.probe import LOG_PROBS, LOGITS, loss_calls
 from mldbg.verify.rows import batches
 from mldbg.verify.state import modes_preserved, seeded
 from mldbg.verify.statistics import bootstrap_interval, clopper_pearson, entropy
@@ -106,7 +107,7 @@ class ClassBalance(Check):
             )
         absent = [index for index in range(classes) if not counts[index]]
         expected = len(absent) and rows / classes > 10 * math.log(classes + 1)
-        if absent and expected and source != "batch":
+        if absent and expected and source != "batch" and _outputs_are_classes(bench):
             return self.warned(
                 "missing-class",
                 f"the model has {classes} outputs, and class {', '.join(map(str, absent[:5]))} has no row in {source}",
@@ -114,6 +115,11 @@ class ClassBalance(Check):
                 **numbers,
             )
         return self.passed(f"{effective:.1f} effective classes of {classes}; the largest has {share:.0%} of {source}", **numbers)
+
+
+def _outputs_are_classes(bench: Bench) -> bool:
+    """Whether a loss function takes the output as one number for each class; of an embedding it does not."""
+    return any(call.wants in (LOGITS, LOG_PROBS) for call in loss_calls(bench))
 
 
 def _labels(bench: Bench) -> tuple[NDArray[np.int_] | None, int, str]:

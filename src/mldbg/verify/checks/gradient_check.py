@@ -131,8 +131,8 @@ def _of_loss(bench: Bench) -> tuple[Function, Sequence[Tensor], str] | None:
     probe: Probe | None = probe_of(bench)
     if probe is None:
         return None
-    main = probe.random(bench.rng("gradient-check")).to(probe.dtype)
-    return lambda inputs: probe.loss(inputs[0]), [main.requires_grad_()], "the loss"
+    free = probe.free(bench.rng("gradient-check")).to(probe.dtype)
+    return lambda inputs: probe.loss(probe.link(inputs[0])), [free.requires_grad_()], "the loss"
 
 
 def _given(bench: Bench) -> tuple[Function, Sequence[Tensor], str]:

@@ -75,8 +75,15 @@ class GradientDepth(Check):
         profiles = bench.once("gradient depth", lambda: [_profile(bench, seed) for seed in range(SEEDS)])
         usable = [np.array(each) for each in profiles if np.isfinite(each).sum() >= LEAST_LAYERS]
         if len(usable) < 3:
+            layers = max(map(len, profiles))
+            with_gradient = max(int(np.isfinite(each).sum()) for each in profiles)
+            if layers >= LEAST_LAYERS:
+                return self.skipped(
+                    f"needs {LEAST_LAYERS} layers that get a gradient other than 0; of {layers} layers {with_gradient} do",
+                    "nothing to do where a layer starts with zeros on purpose; else see gradient-reach",
+                )
             return self.skipped(
-                f"needs {LEAST_LAYERS} layers that get a gradient; this net has {max(map(len, profiles))}",
+                f"needs {LEAST_LAYERS} layers that get a gradient; this net has {with_gradient}",
                 "nothing to do: in a shallow net there is no depth to lose it on",
             )
         slopes = np.array([_slope(each) for each in usable])

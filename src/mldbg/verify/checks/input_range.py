@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Canvas
 from torch import Tensor
 
 from mldbg.verify import draw
-from mldbg.verify.bench import Bench, copied, main_tensor, mapped, tensors_in
+from mldbg.verify.bench import Bench, copied, has_square, is_square, main_tensor, mapped, tensors_in
 from mldbg.verify.check import Check, Kind, Stage
 from mldbg.verify.outcome import Figure, Outcome, Verdict
 from mldbg.verify.state import modes_preserved, seeded
@@ -215,6 +215,13 @@ class Effect:
     spread_ratio: float
 
 
+def _is_measurement(x: Tensor, inputs: Any) -> bool:
+    """Whether a tensor of the inputs has channels with a scale: not tokens, masks and matrices over the rows, as of a graph."""
+    if not x.is_floating_point() or not x.ndim or _is_mask(x):
+        return False
+    return not (has_square(inputs, len(x)) and is_square(x, len(x)))
+
+
 def _is_mask(x: Tensor) -> bool:
     """Zeros and ones, or zeros and minus infinities: no measurement."""
     return bool(((x == 0) | (x == 1)).all()) or bool(((x == 0) | (x == -math.inf)).all())
@@ -240,7 +247,7 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
 def _channels(inputs: Any) -> list[Channel]:
     found: list[Channel] = []
     for each in tensors_in(inputs):
-        if each.is_floating_point() and each.ndim and not _is_mask(each):
+        if _is_measurement(each, inputs):
             means, sds = (moment.reshape(-1).tolist() for moment in _moments(each.detach().cpu()))
             same = (each == each[:1]).all(dim=0) if each.ndim == 2 else torch.zeros(len(means), dtype=torch.bool)
             found += [Channel(mean, 0.0 if fixed else sd) for mean, sd, fixed in zip(means, sds, same.tolist(), strict=True)]
@@ -249,7 +256,7 @@ def _channels(inputs: Any) -> list[Channel]:
 
 def _standardised(inputs: Any) -> Any:
     def change(x: Tensor) -> Tensor:
-        if not x.is_floating_point() or not x.ndim or _is_mask(x):
+        if not _is_measurement(x, inputs):
             return x
         mean, sd = _moments(x)
         return ((x.double() - mean) / torch.where(sd > 1e-12 * mean.abs(), sd, 1.0)).to(x.dtype)

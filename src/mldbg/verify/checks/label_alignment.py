@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 from torch import Tensor
@@ -208,6 +209,8 @@ def _of_batches(bench: Bench) -> Table | None:
     """The loader's first batches together, or a few batches of other seeds."""
     source = "the loader" if bench.experiment.loader is not None else "the batches"
     several = _some_batches(bench) or [bench.first, *(bench.batch(seed) for seed in range(1, BATCHES))]
+    if all(_are_row_numbers(targets) for _, targets in several):
+        return None
     tables = [of_batch(inputs, targets, source) for inputs, targets in several]
     found = [each for each in tables if each is not None]
     given = [np.asarray(y.detach().cpu()).reshape(-1) for _, y in several if isinstance(y, Tensor)]
@@ -217,6 +220,13 @@ def _of_batches(bench: Bench) -> Table | None:
     if merged is None or not whole or len({each.x.shape[1] for each in found}) != 1:
         return of_batch(*bench.first, "the batch")
     return Table(np.concatenate([each.x for each in found]), merged[0], merged[1], source)
+
+
+def _are_row_numbers(targets: Any) -> bool:
+    """Whether each row's target is its own number in the batch, as for a contrastive loss: that says nothing of the inputs."""
+    if not isinstance(targets, Tensor) or targets.is_floating_point():
+        return False
+    return torch.equal(targets, torch.arange(len(targets), device=targets.device).to(targets))
 
 
 def _measured(bench: Bench, table: Table) -> Measured:

@@ -16,6 +16,7 @@ from mldbg.verify.check import Check, Kind, Stage
 from mldbg.verify.experiment import ExperimentError
 from mldbg.verify.learning import optimizer_of
 from mldbg.verify.outcome import Figure, Outcome
+from mldbg.verify.probe import perfect_output, probe_of
 from mldbg.verify.state import modes_preserved, seeded
 
 SHARES = (1 / 4, 1 / 2, 1.0)
@@ -32,6 +33,9 @@ MARGIN = 0.1
 
 DRAWS = 300
 """Bootstrap draws over test rows."""
+
+BESIDE = 0.1
+"""How far beside the target the loss must be higher, in standard deviations and relative."""
 
 LEAST_ROWS = 64
 """Rows of the training part, and of the test part, at least."""
@@ -78,7 +82,8 @@ class LearningCurve(Check):
 
     ## Limits
     120 steps are not a whole training: a model whose loss still falls gives CANNOT-TELL instead of underfit. It warns and never
-    fails. It needs inputs that are one tensor, and targets that are class ids or one number for each row.
+    fails. It needs inputs that are one tensor, and targets that are class ids or one number for each row, and an
+    output that predicts them as it is: the loss must be lower at the target than beside it.
     """
 
     id = "T6"
@@ -92,8 +97,8 @@ class LearningCurve(Check):
         task = _task(bench)
         if task is None:
             return self.skipped(
-                f"needs at least {LEAST_ROWS} rows of train and test in the shape of the batch, and class ids or one "
-                f"number as targets",
+                f"needs at least {LEAST_ROWS} rows of train and test in the shape of the batch, class ids or one number as "
+                "targets, and a loss that takes the output for a prediction of them",
                 "give train and test as the model gets them",
             )
         runs = [[_trained(bench, task, int(len(task.x) * share), seed) for seed in range(SEEDS)] for share in SHARES]
@@ -155,6 +160,8 @@ def _task(bench: Bench) -> _Task | None:
         kind = "binary" if set(torch.unique(targets).tolist()) <= {0.0, 1.0} else "numbers"
     else:
         return None
+    if not _is_prediction(bench, kind):
+        return None
     tensors = []
     for part in ("train", "test"):
         x, y = bench.arrays(part)
@@ -165,6 +172,26 @@ def _task(bench: Bench) -> _Task | None:
         tensors.append(torch.from_numpy(x[order].reshape(-1, *inputs.shape[1:])).to(inputs.device, inputs.dtype))
         tensors.append(torch.from_numpy(np.asarray(y).reshape(-1)[order].astype(np.float64)).to(targets.device, targets.dtype))
     return _Task(tensors[0], tensors[1], tensors[2], tensors[3], kind)
+
+
+def _is_prediction(bench: Bench, kind: str) -> bool:
+    """Whether the loss takes the output for a prediction of the target: it is lower at the target than beside it.
+
+    The logarithm of a rate, a cumulative logit, the embedding of a row have other scales, on which skill says nothing.
+    """
+    probe = probe_of(bench)
+    perfect = perfect_output(probe) if probe is not None else None
+    if probe is None or perfect is None:
+        return False
+    step = BESIDE * float(perfect.std())
+    if kind == "numbers":
+        beside = [perfect + step, perfect - step, perfect * (1 + BESIDE), perfect * (1 - BESIDE)]
+    else:
+        beside = [torch.roll(perfect, 1, 1) if kind == "classes" else perfect.max() + perfect.min() - perfect]
+    try:
+        return all(probe.at(perfect) < probe.at(other) for other in beside)
+    except ExperimentError:
+        return False
 
 
 def _trained(bench: Bench, task: _Task, seen: int, seed: int) -> _Run:

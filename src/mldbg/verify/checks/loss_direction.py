@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure as Canvas
 from torch import Tensor
-from torch.nn import functional
 
 from mldbg.verify import draw
 from mldbg.verify.bench import Bench
 from mldbg.verify.check import Check, Kind, Stage
 from mldbg.verify.experiment import ExperimentError
+from mldbg.verify.learning import least_loss
 from mldbg.verify.outcome import Figure, Outcome
-from mldbg.verify.probe import BCE, BCE_LOGITS, LOG_PROBS, LOGITS, NO_PROBE, PROBE_NEXT, Probe, class_axis, loss_calls, probe_of
+from mldbg.verify.probe import BCE, NO_PROBE, PROBE_NEXT, Probe, loss_calls, perfect_output, probe_of
 from mldbg.verify.statistics import Floats
 
 PERMUTATIONS = 40
@@ -26,11 +26,11 @@ CHANCE_SDS = 5.0
 FLIPPED_SDS = 3.0
 """The same, above the mean, and above all of them."""
 
+AS_MUCH = 0.5
+"""Share of the loss by which predictions are too high that they must be lower by, turned over."""
+
 SIZES = tuple(10 ** (power / 4) for power in range(-8, 9))
 """Perturbations of a perfect prediction, in units of its spread: 0.01 to 100."""
-
-CONFIDENCE = 4.0
-"""The logit of the right class of a perfect prediction: large enough to be right, small enough not to saturate float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,9 @@ class LossDirection(Check):
     - `targets-misaligned`: predictions moved by one row, or reversed, have a lower loss than those in their places.
 
     ## Limits
-    Losses with other outputs than one value for each target, or K logits, are not measured. The size of the loss is not judged.
+    Losses with other outputs than one value for each target, or K logits, are not measured. A loss of one's own with a minimum
+    at outputs that run against the targets may be meant for distances, or be flipped: it cannot tell. The size of the loss is
+    not judged.
     """
 
     id = "U7"
@@ -83,7 +85,7 @@ class LossDirection(Check):
         if probe is None:
             return self.skipped(NO_PROBE, PROBE_NEXT)
         targets = bench.first[1]
-        perfect = _perfect(probe, bench)
+        perfect = perfect_output(probe)
         if perfect is None:
             return self.skipped(
                 "needs targets that are class ids, or values of the shape of the output", "give targets as a tensor"
@@ -116,9 +118,19 @@ class LossDirection(Check):
         }
         if flat:
             return self.cannot_tell(
-                "the loss is the same for perfect predictions and for those of other rows", "see pairing", **numbers
+                "the loss of predictions that equal the targets is the same as of those of other rows, to rounding: they may be "
+                "on another scale than the targets",
+                "see pairing",
+                **numbers,
             )
         moved = _better_moved(probe, perfect, ways)
+        wrong = moved is not None or above == PERMUTATIONS
+        if wrong and _runs_against(probe, bench, _shifted(perfect, best.shift, probe), best):
+            return self.cannot_tell(
+                "the loss is lowest for outputs that run against the targets, as for a distance",
+                "look at what the loss does for an output that you know to be right",
+                **numbers,
+            )
         if moved is not None:
             return self.failed(
                 "targets-misaligned",
@@ -145,37 +157,6 @@ class LossDirection(Check):
             "look at what the loss does for an output that you know to be right",
             **numbers,
         )
-
-
-def _perfect(probe: Probe, bench: Bench) -> Tensor | None:
-    """The output that says what the targets are; None where that is not known."""
-    targets, main = bench.first[1], probe.main
-    if not isinstance(targets, Tensor) or targets.is_complex():
-        return None
-    axis, classes = class_axis(bench), bench.classes
-    if axis is not None and classes is not None:
-        if classes < 2 or targets.shape != main.shape[:axis] + main.shape[axis + 1 :]:
-            return None
-        known = (targets >= 0) & (targets < classes)
-        if not bool(known[targets >= 0].all()):
-            return None
-        ids = torch.where(known, targets, 0).long()
-        logits = CONFIDENCE * functional.one_hot(ids, classes).double() * known[..., None]
-        wants = {call.wants for call in loss_calls(bench)}
-        if LOG_PROBS in wants and LOGITS not in wants:
-            logits = logits.log_softmax(-1)
-        return logits.movedim(-1, axis)
-    if targets.numel() != main.numel() or not (
-        targets.is_floating_point() or targets.dtype in (torch.bool, torch.int64, torch.int32)
-    ):
-        return None
-    values = targets.double().reshape(main.shape)
-    wants = {call.wants for call in loss_calls(bench)}
-    if BCE in wants and BCE_LOGITS not in wants:
-        return values.clamp(0.02, 0.98)
-    if BCE_LOGITS in wants:
-        return CONFIDENCE * (2 * values - 1)
-    return values
 
 
 def _shifts(perfect: Tensor, targets: Tensor) -> tuple[int, ...]:
@@ -216,6 +197,20 @@ def _better_moved(probe: Probe, perfect: Tensor, ways: list[_Measured]) -> tuple
             if loss < least and not chance:
                 found.append((name, loss))
     return min(found, key=lambda pair: pair[1], default=None)
+
+
+def _runs_against(probe: Probe, bench: Bench, perfect: Tensor, best: _Measured) -> bool:
+    """Whether the loss is meant for outputs that fall where targets rise: turned over, predictions are about as much better than
+    those of other rows as they are worse as they are, and the loss has a minimum. Not so where a function of torch takes the
+    output itself, whose direction is known.
+    """
+    main = probe.main.detach()
+    if any(torch.equal(call.given.reshape(-1), main.reshape(-1)) for call in loss_calls(bench)):
+        return False
+    gain = float(best.dealt.mean()) - probe.at(perfect.max() + perfect.min() - perfect)
+    if not gain > AS_MUCH * (best.perfect - float(best.dealt.mean())) > 0:
+        return False
+    return least_loss(bench, main, torch.arange(len(main), device=main.device)) is not None
 
 
 def _perturbed(probe: Probe, perfect: Tensor, shift: int, bench: Bench) -> list[float]:

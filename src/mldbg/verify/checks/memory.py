@@ -11,7 +11,7 @@ from matplotlib.figure import Figure as Canvas
 from torch import Tensor
 
 from mldbg.verify import draw
-from mldbg.verify.bench import Bench, copied
+from mldbg.verify.bench import Bench, copied, main_tensor
 from mldbg.verify.check import Check, Kind, Stage
 from mldbg.verify.learning import can_be_sliced, optimizer_of, rows
 from mldbg.verify.outcome import Figure, Outcome
@@ -47,8 +47,8 @@ class Memory(Check):
     ## Causes
     - `loss-graph-kept`: each step leaves a graph behind: a loss or output is stored without `detach()` or `item()`.
     - `memory-grows-with-the-square`: a warning: more than 1 % of the memory of the rows (5 % on CUDA, where the allocator
-      rounds) grows with the square of the batch. In a contrastive loss that is so by design, elsewhere it is a broadcast of
-      (B, 1) with (B,).
+      rounds) grows with the square of the batch. In a contrastive loss that is so by design (and passes where the output itself
+      has a value for each pair of rows), elsewhere it is a broadcast of (B, 1) with (B,).
 
     ## Limits
     Graphs that are kept in another process or in C++ are not seen. Workspaces of kernels are not counted on a CPU.
@@ -105,7 +105,7 @@ class Memory(Check):
             "largest_batch": largest,
         }
         room = f"about {largest:.2g} rows fit into {limit / 2**30:.3g} GiB"
-        if share > threshold:
+        if share > threshold and not _is_pairwise(bench):
             return self.warned(
                 "memory-grows-with-the-square",
                 f"{share:.0%} of the {(measured[-1] - constant) / 2**20:.3g} MiB that the rows of a step take grows with "
@@ -118,6 +118,12 @@ class Memory(Check):
             f"each row: {room}",
             **numbers,
         )
+
+
+def _is_pairwise(bench: Bench) -> bool:
+    """Whether the model's output has a value for each pair of rows: then memory grows with the square on purpose."""
+    main = main_tensor(bench.output)
+    return main is not None and main.shape[:2] == (bench.size, bench.size)
 
 
 def _nodes_after_steps(bench: Bench) -> np.ndarray:

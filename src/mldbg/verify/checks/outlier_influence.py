@@ -62,7 +62,7 @@ class OutlierInfluence(Check):
 
     def run(self, bench: Bench) -> Outcome:
         if not bench.is_regression or len(torch.unique(bench.first[1])) <= 2:
-            return self.skipped("needs a regression: floating-point targets, as many as outputs", "nothing to do for classes")
+            return self.skipped("needs a regression with one output for each floating-point target", "nothing to do for others")
         probe = probe_of(bench)
         if probe is None:
             return self.skipped(NO_PROBE, PROBE_NEXT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections import Counter
 from collections.abc import Mapping
@@ -74,7 +75,8 @@ class Record:
         floor = self.report.floor
         if floor is None:
             return "not measured"
-        return f"repeatability {floor.repeatability:.1g}, rounding {floor.rounding:.1g}, over seeds {floor.reproducibility:.1g}"
+        rounding = f"{floor.rounding:.1g}" if math.isfinite(floor.rounding) else "not measurable (no float64)"
+        return f"repeatability {floor.repeatability:.1g}, rounding {rounding}, over seeds {floor.reproducibility:.1g}"
 
 
 def counted(number: int, one: str, several: str | None = None) -> str:
