@@ -176,7 +176,7 @@ def test_terminal() -> None:
         "      -> squeeze it",
         "WARN  loss-input-range: softmax-before-cross-entropy: rows sum to 1",
         "      -> remove it",
-        "CANNOT-TELL  optimizer-ledger",
+        "CANNOT-TELL  optimizer-ledger: too few",
         "SKIP  after pairing: seed-variance, overfit-one-batch",
         "SKIP  1 check more with Experiment(..., loader)",
         "SKIP  learning-rate",

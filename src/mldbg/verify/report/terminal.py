@@ -12,6 +12,9 @@ from mldbg.verify.report import INCOMPLETE, Record, counted
 MOST_TOLD = 6
 """Failures and warnings that get lines of their own."""
 
+MOST_UNSURE = 4
+"""The same for what could not be told."""
+
 COLOURS = {
     Verdict.FAIL: "red",
     Verdict.WARN: "yellow",
@@ -40,8 +43,10 @@ def _lines(record: Record) -> Iterator[str]:
     if len(told) > MOST_TOLD:
         yield f"and {len(told) - MOST_TOLD} more: {_listed(told[MOST_TOLD:])}"
     unsure = record.of(Verdict.CANNOT_TELL)
-    if unsure:
-        yield f"{_styled(Verdict.CANNOT_TELL)}  {_listed(unsure)}"
+    for outcome in unsure[:MOST_UNSURE]:
+        yield f"{_styled(Verdict.CANNOT_TELL)}  {outcome.check}: {outcome.why}"
+    if len(unsure) > MOST_UNSURE:
+        yield f"{_styled(Verdict.CANNOT_TELL)}  {len(unsure) - MOST_UNSURE} more: {_listed(unsure[MOST_UNSURE:])}"
     yield from _skipped(record.of(Verdict.SKIP))
 
 
