@@ -114,12 +114,11 @@ class Bench:
 
     def optimizer(self, model: nn.Module, seed: int = 0) -> Optimizer:
         """The user's optimizer for a model; where a scheduler's warm-up begins with the rate 0, with the rate that this leads to.
-
-        Raises ExperimentError where there is none.
+        `adam` where there is none.
         """
-        if self.experiment.optimizer is None:
-            raise ExperimentError("the experiment has no optimizer")
         factory = self.experiment.optimizer
+        if factory is None:
+            return adam(model)
         made = self._make("optimizer", lambda: factory(model), seed)
         if not isinstance(made, Optimizer):
             raise ExperimentError(f"optimizer(model) returned {_kind(made)}, not a torch.optim.Optimizer")
@@ -162,7 +161,7 @@ class Bench:
         except (RuntimeError, NotImplementedError, TypeError) as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
-            raise ExperimentError(f"{name} made something that cannot be put on {self.device}: {_first_line(error)}") from error
+            raise ExperimentError(f"{name} made something that cannot be put on {self.device}: {first_line(error)}") from error
 
     def _make(self, name: str, factory: Callable[[], Any], seed: int) -> Any:
         with seeded(self.experiment.seed + seed):
@@ -171,7 +170,7 @@ class Bench:
             except (OutOfTimeError, ExperimentError):
                 raise
             except Exception as error:
-                raise ExperimentError(f"{name}() raised {type(error).__name__}: {_first_line(error)}") from error
+                raise ExperimentError(f"{name}() raised {type(error).__name__}: {first_line(error)}") from error
 
     # -------------------------------------------------------------------------------------------------------------- running
     def run(self, model: nn.Module, inputs: Any) -> Any:
@@ -185,7 +184,7 @@ class Bench:
             raise
         except Exception as error:
             raise ExperimentError(
-                f"the model raised {type(error).__name__}: {_first_line(error)}{self._elsewhere(inputs)}"
+                f"the model raised {type(error).__name__}: {first_line(error)}{self._elsewhere(inputs)}"
             ) from error
 
     def loss(self, output: Any, targets: Any) -> Tensor:
@@ -195,7 +194,7 @@ class Bench:
         except (OutOfTimeError, ExperimentError):
             raise
         except Exception as error:
-            raise ExperimentError(f"loss(output, target) raised {type(error).__name__}: {_first_line(error)}") from error
+            raise ExperimentError(f"loss(output, target) raised {type(error).__name__}: {first_line(error)}") from error
         if not isinstance(value, Tensor):
             raise ExperimentError(f"loss(output, target) returned {_kind(value)}, not a tensor")
         if value.numel() != 1:
@@ -222,7 +221,7 @@ class Bench:
         except (OutOfTimeError, ExperimentError, torch.OutOfMemoryError):
             raise
         except Exception as error:
-            raise ExperimentError(f"the training step raised {type(error).__name__}: {_first_line(error)}") from error
+            raise ExperimentError(f"the training step raised {type(error).__name__}: {first_line(error)}") from error
         return float(value)
 
     def evaluated(self, model: nn.Module, inputs: Any, targets: Any) -> float:
@@ -328,7 +327,7 @@ class Bench:
     def _overfit(self, steps: int, *, regularised: bool) -> Curve:
         model = self.model(0)
         inputs, targets = self.first
-        optimizer = self.optimizer(model) if self.experiment.optimizer else torch.optim.Adam(model.parameters(), 1e-3)
+        optimizer = self.optimizer(model)
         if not regularised:
             self.without_regularisation(model)
             for group in optimizer.param_groups:
@@ -340,6 +339,19 @@ class Bench:
                 if not math.isfinite(losses[-1]):
                     break
         return Curve(tuple(losses), model, finished=at_rest(losses))
+
+
+def adam(model: nn.Module, rate: float = 1e-3) -> Optimizer:
+    """Adam for all parameters that are trained, whose embeddings give dense gradients from now on: Adam takes no others."""
+    for module in model.modules():
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag):
+            module.sparse = False
+    return torch.optim.Adam([each for each in model.parameters() if each.requires_grad], rate)
+
+
+def dense(gradient: Tensor) -> Tensor:
+    """Sparse gradients (of embeddings) as plain tensors."""
+    return gradient.to_dense() if gradient.is_sparse else gradient
 
 
 def needs_closure(optimizer: Optimizer) -> bool:
@@ -451,8 +463,10 @@ def _kind(value: object) -> str:
     return f"a {type(value).__name__}" if value is not None else "None"
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [""])[0]
+def first_line(error: BaseException) -> str:
+    """The first line of its message, of at most 200 characters."""
+    line = (str(error).strip().splitlines() or [""])[0]
+    return line if len(line) <= 200 else f"{line[:199]}…"
 
 
 __all__ = [
@@ -460,9 +474,12 @@ __all__ = [
     "Curve",
     "Floor",
     "OutOfTimeError",
+    "adam",
     "at_rest",
     "copied",
+    "dense",
     "doubled",
+    "first_line",
     "main_tensor",
     "mapped",
     "moved",

@@ -173,9 +173,7 @@ def trained(
 
 
 def optimizer_of(bench: Bench, model: nn.Module, seed: int = 0, factor: float = 1.0) -> Optimizer:
-    """The user's optimizer with its learning rates times a factor; Adam with 1e-3 where there is none."""
-    if bench.experiment.optimizer is None:
-        return torch.optim.Adam(model.parameters(), 1e-3 * factor)
+    """The user's optimizer with its learning rates times a factor; `adam` where there is none."""
     optimizer = bench.optimizer(model, seed)
     for group in optimizer.param_groups:
         group["lr"] = group["lr"] * factor

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from mldbg.verify.bench import Bench, Floor, OutOfTimeError, copied
+from mldbg.verify.bench import Bench, Floor, OutOfTimeError, copied, first_line
 from mldbg.verify.check import Check, Kind, Stage
 from mldbg.verify.experiment import Experiment, ExperimentError
 from mldbg.verify.outcome import Outcome, Verdict
@@ -189,7 +189,7 @@ def _measured(check: type[Check], bench: Bench, problems: list[Problem]) -> Outc
         problems.append(Problem(check.name, f"{check.name} ran out of memory on {bench.device}"))
         return check().skipped("out of memory", "give a smaller batch or model")
     except Exception as error:  # noqa: BLE001  # whatever one check stumbles over, the others are still worth their report
-        message = f"{check.name} stopped with {type(error).__name__}: {' '.join(str(error).split())}"
+        message = f"{check.name} stopped with {type(error).__name__}: {first_line(error)}"
         problems.append(Problem(check.name, message))
         return check().skipped(message, "please report it, with the experiment")
     if check.kind is Kind.HEURISTIC and outcome.verdict is Verdict.FAIL:

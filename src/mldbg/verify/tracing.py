@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mldbg.verify.bench import Bench, copied, tensors_in
+from mldbg.verify.bench import Bench, copied, dense, tensors_in
 
 _PACKAGE = str(Path(__file__).resolve().parent)
 _TORCH = str(Path(torch.__file__).resolve().parent)
@@ -173,7 +173,7 @@ def traced(bench: Bench, model: nn.Module, inputs: Any, targets: Any) -> Trace:
             if loss.requires_grad:
                 recorder.backward = True
                 loss.backward()  # type: ignore[no-untyped-call]
-    gradients = {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
+    gradients = {name: dense(parameter.grad) for name, parameter in model.named_parameters() if parameter.grad is not None}
     trace.bad_gradients = tuple(name for name, gradient in gradients.items() if not bool(torch.isfinite(gradient).all()))
     if trace.bad_gradients:
         bad = [each for each in recorder.operations if each.backward and each.result != "finite"]
@@ -217,7 +217,7 @@ def _following(model: nn.Module, recorder: _Recorder) -> Iterator[None]:
 
 def _worst(tensors: list[Tensor]) -> str:
     worst = "finite"
-    for tensor in tensors:
+    for tensor in map(dense, tensors):
         if (tensor.is_floating_point() or tensor.is_complex()) and not bool(torch.isfinite(tensor).all()):
             if bool(torch.isnan(tensor).any()):
                 return "nan"
@@ -228,7 +228,7 @@ def _worst(tensors: list[Tensor]) -> str:
 def _range(tensors: list[Tensor]) -> tuple[float, float]:
     """The least and the greatest finite value."""
     lows, highs = [], []
-    for tensor in tensors:
+    for tensor in map(dense, tensors):
         if tensor.is_floating_point() and tensor.numel():
             low, high = torch.aminmax(torch.nan_to_num(tensor.detach(), 0.0, 0.0, 0.0))
             lows.append(float(low))

@@ -15,7 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.hooks import RemovableHandle
 
-from mldbg.verify.bench import Bench, copied, doubled, has_square, main_tensor, mapped, tensors_in
+from mldbg.verify.bench import Bench, copied, dense, doubled, has_square, main_tensor, mapped, tensors_in
 from mldbg.verify.experiment import ExperimentError
 from mldbg.verify.state import seeded
 
@@ -61,11 +61,6 @@ def gradients(bench: Bench, model: nn.Module, batch: tuple[Any, Any], seed: int 
         found = torch.autograd.grad(loss, list(wanted.values()), allow_unused=True)
         by_name: list[tuple[str, Tensor | None]] = list(zip(wanted, found, strict=True))
     return {name: None if each is None else dense(each.detach()) for name, each in by_name}
-
-
-def dense(gradient: Tensor) -> Tensor:
-    """Sparse gradients (of embeddings) as plain tensors."""
-    return gradient.to_dense() if gradient.is_sparse else gradient
 
 
 def warmed(bench: Bench, seed: int = 0) -> nn.Module:
@@ -288,12 +283,18 @@ def listed(names: Sequence[str], most: int = 3) -> str:
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
+def _differs(tensor: Tensor) -> bool:
+    """Whether it has two rows that differ."""
+    return not bool((tensor == tensor[:1]).all())
+
+
 def replaced_rows(value: Any, size: int, rows: Tensor, generator: torch.Generator) -> Any:
     """The same inputs with other content in some rows: that of other rows, and for measurements noise of their size on top."""
     others = torch.randint(1, max(size, 2), (len(rows),), generator=generator)
+    varies = any(_differs(each) for each in tensors_in(value) if each.shape[:1] == (size,))
 
     def change(each: Tensor) -> Tensor:
-        if each.shape[:1] != (size,):
+        if each.shape[:1] != (size,) or (varies and not _differs(each)):  # a mask that is repeated holds nothing of a row
             return each
         changed = each.clone()
         sources = ((rows + others) % size).to(each.device)

@@ -149,10 +149,7 @@ def _predicted(bench: Bench, classes: int) -> NDArray[np.int_] | None:
     """Predicted classes of the batch after some training on it."""
     model = bench.model(0)
     inputs, targets = bench.first
-    if bench.experiment.optimizer is not None:
-        optimizer = bench.optimizer(model)
-    else:
-        optimizer = torch.optim.Adam((each for each in model.parameters() if each.requires_grad), 1e-3)
+    optimizer = bench.optimizer(model)
     with seeded(bench.experiment.seed):
         for _ in range(STEPS):
             if not math.isfinite(bench.step(model, optimizer, copied(inputs), targets)):

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as Canvas
 from torch import nn
 
 from mldbg.verify import draw
-from mldbg.verify.bench import Bench, copied, doubled, moved, tensors_in
+from mldbg.verify.bench import Bench, copied, dense, doubled, moved, tensors_in
 from mldbg.verify.check import Check, Kind, Stage
 from mldbg.verify.experiment import ExperimentError
 from mldbg.verify.learning import optimizer_of, stakes, trained
@@ -137,7 +137,7 @@ def _is_finite(bench: Bench, model: nn.Module, batch: tuple[Any, Any], seed: int
             return False
         if loss.requires_grad:
             loss.backward()  # type: ignore[no-untyped-call]
-    return all(bool(torch.isfinite(each.grad).all()) for each in model.parameters() if each.grad is not None)
+    return all(bool(torch.isfinite(dense(each.grad)).all()) for each in model.parameters() if each.grad is not None)
 
 
 def _cause(bench: Bench, model: nn.Module, batch: tuple[Any, Any], trace: Trace) -> tuple[str, str, str]:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Canvas
 from torch import nn
 
 from mldbg.verify import draw
-from mldbg.verify.bench import Bench, copied
+from mldbg.verify.bench import Bench, copied, dense
 from mldbg.verify.check import Check, Kind, Stage
 from mldbg.verify.learning import batches, can_be_sliced, rows
 from mldbg.verify.outcome import Figure, Outcome
@@ -174,7 +174,7 @@ def _gradient(bench: Bench, model: nn.Module, batch: Any) -> np.ndarray:
         loss = bench.loss(bench.run(model, inputs), targets)
         if loss.requires_grad:
             loss.backward()  # type: ignore[no-untyped-call]
-    whole = [each.grad for each in model.parameters() if each.requires_grad and each.grad is not None]
+    whole = [dense(each.grad) for each in model.parameters() if each.requires_grad and each.grad is not None]
     count = sum(each.numel() for each in whole)
     step = max(1, count // COORDINATES)
     if not whole:

@@ -188,10 +188,7 @@ def _curves(bench: Bench) -> Curves:
 def _losses(bench: Bench, seed: int, *, shuffled: bool) -> list[float]:
     """Losses of a training run on the first batch; NaN after one that is not finite."""
     model = bench.model(seed)
-    if bench.experiment.optimizer is not None:
-        optimizer = bench.optimizer(model, seed)
-    else:
-        optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    optimizer = bench.optimizer(model, seed)
     inputs, targets = bench.first
     generator = torch.Generator().manual_seed(bench.experiment.seed + seed)
     losses = [math.nan] * STEPS

@@ -188,7 +188,7 @@ def _residuals(bench: Bench, inputs: Any, targets: Tensor, rows: int) -> _Residu
     left, fitted, halfway = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     for seed, (here, there) in enumerate([halves, halves[::-1]]):
         model = bench.model(seed)
-        optimizer = bench.optimizer(model) if bench.experiment.optimizer else torch.optim.Adam(model.parameters(), 1e-3)
+        optimizer = bench.optimizer(model)
         chosen, others = part(inputs, rows, here), part(inputs, rows, there)
         wanted = targets[there].double().reshape(len(there), -1).cpu().numpy()
         at = there.cpu().numpy()

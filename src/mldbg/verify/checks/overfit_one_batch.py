@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure as Canvas
 
 from mldbg.verify import draw
-from mldbg.verify.bench import Bench, copied
+from mldbg.verify.bench import Bench, adam, copied
 from mldbg.verify.check import Check, Kind, Stage
 from mldbg.verify.learning import Stakes, end_of, stakes, still_falling, tangent_rank, trained
 from mldbg.verify.outcome import Figure, Outcome
@@ -178,7 +178,7 @@ def _with_users_optimizer(bench: Bench, at_stake: Stakes, *, regularised: bool) 
 def _with_adam(bench: Bench, at_stake: Stakes) -> _Attempt:
     model = bench.model(0)
     bench.without_regularisation(model)
-    losses = trained(bench, model, torch.optim.Adam(model.parameters(), 1e-3), STEPS)
+    losses = trained(bench, model, adam(model), STEPS)
     return _attempt(bench, "the same with Adam, 1e-3", losses, model, at_stake)
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as Canvas
 from torch import Tensor, nn
 
 from mldbg.verify import draw
-from mldbg.verify.bench import Bench, copied, doubled, tensors_in
+from mldbg.verify.bench import Bench, copied, dense, doubled, tensors_in
 from mldbg.verify.check import Check, Kind, Stage
 from mldbg.verify.experiment import ExperimentError
 from mldbg.verify.outcome import Figure, Outcome
@@ -188,7 +188,7 @@ class _Setting:
         with torch.enable_grad(), seeded(self.bench.experiment.seed + draw):
             value = backward(model, inputs, targets)
         parts = [
-            (torch.zeros_like(parameter) if parameter.grad is None else parameter.grad).flatten().double()
+            (torch.zeros_like(parameter) if parameter.grad is None else dense(parameter.grad)).flatten().double()
             for parameter in model.parameters()
             if parameter.requires_grad
         ]

@@ -8,12 +8,12 @@ from matplotlib.figure import Figure as Canvas
 from torch import Tensor
 
 from mldbg.verify import draw
-from mldbg.verify.bench import Bench, copied
+from mldbg.verify.bench import Bench, copied, dense
 from mldbg.verify.check import Check, Kind, Stage
 from mldbg.verify.outcome import Figure, Outcome
 from mldbg.verify.state import seeded
 from mldbg.verify.statistics import median_absolute_deviation
-from mldbg.verify.wiring import NOT_FINITE, NOT_FINITE_NEXT, dense, is_readable, listed, trainable
+from mldbg.verify.wiring import NOT_FINITE, NOT_FINITE_NEXT, is_readable, listed, trainable
 
 STEPS = 3
 """Training steps: a branch that starts at zero moves in the second."""

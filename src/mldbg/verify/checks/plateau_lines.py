@@ -11,7 +11,7 @@ from matplotlib.figure import Figure as Canvas
 from torch import Tensor
 
 from mldbg.verify import draw
-from mldbg.verify.bench import Bench, Curve, at_rest, copied, main_tensor
+from mldbg.verify.bench import Bench, Curve, adam, at_rest, copied, main_tensor
 from mldbg.verify.check import Check, Kind, Stage
 from mldbg.verify.learning import stakes
 from mldbg.verify.outcome import Figure, Outcome
@@ -162,7 +162,7 @@ def _trained_on(bench: Bench, curve: Curve) -> list[float]:
     """More losses of the same model, at a high learning rate; that of the curve is left as it is."""
     model = bench.model(0)
     model.load_state_dict(curve.model.state_dict())
-    optimizer = torch.optim.Adam(model.parameters(), RATE)
+    optimizer = adam(model, RATE)
     inputs, targets = bench.first
     losses: list[float] = []
     with seeded(bench.experiment.seed):
