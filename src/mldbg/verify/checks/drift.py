@@ -125,6 +125,9 @@ class Drift(Check):
             return self.failed("joint-drift", why, step, p_value=joint.p_value, **numbers)
         if min(each.rows for each in found) < FEWEST_ROWS:
             few = min(found, key=lambda each: each.rows)
+            units = _group_counts(bench)
+            if units is not None and few.rows == min(units):
+                return self.cannot_tell(f"there are only {min(units)} groups in one part", "give more groups", **numbers)
             return self.cannot_tell(
                 f"rows follow one another: {few.name} has only {few.rows:.0f} effective rows, in which a shift of "
                 f"{_smallest(few.rows, few.rows):.1f} sd would be seen",

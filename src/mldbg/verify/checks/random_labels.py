@@ -127,7 +127,11 @@ class RandomLabels(Check):
             why = f"real targets are learned faster, but little is learned in {STEPS} steps: the area is {seen:.1%} smaller"
         else:
             why = f"real targets are not learned faster than permuted ones: an area {error:.1%} smaller would have been seen"
-        return self.cannot_tell(f"{why}; {left_real:.2g} of the stakes is left", "give larger batches", **numbers)
+        return self.cannot_tell(
+            f"{why}; {left_real:.2g} of the stakes is left",
+            "give larger batches, or see whether more steps learn more",
+            **numbers,
+        )
 
 
 def _shares(bench: Bench, at_stake: Stakes, rng: np.random.Generator | None) -> np.ndarray:
