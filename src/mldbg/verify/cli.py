@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from mldbg.verify.report import Record
 
 PROGRAM = "mldebug-verify"
+WAIT_POLICY = "OMP_WAIT_POLICY"
+"""Read by OpenMP when torch is loaded. Its threads spin while they wait; beside another busy process a run on a small model then
+took 132 s, with threads that sleep 9 s (two cores).
+"""
 LIBRARIES = frozenset({"torch", "numpy", "scipy", "matplotlib"})
 T = TypeVar("T")
 
@@ -105,6 +109,7 @@ def command(**options: object) -> Exit:
 
 def main() -> NoReturn:
     """Run the command and exit; no traceback ever reaches a user."""
+    os.environ.setdefault(WAIT_POLICY, "PASSIVE")
     sys.exit(_guarded(sys.argv[1:]))
 
 
