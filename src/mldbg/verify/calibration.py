@@ -25,7 +25,7 @@ HEALTHY_SEEDS = 13
 """Seeds of every healthy host: with 8 hosts more than 100 runs, so that no alarm bounds their rate at 3.5 %."""
 
 TRIALS_OF_A_PROCESS = 100
-"""After which it is replaced by a fresh one: there are faults that keep memory."""
+"""After which it is replaced by a fresh one, about: there are faults that keep memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,10 +230,10 @@ def _done(tasks: Sequence[Task], injected: Sequence[Fault], jobs: int, seen: Cal
             yield trial
         return
     spawn = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
-    with ProcessPoolExecutor(
-        jobs, mp_context=spawn, initializer=torch.set_num_threads, initargs=(1,), max_tasks_per_child=TRIALS_OF_A_PROCESS
-    ) as pool:
-        futures = [pool.submit(task.run) for task in tasks]
-        for future in as_completed(futures):
-            seen(future.result())
-        yield from (future.result() for future in futures)
+    several = jobs * TRIALS_OF_A_PROCESS
+    for start in range(0, len(tasks), several):  # a pool's own max_tasks_per_child can stand still (python/cpython#115634)
+        with ProcessPoolExecutor(jobs, mp_context=spawn, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            futures = [pool.submit(task.run) for task in tasks[start : start + several]]
+            for future in as_completed(futures):
+                seen(future.result())
+            yield from (future.result() for future in futures)
