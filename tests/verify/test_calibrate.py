@@ -12,7 +12,7 @@ from scipy import stats
 from torch import nn
 from torch.nn import functional
 
-from mldbg.verify import Experiment
+from mldbg.verify import Experiment, calibration
 from mldbg.verify.calibration import Calibration, Rate, calibrate, mutated
 from mldbg.verify.fault import Fault, Host, faults
 from mldbg.verify.hosts import HOSTS
@@ -124,10 +124,11 @@ def test_the_stage_of_the_first_alarm_is_the_last() -> None:
     assert stages == {"apparatus"}
 
 
-def test_processes_change_nothing() -> None:
+def test_processes_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "TRIALS_OF_A_PROCESS", 2)  # so that processes are replaced on the way
     known = [fault for fault in faults() if fault.name in ("sign of the loss flipped", "test rows in train")]
     assert len(known) == 2
-    one, two = (calibrate([BY_NAME["linear"]], known, seeds=1, healthy_seeds=1, select=CHEAP, jobs=jobs) for jobs in (1, 2))
+    one, two = (calibrate([BY_NAME["linear"]], known, seeds=3, healthy_seeds=3, select=CHEAP, jobs=jobs) for jobs in (1, 2))
     assert [trial.alarms for trial in one.injected] == [trial.alarms for trial in two.injected]
     assert one.total == two.total
 
