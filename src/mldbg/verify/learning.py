@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from mldbg.verify.bench import Bench, copied, has_square, main_tensor, mapped, tensors_in, with_main
 from mldbg.verify.experiment import ExperimentError
-from mldbg.verify.probe import Link, free, link_of
+from mldbg.verify.probe import Link, identity, link_of
 from mldbg.verify.state import seeded
 
 SEEDS = 5
@@ -117,7 +117,7 @@ def least_loss(bench: Bench, main: Tensor, number: Tensor) -> float | None:
     Outputs are free, or of the kind that the model gives where that is lower: a search that starts outside of a loss's domain
     stops early.
     """
-    links = dict.fromkeys((free, link_of(main)))
+    links = dict.fromkeys((identity, link_of(main)))
     found = [_minimum(bench, main, number, link) for link in links]
     return min((each for each in found if each is not None), default=None)
 

@@ -265,7 +265,7 @@ class Probe:
         return len(values) > 1
 
 
-def free(values: Tensor) -> Tensor:
+def identity(values: Tensor) -> Tensor:
     """The link of outputs that may be any numbers."""
     return values
 
@@ -279,7 +279,7 @@ def link_of(main: Tensor) -> Link:
                 return lambda values, axis=axis: functional.log_softmax(values, axis)  # type: ignore[misc]
     if bool((whole >= 0).all()) and bool((whole <= 1).all()):
         return torch.sigmoid
-    return free
+    return identity
 
 
 def probe_of(bench: Bench) -> Probe | None:
