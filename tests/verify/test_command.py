@@ -93,6 +93,11 @@ def test_help_and_list_start_without_torch() -> None:
         assert not loaded_modules & {"torch", "numpy", "scipy", "matplotlib"}, option
 
 
+def _interruptible() -> None:
+    """A job in the background ignores the signal, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_an_interrupted_run_leaves_what_was_measured(project: Path) -> None:
     hang = (
         "import pathlib, time\n"
@@ -106,7 +111,11 @@ def test_an_interrupted_run_leaves_what_was_measured(project: Path) -> None:
     )
     (project / "hang.py").write_text(HEAD + hang, encoding="utf-8")
     process = subprocess.Popen(
-        [COMMAND, "hang.py", "--select", CHEAP, "--json", "report.json"], cwd=project, stderr=subprocess.PIPE, encoding="utf-8"
+        [COMMAND, "hang.py", "--select", CHEAP, "--json", "report.json"],
+        cwd=project,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        preexec_fn=_interruptible,  # noqa: PLW1509  # no other thread runs here
     )
     while not (project / "waiting").exists():
         assert process.poll() is None
