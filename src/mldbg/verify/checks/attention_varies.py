@@ -33,9 +33,12 @@ SOFTMAXES = frozenset({"softmax", "safe_softmax"})
 class Map:
     """The attention of one layer.
 
-    Attributes: name: the module, numbered where it attends more than once. mean: over inputs, of the head that varies most, shape
-    (queries, keys). spread: standard deviation over inputs, the same shape. share: variance over inputs in units of the whole
-    variance of that head, 0 where all is constant. entropy: mean entropy of a row, in units of that of uniform attention.
+    Attributes:
+        name: the module, numbered where it attends more than once.
+        mean: over inputs, of the head that varies most, shape (queries, keys).
+        spread: standard deviation over inputs, the same shape.
+        share: variance over inputs in units of the whole variance of that head, 0 where all is constant.
+        entropy: mean entropy of a row, in units of that of uniform attention.
     """
 
     name: str

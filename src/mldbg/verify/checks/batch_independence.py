@@ -40,8 +40,10 @@ _TIME_MAJOR = (nn.RNNBase, nn.MultiheadAttention)
 class Mixing:
     """What changing one row at a time does.
 
-    Attributes: probes: the changed rows, shape (probes,). changes: of each row of the output, shape (rows, probes), in units of
-    the largest output. rounding: what is none, in these units.
+    Attributes:
+        probes: the changed rows, shape (probes,).
+        changes: of each row of the output, shape (rows, probes), in units of the largest output.
+        rounding: what is none, in these units.
     """
 
     probes: NDArray[np.int_]

@@ -65,8 +65,11 @@ _SLOPES: dict[str, Callable[[Tensor], Tensor]] = {"sigmoid": lambda y: 4 * y * (
 class Pass:
     """What one forward pass shows.
 
-    Attributes: dead: share of dead units by site of an activation. saturated: share of saturated values by site. spread: how much
-    rows differ, by layer. rank: effective rank by layer, in units of the largest possible.
+    Attributes:
+        dead: share of dead units by site of an activation.
+        saturated: share of saturated values by site.
+        spread: how much rows differ, by layer.
+        rank: effective rank by layer, in units of the largest possible.
     """
 
     dead: dict[str, float]
@@ -88,9 +91,10 @@ class DeadUnits(Check):
       channels); it fails at 0.9;
     - the share of values of each sigmoid or tanh with a slope below a thousandth of its largest; a warning at 0.95;
     - how much rows differ at the output of each layer with a weight, in units of the size of the values, relative to the same of
-      the inputs. It fails below a thousandth, if it stays so through the last two layers or more. The effective rank (exponential
-      of the entropy of the singular values) is drawn beside it, but has no threshold: a fixed one of 0.05 calls every healthy
-      sigmoid net with two layers collapsed (0.044), as all its activations share a large mean.
+      the inputs. It fails below a thousandth, if it stays so through the last two layers or more.
+
+    The effective rank (exponential of the entropy of the singular values) is drawn beside it, but has no threshold: a fixed one
+    of 0.05 calls every healthy sigmoid net with two layers collapsed (0.044), as all its activations share a large mean.
 
     ## Causes
     - `dead-units`: most units of an activation are off for every row.

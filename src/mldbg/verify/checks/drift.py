@@ -143,8 +143,12 @@ class Drift(Check):
 class Compared:
     """A column in train and test.
 
-    Attributes: name: its name. p_value: that both are drawn from one distribution. effect: Wasserstein distance in standard
-    deviations. rows: effective rows in the smaller part. time: autocorrelation time [rows].
+    Attributes:
+        name: its name.
+        p_value: that both are drawn from one distribution.
+        effect: Wasserstein distance in standard deviations.
+        rows: effective rows in the smaller part.
+        time: autocorrelation time [rows].
     """
 
     name: str

@@ -201,10 +201,13 @@ class Channel:
 class Effect:
     """What the scale of the inputs does to an untrained model: medians over seeds.
 
-    Attributes: kind: "classes" or "values". variance: of the logits over the classes, or of the outputs in units of the targets'
-    variance. variance_standardised: the same on standardised inputs. uncertainty: mean entropy of the predictions over ln K.
-    loss_ratio: initial loss over that on standardised inputs. spread_ratio: the output's standard deviation over the rows, over
-    that on standardised inputs.
+    Attributes:
+        kind: "classes" or "values".
+        variance: of the logits over the classes, or of the outputs in units of the targets' variance.
+        variance_standardised: the same on standardised inputs.
+        uncertainty: mean entropy of the predictions over ln K.
+        loss_ratio: initial loss over that on standardised inputs.
+        spread_ratio: the output's standard deviation over the rows, over that on standardised inputs.
     """
 
     kind: str

@@ -38,8 +38,11 @@ SLOW = 0.99
 class _Rate:
     """Runs at one learning rate, seed by seed.
 
-    Attributes: factor: of the user's rate. starts: losses before the first step. ends: mean losses of the last quarter, infinite
-    where a run ended early. peaks: the largest losses on the way, infinite where a run ended early.
+    Attributes:
+        factor: of the user's rate.
+        starts: losses before the first step.
+        ends: mean losses of the last quarter, infinite where a run ended early.
+        peaks: the largest losses on the way, infinite where a run ended early.
     """
 
     factor: float

@@ -165,11 +165,16 @@ class LoaderAudit(Check):
 class Log:
     """What one epoch did.
 
-    Attributes: of_loader: the DataLoader that was followed; None where there was none. sampled: how many rows the sampler inside
-    of a batch sampler gave; None where there is none. drawn: indices that were fetched, by batch that arrived (a batch may have
-    cost the rows of several). arrived: rows that arrived, by batch. scalar: whether every row has a single number as its target,
-    and the batch one for each. keys: contents of the rows that arrived, by batch. cut_short: the epoch was not followed to its
-    end. pending: indices that were fetched since the last batch arrived. ended: the DataLoader gave its last batch.
+    Attributes:
+        of_loader: the DataLoader that was followed; None where there was none.
+        sampled: how many rows the sampler inside of a batch sampler gave; None where there is none.
+        drawn: indices that were fetched, by batch that arrived (a batch may have cost the rows of several).
+        arrived: rows that arrived, by batch.
+        scalar: whether every row has a single number as its target, and the batch one for each.
+        keys: contents of the rows that arrived, by batch.
+        cut_short: the epoch was not followed to its end.
+        pending: indices that were fetched since the last batch arrived.
+        ended: the DataLoader gave its last batch.
     """
 
     of_loader: Any = None

@@ -48,8 +48,11 @@ DROPS = frozenset({"bernoulli", "native_dropout"})
 class Evaluation:
     """What one call of the user's `evaluate` did to a model in training mode.
 
-    Attributes: forward_in_training: modules that ran in training mode. modes_changed: modules that are in another mode
-    afterwards. buffers_changed: buffers with other values afterwards. parameters_changed: the same of parameters.
+    Attributes:
+        forward_in_training: modules that ran in training mode.
+        modes_changed: modules that are in another mode afterwards.
+        buffers_changed: buffers with other values afterwards.
+        parameters_changed: the same of parameters.
     """
 
     forward_in_training: list[str]

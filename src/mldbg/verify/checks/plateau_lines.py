@@ -48,9 +48,11 @@ SAME = 0.02
 class Line:
     """A known height of the loss.
 
-    Attributes: cause: what makes the loss rest there. height: the loss. formula: where it comes from. confirmed: a test of the
-    trained model, besides the height. next_step: what to do. above: how far above the line the loss may rest: the line is the
-    least loss, and rows that are stuck in the wrong class keep it above.
+    Attributes:
+        cause: what makes the loss rest there. height: the loss. formula: where it comes from. confirmed: a test of the trained
+        model, besides the height. next_step: what to do. above: how far above the line the loss may rest: the line is the least
+        loss, and rows that are stuck in the wrong class keep
+            it above.
     """
 
     cause: str

@@ -122,9 +122,12 @@ class SingleFeatureOracle(Check):
 class Score:
     """What one column tells.
 
-    Attributes: column: its index. score: held out; 0 for the best constant guess, 1 for no error. low: lower bound of the score,
-    over all columns. explained: share of the column's variance that the target explains. copy: in words, how it is a copy of the
-    target; empty where it is none.
+    Attributes:
+        column: its index.
+        score: held out; 0 for the best constant guess, 1 for no error.
+        low: lower bound of the score, over all columns.
+        explained: share of the column's variance that the target explains.
+        copy: in words, how it is a copy of the target; empty where it is none.
     """
 
     column: int
