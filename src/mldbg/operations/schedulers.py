@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mldbg.lint.library.effect import Effect, Returns
+from mldbg.operations.effect import Effect, Returns
 
 SCHEDULER_PACKAGE = "torch.optim.lr_scheduler."
 
