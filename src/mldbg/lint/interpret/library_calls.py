@@ -36,8 +36,8 @@ from mldbg.lint.interpret.value import (
     onward,
     tuple_of,
 )
-from mldbg.lint.library import tables, torch
-from mldbg.lint.library.effect import (
+from mldbg.operations import tables, torch
+from mldbg.operations.effect import (
     Affine,
     CrossValidates,
     Derives,
@@ -55,14 +55,14 @@ from mldbg.lint.library.effect import (
     Wraps,
     WrapsAll,
 )
-from mldbg.lint.library.names import canonical
-from mldbg.lint.library.python import (
+from mldbg.operations.python import (
     DERIVING_PACKAGES,
     HARMLESS_PACKAGES,
     INSPECTING_ATTRIBUTES,
     INSPECTING_METHODS,
     TORCH_CLASS_PACKAGES,
 )
+from mldbg.operations.spelling import canonical
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:
@@ -336,8 +336,7 @@ class LibraryCalls:
             return
         if name is None:
             return
-        parameters = torch.CONSTRUCTOR_PARAMETERS.get(name) or tuple(str(index) for index in range(len(arguments)))
-        given, _ = bound(parameters, arguments, None)
+        given, _ = bound(tables.constructor_parameters(name, len(arguments)), arguments, None)
         for key, value in given.items():
             self.run.state.set(ref, f"{_ARGUMENT}{key}", value)
 
@@ -438,7 +437,8 @@ class LibraryCalls:
             case Derives():
                 return self.derived(values, site)
             case Returns():
-                return self.construct(effect.cls, (), site)
+                kept = [Argument(given[effect.holds], effect.holds)] if effect.holds in given else []
+                return self.construct(effect.cls, kept, site)
             case Wraps():
                 keyword = next((argument.value for argument in arguments if argument.keyword == effect.keyword), None)
                 return keyword or (values[effect.of] if effect.of < len(values) else UNKNOWN)
