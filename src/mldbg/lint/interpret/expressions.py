@@ -387,6 +387,9 @@ class Expressions:
         if isinstance(base.thing, Symbol):
             return base  # list[int], Float[Tensor, "..."]
         data = _rows_of_part(derived_data(base), indices, self.run.new_ref(node, "part"))
+        if data is not None and data.columns:
+            names = self.column_names(indices[-1])
+            data = data if names is None else data.of_columns(names)
         data = _with_selection(data, indices)
         picked = next((one.data for one in indices if one.data is not None and one.data.picks is not None), None)
         if data is not None and picked is not None:
@@ -410,6 +413,16 @@ class Expressions:
             attached=base.attached,
             trail=_trail_of(base, indices) if meaning is not None or (data is not None and data.fits) else None,
         )
+
+    def column_names(self, index: Value) -> frozenset[str] | None:
+        """The columns of a table that an index names: `"a"`, `["a", "b"]`."""
+        if isinstance(index.constant, str):
+            return frozenset({index.constant})
+        items = self.run.items_of(index)
+        if items is None or not items.exact or (isinstance(index.thing, Items) and index.thing.cls == "builtins.slice"):
+            return None
+        names = frozenset(item.constant for item in items.tail if isinstance(item.constant, str))
+        return names if names and len(names) == len({item.thing for item in items.tail}) else None
 
     def _known_item(self, base: Value, index: Value, site: Site) -> Value | None:
         mapping = self.run.mapping_of(base)

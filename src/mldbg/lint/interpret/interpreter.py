@@ -519,6 +519,7 @@ class Interpreter:
         if ref.label.count(".") > 4:
             return UNKNOWN
         data = base.data if isinstance(thing.cls, ClassThing) else replace(base.data or Data(), rows=base.rows)
+        data = self.library.data_of_attribute(data, name)
         self.state.ensure(ref)
         return Value(Object(ref), data=data, origin=ref, trail=base.trail if data and data.fits else None)
 

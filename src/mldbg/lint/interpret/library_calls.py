@@ -138,11 +138,17 @@ class LibraryCalls:
             return Value(Method(base, name))
         if name == "data" and isinstance(thing, Unknown | Opaque):
             return replace(base, attached=False)
-        data = derived_data(base)
+        data = self.data_of_attribute(derived_data(base), name)
         trail = base.trail if data is not None and data.fits else None
         return Value(
             data=data, origin=base.origin and replace(base.origin, label=f"{base.origin.label[:60]}.{name}"), trail=trail
         )
+
+    def data_of_attribute(self, data: Data | None, name: str) -> Data | None:
+        """Lineage of `df.a`: of a table with known columns it is that one, unless the name means something else."""
+        if data is None or not data.columns or name in rows.FRAME_ATTRIBUTES:
+            return data
+        return data.of_columns(frozenset({name}))
 
     # ----------------------------------------------------------------------------------------------------------------- calls
     def call_symbol(self, name: str, arguments: Sequence[Argument], site: Site) -> Value:
@@ -186,7 +192,39 @@ class LibraryCalls:
         base = self.run.force(base)
         if name == "align" and arguments:  # each of two tables gets the columns of both
             return tuple_of(base, arguments[0].value)
-        return self._with_rows_held(self._method_called(base, name, arguments, site), name, [Argument(base), *arguments], site)
+        result = self._method_called(base, name, arguments, site)
+        if name in _CHOOSES_COLUMNS and result.data is not None:
+            return self._with_columns_chosen(base, result, name, arguments, site)
+        return self._with_rows_held(result, name, [Argument(base), *arguments], site)
+
+    def _with_columns_chosen(self, base: Value, result: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
+        """`df.drop(columns="a")`, `df.filter(["a"])`, `df.pop("a")`, `df.assign(a=...)`: which columns carry which fits."""
+        data = derived_data(base)
+        if data is None:
+            return result
+        names = self._columns_named(arguments)
+        if name == "assign":
+            for argument in arguments:
+                if argument.keyword is not None:
+                    data = data.with_column_set(frozenset({argument.keyword}), argument.value.fits)
+            return replace(result, data=data)
+        if names is None or not data.columns:
+            return result
+        left = data.of_columns(names) if name == "filter" else data.without_columns(names)
+        in_place = any(argument.keyword == "inplace" and argument.value.constant is True for argument in arguments)
+        if name == "pop" or in_place:
+            function = site.node.func if isinstance(site.node, cst.Call) else None
+            if isinstance(function, cst.Attribute):
+                self.run.statements.rebind(function.value, replace(base, data=left))
+            left = data.of_columns(names)
+        return replace(result, data=left)
+
+    def _columns_named(self, arguments: Sequence[Argument]) -> frozenset[str] | None:
+        """The columns that the arguments of a method name."""
+        given = {argument.keyword: argument.value for argument in arguments if argument.keyword is not None}
+        first = arguments[0].value if arguments and arguments[0].keyword is None else UNKNOWN
+        chosen = next((given[key] for key in ("columns", "items", "labels", "item") if key in given), first)
+        return self.run.expressions.column_names(chosen)
 
     def _method_called(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         run = self.run
@@ -224,15 +262,21 @@ class LibraryCalls:
 
     def _with_rows_held(self, result: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """The result of an operation, with a lineage that names only rows that it holds; the array is the first argument."""
-        if result.data is None or not arguments or (name not in rows.CONDENSING and name not in rows.OF_THE_FIRST):
+        data = result.data
+        if data is None or not arguments:
+            return result
+        if data.columns and name not in rows.KEEPING_COLUMN_NAMES:
+            data = data.without_names()
+            result = replace(result, data=data)
+        if name not in rows.CONDENSING and name not in rows.OF_THE_FIRST:
             return result
         first = arguments[0].value
         if name in rows.OF_THE_FIRST:
-            return replace(result, data=rows_of_first(derived_data(first), result.data))
+            return replace(result, data=rows_of_first(derived_data(first), data))
         several = self.run.items_of(first) is not None  # the mean of several arrays is one for each row
         if several or _follows_window(site.node) or not rows.runs_over_rows(_axis(arguments, rows.CONDENSING[name])):
             return result
-        return replace(result, data=replace(result.data, condensed=True))
+        return replace(result, data=replace(data, condensed=True))
 
     def _unknown_method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A method of something that is not known: its result is taken to be made from the receiver and the arguments."""
@@ -352,7 +396,7 @@ class LibraryCalls:
         for argument in arguments:
             if argument.value.role is not None or argument.value.fits:
                 data = join_data(data, argument.value.data)
-        return data
+        return data.without_names() if data is not None else None
 
     def construct_base(self, ref: Ref, name: str | None, arguments: Sequence[Argument]) -> None:
         """Keep the constructor's arguments in the object's record; fill containers."""
@@ -855,6 +899,7 @@ class LibraryCalls:
 
 
 _ARGUMENT = "#argument "
+_CHOOSES_COLUMNS = frozenset({"drop", "filter", "pop", "assign"})
 _REARRANGES = frozenset({"sort", "reverse", "remove", "appendleft", "extendleft", "rotate"})
 _CHANGES_CONTENT = _REARRANGES | {"append", "extend", "insert", "pop", "clear", "update", "setdefault", "popitem"}
 _RETURNS_SELF = frozenset(

@@ -429,10 +429,30 @@ class Statements:
         if base.meaning is not None and base.meaning is not value.meaning and not _masks(base, value):
             base = replace(base, meaning=None)
             self.rebind(target.value, base)
-        if not value.fits or (isinstance(index.constant, str) and says_label(index.constant)):
+        fits = frozenset() if isinstance(index.constant, str) and says_label(index.constant) else value.fits
+        old = derived_data(base)
+        if not fits and (old is None or not old.columns):
             return
-        data = join_data(derived_data(base), Data(rows=base.rows, role=base.role, fits=value.fits))
-        self.rebind(target.value, replace(base, data=data, trail=value.trail))
+        names = self._columns_set(target, indices)
+        if names is not None and old is not None:
+            data = old.with_column_set(names, fits)
+        else:
+            data = join_data(old, Data(rows=base.rows, role=base.role, fits=fits)) or Data()
+        if data != old:
+            self.rebind(target.value, replace(base, data=data, trail=value.trail if fits else base.trail))
+
+    def _columns_set(self, target: cst.Subscript, indices: list[Value]) -> frozenset[str] | None:
+        """The columns that an assignment gives new content, all rows of them: `df["a"] = ...`, `df.loc[:, ["a", "b"]] = ...`."""
+        by_position = isinstance(target.value, cst.Attribute) and target.value.attr.value in (
+            "loc",
+            "iloc",
+            "at",
+            "iat",
+            "values",
+        )
+        if len(indices) != 1 or by_position is not (len(target.slice) == 2):
+            return None
+        return self.run.expressions.column_names(indices[0])
 
     def rebind(self, node: cst.BaseExpression, value: Value) -> None:
         """A value was changed in place: the name or attribute that holds it now holds what it became."""
@@ -509,11 +529,14 @@ class Statements:
         run = self.run
         base = run.expressions.now(target.value)
         run.library.some_changed(base)
+        plain = target.slice[0].slice if len(target.slice) == 1 else None
+        index = run.expressions.now(plain.value) if isinstance(plain, cst.Index) else UNKNOWN
+        if base.data is not None and base.data.columns:
+            names = run.expressions.column_names(index)
+            self.rebind(target.value, replace(base, data=base.data.without_columns(names or frozenset())))
         held = run.state.get(base.thing.ref, "#items") if isinstance(base.thing, Object) else None
         if held is None or not isinstance(base.thing, Object):
             return
-        plain = target.slice[0].slice if len(target.slice) == 1 else None
-        index = run.expressions.now(plain.value) if isinstance(plain, cst.Index) else UNKNOWN
         if isinstance(held.thing, Mapping):
             rest = tuple((key, value) for key, value in held.thing.items if key != index.constant)
             left = replace(held.thing, items=rest) if isinstance(index.thing, Constant) else Mapping((), exact=False)
