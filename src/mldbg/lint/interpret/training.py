@@ -233,7 +233,8 @@ class Training:
             mode = UNKNOWN
         else:
             mode = replace(
-                literal(training), trail=onward(None, site, "put into training mode" if training else "put into evaluation mode")
+                literal(training),
+                trail=onward(None, site, "switched to training mode" if training else "switched to evaluation mode"),
             )
         self._spread(thing, mode, 0)
         self.run.facts.append(ModeSet(self.run.place(site), thing, training, node))
@@ -286,7 +287,7 @@ class Training:
             self.run.state.set(
                 value.thing.ref,
                 MODE,
-                replace(literal(True), trail=onward(None, site, f"`{name}` is built; a new module is in training mode")),
+                replace(literal(True), trail=onward(None, site, f"`{name}` is created; new modules start in training mode")),
             )
             self.note(value.thing.ref)
 
@@ -317,7 +318,7 @@ class Training:
             )
         )
         if data.role is not None:
-            run.estimators.used(data, "run through the model", site)
+            run.estimators.used(data, "is run through the model", site)
 
     def _matters(self, mode: Value | None) -> bool:
         """Whether some rule may ask for mode-dependent layers: an evaluation in training mode, or a training that has a mode."""

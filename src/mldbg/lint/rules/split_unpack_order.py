@@ -10,7 +10,7 @@ from mldbg.lint.rule import Rule, calls
 
 
 class SplitUnpackOrder(Rule):
-    """results of train_test_split are unpacked in another order than it returns them
+    """results of train_test_split are unpacked in the wrong order
 
     ## Why
     `train_test_split(X, y)` returns `X_train, X_test, y_train, y_test`. Unpacked as `X_train, y_train, X_test,
@@ -31,7 +31,7 @@ class SplitUnpackOrder(Rule):
             return X_train, y_train
 
     ## Limits
-    Decided from the target names; silent unless they say both the array and the part.
+    Judged by the names of the targets; silent unless they tell both the array and the part.
     """
 
     group = Group.CORRECTNESS
@@ -43,7 +43,7 @@ class SplitUnpackOrder(Rule):
             yield self.found(
                 call.place.site,
                 f"unpacked as {', '.join(call.targets)}, but returned as {', '.join(wanted)}",
-                hint="for each array train_test_split returns its training part, then its test part",
+                hint="for each array, train_test_split returns the training part, then the test part",
                 last=(call.place.site, "train_test_split returns both parts of each array in turn"),
                 fix=_fix(call, wanted),
             )
