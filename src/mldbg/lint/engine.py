@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mldbg.lint.interpret.interpreter import Interpreter
     from mldbg.lint.interpret.module import Module, Modules, Part
     from mldbg.lint.interpret.roots import Root
-    from mldbg.lint.library.effect import Effect
+    from mldbg.operations.effect import Effect
 
 DEEPEST_RECURSION = 12_000
 """Python frames for evaluating nested expressions; `ast` has refused what is nested more deeply than that needs."""
@@ -68,7 +68,7 @@ class Project:
     @property
     def effects(self) -> dict[str, Effect]:
         """The user's own table rows."""
-        from mldbg.lint.library.effect import Gives, Keeps
+        from mldbg.operations.effect import Gives, Keeps
         from mldbg.semantics import Semantic
 
         rows: dict[str, Effect] = {}

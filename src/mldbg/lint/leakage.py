@@ -10,7 +10,7 @@ from mldbg.lint import edit
 from mldbg.lint.finding import Fix
 from mldbg.lint.interpret.facts import Evaluated
 from mldbg.lint.interpret.value import Fit, FitKind, Trail
-from mldbg.lint.library import sklearn
+from mldbg.operations import sklearn
 
 if TYPE_CHECKING:
     import libcst as cst

@@ -29,9 +29,9 @@ from mldbg.lint.interpret.value import (
     onward,
     tuple_of,
 )
-from mldbg.lint.library import sklearn
-from mldbg.lint.library.effect import Resamples
 from mldbg.lint.library.names import says_label
+from mldbg.operations import sklearn
+from mldbg.operations.effect import Resamples
 
 if TYPE_CHECKING:
     from mldbg.lint.interpret.interpreter import Interpreter

@@ -37,8 +37,8 @@ from mldbg.lint.interpret.value import (
     literal,
     tuple_of,
 )
-from mldbg.lint.library import torch
 from mldbg.lint.library.names import says_loss
+from mldbg.operations import torch
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from mldbg.lint.interpret.module import Module, Modules, Part
-from mldbg.lint.library import tables, torch
-from mldbg.lint.library.names import CONVENTIONAL_ALIASES, canonical
+from mldbg.lint.library.names import CONVENTIONAL_ALIASES
 from mldbg.lint.outline import Import, Kind
+from mldbg.operations import tables, torch
+from mldbg.operations.spelling import canonical
 
 SOURCE = "*"
 """Stands, among the names of parameters, for: a source itself."""

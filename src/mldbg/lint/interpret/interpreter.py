@@ -45,10 +45,11 @@ from mldbg.lint.interpret.value import (
 from mldbg.lint.interpret.value import (
     Mapping as MappingThing,
 )
-from mldbg.lint.library import python, tables, torch
-from mldbg.lint.library.effect import Effect
-from mldbg.lint.library.names import CONVENTIONAL_ALIASES, canonical
+from mldbg.lint.library.names import CONVENTIONAL_ALIASES
 from mldbg.lint.outline import Import, Kind
+from mldbg.operations import python, tables, torch
+from mldbg.operations.effect import Effect
+from mldbg.operations.spelling import canonical
 
 DEEPEST_CALL = 10
 MOST_STAR_IMPORTS = 20

@@ -36,8 +36,8 @@ from mldbg.lint.interpret.value import (
     onward,
     tuple_of,
 )
-from mldbg.lint.library import tables, torch
-from mldbg.lint.library.effect import (
+from mldbg.operations import tables, torch
+from mldbg.operations.effect import (
     Affine,
     CrossValidates,
     Derives,
@@ -55,14 +55,14 @@ from mldbg.lint.library.effect import (
     Wraps,
     WrapsAll,
 )
-from mldbg.lint.library.names import canonical
-from mldbg.lint.library.python import (
+from mldbg.operations.python import (
     DERIVING_PACKAGES,
     HARMLESS_PACKAGES,
     INSPECTING_ATTRIBUTES,
     INSPECTING_METHODS,
     TORCH_CLASS_PACKAGES,
 )
+from mldbg.operations.spelling import canonical
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from dataclasses import replace
 from mldbg.lint.interpret.flow import SOURCE, Code, Family, Flow, Judge, Passage, Scope, nodes_of
 from mldbg.lint.interpret.module import Module, Modules
 from mldbg.lint.interpret.roots import Root, roots_of
-from mldbg.lint.library import tables, torch
-from mldbg.lint.library.effect import Affine, Derives, Gives, Keeps, Loss
 from mldbg.lint.library.names import SAYS_ONE
 from mldbg.lint.outline import Kind
+from mldbg.operations import tables, torch
+from mldbg.operations.effect import Affine, Derives, Gives, Keeps, Loss
 from mldbg.semantics import Semantic
 
 ACTIVATED = frozenset({Semantic.PROBS, Semantic.LOG_PROBS, Semantic.UNIT_INTERVAL})

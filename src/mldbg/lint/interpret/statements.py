@@ -36,10 +36,10 @@ from mldbg.lint.interpret.value import (
     literal,
     tuple_of,
 )
-from mldbg.lint.library import torch
 from mldbg.lint.library.names import says_label
-from mldbg.lint.library.python import DATACLASSES
 from mldbg.lint.outline import Import, Kind
+from mldbg.operations import torch
+from mldbg.operations.python import DATACLASSES
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:

@@ -26,8 +26,8 @@ from mldbg.lint.interpret.value import (
     literal,
     onward,
 )
-from mldbg.lint.library import tables, torch
 from mldbg.lint.library.names import OPTIMIZER_NAME
+from mldbg.operations import tables, torch
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:

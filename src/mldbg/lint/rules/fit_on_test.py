@@ -41,7 +41,8 @@ class FitOnTest(Rule):
     ## Limits
     Fires when the same object was fitted on training data before, or when a second one of its class prepares the
     test part for a model whose training data went through the first. Which set a value belongs to follows from the
-    split, or else from its name. A second scaler for other purposes is left alone.
+    split, or else from its name. A second scaler for other purposes is left alone. The fix is unsafe: the object may
+    last have been fitted on other columns, and an encoder may reject categories it has not seen.
     """
 
     group = Group.CORRECTNESS
@@ -59,7 +60,7 @@ class FitOnTest(Rule):
                 hint="only call transform on held-out data, with the estimator fitted on the training set",
                 trail=trained.trail,
                 last=(fitted.place.site, f"the same object is fitted on {value.role.value} data"),
-                fix=edit.safe(change) if change is not None else None,
+                fix=edit.unsafe(change) if change is not None else None,
             )
 
     def on_evaluated(self, evaluated: Evaluated) -> Iterator[Finding]:
@@ -70,7 +71,7 @@ class FitOnTest(Rule):
                 if first.estimator == fit.estimator and first.by != fit.by and first.role is Role.TRAIN:
                     yield self.found(
                         fit.site,
-                        f"a second {fit.estimator} is fitted on {fit.role.value} data, but the model was trained with the first one",
+                        f"a second {fit.estimator} is fitted on {fit.role.value} data; the model was trained with the first one",
                         hint="keep the object fitted on the training set and only call transform on held-out data",
                         trail=first.trail,
                         last=(evaluated.place.site, evaluated.how),

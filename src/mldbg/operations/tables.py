@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from mldbg.lint.library import python, sklearn, torch
-from mldbg.lint.library.effect import Effect
-from mldbg.lint.library.names import canonical
+from mldbg.operations import python, sklearn, torch
+from mldbg.operations.effect import Effect
+from mldbg.operations.spelling import canonical
 
 ROWS: dict[str, Effect] = {**python.ROWS, **torch.ROWS, **sklearn.ROWS}
 

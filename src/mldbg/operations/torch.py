@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mldbg.lint.library.effect import (
+from mldbg.operations.effect import (
     Affine,
     Derives,
     Effect,

@@ -1,4 +1,4 @@
-"""The kinds of effect that a row of the library tables can have."""
+"""The kinds of effect that an operation can have."""
 
 from __future__ import annotations
 
