@@ -49,17 +49,17 @@ class MissingEvalMode(Rule):
             return correct
 
     ## Limits
-    Fires when the model is known to be in training mode on every path, is known to hold a layer for which that
-    matters, and the place is an evaluation: gradients are off, or a loop runs over held-out data, in a function or
-    over a loader named so. Monte-Carlo dropout that says what it is stays silent.
+    Fires when the model is known to be in training mode on every path, so is a layer in it for which that matters and
+    that its forward reaches, and the place is an evaluation: gradients are off, or a loop runs over held-out data, in a
+    function or over a loader named so. Monte-Carlo dropout that says what it is stays silent.
     """
 
     group = Group.CORRECTNESS
     listens_to = hears(ModelCall, words=("no_grad", "inference_mode", "optim"), beside=(RUNS, SAYS), within=SAYS)
 
     def on_model_call(self, call: ModelCall) -> Iterator[Finding]:
-        layer = call.mode_dependent
-        if call.training is not True or not isinstance(layer, str) or not _is_evaluation(call):
+        layer = call.dependent_in_training
+        if layer is None or not _is_evaluation(call):
             return
         yield self.found(
             call.place.site,
