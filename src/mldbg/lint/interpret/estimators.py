@@ -112,7 +112,7 @@ class Estimators:
     def _transformed(self, features: Value, fits: frozenset[Fit], site: Site) -> Value:
         known = frozenset(fit for fit in fits if fit.estimator)
         data = derived_data(features) or Data()
-        data = replace(data, fits=data.fits | known)
+        data = replace(data, fits=data.fits | known, condensed=False)
         trail = features.trail if features.fits else None
         for fit in sorted(known, key=lambda fit: fit.estimator):
             trail = fit.trail if trail is None else trail

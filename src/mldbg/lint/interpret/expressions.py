@@ -34,8 +34,9 @@ from mldbg.lint.interpret.value import (
     Unknown,
     Value,
     join,
-    join_data,
     literal,
+    mix_data,
+    rows_of_first,
     tuple_of,
 )
 from mldbg.lint.library.names import says_loss
@@ -246,7 +247,9 @@ class Expressions:
         if len(losses) == 1 and losses[0].origin is not None and isinstance(operator, _SCALINGS):
             origin = losses[0].origin
         carrier = left if left.meaning is meaning and left.trail is not None else right
-        data = join_data(derived_data(left), derived_data(right))
+        data = mix_data(derived_data(left), derived_data(right))
+        if isinstance(operator, cst.MatrixMultiply | cst.MatrixMultiplyAssign):
+            data = rows_of_first(derived_data(left), data)
         keeps_trail = meaning is not None or (data is not None and data.fits)
         trail = carrier.trail or left.trail or right.trail
         return Value(

@@ -33,10 +33,12 @@ from mldbg.lint.interpret.value import (
     join_data,
     joined,
     literal,
+    mix_data,
     onward,
+    rows_of_first,
     tuple_of,
 )
-from mldbg.operations import tables, torch
+from mldbg.operations import rows, tables, torch
 from mldbg.operations.effect import (
     Affine,
     CrossValidates,
@@ -118,7 +120,7 @@ class LibraryCalls:
             items = self.run.items_of(value) if not isinstance(value.thing, Lazy) else None
             every = (*items.tail, *((items.lead,) if items.lead is not None else ())) if items is not None else (value,)
             for one in every:
-                data = join_data(data, derived_data(one))
+                data = mix_data(data, derived_data(one))
                 if one.fits and carrier is None:
                     carrier = one
         if data is not None and len(data.rows) > MOST_ROWS:
@@ -145,6 +147,12 @@ class LibraryCalls:
     # ----------------------------------------------------------------------------------------------------------------- calls
     def call_symbol(self, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of a function or class outside the project."""
+        result = self._symbol_called(name, arguments, site)
+        if name.startswith(DERIVING_PACKAGES):
+            return self._with_rows_held(result, name.rpartition(".")[2], arguments, site)
+        return result
+
+    def _symbol_called(self, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         effect = self.run.effect_of(name)
         if self._can_wait(effect, name, arguments):
             return self.run.defer(site.node, lambda: self.call_symbol(name, self._forced(arguments), site))
@@ -175,8 +183,13 @@ class LibraryCalls:
 
     def call_method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of a method that the project does not define."""
+        base = self.run.force(base)
+        if name == "align" and arguments:  # each of two tables gets the columns of both
+            return tuple_of(base, arguments[0].value)
+        return self._with_rows_held(self._method_called(base, name, arguments, site), name, [Argument(base), *arguments], site)
+
+    def _method_called(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         run = self.run
-        base = run.force(base)
         thing = base.thing
         for family in (run.training, run.estimators):
             handled = family.method(base, name, arguments, site)
@@ -208,6 +221,18 @@ class LibraryCalls:
             if effect is not None:
                 return self.apply(effect, f"torch.Tensor.{name}", arguments, site, base)
         return self._unknown_method(base, name, arguments, site)
+
+    def _with_rows_held(self, result: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
+        """The result of an operation, with a lineage that names only rows that it holds; the array is the first argument."""
+        if result.data is None or not arguments or (name not in rows.CONDENSING and name not in rows.OF_THE_FIRST):
+            return result
+        first = arguments[0].value
+        if name in rows.OF_THE_FIRST:
+            return replace(result, data=rows_of_first(derived_data(first), result.data))
+        several = self.run.items_of(first) is not None  # the mean of several arrays is one for each row
+        if several or _follows_window(site.node) or not rows.runs_over_rows(_axis(arguments, rows.CONDENSING[name])):
+            return result
+        return replace(result, data=replace(result.data, condensed=True))
 
     def _unknown_method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A method of something that is not known: its result is taken to be made from the receiver and the arguments."""
@@ -636,7 +661,10 @@ class LibraryCalls:
             return UNKNOWN
         element = self.run.element_of(arguments[0].value, site)
         kept = element.meaning if element.meaning is Semantic.SCALAR_LOSS else None
-        return replace(self.derived([arguments[0].value], site), meaning=kept, attached=element.attached)
+        total = replace(self.derived([arguments[0].value], site), meaning=kept, attached=element.attached)
+        if total.data is None or self.run.items_of(arguments[0].value) is not None:
+            return total
+        return replace(total, data=replace(total.data, condensed=True))
 
     def _map(self, arguments: Sequence[Argument], site: Site) -> Value:
         if len(arguments) != 2:
@@ -832,6 +860,31 @@ _CHANGES_CONTENT = _REARRANGES | {"append", "extend", "insert", "pop", "clear", 
 _RETURNS_SELF = frozenset(
     {"to", "cuda", "cpu", "float", "half", "double", "bfloat16", "requires_grad_", "share_memory", "apply", "xpu", "type"}
 )
+
+
+_UNKNOWN_AXIS = -1
+
+
+def _axis(arguments: Sequence[Argument], position: int) -> object:
+    """The axis (or axes) along which a reduction runs: None where none is given."""
+    given = next((argument.value for argument in arguments if argument.keyword in ("axis", "dim")), None)
+    if given is None and len(arguments) > position and arguments[position].keyword is None:
+        given = arguments[position].value
+    if given is None:
+        return None
+    if isinstance(given.thing, Items):
+        return tuple(axis.constant for axis in given.thing.tail)
+    return given.constant if isinstance(given.thing, Constant) else _UNKNOWN_AXIS
+
+
+def _follows_window(node: cst.CSTNode) -> bool:
+    """Whether a method is called on a window: `closes.rolling(20).mean()`."""
+    function = node.func if isinstance(node, cst.Call) else None
+    before = function.value if isinstance(function, cst.Attribute) else None
+    while isinstance(before, cst.Subscript):
+        before = before.value
+    made = before.func if isinstance(before, cst.Call) else None
+    return isinstance(made, cst.Attribute) and made.attr.value in rows.WINDOWS
 
 
 def bound(

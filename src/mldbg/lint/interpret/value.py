@@ -263,9 +263,10 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Which rows a value was made from, which part of them it is and by which split, and the fits whose result flowed into it.
+    """Which rows a value holds, which part of them it is and by which split, and the fits whose result flowed into it.
 
-    `picks`: the value is an index array that picks this part out of the rows.
+    `picks`: the value is an index array that picks this part out of the rows. `condensed`: it holds none of the rows, but a
+    statistic of them (a mean, a vocabulary).
     """
 
     rows: frozenset[Ref] = frozenset()
@@ -273,6 +274,7 @@ class Data:
     split: Site | None = None
     fits: frozenset[Fit] = frozenset()
     picks: Role | None = None
+    condensed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -463,7 +465,7 @@ def _join_items(one: Items, two: Items) -> Items:
 
 
 def join_data(one: Data | None, two: Data | None) -> Data | None:
-    """Lineage of something made from both: rows and fits of both; a part of the data only if both are that part."""
+    """Lineage of what is either of two, or holds both: rows and fits of both; a part of the data only if both are that part."""
     if one is None or two is None or one == two:
         return one or two
     return Data(
@@ -472,4 +474,20 @@ def join_data(one: Data | None, two: Data | None) -> Data | None:
         split=one.split if one.split == two.split else None,
         fits=one.fits | two.fits,
         picks=one.picks if one.picks is two.picks else None,
+        condensed=one.condensed and two.condensed,
     )
+
+
+def mix_data(one: Data | None, two: Data | None) -> Data | None:
+    """Lineage of something computed from both: a statistic brings its fits along, but none of its rows."""
+    if one is None or two is None or one.condensed is two.condensed:
+        return join_data(one, two)
+    holder, statistic = (two, one) if one.condensed else (one, two)
+    return replace(holder, fits=holder.fits | statistic.fits)
+
+
+def rows_of_first(first: Data | None, both: Data | None) -> Data | None:
+    """Lineage of something that looks up or projects each row of the first: its rows, with the fits of all."""
+    if first is None or both is None:
+        return first or both
+    return replace(first, fits=both.fits)
