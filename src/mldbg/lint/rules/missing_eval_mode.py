@@ -49,17 +49,17 @@ class MissingEvalMode(Rule):
             return correct
 
     ## Limits
-    Fires when the model is known to be in training mode on every path, is known to contain a layer for which
-    that matters, and is used for an evaluation: gradients are off, or a loop runs over held-out data, in a function or
-    over a loader whose name says so. Monte-Carlo dropout that is named as such is left alone.
+    Fires when the model is known to be in training mode on every path, its forward is known to reach a layer for
+    which that matters, and it is used for an evaluation: gradients are off, or a loop runs over held-out data, in a
+    function or over a loader whose name says so. Monte-Carlo dropout that is named as such is left alone.
     """
 
     group = Group.CORRECTNESS
     listens_to = hears(ModelCall, words=("no_grad", "inference_mode", "optim"), beside=(RUNS, SAYS), within=SAYS)
 
     def on_model_call(self, call: ModelCall) -> Iterator[Finding]:
-        layer = call.mode_dependent
-        if call.training is not True or not isinstance(layer, str) or not _is_evaluation(call):
+        layer = call.dependent_in_training
+        if layer is None or not _is_evaluation(call):
             return
         yield self.found(
             call.place.site,
