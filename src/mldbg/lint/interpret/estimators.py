@@ -70,7 +70,7 @@ class Estimators:
         ):
             return self._transformed(features, self._fits(base.thing), site)
         if name in sklearn.EVALUATING_METHODS and features is not None:
-            self.used(features, f"goes into `{name}`", site, base)
+            self.used(features, f"is passed to `{name}`", site, base)
             return self.run.library.derived([features], site)
         if name in ("get_support", "get_feature_names_out") and isinstance(base.thing, Object):
             return self._about_fit(base.thing, site)
@@ -195,7 +195,7 @@ class Estimators:
         kept = Role.TRAIN if role is Role.TRAIN else (Role.VALIDATION if inner is Role.TRAIN else role)
         rows = value.rows or frozenset({Ref(site, self.run.frame.context)})
         data = Data(rows=rows, role=kept, split=site, fits=fits, columns=columns)
-        trail = onward(value.trail, site, "split into training and test part only now") if fits else None
+        trail = onward(value.trail, site, "the train/test split happens only here") if fits else None
         return Value(data=data, origin=Ref(site, self.run.frame.context, role.value), trail=trail)
 
     def random_split(self, arguments: Sequence[Argument], site: Site) -> Value:
@@ -230,7 +230,7 @@ class Estimators:
         for value in arrays:
             made = run.library.derived([value], site)
             if repeats and made.data is not None:
-                trail = onward(None, site, "rows are drawn again, some of them twice")
+                trail = onward(None, site, "rows are resampled with replacement")
                 fit = Fit(FitKind.RESAMPLING, "resample", site, value.rows, value.role, None, trail)
                 made = replace(made, data=replace(made.data, fits=made.data.fits | {fit}), trail=trail)
             found.append(made)
@@ -254,7 +254,7 @@ class Estimators:
         items = self.run.items_of(value)
         for one in items.tail if items is not None else (value,):
             if one.role is not None and one.role.held_out:
-                self._evaluated(one, f"{one.role.value} part {how}", site, one.role, estimator)
+                self._evaluated(one, f"the {one.role.value} set {how}", site, one.role, estimator)
 
     def _evaluated(self, value: Value, how: str, site: Site, role: Role, estimator: Value) -> None:
         run = self.run

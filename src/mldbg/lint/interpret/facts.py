@@ -171,7 +171,9 @@ class ModelCall:
     mode_set: Value | None
     """The value that carries the trail of how the mode came to be."""
     mode_dependent: str | bool | None
-    """Name of a layer in it that behaves differently in the two modes; False: there is none; None: not known."""
+    """Name of a layer in it that is run and behaves differently in the two modes; False: there is none; None: not known."""
+    dependent_in_training: str | None
+    """Name of such a layer that is in training mode itself, where the module is."""
     grad: bool
     data: Value
     feeding: tuple[str, ...]

@@ -376,7 +376,7 @@ class LibraryCalls:
             value = self.run.call(layer, [Argument(value)], at or site)
         self.run.training.running -= 1
         if value.meaning is not None and value.trail is not None:
-            value = value.step(site, "comes out of the nn.Sequential here")
+            value = value.step(site, "returned by this nn.Sequential")
         return value
 
     # ---------------------------------------------------------------------------------------------------------- construction
@@ -537,7 +537,7 @@ class LibraryCalls:
     def _gives(self, effect: Gives, value: Value, site: Site) -> Value:
         kept = value.meaning in effect.keeps_meanings
         meaning = value.meaning if kept else effect.meaning
-        text = f"{effect.verb} gives {meaning.words}" if meaning is not None else effect.verb
+        text = f"{effect.verb} returns {meaning.words}" if meaning is not None else f"passed through {effect.verb}"
         data = derived_data(value)
         start = value.trail if value.fits else None
         return Value(
@@ -562,7 +562,7 @@ class LibraryCalls:
             origin=Ref(site, self.run.frame.context),
             axes=Axes(value.axes.rank, last),
             attached=None if self.run.state.grad else False,
-            trail=onward(start, site, f"{effect.verb} gives any real number"),
+            trail=onward(start, site, f"{effect.verb} returns unbounded values"),
         )
 
     def _maps(self, effect: Maps, value: Value, site: Site) -> Value:
@@ -573,7 +573,7 @@ class LibraryCalls:
             origin=Ref(site, self.run.frame.context),
             axes=value.axes,
             attached=value.attached,
-            trail=onward(value.trail, site, f"{effect.verb} gives {meaning.words}") if meaning is not None else None,
+            trail=onward(value.trail, site, f"{effect.verb} returns {meaning.words}") if meaning is not None else None,
         )
 
     def _keeps(self, effect: Keeps, values: list[Value], site: Site) -> Value:

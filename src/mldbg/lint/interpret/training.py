@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import libcst as cst
 
 from mldbg.lint.interpret.facts import Backward, Gradients, GradientsCleared, GradientUse, ModelCall, ModeSet, SchedulerStep
 from mldbg.lint.interpret.frames import Argument
 from mldbg.lint.interpret.module import Site
+from mldbg.lint.interpret.reads import reached
 from mldbg.lint.interpret.value import (
     UNKNOWN,
     ClassThing,
     Constant,
     Data,
+    Function,
     Items,
     Lazy,
     Object,
@@ -35,8 +37,17 @@ if TYPE_CHECKING:
 
 GRADIENTS = Ref(None, None, "gradients")
 MODE = "#mode"
+MODE_SET = "#mode set"
+"""Marks an object that is not built yet and whose mode somebody has set: what it holds takes it over once it is built."""
+
 PARAMETERS = "parameters"
 
+DEEPEST_MODULE = 8
+"""Modules in modules that are looked through."""
+
+ABSTRACT_BASES = frozenset({"builtins.object", "abc.ABC", "typing.Generic", "typing.Protocol"})
+
+_READS_MODE = re.compile(r"\bself\.training\b(?!\s*=[^=])")
 _OWNERS = re.compile(
     r"(^|_)(accelerator|fabric|engine|model_engine|booster|strategy|dist_autograd|amp|trainer|runner|plugin)$", re.IGNORECASE
 )
@@ -50,6 +61,7 @@ class Training:
     def __init__(self, run: Interpreter) -> None:
         self.run = run
         self._with_mode: set[Ref] = set()
+        self._reads: dict[ClassThing, frozenset[str] | None] = {}
         self._numbers: dict[object, str] = {}
         self.running = 0
         """Modules that are being run: a layer inside a model is no model call of its own."""
@@ -257,7 +269,8 @@ class Training:
             mode = UNKNOWN
         else:
             mode = replace(
-                literal(training), trail=onward(None, site, "put into training mode" if training else "put into evaluation mode")
+                literal(training),
+                trail=onward(None, site, "switched to training mode" if training else "switched to evaluation mode"),
             )
         self._spread(thing, mode, 0)
         self.run.facts.append(ModeSet(self.run.place(site), thing, training, node))
@@ -267,7 +280,9 @@ class Training:
         """A mode reaches all modules inside."""
         self.run.state.set(thing.ref, MODE, mode)
         self.note(thing.ref)
-        if depth < 6 and self.run.state.get(thing.ref, "#unbuilt") is None:
+        if self.run.state.get(thing.ref, "#unbuilt") is not None:
+            self.run.state.set(thing.ref, MODE_SET, mode)
+        elif depth < 6:
             for inner in self._inside(thing):
                 self._spread(inner, mode, depth + 1)
 
@@ -276,7 +291,8 @@ class Training:
         for name, value in list(self.run.state.record(thing.ref).items()):
             if name.startswith("#") and name != "#items":
                 continue
-            several = value.thing.tail if isinstance(value.thing, Items) else (value,)
+            items = value.thing if isinstance(value.thing, Items) else None
+            several = (value,) if items is None else (*items.tail, *((items.lead,) if items.lead is not None else ()))
             for item in several:
                 inner = item.thing
                 if isinstance(inner, Object) and inner.ref != thing.ref and (inner.cls is None or self.run.is_module(inner.cls)):
@@ -284,9 +300,9 @@ class Training:
         return found
 
     def spread_inside(self, thing: Object) -> None:
-        """Modules that were built after the mode of the one around them was set take it over."""
+        """Modules that were built after somebody set the mode of the one around them take it over; a new module sets none."""
         mode = self.run.state.get(thing.ref, MODE)
-        if mode is not None:
+        if mode is not None and self.run.state.get(thing.ref, MODE_SET) is not None:
             for inner in self._inside(thing):
                 self._spread(inner, mode, 1)
 
@@ -310,7 +326,7 @@ class Training:
             self.run.state.set(
                 value.thing.ref,
                 MODE,
-                replace(literal(True), trail=onward(None, site, f"`{name}` is built; a new module is in training mode")),
+                replace(literal(True), trail=onward(None, site, f"`{name}` is created; new modules start in training mode")),
             )
             self.note(value.thing.ref)
 
@@ -334,6 +350,7 @@ class Training:
                 training,
                 mode,
                 self.mode_dependent(model.thing) if self._matters(mode) else None,
+                self.dependent_in_training(model.thing) if training is True else None,
                 run.state.grad,
                 data,
                 run.feeding(),
@@ -341,55 +358,103 @@ class Training:
             )
         )
         if data.role is not None:
-            run.estimators.used(data, "run through the model", site)
+            run.estimators.used(data, "is run through the model", site)
 
     def _matters(self, mode: Value | None) -> bool:
         """Whether some rule may ask for mode-dependent layers: an evaluation in training mode, or a training that has a mode."""
         return mode is not None or bool(self.run.feeding())
 
-    def mode_dependent(self, thing: Object, depth: int = 0) -> str | bool | None:
+    def mode_dependent(self, thing: Object) -> str | bool | None:
         """The name of a layer inside that behaves differently in the two modes; False: none; None: not known."""
+        names = [name for name, _ in self._dependences(thing)]
+        return next((name for name in names if name is not None), None if names else False)
+
+    def dependent_in_training(self, thing: Object) -> str | None:
+        """The name of such a layer that is itself known to be in training mode: a container's mode may be another."""
+        for name, ref in self._dependences(thing):
+            mode = self.run.state.get(ref, MODE)
+            if name is not None and (mode is None or mode.constant is True):
+                return name
+        return None
+
+    def _dependences(self, thing: Object, depth: int = 0) -> Iterator[tuple[str | None, Ref]]:
+        """Layers inside that a call runs and that behave differently in the two modes, by name; None: a layer that may."""
         run = self.run
         run.built(thing.ref)
         cls = thing.cls
-        if cls is None or depth > 8:
-            return None
+        if cls is None or depth > DEEPEST_MODULE:
+            yield None, thing.ref
+            return
         if isinstance(cls, str):
             own = self._own_dependence(thing, cls)
             if own is not False:
-                return own
-        elif any(
-            isinstance(base, ClassThing) and "self.training" in base.part.module.outline.text(base.part.statement)
-            for base in run.ancestors(cls)
-        ):
-            return "self.training"
-        unknown = False
+                yield own, thing.ref
+                return
+        elif self._asks_for_its_mode(cls):
+            yield "self.training", thing.ref
+            return
+        for inner in self._run_inside(thing):
+            yield from self._dependences(inner, depth + 1)
+        if isinstance(cls, ClassThing) and run.has_unknown_base(cls):
+            yield None, thing.ref
+
+    def _run_inside(self, thing: Object) -> Iterator[Object]:
+        """Modules in a module, without those that its forward never reaches."""
+        run = self.run
         for name, value in list(run.state.record(thing.ref).items()):
             if isinstance(value.thing, Lazy) or (name.startswith("#") and name != "#items" and not name.startswith("#argument")):
                 continue
             items = run.items_of(value)
             several = [*items.tail, *([items.lead] if items.lead is not None else [])] if items is not None else [value]
-            for item in several:
-                if (
-                    isinstance(item.thing, Object)
-                    and item.thing.ref != thing.ref
-                    and (item.thing.cls is None or run.is_module(item.thing.cls))
-                ):
-                    found = self.mode_dependent(item.thing, depth + 1)
-                    if isinstance(found, str):
-                        return found
-                    unknown = unknown or found is None
-        if isinstance(cls, ClassThing) and run.has_unknown_base(cls):
-            unknown = True
-        return None if unknown else False
+            found = [item.thing for item in several if isinstance(item.thing, Object) and item.thing.ref != thing.ref]
+            modules = [inner for inner in found if inner.cls is None or run.is_module(inner.cls)]
+            if modules and (name.startswith("#") or not isinstance(thing.cls, ClassThing) or self._is_run(thing.cls, name)):
+                yield from modules
 
-    def _own_dependence(self, thing: Object, cls: str) -> str | bool | None:
+    def _is_run(self, cls: ClassThing, attribute: str) -> bool:
+        """Whether running an object of a class may read an attribute."""
+        read = self._attributes_read(cls)
+        return read is None or attribute in read
+
+    def _asks_for_its_mode(self, cls: ClassThing) -> bool:
+        bases = [base for base in self.run.ancestors(cls) if isinstance(base, ClassThing)]
+        if not any(_READS_MODE.search(base.part.module.outline.text(base.part.statement)) for base in bases):
+            return False
+        return self._is_run(cls, "training")
+
+    def _attributes_read(self, cls: ClassThing) -> frozenset[str] | None:
+        """Names of the attributes that running an object of a class reads; None: it may be any."""
+        if cls not in self._reads:
+            self._reads[cls] = self._read_by_forward(cls)
+        return self._reads[cls]
+
+    def _read_by_forward(self, cls: ClassThing) -> frozenset[str] | None:
+        run = self.run
+        functions: dict[str, list[cst.FunctionDef]] = {}
+        for ancestor in run.ancestors(cls):
+            if isinstance(ancestor, str):
+                if ancestor not in torch.MODULE_BASES and ancestor not in ABSTRACT_BASES:
+                    return None  # its forward may run what its subclasses hold
+                continue
+            for name, value in run.class_record(ancestor).items():
+                if isinstance(value.thing, Function) and isinstance(value.thing.node, cst.FunctionDef):
+                    functions.setdefault(name, []).append(value.thing.node)
+        return None if run.has_unknown_base(cls) else reached(functions, ("forward", "__call__"))
+
+    def _own_dependence(self, thing: Object, cls: str) -> str | Literal[False] | None:
         run = self.run
         if cls in torch.MODE_DEPENDENT:
             keyword = torch.DROPOUT_KEYWORD.get(cls)
-            rate = run.state.get(thing.ref, f"#argument {keyword}") if keyword else None
-            return False if rate is not None and rate.constant in (0, 0.0) else f"nn.{cls.rpartition('.')[2]}"
+            rate = (run.state.get(thing.ref, keyword) or run.state.get(thing.ref, f"#argument {keyword}")) if keyword else None
+            off = rate is not None and rate.constant in (0, 0.0)
+            if cls in torch.NORMALISES:  # without running statistics it uses those of the batch in both modes
+                kept = run.state.get(thing.ref, "#argument track_running_stats")
+                off = kept is not None and kept.constant is False
+            return False if off else f"nn.{cls.rpartition('.')[2]}"
         if cls in torch.RECURRENT:
+            layers = run.state.get(thing.ref, "#argument num_layers")
+            if layers is None or layers.constant == 1:
+                return False  # dropout acts between layers
             rate = run.state.get(thing.ref, "#argument dropout")
             return f"nn.{cls.rpartition('.')[2]} with dropout" if rate is not None and rate.constant not in (0, 0.0) else False
         if cls.startswith(torch.MODE_DEPENDENT_MODELS):
