@@ -18,7 +18,7 @@ _AXIS_FIRST = _words(
 CONDENSING: dict[str, int] = {
     **dict.fromkeys(_AXIS_FIRST, 1),
     **dict.fromkeys(("quantile", "nanquantile", "percentile", "nanpercentile", "norm", "agg", "aggregate"), 2),
-    **dict.fromkeys(("unique", "mode", "cov", "corr", "corrcoef", "nlargest", "nsmallest"), 9),
+    **dict.fromkeys(("unique", "mode", "cov", "corr", "corrcoef"), 9),
 }
 """Operations that make one number, or one row, of all rows. The value is the axis argument's position, the array being 0."""
 

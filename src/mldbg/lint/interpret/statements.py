@@ -403,7 +403,7 @@ class Statements:
             return
         thing = base.thing
         if isinstance(thing, Object):
-            self.run.state.set(thing.ref, name, with_named_role(name, value))
+            self.run.state.set(thing.ref, name, with_named_role(name, value, self.run.frame.part))
         elif isinstance(thing, ModuleThing):
             self.run.set_in_module(thing.module, name, value)
         elif isinstance(thing, ClassThing):
