@@ -283,7 +283,7 @@ class Expressions:
             return left
         if truth is not None:
             return self.of(node.right)
-        condition = Condition(self.run.site(node.left), holds=isinstance(node.operator, cst.And))
+        condition = self.run.condition(node.left, holds=isinstance(node.operator, cst.And))
         return self._perhaps(node.right, left, condition)
 
     def _comparison(self, node: cst.Comparison) -> Value:
@@ -304,17 +304,17 @@ class Expressions:
         if truth is False:
             return self.of(node.orelse)
         run = self.run
-        site = run.site(node.test)
+        holds, fails = (run.condition(node.test, holds=outcome) for outcome in (True, False))
         if not self._acts(node.body):
-            return self._perhaps(node.orelse, self.of(node.body), Condition(site, holds=False))
+            return self._perhaps(node.orelse, self.of(node.body), fails)
         if not self._acts(node.orelse):
-            return self._perhaps(node.body, self.of(node.orelse), Condition(site, holds=True))
+            return self._perhaps(node.body, self.of(node.orelse), holds)
         other = run.state.fork()
-        with run.under(Condition(site, holds=True)):
+        with run.under(holds):
             one = self.of(node.body)
         taken = run.state.fork()
         run.state.become(other)
-        with run.under(Condition(site, holds=False)):
+        with run.under(fails):
             two = self.of(node.orelse)
         value = join(one, two) if taken.live and run.state.live else one if taken.live else two
         run.state.become(merged([taken, run.state]))

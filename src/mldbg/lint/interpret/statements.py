@@ -557,15 +557,15 @@ class Statements:
             self._else(node.orelse)
             return
         run = self.run
-        site = run.site(node.test)
+        holds, fails = (run.condition(node.test, holds=outcome) for outcome in (True, False))
         other = run.state.fork()
-        jumps = self._under(Condition(site, holds=True), lambda: self._suite(node.body))
+        jumps = self._under(holds, lambda: self._suite(node.body))
         taken = run.state.fork()
         run.state.become(other)
-        other_jumps = self._under(Condition(site, holds=False), lambda: self._else(node.orelse))
+        other_jumps = self._under(fails, lambda: self._else(node.orelse))
         only_one_goes_on = taken.live is not run.state.live
         if only_one_goes_on and (other_jumps if taken.live else jumps):  # a branch that raises is no alternative
-            run.conditions.append(Condition(site, holds=taken.live))
+            run.conditions.append(holds if taken.live else fails)
         run.state.become(merged([taken, run.state]))
 
     def _under(self, condition: Condition, branch: Callable[[], None]) -> bool:
@@ -592,7 +592,7 @@ class Statements:
             failed = run.state.fork() if truth is not True and run.state.live else None
             if truth is not False:
                 sure = truth is True and _always_matches(case.pattern)
-                with run.under(*([] if sure else [Condition(run.site(case.pattern), holds=True)])):
+                with run.under(*([] if sure else [run.condition(case.pattern, holds=True)])):
                     self._suite(case.body)
                 ends.append(run.state.fork())
             left = [] if _always_matches(case.pattern) else [unmatched]
@@ -831,7 +831,7 @@ class Statements:
     def _unrolled(self, node: cst.For, elements: tuple[Value, ...], site: Site) -> None:
         """A loop over few known elements that differ: round after round."""
         run = self.run
-        loop = LoopFrame(feeding(node))
+        loop = LoopFrame(feeding(node), node)
         run.frame.loops.append(loop)
         for number, element in enumerate(elements):
             if not run.state.live:
@@ -856,9 +856,9 @@ class Statements:
         modes = run.training.modes()
         start = len(run.facts)
         first = entry
-        loop = LoopFrame(fed_by)
+        loop = LoopFrame(fed_by, node)
         for number in range(MOST_ROUNDS + MOST_WIDENED):
-            loop = LoopFrame(fed_by)
+            loop = LoopFrame(fed_by, node)
             run.state.become(entry.fork())
             run.frame.loops.append(loop)
             begin()

@@ -13,6 +13,7 @@ from mldbg.lint.interpret.facts import Backward, Gradients, GradientsCleared, Gr
 from mldbg.lint.interpret.frames import Argument
 from mldbg.lint.interpret.module import Site
 from mldbg.lint.interpret.reads import reached
+from mldbg.lint.interpret.rounds import chosen_by
 from mldbg.lint.interpret.value import (
     UNKNOWN,
     ClassThing,
@@ -174,7 +175,16 @@ class Training:
         run = self.run
         gradients, cleared = self._gradients_of(optimizer)
         run.facts.append(
-            GradientUse(run.place(site), optimizer, node, gradients, cleared, self.parameters_of(optimizer), clip=False)
+            GradientUse(
+                run.place(site),
+                optimizer,
+                node,
+                gradients,
+                cleared,
+                self.parameters_of(optimizer),
+                clip=False,
+                chosen_by=chosen_by(node, run.frames),
+            )
         )
 
     def parameters_of(self, optimizer: Value) -> frozenset[Ref]:
