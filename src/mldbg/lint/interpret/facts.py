@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, cast
 
-from mldbg.lint.interpret.value import UNKNOWN, Fit, Object, Ref, Role, Value
+from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.value import UNKNOWN, Fit, Object, Role, Value
 
 if TYPE_CHECKING:
     import libcst as cst
-
-    from mldbg.lint.interpret.module import Site
 
 
 @dataclass(frozen=True, slots=True)

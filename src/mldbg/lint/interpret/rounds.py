@@ -11,8 +11,8 @@ from functools import lru_cache
 
 import libcst as cst
 
+from mldbg.lint.interpret.address import Context
 from mldbg.lint.interpret.frames import Frame
-from mldbg.lint.interpret.value import Context
 
 
 def chosen_by(expression: cst.CSTNode | None, frames: Sequence[Frame]) -> frozenset[cst.CSTNode]:

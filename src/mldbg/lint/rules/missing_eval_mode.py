@@ -21,7 +21,7 @@ class MissingEvalMode(Rule):
     ## Why
     In training mode dropout zeroes random units and batch normalisation uses (and updates) statistics of the batch
     at hand: the scores are noisy, depend on the batch size, and evaluating even changes the model. `no_grad` does
-    not switch the mode.
+    not change the mode.
 
     ## Bad
         import torch
@@ -49,9 +49,9 @@ class MissingEvalMode(Rule):
             return correct
 
     ## Limits
-    Fires when the model is known to be in training mode on every path, so is a layer in it for which that matters and
-    that its forward reaches, and the place is an evaluation: gradients are off, or a loop runs over held-out data, in a
-    function or over a loader named so. Monte-Carlo dropout that says what it is stays silent.
+    Fires when the model is known to be in training mode on every path, its forward is known to reach a layer for
+    which that matters, and it is used for an evaluation: gradients are off, or a loop runs over held-out data, in a
+    function or over a loader whose name says so. Monte-Carlo dropout that is named as such is left alone.
     """
 
     group = Group.CORRECTNESS
@@ -63,10 +63,10 @@ class MissingEvalMode(Rule):
             return
         yield self.found(
             call.place.site,
-            f"the model is evaluated in training mode, and {layer} behaves differently there",
-            hint="call model.eval() before evaluating, and model.train() before training goes on",
+            f"the model is evaluated in training mode, where {layer} behaves differently",
+            hint="call model.eval() before evaluating, and model.train() before training resumes",
             trail=call.mode_set.trail if call.mode_set is not None else None,
-            last=(call.place.site, "run for an evaluation, still in training mode"),
+            last=(call.place.site, "evaluated here while still in training mode"),
             fix=_fix(call),
         )
 

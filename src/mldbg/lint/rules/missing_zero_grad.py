@@ -21,8 +21,8 @@ class MissingZeroGrad(Rule):
     """a loop runs backward and step, and nothing ever clears the gradients
 
     ## Why
-    `backward()` adds to `.grad`. Without clearing, every step follows the sum of all gradients since the start: a
-    huge momentum that nobody asked for. The loss still falls at first, then training is unstable or stuck.
+    `backward()` adds to `.grad`. If it is never cleared, every step follows the sum of all gradients since the start,
+    like a huge momentum term. The loss still decreases at first, then training becomes unstable or stalls.
 
     ## Bad
         import torch
@@ -49,9 +49,9 @@ class MissingZeroGrad(Rule):
 
     ## Limits
     Looks at the innermost loop in which an optimizer steps again and again after backward, helpers and closures
-    included: not at a loop over several models, each with its optimizer, but at the one around it. Silent when
-    anything in it may clear gradients (zero_grad under a condition, code that is not known and gets the optimizer)
-    and where a framework owns the loop.
+    included: not at a loop over several models, each with its own optimizer, but at the one around it. Silent when
+    anything in it may clear gradients (a conditional zero_grad, or unknown code that receives the optimizer), and
+    where a framework owns the loop.
     """
 
     group = Group.CORRECTNESS
@@ -71,7 +71,7 @@ class MissingZeroGrad(Rule):
             first.place.site,
             "gradients are never cleared in this loop: every step uses the sum of all gradients so far",
             hint="call zero_grad() once per step, before backward",
-            last=(step.place.site, "the step uses what all rounds have added up"),
+            last=(step.place.site, "the step uses gradients accumulated over all iterations"),
             trail=first_step(first.place.site, "backward adds to the gradients"),
             fix=_fix(first, step),
         )
