@@ -255,9 +255,16 @@ class Derives:
 
 @dataclass(frozen=True, slots=True)
 class Returns:
-    """The result is an instance of a class outside the project."""
+    """The result is an instance of a class outside the project.
+
+    Attributes:
+        params: names of the leading parameters.
+        holds: the parameter whose argument the instance keeps, as its constructor would.
+    """
 
     cls: str
+    params: tuple[str, ...] = ()
+    holds: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import libcst as cst
 
+from mldbg.lint.interpret.facts import Condition
 from mldbg.lint.interpret.frames import Argument
 from mldbg.lint.interpret.module import Site
 from mldbg.lint.interpret.state import merged
@@ -279,7 +280,8 @@ class Expressions:
             return left
         if truth is not None:
             return self.of(node.right)
-        return self._perhaps(node.right, left)
+        condition = Condition(self.run.site(node.left), holds=isinstance(node.operator, cst.And))
+        return self._perhaps(node.right, left, condition)
 
     def _comparison(self, node: cst.Comparison) -> Value:
         left = self.of(node.left)
@@ -298,27 +300,31 @@ class Expressions:
             return self.of(node.body)
         if truth is False:
             return self.of(node.orelse)
-        if not self._acts(node.body):
-            return self._perhaps(node.orelse, self.of(node.body))
-        if not self._acts(node.orelse):
-            return self._perhaps(node.body, self.of(node.orelse))
         run = self.run
+        site = run.site(node.test)
+        if not self._acts(node.body):
+            return self._perhaps(node.orelse, self.of(node.body), Condition(site, holds=False))
+        if not self._acts(node.orelse):
+            return self._perhaps(node.body, self.of(node.orelse), Condition(site, holds=True))
         other = run.state.fork()
-        one = self.of(node.body)
+        with run.under(Condition(site, holds=True)):
+            one = self.of(node.body)
         taken = run.state.fork()
         run.state.become(other)
-        two = self.of(node.orelse)
+        with run.under(Condition(site, holds=False)):
+            two = self.of(node.orelse)
         value = join(one, two) if taken.live and run.state.live else one if taken.live else two
         run.state.become(merged([taken, run.state]))
         return value
 
-    def _perhaps(self, node: cst.BaseExpression, other: Value) -> Value:
-        """The value of an expression that may be evaluated, or the other value where it is not."""
+    def _perhaps(self, node: cst.BaseExpression, other: Value, condition: Condition) -> Value:
+        """The value of an expression that is evaluated under a condition, or the other value where it is not."""
         if not self._acts(node):
             return join(other, self.of(node))
         run = self.run
         without = run.state.fork()
-        value = self.of(node)
+        with run.under(condition):
+            value = self.of(node)
         live = run.state.live
         run.state.become(merged([run.state, without]))
         return join(other, value) if live else other

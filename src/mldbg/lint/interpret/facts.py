@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """A test whose outcome is not known, and the outcome that leads here.
+
+    Attributes:
+        test: the expression; of a `case` its pattern.
+        holds: False behind `else`, and after `if test: continue`.
+    """
+
+    test: Site
+    holds: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """Where in the run a fact was observed."""
 
@@ -26,6 +39,15 @@ class Place:
     within: tuple[str, ...]
     function: cst.CSTNode | None
     """The innermost function definition, or None at module level."""
+    conditions: tuple[Condition, ...] = ()
+    """The undecided tests on which it depends that this place is reached, outermost first, callers included.
+
+    The tests of `while` and the choice of an exception handler are not among them.
+    """
+
+    def conditions_inside(self, around: Place) -> tuple[Condition, ...]:
+        """Those that stand inside a loop or call that was entered at another place."""
+        return self.conditions[len(around.conditions) :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +105,19 @@ class GradientUse:
     parameters: frozenset[Ref]
     """The models whose parameters the optimizer has; empty where that is not known."""
     clip: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerStep:
+    """A learning-rate scheduler steps.
+
+    Attributes:
+        optimizer: the one whose learning rate it sets; unknown for a scheduler that comes from outside.
+    """
+
+    place: Place
+    scheduler: Value
+    optimizer: Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,4 +218,17 @@ class Loop:
     """Objects whose mode is set in the loop and which did not exist before it."""
 
 
-Fact = Call | Backward | GradientUse | GradientsCleared | Escape | Accumulated | ModeSet | ModelCall | Evaluated | Fitted | Loop
+Fact = (
+    Call
+    | Backward
+    | GradientUse
+    | SchedulerStep
+    | GradientsCleared
+    | Escape
+    | Accumulated
+    | ModeSet
+    | ModelCall
+    | Evaluated
+    | Fitted
+    | Loop
+)

@@ -11,7 +11,7 @@ import libcst as cst
 
 from mldbg.lint.interpret.estimators import Estimators
 from mldbg.lint.interpret.expressions import Expressions
-from mldbg.lint.interpret.facts import Fact, Place
+from mldbg.lint.interpret.facts import Condition, Fact, Place
 from mldbg.lint.interpret.frames import CLOSURE, Argument, Frame, module_ref, with_named_role
 from mldbg.lint.interpret.library_calls import LibraryCalls
 from mldbg.lint.interpret.module import Module, Modules, Part, Site
@@ -86,6 +86,8 @@ class Interpreter:
         self.state = State()
         self.facts: list[Fact] = []
         self.frames: list[Frame] = []
+        self.conditions: list[Condition] = []
+        """The undecided tests on which it depends that this point is reached."""
         self.visited: set[cst.CSTNode] = set()
         self.unheard = 0
         """What is executed now is not told to the rules."""
@@ -115,7 +117,17 @@ class Interpreter:
     def place(self, site: Site) -> Place:
         within = tuple(frame.function.name for frame in self.frames if frame.function is not None)
         function = self.frame.function
-        return Place(site, within, function.node if function else None)
+        return Place(site, within, function.node if function else None, tuple(self.conditions))
+
+    @contextmanager
+    def under(self, *conditions: Condition) -> Iterator[None]:
+        """Execute what depends on these conditions, and on none that arises inside once it is over."""
+        known = len(self.conditions)
+        self.conditions += conditions
+        try:
+            yield
+        finally:
+            del self.conditions[known:]
 
     def new_ref(self, node: cst.CSTNode, label: str = "") -> Ref:
         return Ref(self.site(node), self.frame.context, label)
@@ -837,7 +849,8 @@ class Interpreter:
                 wish = self.statements.grad_wish(node)
                 if wish is not None:
                     self.state.grad = wish
-            result = self.statements.body(node)
+            with self.under():
+                result = self.statements.body(node)
         finally:
             self.frames.pop()
         assert self.frames[-1] is entered

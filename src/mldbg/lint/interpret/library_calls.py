@@ -336,8 +336,7 @@ class LibraryCalls:
             return
         if name is None:
             return
-        parameters = torch.CONSTRUCTOR_PARAMETERS.get(name) or tuple(str(index) for index in range(len(arguments)))
-        given, _ = bound(parameters, arguments, None)
+        given, _ = bound(tables.constructor_parameters(name, len(arguments)), arguments, None)
         for key, value in given.items():
             self.run.state.set(ref, f"{_ARGUMENT}{key}", value)
 
@@ -438,7 +437,8 @@ class LibraryCalls:
             case Derives():
                 return self.derived(values, site)
             case Returns():
-                return self.construct(effect.cls, (), site)
+                kept = [Argument(given[effect.holds], effect.holds)] if effect.holds in given else []
+                return self.construct(effect.cls, kept, site)
             case Wraps():
                 keyword = next((argument.value for argument in arguments if argument.keyword == effect.keyword), None)
                 return keyword or (values[effect.of] if effect.of < len(values) else UNKNOWN)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import libcst as cst
 
 from mldbg.lint.interpret.expressions import derived_data, spliced, truth_of
-from mldbg.lint.interpret.facts import Accumulated, Loop, ModeSet
+from mldbg.lint.interpret.facts import Accumulated, Condition, Loop, ModeSet
 from mldbg.lint.interpret.frames import Argument, Frame, LoopFrame, with_named_role
 from mldbg.lint.interpret.module import Site
 from mldbg.lint.interpret.state import State, merged
@@ -557,12 +557,23 @@ class Statements:
             self._else(node.orelse)
             return
         run = self.run
+        site = run.site(node.test)
         other = run.state.fork()
-        self._suite(node.body)
+        jumps = self._under(Condition(site, holds=True), lambda: self._suite(node.body))
         taken = run.state.fork()
         run.state.become(other)
-        self._else(node.orelse)
+        other_jumps = self._under(Condition(site, holds=False), lambda: self._else(node.orelse))
+        only_one_goes_on = taken.live is not run.state.live
+        if only_one_goes_on and (other_jumps if taken.live else jumps):  # a branch that raises is no alternative
+            run.conditions.append(Condition(site, holds=taken.live))
         run.state.become(merged([taken, run.state]))
+
+    def _under(self, condition: Condition, branch: Callable[[], None]) -> bool:
+        """Execute a branch; whether it can be left by return, break or continue."""
+        exits = Exits(self.run.frame)
+        with self.run.under(condition):
+            branch()
+        return bool(exits.states())
 
     def _else(self, orelse: cst.If | cst.Else | None) -> None:
         if isinstance(orelse, cst.If):
@@ -580,7 +591,9 @@ class Statements:
             truth = True if case.guard is None else self.decided(case.guard)
             failed = run.state.fork() if truth is not True and run.state.live else None
             if truth is not False:
-                self._suite(case.body)
+                sure = truth is True and _always_matches(case.pattern)
+                with run.under(*([] if sure else [Condition(run.site(case.pattern), holds=True)])):
+                    self._suite(case.body)
                 ends.append(run.state.fork())
             left = [] if _always_matches(case.pattern) else [unmatched]
             left += [] if failed is None else [failed]
@@ -823,7 +836,7 @@ class Statements:
         for number, element in enumerate(elements):
             if not run.state.live:
                 break
-            with run.round(node, number):
+            with run.round(node, number), run.under():
                 self.assign(node.target, element, site)
                 self._suite(node.body)
             if loop.continues:
@@ -849,7 +862,8 @@ class Statements:
             run.state.become(entry.fork())
             run.frame.loops.append(loop)
             begin()
-            self._suite(node.body)
+            with run.under():
+                self._suite(node.body)
             run.frame.loops.pop()
             ended = merged([run.state, *loop.continues])
             following = merged([entry, ended])

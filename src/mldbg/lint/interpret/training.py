@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from mldbg.lint.interpret.facts import Backward, Gradients, GradientsCleared, GradientUse, ModelCall, ModeSet
+from mldbg.lint.interpret.facts import Backward, Gradients, GradientsCleared, GradientUse, ModelCall, ModeSet, SchedulerStep
 from mldbg.lint.interpret.frames import Argument
 from mldbg.lint.interpret.module import Site
 from mldbg.lint.interpret.value import (
@@ -27,7 +27,7 @@ from mldbg.lint.interpret.value import (
     onward,
 )
 from mldbg.lint.library.names import OPTIMIZER_NAME
-from mldbg.operations import tables, torch
+from mldbg.operations import schedulers, tables, torch
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ class Training:
         run.state.set(GRADIENTS, "#any", literal(Gradients.FRESH.value))
 
     def _step(self, base: Value, node: cst.BaseExpression | None, arguments: Sequence[Argument], site: Site) -> Value | None:
+        self._step_scheduler(base, node, arguments, site)
         first = arguments[0] if arguments else None
         if first is not None and first.value.thing != Unknown() and self.is_optimizer(first.value, first.node):
             self._use(first.value, first.node, site)  # scaler.step(optimizer)
@@ -133,6 +134,29 @@ class Training:
         if first is None or first.keyword is not None:
             self._use(base, node, site)
         return UNKNOWN
+
+    def _step_scheduler(self, base: Value, node: cst.BaseExpression | None, arguments: Sequence[Argument], site: Site) -> None:
+        """Tell of a scheduler's step: of one that is known to be one, or of something unknown that is called so.
+
+        A scheduler of torch takes at most a metric; a noise scheduler, which is called so too, takes more.
+        """
+        thing = base.thing
+        cls = self.run.outside_base(thing.cls) if isinstance(thing, Object) else None
+        known = cls is not None and schedulers.is_scheduler_class(cls)
+        may_be = isinstance(thing, Unknown) or (isinstance(thing, Object) and thing.cls is None)
+        if known or (may_be and len(arguments) <= 1 and schedulers.SCHEDULER_NAME.search(_last_name(node))):
+            self.run.facts.append(SchedulerStep(self.run.place(site), base, self.optimizer_of(base)))
+
+    def optimizer_of(self, scheduler: Value) -> Value:
+        """The optimizer that a scheduler was built with; of chained schedulers the first one's."""
+        if not isinstance(scheduler.thing, Object):
+            return UNKNOWN
+        record = self.run.state.record(scheduler.thing.ref)
+        held = record.get("#argument optimizer")
+        if held is not None and not held.is_none:
+            return held
+        chained = self.run.items_of(record.get("#argument schedulers", UNKNOWN))
+        return self.optimizer_of(chained.tail[0]) if chained is not None and chained.tail else UNKNOWN
 
     def _use(self, optimizer: Value, node: cst.BaseExpression | None, site: Site) -> None:
         run = self.run

@@ -41,7 +41,8 @@ class FitOnTest(Rule):
     ## Limits
     Fires when the same object was fitted on training data before, or when a second one of its class prepares the
     test part for a model whose training data went through the first. Which part a value is follows from the split,
-    else from its name. A second scaler for other purposes is left alone.
+    else from its name. A second scaler for other purposes is left alone. The fix is not a safe one: what the object
+    was last fitted on may be other columns, and an encoder may refuse categories that it did not see.
     """
 
     group = Group.CORRECTNESS
@@ -59,7 +60,7 @@ class FitOnTest(Rule):
                 hint="only transform held-out data, with what was fitted on the training part",
                 trail=trained.trail,
                 last=(fitted.place.site, f"the same object is fitted on {value.role.value} data"),
-                fix=edit.safe(change) if change is not None else None,
+                fix=edit.unsafe(change) if change is not None else None,
             )
 
     def on_evaluated(self, evaluated: Evaluated) -> Iterator[Finding]:

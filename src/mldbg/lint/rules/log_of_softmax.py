@@ -68,6 +68,8 @@ class LogOfSoftmax(Rule):
 
 def _fix(call: Call, activation: cst.Call) -> Fix | None:
     part = call.place.site.part
+    if len(call.node.args) > 1:  # torch.log(..., out=buffer) does more than compute
+        return None
     change = edit.other_function(part, activation, {"softmax": "log_softmax", "Softmax": "LogSoftmax", "Sigmoid": "LogSigmoid"})
     changes = (change,) if change is not None else edit.as_logsigmoid(part, activation)
     return edit.safe(*changes, *edit.unwrapped(part, call.node, activation)) if changes else None

@@ -71,6 +71,12 @@ class LossGraphKept(Rule):
 
 
 def _fix(fact: Accumulated, backward: Backward) -> Fix:
-    """Detach what is added; in another function, which others may call with plain numbers, that is not safe."""
-    change = edit.replaced(fact.place.site.part, fact.expression, edit.detached(fact.expression))
-    return edit.safe(change) if fact.place.function is backward.place.function else edit.unsafe(change)
+    """Detach what is added.
+
+    Not safe in another function, which others may call with plain numbers, and in code that does not name torch: the loss of
+    another library may have a backward() and no detach().
+    """
+    part = fact.place.site.part
+    change = edit.replaced(part, fact.expression, edit.detached(fact.expression))
+    plain = fact.place.function is backward.place.function and "torch" in part.module.text
+    return edit.safe(change) if plain else edit.unsafe(change)
