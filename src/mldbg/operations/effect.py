@@ -1,7 +1,8 @@
 """The kinds of effect that an operation can have.
 
 A row of the tables is one of these. How an effect is carried out is the reader's business: the linter does it on values of which
-some things are known, `sanitize` on real tensors. `params` are the parameters in torch's order; a method's receiver is the first of them.
+some things are known, `sanitize` on real tensors. `params` are the parameters in torch's order; a method's receiver is the first
+of them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ class Gives:
     meaning: Semantic | None
     verb: str
     params: tuple[str, ...] = ("input", "dim")
-    keeps_axes: bool = True
     keeps_meanings: frozenset[Semantic] = frozenset()
     """Meanings of the input that survive."""
 

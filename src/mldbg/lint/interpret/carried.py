@@ -1,4 +1,4 @@
-"""What is left of a meaning when a tensor is cut, moved, joined or computed with: the tables' effects where some axes are known."""
+"""What is left of a meaning when a tensor is cut, moved, joined or computed with, where only some axes are known."""
 
 from __future__ import annotations
 
@@ -53,12 +53,15 @@ Carrying = (
 """Effects that carry a meaning on, or lose it. Where there is none, the result is only made from the arguments."""
 
 
+UNKNOWN_AXES = Axes()
+
+
 @dataclass(frozen=True, slots=True)
 class Left:
     """What is left of a meaning: that meaning or a weaker one, the axes, and whether a factor has come in."""
 
     meaning: Semantic | None = None
-    axes: Axes = Axes()
+    axes: Axes = UNKNOWN_AXES
     scaled: bool = False
 
 
@@ -69,9 +72,9 @@ def left(effect: Carrying, given: Mapping[str, Value], values: Sequence[Value]) 
     """What an effect leaves of the meanings of its arguments, by parameter in `given` and in order in `values`."""
     match effect:
         case Joins():
-            return joined(_elements(values), _number(given.get("dim")) if "dim" in given else effect.axis)
+            return joined(elements_of(values[0]), _number(given.get("dim")) if "dim" in given else effect.axis)
         case Stacks():
-            return stacked(_elements(values), _number(given.get("dim")) if "dim" in given else 0)
+            return stacked(elements_of(values[0]), _number(given.get("dim")) if "dim" in given else 0)
         case Chooses():
             return chosen(values[1:])
         case Operates():
@@ -83,7 +86,9 @@ def left(effect: Carrying, given: Mapping[str, Value], values: Sequence[Value]) 
 
 
 def _of_one(
-    effect: Moves | Selects | Reduces | Pools | Negates | Clamps | Drops | Fills, given: Mapping[str, Value], values: Sequence[Value]
+    effect: Moves | Selects | Reduces | Pools | Negates | Clamps | Drops | Fills,
+    given: Mapping[str, Value],
+    values: Sequence[Value],
 ) -> Left:
     value = values[0]
     match effect:
@@ -247,8 +252,10 @@ def reduced(value: Value, dims: Sequence[int] | None, given: Mapping[str, Value]
 
 
 def _apart(axes: Axes, dim: int) -> bool:
-    """Whether a mean over `dim` surely leaves the axis of the law alone. Only a vector's first axis is its last one, and the mean of
-    a vector is a number, which no loss takes for a row of probabilities."""
+    """Whether a mean over `dim` surely leaves the axis of the law alone.
+
+    Only a vector's first axis is its last one, and the mean of a vector is a number, which no loss takes for probabilities.
+    """
     return is_axis(axes, dim) is False or {axes.along, dim} == {0, -1}
 
 
@@ -273,9 +280,10 @@ def filled(value: Value, filler: Value | None) -> Left:
 
 
 # ----------------------------------------------------------------------------------------------------------- several tensors
-def _elements(values: Sequence[Value]) -> Sequence[Value]:
-    thing = values[0].thing if values else None
-    return (*thing.tail, *((thing.lead,) if thing.lead is not None else ())) if isinstance(thing, Items) else ()
+def elements_of(value: Value) -> Sequence[Value]:
+    """The elements of a sequence; a value that is none by itself."""
+    thing = value.thing
+    return (*thing.tail, *((thing.lead,) if thing.lead is not None else ())) if isinstance(thing, Items) else (value,)
 
 
 def _common(values: Sequence[Value]) -> Value | None:

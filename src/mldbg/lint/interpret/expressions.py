@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import libcst as cst
 
+from mldbg.lint.interpret.carried import LOST, Left, operated
 from mldbg.lint.interpret.facts import Condition
 from mldbg.lint.interpret.frames import Argument
 from mldbg.lint.interpret.module import Site
@@ -40,6 +41,7 @@ from mldbg.lint.interpret.value import (
 )
 from mldbg.lint.library.names import says_loss
 from mldbg.operations import torch
+from mldbg.operations.effect import Arithmetic
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:
@@ -240,7 +242,8 @@ class Expressions:
 
     def combined(self, operator: cst.BaseBinaryOp | cst.BaseAugOp, left: Value, right: Value, site: Site) -> Value:
         """The value of arithmetic on two tensors or arrays."""
-        meaning = _meaning_after(operator, left, right)
+        rest = _left_after(operator, left, right)
+        meaning = rest.meaning
         origin = self.run.new_ref(site.node)
         losses = [value for value in (left, right) if value.meaning is Semantic.SCALAR_LOSS]
         if len(losses) == 1 and losses[0].origin is not None and isinstance(operator, _SCALINGS):
@@ -253,9 +256,10 @@ class Expressions:
             meaning=meaning,
             data=data,
             origin=origin,
-            axes=carrier.axes if meaning is not None else Axes(),
+            axes=carrier.axes if meaning is Semantic.SCALAR_LOSS else rest.axes,
             attached=_attached(left, right),
             trail=trail if keeps_trail else None,
+            scaled=rest.scaled,
         )
 
     def _unary(self, node: cst.UnaryOperation) -> Value:
@@ -406,6 +410,7 @@ class Expressions:
             origin=origin,
             attached=base.attached,
             trail=_trail_of(base, indices) if meaning is not None or (data is not None and data.fits) else None,
+            scaled=base.scaled and meaning is not None,
         )
 
     def _known_item(self, base: Value, index: Value, site: Site) -> Value | None:
@@ -676,28 +681,24 @@ def _folded(operator: cst.BaseBinaryOp, left: Value, right: Value) -> Value | No
     return None
 
 
-def _meaning_after(operator: cst.BaseBinaryOp | cst.BaseAugOp, left: Value, right: Value) -> Semantic | None:
-    """The meaning of a sum, product ... of two values."""
-    one, two = left.meaning, right.meaning
-    plain_left, plain_right = isinstance(left.thing, Constant), isinstance(right.thing, Constant)
-    if Semantic.SCALAR_LOSS in (one, two):
-        return Semantic.SCALAR_LOSS
-    additive = isinstance(operator, cst.Add | cst.Subtract | cst.AddAssign | cst.SubtractAssign)
-    scaling = isinstance(operator, cst.Multiply | cst.Divide | cst.MultiplyAssign | cst.DivideAssign)
-    if one is Semantic.LOGITS and two is Semantic.LOGITS and additive:
-        return Semantic.LOGITS
-    if one is Semantic.LOGITS and (plain_right or (right.meaning is None and scaling and isinstance(operator, cst.Divide))):
-        return Semantic.LOGITS
-    if two is Semantic.LOGITS and plain_left and not isinstance(operator, cst.Divide):
-        return Semantic.LOGITS
-    small = right.constant if plain_right else left.constant if plain_left else None
-    tiny = isinstance(small, float) and 0 < abs(small) <= 1e-3
-    probs = one if plain_right else two if plain_left else None
-    if additive and tiny and probs in (Semantic.PROBS, Semantic.UNIT_INTERVAL):
-        return probs  # p + 1e-8 guards a logarithm
-    if isinstance(operator, cst.Subtract) and plain_left and left.constant in (1, 1.0) and two is Semantic.UNIT_INTERVAL:
-        return Semantic.UNIT_INTERVAL
-    return None
+def _left_after(operator: cst.BaseBinaryOp | cst.BaseAugOp, left: Value, right: Value) -> Left:
+    """What a sum, product ... of two values leaves of their meanings."""
+    if Semantic.SCALAR_LOSS in (left.meaning, right.meaning):
+        return Left(Semantic.SCALAR_LOSS)
+    how = _ARITHMETIC.get(type(operator))
+    return operated(how, left, right) if how is not None else LOST
+
+
+_ARITHMETIC: dict[type[cst.CSTNode], Arithmetic] = {
+    cst.Add: Arithmetic.PLUS,
+    cst.AddAssign: Arithmetic.PLUS,
+    cst.Subtract: Arithmetic.MINUS,
+    cst.SubtractAssign: Arithmetic.MINUS,
+    cst.Multiply: Arithmetic.TIMES,
+    cst.MultiplyAssign: Arithmetic.TIMES,
+    cst.Divide: Arithmetic.OVER,
+    cst.DivideAssign: Arithmetic.OVER,
+}
 
 
 def _compared(operator: cst.BaseCompOp, left: Value, right: Value) -> bool | None:

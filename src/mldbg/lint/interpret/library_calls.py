@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
+from mldbg.lint.interpret import carried
 from mldbg.lint.interpret.expressions import derived_data
 from mldbg.lint.interpret.facts import Accumulated, Call, Escape
 from mldbg.lint.interpret.frames import Argument
@@ -39,17 +40,23 @@ from mldbg.lint.interpret.value import (
 from mldbg.operations import tables, torch
 from mldbg.operations.effect import (
     Affine,
+    Choice,
+    Clamps,
     CrossValidates,
     Derives,
+    Drops,
     Effect,
+    Fills,
     Gives,
     Keeps,
     Loss,
     Maps,
+    Moves,
     NoEffect,
     RandomSplits,
     Resamples,
     Returns,
+    Selects,
     Special,
     SplitsArrays,
     Wraps,
@@ -168,7 +175,8 @@ class LibraryCalls:
     def _can_wait(self, effect: Effect | None, name: str, arguments: Sequence[Argument]) -> bool:
         """Whether a call changes nothing, no rule listens to it, and it needs a value that is not computed yet."""
         lazy = any(isinstance(argument.value.thing, Lazy) for argument in arguments)
-        return lazy and isinstance(effect, Gives | Keeps | Maps | Derives) and canonical(name) not in self.wanted
+        waits = isinstance(effect, Gives | Keeps | Maps | Derives | carried.Carrying)
+        return lazy and waits and canonical(name) not in self.wanted
 
     def _forced(self, arguments: Sequence[Argument]) -> list[Argument]:
         return [replace(argument, value=self.run.force(argument.value)) for argument in arguments]
@@ -205,7 +213,7 @@ class LibraryCalls:
             if effect is None and name.endswith("_"):
                 name = name.removesuffix("_")
                 effect = run.effect_of(f"torch.Tensor.{name}")
-            if effect is not None:
+            if effect is not None and not (isinstance(effect, carried.Carrying) and _means_nothing(effect, base)):
                 return self.apply(effect, f"torch.Tensor.{name}", arguments, site, base)
         return self._unknown_method(base, name, arguments, site)
 
@@ -420,13 +428,17 @@ class LibraryCalls:
         first = given.get("input", values[0] if values else UNKNOWN)
         match effect:
             case Gives():
-                return self._gives(effect, first, site)
+                return self._gives(effect, first, given.get("dim"), site)
             case Affine():
                 return self._affine(effect, first, receiver, site)
             case Maps():
                 return self._maps(effect, first, site)
             case Keeps():
                 return self._keeps(effect, values, site)
+            case Moves():
+                return self._moved(effect, given, values, site)
+            case Selects():
+                return self._selected(effect, given, values, site)
             case Loss():
                 reduced = given.get("reduction", UNKNOWN).constant != "none"
                 return Value(
@@ -464,8 +476,11 @@ class LibraryCalls:
                 if effect.name == "filled":
                     return self._filled(values, site)
                 return run.training.special(effect.name, receiver, arguments, site)
+            case _:
+                return self._carried(effect, given, values, site)
 
-    def _gives(self, effect: Gives, value: Value, site: Site) -> Value:
+    def _gives(self, effect: Gives, value: Value, dim: Value | None, site: Site) -> Value:
+        along = dim.constant if dim is not None and isinstance(dim.constant, int) and not dim.is_none else None
         kept = value.meaning in effect.keeps_meanings
         meaning = value.meaning if kept else effect.meaning
         text = f"{effect.verb} gives {meaning.words}" if meaning is not None else effect.verb
@@ -475,9 +490,10 @@ class LibraryCalls:
             meaning=meaning,
             data=data,
             origin=value.origin if kept else Ref(site, self.run.frame.context),
-            axes=value.axes if effect.keeps_axes else Axes(),
+            axes=value.axes if kept else replace(value.axes, along=along),
             attached=value.attached if self.run.state.grad else False,
             trail=value.trail if kept else onward(start, site, text),
+            scaled=kept and value.scaled,
         )
 
     def _affine(self, effect: Affine, value: Value, layer: Value | None, site: Site) -> Value:
@@ -491,13 +507,13 @@ class LibraryCalls:
             meaning=Semantic.LOGITS,
             data=derived_data(value),
             origin=Ref(site, self.run.frame.context),
-            axes=Axes(value.axes.rank, last),
+            axes=Axes(value.axes.rank, last, effect.features),
             attached=None if self.run.state.grad else False,
             trail=onward(start, site, f"{effect.verb} gives any real number"),
         )
 
     def _maps(self, effect: Maps, value: Value, site: Site) -> Value:
-        meaning = effect.meanings.get(value.meaning) if value.meaning is not None else None
+        meaning = effect.meanings.get(value.meaning) if value.meaning is not None and not value.scaled else None
         return Value(
             meaning=meaning,
             data=derived_data(value),
@@ -511,22 +527,52 @@ class LibraryCalls:
         value = values[effect.of] if effect.of < len(values) else UNKNOWN
         if isinstance(value.thing, Constant | Items | Mapping | Symbol) or self.run.items_of(value) is not None:
             return self.derived([value], site)
-        if not effect.keeps_axes:
-            rank = None
-            sizes = values[1:]
-            if effect.rank_from_shape and len(sizes) > 1:
-                rank = len(sizes)
-            value = replace(value, axes=Axes(rank=rank))
         if effect.attached is False:
             value = replace(value, attached=False)
         if value.origin is None:
             value = replace(value, origin=Ref(site, self.run.frame.context))
         return value
 
+    def _moved(self, effect: Moves, given: dict[str, Value], values: list[Value], site: Site) -> Value:
+        """The same tensor with other axes."""
+        kept = self._keeps(Keeps(), values, site)
+        return self._with(kept, carried.left(effect, given, values)) if isinstance(kept.thing, Unknown) else kept
+
+    def _selected(self, effect: Selects, given: dict[str, Value], values: list[Value], site: Site) -> Value:
+        """Part of a tensor, or a tuple of parts."""
+        if not values or values[0].meaning is None:
+            return self.derived(values, site)
+        one = self._carried(effect, given, values, site)
+        several = effect.what in (Choice.PARTS, Choice.ENTRIES)
+        return Value(Items("builtins.tuple", (), one)) if several else one
+
+    def _carried(self, effect: carried.Carrying, given: dict[str, Value], values: list[Value], site: Site) -> Value:
+        """What is made from tensors, and what is left of their meaning."""
+        made = self.derived(values, site)
+        values = [self._known_elements(value) for value in values]
+        means = next((value for one in values for value in carried.elements_of(one) if value.meaning is not None), None)
+        left = carried.left(effect, given, values) if means is not None else carried.LOST
+        if means is None or left.meaning is None:
+            return made
+        origin = means.origin if isinstance(effect, Clamps | Drops | Fills) else made.origin
+        return replace(self._with(made, left), origin=origin, attached=means.attached, trail=means.trail)
+
+    def _known_elements(self, value: Value) -> Value:
+        """A list as its elements, all of them computed."""
+        items = self.run.items_of(value)
+        if items is None:
+            return value
+        lead = self.run.force(items.lead) if items.lead is not None else None
+        return Value(Items(items.cls, tuple(self.run.force(one) for one in items.tail), lead))
+
+    @staticmethod
+    def _with(value: Value, left: carried.Left) -> Value:
+        return replace(value, meaning=left.meaning, axes=left.axes, scaled=left.scaled)
+
     def _flattened(self, given: dict[str, Value], value: Value, site: Site, *, is_layer: bool) -> Value:
         """torch.flatten and nn.Flatten: the axes from `start_dim` on become one."""
         start = given.get("start_dim", literal(1 if is_layer else 0)).constant
-        kept = self._keeps(Keeps(keeps_axes=False), [value], site)
+        kept = replace(self._keeps(Keeps(), [value], site), axes=Axes())
         whole = "end_dim" not in given
         return replace(kept, axes=Axes(rank=start + 1)) if isinstance(start, int) and start >= 0 and whole else kept
 
@@ -832,6 +878,11 @@ _CHANGES_CONTENT = _REARRANGES | {"append", "extend", "insert", "pop", "clear", 
 _RETURNS_SELF = frozenset(
     {"to", "cuda", "cpu", "float", "half", "double", "bfloat16", "requires_grad_", "share_memory", "apply", "xpu", "type"}
 )
+
+
+def _means_nothing(effect: carried.Carrying, value: Value) -> bool:
+    """Whether an effect has no meaning to carry: what is not known to be a tensor may have a method of that name of its own."""
+    return value.meaning in (None, Semantic.SCALAR_LOSS) and not isinstance(effect, Moves | Clamps | Drops)
 
 
 def bound(
