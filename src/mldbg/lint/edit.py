@@ -17,8 +17,9 @@ from mldbg.lint.library.names import CONVENTIONAL_ALIASES
 if TYPE_CHECKING:
     import libcst as cst
 
+    from mldbg.lint.interpret.address import Site
     from mldbg.lint.interpret.facts import Call, Place
-    from mldbg.lint.interpret.module import Part, Site
+    from mldbg.lint.interpret.module import Part
     from mldbg.lint.interpret.value import Value
 else:
 

@@ -110,6 +110,11 @@ def _of_one(
             return filled(value, given.get("value"))
 
 
+def means_nothing(effect: Carrying, value: Value) -> bool:
+    """Whether an effect has no meaning to carry: what is not known to be a tensor may have a method of that name of its own."""
+    return value.meaning in (None, Semantic.SCALAR_LOSS) and not isinstance(effect, Moves | Clamps | Drops)
+
+
 def whole(value: Value) -> Left:
     """All of it."""
     return Left(value.meaning, value.axes, value.scaled)

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, cast
 
-from mldbg.lint.interpret.value import UNKNOWN, Fit, Object, Ref, Role, Value
+from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.value import UNKNOWN, Fit, Object, Role, Value
 
 if TYPE_CHECKING:
     import libcst as cst
-
-    from mldbg.lint.interpret.module import Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +170,9 @@ class ModelCall:
     mode_set: Value | None
     """The value that carries the trail of how the mode came to be."""
     mode_dependent: str | bool | None
-    """Name of a layer in it that behaves differently in the two modes; False: there is none; None: not known."""
+    """Name of a layer in it that is run and behaves differently in the two modes; False: there is none; None: not known."""
+    dependent_in_training: str | None
+    """Name of such a layer that is in training mode itself, where the module is."""
     grad: bool
     data: Value
     feeding: tuple[str, ...]

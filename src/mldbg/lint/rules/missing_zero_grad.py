@@ -13,8 +13,8 @@ class MissingZeroGrad(Rule):
     """a loop runs backward and step, and nothing ever clears the gradients
 
     ## Why
-    `backward()` adds to `.grad`. Without clearing, every step follows the sum of all gradients since the start: a
-    huge momentum that nobody asked for. The loss still falls at first, then training is unstable or stuck.
+    `backward()` adds to `.grad`. If it is never cleared, every step follows the sum of all gradients since the start,
+    like a huge momentum term. The loss still decreases at first, then training becomes unstable or stalls.
 
     ## Bad
         import torch
@@ -41,8 +41,8 @@ class MissingZeroGrad(Rule):
 
     ## Limits
     Looks at the innermost loop that holds both backward and step, helpers and closures included. Silent when
-    anything in it may clear gradients (zero_grad under a condition, code that is not known and gets the optimizer)
-    and where a framework owns the loop.
+    anything in it may clear gradients (a conditional zero_grad, or unknown code that receives the optimizer), and
+    where a framework owns the loop.
     """
 
     group = Group.CORRECTNESS
@@ -64,7 +64,7 @@ class MissingZeroGrad(Rule):
             first.place.site,
             "gradients are never cleared in this loop: every step uses the sum of all gradients so far",
             hint="call zero_grad() once per step, before backward",
-            last=(step.place.site, "the step uses what all rounds have added up"),
+            last=(step.place.site, "the step uses gradients accumulated over all iterations"),
             trail=first_step(first.place.site, "backward adds to the gradients"),
             fix=_fix(first, step),
         )
