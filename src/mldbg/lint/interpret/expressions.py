@@ -271,7 +271,7 @@ class Expressions:
             return left
         if truth is not None:
             return self.of(node.right)
-        condition = Condition(self.machine.site(node.left), holds=isinstance(node.operator, cst.And))
+        condition = self.machine.condition(node.left, holds=isinstance(node.operator, cst.And))
         return self._perhaps(node.right, left, condition)
 
     def _comparison(self, node: cst.Comparison) -> Value:
@@ -292,17 +292,17 @@ class Expressions:
         if truth is False:
             return self.of(node.orelse)
         machine = self.machine
-        site = machine.site(node.test)
+        holds, fails = (machine.condition(node.test, holds=outcome) for outcome in (True, False))
         if not self._acts(node.body):
-            return self._perhaps(node.orelse, self.of(node.body), Condition(site, holds=False))
+            return self._perhaps(node.orelse, self.of(node.body), fails)
         if not self._acts(node.orelse):
-            return self._perhaps(node.body, self.of(node.orelse), Condition(site, holds=True))
+            return self._perhaps(node.body, self.of(node.orelse), holds)
         other = machine.state.fork()
-        with machine.under(Condition(site, holds=True)):
+        with machine.under(holds):
             one = self.of(node.body)
         taken = machine.state.fork()
         machine.state.become(other)
-        with machine.under(Condition(site, holds=False)):
+        with machine.under(fails):
             two = self.of(node.orelse)
         value = join(one, two) if taken.live and machine.state.live else one if taken.live else two
         machine.state.become(merged([taken, machine.state]))

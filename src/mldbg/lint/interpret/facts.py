@@ -24,10 +24,12 @@ class Condition:
     Attributes:
         test: the expression; of a `case` its pattern.
         holds: False behind `else`, and after `if test: continue`.
+        chosen_by: the loops whose round decides it.
     """
 
     test: Site
     holds: bool
+    chosen_by: frozenset[cst.CSTNode] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,8 @@ class GradientUse:
     parameters: frozenset[Ref]
     """The models whose parameters the optimizer has; empty where that is not known."""
     clip: bool
+    chosen_by: frozenset[cst.CSTNode] = frozenset()
+    """The loops whose round decides which optimizer this is: in each of them, every optimizer has its turn."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ class LoopFrame:
     """A loop under way: the states in which it was left or continued, and what it iterates over."""
 
     feeding: str
+    node: cst.For | cst.While
     breaks: list[State] = field(default_factory=list)
     continues: list[State] = field(default_factory=list)
 

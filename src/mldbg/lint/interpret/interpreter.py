@@ -25,6 +25,7 @@ from mldbg.lint.interpret.module import Module, Modules, Part
 from mldbg.lint.interpret.names import Names
 from mldbg.lint.interpret.parameters import Parameters
 from mldbg.lint.interpret.roots import Reach
+from mldbg.lint.interpret.rounds import chosen_by
 from mldbg.lint.interpret.state import Record, State, merged
 from mldbg.lint.interpret.statements import Statements
 from mldbg.lint.interpret.subscripts import Subscripts
@@ -122,6 +123,10 @@ class Interpreter:
         within = tuple(frame.function.name for frame in self.frames if frame.function is not None)
         function = self.frame.function
         return Place(site, within, function.node if function else None, tuple(self.conditions))
+
+    def condition(self, test: cst.CSTNode, *, holds: bool) -> Condition:
+        """A test at this point whose outcome is not known."""
+        return Condition(self.site(test), holds, chosen_by(test, self.frames))
 
     @contextmanager
     def under(self, *conditions: Condition) -> Iterator[None]:

@@ -71,7 +71,7 @@ class Loops:
     def _unrolled(self, node: cst.For, elements: tuple[Value, ...], site: Site) -> None:
         """A loop over few known elements that differ: round after round."""
         machine = self.machine
-        loop = LoopFrame(feeding(node))
+        loop = LoopFrame(feeding(node), node)
         machine.frame.loops.append(loop)
         for number, element in enumerate(elements):
             if not machine.state.live:
@@ -100,9 +100,9 @@ class Loops:
         modes = self.training.modes()
         start = len(machine.facts)
         first = entry
-        loop = LoopFrame(fed_by)
+        loop = LoopFrame(fed_by, node)
         for number in range(MOST_ROUNDS + MOST_WIDENED):
-            loop = LoopFrame(fed_by)
+            loop = LoopFrame(fed_by, node)
             machine.state.become(entry.fork())
             machine.frame.loops.append(loop)
             begin()

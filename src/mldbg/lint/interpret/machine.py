@@ -48,6 +48,9 @@ class Machine(Protocol):
     def place(self, site: Site) -> Place:
         """Where a fact is observed."""
 
+    def condition(self, test: cst.CSTNode, *, holds: bool) -> Condition:
+        """A test at this point whose outcome is not known."""
+
     def new_ref(self, node: cst.CSTNode, label: str = "") -> Ref:
         """The identity of what this node makes under the calls under way."""
 

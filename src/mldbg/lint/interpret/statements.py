@@ -214,15 +214,15 @@ class Statements:
             self._else(node.orelse)
             return
         machine = self.machine
-        site = machine.site(node.test)
+        holds, fails = (machine.condition(node.test, holds=outcome) for outcome in (True, False))
         other = machine.state.fork()
-        jumps = self._under(Condition(site, holds=True), lambda: self.suite(node.body))
+        jumps = self._under(holds, lambda: self.suite(node.body))
         taken = machine.state.fork()
         machine.state.become(other)
-        other_jumps = self._under(Condition(site, holds=False), lambda: self._else(node.orelse))
+        other_jumps = self._under(fails, lambda: self._else(node.orelse))
         only_one_goes_on = taken.live is not machine.state.live
         if only_one_goes_on and (other_jumps if taken.live else jumps):  # a branch that raises is no alternative
-            machine.conditions.append(Condition(site, holds=taken.live))
+            machine.conditions.append(holds if taken.live else fails)
         machine.state.become(merged([taken, machine.state]))
 
     def _under(self, condition: Condition, branch: Callable[[], None]) -> bool:
@@ -249,7 +249,7 @@ class Statements:
             failed = machine.state.fork() if truth is not True and machine.state.live else None
             if truth is not False:
                 sure = truth is True and _always_matches(case.pattern)
-                with machine.under(*([] if sure else [Condition(machine.site(case.pattern), holds=True)])):
+                with machine.under(*([] if sure else [machine.condition(case.pattern, holds=True)])):
                     self.suite(case.body)
                 ends.append(machine.state.fork())
             left = [] if _always_matches(case.pattern) else [unmatched]

@@ -19,6 +19,7 @@ from mldbg.lint.interpret.facts import Backward, Gradients, GradientsCleared, Gr
 from mldbg.lint.interpret.lineage import Lineage
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.reads import reached
+from mldbg.lint.interpret.rounds import chosen_by
 from mldbg.lint.interpret.source_text import last_name
 from mldbg.lint.interpret.value import (
     UNKNOWN,
@@ -189,7 +190,16 @@ class Training:
         machine = self.machine
         gradients, cleared = self._gradients_of(optimizer)
         machine.facts.append(
-            GradientUse(machine.place(site), optimizer, node, gradients, cleared, self.parameters_of(optimizer), clip=False)
+            GradientUse(
+                machine.place(site),
+                optimizer,
+                node,
+                gradients,
+                cleared,
+                self.parameters_of(optimizer),
+                clip=False,
+                chosen_by=chosen_by(node, machine.frames),
+            )
         )
 
     def parameters_of(self, optimizer: Value) -> frozenset[Ref]:
