@@ -41,9 +41,11 @@ def join(one: Value, two: Value) -> Value:
         axes=Axes(
             one.axes.rank if one.axes.rank == two.axes.rank else None,
             one.axes.last if one.axes.last == two.axes.last else None,
+            one.axes.along if one.axes.along == two.axes.along else None,
         ),
         attached=False if False in (one.attached, two.attached) else one.attached if one.attached is two.attached else None,
         trail=one.trail if one.trail is not None else two.trail,
+        scaled=one.scaled or two.scaled,
         or_none=one.or_none or two.or_none,
     )
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import libcst as cst
 
+from mldbg.lint.interpret import carried
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.arguments import Argument, bound
 from mldbg.lint.interpret.builtin_calls import BuiltinCalls
@@ -33,10 +34,12 @@ from mldbg.operations.effect import (
     Keeps,
     Loss,
     Maps,
+    Moves,
     NoEffect,
     RandomSplits,
     Resamples,
     Returns,
+    Selects,
     Special,
     SplitsArrays,
     Wraps,
@@ -129,7 +132,8 @@ class LibraryCalls:
     def _can_wait(self, effect: Effect | None, name: str, arguments: Sequence[Argument]) -> bool:
         """Whether a call changes nothing, no rule listens to it, and it needs a value that is not computed yet."""
         lazy = any(isinstance(argument.value.thing, Lazy) for argument in arguments)
-        return lazy and isinstance(effect, Gives | Keeps | Maps | Derives) and canonical(name) not in self.wanted
+        waits = isinstance(effect, Gives | Keeps | Maps | Derives | carried.Carrying)
+        return lazy and waits and canonical(name) not in self.wanted
 
     def _forced(self, arguments: Sequence[Argument]) -> list[Argument]:
         return [replace(argument, value=self.machine.force(argument.value)) for argument in arguments]
@@ -175,7 +179,7 @@ class LibraryCalls:
             if effect is None and name.endswith("_"):
                 name = name.removesuffix("_")
                 effect = machine.effect_of(f"torch.Tensor.{name}")
-            if effect is not None:
+            if effect is not None and not (isinstance(effect, carried.Carrying) and carried.means_nothing(effect, base)):
                 return self.apply(effect, f"torch.Tensor.{name}", arguments, site, base)
         return self._unknown_method(base, name, arguments, site)
 
@@ -334,13 +338,17 @@ class LibraryCalls:
         first = given.get("input", values[0] if values else UNKNOWN)
         match effect:
             case Gives():
-                return self._tensors.gives(effect, first, site)
+                return self._tensors.gives(effect, first, given.get("dim"), site)
             case Affine():
                 return self._tensors.affine(effect, first, receiver, site)
             case Maps():
                 return self._tensors.maps(effect, first, site)
             case Keeps():
                 return self._tensors.keeps(effect, values, site)
+            case Moves():
+                return self._tensors.moved(effect, given, values, site)
+            case Selects():
+                return self._tensors.selected(effect, given, values, site)
             case Loss():
                 reduced = given.get("reduction", UNKNOWN).constant != "none"
                 return Value(
@@ -378,6 +386,8 @@ class LibraryCalls:
                 if effect.name == "filled":
                     return self._tensors.filled(values, site)
                 return self.training.special(effect.name, receiver, arguments, site)
+            case _:
+                return self._tensors.carried(effect, given, values, site)
 
 
 _UNKNOWN_AXIS = -1

@@ -79,6 +79,7 @@ class Subscripts:
             origin=origin,
             attached=base.attached,
             trail=_trail_of(base, indices) if meaning is not None or (data is not None and data.fits) else None,
+            scaled=base.scaled and meaning is not None,
         )
 
     def _known_item(self, base: Value, index: Value, site: Site) -> Value | None:

@@ -307,10 +307,17 @@ def first_step(site: Site, text: str) -> Trail:
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """Number of axes and size of the last one, where known."""
+    """What is known of a tensor's axes.
+
+    Attributes:
+        rank: how many there are.
+        last: size of the last one.
+        along: the axis along which the law of the meaning ties values together, as softmax's `dim` counts it.
+    """
 
     rank: int | None = None
     last: int | None = None
+    along: int | None = None
 
 
 # ------------------------------------------------------------------------------------------------------------------ values
@@ -326,6 +333,8 @@ class Value:
     attached: bool | None = None
     """Whether a backward pass through it would reach parameters: True, False (detached, under no_grad) or not known."""
     trail: Trail | None = field(default=None, compare=False)
+    scaled: bool = False
+    """The meaning holds but for a positive factor: half of some probabilities, a sum of several."""
     or_none: bool = field(default=False, compare=False)
     """A join has let None give way: whether the value is None is not known."""
 
