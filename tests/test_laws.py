@@ -282,7 +282,7 @@ def test_a_module_with_two_rules_is_refused() -> None:
     module = type(pytest)("two_rules")
     for name in ("One", "Two"):
         setattr(module, name, type(name, (WITNESS,), {"__module__": "two_rules"}))
-    with pytest.raises(RegistryError, match="two_rules must define one rule, it defines 2"):
+    with pytest.raises(RegistryError, match="two_rules must define exactly one rule, but defines 2"):
         registry.rule_in(module)
 
 

@@ -69,8 +69,8 @@ def test_per_file_ignores_look_at_where_the_finding_is(project: Path, engine_fin
     ("error", "message"),
     [
         (RecursionError(), "is nested too deeply; not checked"),
-        (KeyError("x\ny"), "internal error: KeyError: 'x\\ny'; please report it with this file"),
-        (ValueError("two\nlines"), "internal error: ValueError: two lines; please report it with this file"),
+        (KeyError("x\ny"), "internal error: KeyError: 'x\\ny'; please report it, along with this file"),
+        (ValueError("two\nlines"), "internal error: ValueError: two lines; please report it, along with this file"),
     ],
 )
 def test_an_error_of_ours_is_a_problem_of_one_file(

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, cast
 
-from mldbg.lint.interpret.value import UNKNOWN, Fit, Object, Ref, Role, Value
+from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.value import UNKNOWN, Fit, Object, Role, Value
 
 if TYPE_CHECKING:
     import libcst as cst
-
-    from mldbg.lint.interpret.module import Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +24,12 @@ class Condition:
     Attributes:
         test: the expression; of a `case` its pattern.
         holds: False behind `else`, and after `if test: continue`.
+        chosen_by: the loops whose round decides it.
     """
 
     test: Site
     holds: bool
+    chosen_by: frozenset[cst.CSTNode] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,8 @@ class GradientUse:
     parameters: frozenset[Ref]
     """The models whose parameters the optimizer has; empty where that is not known."""
     clip: bool
+    chosen_by: frozenset[cst.CSTNode] = frozenset()
+    """The loops whose round decides which optimizer this is: in each of them, every optimizer has its turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +174,9 @@ class ModelCall:
     mode_set: Value | None
     """The value that carries the trail of how the mode came to be."""
     mode_dependent: str | bool | None
-    """Name of a layer in it that behaves differently in the two modes; False: there is none; None: not known."""
+    """Name of a layer in it that is run and behaves differently in the two modes; False: there is none; None: not known."""
+    dependent_in_training: str | None
+    """Name of such a layer that is in training mode itself, where the module is."""
     grad: bool
     data: Value
     feeding: tuple[str, ...]

@@ -17,9 +17,9 @@ class LogOfSoftmax(Rule):
     """the logarithm of a softmax or sigmoid underflows; log_softmax and logsigmoid do not
 
     ## Why
-    For a class that is far behind, softmax gives exactly 0 in float32 (from a gap of about 104), and its logarithm
+    For a class whose logit trails far behind (by about 104 in float32), softmax returns exactly 0, and its logarithm
     is minus infinity: the loss becomes inf or NaN, or the gradient vanishes. `log_softmax` and `logsigmoid` compute
-    the same number from the logits without the detour.
+    the same value from the logits without the detour.
 
     ## Bad
         import torch
@@ -35,7 +35,8 @@ class LogOfSoftmax(Rule):
             return F.log_softmax(logits, dim=1)
 
     ## Limits
-    Looks at one expression: the activation stands inside the logarithm. With an epsilon added it is left alone.
+    Looks at a single expression, in which the activation is inside the logarithm. With an epsilon added it is left
+    alone.
     """
 
     group = Group.CORRECTNESS
@@ -52,16 +53,16 @@ class LogOfSoftmax(Rule):
         if (
             value.meaning in (Semantic.PROBS, Semantic.UNIT_INTERVAL)
             and activation is not None
-            and edit.made_by(value, activation)
+            and edit.got_meaning_at(value, activation)
         ):
             what = "softmax" if value.meaning is Semantic.PROBS else "sigmoid"
             stable = "log_softmax" if value.meaning is Semantic.PROBS else "logsigmoid"
             yield self.found(
                 call.place.site,
-                f"logarithm of a {what}: it is minus infinity where the {what} underflows to 0",
-                hint=f"use {stable}, which computes the same from the logits",
+                f"logarithm of a {what}: -inf where the {what} underflows to 0",
+                hint=f"use {stable}, which computes the same value directly from the logits",
                 trail=value.trail,
-                last=(call.place.site, "log of it"),
+                last=(call.place.site, "its logarithm is taken"),
                 fix=_fix(call, activation),
             )
 

@@ -14,7 +14,7 @@ class LossGraphKept(Rule):
 
     ## Why
     A loss tensor holds on to its computation graph. `total += loss` builds one long graph over all batches, and a
-    list of losses holds them all: memory grows with every step until the run is killed, often hours later.
+    list of losses keeps one graph per batch: memory grows with every step until the run is killed, often hours later.
 
     ## Bad
         from torch import nn
@@ -63,9 +63,9 @@ class LossGraphKept(Rule):
             yield self.found(
                 fact.place.site,
                 f"`{fact.into}` keeps the graph of every loss alive: memory grows with each step",
-                hint="add loss.item(), or loss.detach() to avoid the synchronisation",
+                hint="accumulate loss.item(), or loss.detach() to avoid a device synchronisation",
                 trail=first_step(backward.place.site, "backward runs on this loss"),
-                last=(fact.place.site, f"the loss tensor itself is kept in `{fact.into}`"),
+                last=(fact.place.site, f"the loss tensor itself is stored in `{fact.into}`"),
                 fix=_fix(fact, backward),
             )
 

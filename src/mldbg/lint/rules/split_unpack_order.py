@@ -10,7 +10,7 @@ from mldbg.lint.rule import Rule, calls
 
 
 class SplitUnpackOrder(Rule):
-    """results of train_test_split are unpacked in another order than it returns them
+    """results of train_test_split are unpacked in the wrong order
 
     ## Why
     `train_test_split(X, y)` returns `X_train, X_test, y_train, y_test`. Unpacked as `X_train, y_train, X_test,
@@ -31,9 +31,9 @@ class SplitUnpackOrder(Rule):
             return X_train, y_train
 
     ## Limits
-    Decided from the target names; silent unless they say both the array and the part. Where only the two parts
-    change places and the sizes say that the first part is the smaller one, the exchange is deliberate. The fix is
-    safe where inputs were paired with inputs; where it makes another part the training part, a person must ask for it.
+    Judged by the names of the targets; silent unless they tell both the array and the part. Where only the two parts
+    are swapped and the sizes say that the first part is the smaller one, the swap is deliberate. The fix is safe
+    where inputs were paired with inputs; where it turns another part into the training part, it needs review.
     """
 
     group = Group.CORRECTNESS
@@ -45,7 +45,7 @@ class SplitUnpackOrder(Rule):
             yield self.found(
                 call.place.site,
                 f"unpacked as {', '.join(call.targets)}, but returned as {', '.join(wanted)}",
-                hint="for each array train_test_split returns its training part, then its test part",
+                hint="for each array, train_test_split returns the training part, then the test part",
                 last=(call.place.site, "train_test_split returns both parts of each array in turn"),
                 fix=_fix(call, wanted),
             )
