@@ -14,6 +14,7 @@ from mldbg.lint.interpret.join import join, join_data, joined, tuple_of
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.names import Names
+from mldbg.lint.interpret.sums import note_emptied
 from mldbg.lint.interpret.training import Training
 from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Constant, Data, Entries, Items, Lazy, ModuleThing, Object, Value
 from mldbg.lint.library.names import says_label
@@ -117,6 +118,8 @@ class Assignment:
                 self.machine.state.set(thing.ref, "#items", Value(_with_item(held.thing, index, value)))
                 return
             if held is not None and isinstance(held.thing, Items):
+                if any(isinstance(item.slice, cst.Slice) for item in target.slice):
+                    note_emptied(self.machine, base, site)
                 every = joined([*held.thing.tail, *([held.thing.lead] if held.thing.lead is not None else []), value])
                 self.machine.state.set(thing.ref, "#items", Value(Items(held.thing.cls, (), every)))
                 return
@@ -157,6 +160,7 @@ class Assignment:
         machine = self.machine
         base = machine.now(target.value)
         self.contents.some_changed(base)
+        note_emptied(machine, base, machine.site(target))
         held = machine.state.get(base.thing.ref, "#items") if isinstance(base.thing, Object) else None
         if held is None or not isinstance(base.thing, Object):
             return
