@@ -12,6 +12,7 @@ from mldbg.lint.interpret.address import Context, Ref, Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.classes import Classes, is_classmethod, is_property, is_static
+from mldbg.lint.interpret.columns import of_attribute
 from mldbg.lint.interpret.construction import Construction
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
@@ -382,6 +383,7 @@ class Interpreter:
         if ref.label.count(".") > 4:
             return UNKNOWN
         data = base.data if isinstance(thing.cls, ClassThing) else replace(base.data or Data(), rows=base.rows)
+        data = of_attribute(data, name)
         self.state.ensure(ref)
         return Value(Object(ref), data=data, origin=ref, trail=base.trail if data and data.fits else None)
 

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import libcst as cst
 
+from mldbg.lint.interpret import carried
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.arguments import Argument, bound
 from mldbg.lint.interpret.builtin_calls import BuiltinCalls
 from mldbg.lint.interpret.classes import Classes
+from mldbg.lint.interpret.columns import Columns, of_attribute
 from mldbg.lint.interpret.construction import Construction
 from mldbg.lint.interpret.containers import CHANGES_CONTENT, LOSES_CONTENT, RETURNS_SELF, Containers
 from mldbg.lint.interpret.contents import Contents
@@ -33,10 +35,12 @@ from mldbg.operations.effect import (
     Keeps,
     Loss,
     Maps,
+    Moves,
     NoEffect,
     RandomSplits,
     Resamples,
     Returns,
+    Selects,
     Special,
     SplitsArrays,
     Wraps,
@@ -74,6 +78,7 @@ class LibraryCalls:
         self.training = training
         self.construction = construction
         self.wanted: frozenset[str] = frozenset()
+        self._columns = Columns(contents)
         self._containers = Containers(machine, contents, lineage)
         self._tensors = Tensors(machine, contents, lineage)
         self._builtins = BuiltinCalls(machine, classes, contents, lineage, construction)
@@ -89,7 +94,7 @@ class LibraryCalls:
             return Value(Method(base, name))
         if name == "data" and isinstance(thing, Unknown | Opaque):
             return replace(base, attached=False)
-        data = derived_data(base)
+        data = of_attribute(derived_data(base), name)
         trail = base.trail if data is not None and data.fits else None
         return Value(
             data=data, origin=base.origin and replace(base.origin, label=f"{base.origin.label[:60]}.{name}"), trail=trail
@@ -128,7 +133,8 @@ class LibraryCalls:
     def _can_wait(self, effect: Effect | None, name: str, arguments: Sequence[Argument]) -> bool:
         """Whether a call changes nothing, no rule listens to it, and it needs a value that is not computed yet."""
         lazy = any(isinstance(argument.value.thing, Lazy) for argument in arguments)
-        return lazy and isinstance(effect, Gives | Keeps | Maps | Derives) and canonical(name) not in self.wanted
+        waits = isinstance(effect, Gives | Keeps | Maps | Derives | carried.Carrying)
+        return lazy and waits and canonical(name) not in self.wanted
 
     def _forced(self, arguments: Sequence[Argument]) -> list[Argument]:
         return [replace(argument, value=self.machine.force(argument.value)) for argument in arguments]
@@ -138,7 +144,11 @@ class LibraryCalls:
         base = self.machine.force(base)
         if name == "align" and arguments:  # each of two tables gets the columns of both
             return tuple_of(base, arguments[0].value)
-        return self._with_rows_held(self._method_called(base, name, arguments, site), name, [Argument(base), *arguments], site)
+        result = self._method_called(base, name, arguments, site)
+        chosen = self._columns.chosen(base, name, arguments) if result.data is not None else None
+        if chosen is not None:
+            return replace(result, data=chosen)
+        return self._with_rows_held(result, name, [Argument(base), *arguments], site)
 
     def _method_called(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         machine = self.machine
@@ -170,21 +180,27 @@ class LibraryCalls:
             if effect is None and name.endswith("_"):
                 name = name.removesuffix("_")
                 effect = machine.effect_of(f"torch.Tensor.{name}")
-            if effect is not None:
+            if effect is not None and not (isinstance(effect, carried.Carrying) and carried.means_nothing(effect, base)):
                 return self.apply(effect, f"torch.Tensor.{name}", arguments, site, base)
         return self._unknown_method(base, name, arguments, site)
 
     def _with_rows_held(self, result: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """The result of an operation, with a lineage that names only rows that it holds; the array is the first argument."""
-        if result.data is None or not arguments or (name not in rows.CONDENSING and name not in rows.OF_THE_FIRST):
+        data = result.data
+        if data is None or not arguments:
+            return result
+        if data.columns and name not in rows.KEEPING_COLUMN_NAMES:
+            data = data.without_names()
+            result = replace(result, data=data)
+        if name not in rows.CONDENSING and name not in rows.OF_THE_FIRST:
             return result
         first = arguments[0].value
         if name in rows.OF_THE_FIRST:
-            return replace(result, data=rows_of_first(derived_data(first), result.data))
+            return replace(result, data=rows_of_first(derived_data(first), data))
         several = self.contents.items_of(first) is not None  # the mean of several arrays is one for each row
         if several or _follows_window(site.node) or not rows.runs_over_rows(_axis(arguments, rows.CONDENSING[name])):
             return result
-        return replace(result, data=replace(result.data, condensed=True))
+        return replace(result, data=replace(data, condensed=True))
 
     def _unknown_method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A method of something that is not known: its result is taken to be made from the receiver and the arguments."""
@@ -325,13 +341,17 @@ class LibraryCalls:
         first = given.get("input", values[0] if values else UNKNOWN)
         match effect:
             case Gives():
-                return self._tensors.gives(effect, first, site)
+                return self._tensors.gives(effect, first, given.get("dim"), site)
             case Affine():
                 return self._tensors.affine(effect, first, receiver, site)
             case Maps():
                 return self._tensors.maps(effect, first, site)
             case Keeps():
                 return self._tensors.keeps(effect, values, site)
+            case Moves():
+                return self._tensors.moved(effect, given, values, site)
+            case Selects():
+                return self._tensors.selected(effect, given, values, site)
             case Loss():
                 reduced = given.get("reduction", UNKNOWN).constant != "none"
                 return Value(
@@ -369,6 +389,8 @@ class LibraryCalls:
                 if effect.name == "filled":
                     return self._tensors.filled(values, site)
                 return self.training.special(effect.name, receiver, arguments, site)
+            case _:
+                return self._tensors.carried(effect, given, values, site)
 
 
 _UNKNOWN_AXIS = -1
