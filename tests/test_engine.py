@@ -432,7 +432,6 @@ def kinds(text: str) -> list[tuple[Kind, int, int, tuple[str, ...]]]:
             [(Kind.ASSIGNMENT, 1, 1, ("x",)), (Kind.ASSIGNMENT, 2, 2, ("y",)), (Kind.ASSIGNMENT, 4, 4, ("z",))],
         ),
         ("# é\nx = '\u2028'\ny = 1\n", [(Kind.ASSIGNMENT, 2, 2, ("x",)), (Kind.ASSIGNMENT, 3, 3, ("y",))]),
-        ("\ufeffx = 1\n", [(Kind.CODE, 1, 1, ())]),
         ("try:\n    x = 1\nexcept E as error:\n    y = 2\n", [(Kind.CODE, 1, 4, ("x", "y"))]),
         ("match x:\n    case [y]: z = 1\n", [(Kind.CODE, 1, 2, ("z",))]),
         ("x = 1\ndel x\n", [(Kind.ASSIGNMENT, 1, 1, ("x",)), (Kind.CODE, 2, 2, ())]),
@@ -509,6 +508,9 @@ def test_star_imports() -> None:
         ("x = 'a\n", 1),
         ("return return\n", 1),
         ("x = 1\n\n\nif x\n", 4),
+        ("\ufeffx = 1\n", 1),
+        ("x = 1\ny = '\\x1'\n", 2),
+        ("x = b'\u00e9'\n", 1),
         ("print 1\n", 1),
     ],
 )
@@ -541,9 +543,10 @@ def test_many_levels_of_blocks_are_too_many() -> None:
 
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="this Python reads it itself")
 @pytest.mark.parametrize("text", ["type X = int\n", "def f[T](x: T) -> T:\n    return x\n", 'x = f\'{"a" + f"{"b"}"}\'\n'])
-def test_syntax_newer_than_the_running_python_is_read_whole(text: str) -> None:
+def test_syntax_newer_than_the_running_python_is_outlined(text: str) -> None:
     found = outline("import a\n" + text + "y = 1\n")
-    assert [(statement.kind, statement.first) for statement in found.statements] == [(Kind.CODE, 1)]
+    assert found.imports == {"a": Import("a", None, 0)}
+    assert [statement.kind for statement in found.statements][0::2] == [Kind.IMPORT, Kind.ASSIGNMENT]
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="this Python reads it itself")

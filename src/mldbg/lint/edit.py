@@ -116,7 +116,7 @@ def sole_source(call: Call, parameter: str) -> cst.Call | None:
 def uses_of(name: str, part: Part, function: cst.CSTNode | None) -> int:
     """How often a name stands in a function, or for a name of the module, in the whole module."""
     if function is None:
-        return sum(1 for node in ast.walk(ast.parse(part.module.text)) if isinstance(node, ast.Name) and node.id == name)
+        return part.module.uses[name]
     return sum(1 for found in descendants(function) if is_name(found, name))
 
 

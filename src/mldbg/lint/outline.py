@@ -10,53 +10,34 @@ import re
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from mldbg.lint.prose import without_prose
+from mldbg.lint.statement import Import, Kind, Statement, covering, split_lines
 
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
-_OTHER_ENDS = re.compile(r"[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
-"""Where `str.splitlines` sees a line end and Python does not."""
+__all__ = ["CannotOutlineError", "Import", "Kind", "Outline", "Statement", "outline", "split_lines", "uses"]
+
+TOO_DEEP = "nested too deeply to be analysed"
+
+_NEVER_NEWER = ("(unicode error)", "(value error)", "bytes can only contain ASCII", "invalid non-printable character U+FEFF")
+"""How `ast` begins what it says about errors in any Python that libcst does not look for: in literals, and a second byte order mark."""
+
+_HALF_A_STACK = 4_000_000
+_ASK_LIBCST = """
+import sys, threading, libcst
+text = sys.stdin.buffer.read().decode()
+read = []
+threading.stack_size(int(sys.argv[1]))
+asked = threading.Thread(target=lambda: read.append(libcst.parse_module(text)))
+asked.start()
+asked.join()
+sys.exit(0 if read else 1)
+"""
+
 _WORD = re.compile(r"(?<!def )\b\w+\(?")
-
-
-class Kind(Enum):
-    """What a top-level statement does."""
-
-    FUNCTION = "function"
-    CLASS = "class"
-    IMPORT = "import"
-    ASSIGNMENT = "assignment"
-    CODE = "code"
-
-
-@dataclass(frozen=True, slots=True)
-class Import:
-    """What an import statement binds a name to: a module, or a name in it. `level` counts leading dots."""
-
-    module: str
-    name: str | None
-    level: int
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """A top-level statement (or several that share a line): lines `first` to `last`, counted from 1, and the names it binds.
-
-    Of a class also `methods` (name, first and last line) and `bases`, the identifiers in its header.
-    """
-
-    kind: Kind
-    first: int
-    last: int
-    names: tuple[str, ...]
-    methods: tuple[tuple[str, int, int], ...] = ()
-    bases: frozenset[str] = frozenset()
-    base_names: tuple[str | None, ...] = ()
-    """Of a class the dotted name of each base, None where it is no plain name."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +69,19 @@ class Outline:
 
 
 class CannotOutlineError(Exception):
-    """The text is not Python that this tool can read; carries the line (0 where none is known)."""
+    """The text is not Python that this tool can read.
 
-    def __init__(self, line: int, reason: str) -> None:
+    Attributes:
+        line: where, or 0 where no line is known.
+        reason: why, in one line.
+        path: the file, as reports print it; None for the one that was to be read.
+    """
+
+    def __init__(self, line: int, reason: str, path: str | None = None) -> None:
         super().__init__(reason)
         self.line = line
         self.reason = reason
+        self.path = path
 
 
 def outline(text: str) -> Outline:
@@ -103,52 +91,86 @@ def outline(text: str) -> Outline:
         CannotOutlineError: the text has a syntax error that libcst finds too, or is nested too deeply to be analysed.
     """
     lines = tuple(split_lines(text))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text)
-    except SyntaxError as error:
-        line, reason = error.lineno or 0, error.msg
-        if reason.startswith(("too many nested", "too many statically nested")):
-            raise CannotOutlineError(line, "nested too deeply to be analysed") from None
-        if not _libcst_reads(text):
-            raise CannotOutlineError(line, f"syntax error: {reason}") from None
-        return Outline(lines, (Statement(Kind.CODE, 1, len(lines), ()),), {}, ())
-    except (RecursionError, MemoryError):
-        raise CannotOutlineError(0, "nested too deeply to be analysed") from None
-    except ValueError as error:
-        raise CannotOutlineError(0, f"not Python: {error}") from None
+    tree = _tree(text)
+    if tree is None:
+        from mldbg.lint.newer import contents
+
+        found = contents(text)
+        return Outline(lines, found.statements, found.imports, found.star_imports)
     imports: dict[str, Import] = {}
     stars: list[Import] = []
     for node in _import_statements(tree.body):
         _note_import(node, imports, stars)
-    return Outline(lines, tuple(_merged(_statement(node) for node in tree.body)), imports, tuple(stars))
+    statements = [_statement(node, lines) for node in tree.body]
+    ends = [_end_column(node, lines) for node in tree.body]
+    return Outline(lines, tuple(covering(lines, statements, ends)), imports, tuple(stars))
 
 
-def split_lines(text: str) -> list[str]:
-    """The lines as Python counts them, with their ends."""
-    if _OTHER_ENDS.search(text) is None:
-        return text.splitlines(keepends=True)
-    return [match[0] for match in _LINE.finditer(text)]
+def uses(text: str) -> Counter[str]:
+    """How often each name is read or bound in a text that `outline` can read; names of definitions, parameters, attributes and
+    imports do not count.
+    """
+    tree = _tree(text)
+    if tree is None:
+        from mldbg.lint import newer
+
+        return newer.uses(text)
+    return Counter(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
 
 
+def _tree(text: str) -> ast.Module | None:
+    """What `ast` reads; None where only libcst can. Raises CannotOutlineError."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(text)
+    except SyntaxError as error:
+        line, reason = error.lineno or 0, error.msg
+        if reason.startswith(("too many nested", "too many statically nested", "too many levels of indentation")):
+            raise CannotOutlineError(line, TOO_DEEP) from None
+        if reason.startswith(_NEVER_NEWER) or not _libcst_reads(text):
+            raise CannotOutlineError(line, f"syntax error: {reason}") from None
+        return None
+    except (RecursionError, MemoryError):
+        raise CannotOutlineError(0, TOO_DEEP) from None
+    except ValueError as error:
+        raise CannotOutlineError(0, f"not Python: {error}") from None
+
+
+@lru_cache(maxsize=8)
 def _libcst_reads(text: str) -> bool:
     """Whether libcst can parse what `ast` could not (syntax newer than the running Python). Asked in a process of its own:
-    on input that is nested very deeply its parser overflows the stack, which no exception handler survives.
+    on input that is nested very deeply its parser overflows the stack, which no exception handler survives. What passes there,
+    with half of a usual stack, can be parsed here.
     """
-    program = "import sys, libcst; libcst.parse_module(sys.stdin.buffer.read().decode())"
-    command = [sys.executable, "-c", program]
+    command = [sys.executable, "-c", _ASK_LIBCST, str(_HALF_A_STACK)]
     return subprocess.run(command, input=text.encode(), capture_output=True, check=False).returncode == 0  # noqa: S603  # our own program
 
 
-def _statement(node: ast.stmt) -> Statement:
-    first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
-    last = node.end_lineno or node.lineno
+def _end_column(node: ast.stmt, lines: Sequence[str]) -> int:
+    """The column behind a statement, in characters, where `ast` counts bytes."""
+    line, column = lines[(node.end_lineno or node.lineno) - 1], node.end_col_offset or 0
+    return column if line.isascii() else len(line.encode()[:column].decode())
+
+
+def _first_line(node: ast.stmt, lines: Sequence[str]) -> int:
+    """Where a statement begins: a definition with the @ of its first decorator, which may stand above what it decorates with."""
+    decorators = getattr(node, "decorator_list", [])
+    if not decorators:
+        return node.lineno
+    line: int = decorators[0].lineno
+    while line > 1 and not lines[line - 1].lstrip().startswith("@"):
+        line -= 1
+    return line
+
+
+def _statement(node: ast.stmt, lines: Sequence[str]) -> Statement:
+    first, last = _first_line(node, lines), node.end_lineno or node.lineno
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         return Statement(Kind.FUNCTION, first, last, (node.name,))
     if isinstance(node, ast.ClassDef):
         bases = frozenset(name.id for base in node.bases for name in ast.walk(base) if isinstance(name, ast.Name))
-        return Statement(Kind.CLASS, first, last, (node.name,), tuple(_methods(node)), bases, tuple(map(_dotted, node.bases)))
+        return Statement(Kind.CLASS, first, last, (node.name,), tuple(_methods(node, lines)), bases, tuple(map(_dotted, node.bases)))
     if isinstance(node, ast.Import | ast.ImportFrom):
         return Statement(Kind.IMPORT, first, last, ())
     kind = Kind.ASSIGNMENT if isinstance(node, ast.Assign | ast.AnnAssign) else Kind.CODE
@@ -165,11 +187,10 @@ def _dotted(node: ast.expr) -> str | None:
     return node.id if isinstance(node, ast.Name) else None
 
 
-def _methods(node: ast.ClassDef) -> Iterator[tuple[str, int, int]]:
+def _methods(node: ast.ClassDef, lines: Sequence[str]) -> Iterator[tuple[str, int, int]]:
     for item in node.body:
         if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
-            first = min([item.lineno, *(decorator.lineno for decorator in item.decorator_list)])
-            yield item.name, first, item.end_lineno or item.lineno
+            yield item.name, _first_line(item, lines), item.end_lineno or item.lineno
 
 
 def _bound_names(node: ast.stmt) -> Iterator[str]:
@@ -217,16 +238,3 @@ def _note_import(node: ast.Import | ast.ImportFrom, imports: dict[str, Import], 
         else:
             imports[alias.asname or alias.name] = Import(node.module or "", alias.name, node.level)
 
-
-def _merged(statements: Iterator[Statement]) -> Iterator[Statement]:
-    """Statements on one physical line (`a = 1; b = 2`) become one."""
-    held: Statement | None = None
-    for statement in statements:
-        if held is not None and statement.first <= held.last:
-            held = Statement(Kind.CODE, held.first, max(held.last, statement.last), held.names + statement.names)
-            continue
-        if held is not None:
-            yield held
-        held = statement
-    if held is not None:
-        yield held

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,11 @@ from mldbg.lint.finding import Span
 from mldbg.lint.outline import CannotOutlineError, Import, Kind, Outline, Statement, outline
 
 _TESTS = re.compile(r"^\s*(?:import|from) (?:pytest|unittest)\b|^def test_\w+\(", re.MULTILINE)
+
+_AND_OR = re.compile(r"\b(?:and|or)\b")
+
+MOST_TERMS = 2_000
+"""Terms of `a and b and ...`: the one nesting that `ast` does not limit, and libcst's parser overflows the stack on."""
 
 LONGEST_CLASS = 1_000
 """Lines of a class beyond which calls of its methods give an unknown value."""
@@ -52,7 +59,24 @@ class Part:
 
     @cached_property
     def tree(self) -> cst.Module:
-        return cst.parse_module(self.module.outline.text(self.statement))
+        """Raises CannotOutlineError where libcst cannot read what Python can."""
+        text = self.module.outline.text(self.statement)
+        if len(_AND_OR.findall(text)) > MOST_TERMS:
+            raise CannotOutlineError(self.statement.first, TOO_DEEP, self.module.path)
+        try:
+            return cst.parse_module(text)
+        except (cst.ParserSyntaxError, cst.CSTValidationError) as error:
+            line = self.statement.first - 1 + (error.raw_line if isinstance(error, cst.ParserSyntaxError) else 1)
+            reason = f"this syntax is unknown to libcst {version('libcst')}, which reads the code"
+            raise CannotOutlineError(line, reason, self.module.path) from None
+
+    @property
+    def depth(self) -> int:
+        """How deep its tree is, as far as it was parsed."""
+        depth, level = 0, [self.tree] if "tree" in self.__dict__ else []
+        while level:
+            depth, level = depth + 1, [child for node in level for child in node.children]
+        return depth
 
     @cached_property
     def syntax(self) -> ast.stmt | None:
@@ -150,6 +174,11 @@ class Module:
             for name in part.statement.names:
                 found[name] = (*found.get(name, ()), part)
         return {name: parts for name, parts in found.items() if len(parts) > 1}
+
+    @cached_property
+    def uses(self) -> Counter[str]:
+        """How often each name is read or bound in the whole file."""
+        return uses(self.text)
 
     @cached_property
     def is_test(self) -> bool:

@@ -1,0 +1,98 @@
+"""Top-level statements of a module: the lines that each covers, and the names that it binds. No syntax tree inside."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+_OTHER_ENDS = re.compile(r"[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+"""Where `str.splitlines` sees a line end and Python does not."""
+_BETWEEN = " \t\f\r\n;"
+"""What may stand behind a statement without belonging to it."""
+
+
+class Kind(Enum):
+    """What a top-level statement does."""
+
+    FUNCTION = "function"
+    CLASS = "class"
+    IMPORT = "import"
+    ASSIGNMENT = "assignment"
+    CODE = "code"
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """What an import statement binds a name to: a module, or a name in it. `level` counts leading dots."""
+
+    module: str
+    name: str | None
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A top-level statement (or several that share a line): lines `first` to `last`, counted from 1, and the names it binds.
+
+    Of a class also `methods` (name, first and last line) and `bases`, the identifiers in its header.
+    """
+
+    kind: Kind
+    first: int
+    last: int
+    names: tuple[str, ...]
+    methods: tuple[tuple[str, int, int], ...] = ()
+    bases: frozenset[str] = frozenset()
+    base_names: tuple[str | None, ...] = ()
+    """Of a class the dotted name of each base, None where it is no plain name."""
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines as Python counts them, with their ends."""
+    if _OTHER_ENDS.search(text) is None:
+        return text.splitlines(keepends=True)
+    return [match[0] for match in _LINE.finditer(text)]
+
+
+def covering(lines: Sequence[str], statements: Sequence[Statement], ends: Sequence[int]) -> Iterator[Statement]:
+    """The statements with all the physical lines of their logical lines, so that each can be parsed by itself.
+
+    A tree knows where its nodes are, not where a backslash carries a line on: `x = 1; \\` reaches to the next line even if that
+    is blank. Statements that share a physical line become one.
+
+    Args:
+        lines: the lines of the module, with their ends.
+        statements: what the tree says.
+        ends: the column behind each statement in its last line, counted in characters from 0.
+    """
+    held: Statement | None = None
+    for statement, end in zip(statements, ends, strict=True):
+        above = held.last if held is not None else 0
+        first, last = _carried_from(lines, statement.first, above), _carried_to(lines, statement.last, end)
+        if held is not None and first <= held.last:
+            held = Statement(Kind.CODE, held.first, max(held.last, last), held.names + statement.names)
+            continue
+        if held is not None:
+            yield held
+        held = replace(statement, first=first, last=last) if (first, last) != (statement.first, statement.last) else statement
+    if held is not None:
+        yield held
+
+
+def _carried_to(lines: Sequence[str], last: int, end: int) -> int:
+    """The last line of the logical line whose code ends in this line and column."""
+    rest = lines[last - 1][end:]
+    while rest.strip(_BETWEEN) == "\\" and last < len(lines):
+        last += 1
+        rest = lines[last - 1]
+    return last
+
+
+def _carried_from(lines: Sequence[str], first: int, above: int) -> int:
+    """The first line of the logical line whose code begins in this line; `above` belongs to another statement."""
+    while first - 1 > above and lines[first - 2].strip(_BETWEEN) == "\\":
+        first -= 1
+    return first
