@@ -15,6 +15,7 @@ from mldbg.lint.interpret.join import join, join_data, joined, tuple_of
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.names import Names
+from mldbg.lint.interpret.sums import note_emptied
 from mldbg.lint.interpret.training import Training
 from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Constant, Data, Entries, Items, Lazy, ModuleThing, Object, Value
 from mldbg.lint.library.names import says_label
@@ -119,6 +120,8 @@ class Assignment:
                 self.machine.state.set(thing.ref, "#items", Value(_with_item(held.thing, index, value)))
                 return
             if held is not None and isinstance(held.thing, Items):
+                if any(isinstance(item.slice, cst.Slice) for item in target.slice):
+                    note_emptied(self.machine, base, site)
                 every = joined([*held.thing.tail, *([held.thing.lead] if held.thing.lead is not None else []), value])
                 self.machine.state.set(thing.ref, "#items", Value(Items(held.thing.cls, (), every)))
                 return
@@ -170,6 +173,7 @@ class Assignment:
         machine = self.machine
         base = machine.now(target.value)
         self.contents.some_changed(base)
+        note_emptied(machine, base, machine.site(target))
         plain = target.slice[0].slice if len(target.slice) == 1 else None
         index = machine.now(plain.value) if isinstance(plain, cst.Index) else UNKNOWN
         if base.data is not None and base.data.columns:

@@ -23,6 +23,7 @@ from mldbg.lint.interpret.names import Names
 from mldbg.lint.interpret.operators import combined, compared, folded, is_named_loss, truth_of
 from mldbg.lint.interpret.state import merged
 from mldbg.lint.interpret.subscripts import MASK, Subscripts
+from mldbg.lint.interpret.sums import note_cut
 from mldbg.lint.interpret.value import (
     MOST_ITEMS,
     UNKNOWN,
@@ -394,6 +395,8 @@ class Expressions:
 
     def _changed_in_place(self, node: cst.BaseExpression, method: str, before: Value, after: Value) -> None:
         """The name or attribute that holds a tensor holds from now on what an operation in place has made of it."""
+        if method == "detach_":
+            note_cut(self.machine, node, self.machine.site(node))
         if method not in _LEAVES_NUMBERS and (before.meaning is not None or after.meaning is not None):
             self.assignment.rebind(node, after)
 

@@ -14,13 +14,14 @@ from mldbg.lint.interpret.builtin_calls import BuiltinCalls
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.columns import Columns, of_attribute
 from mldbg.lint.interpret.construction import Construction
-from mldbg.lint.interpret.containers import CHANGES_CONTENT, RETURNS_SELF, Containers
+from mldbg.lint.interpret.containers import CHANGES_CONTENT, LOSES_CONTENT, RETURNS_SELF, Containers
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
 from mldbg.lint.interpret.facts import Call, Escape
 from mldbg.lint.interpret.join import rows_of_first, tuple_of
 from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.sums import note_emptied
 from mldbg.lint.interpret.tensors import Tensors
 from mldbg.lint.interpret.training import Training
 from mldbg.lint.interpret.value import UNKNOWN, Constant, Entries, Items, Lazy, Method, Object, Opaque, Unknown, Value
@@ -206,6 +207,8 @@ class LibraryCalls:
         thing = base.thing
         if name == "append" and arguments:
             self._containers.tell_appended(base, arguments, site)
+        if name in LOSES_CONTENT:
+            note_emptied(self.machine, base, site)
         if name in CHANGES_CONTENT:
             self.contents.some_changed(base)
         if isinstance(thing, Object) and isinstance(thing.cls, str) and thing.cls.startswith(HARMLESS_PACKAGES):
