@@ -204,10 +204,10 @@ def test_own_experiment() -> None:
     caught, unseen, untried = text.split("\n\n")
     assert caught.startswith("caught: 2 of 5 faults\n")
     assert "  flipped  loss-direction: loss-sign-flipped" in caught
-    assert unseen == "would have gone unseen: 1\n  nothing at all"
+    assert unseen == "would go undetected: 1\n  nothing at all"
     assert (
         untried
-        == f"could not be tried\n  broken    {ZERO}\n  resisted  cannot be injected: {ZERO.removeprefix('model() raised ')}"
+        == f"could not be injected\n  broken    {ZERO}\n  resisted  cannot be injected: {ZERO.removeprefix('model() raised ')}"
     )
     assert "tested on train" not in text  # it has no arrays
 

@@ -80,9 +80,9 @@ def test_a_check_that_runs_out_of_its_time(command: Run, project: Path) -> None:
     result = command("slow.py", "--select", "pairing", "--budget", "1s", "--json", "report.json", "--html", "report.html")
     assert time.monotonic() - start < 60
     assert result.returncode == 2
-    assert result.stderr == "mldebug-verify: pairing did not end within 1 s\n"
+    assert result.stderr == "mldebug-verify: pairing did not finish within 1 s\n"
     assert loaded(project / "report.json")["outcomes"][0]["verdict"] == "CANNOT-TELL"
-    assert "pairing did not end within 1 s" in (project / "report.html").read_text(encoding="utf-8")
+    assert "pairing did not finish within 1 s" in (project / "report.html").read_text(encoding="utf-8")
 
 
 def test_help_and_list_start_without_torch() -> None:
@@ -236,10 +236,10 @@ def test_calibrate_is_a_command_of_its_own(verify: InProcess) -> None:
         (("healthy.py:Experiment",), 'healthy.py: "Experiment" is a class, not an Experiment'),
         (("healthy.py", "--select", "loss-at-int"), 'no check or stage is called "loss-at-int"; did you mean "loss-at-init"?'),
         (("healthy.py", "--ignore", "zzz"), 'no check or stage is called "zzz"'),
-        (("healthy.py", "--select", "U1", "--ignore", "loss"), "--ignore leaves no check to run"),
-        (("healthy.py", "--budget", "soon"), '"soon" is not a duration; write 60s, 2m or 1h'),
+        (("healthy.py", "--select", "U1", "--ignore", "loss"), "--ignore leaves no checks to run"),
+        (("healthy.py", "--budget", "soon"), '"soon" is not a duration; use 60s, 2m or 1h'),
         (("healthy.py", "--budget", "0s"), '"0s" is not a duration'),
-        (("healthy.py", "--device", "tpu"), '"tpu" is not a device; write auto, cpu, cuda or cuda:0'),
+        (("healthy.py", "--device", "tpu"), '"tpu" is not a device; use auto, cpu, cuda or cuda:0'),
         (("healthy.py", "--html", "no/such/folder/report.html"), "cannot be written: there is no folder no/such/folder"),
         (("healthy.py", "--html", "."), "is a directory"),
         (("healthy.py", "--nonsense"), "No such option"),
@@ -255,7 +255,7 @@ def test_a_wrong_command_line(verify: InProcess, arguments: tuple[str, ...], mes
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (HEAD, "user.py has no experiment: it needs a line like experiment = Experiment(model, batch, loss)"),
+        (HEAD, "user.py has no experiment: add a line like experiment = Experiment(model, batch, loss)"),
         (
             HEAD + "a = Experiment(model, batch, broadcast)\nb = Experiment(model, batch, broadcast)\n",
             "several experiments: a, b;",
