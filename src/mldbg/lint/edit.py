@@ -17,8 +17,9 @@ from mldbg.lint.library.names import CONVENTIONAL_ALIASES
 if TYPE_CHECKING:
     import libcst as cst
 
+    from mldbg.lint.interpret.address import Site
     from mldbg.lint.interpret.facts import Call, Place
-    from mldbg.lint.interpret.module import Part, Site
+    from mldbg.lint.interpret.module import Part
     from mldbg.lint.interpret.value import Value
 else:
 
@@ -122,6 +123,11 @@ def uses_of(name: str, part: Part, function: cst.CSTNode | None) -> int:
 def made_by(value: Value, node: cst.CSTNode) -> bool:
     """Whether a value was born at this node."""
     return value.origin is not None and value.origin.site is not None and value.origin.site.node is node
+
+
+def got_meaning_at(value: Value, node: cst.CSTNode) -> bool:
+    """Whether a value was born at this node with the meaning that it has: an activation, and not the mean of its results."""
+    return made_by(value, node) and value.trail is not None and value.trail.site.node is node
 
 
 def is_name(node: cst.CSTNode, name: str) -> bool:

@@ -126,7 +126,7 @@ ROWS: dict[str, Effect] = {
     "builtins.staticmethod": Wraps(),
     "builtins.classmethod": Wraps(),
     "collections.OrderedDict": Special("dict"),
-    "collections.deque": Special("list"),
+    "collections.deque": Special("deque"),
     "functools.partial": Special("partial"),
     "functools.wraps": NoEffect(),
     "copy.copy": Special("clone"),

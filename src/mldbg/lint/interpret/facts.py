@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, cast
 
-from mldbg.lint.interpret.value import UNKNOWN, Fit, Object, Ref, Role, Value
+from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.value import UNKNOWN, Fit, Object, Role, Value
 
 if TYPE_CHECKING:
     import libcst as cst
-
-    from mldbg.lint.interpret.module import Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +24,12 @@ class Condition:
     Attributes:
         test: the expression; of a `case` its pattern.
         holds: False behind `else`, and after `if test: continue`.
+        chosen_by: the loops whose round decides it.
     """
 
     test: Site
     holds: bool
+    chosen_by: frozenset[cst.CSTNode] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,8 @@ class GradientUse:
     parameters: frozenset[Ref]
     """The models whose parameters the optimizer has; empty where that is not known."""
     clip: bool
+    chosen_by: frozenset[cst.CSTNode] = frozenset()
+    """The loops whose round decides which optimizer this is: in each of them, every optimizer has its turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +140,33 @@ class Escape:
     values: tuple[Value, ...]
 
 
+Cell = tuple[Ref, str]
+"""A variable: a frame, object or module, and the name that it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """In a loop, a variable is given a value that is not made from what it held, or a container loses elements.
+
+    Attributes:
+        cell: the variable.
+        content: the new value's identity, or the container's.
+    """
+
+    place: Place
+    cell: Cell | None
+    content: Ref | None
+
+
 @dataclass(frozen=True, slots=True)
 class Accumulated:
-    """A value is added to something that outlives it: `total += value`, `values.append(value)`."""
+    """A value is added to something that outlives it: `total += value`, `values.append(value)`.
+
+    Attributes:
+        into: what it is added to, as the source says it.
+        into_ref: the identity of the list or other object that it is added to.
+        cells: the variables on the way there: of `state.losses` the name `state` and its attribute.
+    """
 
     place: Place
     into: str
@@ -148,6 +175,7 @@ class Accumulated:
     expression: cst.BaseExpression
     before: Value
     grad: bool
+    cells: frozenset[Cell] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +256,7 @@ Fact = (
     | GradientsCleared
     | Escape
     | Accumulated
+    | Restarted
     | ModeSet
     | ModelCall
     | Evaluated

@@ -5,19 +5,15 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import libcst as cst
 from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
 
 from mldbg.lint.finding import Span
-from mldbg.lint.outline import CannotOutlineError, Import, Outline, Statement, outline
-
-if TYPE_CHECKING:
-    from mldbg.lint.interpret.value import Value
+from mldbg.lint.outline import CannotOutlineError, Import, Kind, Outline, Statement, outline
 
 _TESTS = re.compile(r"^\s*(?:import|from) (?:pytest|unittest)\b|^def test_\w+\(", re.MULTILINE)
 
@@ -68,6 +64,19 @@ class Part:
         return body[0] if len(body) == 1 else None
 
     @cached_property
+    def bound_names(self) -> frozenset[str]:
+        """The variables, parameters and attributes that are bound in it; functions and classes are none."""
+        names = set(self.statement.names) if self.statement.kind not in (Kind.FUNCTION, Kind.CLASS) else set()
+        for node in ast.walk(self.syntax) if self.syntax is not None else ():
+            if isinstance(node, ast.arg):
+                names.add(node.arg)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                names.add(node.id)
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                names.add(node.attr)
+        return frozenset(names)
+
+    @cached_property
     def _ranges(self) -> dict[cst.CSTNode, CodeRange]:
         wrapper = MetadataWrapper(self.tree, unsafe_skip_copy=True)
         return dict(wrapper.resolve(PositionProvider))
@@ -92,21 +101,6 @@ class Part:
         return Span(self.module.path, start.line + above, start.column + 1, end.line + above, end.column + 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
-    """A place in the source: a node and the part that holds it. Its span is computed only when it is reported."""
-
-    part: Part
-    node: cst.CSTNode
-
-    @property
-    def span(self) -> Span:
-        return self.part.span(self.node)
-
-    def __repr__(self) -> str:
-        return f"Site({self.part.module.path}:{self.span.line})"
-
-
 class Module:
     """A file of the project.
 
@@ -119,8 +113,10 @@ class Module:
 
     def __init__(self, path: str, file: Path | None, text: str, *, lenient: bool = False) -> None:
         self._lenient = lenient
-        self.definitions: dict[str, Value] = {}
+        self.definitions: dict[str, Any] = {}
         """What names mean that only one definition or import binds, once somebody looked."""
+        self.kept: dict[Any, Any] = {}
+        """What others have found out about the module."""
         self.path = path
         self.file = file
         self.text = text

@@ -17,7 +17,7 @@ from mldbg.lint.interpret.roots import Root, roots_of
 from mldbg.lint.library.names import SAYS_ONE
 from mldbg.lint.outline import Kind
 from mldbg.operations import tables, torch
-from mldbg.operations.effect import Affine, Derives, Gives, Keeps, Loss
+from mldbg.operations.effect import Affine, Contracts, Derives, Gives, Keeps, Loss, Moves, Multiplies, Normalizer
 from mldbg.semantics import Semantic
 
 ACTIVATED = frozenset({Semantic.PROBS, Semantic.LOG_PROBS, Semantic.UNIT_INTERVAL})
@@ -48,10 +48,10 @@ def _one_output(module: Module) -> Judge:
             size = _argument(made, name.removesuffix(".__call__"), effect.out) if made is not None and effect.out else None
             one = size.value == 1 if isinstance(size, ast.Constant) else isinstance(size, ast.Name) or named
             return Passage.SOURCE if size is not None and one else Passage.STOPS
-        if isinstance(effect, Gives):
-            return Passage.PASSES if effect.keeps_axes else Passage.STOPS
-        if isinstance(effect, Keeps):
-            return Passage.PASSES if effect.keeps_axes else Passage.STOPS
+        if isinstance(effect, Gives | Keeps):
+            return Passage.PASSES
+        if isinstance(effect, Moves):
+            return Passage.STOPS
         return _any(name)
 
     return judge
@@ -59,7 +59,7 @@ def _one_output(module: Module) -> Judge:
 
 def _any(name: str) -> Passage | None:
     effect = tables.effect_of(name)
-    if isinstance(effect, Derives | Loss):
+    if isinstance(effect, Derives | Loss | Multiplies | Contracts | Normalizer):
         return Passage.STOPS
     if effect is None and name.endswith(".__call__") and tables.is_module_class(name.removesuffix(".__call__")):
         return Passage.STOPS  # of a layer that the tables do not know nothing is known

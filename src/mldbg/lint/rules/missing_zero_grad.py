@@ -7,6 +7,7 @@ from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Backward, Escape, GradientsCleared, GradientUse, Loop
 from mldbg.lint.interpret.value import first_step
 from mldbg.lint.rule import Rule, hears
+from mldbg.lint.training_loop import repeated_steps
 
 
 class MissingZeroGrad(Rule):
@@ -40,7 +41,8 @@ class MissingZeroGrad(Rule):
                 optimizer.step()
 
     ## Limits
-    Looks at the innermost loop that holds both backward and step, helpers and closures included. Silent when
+    Looks at the innermost loop in which an optimizer steps again and again after backward, helpers and closures
+    included: not at a loop over several models, each with its own optimizer, but at the one around it. Silent when
     anything in it may clear gradients (a conditional zero_grad, or unknown code that receives the optimizer), and
     where a framework owns the loop.
     """
@@ -50,12 +52,10 @@ class MissingZeroGrad(Rule):
 
     def on_loop(self, loop: Loop) -> Iterator[Finding]:
         passes = [fact for fact in loop.facts if isinstance(fact, Backward)]
-        inner = any(isinstance(fact, Loop) and _holds_both(fact) for fact in loop.facts)
+        inner = any(isinstance(fact, Loop) and _trains_in_each_round(fact) for fact in loop.facts)
         if inner or any(isinstance(fact, Escape) for fact in loop.facts) or any(fact.owned for fact in passes):
             return
-        step = next(
-            (fact for fact in loop.facts if isinstance(fact, GradientUse) and not fact.clip and not _is_cleared(fact, loop)), None
-        )
+        step = next((step for step in repeated_steps(loop) if not _is_cleared(step, loop)), None)
         if step is None or not passes:
             return
         before = [fact for fact in loop.facts[: loop.facts.index(step)] if isinstance(fact, Backward)]
@@ -76,15 +76,15 @@ def _is_cleared(step: GradientUse, loop: Loop) -> bool:
     return any(not step.parameters or not cleared or not cleared.isdisjoint(step.parameters) for cleared in clearings)
 
 
-def _holds_both(loop: Loop) -> bool:
-    return any(isinstance(fact, Backward) for fact in loop.facts) and any(
-        isinstance(fact, GradientUse) and not fact.clip for fact in loop.facts
-    )
+def _trains_in_each_round(loop: Loop) -> bool:
+    return any(isinstance(fact, Backward) for fact in loop.facts) and any(True for _ in repeated_steps(loop))
 
 
 def _fix(backward: Backward, step: GradientUse) -> Fix | None:
-    """Clear just before backward, when the optimizer has a name there."""
+    """Clear just before backward, when the optimizer has a name there and steps whenever backward runs."""
     statement = edit.statement_of(backward.place)
     if step.expression is None or statement is None or step.place.function is not backward.place.function:
         return None
+    if step.place.conditions != backward.place.conditions:
+        return None  # gradients are meant to add up in between
     return edit.unsafe(edit.inserted_before(backward.place.site.part, statement, f"{edit.code(step.expression)}.zero_grad()"))
