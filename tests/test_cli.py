@@ -306,6 +306,92 @@ def test_stdin_that_is_excluded_is_not_checked(project: Path, lint: Run) -> None
     assert lint("-", "--stdin-filename", "gen/a.py", "--fix", stdin=LOG).stdout == LOG
 
 
+# --- any syntax and layout that some Python reads ---
+
+NEWER = """\
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+type Batch[T: (int, str) = int] = tuple[T, T]
+names = {"a": 1}
+p = torch.softmax(torch.randn(2), dim=-1); loss = F.cross_entropy(p, names)
+
+
+class Net[T = int](nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(4, 3)
+
+    def forward[S](self, x: S):
+        print(f"{names["a"]} {f"{1}"}", t"{x!r:>{4}}")
+        return self.head(x).softmax(1)
+
+
+def train[T, *Ts, **P](x: T, y):
+    net = Net()
+    try:
+        z = net(x)
+    except ValueError, TypeError:
+        raise
+    return F.cross_entropy(z, y), f"é{"é"}", torch.log(torch.softmax(x, dim=-1))
+
+
+print(train(p, p))
+"""
+
+
+def test_syntax_newer_than_the_running_python_is_checked(project: Path, lint: Run) -> None:
+    write(project, a=NEWER)
+    report = json.loads(lint("--format", "json").stdout)
+    assert report["errors"] == []
+    assert [(each["rule"], each["line"], each["column"]) for each in report["findings"]] == [
+        ("softmax-before-cross-entropy", 7, 51),
+        ("softmax-before-cross-entropy", 26, 12),
+        ("log-of-softmax", 26, 46),
+    ]
+
+
+def test_syntax_newer_than_the_running_python_is_fixed(project: Path, lint: Run) -> None:
+    write(project, a=NEWER)
+    assert lint("--fix").stderr == "mldebug-lint: fixed a.py\n"
+    fixed = NEWER.replace("torch.log(torch.softmax(x, dim=-1))", "torch.log_softmax(x, dim=-1)")
+    assert (project / "a.py").read_text(encoding="utf-8") == fixed
+
+
+def test_syntax_that_nobody_reads_is_said_in_one_line(project: Path, lint: Run) -> None:
+    write(project, a=f"{LOG}x = 1 if else 2\n")
+    result = lint()
+    assert result.returncode == 2
+    assert result.stdout.splitlines()[0] == "a.py:6: syntax error: invalid syntax"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"import torch\nx = torch.ones(3)\\\n\n{LOG}",
+        f"import torch\nx = torch.ones(3) ; \\\n   \n{LOG}",
+        f"\\\nimport torch\n\f\n{LOG}",
+        LOG.replace("    return", "\f    return"),
+        LOG.replace("def", "@ \\\ntorch.compile\n# why\n@(\ntorch.no_grad())\ndef"),
+        LOG.replace("    return", "    y = 1; \\\n    return"),
+        LOG.rstrip(),
+        LOG.replace("\n", "\r\n"),
+        LOG.replace("\n", "\r"),
+        LOG.replace("    ", "\t"),
+        f"\ufeff{LOG}",
+    ],
+    ids=["backslash", "semicolon", "leading", "feed", "decorators", "same-line", "no-end", "crlf", "cr", "tabs", "mark"],
+)
+def test_no_layout_loses_a_file_or_its_fix(project: Path, lint: Run, text: str) -> None:
+    (project / "a.py").write_bytes(text.encode())
+    found = lint("--format", "json")
+    assert (found.returncode, json.loads(found.stdout)["errors"]) == (1, [])
+    lint("--fix")
+    fixed = text.replace("torch.log(torch.softmax(x, dim=-1))", "torch.log_softmax(x, dim=-1)")
+    assert (project / "a.py").read_bytes() == fixed.encode()
+
+
 # --- input that cannot be checked ---
 
 

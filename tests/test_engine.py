@@ -572,7 +572,6 @@ def test_many_levels_of_blocks_are_too_many() -> None:
         outline(text)
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 12), reason="this Python reads it itself")
 @pytest.mark.parametrize("text", ["type X = int\n", "def f[T](x: T) -> T:\n    return x\n", 'x = f\'{"a" + f"{"b"}"}\'\n'])
 def test_syntax_newer_than_the_running_python_is_outlined(text: str) -> None:
     found = outline("import a\n" + text + "y = 1\n")
@@ -580,7 +579,6 @@ def test_syntax_newer_than_the_running_python_is_outlined(text: str) -> None:
     assert [statement.kind for statement in found.statements][0::2] == [Kind.IMPORT, Kind.ASSIGNMENT]
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 12), reason="this Python reads it itself")
 def test_newer_syntax_is_checked() -> None:
     text = HEAD + "type X = int\n\n\ndef f[T](x: T) -> T:\n    return F.softmax(x)\n\n\nf(1)\n"
     assert rule_names(text, Found) == ["found"]

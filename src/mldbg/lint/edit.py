@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.util
 import re
 import sys
@@ -97,14 +96,10 @@ def sole_source(call: Call, parameter: str) -> cst.Call | None:
         return node if made_by(call.argument(parameter), node) else None
     if not isinstance(node, cst.Name):
         return None
-    scope = call.place.function or call.place.site.part.tree
-    made = [
-        found.value
-        for found in descendants(scope)
-        if isinstance(found, cst.Assign) and len(found.targets) == 1 and is_name(found.targets[0].target, node.value)
-    ]
+    part = call.place.site.part
+    made = part.names_in(call.place.function or part.tree).made.get(node.value, [])
     if (
-        uses_of(node.value, call.place.site.part, call.place.function) == 2
+        uses_of(node.value, part, call.place.function) == 2
         and len(made) == 1
         and isinstance(made[0], cst.Call)
         and made_by(call.argument(parameter), made[0])
@@ -117,7 +112,7 @@ def uses_of(name: str, part: Part, function: cst.CSTNode | None) -> int:
     """How often a name stands in a function, or for a name of the module, in the whole module."""
     if function is None:
         return part.module.uses[name]
-    return sum(1 for found in descendants(function) if is_name(found, name))
+    return part.names_in(function).uses[name]
 
 
 def made_by(value: Value, node: cst.CSTNode) -> bool:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 DEEPEST_RECURSION = 12_000
 """Python frames for evaluating nested expressions; `ast` has refused what is nested more deeply than that needs."""
 
+DEEP_NESTING = 300
+"""Levels of a libcst tree beyond which a recursion without end is put down to the code; people write a few dozen."""
+
 MOST_FIX_ROUNDS = 10
 
 
@@ -148,10 +151,9 @@ def _interpret(
         before = run.state.fork()
         try:
             enter()
-        except RecursionError:
+        except Exception as error:  # noqa: BLE001  # a defect of ours must not cost the user the other findings
             run.frames.clear()
-            line = part.statement.first if part is not None else 0
-            problems.append(Problem(module.path, line, "nested too deeply to be analysed"))
+            problems.append(_stopped(error, part, module, project))
         if part is not None:
             run.state.become(before)
         is_test = module.is_test or (part is not None and part.is_test)
@@ -160,6 +162,26 @@ def _interpret(
             for rule in hearing:
                 findings.update(dict.fromkeys(rule.hear(fact)))
     return Outcome(tuple(findings), tuple(problems))
+
+
+def _stopped(error: Exception, part: Part | None, module: Module, project: Project) -> Problem:
+    """Why the execution of an entry point ended early: code that cannot be read, or a defect of ours."""
+    from mldbg.lint.outline import TOO_DEEP, CannotOutlineError
+
+    if isinstance(error, CannotOutlineError):
+        return Problem(error.path or module.path, error.line, error.reason)
+    if isinstance(error, RecursionError):
+        parts = (each for known in {module, *project.modules.known()} for each in known.parts)
+        deepest = max(parts, key=lambda each: each.depth)
+        if deepest.depth > DEEP_NESTING:
+            return Problem(deepest.module.path, deepest.statement.first, TOO_DEEP)
+    return internal_error(module.path, part.statement.first if part is not None else 0, error)
+
+
+def internal_error(path: str, line: int, error: Exception) -> Problem:
+    """A defect of the linter: what it says, and that it should be reported."""
+    reason = " ".join(str(error).split())
+    return Problem(path, line, f"internal error: {type(error).__name__}: {reason}; please report it with this file")
 
 
 def _entry_points(run: Interpreter, module: Module, roots: list[Root]) -> Iterator[tuple[Part | None, Callable[[], None]]]:
@@ -293,15 +315,23 @@ class _Bench:
     def proved(self, source: Source, text: str, before: Outcome, findings: list[Finding]) -> tuple[str, Outcome] | None:
         """The text after some fixes and what is found in it, if every fix holds what it promises."""
         fixed = apply(text, [edit for finding in findings for edit in _edits(finding)])
-        try:
-            compile(fixed, source.path, "exec", dont_inherit=True, flags=_ONLY_AST)
-        except (SyntaxError, ValueError, RecursionError):
+        if not _is_python(fixed):
             return None
         after = self.check(Source(source.path, source.file, encoded(fixed, like=source.data)))
         allowed = Counter(finding.rule for finding in before.findings)
         allowed.subtract(finding.rule for finding in findings)
         found = Counter(finding.rule for finding in after.findings)
         return (fixed, after) if not after.problems and all(count <= allowed[rule] for rule, count in found.items()) else None
+
+
+def _is_python(text: str) -> bool:
+    from mldbg.lint.outline import CannotOutlineError, outline
+
+    try:
+        outline(text)
+    except CannotOutlineError:
+        return False
+    return True
 
 
 def _edits(finding: Finding) -> tuple[Edit, ...]:
@@ -328,9 +358,6 @@ def _disjoint(findings: list[Finding]) -> list[Finding]:
             taken.append(finding)
             spans += wanted
     return taken
-
-
-_ONLY_AST = 0x400  # ast.PyCF_ONLY_AST
 
 
 __all__ = ["Fix", "Outcome", "Project", "apply", "check", "fix"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import libcst as cst
 from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
 
-from mldbg.lint.statement import Import, Kind, Statement, covering, split_lines
+from mldbg.lint.statement import Import, Kind, Statement, covering, split_lines, with_sure_places
 
 Ranges = Mapping[cst.CSTNode, CodeRange]
 
@@ -47,6 +47,7 @@ class Contents:
 
 def contents(text: str) -> Contents:
     """The statements and imports of a text that libcst is known to read."""
+    text = with_sure_places(text)
     wrapper = MetadataWrapper(cst.parse_module(text), unsafe_skip_copy=True)
     ranges = wrapper.resolve(PositionProvider)
     body = wrapper.module.body
@@ -62,7 +63,7 @@ def contents(text: str) -> Contents:
 def uses(text: str) -> Counter[str]:
     """How often each name is read or bound; names of definitions, parameters, attributes and imports do not count."""
     found: Counter[str] = Counter()
-    todo: list[cst.CSTNode] = [cst.parse_module(text)]
+    todo: list[cst.CSTNode] = [cst.parse_module(with_sure_places(text))]
     while todo:
         node = todo.pop()
         if isinstance(node, cst.Name):

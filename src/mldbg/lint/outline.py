@@ -14,16 +14,21 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from itertools import accumulate
 
 from mldbg.lint.prose import without_prose
-from mldbg.lint.statement import Import, Kind, Statement, covering, split_lines
+from mldbg.lint.statement import Import, Kind, Statement, covering, split_lines, with_sure_places
 
-__all__ = ["CannotOutlineError", "Import", "Kind", "Outline", "Statement", "outline", "split_lines", "uses"]
+__all__ = ["TOO_DEEP", "CannotOutlineError", "Import", "Kind", "Outline", "Statement", "outline", "split_lines", "uses"]
 
 TOO_DEEP = "nested too deeply to be analysed"
 
+MOST_LEVELS = 2_000
+"""Levels of nesting with which libcst's parser stays well below the 8 MB of a usual stack."""
+
+_BLOCKS = ("body", "handlers", "orelse", "finalbody")  # a match statement is taken whole
 _NEVER_NEWER = ("(unicode error)", "(value error)", "bytes can only contain ASCII", "invalid non-printable character U+FEFF")
-"""How `ast` begins what it says about errors in any Python that libcst does not look for: in literals, and a second byte order mark."""
+"""How `ast` begins what it says about errors in any Python that libcst overlooks."""
 
 _HALF_A_STACK = 4_000_000
 _ASK_LIBCST = """
@@ -97,6 +102,9 @@ def outline(text: str) -> Outline:
 
         found = contents(text)
         return Outline(lines, found.statements, found.imports, found.star_imports)
+    too_deep = _first_too_deep(tree, lines)
+    if too_deep is not None:
+        raise CannotOutlineError(too_deep, TOO_DEEP)
     imports: dict[str, Import] = {}
     stars: list[Import] = []
     for node in _import_statements(tree.body):
@@ -128,13 +136,44 @@ def _tree(text: str) -> ast.Module | None:
         line, reason = error.lineno or 0, error.msg
         if reason.startswith(("too many nested", "too many statically nested", "too many levels of indentation")):
             raise CannotOutlineError(line, TOO_DEEP) from None
-        if reason.startswith(_NEVER_NEWER) or not _libcst_reads(text):
+        if reason.startswith(_NEVER_NEWER) or not _libcst_reads(with_sure_places(text)):
             raise CannotOutlineError(line, f"syntax error: {reason}") from None
         return None
     except (RecursionError, MemoryError):
         raise CannotOutlineError(0, TOO_DEEP) from None
     except ValueError as error:
         raise CannotOutlineError(0, f"not Python: {error}") from None
+
+
+def _first_too_deep(tree: ast.Module, lines: Sequence[str]) -> int | None:
+    """The line of a statement on which libcst's parser could overflow the stack, which kills the process.
+
+    `ast` refuses most of them, but newer Pythons fewer than older ones, and `a and b and ...` is flat for `ast` and nested for
+    libcst. Levels are counted only in statements with as many characters.
+    """
+    starts = list(accumulate(map(len, lines), initial=0))
+    todo: list[tuple[ast.stmt | ast.ExceptHandler, int]] = [(node, 1) for node in tree.body]
+    while todo:
+        node, depth = todo.pop()
+        inner = [each for block in _BLOCKS for each in getattr(node, block, ())]
+        first = min((each.lineno for each in getattr(node, "decorator_list", ())), default=node.lineno)
+        last = inner[0].lineno if inner else node.end_lineno or node.lineno
+        if depth > MOST_LEVELS or (starts[last] - starts[first - 1] > MOST_LEVELS and _levels(node) > MOST_LEVELS):
+            return node.lineno
+        todo.extend((each, depth + 1) for each in inner)
+    return None
+
+
+def _levels(statement: ast.AST) -> int:
+    """How deeply a statement is nested, as libcst counts."""
+    deepest = 0
+    todo: list[tuple[ast.AST, int]] = [(statement, 1)]
+    while todo:
+        node, depth = todo.pop()
+        deepest = max(deepest, depth)
+        below = depth + (len(node.values) if isinstance(node, ast.BoolOp) else 1)
+        todo.extend((child, below) for child in ast.iter_child_nodes(node))
+    return deepest
 
 
 @lru_cache(maxsize=8)
@@ -170,7 +209,9 @@ def _statement(node: ast.stmt, lines: Sequence[str]) -> Statement:
         return Statement(Kind.FUNCTION, first, last, (node.name,))
     if isinstance(node, ast.ClassDef):
         bases = frozenset(name.id for base in node.bases for name in ast.walk(base) if isinstance(name, ast.Name))
-        return Statement(Kind.CLASS, first, last, (node.name,), tuple(_methods(node, lines)), bases, tuple(map(_dotted, node.bases)))
+        return Statement(
+            Kind.CLASS, first, last, (node.name,), tuple(_methods(node, lines)), bases, tuple(map(_dotted, node.bases))
+        )
     if isinstance(node, ast.Import | ast.ImportFrom):
         return Statement(Kind.IMPORT, first, last, ())
     kind = Kind.ASSIGNMENT if isinstance(node, ast.Assign | ast.AnnAssign) else Kind.CODE
@@ -237,4 +278,3 @@ def _note_import(node: ast.Import | ast.ImportFrom, imports: dict[str, Import], 
             stars.append(Import(node.module or "", None, node.level))
         else:
             imports[alias.asname or alias.name] = Import(node.module or "", alias.name, node.level)
-

@@ -89,7 +89,7 @@ def fix_source(
         text, _ = engine.fix(source, rules, task.project(), unsafe, keep=keep, callers=callers)
         return (Fixed(source, text) if text != source.text else None), None
     except Exception as error:  # noqa: BLE001  # a defect of ours must not cost the user the other files
-        return None, _internal_error(source.path, error)
+        return None, engine.internal_error(source.path, 0, error)
 
 
 def fix_files(result: Result, task: Task, *, unsafe: bool) -> tuple[list[Fixed], list[Problem]]:
@@ -124,7 +124,7 @@ def _check(source: Source | Problem, task: Task, project: engine.Project) -> Res
             path: text for path in _mentioned(source, outcome.findings) if (text := _text(path, source, project)) is not None
         }
     except Exception as error:  # noqa: BLE001  # a defect of ours must not cost the user the other files
-        return Result(problems=(_internal_error(source.path, error),))
+        return Result(problems=(engine.internal_error(source.path, 0, error),))
     elsewhere = {finding.span.path for finding in outcome.findings} - {source.path}
     callers = {path: frozenset({source.path}) for path in elsewhere}
     return Result(outcome.findings, outcome.problems, texts, 0 if outcome.problems else 1, callers)
@@ -145,13 +145,6 @@ def _mentioned(source: Source, findings: Iterable[Finding]) -> set[str]:
 
 def _text(path: str, source: Source, project: engine.Project) -> str | None:
     return source.text if path == source.path else project.text(path)
-
-
-def _internal_error(path: str, error: Exception) -> Problem:
-    if isinstance(error, RecursionError | MemoryError):
-        return Problem(path, 0, "is nested too deeply; not checked")
-    reason = " ".join(str(error).split())
-    return Problem(path, 0, f"internal error: {type(error).__name__}: {reason}; please report it, along with this file")
 
 
 # --- many files ---

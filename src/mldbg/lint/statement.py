@@ -10,6 +10,9 @@ from enum import Enum
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _OTHER_ENDS = re.compile(r"[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 """Where `str.splitlines` sees a line end and Python does not."""
+_FEED = re.compile(r"[ \t\f]*\f")
+_FEEDS = re.compile(r"(?:(?<=[\r\n])|\A)[ \t\f]*\f")
+_ONLY_BACKSLASH = re.compile(r"(?:(?<=[\r\n])|\A)[ \t\f]*\\[\r\n]")
 _BETWEEN = " \t\f\r\n;"
 """What may stand behind a statement without belonging to it."""
 
@@ -57,10 +60,36 @@ def split_lines(text: str) -> list[str]:
     return [match[0] for match in _LINE.finditer(text)]
 
 
-def covering(lines: Sequence[str], statements: Sequence[Statement], ends: Sequence[int]) -> Iterator[Statement]:
-    """The statements with all the physical lines of their logical lines, so that each can be parsed by itself.
+def with_sure_places(text: str) -> str:
+    """The text without what libcst drops at the beginning of a logical line, whereupon it miscounts lines and columns.
 
-    A tree knows where its nodes are, not where a backslash carries a line on: `x = 1; \\` reaches to the next line even if that
+    Form feeds there go, and what stands before them: Python begins to count an indentation behind them. A line that holds only a
+    backslash becomes blank.
+    """
+    if "\f" in text:
+        text = _FEEDS.sub("", text)
+    if _ONLY_BACKSLASH.search(text) is None:
+        return text
+    lines: list[str] = []
+    carried = False
+    for line in split_lines(text):
+        ended = line.rstrip("\r\n")
+        blank = not carried and ended.strip(_BETWEEN) == "\\"
+        lines.append(line[len(ended) :] if blank else line)
+        carried = not blank and ended.endswith("\\") and not ended.lstrip().startswith("#")
+    return "".join(lines)
+
+
+def width_of_feeds(line: str) -> int:
+    """How many characters `with_sure_places` takes from the beginning of a line."""
+    found = _FEED.match(line)
+    return len(found[0]) if found else 0
+
+
+def covering(lines: Sequence[str], statements: Sequence[Statement], ends: Sequence[int]) -> Iterator[Statement]:
+    r"""The statements with all the physical lines of their logical lines, so that each can be parsed by itself.
+
+    A tree knows where its nodes are, not where a backslash carries a line on: `x = 1; \` reaches to the next line even if that
     is blank. Statements that share a physical line become one.
 
     Args:
@@ -70,14 +99,14 @@ def covering(lines: Sequence[str], statements: Sequence[Statement], ends: Sequen
     """
     held: Statement | None = None
     for statement, end in zip(statements, ends, strict=True):
-        above = held.last if held is not None else 0
-        first, last = _carried_from(lines, statement.first, above), _carried_to(lines, statement.last, end)
-        if held is not None and first <= held.last:
-            held = Statement(Kind.CODE, held.first, max(held.last, last), held.names + statement.names)
+        last = _carried_to(lines, statement.last, end)
+        if held is not None and statement.first <= held.last:
+            names = tuple(dict.fromkeys(held.names + statement.names))
+            held = Statement(Kind.CODE, held.first, max(held.last, last), names)
             continue
         if held is not None:
             yield held
-        held = replace(statement, first=first, last=last) if (first, last) != (statement.first, statement.last) else statement
+        held = replace(statement, last=last) if last != statement.last else statement
     if held is not None:
         yield held
 
@@ -89,10 +118,3 @@ def _carried_to(lines: Sequence[str], last: int, end: int) -> int:
         last += 1
         rest = lines[last - 1]
     return last
-
-
-def _carried_from(lines: Sequence[str], first: int, above: int) -> int:
-    """The first line of the logical line whose code begins in this line; `above` belongs to another statement."""
-    while first - 1 > above and lines[first - 2].strip(_BETWEEN) == "\\":
-        first -= 1
-    return first

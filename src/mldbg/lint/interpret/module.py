@@ -6,6 +6,7 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +17,8 @@ from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
 
 from mldbg.lint.files import is_installed_packages
 from mldbg.lint.finding import Span
-from mldbg.lint.outline import CannotOutlineError, Import, Kind, Outline, Statement, outline
+from mldbg.lint.outline import CannotOutlineError, Import, Kind, Outline, Statement, outline, uses
+from mldbg.lint.statement import width_of_feeds, with_sure_places
 
 _TEST_TOOLS = re.compile(r"^\s*(?:import|from) (?:pytest\b|unittest\b(?!\.mock| import mock))", re.MULTILINE)
 _TEST_FILE = re.compile(r"test_\w+\.py|\w+_test\.py|tests\.py")
@@ -24,13 +26,16 @@ _TEST_FOLDERS = frozenset({"test", "tests", "testing", "unittests", "unit_tests"
 _TEST_FUNCTION = re.compile(r"^\s*(?:async )?def test_\w+\(", re.MULTILINE)
 _ASSERTION = re.compile(r"\bassert(?:_\w+|[A-Z]\w+)?\b|\.testing\.")
 
-_AND_OR = re.compile(r"\b(?:and|or)\b")
-
-MOST_TERMS = 2_000
-"""Terms of `a and b and ...`: the one nesting that `ast` does not limit, and libcst's parser overflows the stack on."""
-
 LONGEST_CLASS = 1_000
 """Lines of a class beyond which calls of its methods give an unknown value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names below a node: how often each stands there, and what plain assignments `name = value` make of it."""
+
+    uses: Counter[str]
+    made: dict[str, list[cst.BaseExpression]]
 
 
 class Part:
@@ -65,9 +70,7 @@ class Part:
     @cached_property
     def tree(self) -> cst.Module:
         """Raises CannotOutlineError where libcst cannot read what Python can."""
-        text = self.module.outline.text(self.statement)
-        if len(_AND_OR.findall(text)) > MOST_TERMS:
-            raise CannotOutlineError(self.statement.first, TOO_DEEP, self.module.path)
+        text = with_sure_places(self.module.outline.text(self.statement))
         try:
             return cst.parse_module(text)
         except (cst.ParserSyntaxError, cst.CSTValidationError) as error:
@@ -78,7 +81,8 @@ class Part:
     @property
     def depth(self) -> int:
         """How deep its tree is, as far as it was parsed."""
-        depth, level = 0, [self.tree] if "tree" in self.__dict__ else []
+        depth = 0
+        level: list[cst.CSTNode] = [self.tree] if "tree" in self.__dict__ else []
         while level:
             depth, level = depth + 1, [child for node in level for child in node.children]
         return depth
@@ -132,12 +136,35 @@ class Part:
                 todo.append(child)
         return found
 
+    @cached_property
+    def _names(self) -> dict[cst.CSTNode, Names]:
+        return {}
+
+    def names_in(self, scope: cst.CSTNode) -> Names:
+        """The names below a node of this part's tree; found once, for many findings in one function may ask."""
+        if scope not in self._names:
+            found = self._names[scope] = Names(Counter(), {})
+            todo = [scope]
+            while todo:
+                node = todo.pop()
+                todo.extend(node.children)
+                if isinstance(node, cst.Name):
+                    found.uses[node.value] += 1
+                elif isinstance(node, cst.Assign) and len(node.targets) == 1 and isinstance(node.targets[0].target, cst.Name):
+                    found.made.setdefault(node.targets[0].target.value, []).append(node.value)
+        return self._names[scope]
+
     def span(self, node: cst.CSTNode) -> Span:
         """Where a node of this part's tree stands in the file."""
         place = self._ranges[node]
         above = self.statement.first - 1
         start, end = place.start, place.end
-        return Span(self.module.path, start.line + above, start.column + 1, end.line + above, end.column + 1)
+        first, last = start.line + above, end.line + above
+        return Span(self.module.path, first, self._column(first, start.column), last, self._column(last, end.column))
+
+    def _column(self, line: int, column: int) -> int:
+        lines = self.module.outline.lines
+        return column + 1 + (width_of_feeds(lines[line - 1]) if line <= len(lines) else 0)
 
 
 class Module:
