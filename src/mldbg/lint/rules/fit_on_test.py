@@ -47,6 +47,7 @@ class FitOnTest(Rule):
 
     group = Group.CORRECTNESS
     topic = Topic.LEAKAGE
+    about_experiments = True
     listens_to = hears(Fitted, Evaluated, words=("fit_transform", *FITTED_CLASSES))
 
     def on_fitted(self, fitted: Fitted) -> Iterator[Finding]:

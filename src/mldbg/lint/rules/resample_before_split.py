@@ -43,6 +43,7 @@ class ResampleBeforeSplit(Rule):
 
     group = Group.CORRECTNESS
     topic = Topic.LEAKAGE
+    about_experiments = True
     listens_to = hears(Evaluated, words=SPLITS, beside=(LIBRARIES,))
 
     def on_evaluated(self, evaluated: Evaluated) -> Iterator[Finding]:

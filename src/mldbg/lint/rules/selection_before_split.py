@@ -42,6 +42,7 @@ class SelectionBeforeSplit(Rule):
 
     group = Group.CORRECTNESS
     topic = Topic.LEAKAGE
+    about_experiments = True
     listens_to = hears(Evaluated, words=SPLITS, beside=(LIBRARIES,))
 
     def on_evaluated(self, evaluated: Evaluated) -> Iterator[Finding]:
