@@ -56,12 +56,18 @@ def hears(*kinds: type, words: Sequence[str], beside: Sequence[tuple[str, ...]] 
     return Listening(frozenset(kinds), frozenset(), frozenset(words), tuple(beside), within=within)
 
 
+def nothing() -> Listening:
+    """No facts: what the rule reports is found elsewhere."""
+    return Listening(frozenset(), frozenset(), frozenset())
+
+
 class Topic(StrEnum):
     """Under which heading a rule is listed; it has no other effect."""
 
     LOSSES = "losses"
     LEAKAGE = "data leakage"
     TRAINING = "training loops"
+    COMMENTS = "suppression comments"
     OTHER = "other"
 
 
