@@ -58,6 +58,7 @@ class BuiltinCalls:
             "field": self._field,
             "partial": self._partial,
             "clone": construction.clone,
+            "replaced": construction.replaced,
             "shuffle": self._each_derived,
             "tensor_dataset": self._tensor_dataset,
             "subset": self._subset,

@@ -100,7 +100,7 @@ class Interpreter:
         self.lineage = Lineage(self, self.contents)
         self.estimators = Estimators(self, self.classes, self.contents, self.lineage)
         self.training = Training(self, self.classes, self.contents, self.lineage, self.estimators)
-        self.construction = Construction(self, self.contents, self.training)
+        self.construction = Construction(self, self.classes, self.contents, self.training)
         self.library = LibraryCalls(
             self, self.classes, self.contents, self.lineage, self.estimators, self.training, self.construction
         )
@@ -504,9 +504,7 @@ class Interpreter:
             self.call_function(init.thing, [Argument(value), *arguments], site)
         elif self.classes.takes_fields(cls):
             self.classes.fill_fields(cls, value.thing.ref, arguments)
-            after = self.classes.class_attribute(cls, "__post_init__")
-            if after is not None and isinstance(after.thing, Function):
-                self.call_function(after.thing, [Argument(value)], site)
+            self.construction.after_init(value, cls, site)
         else:
             self.construction.construct_base(value.thing.ref, self.classes.outside_base(cls), arguments)
 

@@ -157,21 +157,20 @@ class LibraryCalls:
             handled = family.method(base, name, arguments, site)
             if handled is not None:
                 return handled
+        outside = self.classes.outside_base(thing.cls) if isinstance(thing, Object) else None
+        if outside is not None:
+            qualified = canonical(f"{outside}.{name}")
+            effect = machine.effect_of(qualified)
+            if effect is not None:
+                return self.apply(effect, qualified, self._forced(arguments), site, base)
         if self.contents.mapping_of(base) is not None:
             return self._containers.mapping_method(base, name, arguments, site)
         if self.contents.items_of(base) is not None:
             return self._containers.sequence_method(base, name, arguments, site)
         if isinstance(thing, Constant):
             return UNKNOWN
-        outside = self.classes.outside_base(thing.cls) if isinstance(thing, Object) else None
-        if outside is not None:
-            qualified = canonical(f"{outside}.{name}")
-            effect = machine.effect_of(qualified)
-            if effect is not None:
-                arguments = self._forced(arguments)
-                return self.apply(effect, qualified, arguments, site, base)
-            if self.classes.is_module(thing.cls if isinstance(thing, Object) else None) and name in RETURNS_SELF:
-                return base
+        if isinstance(thing, Object) and self.classes.is_module(thing.cls) and name in RETURNS_SELF:
+            return base
         if isinstance(thing, Object) and isinstance(thing.cls, str) and thing.cls in torch.CONTAINERS and name == "append":
             self.contents.extend(base, Items("", tuple(argument.value for argument in arguments)))
             return base
@@ -383,7 +382,8 @@ class LibraryCalls:
             case Special():
                 special = self._builtins.named(effect.name)
                 if special is not None:
-                    return special(arguments, site)
+                    of_method = receiver is not None and not name.endswith(".__call__")
+                    return special([Argument(receiver), *arguments] if receiver is not None and of_method else arguments, site)
                 if effect.name == "flatten":
                     return self._tensors.flattened(given, first, site, is_layer=name.endswith("__call__"))
                 if effect.name == "filled":
