@@ -104,7 +104,7 @@ class Construction:
             return UNKNOWN
         self.machine.built(old.ref)
         ref = Ref(site, self.machine.frame.context, "replaced")
-        record = {name: held for name, held in self.machine.state.record(old.ref).items() if not name.startswith("#fit")}
+        record = {name: held for name, held in self.machine.state.record(old.ref).items() if name is not Slot.FITS}
         if any(argument.star for argument in arguments):  # `**changes`: any field may be another
             record = dict.fromkeys([*record, *(self.classes.fields(old.cls) if isinstance(old.cls, ClassThing) else ())], UNKNOWN)
         record |= {argument.keyword: argument.value for argument in arguments if argument.keyword is not None}
