@@ -22,6 +22,7 @@ from mldbg.lint.interpret.reads import reached
 from mldbg.lint.interpret.rounds import chosen_by
 from mldbg.lint.interpret.slots import ArgumentOf, Key, Slot, argument_of
 from mldbg.lint.interpret.source_text import last_name
+from mldbg.lint.interpret.state import State
 from mldbg.lint.interpret.value import (
     UNKNOWN,
     ClassThing,
@@ -335,11 +336,11 @@ class Training:
         """Remember that this object may have a mode."""
         self._with_mode.add(ref)
 
-    def modes(self) -> dict[Ref, bool | None]:
+    def modes(self, state: State) -> dict[Ref, bool | None]:
         """The mode of every object that has one."""
         found: dict[Ref, bool | None] = {}
         for ref in self._with_mode:
-            mode = self.machine.state.get(ref, Slot.MODE)
+            mode = state.get(ref, Slot.MODE)
             if mode is not None:
                 found[ref] = mode.constant if isinstance(mode.constant, bool) else None
         return found
