@@ -48,7 +48,7 @@ class LossGraphKept(Rule):
     """
 
     group = Group.CORRECTNESS
-    listens_to = hears(Loop, words=("backward(", "optim"))
+    listens_to = hears(Loop)
 
     def on_loop(self, loop: Loop) -> Iterator[Finding]:
         passes = [

@@ -46,7 +46,7 @@ class MissingZeroGrad(Rule):
     """
 
     group = Group.CORRECTNESS
-    listens_to = hears(Loop, words=("backward(", "optim"))
+    listens_to = hears(Loop)
 
     def on_loop(self, loop: Loop) -> Iterator[Finding]:
         passes = [fact for fact in loop.facts if isinstance(fact, Backward)]

@@ -47,7 +47,7 @@ class StepBeforeBackward(Rule):
     """
 
     group = Group.CORRECTNESS
-    listens_to = hears(Loop, GradientUse, Backward, words=("backward(", "optim"))
+    listens_to = hears(Loop, GradientUse, Backward)
 
     def __init__(self) -> None:
         self._idle: list[GradientUse] = []

@@ -55,7 +55,7 @@ class TrainModeNotRestored(Rule):
     """
 
     group = Group.CORRECTNESS
-    listens_to = hears(Loop, words=("backward(", "optim"))
+    listens_to = hears(Loop)
 
     def on_loop(self, loop: Loop) -> Iterator[Finding]:
         for index, fact in enumerate(loop.facts):
