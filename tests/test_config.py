@@ -77,21 +77,21 @@ def test_a_file_without_our_table_marks_the_root_when_there_is_no_other(tmp_path
         ("selekt = []", 'selekt: unknown key in [tool.mldebug-lint]; did you mean "select"?'),
         ('select = "ALL"', "select: must be a list of strings"),
         ("exclude = [1]", "exclude: must be a list of strings"),
-        ('select = ["log-of-sofmax"]', 'select: no rule or group is called "log-of-sofmax"; did you mean "log-of-softmax"?'),
-        ('ignore = ["corectness"]', 'ignore: no rule or group is called "corectness"; did you mean "correctness"?'),
+        ('select = ["log-of-sofmax"]', 'select: unknown rule or group "log-of-sofmax"; did you mean "log-of-softmax"?'),
+        ('ignore = ["corectness"]', 'ignore: unknown rule or group "corectness"; did you mean "correctness"?'),
         ("per-file-ignores = []", "per-file-ignores: must be a table"),
-        ('per-file-ignores = { "a.py" = ["x"] }', 'per-file-ignores."a.py": no rule or group is called "x"'),
+        ('per-file-ignores = { "a.py" = ["x"] }', 'per-file-ignores."a.py": unknown rule or group "x"'),
         ('semantics = { f = "probs" }', 'semantics."f": must be a table'),
         (
             'semantics = { f = { gives = "prob" } }',
-            'semantics."f".gives: no meaning is called "prob"; did you mean "probs"?',
+            'semantics."f".gives: unknown meaning "prob"; did you mean "probs"?',
         ),
         ('semantics = { f = { give = "probs" } }', 'semantics."f".give: unknown key; did you mean "gives"?'),
-        ("semantics = { f = { keeps = -1 } }", 'semantics."f".keeps: must be the index of an argument, counted from 0'),
-        ("semantics = { f = { keeps = true } }", 'semantics."f".keeps: must be the index of an argument, counted from 0'),
+        ("semantics = { f = { keeps = -1 } }", 'semantics."f".keeps: must be an argument index, counting from 0'),
+        ("semantics = { f = { keeps = true } }", 'semantics."f".keeps: must be an argument index, counting from 0'),
         (
             "semantics = { f = {} }",
-            'semantics."f": must be { gives = "<meaning>" } or { keeps = <index of an argument> }',
+            'semantics."f": must be { gives = "<meaning>" } or { keeps = <argument index> }',
         ),
     ],
 )
@@ -119,7 +119,7 @@ def test_a_file_that_is_not_utf8(tmp_path: Path) -> None:
 
 
 def test_a_named_file_must_have_the_table(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"has no table \[tool.mldebug-lint\]"):
+    with pytest.raises(ConfigError, match=r"has no \[tool.mldebug-lint\] table"):
         load_file(project(tmp_path, ""), KNOWN)
     with pytest.raises(ConfigError, match="cannot be read"):
         load_file(tmp_path / "missing.toml", KNOWN)

@@ -109,7 +109,7 @@ def test_a_folder_link_that_leads_back(here: Path) -> None:
     made(here, "pkg/a.py")
     (here / "pkg/again").symlink_to(here / "pkg")
     assert found(here, ".") == ["pkg/a.py", "pkg/again"]
-    assert only_problem(here, ".").message == "is a link loop: it leads back to pkg; not followed"
+    assert only_problem(here, ".").message == "symlink loop back to pkg; skipped"
 
 
 def test_a_file_link_that_leads_to_itself(here: Path) -> None:
@@ -125,24 +125,24 @@ def test_a_dangling_link(here: Path) -> None:
 
 def test_a_null_byte(here: Path) -> None:
     (here / "a.py").write_bytes(b"x = 1\ny = '\0'\n")
-    assert only_problem(here, ".").message == "line 2 holds a null byte: not Python source; not checked"
+    assert only_problem(here, ".").message == "line 2 contains a null byte, so this is not Python source; not checked"
 
 
 def test_not_utf8(here: Path) -> None:
     (here / "a.py").write_bytes(b"x = 1\ny = 2\nz = '\xff'\n")
-    assert only_problem(here, ".").message == "line 3 is not UTF-8; not checked"
+    assert only_problem(here, ".").message == "line 3 is not valid UTF-8; not checked"
 
 
 def test_not_utf8_where_the_coding_comment_is_searched(here: Path) -> None:
     (here / "a.py").write_bytes(b"# caf\xe9\n")
-    assert only_problem(here, ".").message == "one of the first two lines is not UTF-8; not checked"
+    assert only_problem(here, ".").message == "one of the first two lines is not valid UTF-8; not checked"
 
 
 @pytest.mark.parametrize(
     ("coding", "message"),
     [
         ("klingon", "has an unknown encoding: klingon; not checked"),
-        ("rot13", "declares an encoding that is not for text: rot13; not checked"),
+        ("rot13", "declares rot13, which is not a text encoding; not checked"),
     ],
 )
 def test_a_coding_that_is_none(here: Path, coding: str, message: str) -> None:
@@ -152,8 +152,10 @@ def test_a_coding_that_is_none(here: Path, coding: str, message: str) -> None:
 
 def test_a_generated_file(here: Path) -> None:
     (here / "table.py").write_bytes(b"x = 1\n" * 900_000)
-    assert only_problem(here, ".").message == "too large (5.4 MB, limit 2 MB); not checked"
-    assert files.admitted(Source("-", None, b" " * 3_000_000)) == Problem("-", 0, "too large (3.0 MB, limit 2 MB); not checked")
+    assert only_problem(here, ".").message == "file too large (5.4 MB, limit 2 MB); not checked"
+    assert files.admitted(Source("-", None, b" " * 3_000_000)) == Problem(
+        "-", 0, "file too large (3.0 MB, limit 2 MB); not checked"
+    )
 
 
 def test_something_that_is_no_file(here: Path) -> None:

@@ -153,7 +153,8 @@ class WatchedStatements(Statements):
     """Lets `watch` look at the state after every simple statement and at the start of every block."""
 
     def __init__(self, run: Interpreter, watch: Watch) -> None:
-        super().__init__(run)
+        super().__init__(run, run.names, run.classes, run.contents, run.estimators, run.training, run.expressions, run.assignment)
+        self._run = run
         self._watch = watch
         self._by_type[cst.SimpleStatementLine] = self._line
 
@@ -161,15 +162,15 @@ class WatchedStatements(Statements):
         self.block(node.body)
         self._look(node.trailing_whitespace.comment)
 
-    def _suite(self, suite: cst.BaseSuite) -> None:
-        if isinstance(suite, cst.IndentedBlock) and self.run.state.live:
+    def suite(self, suite: cst.Module | cst.BaseSuite) -> None:
+        if isinstance(suite, cst.IndentedBlock) and self.machine.state.live:
             self._look(suite.header.comment)
-        super()._suite(suite)
+        super().suite(suite)
 
     def _look(self, comment: cst.Comment | None) -> None:
         if comment is None:
             return
-        run = self.run
+        run = self._run
         saved, mark, visited, executed = run.state, len(run.facts), set(run.visited), run.executed
         run.state = saved.fork()
         run.state.live = True
@@ -238,7 +239,7 @@ def content(run: Interpreter, value: Value, depth: int = 0) -> object:
     value = run.force(value)
     if isinstance(value.thing, Constant):
         return value.thing.value
-    items, mapping = run.items_of(value), run.mapping_of(value)
+    items, mapping = run.contents.items_of(value), run.contents.mapping_of(value)
     if depth > 4:
         return ...
     if mapping is not None and mapping.exact:
@@ -256,7 +257,7 @@ def same(one: object, two: object) -> bool:
 
 def class_name(run: Interpreter, value: Value) -> str:
     thing = run.force(value).thing
-    items, mapping = run.items_of(value), run.mapping_of(value)
+    items, mapping = run.contents.items_of(value), run.contents.mapping_of(value)
     cls: object = getattr(thing, "cls", None) or (items.cls if items is not None else "dict" if mapping is not None else None)
     if isinstance(cls, ClassThing):
         return cls.name
@@ -282,7 +283,7 @@ def what(run: Interpreter, value: Value) -> str:
 
 
 def known_length(run: Interpreter, value: Value) -> str:
-    items, mapping = run.items_of(value), run.mapping_of(value)
+    items, mapping = run.contents.items_of(value), run.contents.mapping_of(value)
     if items is not None and items.exact:
         return str(len(items.tail))
     return str(len(mapping.items)) if mapping is not None and mapping.exact else "none"

@@ -25,25 +25,25 @@ from hypothesis import strategies as st
 
 from mldbg.lint import engine, registry
 from mldbg.lint.files import Source
+from mldbg.lint.interpret.address import Ref
 from mldbg.lint.interpret.interpreter import Interpreter
+from mldbg.lint.interpret.join import join, joined
 from mldbg.lint.interpret.module import Part
+from mldbg.lint.interpret.names import Names
 from mldbg.lint.interpret.value import (
     NONE,
     UNKNOWN,
     Axes,
     Constant,
     Data,
+    Entries,
     Items,
-    Mapping,
     Object,
     Opaque,
-    Ref,
     Role,
     Symbol,
     Trail,
     Value,
-    join,
-    joined,
     literal,
 )
 from mldbg.semantics import Semantic
@@ -601,7 +601,9 @@ def test_claims_about_mixed_programs_are_true(data: st.DataObject, features: fro
 def test_contradictions_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     text = START + "a = 5\nif u():\n    xs.append(a)\n"
     assert not contradictions(text, [True])
-    monkeypatch.setattr(Interpreter, "bind", lambda run, name, value: run.state.set(run.frame.ref, name, literal(1)))
+    monkeypatch.setattr(
+        Names, "bind", lambda names, name, value: names.machine.state.set(names.machine.frame.ref, name, literal(1))
+    )
     assert contradictions(text, [True])
 
 
@@ -758,7 +760,7 @@ def _containers(inner: st.SearchStrategy[Value]) -> st.SearchStrategy[Value]:
     return st.one_of(
         st.builds(lambda tail, lead: Value(Items("builtins.tuple", tail, lead)), elements, st.none() | inner),
         st.builds(
-            lambda keys, tail, exact: Value(Mapping(tuple(zip(keys, tail, strict=False)), exact)),
+            lambda keys, tail, exact: Value(Entries(tuple(zip(keys, tail, strict=False)), exact)),
             st.lists(st.sampled_from("xyz"), unique=True, max_size=3),
             elements,
             st.booleans(),
@@ -773,7 +775,7 @@ laws = settings(max_examples=300, deadline=None, derandomize=True, database=None
 def as_set(value: Value) -> object:
     """A value in which the order of a dict's keys does not count."""
     thing = value.thing
-    if isinstance(thing, Mapping):
+    if isinstance(thing, Entries):
         return (
             "dict",
             thing.exact,

@@ -50,7 +50,8 @@ def copy(tmp_path: Path) -> Path:
 
 
 def append(file: Path, text: str) -> None:
-    file.write_text(file.read_text(encoding="utf-8") + text, encoding="utf-8")
+    before = file.read_text(encoding="utf-8") if file.exists() else ""
+    file.write_text(before + text, encoding="utf-8")
 
 
 def test_a_run_over_all_rules_imports_nothing_heavy() -> None:
@@ -129,8 +130,35 @@ def test_the_contracts_hold(copy: Path) -> None:
         ("rule.py", "import mldbg.lint.registry", "lint: imports point one way"),
         ("finding.py", "import mldbg.lint.files", "lint: imports point one way"),
         ("rule.py", "import torch", "lint: runs without the libraries it reads about"),
+        (
+            "interpret/training.py",
+            "import mldbg.lint.interpret.interpreter",
+            "lint: inside the interpreter imports point down",
+        ),
+        ("interpret/value.py", "import mldbg.lint.interpret.state", "lint: inside the interpreter imports point down"),
+        ("interpret/drawer.py", "", "lint: inside the interpreter imports point down"),
     ],
 )
 def test_a_forbidden_import_breaks_a_contract(copy: Path, file: str, planted: str, broken: str) -> None:
     append(copy / "mldbg/lint" / file, f"\n{planted}\n")
     assert broken in broken_contracts(copy)
+
+
+# --- files that a reader can hold in mind ---
+
+MOST_LINES = 700
+
+
+def long_files(code_root: Path) -> list[str]:
+    """The files of the interpreter that are longer than they may be."""
+    files = sorted((code_root / "mldbg/lint/interpret").glob("*.py"))
+    return [file.name for file in files if len(file.read_text(encoding="utf-8").splitlines()) > MOST_LINES]
+
+
+def test_no_file_of_the_interpreter_is_long(copy: Path) -> None:
+    assert [name for name in long_files(copy) if name != "flow.py"] == []
+
+
+def test_a_long_file_is_noticed(copy: Path) -> None:
+    append(copy / "mldbg/lint/interpret/state.py", "\n" * MOST_LINES)
+    assert "state.py" in long_files(copy)

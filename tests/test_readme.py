@@ -155,7 +155,7 @@ def test_every_module_has_its_sentence() -> None:
     package = ROOT / "src" / "mldbg"
     modules = {
         file.relative_to(package / part).as_posix() if part == "lint" else file.relative_to(package).as_posix()
-        for part in ("lint", "contracts", "verify")
+        for part in ("lint", "operations", "contracts", "verify")
         for file in (package / part).rglob("*.py")
         if not file.name.startswith("__") and file.parent.name not in ("rules", "checks")
     }

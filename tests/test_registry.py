@@ -50,7 +50,7 @@ def test_a_rule_of_another_package_is_listed_and_selectable(packages: Path, lint
             "import no_such_package\n",
             "cannot be loaded: ModuleNotFoundError: No module named 'no_such_package'",
         ),
-        ("broken = broken:thing", "thing = 3\n", "is no subclass of mldbg.lint.rule.Rule"),
+        ("broken = broken:thing", "thing = 3\n", "is not a subclass of mldbg.lint.rule.Rule"),
     ],
 )
 def test_a_broken_plug_in_is_one_line(packages: Path, lint: Run, entry: str, text: str, message: str) -> None:

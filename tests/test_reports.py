@@ -30,7 +30,7 @@ FINDINGS = (
 )
 RESULT = Result(
     findings=FINDINGS,
-    problems=(Problem("a,b.py", 0, "line 3 is not UTF-8; not checked"), Problem("c.py", 7, "syntax error: invalid syntax")),
+    problems=(Problem("a,b.py", 0, "line 3 is not valid UTF-8; not checked"), Problem("c.py", 7, "syntax error: invalid syntax")),
     texts={"src/train it.py": TEXT, "src/model.py": "def f(): ...\n"},
     checked=2,
 )
@@ -58,14 +58,14 @@ def test_text() -> None:
         "    1. src/model.py:1     softmax  def f(): ...\n"
         "    2. src/train it.py:2  loss     return cross_entropy(model(x), y)\n"
         "  hint: return the logits\n"
-        "  fix: available with --fix --unsafe-fixes; read the change before you keep it\n"
+        "  fix: available with --fix --unsafe-fixes; review the change before keeping it\n"
         "\n"
         "src/train it.py:1:1: nothing here [unused-allowance]\n"
         "  1 | def f(self, x):\n"
         "    | ^^^^^^^^^^^^^^^\n"
         "  hint: remove it\n"
         "\n"
-        "a,b.py: line 3 is not UTF-8; not checked\n"
+        "a,b.py: line 3 is not valid UTF-8; not checked\n"
         "c.py:7: syntax error: invalid syntax\n"
         "\n"
         "2 findings in 2 files; 1 fixable with --fix --unsafe-fixes; 2 files could not be checked\n"
@@ -86,7 +86,7 @@ def test_concise() -> None:
     assert rendered("concise").splitlines() == [
         "src/train it.py:2:9: cross_entropy gets probabilities: 100%, really [softmax-before-cross-entropy]",
         "src/train it.py:1:1: nothing here [unused-allowance]",
-        "a,b.py: line 3 is not UTF-8; not checked",
+        "a,b.py: line 3 is not valid UTF-8; not checked",
         "c.py:7: syntax error: invalid syntax",
         "2 findings in 2 files; 1 fixable with --fix --unsafe-fixes; 2 files could not be checked",
     ]
@@ -124,7 +124,7 @@ def test_json() -> None:
     }
     assert found["findings"][1]["fix"] is None
     assert found["errors"] == [
-        {"path": "a,b.py", "line": 0, "message": "line 3 is not UTF-8; not checked"},
+        {"path": "a,b.py", "line": 0, "message": "line 3 is not valid UTF-8; not checked"},
         {"path": "c.py", "line": 7, "message": "syntax error: invalid syntax"},
     ]
 
@@ -135,7 +135,7 @@ def test_github() -> None:
     assert rendered("github").splitlines() == [
         f"::error {place}::cross_entropy gets probabilities: 100%25, really{steps}%0Ahint: return the logits",
         "::error file=src/train it.py,line=1,endLine=2,title=unused-allowance::nothing here%0Ahint: remove it",
-        "::warning file=a%2Cb.py,title=not checked::line 3 is not UTF-8; not checked",
+        "::warning file=a%2Cb.py,title=not checked::line 3 is not valid UTF-8; not checked",
         "::warning file=c.py,line=7,title=not checked::syntax error: invalid syntax",
     ]
 
@@ -178,7 +178,7 @@ def test_sarif_says_what_we_know() -> None:
     [invocation] = run["invocations"]
     assert invocation["executionSuccessful"] is False
     assert [each["message"]["text"] for each in invocation["toolExecutionNotifications"]] == [
-        "line 3 is not UTF-8; not checked",
+        "line 3 is not valid UTF-8; not checked",
         "syntax error: invalid syntax",
     ]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mldbg.lint import engine, gate, registry, run
+from mldbg.lint import engine, registry, run
 from mldbg.lint.config import Config
 from mldbg.lint.files import Source
 from mldbg.lint.finding import Finding, Group, Problem, Span, Step
@@ -41,7 +41,6 @@ def engine_finds(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             return engine.Outcome(tuple(found), ())
 
         monkeypatch.setattr(engine, "check", check)
-        monkeypatch.setattr(gate, "passes", lambda *_: True)
 
     return set_findings
 
@@ -69,8 +68,8 @@ def test_per_file_ignores_look_at_where_the_finding_is(project: Path, engine_fin
     ("error", "message"),
     [
         (RecursionError(), "is nested too deeply; not checked"),
-        (KeyError("x\ny"), "internal error: KeyError: 'x\\ny'; please report it with this file"),
-        (ValueError("two\nlines"), "internal error: ValueError: two lines; please report it with this file"),
+        (KeyError("x\ny"), "internal error: KeyError: 'x\\ny'; please report it, along with this file"),
+        (ValueError("two\nlines"), "internal error: ValueError: two lines; please report it, along with this file"),
     ],
 )
 def test_an_error_of_ours_is_a_problem_of_one_file(

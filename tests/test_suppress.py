@@ -61,7 +61,7 @@ def test_an_allowance_for_a_rule_that_did_not_run_is_left_alone() -> None:
 def test_an_unknown_name_is_a_finding_with_advice() -> None:
     [finding] = suppress.apply([], "f(x)  # mldebug: allow[log-of-sofmax]\n", "a.py", KNOWN, KNOWN)
     assert finding.rule == "unknown-allowance"
-    assert finding.message == 'no rule is called "log-of-sofmax"; did you mean "log-of-softmax"'
+    assert finding.message == 'unknown rule "log-of-sofmax"; did you mean "log-of-softmax"'
 
 
 @pytest.mark.parametrize("comment", ["# mldebug: allow", "# mldebug: ignore[log-of-softmax]", "# mldebug: allow[]"])

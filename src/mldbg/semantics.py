@@ -60,7 +60,7 @@ class Extent(StrEnum):
     """Which values of a tensor one statement of a law is about."""
 
     ELEMENT = "each value by itself"
-    AXIS = "the values along one axis (the last one unless another is named)"
+    AXIS = "the values along one axis (the last one by default)"
     TENSOR = "all values together"
 
 
@@ -81,36 +81,36 @@ class Tolerance:
 
 
 _LAWS = {
-    Semantic.LOGITS: "real numbers without bound; softmax or sigmoid turns them into probabilities",
+    Semantic.LOGITS: "unbounded real numbers; softmax or sigmoid turns them into probabilities",
     Semantic.PROBS: "every value in [0, 1], and the values along the class axis sum to 1",
     Semantic.LOG_PROBS: "every value at most 0, and the exponentials along the class axis sum to 1",
-    Semantic.UNIT_INTERVAL: "every value in [0, 1], each on its own (independent probabilities, as a sigmoid gives)",
-    Semantic.NON_NEGATIVE: "every value at least 0 (as a ReLU gives)",
-    Semantic.SCALAR_LOSS: "one real number, the quantity that training lowers",
-    Semantic.CLASS_IDS: "whole numbers from 0 up to the number of classes, or the id of a target to ignore "
-    f"({IGNORED_CLASS} unless another is named)",
+    Semantic.UNIT_INTERVAL: "every value in [0, 1], independently of the others (as returned by sigmoid)",
+    Semantic.NON_NEGATIVE: "every value at least 0 (as returned by ReLU)",
+    Semantic.SCALAR_LOSS: "a single real number, the quantity that training minimises",
+    Semantic.CLASS_IDS: "integers from 0 to the number of classes minus 1, or the id of a target to ignore "
+    f"({IGNORED_CLASS} by default)",
     Semantic.ONE_HOT: "along the class axis one value is 1 and all others are 0",
     Semantic.BOOL_MASK: "True or False",
     Semantic.ADDITIVE_MASK: f"every value 0 (keep) or at most {FORGOTTEN:g} (softmax forgets it); -inf is usual",
-    Semantic.TOKEN_IDS: "whole numbers from 0 up to the size of the vocabulary",
+    Semantic.TOKEN_IDS: "integers from 0 to the vocabulary size minus 1",
     Semantic.UNIT_NORM: "the squares along the axis sum to 1",
     Semantic.FINITE: "no value is NaN or infinite",
     Semantic.SCALED: "mean near 0 and standard deviation near 1 over the batch",
 }
 
 _WORDS = {
-    Semantic.LOGITS: "logits (any real number)",
+    Semantic.LOGITS: "logits (unbounded values)",
     Semantic.PROBS: "probabilities",
     Semantic.LOG_PROBS: "log-probabilities",
     Semantic.UNIT_INTERVAL: "values between 0 and 1",
-    Semantic.NON_NEGATIVE: "values that are never negative",
+    Semantic.NON_NEGATIVE: "non-negative values",
     Semantic.SCALAR_LOSS: "a scalar loss",
     Semantic.CLASS_IDS: "class ids",
     Semantic.ONE_HOT: "one-hot rows",
     Semantic.BOOL_MASK: "a boolean mask",
     Semantic.ADDITIVE_MASK: "an additive mask",
     Semantic.TOKEN_IDS: "token ids",
-    Semantic.UNIT_NORM: "vectors of length 1",
+    Semantic.UNIT_NORM: "unit-norm vectors",
     Semantic.FINITE: "finite values",
     Semantic.SCALED: "scaled values (mean 0, standard deviation 1)",
 }

@@ -88,7 +88,7 @@ def test_wording() -> None:
     line = caught.value.producer.rpartition(":")[2]
     assert str(caught.value) == (
         "cross_entropy: input\n"
-        "  expected  logits (any real number)\n"
+        "  expected  logits (unbounded values)\n"
         "  actual    probabilities, shape (2, 2)\n"
         "  axis      axis 1 (classes); the activation ran over axis 0\n"
         "  values    min 0.119203, max 0.880797\n"

@@ -19,8 +19,9 @@ from typing import Any
 import torch
 from jaxtyping import AbstractArray, AbstractDtype
 
-from mldbg.contracts import dims, foreign
+from mldbg.contracts import foreign
 from mldbg.contracts.meanings import Meaning, is_alias
+from mldbg.operations import dims
 
 
 @dataclass(frozen=True, slots=True)

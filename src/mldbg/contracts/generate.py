@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from mldbg.contracts import dims
 from mldbg.contracts.annotation import Array, Either, Nothing, Plan, arrays
 from mldbg.contracts.laws import LAWS
+from mldbg.operations import dims
 
 
 @dataclass

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from mldbg.contracts import dims, foreign
+from mldbg.contracts import foreign
 from mldbg.contracts.annotation import (
     Anything,
     Array,
@@ -30,6 +30,7 @@ from mldbg.contracts.annotation import (
     Table,
     dtype_name,
 )
+from mldbg.operations import dims
 
 Scope = dict[str, Any]
 Seen = list[tuple[torch.Tensor, Array, str]]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import jaxtyping
 import torch
 
-from mldbg.contracts import dims
+from mldbg.operations import dims
 from mldbg.semantics import IGNORED_CLASS, Extent, Semantic
 
 BOUNDED = frozenset({Semantic.CLASS_IDS, Semantic.TOKEN_IDS})

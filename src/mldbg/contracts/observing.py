@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mldbg.contracts import dims, flags, tracing
+from mldbg.contracts import flags, tracing
 from mldbg.contracts.annotation import Array, dtype_name
 from mldbg.contracts.error import ContractError, Violation
 from mldbg.contracts.laws import LAWS, without
 from mldbg.contracts.matching import Scope, Seen, described
 from mldbg.contracts.modes import Mode
+from mldbg.operations import dims
 
 ROWS = 32
 """Rows that `sampled` mode looks at."""

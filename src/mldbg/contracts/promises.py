@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from mldbg.contracts import annotation, dims, flags, foreign, generate, scope, tracing
+from mldbg.contracts import annotation, flags, foreign, generate, scope, tracing
 from mldbg.contracts.annotation import Plan
 from mldbg.contracts.error import Binding, ContractError, Violation
 from mldbg.contracts.matching import Failure, Scope, Seen, judge
 from mldbg.contracts.modes import SETTING, Mode
 from mldbg.contracts.observing import Known, has_law, known, observe, observe_seen, observe_traced
+from mldbg.operations import dims
 
 _files = itertools.count(1)
 _YIELDING = ("generator", "asyncgen")

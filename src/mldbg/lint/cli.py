@@ -71,24 +71,28 @@ def _names(_context: click.Context, _parameter: click.Parameter, values: tuple[s
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.argument("paths", nargs=-1, metavar="[PATHS]...")
-@click.option("--select", multiple=True, metavar="NAMES", callback=_names, help="Rules or groups, or ALL (default: correctness).")
-@click.option("--ignore", multiple=True, metavar="NAMES", callback=_names, help="Rules or groups to leave out.")
-@click.option("--fix", is_flag=True, help="Apply the safe fixes.")
-@click.option("--unsafe-fixes", is_flag=True, help="With --fix or --diff: apply also the fixes that a person must review.")
-@click.option("--diff", is_flag=True, help="Show what --fix would change, and change nothing.")
-@click.option("--format", "-f", type=click.Choice(report.FORMATS), default="text", show_default=True, help="Form of the report.")
+@click.option(
+    "--select", multiple=True, metavar="NAMES", callback=_names, help="Rules or groups to enable, or ALL (default: correctness)."
+)
+@click.option("--ignore", multiple=True, metavar="NAMES", callback=_names, help="Rules or groups to disable.")
+@click.option("--fix", is_flag=True, help="Apply safe fixes.")
+@click.option("--unsafe-fixes", is_flag=True, help="With --fix or --diff: include fixes that need review.")
+@click.option("--diff", is_flag=True, help="Show what --fix would change without writing it.")
+@click.option("--format", "-f", type=click.Choice(report.FORMATS), default="text", show_default=True, help="Report format.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Write the report to a file.")
-@click.option("--statistics", is_flag=True, help="Show how often each rule fired instead of each finding.")
+@click.option("--statistics", is_flag=True, help="Show how often each rule fired instead of listing findings.")
 @click.option("--explain", metavar="RULE", help="Show the page of a rule and exit.")
 @click.option("--list", "list_rules", is_flag=True, help="List all rules and exit.")
-@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Use this pyproject.toml, not the nearest one.")
+@click.option(
+    "--config", type=click.Path(path_type=Path), metavar="FILE", help="Use this pyproject.toml instead of the nearest one."
+)
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 even if there are findings.")
-@click.option("--jobs", "-j", type=click.IntRange(min=1), metavar="N", help="Number of processes.")
-@click.option("--stdin-filename", metavar="NAME", help="The name of the file that comes on standard input.")
+@click.option("--jobs", "-j", type=click.IntRange(min=1), metavar="N", help="Number of worker processes.")
+@click.option("--stdin-filename", metavar="NAME", help="File name for code read from standard input.")
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Colour the report.")
 @click.version_option(__version__, prog_name=PROGRAM)
 def command(**options: object) -> Exit:
-    """Find machine-learning bugs in Python code, without running it.
+    """Find machine-learning bugs in Python code without running it.
 
     PATHS are files and folders (default: the current folder); "-" reads standard input.
 
@@ -118,7 +122,7 @@ def _guarded(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains while it exits
         return Exit.BROKEN_PIPE
     except Exception as error:  # noqa: BLE001  # see `main`
-        return _refuse(f"internal error: {type(error).__name__}: {error}; please report it with the command")
+        return _refuse(f"internal error: {type(error).__name__}: {error}; please report it, along with the command you ran")
 
 
 def _refuse(message: str) -> int:
@@ -141,11 +145,11 @@ def _refuse_contradictions(options: Options) -> None:
     if options.reads_stdin and len(options.paths) > 1:
         raise click.UsageError('"-" cannot be combined with other paths')
     if options.stdin_filename and not options.reads_stdin:
-        raise click.UsageError('--stdin-filename needs "-" as path')
+        raise click.UsageError('--stdin-filename requires "-" as the path')
     if options.fix and options.diff:
-        raise click.UsageError("--fix and --diff exclude each other")
+        raise click.UsageError("--fix and --diff cannot be combined")
     if options.unsafe_fixes and not (options.fix or options.diff):
-        raise click.UsageError("--unsafe-fixes needs --fix or --diff")
+        raise click.UsageError("--unsafe-fixes requires --fix or --diff")
     if options.statistics and options.format not in report.FOR_PEOPLE:
         raise click.UsageError(f"--statistics cannot be combined with --format {options.format}")
 
@@ -204,7 +208,7 @@ def _refuse_unknown(option: str, names: Iterable[str], known: Iterable[str]) -> 
 
     for name in names:
         if name not in known:
-            raise click.UsageError(f'{option}: no rule or group is called "{name}"{did_you_mean(name, known)}')
+            raise click.UsageError(f'{option}: unknown rule or group "{name}"{did_you_mean(name, known)}')
 
 
 def _check_paths(task: Task, options: Options) -> Exit:
@@ -229,20 +233,16 @@ def _check_paths(task: Task, options: Options) -> Exit:
 def _nothing_to_fix(result: Result, options: Options) -> str:
     """Why a difference is empty although there are findings."""
     offered = any(finding.fix for finding in result.findings)
-    tip = "; --unsafe-fixes has more" if offered and not options.unsafe_fixes else ""
+    tip = "; try --unsafe-fixes" if offered and not options.unsafe_fixes else ""
     count = len(result.findings)
-    return (
-        f"{count} finding{'s' if count != 1 else ''}, and no safe fix{tip}"
-        if not options.unsafe_fixes
-        else "no fix can be applied"
-    )
+    return f"{count} finding{'s' if count != 1 else ''}, no safe fix{tip}" if not options.unsafe_fixes else "no applicable fix"
 
 
 def _checked(task: Task, options: Options) -> Result:
     with _Progress() as progress:
         result = run.check_files([Path(path) for path in options.paths or (".",)], task, options.jobs, progress.show)
     if not result.checked and not result.problems:
-        click.echo(f"{PROGRAM}: no Python files were found there", err=True)
+        click.echo(f"{PROGRAM}: no Python files found", err=True)
     return result
 
 

@@ -45,7 +45,7 @@ def load_file(file: Path, known: Collection[str]) -> Config:
     """The settings in a file that the user named; its table is expected to be there."""
     table = _table(file)
     if table is None:
-        raise ConfigError(f"{file}: has no table [tool.{TABLE}]")
+        raise ConfigError(f"{file}: has no [tool.{TABLE}] table")
     return _parsed(file, table, known)
 
 
@@ -83,7 +83,7 @@ def _names(value: object, place: str, known: Collection[str]) -> tuple[str, ...]
     names = _strings(value, place, known)
     for name in names:
         if name not in known:
-            raise ConfigError(f'{place}: no rule or group is called "{name}"{did_you_mean(name, known)}')
+            raise ConfigError(f'{place}: unknown rule or group "{name}"{did_you_mean(name, known)}')
     return names
 
 
@@ -106,7 +106,7 @@ def _meanings(value: object, place: str, _known: Collection[str]) -> dict[str, d
 def _meaning(value: object, place: str) -> dict[str, object]:
     entry = _mapping(value, place)
     if len(entry) != 1:
-        raise ConfigError(f'{place}: must be {{ gives = "<meaning>" }} or {{ keeps = <index of an argument> }}')
+        raise ConfigError(f'{place}: must be {{ gives = "<meaning>" }} or {{ keeps = <argument index> }}')
     [(key, content)] = entry.items()
     if key not in ("gives", "keeps"):
         raise ConfigError(f"{place}.{key}: unknown key{did_you_mean(key, ('gives', 'keeps'))}")
@@ -120,13 +120,13 @@ def _semantic(value: object, place: str) -> str:
     if not isinstance(value, str):
         raise ConfigError(f"{place}: must be one of {', '.join(known)}")
     if value not in known:
-        raise ConfigError(f'{place}: no meaning is called "{value}"{did_you_mean(value, known)}')
+        raise ConfigError(f'{place}: unknown meaning "{value}"{did_you_mean(value, known)}')
     return value
 
 
 def _index(value: object, place: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ConfigError(f"{place}: must be the index of an argument, counted from 0")
+        raise ConfigError(f"{place}: must be an argument index, counting from 0")
     return value
 
 

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 
 from mldbg.lint.finding import Edit, Fix, Span
 from mldbg.lint.interpret.value import Object
+from mldbg.lint.library.names import CONVENTIONAL_ALIASES
 
 if TYPE_CHECKING:
     import libcst as cst
 
+    from mldbg.lint.interpret.address import Site
     from mldbg.lint.interpret.facts import Call, Place
-    from mldbg.lint.interpret.module import Part, Site
+    from mldbg.lint.interpret.module import Part
     from mldbg.lint.interpret.value import Value
 else:
 
@@ -170,9 +172,19 @@ def other_activation(call: Call, parameter: str, names: dict[str, str]) -> Fix |
 def other_function(part: Part, node: cst.Call, names: Mapping[str, str]) -> Edit | None:
     """Exchange the last name of the function in `F.softmax(x)`, `x.softmax(1)` or `nn.Softmax(1)(x)`."""
     named = node.func.func if isinstance(node.func, cst.Call) else node.func
-    if not isinstance(named, cst.Attribute) or named.attr.value not in names or is_name(named.value, "self"):
+    if not isinstance(named, cst.Attribute) or named.attr.value not in names:
+        return None
+    of_tensor = named is node.func and activation_input(node) is named.value
+    if not of_tensor and not _is_library(part, named.value):  # `model.softmax(x)`: the model has no layer of the other name
         return None
     return replaced(part, named.attr, names[named.attr.value])
+
+
+def _is_library(part: Part, node: cst.BaseExpression) -> bool:
+    """Whether a dotted name leads into an imported module (or one that snippets leave out)."""
+    while isinstance(node, cst.Attribute):
+        node = node.value
+    return isinstance(node, cst.Name) and (node.value in part.module.outline.imports or node.value in CONVENTIONAL_ALIASES)
 
 
 def as_logsigmoid(part: Part, node: cst.Call) -> tuple[Edit, ...]:

@@ -15,14 +15,14 @@ from mldbg.lint import gate, registry, syntax
 from mldbg.lint.files import Source, encoded, read
 from mldbg.lint.finding import Edit, Finding, Fix, Problem
 from mldbg.lint.rule import Rule
-from mldbg.lint.triggers import Trigger, with_listeners
+from mldbg.lint.triggers import Trigger, with_calls
 
 if TYPE_CHECKING:
     from mldbg.lint.interpret.facts import Fact
     from mldbg.lint.interpret.interpreter import Interpreter
     from mldbg.lint.interpret.module import Module, Modules, Part
     from mldbg.lint.interpret.roots import Root
-    from mldbg.lint.library.effect import Effect
+    from mldbg.operations.effect import Effect
 
 DEEPEST_RECURSION = 12_000
 """Python frames for evaluating nested expressions; `ast` has refused what is nested more deeply than that needs."""
@@ -59,7 +59,8 @@ class Project:
         self.root = root.resolve()
         self.known = registry.rules() if known is None else known
         self.told = frozenset(name for rule in self.known for name in rule.listens_to.names)
-        self.triggers = with_listeners(self.told)
+        plugged_in = [rule for rule in self.known if not registry.is_built_in(rule)]
+        self.triggers = with_calls(name for rule in plugged_in for name in rule.listens_to.names)
         self.semantics = semantics or {}
         self._overlay = overlay or {}
         self._modules: Modules | None = None
@@ -76,7 +77,7 @@ class Project:
     @property
     def effects(self) -> dict[str, Effect]:
         """The user's own table rows."""
-        from mldbg.lint.library.effect import Gives, Keeps
+        from mldbg.operations.effect import Gives, Keeps
         from mldbg.semantics import Semantic
 
         rows: dict[str, Effect] = {}

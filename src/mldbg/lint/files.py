@@ -60,9 +60,9 @@ def decoded(data: bytes) -> str:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise UndecodableError(f"line {line} is not {_spoken(encoding)}") from None
+        raise UndecodableError(f"line {line} is not valid {_spoken(encoding)}") from None
     except (LookupError, UnicodeError):
-        raise UndecodableError(f"declares an encoding that is not for text: {encoding}") from None
+        raise UndecodableError(f"declares {encoding}, which is not a text encoding") from None
 
 
 def encoded(text: str, like: bytes) -> bytes:
@@ -75,7 +75,7 @@ def _encoding(data: bytes) -> str:
         return tokenize.detect_encoding(io.BytesIO(data).readline)[0]
     except SyntaxError as error:
         unreadable = str(error).startswith("invalid or missing")
-        raise UndecodableError("one of the first two lines is not UTF-8" if unreadable else f"has an {error}") from None
+        raise UndecodableError("one of the first two lines is not valid UTF-8" if unreadable else f"has an {error}") from None
 
 
 def _spoken(encoding: str) -> str:
@@ -122,7 +122,9 @@ def admitted(source: Source) -> Source | Problem:
     if len(source.data) > SIZE_LIMIT:
         return _too_large(source.path, len(source.data))
     if b"\0" in source.data:
-        return Problem(source.path, 0, f"line {_line_of_null(source.data)} holds a null byte: not Python source; not checked")
+        return Problem(
+            source.path, 0, f"line {_line_of_null(source.data)} contains a null byte, so this is not Python source; not checked"
+        )
     if not source.data.isascii() or b"coding" in source.data[:200]:
         try:
             decoded(source.data)
@@ -143,7 +145,7 @@ def write(source: Source, text: str) -> Problem | None:
 
 
 def _too_large(path: str, size: int) -> Problem:
-    return Problem(path, 0, f"too large ({size / 1e6:.1f} MB, limit {SIZE_LIMIT / 1e6:.0f} MB); not checked")
+    return Problem(path, 0, f"file too large ({size / 1e6:.1f} MB, limit {SIZE_LIMIT / 1e6:.0f} MB); not checked")
 
 
 def _line_of_null(data: bytes) -> int:
@@ -228,7 +230,7 @@ def _named(path: Path, excluded: _Excluder) -> Iterator[Path | Problem]:
     if stat.S_ISDIR(mode):
         yield from _Walk(excluded).walk(path)
     elif path.suffix == ".ipynb":
-        yield Problem(shown, 0, "is a notebook, which cannot be checked yet; convert it to a script first")
+        yield Problem(shown, 0, "notebooks are not supported yet; convert it to a script first")
     elif not excluded(path):
         yield path
 
@@ -261,7 +263,7 @@ class _Walk:
     def _link(self, link: Path, ignores: tuple[_Ignore, ...]) -> Iterator[Path | Problem]:
         target = os.path.realpath(link)
         if os.path.realpath(link.parent).startswith(os.path.join(target, "")) or os.path.realpath(link.parent) == target:  # noqa: PTH118
-            yield Problem(displayed(link), 0, f"is a link loop: it leads back to {displayed(Path(target))}; not followed")
+            yield Problem(displayed(link), 0, f"symlink loop back to {displayed(Path(target))}; skipped")
         elif target not in self.seen:
             yield from self._folder(link, ignores)
 

@@ -66,7 +66,7 @@ def named(known: Sequence[type[Rule]], name: str) -> type[Rule]:
     for rule in known:
         if rule.name == name:
             return rule
-    raise RegistryError(f'no rule is called "{name}"{did_you_mean(name, [rule.name for rule in known])}')
+    raise RegistryError(f'unknown rule "{name}"{did_you_mean(name, [rule.name for rule in known])}')
 
 
 def built_in(package: ModuleType) -> Iterator[type[Rule]]:
@@ -75,11 +75,16 @@ def built_in(package: ModuleType) -> Iterator[type[Rule]]:
         yield rule_in(importlib.import_module(module.name))
 
 
+def is_built_in(rule: type[Rule]) -> bool:
+    """Whether a rule is one of this package's own."""
+    return rule.__module__.startswith(f"{mldbg.lint.rules.__name__}.")
+
+
 def rule_in(module: ModuleType) -> type[Rule]:
     """The one rule that a module defines."""
     defined = [value for value in vars(module).values() if _is_rule(value) and value.__module__ == module.__name__]
     if len(defined) != 1:
-        raise RegistryError(f"{module.__name__} must define one rule, it defines {len(defined)}")
+        raise RegistryError(f"{module.__name__} must define exactly one rule, but defines {len(defined)}")
     rule: type[Rule] = defined[0]
     return rule
 
@@ -110,7 +115,7 @@ def plug_in(entry: EntryPoint) -> type[Rule]:
     if isinstance(loaded, ModuleType):
         return rule_in(loaded)
     if not _is_rule(loaded):
-        raise RegistryError(f'rule "{entry.name}" of {package} is no subclass of mldbg.lint.rule.Rule')
+        raise RegistryError(f'rule "{entry.name}" of {package} is not a subclass of mldbg.lint.rule.Rule')
     rule: type[Rule] = loaded
     return rule
 

@@ -10,7 +10,7 @@ from mldbg.lint.finding import Finding, Fix, Group, Step
 from mldbg.lint.interpret import facts
 
 if TYPE_CHECKING:
-    from mldbg.lint.interpret.module import Site
+    from mldbg.lint.interpret.address import Site
     from mldbg.lint.interpret.value import Trail
 
 

@@ -144,7 +144,7 @@ def _internal_error(path: str, error: Exception) -> Problem:
     if isinstance(error, RecursionError | MemoryError):
         return Problem(path, 0, "is nested too deeply; not checked")
     reason = " ".join(str(error).split())
-    return Problem(path, 0, f"internal error: {type(error).__name__}: {reason}; please report it with this file")
+    return Problem(path, 0, f"internal error: {type(error).__name__}: {reason}; please report it, along with this file")
 
 
 # --- many files ---
@@ -176,7 +176,7 @@ def _check_in_processes(to_check: Sequence[Path], task: Task, processes: int) ->
 
 
 def _lost(file: Path) -> Problem:
-    return Problem(files.displayed(file), 0, "the process that checked it ended unexpectedly; try again with --jobs 1")
+    return Problem(files.displayed(file), 0, "the worker process checking it died; try again with --jobs 1")
 
 
 def _chunks(items: Iterable[Path], size: int) -> Iterator[list[Path]]:

@@ -65,13 +65,13 @@ def _complaints(
         yield _complaint(
             allowance,
             UNKNOWN,
-            "this comment allows nothing: its form is not understood",
+            "malformed suppression comment: it suppresses nothing",
             "write: # mldebug: allow[rule-name] reason",
         )
     about = [finding.rule for finding in findings if allowance.covers(finding)]
     for name in allowance.names:
         if name not in known_rules:
-            message = f'no rule is called "{name}"{did_you_mean(name, known_rules)}'.removesuffix("?")
+            message = f'unknown rule "{name}"{did_you_mean(name, known_rules)}'.removesuffix("?")
             yield _complaint(allowance, UNKNOWN, message, "name a rule that `mldebug-lint --list` shows, or remove the comment")
         elif name in active_rules and name not in about:
             yield _complaint(allowance, UNUSED, f"{name} reports nothing here", "remove the name from the comment")

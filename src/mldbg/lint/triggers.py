@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mldbg.lint.library import sklearn
 from mldbg.lint.library.names import EVALUATION_LINE, SAYS_ONE
+from mldbg.operations import sklearn
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +70,12 @@ SINGLE_COLUMNS = Trigger(NORMALISED, ((r"Linear\([^()]*\b1\s*[,)]", SAYS_ONE),))
 TRIGGERS = (LOSSES, TRAINING, EVALUATION, SPLITS, FITS, LOGARITHMS, SINGLE_COLUMNS)
 
 
-def with_listeners(names: Iterable[str]) -> tuple[Trigger, ...]:
-    """All triggers, and one more for calls that rules listen to and that are no trigger yet.
+def with_calls(names: Iterable[str]) -> tuple[Trigger, ...]:
+    """All triggers, and one for calls that rules of other packages listen to: those cannot add a trigger of their own.
 
     Args:
-        names: qualified names of calls, those of all known rules: the selected ones alone would decide about each other's findings.
+        names: qualified names of calls.
     """
-    called = {name.removesuffix(".__call__").rpartition(".")[2] for name in names}
-    others = called - frozenset().union(*(trigger.words for trigger in TRIGGERS)) - {"log"}
-    return (*TRIGGERS, Trigger(frozenset(others))) if others else TRIGGERS
+    plain = {word for trigger in TRIGGERS if not trigger.beside for word in trigger.words}
+    others = frozenset(name.removesuffix(".__call__").rpartition(".")[2] for name in names) - plain
+    return (*TRIGGERS, Trigger(others)) if others else TRIGGERS

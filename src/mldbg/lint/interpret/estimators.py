@@ -5,36 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from mldbg.lint.interpret.expressions import derived_data
+from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.arguments import Argument
+from mldbg.lint.interpret.classes import Classes
+from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.facts import Evaluated, Fitted
-from mldbg.lint.interpret.frames import Argument
-from mldbg.lint.interpret.module import Site
-from mldbg.lint.interpret.value import (
-    UNKNOWN,
-    ClassThing,
-    Data,
-    Fit,
-    FitKind,
-    Items,
-    Lazy,
-    Object,
-    Ref,
-    Role,
-    Unknown,
-    Value,
-    onward,
-    tuple_of,
-)
-from mldbg.lint.library import sklearn
-from mldbg.lint.library.effect import Resamples
+from mldbg.lint.interpret.join import tuple_of
+from mldbg.lint.interpret.lineage import Lineage, derived_data
+from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.source_text import last_name
+from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Data, Fit, FitKind, Items, Lazy, Object, Role, Unknown, Value, onward
 from mldbg.lint.library.names import says_label
-
-if TYPE_CHECKING:
-    from mldbg.lint.interpret.interpreter import Interpreter
+from mldbg.operations import sklearn
+from mldbg.operations.effect import Resamples
 
 FITS = "#fits"
 TRAINED = "#trained"
@@ -50,13 +36,16 @@ _FOLDS = re.compile(r"(^|_)(cv|kf|skf|gkf|kfold|folds?|splitter|tscv|rkf|sss)(_|
 class Estimators:
     """Fits, splits and evaluations in the interpreter's state."""
 
-    def __init__(self, run: Interpreter) -> None:
-        self.run = run
+    def __init__(self, machine: Machine, classes: Classes, contents: Contents, lineage: Lineage) -> None:
+        self.machine = machine
+        self.classes = classes
+        self.contents = contents
+        self.lineage = lineage
 
     def method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value | None:
         """The result of an estimator's or splitter's method, or None when it is not one."""
         if not isinstance(base.thing, Object | Unknown) or (
-            isinstance(base.thing, Object) and self.run.is_module(base.thing.cls)
+            isinstance(base.thing, Object) and self.classes.is_module(base.thing.cls)
         ):
             return None
         features = _features(arguments)
@@ -70,8 +59,8 @@ class Estimators:
         ):
             return self._transformed(features, self._fits(base.thing), site)
         if name in sklearn.EVALUATING_METHODS and features is not None:
-            self.used(features, f"goes into `{name}`", site, base)
-            return self.run.library.derived([features], site)
+            self.used(features, f"is passed to `{name}`", site, base)
+            return self.lineage.derived([features], site)
         if name in ("get_support", "get_feature_names_out") and isinstance(base.thing, Object):
             return self._about_fit(base.thing, site)
         if name == "split" and features is not None and self._is_splitter(base, site):
@@ -82,19 +71,19 @@ class Estimators:
     def _fit(
         self, base: Value, estimator: Object, method: str, features: Value, arguments: Sequence[Argument], site: Site
     ) -> Value:
-        run = self.run
+        machine = self.machine
         name = self._name(estimator)
         earlier = self._fits(estimator)
         kind = self._kind(estimator)
         before = tuple(sorted(earlier, key=lambda fit: fit.estimator))
-        run.facts.append(Fitted(run.place(site), base, name, method, features, before, self._prepares(estimator, method)))
+        machine.facts.append(Fitted(machine.place(site), base, name, method, features, before, self._prepares(estimator, method)))
         seen = features.role.value + " data" if features.role is not None else "the data"
         trail = onward(features.trail if features.fits else None, site, f"{name or 'an estimator'} is fitted on {seen}")
         fit = Fit(
             kind or FitKind.TRANSFORM, name if kind is not None else "", site, features.rows, features.role, estimator.ref, trail
         )
-        run.state.set(estimator.ref, FITS, Value(data=Data(fits=frozenset({fit}))))
-        run.state.set(estimator.ref, TRAINED, Value(data=features.data))
+        machine.state.set(estimator.ref, FITS, Value(data=Data(fits=frozenset({fit}))))
+        machine.state.set(estimator.ref, TRAINED, Value(data=features.data))
         if self._is_search(estimator) and features.role is None and features.data is not None:
             # unsupervised scaling before a search is contested, and a rule of its own; selection and resampling are not
             serious = frozenset(fit for fit in features.fits if fit.kind is not FitKind.TRANSFORM)
@@ -104,28 +93,28 @@ class Estimators:
             return self._transformed(features, frozenset({fit}), site)
         if method in ("fit_resample", "fit_sample"):
             labels = arguments[1].value if len(arguments) > 1 else UNKNOWN
-            return tuple_of(self._transformed(features, frozenset({fit}), site), run.library.derived([labels], site))
+            return tuple_of(self._transformed(features, frozenset({fit}), site), self.lineage.derived([labels], site))
         if method == "fit_predict":
-            return run.library.derived([features], site)
+            return self.lineage.derived([features], site)
         return base
 
     def _transformed(self, features: Value, fits: frozenset[Fit], site: Site) -> Value:
         known = frozenset(fit for fit in fits if fit.estimator)
         data = derived_data(features) or Data()
-        data = replace(data, fits=data.fits | known)
+        data = replace(data, fits=data.fits | known, condensed=False)
         trail = features.trail if features.fits else None
         for fit in sorted(known, key=lambda fit: fit.estimator):
             trail = fit.trail if trail is None else trail
-        return Value(data=data, origin=Ref(site, self.run.frame.context), trail=trail)
+        return Value(data=data, origin=Ref(site, self.machine.frame.context), trail=trail)
 
     def _about_fit(self, estimator: Object, site: Site) -> Value:
         """What a fitted selector says of the columns."""
         fits = frozenset(fit for fit in self._fits(estimator) if fit.kind is FitKind.SELECTION)
         trail = next((fit.trail for fit in sorted(fits, key=lambda fit: fit.estimator)), None)
-        return Value(data=Data(fits=fits) if fits else None, origin=Ref(site, self.run.frame.context), trail=trail)
+        return Value(data=Data(fits=fits) if fits else None, origin=Ref(site, self.machine.frame.context), trail=trail)
 
     def _fits(self, estimator: Object) -> frozenset[Fit]:
-        held = self.run.state.get(estimator.ref, FITS)
+        held = self.machine.state.get(estimator.ref, FITS)
         return held.fits if held is not None else frozenset()
 
     def _name(self, estimator: Object) -> str:
@@ -155,12 +144,12 @@ class Estimators:
     def _kinds_inside(self, estimator: Object) -> set[FitKind]:
         """The kinds of the estimators that were given to a composite's constructor, however deeply nested in lists and tuples."""
         found: set[FitKind] = set()
-        todo = [value for name, value in self.run.state.record(estimator.ref).items() if name.startswith("#argument")]
+        todo = [value for name, value in self.machine.state.record(estimator.ref).items() if name.startswith("#argument")]
         for _ in range(100):
             if not todo:
                 break
             value = todo.pop()
-            items = self.run.items_of(value)
+            items = self.contents.items_of(value)
             if items is not None:
                 todo += items.tail
             elif isinstance(value.thing, Object) and value.thing.ref != estimator.ref:
@@ -181,10 +170,10 @@ class Estimators:
         """train_test_split: training and test part of each array, in order."""
         arrays = [argument for argument in arguments if argument.keyword is None]
         if not arrays or any(argument.star for argument in arrays):
-            return self.run.library.unknown_result(site)
+            return self.lineage.unknown_result(site)
         parts: list[Value] = []
         for position, argument in enumerate(arrays):
-            label = says_label(_name_of(argument.node)) or (position == 1 and len(arrays) == 2)
+            label = says_label(last_name(argument.node)) or (position == 1 and len(arrays) == 2)
             parts += [self._part(argument.value, role, site, label=label) for role in (Role.TRAIN, Role.TEST)]
         return tuple_of(*parts, cls="builtins.list")
 
@@ -192,15 +181,15 @@ class Estimators:
         fits = frozenset() if label else value.fits
         inner = value.data.role if value.data is not None else None
         kept = Role.TRAIN if role is Role.TRAIN else (Role.VALIDATION if inner is Role.TRAIN else role)
-        data = Data(rows=value.rows or frozenset({Ref(site, self.run.frame.context)}), role=kept, split=site, fits=fits)
-        trail = onward(value.trail, site, "split into training and test part only now") if fits else None
-        return Value(data=data, origin=Ref(site, self.run.frame.context, role.value), trail=trail)
+        data = Data(rows=value.rows or frozenset({Ref(site, self.machine.frame.context)}), role=kept, split=site, fits=fits)
+        trail = onward(value.trail, site, "the train/test split happens only here") if fits else None
+        return Value(data=data, origin=Ref(site, self.machine.frame.context, role.value), trail=trail)
 
     def random_split(self, arguments: Sequence[Argument], site: Site) -> Value:
         """random_split: parts whose role the names say."""
         value = arguments[0].value if arguments else UNKNOWN
         data = replace(derived_data(value) or Data(), split=site, role=None)
-        part = Value(data=data, origin=Ref(site, self.run.frame.context), trail=value.trail if value.fits else None)
+        part = Value(data=data, origin=Ref(site, self.machine.frame.context), trail=value.trail if value.fits else None)
         return Value(Items("builtins.list", (), part))
 
     def _is_splitter(self, base: Value, site: Site) -> bool:
@@ -208,27 +197,26 @@ class Estimators:
         if isinstance(thing, Object) and isinstance(thing.cls, str):
             return thing.cls in sklearn.SPLITTERS
         node = site.node.func.value if isinstance(site.node, cst.Call) and isinstance(site.node.func, cst.Attribute) else None
-        return bool(_FOLDS.search(_name_of(node)))
+        return bool(_FOLDS.search(last_name(node)))
 
     def _folds(self, features: Value, site: Site) -> Value:
         """Pairs of index arrays."""
         pair = tuple(
-            Value(data=Data(rows=features.rows, split=site, picks=role), origin=Ref(site, self.run.frame.context, role.value))
+            Value(data=Data(rows=features.rows, split=site, picks=role), origin=Ref(site, self.machine.frame.context, role.value))
             for role in (Role.TRAIN, Role.TEST)
         )
         return Value(Items("builtins.generator", (), tuple_of(*pair)))
 
     def resample(self, effect: Resamples, arguments: Sequence[Argument], site: Site) -> Value:
         """Rows drawn with replacement: the same row can land on both sides of a later split."""
-        run = self.run
         given = next((argument.value for argument in arguments if argument.keyword == effect.replace_keyword), None)
         arrays = [argument.value for argument in arguments if argument.keyword is None]
         repeats = effect.default if given is None else given.constant is True
         found = []
         for value in arrays:
-            made = run.library.derived([value], site)
+            made = self.lineage.derived([value], site)
             if repeats and made.data is not None:
-                trail = onward(None, site, "rows are drawn again, some of them twice")
+                trail = onward(None, site, "rows are resampled with replacement")
                 fit = Fit(FitKind.RESAMPLING, "resample", site, value.rows, value.role, None, trail)
                 made = replace(made, data=replace(made.data, fits=made.data.fits | {fit}), trail=trail)
             found.append(made)
@@ -243,28 +231,28 @@ class Estimators:
         estimator = named.get("estimator", positional[0] if positional else UNKNOWN)
         if features is not None and features.role is None:
             self._evaluated(features, f"split and scored by `{name.rpartition('.')[2]}`", site, Role.VALIDATION, estimator)
-        return self.run.library.unknown_result(site)
+        return self.lineage.unknown_result(site)
 
     def used(self, value: Value, how: str, site: Site, estimator: Value = UNKNOWN) -> None:
         """Data goes into a prediction, a score or a model: an evaluation, if it is held out."""
         if isinstance(value.thing, Lazy):
             return
-        items = self.run.items_of(value)
+        items = self.contents.items_of(value)
         for one in items.tail if items is not None else (value,):
             if one.role is not None and one.role.held_out:
-                self._evaluated(one, f"{one.role.value} part {how}", site, one.role, estimator)
+                self._evaluated(one, f"the {one.role.value} set {how}", site, one.role, estimator)
 
     def _evaluated(self, value: Value, how: str, site: Site, role: Role, estimator: Value) -> None:
-        run = self.run
+        machine = self.machine
         thing = estimator.thing
-        trained = run.state.get(thing.ref, TRAINED) if isinstance(thing, Object) else None
-        run.facts.append(
-            Evaluated(run.place(site), how, value, role, trained.fits if trained is not None else frozenset(), estimator)
+        trained = machine.state.get(thing.ref, TRAINED) if isinstance(thing, Object) else None
+        machine.facts.append(
+            Evaluated(machine.place(site), how, value, role, trained.fits if trained is not None else frozenset(), estimator)
         )
 
     def handed_on(self, value: Value, site: Site) -> None:
         """A function of which no caller is known returns held-out data: somebody will evaluate on it."""
-        functions = [frame for frame in self.run.frames if frame.function is not None]
+        functions = [frame for frame in self.machine.frames if frame.function is not None]
         if len(functions) == 1 and functions[0].assumed:
             self.used(value, "is returned", site)
 
@@ -283,11 +271,3 @@ def _features(arguments: Sequence[Argument]) -> Value | None:
     if first is None or first.keyword is not None or first.star:
         return None
     return first.value
-
-
-def _name_of(node: cst.BaseExpression | None) -> str:
-    while isinstance(node, cst.Subscript | cst.Call):
-        node = node.value if isinstance(node, cst.Subscript) else node.func
-    if isinstance(node, cst.Attribute):
-        return node.attr.value
-    return node.value if isinstance(node, cst.Name) else ""

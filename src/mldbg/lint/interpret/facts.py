@@ -10,12 +10,26 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, cast
 
-from mldbg.lint.interpret.value import UNKNOWN, Fit, Object, Ref, Role, Value
+from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.value import UNKNOWN, Fit, Object, Role, Value
 
 if TYPE_CHECKING:
     import libcst as cst
 
-    from mldbg.lint.interpret.module import Site
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A test whose outcome is not known, and the outcome that leads here.
+
+    Attributes:
+        test: the expression; of a `case` its pattern.
+        holds: False behind `else`, and after `if test: continue`.
+        chosen_by: the loops whose round decides it.
+    """
+
+    test: Site
+    holds: bool
+    chosen_by: frozenset[cst.CSTNode] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +40,15 @@ class Place:
     within: tuple[str, ...]
     function: cst.CSTNode | None
     """The innermost function definition, or None at module level."""
+    conditions: tuple[Condition, ...] = ()
+    """The undecided tests on which it depends that this place is reached, outermost first, callers included.
+
+    The tests of `while` and the choice of an exception handler are not among them.
+    """
+
+    def conditions_inside(self, around: Place) -> tuple[Condition, ...]:
+        """Those that stand inside a loop or call that was entered at another place."""
+        return self.conditions[len(around.conditions) :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +106,21 @@ class GradientUse:
     parameters: frozenset[Ref]
     """The models whose parameters the optimizer has; empty where that is not known."""
     clip: bool
+    chosen_by: frozenset[cst.CSTNode] = frozenset()
+    """The loops whose round decides which optimizer this is: in each of them, every optimizer has its turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerStep:
+    """A learning-rate scheduler steps.
+
+    Attributes:
+        optimizer: the one whose learning rate it sets; unknown for a scheduler that comes from outside.
+    """
+
+    place: Place
+    scheduler: Value
+    optimizer: Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +174,9 @@ class ModelCall:
     mode_set: Value | None
     """The value that carries the trail of how the mode came to be."""
     mode_dependent: str | bool | None
-    """Name of a layer in it that behaves differently in the two modes; False: there is none; None: not known."""
+    """Name of a layer in it that is run and behaves differently in the two modes; False: there is none; None: not known."""
+    dependent_in_training: str | None
+    """Name of such a layer that is in training mode itself, where the module is."""
     grad: bool
     data: Value
     feeding: tuple[str, ...]
@@ -183,4 +223,17 @@ class Loop:
     """Objects whose mode is set in the loop and which did not exist before it."""
 
 
-Fact = Call | Backward | GradientUse | GradientsCleared | Escape | Accumulated | ModeSet | ModelCall | Evaluated | Fitted | Loop
+Fact = (
+    Call
+    | Backward
+    | GradientUse
+    | SchedulerStep
+    | GradientsCleared
+    | Escape
+    | Accumulated
+    | ModeSet
+    | ModelCall
+    | Evaluated
+    | Fitted
+    | Loop
+)

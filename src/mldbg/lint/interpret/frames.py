@@ -1,4 +1,4 @@
-"""What is under way while code is executed: arguments, loops, frames, and how names become roles."""
+"""What is under way while code is executed: frames and loops, and how names become roles."""
 
 from __future__ import annotations
 
@@ -8,23 +8,14 @@ from functools import lru_cache
 
 import libcst as cst
 
+from mldbg.lint.interpret.address import Context, Ref
 from mldbg.lint.interpret.module import Module, Part
 from mldbg.lint.interpret.state import State
-from mldbg.lint.interpret.value import Context, Data, Function, Object, Opaque, Ref, Role, Unknown, Value
+from mldbg.lint.interpret.value import ClassThing, Data, Function, Object, Opaque, Role, Unknown, Value
 from mldbg.lint.library.names import says_test, says_training, says_validation
 
 CLOSURE = "#closure"
 """Under this name a frame's record holds the frame around it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """One argument of a call: `star` is "*" or "**" for unpacked ones."""
-
-    value: Value
-    keyword: str | None = None
-    star: str = ""
-    node: cst.BaseExpression | None = None
 
 
 @dataclass(slots=True)
@@ -32,6 +23,7 @@ class LoopFrame:
     """A loop under way: the states in which it was left or continued, and what it iterates over."""
 
     feeding: str
+    node: cst.For | cst.While
     breaks: list[State] = field(default_factory=list)
     continues: list[State] = field(default_factory=list)
 
@@ -54,6 +46,10 @@ class Frame:
     assumed: bool = False
     """Nothing is known of the caller."""
     is_init: bool = False
+    defines: ClassThing | None = None
+    """The class whose body this is."""
+    unpacking: tuple[cst.Call, tuple[str, ...]] | None = None
+    """The call whose result the statement under way unpacks, and the names that it unpacks it into."""
     keeps: bool = False
     """Something defined here may read the frame after it ended."""
 

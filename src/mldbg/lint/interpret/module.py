@@ -8,16 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import libcst as cst
 from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
 
 from mldbg.lint.finding import Span
 from mldbg.lint.outline import CannotOutlineError, Import, Outline, Statement, outline
-
-if TYPE_CHECKING:
-    from mldbg.lint.interpret.value import Value
 
 _TESTS = re.compile(r"^\s*(?:import|from) (?:pytest|unittest)\b|^def test_\w+\(", re.MULTILINE)
 
@@ -92,21 +89,6 @@ class Part:
         return Span(self.module.path, start.line + above, start.column + 1, end.line + above, end.column + 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
-    """A place in the source: a node and the part that holds it. Its span is computed only when it is reported."""
-
-    part: Part
-    node: cst.CSTNode
-
-    @property
-    def span(self) -> Span:
-        return self.part.span(self.node)
-
-    def __repr__(self) -> str:
-        return f"Site({self.part.module.path}:{self.span.line})"
-
-
 class Module:
     """A file of the project.
 
@@ -119,7 +101,7 @@ class Module:
 
     def __init__(self, path: str, file: Path | None, text: str, *, lenient: bool = False) -> None:
         self._lenient = lenient
-        self.definitions: dict[str, Value] = {}
+        self.definitions: dict[str, Any] = {}
         """What names mean that only one definition or import binds, once somebody looked."""
         self.path = path
         self.file = file
@@ -245,8 +227,8 @@ class Modules:
     def consulted_by(self, module: Module) -> tuple[frozenset[Path], frozenset[Path]]:
         """The files that what is known of a module rests on, and where files were looked for in vain.
 
-        Both reach through the imports of the files that were consulted. They may hold more than was needed: a shared module counts
-        with all that was ever looked up in it.
+        Both reach through the imports of these files. They may hold more than was needed: a
+        shared module counts with all that was ever looked up in it.
         """
         found: set[Path] = set()
         missing = set(module.missing)

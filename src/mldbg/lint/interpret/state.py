@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from mldbg.lint.interpret.value import Ref, Value, join
+from mldbg.lint.interpret.address import Ref
+from mldbg.lint.interpret.join import join
+from mldbg.lint.interpret.value import Value
 
 Record = dict[str, Value]
 

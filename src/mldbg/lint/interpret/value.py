@@ -1,4 +1,4 @@
-"""Abstract values: what is known of an expression. Frozen; joins form a lattice of finite height whose top is `UNKNOWN`.
+"""Abstract values: what is known of an expression. Frozen; `join` says how two of them meet.
 
 A value has a *thing* (what it is: a constant, a function, an object ...) and marks beside it: the meaning of its numbers,
 the data it was made from, its origin, the sizes of its axes, and the trail of steps by which it came to be.
@@ -11,42 +11,16 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, cast
 
+from mldbg.lint.interpret.address import Ref, Site
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:
     import libcst as cst
 
-    from mldbg.lint.interpret.module import Module, Part, Site
+    from mldbg.lint.interpret.module import Module, Part
 
 MOST_ITEMS = 64
 MOST_STEPS = 16
-
-
-# ---------------------------------------------------------------------------------------------------------------- identity
-@dataclass(frozen=True, slots=True, eq=False)
-class Context:
-    """The calls that are under way: the innermost call's site, and the calls around it. The interpreter makes each only once."""
-
-    site: Site
-    outer: Context | None
-
-
-@dataclass(frozen=True, slots=True)
-class Ref:
-    """The identity of something that holds state: an object, a frame, a module. Equal where the same site made it under the same
-    calls; `label` tells apart what one site makes (parameters, attributes).
-    """
-
-    site: Site | None
-    context: Context | None = None
-    label: str = ""
-    _hash: int = field(init=False, compare=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_hash", hash((self.site, self.context, self.label)))
-
-    def __hash__(self) -> int:
-        return self._hash
 
 
 # ------------------------------------------------------------------------------------------------------------------ things
@@ -118,7 +92,7 @@ class ClassThing:
         """The identity of the class's own record."""
         if self.inner is None:
             return Ref(None, None, f"class {self.part.module.path}:{self.part.statement.first}")
-        return Ref(_site(self.part, self.inner), None, "class")
+        return Ref(Site(self.part, self.inner), None, "class")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +126,7 @@ class Items:
 
 
 @dataclass(frozen=True, slots=True)
-class Mapping:
+class Entries:
     """The content of a dict with constant keys; `exact` is False when there may be more."""
 
     items: tuple[tuple[object, Value], ...]
@@ -212,19 +186,13 @@ Thing = (
     | Object
     | Opaque
     | Items
-    | Mapping
+    | Entries
     | Method
     | Bound
     | Partial
     | Super
     | Lazy
 )
-
-
-def _site(part: Part, node: cst.CSTNode) -> Site:
-    from mldbg.lint.interpret.module import Site  # loads libcst
-
-    return Site(part, node)
 
 
 # ------------------------------------------------------------------------------------------------------------------- marks
@@ -263,9 +231,10 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Which rows a value was made from, which part of them it is and by which split, and the fits whose result flowed into it.
+    """Which rows a value holds, which part of them it is and by which split, and the fits whose result flowed into it.
 
-    `picks`: the value is an index array that picks this part out of the rows.
+    `picks`: the value is an index array that picks this part out of the rows. `condensed`: it holds none of the rows, but a
+    statistic of them (a mean, a vocabulary).
     """
 
     rows: frozenset[Ref] = frozenset()
@@ -273,6 +242,7 @@ class Data:
     split: Site | None = None
     fits: frozenset[Fit] = frozenset()
     picks: Role | None = None
+    condensed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,107 +339,3 @@ NONE = Value(Constant("NoneType", None))
 def literal(value: object) -> Value:
     """The value of a literal."""
     return Value(Constant(type(value).__name__, value))
-
-
-def tuple_of(*values: Value, cls: str = "builtins.tuple") -> Value:
-    """A sequence of known elements."""
-    if len(values) > MOST_ITEMS:
-        return Value(Items(cls, (), joined(values)))
-    return Value(Items(cls, values))
-
-
-# ------------------------------------------------------------------------------------------------------------------- joins
-def join(one: Value, two: Value) -> Value:
-    """What holds of a value that is either of two. None gives way: code that uses the value would have failed on None."""
-    if one is two or one == two:
-        return two if two.or_none else one
-    if one.is_none:
-        return two if two.or_none else replace(two, or_none=True)
-    if two.is_none:
-        return one if one.or_none else replace(one, or_none=True)
-    if isinstance(one.thing, Lazy) or isinstance(two.thing, Lazy):
-        return _join_lazy(one, two)
-    return Value(
-        thing=_join_things(one.thing, two.thing),
-        meaning=one.meaning if one.meaning is two.meaning else None,
-        data=join_data(one.data, two.data),
-        origin=one.origin if one.origin == two.origin else None,
-        axes=Axes(
-            one.axes.rank if one.axes.rank == two.axes.rank else None,
-            one.axes.last if one.axes.last == two.axes.last else None,
-        ),
-        attached=False if False in (one.attached, two.attached) else one.attached if one.attached is two.attached else None,
-        trail=one.trail if one.trail is not None else two.trail,
-        or_none=one.or_none or two.or_none,
-    )
-
-
-def joined(values: tuple[Value, ...] | list[Value]) -> Value:
-    """The join of several values; unknown when there are none."""
-    if not values:
-        return UNKNOWN
-    result = values[0]
-    for value in values[1:]:
-        result = join(result, value)
-    return result
-
-
-def _join_lazy(one: Value, two: Value) -> Value:
-    """The join of values of which at least one is not computed yet."""
-
-    def compute() -> tuple[Value, dict[Ref, dict[str, Value]]]:
-        records: dict[Ref, dict[str, Value]] = {}
-        values = []
-        for value in (one, two):
-            known = value
-            while isinstance(known.thing, Lazy):
-                known, made = known.thing.compute()
-                records |= made
-            values.append(known)
-        return join(*values), records
-
-    keys = frozenset(value.thing.key if isinstance(value.thing, Lazy) else value for value in (one, two))
-    return Value(Lazy(keys, compute), or_none=one.or_none or two.or_none)
-
-
-def _join_things(one: Thing, two: Thing) -> Thing:
-    if one == two:
-        return one
-    if isinstance(one, Object) and isinstance(two, Object) and one.cls == two.cls:
-        return Unknown() if one.cls is None else Opaque(one.cls) if isinstance(one.cls, str) else Unknown()
-    if isinstance(one, Items) and isinstance(two, Items) and one.cls == two.cls:
-        return _join_items(one, two)
-    if isinstance(one, Mapping) and isinstance(two, Mapping):
-        keys = dict.fromkeys([key for key, _ in one.items] + [key for key, _ in two.items])
-        both = tuple((key, join(one.get(key) or NONE, two.get(key) or NONE)) for key in keys)
-        return Mapping(both, one.exact and two.exact)
-    if isinstance(one, Opaque) and isinstance(two, Opaque) and one.cls == two.cls:
-        return one
-    return Unknown()
-
-
-def _join_items(one: Items, two: Items) -> Items:
-    if one.exact and two.exact and len(one.tail) == len(two.tail):
-        return Items(one.cls, tuple(join(a, b) for a, b in zip(one.tail, two.tail, strict=True)))
-    shared: list[Value] = []
-    for a, b in zip(reversed(one.tail), reversed(two.tail), strict=False):
-        if a != b:
-            break
-        shared.insert(0, a)
-    cut = len(shared)
-    rest = [*one.tail[: len(one.tail) - cut], *two.tail[: len(two.tail) - cut]]
-    rest += [lead for lead in (one.lead, two.lead) if lead is not None]
-    return Items(one.cls, tuple(shared), joined(rest) if rest else None)
-
-
-def join_data(one: Data | None, two: Data | None) -> Data | None:
-    """Lineage of something made from both: rows and fits of both; a part of the data only if both are that part."""
-    if one is None or two is None or one == two:
-        return one or two
-    return Data(
-        rows=one.rows | two.rows,
-        role=one.role if one.role is two.role else None,
-        split=one.split if one.split == two.split else None,
-        fits=one.fits | two.fits,
-        picks=one.picks if one.picks is two.picks else None,
-    )

@@ -1,39 +1,8 @@
-"""Names: canonical spellings of what is exported in several places, and the conventions that code follows without saying so."""
+"""The conventions that names follow in code without saying so."""
 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
-
-_PREFIXES: tuple[tuple[str, str], ...] = (
-    ("torch.nn.modules.loss.", "torch.nn."),
-    ("torch.nn.modules.activation.", "torch.nn."),
-    ("torch.nn.modules.linear.", "torch.nn."),
-    ("torch.nn.modules.dropout.", "torch.nn."),
-    ("torch.nn.modules.container.", "torch.nn."),
-    ("torch.nn.modules.module.", "torch.nn."),
-    ("torch.nn.modules.", "torch.nn."),
-    ("torch.functional.F.", "torch.nn.functional."),
-    ("torch.optim.adam.", "torch.optim."),
-    ("torch.optim.adamw.", "torch.optim."),
-    ("torch.optim.sgd.", "torch.optim."),
-    ("torch.optim.optimizer.", "torch.optim."),
-    ("torch.nn.parallel.distributed.", "torch.nn.parallel."),
-    ("torch.utils.data.dataloader.", "torch.utils.data."),
-    ("torch.utils.data.dataset.", "torch.utils.data."),
-    ("pytorch_lightning.core.module.", "lightning."),
-    ("pytorch_lightning.core.", "lightning."),
-    ("pytorch_lightning.", "lightning."),
-    ("lightning.pytorch.", "lightning."),
-    ("lightning.pytorch", "lightning"),
-    ("transformers.modeling_utils.", "transformers."),
-    ("tqdm.auto.", "tqdm."),
-    ("tqdm.notebook.", "tqdm."),
-    ("sklearn.preprocessing._data.", "sklearn.preprocessing."),
-    ("sklearn.model_selection._split.", "sklearn.model_selection."),
-    ("sklearn.model_selection._validation.", "sklearn.model_selection."),
-    ("torch._tensor.", "torch."),
-)
 
 CONVENTIONAL_ALIASES: dict[str, str] = {
     "torch": "torch",
@@ -64,15 +33,6 @@ _TEST_NAME = re.compile(r"(^|_)(test|testing|te|holdout)(_|$|[0-9])", re.IGNOREC
 _VALIDATION_NAME = re.compile(r"(^|_)(val|valid|validation|dev)(_|$|[0-9])", re.IGNORECASE)
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _LABEL_NAME = re.compile(r"^(y|ys|label|labels|target|targets)(_|$|[0-9])", re.IGNORECASE)
-
-
-@lru_cache(maxsize=8192)
-def canonical(name: str) -> str:
-    """The spelling under which the tables know a qualified name."""
-    for prefix, short in _PREFIXES:
-        if name.startswith(prefix):
-            return canonical(short + name[len(prefix) :])
-    return name
 
 
 def says_training(name: str) -> bool:

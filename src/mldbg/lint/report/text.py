@@ -35,7 +35,7 @@ def _finding(finding: Finding, lines: Mapping[str, list[str]]) -> Iterator[str]:
 
 
 def _how_to_fix(fix: Fix) -> str:
-    return "available with --fix" if fix.safe else "available with --fix --unsafe-fixes; read the change before you keep it"
+    return "available with --fix" if fix.safe else "available with --fix --unsafe-fixes; review the change before keeping it"
 
 
 def _excerpt(span: Span, lines: Mapping[str, list[str]]) -> Iterator[str]:

@@ -10,12 +10,12 @@ from mldbg.semantics import Semantic
 
 
 class BceOnLogits(Rule):
-    """BCELoss gets a value with no sigmoid on its path
+    """BCELoss gets a value that never went through a sigmoid
 
     ## Why
     `BCELoss` takes the logarithm of its input and of one minus its input, so the input must be a probability. Raw
-    outputs of a layer lie outside [0, 1]: torch raises on some versions and devices, and elsewhere the clamped
-    logarithms give a loss that falls and means nothing.
+    layer outputs lie outside [0, 1]: torch raises on some versions and devices, and elsewhere the clamped
+    logarithms produce a loss that decreases but means nothing.
 
     ## Bad
         from torch import nn
@@ -36,8 +36,8 @@ class BceOnLogits(Rule):
             return criterion(model(x), y)
 
     ## Limits
-    Fires only when the value is known to be the output of a layer that can give any real number (or
-    log-probabilities, or a ReLU). A value of unknown origin, or one clamped to a range, is left alone.
+    Fires only when the value is known to be the output of a layer with unbounded values (or
+    log-probabilities, or the output of a ReLU). A value of unknown origin, or one clamped to a range, is left alone.
     """
 
     group = Group.CORRECTNESS

@@ -10,12 +10,12 @@ from mldbg.lint.rule import Rule, hears
 
 
 class FitBeforeSplit(Rule):
-    """a scaler, imputer, encoder, decomposition or vectoriser is fitted on data that is split afterwards
+    """a scaler, imputer, encoder, decomposition or vectoriser is fitted on data that is split later
 
     ## Why
     What is fitted on all rows has seen the held-out ones: their mean, their scale, their vocabulary are part of the
-    training input. The test score is then no longer an estimate for new data; with small data, or with steps such
-    as PCA and target encoding, it is far too good.
+    training input. The test score then no longer estimates performance on new data; with small data sets, or with
+    steps such as PCA and target encoding, it is far too optimistic.
 
     ## Bad
         from sklearn.linear_model import LogisticRegression
@@ -39,7 +39,7 @@ class FitBeforeSplit(Rule):
             return model.score(scaler.transform(X_test), y_test)
 
     ## Limits
-    Fires when the fitted result is split (or cross-validated) and the held-out part is then evaluated or handed on.
+    Fires when the fitted result is split (or cross-validated) and the held-out part is then evaluated or passed on.
     Stateless transformers and label encoders learn nothing that leaks. The fix moves the split up where the two
     statements follow one another.
     """
@@ -51,8 +51,8 @@ class FitBeforeSplit(Rule):
         for leak in leaks(evaluated, FitKind.TRANSFORM):
             yield self.found(
                 leak.fit.site,
-                f"{leak.fit.estimator} is fitted on rows that are held out afterwards: the evaluation is not on unseen data",
-                hint="split first and fit on the training part only, or put it into a Pipeline",
+                f"{leak.fit.estimator} is fitted on rows that are later held out, so the evaluation does not use unseen data",
+                hint=f"split first and fit on the training set only, or put the {leak.fit.estimator} into a Pipeline",
                 trail=leak.trail,
                 last=(evaluated.place.site, evaluated.how),
                 fix=split_first(leak),

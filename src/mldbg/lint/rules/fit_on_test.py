@@ -14,8 +14,8 @@ class FitOnTest(Rule):
 
     ## Why
     A scaler that is fitted again on the test part maps the same measurement to another number there: the model sees
-    inputs that it was not trained on, and the test score belongs to a model that cannot be deployed. The test part
-    is only ever transformed.
+    inputs on a scale it was not trained on, and the test score belongs to a model that cannot be deployed. The test
+    set must only ever be transformed.
 
     ## Bad
         from sklearn.linear_model import LogisticRegression
@@ -39,8 +39,9 @@ class FitOnTest(Rule):
 
     ## Limits
     Fires when the same object was fitted on training data before, or when a second one of its class prepares the
-    test part for a model whose training data went through the first. Which part a value is follows from the split,
-    else from its name. A second scaler for other purposes is left alone.
+    test part for a model whose training data went through the first. Which set a value belongs to follows from the
+    split, or else from its name. A second scaler for other purposes is left alone. The fix is unsafe: the object may
+    last have been fitted on other columns, and an encoder may reject categories it has not seen.
     """
 
     group = Group.CORRECTNESS
@@ -54,11 +55,11 @@ class FitOnTest(Rule):
             change = edit.renamed(fitted.place.site, "transform") if fitted.method == "fit_transform" else None
             yield self.found(
                 fitted.place.site,
-                f"{name} is fitted again on {value.role.value} data: its training fit is thrown away",
-                hint="only transform held-out data, with what was fitted on the training part",
+                f"{name} is fitted again on {value.role.value} data: this overwrites the fit on the training data",
+                hint="only call transform on held-out data, with the estimator fitted on the training set",
                 trail=trained.trail,
                 last=(fitted.place.site, f"the same object is fitted on {value.role.value} data"),
-                fix=edit.safe(change) if change is not None else None,
+                fix=edit.unsafe(change) if change is not None else None,
             )
 
     def on_evaluated(self, evaluated: Evaluated) -> Iterator[Finding]:
@@ -69,8 +70,8 @@ class FitOnTest(Rule):
                 if first.estimator == fit.estimator and first.by != fit.by and first.role is Role.TRAIN:
                     yield self.found(
                         fit.site,
-                        f"a second {fit.estimator} is fitted on {fit.role.value} data; the model was trained with another one",
-                        hint="keep the object that was fitted on the training part and only transform held-out data with it",
+                        f"a second {fit.estimator} is fitted on {fit.role.value} data; the model was trained with the first one",
+                        hint="keep the object fitted on the training set and only call transform on held-out data",
                         trail=first.trail,
                         last=(evaluated.place.site, evaluated.how),
                     )

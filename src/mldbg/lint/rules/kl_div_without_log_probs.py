@@ -14,8 +14,8 @@ class KlDivWithoutLogProbs(Rule):
 
     ## Why
     `kl_div(input, target)` computes `target * (log(target) - input)`: it expects the *logarithm* of the prediction.
-    With probabilities or logits in its place the result is a number that falls during training and is no
-    divergence; it can be negative.
+    With probabilities or logits in its place, the result decreases during training but is not a divergence; it can
+    even be negative.
 
     ## Bad
         import torch.nn.functional as F
@@ -48,8 +48,8 @@ class KlDivWithoutLogProbs(Rule):
             yield self.found(
                 call.place.site,
                 f"kl_div gets {value.meaning.words} as its first argument, where it expects log-probabilities",
-                hint="apply log_softmax to the prediction; the target comes second",
+                hint="apply log_softmax to the prediction; the target is the second argument",
                 trail=value.trail,
-                last=(call.place.site, "kl_div takes it for log-probabilities"),
+                last=(call.place.site, "kl_div interprets it as log-probabilities"),
                 fix=edit.other_activation(call, "input", {"softmax": "log_softmax", "Softmax": "LogSoftmax"}),
             )

@@ -17,9 +17,9 @@ class LogOfSoftmax(Rule):
     """the logarithm of a softmax or sigmoid underflows; log_softmax and logsigmoid do not
 
     ## Why
-    For a class that is far behind, softmax gives exactly 0 in float32 (from a gap of about 104), and its logarithm
+    For a class whose logit trails far behind (by about 104 in float32), softmax returns exactly 0, and its logarithm
     is minus infinity: the loss becomes inf or NaN, or the gradient vanishes. `log_softmax` and `logsigmoid` compute
-    the same number from the logits without the detour.
+    the same value from the logits without the detour.
 
     ## Bad
         import torch
@@ -35,7 +35,8 @@ class LogOfSoftmax(Rule):
             return F.log_softmax(logits, dim=1)
 
     ## Limits
-    Looks at one expression: the activation stands inside the logarithm. With an epsilon added it is left alone.
+    Looks at a single expression, in which the activation is inside the logarithm. With an epsilon added it is left
+    alone.
     """
 
     group = Group.CORRECTNESS
@@ -53,16 +54,18 @@ class LogOfSoftmax(Rule):
             stable = "log_softmax" if value.meaning is Semantic.PROBS else "logsigmoid"
             yield self.found(
                 call.place.site,
-                f"logarithm of a {what}: it is minus infinity where the {what} underflows to 0",
-                hint=f"use {stable}, which computes the same from the logits",
+                f"logarithm of a {what}: -inf where the {what} underflows to 0",
+                hint=f"use {stable}, which computes the same value directly from the logits",
                 trail=value.trail,
-                last=(call.place.site, "log of it"),
+                last=(call.place.site, "its logarithm is taken"),
                 fix=_fix(call, activation),
             )
 
 
 def _fix(call: Call, activation: cst.Call) -> Fix | None:
     part = call.place.site.part
+    if len(call.node.args) > 1:  # torch.log(..., out=buffer) does more than compute
+        return None
     change = edit.other_function(part, activation, {"softmax": "log_softmax", "Softmax": "LogSoftmax", "Sigmoid": "LogSigmoid"})
     changes = (change,) if change is not None else edit.as_logsigmoid(part, activation)
     return edit.safe(*changes, *edit.unwrapped(part, call.node, activation)) if changes else None

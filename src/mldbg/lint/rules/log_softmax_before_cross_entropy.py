@@ -13,8 +13,8 @@ class LogSoftmaxBeforeCrossEntropy(Rule):
     """log-softmax output reaches cross-entropy, which applies log-softmax itself
 
     ## Why
-    Log-softmax of log-softmax is the same log-softmax, so the loss is right; the first one is wasted work. It is
-    also often the sign of a model that was written for `NLLLoss`, where the two belong together.
+    Log-softmax is idempotent, so the loss is correct, and the first log-softmax is wasted work. It is often the sign
+    of a model that was written for `NLLLoss`, where it belongs.
 
     ## Bad
         import torch.nn.functional as F
@@ -35,7 +35,7 @@ class LogSoftmaxBeforeCrossEntropy(Rule):
             return F.cross_entropy(head(x), y)
 
     ## Limits
-    Fires only when the value is known to come out of a log-softmax on every path.
+    Fires only when the value is known to be the output of a log-softmax on every path.
     """
 
     group = Group.REDUNDANT

@@ -14,7 +14,7 @@ class LossGraphKept(Rule):
 
     ## Why
     A loss tensor holds on to its computation graph. `total += loss` builds one long graph over all batches, and a
-    list of losses holds them all: memory grows with every step until the run is killed, often hours later.
+    list of losses keeps one graph per batch: memory grows with every step until the run is killed, often hours later.
 
     ## Bad
         from torch import nn
@@ -63,14 +63,20 @@ class LossGraphKept(Rule):
             yield self.found(
                 fact.place.site,
                 f"`{fact.into}` keeps the graph of every loss alive: memory grows with each step",
-                hint="add loss.item(), or loss.detach() to avoid the synchronisation",
+                hint="accumulate loss.item(), or loss.detach() to avoid a device synchronisation",
                 trail=first_step(backward.place.site, "backward runs on this loss"),
-                last=(fact.place.site, f"the loss tensor itself is kept in `{fact.into}`"),
+                last=(fact.place.site, f"the loss tensor itself is stored in `{fact.into}`"),
                 fix=_fix(fact, backward),
             )
 
 
 def _fix(fact: Accumulated, backward: Backward) -> Fix:
-    """Detach what is added; in another function, which others may call with plain numbers, that is not safe."""
-    change = edit.replaced(fact.place.site.part, fact.expression, edit.detached(fact.expression))
-    return edit.safe(change) if fact.place.function is backward.place.function else edit.unsafe(change)
+    """Detach what is added.
+
+    Not safe in another function, which others may call with plain numbers, and in code that does not name torch: the loss of
+    another library may have a backward() and no detach().
+    """
+    part = fact.place.site.part
+    change = edit.replaced(part, fact.expression, edit.detached(fact.expression))
+    plain = fact.place.function is backward.place.function and "torch" in part.module.text
+    return edit.safe(change) if plain else edit.unsafe(change)

@@ -15,7 +15,7 @@ class MissingEvalMode(Rule):
     ## Why
     In training mode dropout zeroes random units and batch normalisation uses (and updates) statistics of the batch
     at hand: the scores are noisy, depend on the batch size, and evaluating even changes the model. `no_grad` does
-    not switch the mode.
+    not change the mode.
 
     ## Bad
         import torch
@@ -43,24 +43,24 @@ class MissingEvalMode(Rule):
             return correct
 
     ## Limits
-    Fires when the model is known to be in training mode on every path, is known to hold a layer for which that
-    matters, and the place is an evaluation: gradients are off, or a loop runs over held-out data, in a function or
-    over a loader named so. Monte-Carlo dropout that says what it is stays silent.
+    Fires when the model is known to be in training mode on every path, its forward is known to reach a layer for
+    which that matters, and it is used for an evaluation: gradients are off, or a loop runs over held-out data, in a
+    function or over a loader whose name says so. Monte-Carlo dropout that is named as such is left alone.
     """
 
     group = Group.CORRECTNESS
     listens_to = hears(ModelCall)
 
     def on_model_call(self, call: ModelCall) -> Iterator[Finding]:
-        layer = call.mode_dependent
-        if call.training is not True or not isinstance(layer, str) or not _is_evaluation(call):
+        layer = call.dependent_in_training
+        if layer is None or not _is_evaluation(call):
             return
         yield self.found(
             call.place.site,
-            f"the model is evaluated in training mode, and {layer} behaves differently there",
-            hint="call model.eval() before evaluating, and model.train() before training goes on",
+            f"the model is evaluated in training mode, where {layer} behaves differently",
+            hint="call model.eval() before evaluating, and model.train() before training resumes",
             trail=call.mode_set.trail if call.mode_set is not None else None,
-            last=(call.place.site, "run for an evaluation, still in training mode"),
+            last=(call.place.site, "evaluated here while still in training mode"),
             fix=_fix(call),
         )
 

@@ -1,20 +1,28 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, cast
 
 from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Fix, Group
-from mldbg.lint.interpret.facts import Backward, Escape, GradientsCleared, GradientUse, Loop
+from mldbg.lint.interpret.facts import Backward, Condition, Escape, GradientsCleared, GradientUse, Loop
 from mldbg.lint.interpret.value import first_step
 from mldbg.lint.rule import Rule, hears
+
+if TYPE_CHECKING:
+    import libcst as cst
+
+_EQUATION = re.compile(r"==|\bis\b(?! not)|(^|\W|_)(last|final)(_|\W|$)")
+_INEQUATION = re.compile(r"!=|\bis not\b|\bnot\b.*(\W|_)(last|final)(_|\W|$)")
 
 
 class MissingZeroGrad(Rule):
     """a loop runs backward and step, and nothing ever clears the gradients
 
     ## Why
-    `backward()` adds to `.grad`. Without clearing, every step follows the sum of all gradients since the start: a
-    huge momentum that nobody asked for. The loss still falls at first, then training is unstable or stuck.
+    `backward()` adds to `.grad`. If it is never cleared, every step follows the sum of all gradients since the start,
+    like a huge momentum term. The loss still decreases at first, then training becomes unstable or stalls.
 
     ## Bad
         import torch
@@ -40,9 +48,10 @@ class MissingZeroGrad(Rule):
                 optimizer.step()
 
     ## Limits
-    Looks at the innermost loop that holds both backward and step, helpers and closures included. Silent when
-    anything in it may clear gradients (zero_grad under a condition, code that is not known and gets the optimizer)
-    and where a framework owns the loop.
+    Looks at the innermost loop in which an optimizer steps again and again after backward, helpers and closures
+    included: not at a loop over several models, each with its own optimizer, but at the one around it. Silent when
+    anything in it may clear gradients (a conditional zero_grad, or unknown code that receives the optimizer), and
+    where a framework owns the loop.
     """
 
     group = Group.CORRECTNESS
@@ -50,12 +59,10 @@ class MissingZeroGrad(Rule):
 
     def on_loop(self, loop: Loop) -> Iterator[Finding]:
         passes = [fact for fact in loop.facts if isinstance(fact, Backward)]
-        inner = any(isinstance(fact, Loop) and _holds_both(fact) for fact in loop.facts)
+        inner = any(isinstance(fact, Loop) and _trains_in_each_round(fact) for fact in loop.facts)
         if inner or any(isinstance(fact, Escape) for fact in loop.facts) or any(fact.owned for fact in passes):
             return
-        step = next(
-            (fact for fact in loop.facts if isinstance(fact, GradientUse) and not fact.clip and not _is_cleared(fact, loop)), None
-        )
+        step = next((step for step in _repeated_steps(loop) if not _is_cleared(step, loop)), None)
         if step is None or not passes:
             return
         before = [fact for fact in loop.facts[: loop.facts.index(step)] if isinstance(fact, Backward)]
@@ -64,7 +71,7 @@ class MissingZeroGrad(Rule):
             first.place.site,
             "gradients are never cleared in this loop: every step uses the sum of all gradients so far",
             hint="call zero_grad() once per step, before backward",
-            last=(step.place.site, "the step uses what all rounds have added up"),
+            last=(step.place.site, "the step uses gradients accumulated over all iterations"),
             trail=first_step(first.place.site, "backward adds to the gradients"),
             fix=_fix(first, step),
         )
@@ -76,15 +83,35 @@ def _is_cleared(step: GradientUse, loop: Loop) -> bool:
     return any(not step.parameters or not cleared or not cleared.isdisjoint(step.parameters) for cleared in clearings)
 
 
-def _holds_both(loop: Loop) -> bool:
-    return any(isinstance(fact, Backward) for fact in loop.facts) and any(
-        isinstance(fact, GradientUse) and not fact.clip for fact in loop.facts
-    )
+def _trains_in_each_round(loop: Loop) -> bool:
+    return any(isinstance(fact, Backward) for fact in loop.facts) and any(True for _ in _repeated_steps(loop))
+
+
+def _repeated_steps(loop: Loop) -> Iterator[GradientUse]:
+    """Steps that an optimizer takes in more than one round: not those of the optimizers that have one round each, and not the
+    one behind the last of several chunks of a batch.
+    """
+    for fact in loop.facts:
+        if not isinstance(fact, GradientUse) or fact.clip or loop.node in fact.chosen_by:
+            continue
+        if not any(_holds_once(condition, loop) for condition in fact.place.conditions_inside(loop.place)):
+            yield fact
+
+
+def _holds_once(condition: Condition, loop: Loop) -> bool:
+    """`index == last`, `is_last`: in one round perhaps; `index % every == 0`, or what the rounds do not decide, in many."""
+    inner = {fact.node for fact in loop.facts if isinstance(fact, Loop)}
+    if loop.node not in condition.chosen_by or not inner.isdisjoint(condition.chosen_by):
+        return False
+    test = edit.code(cast("cst.BaseExpression", condition.test.node))
+    return "%" not in test and bool((_EQUATION if condition.holds else _INEQUATION).search(test))
 
 
 def _fix(backward: Backward, step: GradientUse) -> Fix | None:
-    """Clear just before backward, when the optimizer has a name there."""
+    """Clear just before backward, when the optimizer has a name there and steps whenever backward runs."""
     statement = edit.statement_of(backward.place)
     if step.expression is None or statement is None or step.place.function is not backward.place.function:
         return None
+    if step.place.conditions != backward.place.conditions:
+        return None  # gradients are meant to add up in between
     return edit.unsafe(edit.inserted_before(backward.place.site.part, statement, f"{edit.code(step.expression)}.zero_grad()"))

@@ -13,8 +13,8 @@ class NllWithoutLogProbs(Rule):
     """NLLLoss gets logits or probabilities instead of log-probabilities
 
     ## Why
-    `NLLLoss` only picks the target's entry and flips its sign. On logits it has no minimum: it falls for ever while
-    the logits grow. On probabilities it lies between -1 and 0 and barely punishes a confident mistake.
+    `NLLLoss` only picks the target's entry and flips its sign. On logits it has no minimum: it decreases without
+    bound as the logits grow. On probabilities it lies between -1 and 0 and barely punishes a confident mistake.
 
     ## Bad
         import torch.nn.functional as F
@@ -49,7 +49,7 @@ class NllWithoutLogProbs(Rule):
                 f"negative log-likelihood gets {value.meaning.words} where it expects log-probabilities",
                 hint="use cross_entropy on the logits, or log_softmax before nll_loss",
                 trail=value.trail,
-                last=(call.place.site, "nll_loss takes it for log-probabilities"),
+                last=(call.place.site, "nll_loss interprets it as log-probabilities"),
                 fix=_fix(call),
             )
 

@@ -13,8 +13,8 @@ class ResampleBeforeSplit(Rule):
     """rows are over-sampled before the split, so that copies of one row land on both sides
 
     ## Why
-    Over-sampling repeats rows (or interpolates between them). Split afterwards, a test row has a twin in the
-    training part: the score measures memory. It also tests on a class balance that does not exist.
+    Over-sampling repeats rows (or interpolates between them). If the split comes afterwards, a test row has a
+    twin in the training set: the score measures memorisation. The test set also has an artificial class balance.
 
     ## Bad
         from imblearn.over_sampling import SMOTE
@@ -48,8 +48,8 @@ class ResampleBeforeSplit(Rule):
         for leak in leaks(evaluated, FitKind.RESAMPLING):
             yield self.found(
                 leak.fit.site,
-                f"{leak.fit.estimator} repeats or mixes rows before the split: copies of training rows are tested on",
-                hint="split first, then resample the training part only (or use imblearn.pipeline)",
+                f"{leak.fit.estimator} repeats or mixes rows before the split, so copies of training rows end up in the test set",
+                hint="split first, then resample the training set only (or use imblearn.pipeline)",
                 trail=leak.trail,
                 last=(evaluated.place.site, evaluated.how),
                 fix=split_first(leak),

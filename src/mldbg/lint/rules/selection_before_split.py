@@ -10,11 +10,11 @@ from mldbg.lint.rule import Rule, hears
 
 
 class SelectionBeforeSplit(Rule):
-    """features are selected with the target of rows that are held out afterwards
+    """features are selected using the target of rows that are later held out
 
     ## Why
-    Supervised selection keeps the columns that go with the target *in these rows*, by chance or not. Selected on
-    all rows, pure noise gives a high cross-validation score (Hastie, Tibshirani, Friedman, The Elements of
+    Supervised selection keeps the columns that correlate with the target *in these rows*, by chance or not. Selected
+    on all rows, pure noise reaches a high cross-validation score (Hastie, Tibshirani, Friedman, The Elements of
     Statistical Learning, section 7.10.2).
 
     ## Bad
@@ -36,8 +36,8 @@ class SelectionBeforeSplit(Rule):
             return cross_val_score(make_pipeline(SelectKBest(k=20), LogisticRegression()), X, y)
 
     ## Limits
-    Knows scikit-learn's selectors (and Boruta, mlxtend); selection by hand, from a table of correlations, is not
-    seen.
+    Knows scikit-learn's selectors (and Boruta, mlxtend); manual selection from a table of correlations is not
+    detected.
     """
 
     group = Group.CORRECTNESS
@@ -47,8 +47,8 @@ class SelectionBeforeSplit(Rule):
         for leak in leaks(evaluated, FitKind.SELECTION):
             yield self.found(
                 leak.fit.site,
-                f"{leak.fit.estimator} selects features with the help of rows that are held out afterwards",
-                hint="put the selector into a Pipeline with the model, so that it is fitted on training rows only",
+                f"{leak.fit.estimator} selects features using rows that are later held out",
+                hint="put the selector into a Pipeline with the model, so that it is fitted on the training rows only",
                 trail=leak.trail,
                 last=(evaluated.place.site, evaluated.how),
                 fix=split_first(leak),

@@ -37,8 +37,8 @@ class SigmoidBeforeBceWithLogits(Rule):
             return criterion(head(x), y)
 
     ## Limits
-    Fires only when the value is known to come out of a sigmoid or softmax on every path; a sigmoid on the target is
-    fine.
+    Fires only when the value is known to be the output of a sigmoid or softmax on every path; a sigmoid on the
+    target is fine.
     """
 
     group = Group.CORRECTNESS
@@ -49,7 +49,7 @@ class SigmoidBeforeBceWithLogits(Rule):
         if value.meaning in (Semantic.UNIT_INTERVAL, Semantic.PROBS):
             yield self.found(
                 call.place.site,
-                "binary cross-entropy with logits gets probabilities: sigmoid is applied on top",
+                "binary cross-entropy with logits gets probabilities: sigmoid is applied on top of them",
                 hint="pass the logits: drop the activation before the loss and apply it only for predictions",
                 trail=value.trail,
                 last=(call.place.site, "the loss applies sigmoid to it"),

@@ -12,9 +12,9 @@ class SigmoidBeforeCrossEntropy(Rule):
     """sigmoid or ReLU output is used as logits of cross-entropy
 
     ## Why
-    Cross-entropy expects logits that may be any real number. After a sigmoid they lie between 0 and 1, after a ReLU
-    they are never negative: the softmax inside can then no longer express certainty (sigmoid), or every class with
-    a zero gets no gradient (ReLU).
+    Cross-entropy expects unbounded logits. After a sigmoid they lie between 0 and 1, after a ReLU they are
+    non-negative: the softmax inside can then no longer express certainty (sigmoid), or classes at zero get no
+    gradient (ReLU).
 
     ## Bad
         import torch
@@ -52,5 +52,5 @@ class SigmoidBeforeCrossEntropy(Rule):
                 f"cross-entropy gets {value.meaning.words} where it expects logits",
                 hint="pass the last linear layer's output; for independent labels use binary_cross_entropy_with_logits",
                 trail=value.trail,
-                last=(call.place.site, "cross-entropy takes it for logits"),
+                last=(call.place.site, "cross-entropy interprets it as logits"),
             )

@@ -11,8 +11,8 @@ class SingleLogitSoftmax(Rule):
     """softmax or cross-entropy over a class axis of size one is constant
 
     ## Why
-    Softmax of a single number is 1, whatever the number is; its logarithm and the cross-entropy are 0. The loss is
-    constant, no gradient flows, and the model predicts the same for every input. One output means a binary problem:
+    Softmax of a single number is always 1; its logarithm and the cross-entropy are 0. The loss is constant, no
+    gradient flows, and the model predicts the same for every input. One output means a binary problem:
     sigmoid and binary cross-entropy.
 
     ## Bad
@@ -66,5 +66,5 @@ class SingleLogitSoftmax(Rule):
                 f"{what} over a class axis of size one is constant: nothing is learned",
                 hint="use one output with sigmoid and binary cross-entropy, or as many outputs as classes",
                 trail=call.argument("input").trail,
-                last=(call.place.site, f"{what} over its single column"),
+                last=(call.place.site, f"{what} over its only column"),
             )

@@ -14,9 +14,9 @@ class SoftmaxBeforeCrossEntropy(Rule):
 
     ## Why
     `CrossEntropyLoss` and `F.cross_entropy` expect logits and apply log-softmax to them. Given probabilities they
-    apply softmax a second time. All inputs then lie between 0 and 1, so the predicted distribution can never come
-    near certainty: with 10 classes the best reachable loss is 1.46 instead of 0, and gradients are small. Training
-    runs, the loss falls, and the model is worse than it could be.
+    apply softmax a second time. All inputs then lie between 0 and 1, so the predicted distribution can never get
+    close to certainty: with 10 classes the lowest reachable loss is 1.46 instead of 0, and gradients are small.
+    Training runs, the loss decreases, and the model is worse than it could be.
 
     ## Bad
         import torch.nn.functional as F
@@ -49,8 +49,8 @@ class SoftmaxBeforeCrossEntropy(Rule):
             return F.cross_entropy(Net()(x), y)
 
     ## Limits
-    Fires only when the value that reaches the loss is known to come out of a softmax on every path. Soft labels
-    (softmax on the target) are fine. The fix drops the softmax where nothing but the loss uses it.
+    Fires only when the value that reaches the loss is known to be the output of a softmax on every path. Soft labels
+    (softmax on the target) are fine. The fix removes the softmax if only the loss uses it.
     """
 
     group = Group.CORRECTNESS

@@ -10,7 +10,7 @@ from mldbg.lint.rule import Rule, calls
 
 
 class SplitUnpackOrder(Rule):
-    """results of train_test_split are unpacked in another order than it returns them
+    """results of train_test_split are unpacked in the wrong order
 
     ## Why
     `train_test_split(X, y)` returns `X_train, X_test, y_train, y_test`. Unpacked as `X_train, y_train, X_test,
@@ -31,7 +31,9 @@ class SplitUnpackOrder(Rule):
             return X_train, y_train
 
     ## Limits
-    Decided from the target names; silent unless they say both the array and the part.
+    Judged by the names of the targets; silent unless they tell both the array and the part. Where only the two parts
+    are swapped and the sizes say that the first part is the smaller one, the swap is deliberate. The fix is safe
+    where inputs were paired with inputs; where it turns another part into the training part, it needs review.
     """
 
     group = Group.CORRECTNESS
@@ -39,11 +41,11 @@ class SplitUnpackOrder(Rule):
 
     def on_call(self, call: Call) -> Iterator[Finding]:
         wanted = _in_returned_order(call)
-        if wanted and wanted != call.targets:
+        if wanted and wanted != call.targets and not (_exchanges_parts(call.targets, wanted) and _first_part_is_small(call)):
             yield self.found(
                 call.place.site,
                 f"unpacked as {', '.join(call.targets)}, but returned as {', '.join(wanted)}",
-                hint="for each array train_test_split returns its training part, then its test part",
+                hint="for each array, train_test_split returns the training part, then the test part",
                 last=(call.place.site, "train_test_split returns both parts of each array in turn"),
                 fix=_fix(call, wanted),
             )
@@ -64,8 +66,27 @@ def _in_returned_order(call: Call) -> tuple[str, ...]:
     return tuple(told[array, part] for array in arrays for part in ("train", "test"))
 
 
+def _exchanges_parts(targets: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
+    """Whether inputs go with labels as they should, and only the two parts stand in each other's place."""
+    return all({targets[index], targets[index + 1]} == {wanted[index], wanted[index + 1]} for index in range(0, len(wanted), 2))
+
+
+def _first_part_is_small(call: Call) -> bool:
+    """Whether the sizes say that what is returned first is at most one half: the name `test` is right for it then."""
+    first, second = call.argument("train_size").constant, call.argument("test_size").constant
+    return (isinstance(first, float) and first <= 0.5) or (isinstance(second, float) and second >= 0.5)
+
+
 def _fix(call: Call, wanted: tuple[str, ...]) -> Fix | None:
     names = edit.unpacked_names(call.place.site)
+    if len(names) != len(wanted):
+        return None
     part = call.place.site.part
-    changed = [(node, name) for node, name in zip(names, wanted, strict=False) if edit.code(node) != name]
-    return edit.safe(*(edit.replaced(part, node, name) for node, name in changed)) if len(names) == len(wanted) else None
+    changes = [edit.replaced(part, node, name) for node, name in zip(names, wanted, strict=True) if edit.code(node) != name]
+    # Exchanged parts may be meant so: a study of small training sets trains on the small part on purpose.
+    return edit.safe(*changes) if _training_part_stays(call.targets, wanted) else edit.unsafe(*changes)
+
+
+def _training_part_stays(targets: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
+    """Whether the new order leaves the features of the training part where they were."""
+    return targets[0] == wanted[0]

@@ -14,8 +14,8 @@ class StepBeforeBackward(Rule):
 
     ## Why
     A step between `zero_grad()` and `backward()` moves nothing: the gradients are zero or None. The gradients that
-    backward computes afterwards are cleared unused. The loss stays where it is, or only momentum and weight decay
-    move the weights.
+    backward computes afterwards are cleared unused. The loss does not change, or only momentum and weight
+    decay move the weights.
 
     ## Bad
         import torch
@@ -77,12 +77,12 @@ class StepBeforeBackward(Rule):
         what = "gradients are clipped" if use.clip else "the optimizer steps"
         return self.found(
             use.place.site,
-            f"{what} while they are cleared: backward has not run since"
+            f"{what} while still cleared: no backward has run since"
             if use.clip
-            else f"{what} on cleared gradients: backward has not run since",
-            hint="order: zero_grad, backward, then clipping and step",
+            else f"{what} on cleared gradients: no backward has run since",
+            hint="call zero_grad, then backward, then clip, then step",
             trail=first_step(use.cleared, "gradients are cleared here") if use.cleared is not None else None,
-            last=(use.place.site, f"{what}; no backward in between"),
+            last=(use.place.site, f"{what} with no backward in between"),
             fix=_fix(use, passes[0]),
         )
 

@@ -14,8 +14,8 @@ class TrainModeNotRestored(Rule):
 
     ## Why
     After the first validation the model stays in evaluation mode: from the second epoch on there is no dropout, and
-    batch normalisation neither uses nor updates batch statistics. Training goes on with other physics than it began
-    with, and nothing says so.
+    batch normalisation neither uses nor updates batch statistics. Training continues
+    under different dynamics than it started with, and nothing reports it.
 
     ## Bad
         import torch
@@ -50,8 +50,8 @@ class TrainModeNotRestored(Rule):
 
     ## Limits
     Fires when a loop trains a model and then puts it into evaluation mode, and nothing in the loop puts it back. A
-    model that was in evaluation mode before the loop (frozen batch normalisation) or that is known to have no
-    mode-dependent layer is left alone.
+    model that was in evaluation mode before the loop (frozen batch normalisation), or that has no mode-dependent
+    layer, is left alone.
     """
 
     group = Group.CORRECTNESS
@@ -70,10 +70,10 @@ class TrainModeNotRestored(Rule):
                 continue
             yield self.found(
                 fact.place.site,
-                "the model stays in evaluation mode: from the next round on, it trains without dropout and batch statistics",
+                "the model stays in evaluation mode: from the next epoch on, it trains without dropout and batch statistics",
                 hint="call model.train() at the top of each epoch",
                 trail=first_step(trained[-1].place.site, "trained here"),
-                last=(fact.place.site, "put into evaluation mode, and back to the top of the loop"),
+                last=(fact.place.site, "switched to evaluation mode, and the loop starts over"),
                 fix=_fix(loop, fact),
             )
             return

@@ -1,4 +1,4 @@
-"""The kinds of effect that a row of the library tables can have."""
+"""The kinds of effect that an operation can have."""
 
 from __future__ import annotations
 
@@ -67,9 +67,16 @@ class Derives:
 
 @dataclass(frozen=True, slots=True)
 class Returns:
-    """The result is an instance of a class outside the project."""
+    """The result is an instance of a class outside the project.
+
+    Attributes:
+        params: names of the leading parameters.
+        holds: the parameter whose argument the instance keeps, as its constructor would.
+    """
 
     cls: str
+    params: tuple[str, ...] = ()
+    holds: str = ""
 
 
 @dataclass(frozen=True, slots=True)

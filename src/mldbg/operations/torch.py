@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mldbg.lint.library.effect import (
+from mldbg.operations.effect import (
     Affine,
     Derives,
     Effect,
@@ -209,6 +209,14 @@ CONSTRUCTOR_PARAMETERS: dict[str, tuple[str, ...]] = {
     "torch.nn.Dropout2d": ("p", "inplace"),
     "torch.nn.Dropout3d": ("p", "inplace"),
     "torch.nn.AlphaDropout": ("p", "inplace"),
+    **{
+        f"torch.nn.{name}": ("num_features", "eps", "momentum", "affine", "track_running_stats")
+        for name in ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm")
+    },
+    **{
+        f"torch.nn.{name}": ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional")
+        for name in ("LSTM", "GRU")
+    },
     "torch.nn.CrossEntropyLoss": ("weight", "size_average", "ignore_index", "reduce", "reduction", "label_smoothing"),
     "torch.nn.KLDivLoss": ("size_average", "reduce", "reduction", "log_target"),
 }
@@ -236,6 +244,9 @@ MODE_DEPENDENT: frozenset[str] = frozenset(
 )
 """Layers that differ between training and evaluation mode. A transformer layer holds dropout of 0.1 unless told otherwise."""
 
+NORMALISES: frozenset[str] = frozenset(name for name in MODE_DEPENDENT if "BatchNorm" in name)
+"""Layers with running statistics, unless told otherwise."""
+
 DROPOUT_KEYWORD: dict[str, str] = {
     **{
         f"torch.nn.{name}": "p"
@@ -245,7 +256,7 @@ DROPOUT_KEYWORD: dict[str, str] = {
 }
 
 RECURRENT: frozenset[str] = frozenset({"torch.nn.LSTM", "torch.nn.GRU", "torch.nn.RNN"})
-"""Mode-dependent only when `dropout` is given."""
+"""Mode-dependent only with `dropout` between several layers."""
 
 CONTAINERS: frozenset[str] = frozenset({"torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.ModuleDict"})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mldbg.lint.library.effect import Derives, Effect, Keeps, NoEffect, Special, Wraps, WrapsAll
+from mldbg.operations.effect import Derives, Effect, Keeps, NoEffect, Special, Wraps, WrapsAll
 
 DERIVING_PACKAGES: tuple[str, ...] = (
     "numpy.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mldbg.lint.library.effect import CrossValidates, Derives, Effect, NoEffect, Resamples, Special, SplitsArrays
+from mldbg.operations.effect import CrossValidates, Derives, Effect, NoEffect, Resamples, Special, SplitsArrays
 
 
 def _names(package: str, names: str) -> frozenset[str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from mldbg.lint.library import python, sklearn, torch
-from mldbg.lint.library.effect import Effect
-from mldbg.lint.library.names import canonical
+from mldbg.operations import python, schedulers, sklearn, torch
+from mldbg.operations.effect import Effect
+from mldbg.operations.spelling import canonical
 
-ROWS: dict[str, Effect] = {**python.ROWS, **torch.ROWS, **sklearn.ROWS}
+ROWS: dict[str, Effect] = {**python.ROWS, **torch.ROWS, **schedulers.ROWS, **sklearn.ROWS}
 
 LOSS_CLASSES: frozenset[str] = frozenset(f"torch.nn.{name}" for name in torch.LOSS_CLASSES)
 
@@ -56,6 +56,13 @@ def is_optimizer_class(name: str) -> bool:
         "bitsandbytes.optim.Adam8bit",
         "bitsandbytes.optim.AdamW8bit",
     }
+
+
+def constructor_parameters(name: str, count: int) -> tuple[str, ...]:
+    """Names for the positional arguments of a class's constructor; where none are known, their numbers."""
+    if schedulers.is_scheduler_class(name):
+        return schedulers.scheduler_parameters(name)
+    return torch.CONSTRUCTOR_PARAMETERS.get(name) or tuple(str(index) for index in range(count))
 
 
 def is_predictor_class(name: str) -> bool:

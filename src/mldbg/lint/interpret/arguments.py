@@ -1,0 +1,45 @@
+"""Arguments of a call, and which parameter gets which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import libcst as cst
+
+from mldbg.lint.interpret.value import Value
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of a call: `star` is "*" or "**" for unpacked ones."""
+
+    value: Value
+    keyword: str | None = None
+    star: str = ""
+    node: cst.BaseExpression | None = None
+
+
+def bound(
+    params: tuple[str, ...], arguments: Sequence[Argument], receiver: Value | None
+) -> tuple[dict[str, Value], dict[str, cst.BaseExpression]]:
+    """Arguments by parameter name; a method's receiver is the first parameter. Positional ones beyond `params` are left out."""
+    values: dict[str, Value] = {}
+    nodes: dict[str, cst.BaseExpression] = {}
+    position = 0
+    if receiver is not None and params:
+        values[params[0]] = receiver
+        position = 1
+    for argument in arguments:
+        name = argument.keyword
+        if name is None:
+            if argument.star:
+                break
+            if position >= len(params):
+                continue
+            name = params[position]
+            position += 1
+        values[name] = argument.value
+        if argument.node is not None:
+            nodes[name] = argument.node
+    return values, nodes

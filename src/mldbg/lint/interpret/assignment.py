@@ -1,0 +1,189 @@
+"""Binding targets to values, changing them in place, and deleting them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import libcst as cst
+
+from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.classes import Classes
+from mldbg.lint.interpret.contents import Contents
+from mldbg.lint.interpret.frames import with_named_role
+from mldbg.lint.interpret.join import join, join_data, joined, tuple_of
+from mldbg.lint.interpret.lineage import derived_data
+from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.names import Names
+from mldbg.lint.interpret.training import Training
+from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Constant, Data, Entries, Items, Lazy, ModuleThing, Object, Value
+from mldbg.lint.library.names import says_label
+from mldbg.semantics import Semantic
+
+
+class Assignment:
+    """Writes to names, attributes and items."""
+
+    def __init__(self, machine: Machine, names: Names, classes: Classes, contents: Contents, training: Training) -> None:
+        self.machine = machine
+        self.names = names
+        self.classes = classes
+        self.contents = contents
+        self.training = training
+
+    def assign(self, target: cst.BaseExpression, value: Value, site: Site) -> None:
+        """Bind a target (name, attribute, subscript, tuple of targets) to a value."""
+        if isinstance(target, cst.Name):
+            self.names.bind(target.value, value)
+        elif isinstance(target, cst.Tuple | cst.List):
+            self._unpack(target, value, site)
+        elif isinstance(target, cst.StarredElement):
+            self.assign(target.value, value, site)
+        elif isinstance(target, cst.Attribute):
+            self._assign_attribute(target, value, site)
+        elif isinstance(target, cst.Subscript):
+            self._assign_item(target, value, site)
+
+    def _unpack(self, target: cst.Tuple | cst.List, value: Value, site: Site) -> None:
+        elements = list(target.elements)
+        if isinstance(value.thing, Lazy) and not any(isinstance(element, cst.StarredElement) for element in elements):
+            for index, element in enumerate(elements):
+                self.assign(element.value, self._deferred_item(value, index, len(elements), site), site)
+            return
+        items = self.contents.items_of(value)
+        starred = next((index for index, element in enumerate(elements) if isinstance(element, cst.StarredElement)), None)
+        if items is not None and items.exact and starred is not None and len(items.tail) >= len(elements) - 1:
+            extra = len(items.tail) - len(elements) + 1
+            middle = tuple_of(*items.tail[starred : starred + extra], cls="builtins.list")
+            values = [*items.tail[:starred], middle, *items.tail[starred + extra :]]
+        elif items is not None and items.exact and starred is None and len(items.tail) == len(elements):
+            values = list(items.tail)
+        else:
+            values = [self._unpacked(value, index, items, site) for index in range(len(elements))]
+        for element, item in zip(elements, values, strict=True):
+            self.assign(element.value, item, site)
+
+    def _deferred_item(self, value: Value, index: int, count: int, site: Site) -> Value:
+        """One of the values that something not computed yet will be unpacked into."""
+
+        def compute() -> Value:
+            known = self.machine.force(value)
+            items = self.contents.items_of(known)
+            if items is not None and items.exact and len(items.tail) == count:
+                return items.tail[index]
+            return self._unpacked(known, index, items, site)
+
+        made = self.machine.defer(site.node, compute)
+        assert isinstance(made.thing, Lazy)
+        return Value(replace(made.thing, key=(made.thing.key, index)))
+
+    def _unpacked(self, value: Value, index: int, items: Items | None, site: Site) -> Value:
+        if items is not None:
+            every = [*items.tail, *([items.lead] if items.lead is not None else [])]
+            return joined(every) if every else UNKNOWN
+        origin = Ref(site, self.machine.frame.context, f"item {index}")
+        data = value.data
+        if isinstance(value.thing, Object) and value.thing.cls is None:
+            self.machine.state.ensure(origin)
+            return Value(Object(origin), data=data, origin=origin)
+        return Value(data=data, origin=origin, trail=value.trail if value.fits else None)
+
+    def _assign_attribute(self, target: cst.Attribute, value: Value, site: Site) -> None:
+        base = self.machine.now(target.value)
+        name = target.attr.value
+        if isinstance(base.thing, Object):
+            self.machine.built(base.thing.ref)
+        if name == "grad":
+            self.training.clear_gradients(None, site)
+            return
+        thing = base.thing
+        if isinstance(thing, Object):
+            self.machine.state.set(thing.ref, name, with_named_role(name, value))
+        elif isinstance(thing, ModuleThing):
+            self.names.set_in_module(thing.module, name, value)
+        elif isinstance(thing, ClassThing):
+            self.classes.class_record(thing)
+            self.machine.state.set(thing.ref, name, value)
+
+    def _assign_item(self, target: cst.Subscript, value: Value, site: Site) -> None:
+        value = self.machine.force(value)
+        base = self.machine.now(target.value)
+        indices = [self.machine.evaluate(item.slice.value) for item in target.slice if isinstance(item.slice, cst.Index)]
+        index = indices[0] if len(indices) == 1 and len(target.slice) == 1 else UNKNOWN
+        thing = base.thing
+        self.contents.some_changed(base)
+        if isinstance(thing, Object):
+            held = self.machine.state.get(thing.ref, "#items")
+            if held is not None and isinstance(held.thing, Entries):
+                self.machine.state.set(thing.ref, "#items", Value(_with_item(held.thing, index, value)))
+                return
+            if held is not None and isinstance(held.thing, Items):
+                every = joined([*held.thing.tail, *([held.thing.lead] if held.thing.lead is not None else []), value])
+                self.machine.state.set(thing.ref, "#items", Value(Items(held.thing.cls, (), every)))
+                return
+        if base.meaning is not None and base.meaning is not value.meaning and not _masks(base, value):
+            base = replace(base, meaning=None)
+            self.rebind(target.value, base)
+        if not value.fits or (isinstance(index.constant, str) and says_label(index.constant)):
+            return
+        data = join_data(derived_data(base), Data(rows=base.rows, role=base.role, fits=value.fits))
+        self.rebind(target.value, replace(base, data=data, trail=value.trail))
+
+    def rebind(self, node: cst.BaseExpression, value: Value) -> None:
+        """A value was changed in place: the name or attribute that holds it now holds what it became."""
+        if isinstance(node, cst.Name):
+            self.names.bind(node.value, value)
+        elif isinstance(node, cst.Attribute):
+            holder = self.machine.evaluate(node.value)
+            if isinstance(holder.thing, Object) and node.attr.value not in ("loc", "iloc", "values"):
+                self.machine.state.set(holder.thing.ref, node.attr.value, value)
+            elif node.attr.value in ("loc", "iloc", "values"):
+                self.rebind(node.value, replace(holder, data=value.data, trail=value.trail))
+
+    def delete(self, node: cst.Del) -> None:
+        """Unbind targets."""
+        targets = [element.value for element in node.target.elements] if isinstance(node.target, cst.Tuple) else [node.target]
+        for target in targets:
+            if isinstance(target, cst.Name):
+                self.machine.state.drop(self.machine.frame.ref, target.value)
+            elif isinstance(target, cst.Subscript):
+                self._delete_item(target)
+            elif isinstance(target, cst.Attribute):
+                base = self.machine.now(target.value)
+                if isinstance(base.thing, Object):
+                    self.machine.built(base.thing.ref)
+                    self.machine.state.drop(base.thing.ref, target.attr.value)
+
+    def _delete_item(self, target: cst.Subscript) -> None:
+        machine = self.machine
+        base = machine.now(target.value)
+        self.contents.some_changed(base)
+        held = machine.state.get(base.thing.ref, "#items") if isinstance(base.thing, Object) else None
+        if held is None or not isinstance(base.thing, Object):
+            return
+        plain = target.slice[0].slice if len(target.slice) == 1 else None
+        index = machine.now(plain.value) if isinstance(plain, cst.Index) else UNKNOWN
+        if isinstance(held.thing, Entries):
+            rest = tuple((key, value) for key, value in held.thing.items if key != index.constant)
+            left = replace(held.thing, items=rest) if isinstance(index.thing, Constant) else Entries((), exact=False)
+            machine.state.set(base.thing.ref, "#items", Value(left))
+        elif isinstance(held.thing, Items):
+            machine.state.set(base.thing.ref, "#items", Value(_without(held.thing, index.constant)))
+
+
+def _masks(base: Value, value: Value) -> bool:
+    """`logits[mask] = -inf`: still logits."""
+    return base.meaning is Semantic.LOGITS and isinstance(value.constant, int | float)
+
+
+def _without(items: Items, position: object) -> Items:
+    if isinstance(position, int) and items.exact and -len(items.tail) <= position < len(items.tail):
+        position %= len(items.tail)
+        return replace(items, tail=items.tail[:position] + items.tail[position + 1 :])
+    return Items(items.cls, (), joined([*items.tail, *([items.lead] if items.lead is not None else [])]))
+
+
+def _with_item(mapping: Entries, index: Value, value: Value) -> Entries:
+    if not isinstance(index.thing, Constant):
+        return replace(mapping, exact=False, items=tuple((key, join(held, value)) for key, held in mapping.items))
+    rest = tuple((key, held) for key, held in mapping.items if key != index.constant)
+    return replace(mapping, items=(*rest, (index.constant, value)))

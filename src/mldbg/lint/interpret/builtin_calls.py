@@ -1,0 +1,205 @@
+"""Functions of Python itself, and others that are like none else: each has a way of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from mldbg.lint.interpret.address import Site
+from mldbg.lint.interpret.arguments import Argument
+from mldbg.lint.interpret.classes import Classes
+from mldbg.lint.interpret.construction import Construction
+from mldbg.lint.interpret.contents import Contents
+from mldbg.lint.interpret.join import tuple_of
+from mldbg.lint.interpret.lineage import Lineage
+from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.value import (
+    UNKNOWN,
+    ClassThing,
+    Constant,
+    Entries,
+    Items,
+    Object,
+    Partial,
+    Super,
+    Symbol,
+    Value,
+    literal,
+)
+from mldbg.semantics import Semantic
+
+
+class BuiltinCalls:
+    """The functions that rows `Special(name)` of the library tables name."""
+
+    def __init__(
+        self, machine: Machine, classes: Classes, contents: Contents, lineage: Lineage, construction: Construction
+    ) -> None:
+        self.machine = machine
+        self.classes = classes
+        self.contents = contents
+        self.lineage = lineage
+        self._by_name: dict[str, Callable[[Sequence[Argument], Site], Value]] = {
+            "list": lambda arguments, site: self._sequence("builtins.list", arguments, site),
+            "tuple": lambda arguments, site: self._sequence("builtins.tuple", arguments, site),
+            "dict": self._dict,
+            "enumerate": self._enumerate,
+            "zip": self._zip,
+            "reversed": self._reversed,
+            "next": self._next,
+            "getattr": self._getattr,
+            "setattr": self._setattr,
+            "isinstance": self._isinstance,
+            "super": self._super,
+            "sum": self._sum,
+            "map": self._map,
+            "field": self._field,
+            "partial": self._partial,
+            "clone": construction.clone,
+            "shuffle": self._each_derived,
+            "tensor_dataset": self._tensor_dataset,
+            "subset": self._subset,
+        }
+
+    def named(self, name: str) -> Callable[[Sequence[Argument], Site], Value] | None:
+        """The function for the name in a row."""
+        return self._by_name.get(name)
+
+    def _sequence(self, cls: str, arguments: Sequence[Argument], site: Site) -> Value:
+        known = self.contents.items_of(arguments[0].value) if arguments else Items(cls, ())
+        items = (
+            replace(known, cls=cls) if known is not None else Items(cls, (), self.contents.element_of(arguments[0].value, site))
+        )
+        return self.contents.new_sequence(site.node, items) if cls == "builtins.list" else Value(items)
+
+    def _dict(self, arguments: Sequence[Argument], site: Site) -> Value:
+        found: dict[object, Value] = {}
+        exact = True
+        for argument in arguments:
+            if argument.keyword is not None:
+                found[argument.keyword] = argument.value
+                continue
+            mapping = self.contents.mapping_of(argument.value)
+            items = self.contents.items_of(argument.value)
+            if mapping is not None:
+                found.update(mapping.items)
+                exact = exact and mapping.exact
+            elif items is not None and items.exact:
+                for pair in items.tail:
+                    inner = self.contents.items_of(pair)
+                    if inner is not None and len(inner.tail) == 2 and isinstance(inner.tail[0].thing, Constant):
+                        found[inner.tail[0].constant] = inner.tail[1]
+                    else:
+                        exact = False
+            else:
+                exact = False
+        return self.contents.new_mapping(site.node, Entries(tuple(found.items()), exact))
+
+    def _enumerate(self, arguments: Sequence[Argument], site: Site) -> Value:
+        if not arguments:
+            return UNKNOWN
+        items = self.contents.items_of(arguments[0].value)
+        if items is not None and items.exact:
+            return Value(
+                Items("builtins.generator", tuple(tuple_of(literal(index), value) for index, value in enumerate(items.tail)))
+            )
+        element = self.contents.element_of(arguments[0].value, site)
+        return Value(Items("builtins.generator", (), tuple_of(UNKNOWN, element)), data=arguments[0].value.data)
+
+    def _zip(self, arguments: Sequence[Argument], site: Site) -> Value:
+        contents = [self.contents.items_of(argument.value) for argument in arguments]
+        exact = [items.tail for items in contents if items is not None and items.exact]
+        if len(exact) == len(contents) and exact:
+            return Value(Items("builtins.generator", tuple(tuple_of(*row) for row in zip(*exact, strict=False))))
+        elements = [self.contents.element_of(argument.value, site) for argument in arguments]
+        return Value(Items("builtins.generator", (), tuple_of(*elements)))
+
+    def _reversed(self, arguments: Sequence[Argument], site: Site) -> Value:
+        items = self.contents.items_of(arguments[0].value) if arguments else None
+        return Value(replace(items, tail=items.tail[::-1])) if items is not None and items.exact else UNKNOWN
+
+    def _next(self, arguments: Sequence[Argument], site: Site) -> Value:
+        return self.contents.element_of(arguments[0].value, site) if arguments else UNKNOWN
+
+    def _getattr(self, arguments: Sequence[Argument], site: Site) -> Value:
+        if len(arguments) >= 2 and isinstance(arguments[1].value.constant, str):
+            return self.machine.attribute(arguments[0].value, arguments[1].value.constant, site)
+        return UNKNOWN
+
+    def _setattr(self, arguments: Sequence[Argument], site: Site) -> Value:
+        if len(arguments) == 3 and isinstance(arguments[0].value.thing, Object) and isinstance(arguments[1].value.constant, str):
+            self.machine.state.set(arguments[0].value.thing.ref, arguments[1].value.constant, arguments[2].value)
+        return literal(None)
+
+    def _isinstance(self, arguments: Sequence[Argument], site: Site) -> Value:
+        """Decided for objects of a known class against a single known class."""
+        if len(arguments) != 2:
+            return UNKNOWN
+        thing, cls = arguments[0].value.thing, arguments[1].value.thing
+        if not isinstance(thing, Object) or thing.cls is None or not isinstance(cls, ClassThing | Symbol):
+            return UNKNOWN
+        wanted = cls.name if isinstance(cls, Symbol) else cls
+        if isinstance(thing.cls, str):
+            if thing.cls == wanted:
+                return literal(True)
+            return UNKNOWN
+        if self.classes.has_unknown_base(thing.cls):
+            return UNKNOWN
+        return literal(True) if wanted in list(self.classes.ancestors(thing.cls)) else UNKNOWN
+
+    def _super(self, arguments: Sequence[Argument], site: Site) -> Value:
+        frame = next(
+            (frame for frame in reversed(self.machine.frames) if frame.function is not None and frame.function.owner is not None),
+            None,
+        )
+        if frame is None or frame.function is None or frame.function.owner is None:
+            return UNKNOWN
+        parameters = [*frame.function.node.params.posonly_params, *frame.function.node.params.params]
+        receiver = self.machine.state.get(frame.ref, parameters[0].name.value) if parameters else None
+        owner = frame.function.owner
+        if arguments and isinstance(arguments[0].value.thing, ClassThing):
+            owner = arguments[0].value.thing
+        return Value(Super(owner, receiver)) if receiver is not None else UNKNOWN
+
+    def _sum(self, arguments: Sequence[Argument], site: Site) -> Value:
+        if not arguments:
+            return UNKNOWN
+        element = self.contents.element_of(arguments[0].value, site)
+        kept = element.meaning if element.meaning is Semantic.SCALAR_LOSS else None
+        total = replace(self.lineage.derived([arguments[0].value], site), meaning=kept, attached=element.attached)
+        if total.data is None or self.contents.items_of(arguments[0].value) is not None:
+            return total
+        return replace(total, data=replace(total.data, condensed=True))
+
+    def _map(self, arguments: Sequence[Argument], site: Site) -> Value:
+        if len(arguments) != 2:
+            return UNKNOWN
+        element = self.contents.element_of(arguments[1].value, site)
+        return Value(Items("builtins.generator", (), self.machine.call(arguments[0].value, [Argument(element)], site)))
+
+    def _field(self, arguments: Sequence[Argument], site: Site) -> Value:
+        factory = next((argument.value for argument in arguments if argument.keyword == "default_factory"), None)
+        default = next((argument.value for argument in arguments if argument.keyword == "default"), None)
+        if factory is not None:
+            return self.machine.call(factory, [], site)
+        return default or UNKNOWN
+
+    def _partial(self, arguments: Sequence[Argument], site: Site) -> Value:
+        if not arguments:
+            return UNKNOWN
+        given = tuple((argument.keyword, argument.value) for argument in arguments[1:] if not argument.star)
+        return Value(Partial(arguments[0].value, given))
+
+    def _each_derived(self, arguments: Sequence[Argument], site: Site) -> Value:
+        values = [self.lineage.derived([argument.value], site) for argument in arguments if argument.keyword is None]
+        return values[0] if len(values) == 1 else tuple_of(*values)
+
+    def _tensor_dataset(self, arguments: Sequence[Argument], site: Site) -> Value:
+        """A dataset of tensors: its lineage is that of the first, the features."""
+        return self.lineage.derived([arguments[0].value], site) if arguments else UNKNOWN
+
+    def _subset(self, arguments: Sequence[Argument], site: Site) -> Value:
+        values = [argument.value for argument in arguments]
+        if len(values) < 2:
+            return UNKNOWN
+        return self.machine.item(self.lineage.derived(values[:1], site), [values[1]], site.node, site)

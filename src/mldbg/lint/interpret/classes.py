@@ -1,0 +1,246 @@
+"""Classes of the project: their records, their bases in Python's order, and what objects of them have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import libcst as cst
+
+from mldbg.lint.interpret.address import Ref
+from mldbg.lint.interpret.arguments import Argument
+from mldbg.lint.interpret.frames import CLOSURE, Frame, module_ref
+from mldbg.lint.interpret.join import tuple_of
+from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.module import Module
+from mldbg.lint.interpret.names import Names
+from mldbg.lint.interpret.state import Record, State
+from mldbg.lint.interpret.value import (
+    UNKNOWN,
+    ClassThing,
+    Function,
+    Items,
+    ModuleThing,
+    Object,
+    Super,
+    Symbol,
+    Unknown,
+    Value,
+    literal,
+)
+from mldbg.operations import python, tables
+from mldbg.operations.python import DATACLASSES
+from mldbg.operations.spelling import canonical
+
+
+class Classes:
+    """Executes class bodies, each once, and finds attributes along the bases."""
+
+    def __init__(self, machine: Machine, names: Names) -> None:
+        self.machine = machine
+        self.names = names
+        self._records: dict[Ref, dict[Ref, Record]] = {}
+
+    def class_record(self, cls: ClassThing) -> dict[str, Value]:
+        """The attributes that a class body defines."""
+        ref = cls.ref
+        if not self.machine.state.has(ref):
+            if cls.inner is not None:
+                self._execute_class(cls)
+            elif ref in self._records:
+                self.machine.state.adopt(self._records[ref])
+            else:
+                state = State()
+                with self.machine.elsewhere(state, []), self.machine.in_module(cls.part.module):
+                    self._execute_class(cls)
+                    made = {
+                        each: self.machine.state.record(each)
+                        for each in self.machine.state.refs()
+                        if each != module_ref(cls.part.module)
+                    }
+                self._records[ref] = made
+                self.machine.state.adopt(made)
+        return self.machine.state.record(ref)
+
+    def _execute_class(self, cls: ClassThing) -> None:
+        ref = cls.ref
+        self.machine.state.open(ref)
+        self.machine.state.set(ref, CLOSURE, Value(Object(cls.closure)))
+        live, self.machine.state.live = self.machine.state.live, True
+        self.machine.frames.append(Frame(ref, cls.part, cls.closure, defines=cls))
+        mark = len(self.machine.facts)
+        try:
+            self._execute_body(cls)
+        finally:
+            del self.machine.facts[mark:]
+            self.machine.frames.pop()
+            self.machine.state.live = live
+
+    def _execute_body(self, cls: ClassThing) -> None:
+        """Execute a class body in the frame just opened: attributes, and under `#` names its bases and fields."""
+        machine = self.machine
+        ref = machine.frame.ref
+        bases = [machine.evaluate(base.value) for base in cls.node.bases if base.star == ""]
+        machine.state.set(ref, "#bases", tuple_of(*bases))
+        for decorator in cls.node.decorators:
+            target = decorator.decorator.func if isinstance(decorator.decorator, cst.Call) else decorator.decorator
+            thing = machine.evaluate(target).thing
+            if isinstance(thing, Symbol) and (thing.name in DATACLASSES or thing.name.endswith(".dataclass")):
+                machine.state.set(ref, "#dataclass", literal(True))
+        machine.execute(cls.node.body)
+        machine.state.set(ref, "#fields", tuple_of(*(literal(name) for name in _field_names(cls.node))))
+
+    def bases(self, cls: ClassThing) -> list[Value]:
+        """The values of a class's base expressions."""
+        if cls.inner is None:
+            return [self._named(cls.part.module, name) for name in cls.part.statement.base_names]
+        self.class_record(cls)
+        held = self.machine.state.get(cls.ref, "#bases")
+        return list(held.thing.tail) if held is not None and isinstance(held.thing, Items) else []
+
+    def _named(self, module: Module, dotted: str | None) -> Value:
+        """What a dotted name means at a module's top level, as far as it leads to classes."""
+        if dotted is None:
+            return UNKNOWN
+        first, *rest = dotted.split(".")
+        value = self.names.module_name(module, first)
+        for name in rest:
+            if isinstance(value.thing, Symbol):
+                value = Value(Symbol(canonical(f"{value.thing.name}.{name}")))
+            elif isinstance(value.thing, ModuleThing):
+                value = self.names.attribute_of_module(value.thing.module, name)
+            else:
+                return UNKNOWN
+        return value
+
+    def ancestors(self, cls: ClassThing) -> Iterator[ClassThing | str]:
+        """The class and its bases, depth first; bases outside the project by qualified name."""
+        todo: list[ClassThing | str] = [cls]
+        seen: set[ClassThing | str] = set()
+        while todo:
+            here = todo.pop(0)
+            if here in seen or any(self._inherits(other, here) for other in todo):
+                continue
+            seen.add(here)
+            yield here
+            if isinstance(here, ClassThing):
+                found = [base.thing for base in self.bases(here)]
+                todo[:0] = [
+                    thing if isinstance(thing, ClassThing) else thing.name
+                    for thing in found
+                    if isinstance(thing, ClassThing | Symbol)
+                ]
+
+    def _inherits(self, cls: ClassThing | str, base: ClassThing | str) -> bool:
+        """Whether a class of the project has another class among its bases and theirs."""
+        todo, seen = [cls], {cls}
+        while todo:
+            here = todo.pop()
+            for value in self.bases(here) if isinstance(here, ClassThing) else ():
+                if value.thing == base or (isinstance(value.thing, Symbol) and value.thing.name == base):
+                    return True
+                if isinstance(value.thing, ClassThing) and value.thing not in seen:
+                    seen.add(value.thing)
+                    todo.append(value.thing)
+        return False
+
+    def class_attribute(self, cls: ClassThing, name: str) -> Value | None:
+        """An attribute of a class or of its bases in the project."""
+        for ancestor in self.ancestors(cls):
+            if isinstance(ancestor, ClassThing):
+                found = self.class_record(ancestor).get(name)
+                if found is not None:
+                    return found
+        return None
+
+    def super_attribute(self, thing: Super, name: str) -> Value | None:
+        """What `super().name` finds in the project."""
+        for ancestor in self.behind(thing):
+            if isinstance(ancestor, ClassThing):
+                found = self.class_record(ancestor).get(name)
+                if found is not None:
+                    return found
+        return None
+
+    def behind(self, thing: Super) -> list[ClassThing | str]:
+        """The classes in which super() looks: those behind its class in the order of the receiver's class."""
+        receiver = thing.receiver.thing
+        whole = (
+            list(self.ancestors(receiver.cls)) if isinstance(receiver, Object) and isinstance(receiver.cls, ClassThing) else []
+        )
+        return whole[whole.index(thing.cls) + 1 :] if thing.cls in whole else list(self.ancestors(thing.cls))[1:]
+
+    def outside_base(self, cls: ClassThing | str | None) -> str | None:
+        """The first base outside the project, or None when there is none."""
+        if cls is None or isinstance(cls, str):
+            return cls
+        names = [ancestor for ancestor in self.ancestors(cls) if isinstance(ancestor, str)]
+        return next((name for name in names if name != "builtins.object"), None)
+
+    def has_unknown_base(self, cls: ClassThing) -> bool:
+        """Whether a method that the project does not define may come from a base that is not known."""
+        return any(
+            isinstance(base.thing, Unknown)
+            for ancestor in self.ancestors(cls)
+            if isinstance(ancestor, ClassThing)
+            for base in self.bases(ancestor)
+        )
+
+    def is_module(self, cls: ClassThing | str | None) -> bool:
+        """Whether objects of a class are torch modules."""
+        if isinstance(cls, ClassThing):
+            return any(tables.is_module_class(base) for base in self.ancestors(cls) if isinstance(base, str))
+        return cls is not None and tables.is_module_class(cls)
+
+    def takes_fields(self, cls: ClassThing) -> bool:
+        """Whether a class gets an __init__ from its fields."""
+        for ancestor in self.ancestors(cls):
+            if isinstance(ancestor, str):
+                if canonical(ancestor) in python.FIELD_BASES or ancestor.endswith(".ModelOutput"):
+                    return True
+            elif self.class_record(ancestor).get("#dataclass") is not None:
+                return True
+        return False
+
+    def fill_fields(self, cls: ClassThing, ref: Ref, arguments: Sequence[Argument]) -> None:
+        """Do what an __init__ made from fields does."""
+        names: list[str] = []
+        for ancestor in reversed([a for a in self.ancestors(cls) if isinstance(a, ClassThing)]):
+            held = self.class_record(ancestor).get("#fields")
+            if held is not None and isinstance(held.thing, Items):
+                names += [str(value.constant) for value in held.thing.tail if value.constant not in names]
+        positional = [argument for argument in arguments if argument.keyword is None and not argument.star]
+        for name, argument in zip(names, positional, strict=False):
+            self.machine.state.set(ref, name, argument.value)
+        for argument in arguments:
+            if argument.keyword is not None:
+                self.machine.state.set(ref, argument.keyword, argument.value)
+
+
+def _field_names(node: cst.ClassDef) -> list[str]:
+    lines = [line for line in node.body.body if isinstance(line, cst.SimpleStatementLine)]
+    fields = [statement for line in lines for statement in line.body if isinstance(statement, cst.AnnAssign)]
+    return [field.target.value for field in fields if isinstance(field.target, cst.Name)]
+
+
+def _decorators(function: Function) -> list[str]:
+    if not isinstance(function.node, cst.FunctionDef):
+        return []
+    names = []
+    for decorator in function.node.decorators:
+        node = decorator.decorator
+        if isinstance(node, cst.Call):
+            node = node.func
+        names.append(node.attr.value if isinstance(node, cst.Attribute) else node.value if isinstance(node, cst.Name) else "")
+    return names
+
+
+def is_static(function: Function) -> bool:
+    return "staticmethod" in _decorators(function)
+
+
+def is_classmethod(function: Function) -> bool:
+    return "classmethod" in _decorators(function)
+
+
+def is_property(function: Function) -> bool:
+    return any(name in ("property", "cached_property") for name in _decorators(function))

@@ -1,0 +1,122 @@
+"""New objects of classes outside the project: layers, containers, losses, estimators; and copies of objects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.arguments import Argument, bound
+from mldbg.lint.interpret.contents import Contents
+from mldbg.lint.interpret.join import joined
+from mldbg.lint.interpret.lineage import data_of_arguments
+from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.training import Training
+from mldbg.lint.interpret.value import UNKNOWN, Items, Object, Value
+from mldbg.operations import tables, torch
+
+MOST_COPIED = 200
+"""Objects inside one that deepcopy is followed into."""
+
+ARGUMENT = "#argument "
+"""Before the name of a constructor's argument in the record of what it made."""
+
+
+class Construction:
+    """Opens the records of new objects and fills them."""
+
+    def __init__(self, machine: Machine, contents: Contents, training: Training) -> None:
+        self.machine = machine
+        self.contents = contents
+        self.training = training
+
+    def construct(self, name: str, arguments: Sequence[Argument], site: Site) -> Value:
+        """A new object of a class outside the project."""
+        ref = Ref(site, self.machine.frame.context, f"new {name}")
+        self.machine.state.open(ref)
+        value = Value(Object(ref, name), data=data_of_arguments(arguments), origin=ref)
+        self.construct_base(ref, name, arguments)
+        if tables.is_module_class(name) and name not in tables.LOSS_CLASSES:
+            self.training.start_in_training_mode(value, site)
+        return value
+
+    def construct_base(self, ref: Ref, name: str | None, arguments: Sequence[Argument]) -> None:
+        """Keep the constructor's arguments in the object's record; fill containers."""
+        if name in torch.CONTAINERS:
+            self._fill_container(ref, arguments)
+            return
+        if name is None:
+            return
+        given, _ = bound(tables.constructor_parameters(name, len(arguments)), arguments, None)
+        for key, value in given.items():
+            self.machine.state.set(ref, f"{ARGUMENT}{key}", value)
+
+    def constructor_arguments(self, receiver: Value) -> dict[str, Value]:
+        """What a layer or loss object was built with."""
+        if not isinstance(receiver.thing, Object):
+            return {}
+        record = self.machine.state.record(receiver.thing.ref)
+        return {name.removeprefix(ARGUMENT): value for name, value in record.items() if name.startswith(ARGUMENT)}
+
+    def _fill_container(self, ref: Ref, arguments: Sequence[Argument]) -> None:
+        machine = self.machine
+        first = arguments[0].value if arguments else None
+        mapping = self.contents.mapping_of(first) if first is not None and len(arguments) == 1 else None
+        if mapping is not None:
+            content = Value(
+                Items("builtins.list", tuple(value for _, value in mapping.items), None if mapping.exact else UNKNOWN)
+            )
+            machine.state.set(ref, "#items", content)
+            machine.state.set(ref, "#names", Value(mapping))
+            return
+        inner = self.contents.items_of(first) if first is not None and len(arguments) == 1 else None
+        is_layer = first is not None and isinstance(first.thing, Object) and first.thing.cls not in ("builtins.list", None)
+        if inner is not None and not is_layer:
+            items = replace(inner, cls="builtins.list")
+        else:
+            items = Items("builtins.list", ())
+            for argument in arguments:
+                if argument.star == "*":
+                    more = self.contents.items_of(argument.value)
+                    lead = joined([*items.tail, *(more.tail if more and more.exact else ())]) if items.tail else UNKNOWN
+                    items = Items("builtins.list", more.tail if more is not None and not more.exact else (), lead)
+                else:
+                    items = replace(items, tail=(*items.tail, argument.value))
+        machine.state.set(ref, "#items", Value(items))
+
+    def clone(self, arguments: Sequence[Argument], site: Site) -> Value:
+        """A copy: an object of its own with the same content."""
+        if not arguments:
+            return UNKNOWN
+        value = arguments[0].value
+        if not isinstance(value.thing, Object):
+            return value
+        copied = self._copied(value, site, {})
+        if isinstance(copied.thing, Object):
+            for argument in arguments:
+                if argument.keyword is not None:  # dataclasses.replace(config, size=7)
+                    self.machine.state.set(copied.thing.ref, argument.keyword, argument.value)
+        return copied
+
+    def _copied(self, value: Value, site: Site, done: dict[Ref, Ref]) -> Value:
+        """A copy of an object and of the objects in it."""
+        if not isinstance(value.thing, Object):
+            return value
+        old = value.thing.ref
+        if old not in done and len(done) < MOST_COPIED:
+            new = Ref(site, self.machine.frame.context, f"copy {len(done)}")
+            done[old] = new
+            self.machine.built(old)
+            self.machine.state.open(new)
+            for name, held in dict(self.machine.state.record(old)).items():
+                if not name.startswith("#fit"):
+                    self.machine.state.set(new, name, self._copied_content(held, site, done))
+            self.training.note(new)
+        ref = done.get(old)
+        return replace(value, thing=replace(value.thing, ref=ref), origin=ref) if ref is not None else UNKNOWN
+
+    def _copied_content(self, value: Value, site: Site, done: dict[Ref, Ref]) -> Value:
+        if isinstance(value.thing, Items):
+            tail = tuple(self._copied(item, site, done) for item in value.thing.tail)
+            return replace(value, thing=replace(value.thing, tail=tail))
+        return self._copied(value, site, done)

@@ -1,0 +1,154 @@
+"""Methods of sequences and mappings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import libcst as cst
+
+from mldbg.lint.interpret.address import Site
+from mldbg.lint.interpret.arguments import Argument
+from mldbg.lint.interpret.contents import Contents
+from mldbg.lint.interpret.facts import Accumulated
+from mldbg.lint.interpret.join import joined, tuple_of
+from mldbg.lint.interpret.lineage import Lineage
+from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.source_text import code
+from mldbg.lint.interpret.value import UNKNOWN, Constant, Entries, Items, Object, Value, literal
+
+_REARRANGES = frozenset({"sort", "reverse", "remove", "appendleft", "extendleft", "rotate"})
+CHANGES_CONTENT = _REARRANGES | {"append", "extend", "insert", "pop", "clear", "update", "setdefault", "popitem"}
+RETURNS_SELF = frozenset(
+    {"to", "cuda", "cpu", "float", "half", "double", "bfloat16", "requires_grad_", "share_memory", "apply", "xpu", "type"}
+)
+
+
+class Containers:
+    """Applies methods to known contents."""
+
+    def __init__(self, machine: Machine, contents: Contents, lineage: Lineage) -> None:
+        self.machine = machine
+        self.contents = contents
+        self.lineage = lineage
+
+    def sequence_method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
+        """A method of a list, or of a container of layers."""
+        machine = self.machine
+        items = self.contents.items_of(base)
+        assert items is not None
+        values = [argument.value for argument in arguments]
+        if name == "append" and values:
+            self.tell_appended(base, arguments, site)
+            self.contents.extend(base, Items("", (values[0],)))
+            return literal(None)
+        if name in ("extend", "__iadd__") and values:
+            more = self.contents.items_of(values[0]) or Items("", (), self.contents.element_of(values[0], site))
+            self.contents.extend(base, more)
+            return literal(None)
+        if name == "insert" and len(values) == 2 and isinstance(base.thing, Object):
+            machine.state.set(
+                base.thing.ref,
+                "#items",
+                Value(Items(items.cls, (), joined([*items.tail, values[1], *((items.lead,) if items.lead else ())]))),
+            )
+            return literal(None)
+        if name == "add_module" and len(values) == 2:
+            self.contents.extend(base, Items("", (values[1],)))
+            return literal(None)
+        if name == "clear" and isinstance(base.thing, Object):
+            machine.state.set(base.thing.ref, "#items", Value(Items(items.cls, ())))
+            return literal(None)
+        if name in _REARRANGES and isinstance(base.thing, Object):
+            every = [
+                *items.tail,
+                *((items.lead,) if items.lead else ()),
+                *(values if name.startswith(("append", "extend")) else ()),
+            ]
+            machine.state.set(base.thing.ref, "#items", Value(Items(items.cls, (), joined(every) if every else None)))
+            return literal(None)
+        if name == "pop":
+            element = self.contents.element_of(base, site)
+            if isinstance(base.thing, Object) and items.tail:
+                machine.state.set(
+                    base.thing.ref,
+                    "#items",
+                    Value(Items(items.cls, (), joined([*items.tail, *((items.lead,) if items.lead else ())]))),
+                )
+            return element
+        if name == "copy":
+            return self.contents.new_sequence(site.node, items)
+        if name in RETURNS_SELF:
+            return base
+        mapping = machine.state.get(base.thing.ref, "#names") if isinstance(base.thing, Object) else None
+        if mapping is not None and isinstance(mapping.thing, Entries):
+            return self.mapping_method(Value(mapping.thing), name, arguments, site)
+        return self.lineage.unknown_result(site)
+
+    def mapping_method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
+        """A method of a dict."""
+        machine = self.machine
+        mapping = self.contents.mapping_of(base)
+        assert mapping is not None
+        values = [argument.value for argument in arguments]
+        every = joined([value for _, value in mapping.items]) if mapping.items else UNKNOWN
+        if name in ("get", "pop", "setdefault") and values:
+            key = values[0]
+            if isinstance(key.thing, Constant):
+                held = mapping.get(key.constant)
+                if name == "pop" and isinstance(base.thing, Object):
+                    rest = tuple((one, value) for one, value in mapping.items if one != key.constant)
+                    machine.state.set(base.thing.ref, "#items", Value(replace(mapping, items=rest)))
+                if held is not None:
+                    return held
+                if name == "setdefault" and len(values) > 1 and isinstance(base.thing, Object):
+                    machine.state.set(
+                        base.thing.ref, "#items", Value(replace(mapping, items=(*mapping.items, (key.constant, values[1]))))
+                    )
+                if mapping.exact and len(values) > 1:
+                    return values[1]
+            return UNKNOWN
+        if name == "items":
+            pairs = tuple(tuple_of(literal(key), value) for key, value in mapping.items)
+            return Value(Items("builtins.generator", pairs, None if mapping.exact else tuple_of(UNKNOWN, every)))
+        if name == "values":
+            return Value(
+                Items("builtins.generator", tuple(value for _, value in mapping.items), None if mapping.exact else every)
+            )
+        if name == "keys":
+            return Value(
+                Items("builtins.generator", tuple(literal(key) for key, _ in mapping.items), None if mapping.exact else UNKNOWN)
+            )
+        if name == "update" and isinstance(base.thing, Object):
+            found = dict(mapping.items)
+            exact = mapping.exact
+            for argument in arguments:
+                more = self.contents.mapping_of(argument.value)
+                if argument.keyword is not None:
+                    found[argument.keyword] = argument.value
+                elif more is not None:
+                    found.update(more.items)
+                    exact = exact and more.exact
+                else:
+                    exact = False
+            machine.state.set(base.thing.ref, "#items", Value(Entries(tuple(found.items()), exact)))
+            return literal(None)
+        if name in ("clear", "popitem") and isinstance(base.thing, Object):
+            left = Entries((), exact=name == "clear")
+            machine.state.set(base.thing.ref, "#items", Value(left))
+            return UNKNOWN
+        if name == "copy":
+            return self.contents.new_mapping(site.node, mapping)
+        return self.lineage.unknown_result(site)
+
+    def tell_appended(self, base: Value, arguments: Sequence[Argument], site: Site) -> None:
+        """`values.append(value)` keeps the value."""
+        node = site.node
+        if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute) or arguments[0].node is None:
+            return
+        machine = self.machine
+        ref = base.thing.ref if isinstance(base.thing, Object) else None
+        into = code(node.func.value)
+        machine.facts.append(
+            Accumulated(machine.place(site), into, ref, arguments[0].value, arguments[0].node, base, machine.state.grad)
+        )

@@ -1,0 +1,118 @@
+"""What lists, tuples, dicts and containers of layers hold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import libcst as cst
+
+from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.arguments import Argument
+from mldbg.lint.interpret.classes import Classes
+from mldbg.lint.interpret.join import joined
+from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Data, Entries, Function, Items, Object, Opaque, Value, literal
+
+
+class Contents:
+    """Reads and changes the content of sequences and mappings."""
+
+    def __init__(self, machine: Machine, classes: Classes) -> None:
+        self.machine = machine
+        self.classes = classes
+
+    def items_of(self, value: Value) -> Items | None:
+        """The elements of a sequence or container, where known."""
+        thing = self.machine.force(value).thing
+        if isinstance(thing, Items):
+            return thing
+        if isinstance(thing, Object):
+            self.machine.built(thing.ref)
+            held = self.machine.state.get(thing.ref, "#items")
+            if held is not None and isinstance(held.thing, Items):
+                return held.thing
+            if isinstance(thing.cls, ClassThing):
+                return self._fields_of(thing, thing.cls)
+        return None
+
+    def _fields_of(self, thing: Object, cls: ClassThing) -> Items | None:
+        """A NamedTuple unpacks into its fields."""
+        if not any(isinstance(base, str) and base == "typing.NamedTuple" for base in self.classes.ancestors(cls)):
+            return None
+        held = self.classes.class_record(cls).get("#fields")
+        if held is None or not isinstance(held.thing, Items):
+            return None
+        return Items(
+            "builtins.tuple", tuple(self.machine.state.get(thing.ref, str(name.constant)) or UNKNOWN for name in held.thing.tail)
+        )
+
+    def mapping_of(self, value: Value) -> Entries | None:
+        """The content of a dict, where known."""
+        thing = self.machine.force(value).thing
+        if isinstance(thing, Entries):
+            return thing
+        if isinstance(thing, Object):
+            held = self.machine.state.get(thing.ref, "#items")
+            if held is not None and isinstance(held.thing, Entries):
+                return held.thing
+        return None
+
+    def new_sequence(self, node: cst.CSTNode, items: Items, cls: str = "builtins.list") -> Value:
+        """A mutable sequence."""
+        ref = self.machine.new_ref(node, cls)
+        self.machine.state.open(ref)
+        self.machine.state.set(ref, "#items", Value(items))
+        return Value(Object(ref, cls), origin=ref)
+
+    def new_mapping(self, node: cst.CSTNode, mapping: Entries, cls: str = "builtins.dict") -> Value:
+        """A dict."""
+        ref = self.machine.new_ref(node, cls)
+        self.machine.state.open(ref)
+        self.machine.state.set(ref, "#items", Value(mapping))
+        return Value(Object(ref, cls), origin=ref)
+
+    def element_of(self, value: Value, site: Site) -> Value:
+        """What iterating over a value yields: the join of its elements."""
+        value = self.machine.force(value)
+        items = self.items_of(value)
+        if items is not None:
+            every = [*items.tail, *([items.lead] if items.lead is not None else [])]
+            return joined(every) if every else UNKNOWN
+        mapping = self.mapping_of(value)
+        if mapping is not None:
+            return joined([literal(key) for key, _ in mapping.items]) if mapping.items else UNKNOWN
+        thing = value.thing
+        if isinstance(thing, Object) and isinstance(thing.cls, ClassThing):
+            method = self.classes.class_attribute(thing.cls, "__iter__")
+            if method is not None and isinstance(method.thing, Function):
+                made = self.machine.call_function(method.thing, [Argument(value)], site)
+                return self.element_of(made, site) if made.thing != value.thing else UNKNOWN
+        return Value(
+            data=value.data or (Data(rows=value.rows) if value.rows else None),
+            origin=Ref(site, self.machine.frame.context, "element"),
+            trail=value.trail if value.fits else None,
+        )
+
+    def extend(self, sequence: Value, more: Items) -> None:
+        """A list grows at its end."""
+        held = self.items_of(sequence)
+        if held is None or not isinstance(sequence.thing, Object):
+            return
+        if more.exact:
+            grown = replace(held, tail=(*held.tail, *more.tail))
+            if len(grown.tail) > 64:
+                grown = Items(held.cls, (), joined([*grown.tail, *([held.lead] if held.lead is not None else [])]))
+        else:
+            rest = [*held.tail, *(value for value in (held.lead, more.lead) if value is not None)]
+            grown = Items(held.cls, more.tail, joined(rest))
+        self.machine.state.set(sequence.thing.ref, "#items", Value(grown))
+
+    def some_changed(self, value: Value) -> None:
+        """A list or dict was changed of which only the class is known: it may be any of those there are."""
+        cls = value.thing.cls if isinstance(value.thing, Opaque) else None
+        if cls not in ("builtins.list", "builtins.dict"):
+            return
+        left = Value(Items(cls, (), UNKNOWN) if cls == "builtins.list" else Entries((), exact=False))
+        for ref in self.machine.state.refs():
+            if ref.label == cls:
+                self.machine.state.set(ref, "#items", left)

@@ -1,0 +1,159 @@
+"""Joins: what holds of a value that is one of two. They form a lattice of finite height whose top is `UNKNOWN`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mldbg.lint.interpret.address import Ref
+from mldbg.lint.interpret.value import (
+    MOST_ITEMS,
+    NONE,
+    UNKNOWN,
+    Axes,
+    Data,
+    Entries,
+    Items,
+    Lazy,
+    Object,
+    Opaque,
+    Thing,
+    Unknown,
+    Value,
+)
+
+
+def join(one: Value, two: Value) -> Value:
+    """What holds of a value that is either of two. None gives way: code that uses the value would have failed on None."""
+    if one is two or one == two:
+        return two if two.or_none else one
+    if one.is_none:
+        return two if two.or_none else replace(two, or_none=True)
+    if two.is_none:
+        return one if one.or_none else replace(one, or_none=True)
+    if isinstance(one.thing, Lazy) or isinstance(two.thing, Lazy):
+        return _join_lazy(one, two)
+    return Value(
+        thing=_join_things(one.thing, two.thing),
+        meaning=one.meaning if one.meaning is two.meaning else None,
+        data=join_data(one.data, two.data),
+        origin=one.origin if one.origin == two.origin else None,
+        axes=Axes(
+            one.axes.rank if one.axes.rank == two.axes.rank else None,
+            one.axes.last if one.axes.last == two.axes.last else None,
+        ),
+        attached=False if False in (one.attached, two.attached) else one.attached if one.attached is two.attached else None,
+        trail=one.trail if one.trail is not None else two.trail,
+        or_none=one.or_none or two.or_none,
+    )
+
+
+def joined(values: tuple[Value, ...] | list[Value]) -> Value:
+    """The join of several values; unknown when there are none."""
+    if not values:
+        return UNKNOWN
+    result = values[0]
+    for value in values[1:]:
+        result = join(result, value)
+    return result
+
+
+def _join_lazy(one: Value, two: Value) -> Value:
+    """The join of values of which at least one is not computed yet."""
+
+    def compute() -> tuple[Value, dict[Ref, dict[str, Value]]]:
+        records: dict[Ref, dict[str, Value]] = {}
+        values = []
+        for value in (one, two):
+            known = value
+            while isinstance(known.thing, Lazy):
+                known, made = known.thing.compute()
+                records |= made
+            values.append(known)
+        return join(*values), records
+
+    keys = frozenset(value.thing.key if isinstance(value.thing, Lazy) else value for value in (one, two))
+    return Value(Lazy(keys, compute), or_none=one.or_none or two.or_none)
+
+
+def _join_things(one: Thing, two: Thing) -> Thing:
+    if one == two:
+        return one
+    if isinstance(one, Object) and isinstance(two, Object) and one.cls == two.cls:
+        return Unknown() if one.cls is None else Opaque(one.cls) if isinstance(one.cls, str) else Unknown()
+    if isinstance(one, Items) and isinstance(two, Items) and one.cls == two.cls:
+        return _join_items(one, two)
+    if isinstance(one, Entries) and isinstance(two, Entries):
+        keys = dict.fromkeys([key for key, _ in one.items] + [key for key, _ in two.items])
+        both = tuple((key, join(one.get(key) or NONE, two.get(key) or NONE)) for key in keys)
+        return Entries(both, one.exact and two.exact)
+    if isinstance(one, Opaque) and isinstance(two, Opaque) and one.cls == two.cls:
+        return one
+    return Unknown()
+
+
+def _join_items(one: Items, two: Items) -> Items:
+    if one.exact and two.exact and len(one.tail) == len(two.tail):
+        return Items(one.cls, tuple(join(a, b) for a, b in zip(one.tail, two.tail, strict=True)))
+    shared: list[Value] = []
+    for a, b in zip(reversed(one.tail), reversed(two.tail), strict=False):
+        if a != b:
+            break
+        shared.insert(0, a)
+    cut = len(shared)
+    rest = [*one.tail[: len(one.tail) - cut], *two.tail[: len(two.tail) - cut]]
+    rest += [lead for lead in (one.lead, two.lead) if lead is not None]
+    return Items(one.cls, tuple(shared), joined(rest) if rest else None)
+
+
+def join_data(one: Data | None, two: Data | None) -> Data | None:
+    """Lineage of what is either of two, or holds both: rows and fits of both; a part of the data only if both are that part."""
+    if one is None or two is None or one == two:
+        return one or two
+    return Data(
+        rows=one.rows | two.rows,
+        role=one.role if one.role is two.role else None,
+        split=one.split if one.split == two.split else None,
+        fits=one.fits | two.fits,
+        picks=one.picks if one.picks is two.picks else None,
+        condensed=one.condensed and two.condensed,
+    )
+
+
+def mix_data(one: Data | None, two: Data | None) -> Data | None:
+    """Lineage of something computed from both: a statistic brings its fits along, but none of its rows."""
+    if one is None or two is None or one.condensed is two.condensed:
+        return join_data(one, two)
+    holder, statistic = (two, one) if one.condensed else (one, two)
+    return replace(holder, fits=holder.fits | statistic.fits)
+
+
+def rows_of_first(first: Data | None, both: Data | None) -> Data | None:
+    """Lineage of something that looks up or projects each row of the first: its rows, with the fits of all."""
+    if first is None or both is None:
+        return first or both
+    return replace(first, fits=both.fits)
+
+
+# --- sequences ---
+
+
+def tuple_of(*values: Value, cls: str = "builtins.tuple") -> Value:
+    """A sequence of known elements."""
+    if len(values) > MOST_ITEMS:
+        return Value(Items(cls, (), joined(values)))
+    return Value(Items(cls, values))
+
+
+def spliced(one: Items, two: Items) -> Items:
+    """The elements of one and then those of two."""
+    if two.exact:
+        return (
+            replace(one, tail=(*one.tail, *two.tail))
+            if len(one.tail) + len(two.tail) <= 64
+            else Items(one.cls, (), join_all(one, two))
+        )
+    return Items(one.cls, two.tail, joined((*one.tail, *((one.lead,) if one.lead else ()), *((two.lead,) if two.lead else ()))))
+
+
+def join_all(*several: Items) -> Value:
+    return joined(tuple(value for items in several for value in (*items.tail, *((items.lead,) if items.lead else ()))))

@@ -1,0 +1,160 @@
+"""Operators applied to abstract values: arithmetic, comparison, truth. Nothing here depends on the state."""
+
+from __future__ import annotations
+
+import libcst as cst
+
+from mldbg.lint.interpret.address import Ref
+from mldbg.lint.interpret.join import mix_data, rows_of_first
+from mldbg.lint.interpret.lineage import derived_data
+from mldbg.lint.interpret.value import Axes, Constant, Entries, Function, Items, Object, Opaque, Symbol, Value, literal
+from mldbg.lint.library.names import says_loss
+from mldbg.semantics import Semantic
+
+_SCALINGS = (cst.Multiply, cst.Divide, cst.MultiplyAssign, cst.DivideAssign, cst.Add, cst.Subtract)
+
+
+def combined(operator: cst.BaseBinaryOp | cst.BaseAugOp, left: Value, right: Value, origin: Ref) -> Value:
+    """The value of arithmetic on two tensors or arrays; `origin`: where it is done."""
+    meaning = _meaning_after(operator, left, right)
+    losses = [value for value in (left, right) if value.meaning is Semantic.SCALAR_LOSS]
+    if len(losses) == 1 and losses[0].origin is not None and isinstance(operator, _SCALINGS):
+        origin = losses[0].origin
+    carrier = left if left.meaning is meaning and left.trail is not None else right
+    data = mix_data(derived_data(left), derived_data(right))
+    if isinstance(operator, cst.MatrixMultiply | cst.MatrixMultiplyAssign):
+        data = rows_of_first(derived_data(left), data)
+    keeps_trail = meaning is not None or (data is not None and data.fits)
+    trail = carrier.trail or left.trail or right.trail
+    return Value(
+        meaning=meaning,
+        data=data,
+        origin=origin,
+        axes=carrier.axes if meaning is not None else Axes(),
+        attached=_attached(left, right),
+        trail=trail if keeps_trail else None,
+    )
+
+
+def _meaning_after(operator: cst.BaseBinaryOp | cst.BaseAugOp, left: Value, right: Value) -> Semantic | None:
+    """The meaning of a sum, product ... of two values."""
+    one, two = left.meaning, right.meaning
+    plain_left, plain_right = isinstance(left.thing, Constant), isinstance(right.thing, Constant)
+    if Semantic.SCALAR_LOSS in (one, two):
+        return Semantic.SCALAR_LOSS
+    additive = isinstance(operator, cst.Add | cst.Subtract | cst.AddAssign | cst.SubtractAssign)
+    scaling = isinstance(operator, cst.Multiply | cst.Divide | cst.MultiplyAssign | cst.DivideAssign)
+    if one is Semantic.LOGITS and two is Semantic.LOGITS and additive:
+        return Semantic.LOGITS
+    if one is Semantic.LOGITS and (plain_right or (right.meaning is None and scaling and isinstance(operator, cst.Divide))):
+        return Semantic.LOGITS
+    if two is Semantic.LOGITS and plain_left and not isinstance(operator, cst.Divide):
+        return Semantic.LOGITS
+    small = right.constant if plain_right else left.constant if plain_left else None
+    tiny = isinstance(small, float) and 0 < abs(small) <= 1e-3
+    probs = one if plain_right else two if plain_left else None
+    if additive and tiny and probs in (Semantic.PROBS, Semantic.UNIT_INTERVAL):
+        return probs  # p + 1e-8 guards a logarithm
+    if isinstance(operator, cst.Subtract) and plain_left and left.constant in (1, 1.0) and two is Semantic.UNIT_INTERVAL:
+        return Semantic.UNIT_INTERVAL
+    return None
+
+
+def _attached(left: Value, right: Value) -> bool | None:
+    """Whether a sum or product hangs on a graph: it is cut off where one side is, unless the other is known to be a loss."""
+    cut = [value.attached is False for value in (left, right)]
+    if not any(cut):
+        return None
+    return (
+        None
+        if any(value.meaning is Semantic.SCALAR_LOSS and not off for value, off in zip((left, right), cut, strict=True))
+        else False
+    )
+
+
+def is_named_loss(node: cst.BaseExpression) -> bool:
+    if isinstance(node, cst.Attribute):
+        return says_loss(node.attr.value)
+    return isinstance(node, cst.Name) and says_loss(node.value)
+
+
+def folded(operator: cst.BaseBinaryOp, left: Value, right: Value) -> Value | None:
+    """Arithmetic on numbers and strings that are known."""
+    one, two = left.constant, right.constant
+    if isinstance(one, str) and isinstance(two, str) and isinstance(operator, cst.Add) and len(one) + len(two) < 200:
+        return literal(one + two)
+    if isinstance(one, bool | str | type(None)) or isinstance(two, bool | str | type(None)):
+        return None
+    if not isinstance(one, int | float) or not isinstance(two, int | float) or max(abs(one), abs(two)) > 1e12:
+        return None
+    if isinstance(operator, cst.Add):
+        return literal(one + two)
+    if isinstance(operator, cst.Subtract):
+        return literal(one - two)
+    if isinstance(operator, cst.Multiply):
+        return literal(one * two)
+    if isinstance(operator, cst.FloorDivide) and two != 0:
+        return literal(one // two)
+    if isinstance(operator, cst.Divide) and two != 0:
+        return literal(one / two)
+    return None
+
+
+def compared(operator: cst.BaseCompOp, left: Value, right: Value) -> bool | None:
+    if left.or_none or right.or_none:
+        return None
+    if isinstance(operator, cst.Is | cst.IsNot | cst.Equal | cst.NotEqual):
+        same = _identical(left, right) if isinstance(operator, cst.Is | cst.IsNot) else _same(left, right)
+        if same is None:
+            return None
+        return same if isinstance(operator, cst.Is | cst.Equal) else not same
+    one, two = left.constant, right.constant
+    if isinstance(operator, cst.In | cst.NotIn) and isinstance(left.thing, Constant) and isinstance(right.thing, Items):
+        members = right.thing.tail
+        if right.thing.exact and all(isinstance(member.thing, Constant) for member in members):
+            inside = any(member.constant == one for member in members)
+            return inside if isinstance(operator, cst.In) else not inside
+        return None
+    if isinstance(one, int | float) and isinstance(two, int | float):
+        for kind, answer in (
+            (cst.LessThan, one < two),
+            (cst.GreaterThan, one > two),
+            (cst.LessThanEqual, one <= two),
+            (cst.GreaterThanEqual, one >= two),
+        ):
+            if isinstance(operator, kind):
+                return answer
+    return None
+
+
+def _identical(left: Value, right: Value) -> bool | None:
+    one, two = left.thing, right.thing
+    if not isinstance(one, Constant) or not isinstance(two, Constant):
+        return _same(left, right)
+    if one.kind != two.kind or one.value != two.value:
+        return False
+    return True if one.kind in ("bool", "NoneType") else None
+
+
+def _same(left: Value, right: Value) -> bool | None:
+    if isinstance(left.thing, Constant) and isinstance(right.thing, Constant):
+        return left.thing.value == right.thing.value
+    for one, two in ((left, right), (right, left)):
+        if one.is_none and isinstance(two.thing, Object | Items | Function | Symbol | Opaque | Entries):
+            return None if isinstance(two.thing, Object) and two.thing.cls is None else False
+        if one.is_none and two.meaning is not None:
+            return False
+    return None
+
+
+def truth_of(value: Value) -> bool | None:
+    """Whether a value is true, where that is known."""
+    thing = value.thing
+    known: bool | None = None
+    if isinstance(thing, Constant):
+        known = bool(thing.value)
+    elif isinstance(thing, Items) and thing.exact:
+        known = bool(thing.tail)
+    elif isinstance(thing, Function):
+        known = True
+    return None if value.or_none and known else known

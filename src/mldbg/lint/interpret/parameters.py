@@ -1,0 +1,93 @@
+"""How the parameters of a function get their values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import libcst as cst
+
+from mldbg.lint.interpret.arguments import Argument
+from mldbg.lint.interpret.join import tuple_of
+from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.names import Names
+from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Entries, Function, Object, Symbol, Value
+
+
+class Parameters:
+    """Binds parameters in the frame just opened."""
+
+    def __init__(self, machine: Machine, names: Names) -> None:
+        self.machine = machine
+        self.names = names
+
+    def bind(self, function: Function, arguments: Sequence[Argument], *, assume: bool) -> None:
+        """Give the parameters of a function their values."""
+        parameters = function.node.params
+        positional = [argument.value for argument in arguments if argument.keyword is None and not argument.star]
+        named = {argument.keyword: argument.value for argument in arguments if argument.keyword is not None}
+        spread = any(argument.star for argument in arguments)
+        everything = [*parameters.posonly_params, *parameters.params]
+        for index, parameter in enumerate(everything):
+            name = parameter.name.value
+            if index < len(positional):
+                self._bind(name, positional[index], function, assume=assume)
+            elif name in named:
+                self._bind(name, named.pop(name), function, assume=assume)
+            else:
+                self._bind_missing(parameter, spread=spread, assume=assume)
+        for parameter in parameters.kwonly_params:
+            name = parameter.name.value
+            if name in named:
+                self._bind(name, named.pop(name), function, assume=assume)
+            else:
+                self._bind_missing(parameter, spread=spread, assume=assume)
+        if isinstance(parameters.star_arg, cst.Param):
+            unknown_rest = assume or spread
+            rest = UNKNOWN if unknown_rest else tuple_of(*positional[len(everything) :])
+            self.names.bind(parameters.star_arg.name.value, rest)
+        if parameters.star_kwarg is not None:
+            ref = self.machine.new_ref(parameters.star_kwarg, "kwargs")
+            self.machine.state.open(ref)
+            content = Entries(tuple((key, value) for key, value in named.items()), exact=not (assume or spread))
+            self.machine.state.set(ref, "#items", Value(content))
+            self.names.bind(parameters.star_kwarg.name.value, Value(Object(ref, "builtins.dict")))
+
+    def _bind(self, name: str, value: Value, function: Function, *, assume: bool) -> None:
+        if not assume and value.trail is not None and (value.meaning is not None or value.fits) and name != "self":
+            frame = self.machine.frame
+            site = frame.context.site if frame.context else None
+            if site is not None:
+                value = value.step(site, f"passed to `{function.name}` as `{name}`")
+        self.names.bind(name, value)
+
+    def _bind_missing(self, parameter: cst.Param, *, spread: bool, assume: bool) -> None:
+        name = parameter.name.value
+        if parameter.default is not None and not spread:
+            value = self.machine.evaluate(parameter.default)
+            if not assume or isinstance(value.thing, Symbol | Function | ClassThing) or _is_library_object(value):
+                self.names.bind(name, value)
+                return
+        ref = self.machine.new_ref(parameter, name)
+        self.machine.state.ensure(ref)
+        cls = self._annotated_class(parameter) if assume else None
+        self.names.bind(name, Value(Object(ref, cls), origin=ref))
+
+    def _annotated_class(self, parameter: cst.Param) -> str | ClassThing | None:
+        """The class that a parameter's annotation names, where objects of it can be followed."""
+        if parameter.annotation is None:
+            return None
+        node: cst.BaseExpression = parameter.annotation.annotation
+        if not isinstance(node, cst.Name | cst.Attribute):
+            return None
+        thing = self.machine.evaluate(node).thing
+        if (
+            isinstance(thing, Symbol)
+            and thing.name.startswith(("torch.optim.", "torch.nn.", "sklearn."))
+            and thing.name != "torch.nn.Module"
+        ):
+            return thing.name
+        return None
+
+
+def _is_library_object(value: Value) -> bool:
+    return isinstance(value.thing, Object) and isinstance(value.thing.cls, str) and not value.thing.cls.startswith("builtins.")

@@ -1,0 +1,106 @@
+"""Which loops decide, with each round anew, what an expression names: `optimizer` in `for model, optimizer in pairs`.
+
+Decided from the text: the names that a loop's target binds, those assigned from them, and across calls the arguments that
+stand for parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+import libcst as cst
+
+from mldbg.lint.interpret.address import Context
+from mldbg.lint.interpret.frames import Frame
+
+
+def chosen_by(expression: cst.CSTNode | None, frames: Sequence[Frame]) -> frozenset[cst.CSTNode]:
+    """The loops under way, those of callers included, whose round decides which object an expression names."""
+    found: set[cst.CSTNode] = set()
+    names = frozenset() if expression is None else _names_in(expression)
+    for frame in reversed(frames if any(frame.loops for frame in frames) else ()):
+        if not names:
+            break
+        found.update(loop.node for loop in frame.loops if not names.isdisjoint(_varying(loop.node)))
+        names = _names_at_the_call(names, frame)
+    return frozenset(found)
+
+
+def _names_at_the_call(names: frozenset[str], frame: Frame) -> frozenset[str]:
+    """What a function's names stand for where it is called; a name that is no parameter may be one of a function around it."""
+    call = _call_of(frame.context)
+    if frame.function is None or call is None:
+        return frozenset()
+    parameters = frame.function.node.params
+    order = [parameter.name.value for parameter in (*parameters.posonly_params, *parameters.params)]
+    given: dict[str, cst.BaseExpression] = {}
+    positional = [arg.value for arg in call.args if arg.keyword is None and not arg.star]
+    if frame.function.owner is not None and isinstance(call.func, cst.Attribute) and len(order) > len(positional):
+        positional.insert(0, call.func.value)
+    given.update(zip(order, positional, strict=False))
+    given.update({arg.keyword.value: arg.value for arg in call.args if arg.keyword is not None})
+    own = {*order, *(parameter.name.value for parameter in parameters.kwonly_params)}
+    passed = [_names_in(given[name]) for name in names & own if name in given]
+    return (names - own).union(*passed)
+
+
+def _call_of(context: Context | None) -> cst.Call | None:
+    """The call that entered a frame; a loop whose rounds are told apart stands between."""
+    while context is not None:
+        if isinstance(context.site.node, cst.Call):
+            return context.site.node
+        context = context.outer if isinstance(context.site.node, cst.For | cst.CompFor) else None
+    return None
+
+
+@lru_cache(maxsize=512)
+def _varying(loop: cst.For | cst.While) -> frozenset[str]:
+    """Names that hold something else in each round of a loop."""
+    bindings = list(_bindings(loop.body))
+    if isinstance(loop, cst.For):
+        varying = set(_names_in(loop.target))
+    else:  # `i += 1` and `batch = next(batches)` in a while loop
+        varying = {name for names, sources, moves in bindings if moves or not names.isdisjoint(sources) for name in names}
+    grown = True
+    while grown:
+        more = {name for names, sources, _ in bindings if not varying.isdisjoint(sources) for name in names}
+        grown = not more <= varying
+        varying |= more
+    return frozenset(varying)
+
+
+def _bindings(block: cst.CSTNode) -> Iterator[tuple[frozenset[str], frozenset[str], bool]]:
+    """Names bound in a block, the names they are bound from, and whether they move on from what they were."""
+    todo = [block]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, cst.Assign):
+            plain = [target.target for target in node.targets if isinstance(target.target, cst.Name | cst.Tuple | cst.List)]
+            yield frozenset().union(*map(_names_in, plain)), _names_in(node.value), False
+        elif isinstance(node, cst.AugAssign) and isinstance(node.target, cst.Name):
+            yield frozenset({node.target.value}), _names_in(node.value), True
+        elif isinstance(node, cst.AnnAssign) and isinstance(node.target, cst.Name) and node.value is not None:
+            yield frozenset({node.target.value}), _names_in(node.value), False
+        elif isinstance(node, cst.For):
+            yield _names_in(node.target), _names_in(node.iter), False
+        elif isinstance(node, cst.NamedExpr):
+            yield _names_in(node.target), _names_in(node.value), False
+        if not isinstance(node, cst.FunctionDef | cst.ClassDef | cst.Lambda):
+            todo += node.children
+
+
+@lru_cache(maxsize=4096)
+def _names_in(expression: cst.CSTNode) -> frozenset[str]:
+    """The names in an expression, without those of attributes and of keywords."""
+    names: set[str] = set()
+    todo = [expression]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, cst.Name):
+            names.add(node.value)
+        elif isinstance(node, cst.Attribute | cst.Arg):
+            todo.append(node.value)
+        else:
+            todo += node.children
+    return frozenset(names)

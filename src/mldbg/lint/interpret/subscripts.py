@@ -1,0 +1,157 @@
+"""What a subscript picks out of a value."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import libcst as cst
+
+from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.contents import Contents
+from mldbg.lint.interpret.join import join_all
+from mldbg.lint.interpret.lineage import derived_data
+from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.value import (
+    UNKNOWN,
+    Constant,
+    Data,
+    Entries,
+    FitKind,
+    Items,
+    Lazy,
+    Object,
+    Opaque,
+    Symbol,
+    Trail,
+    Unknown,
+    Value,
+)
+from mldbg.operations import torch
+from mldbg.semantics import Semantic
+
+MASK = "a boolean mask"
+"""The class that comparisons of arrays have."""
+
+
+class Subscripts:
+    """Evaluates `base[indices]`."""
+
+    def __init__(self, machine: Machine, contents: Contents) -> None:
+        self.machine = machine
+        self.contents = contents
+
+    def item(self, base: Value, indices: list[Value], node: cst.CSTNode, site: Site) -> Value:
+        """The value of `base[indices]`."""
+        if isinstance(base.thing, Lazy):
+            return self.machine.defer(node, lambda: self.item(self.machine.force(base), indices, node, site))
+        indices = [self.machine.force(index) for index in indices]
+        index = indices[0] if len(indices) == 1 else UNKNOWN
+        found = self._known_item(base, index, site)
+        if found is not None:
+            return found
+        if isinstance(base.thing, Symbol):
+            return base  # list[int], Float[Tensor, "..."]
+        data = _rows_of_part(derived_data(base), indices, self.machine.new_ref(node, "part"))
+        data = _with_selection(data, indices)
+        picked = next((one.data for one in indices if one.data is not None and one.data.picks is not None), None)
+        if data is not None and picked is not None:
+            data = replace(data, role=picked.picks, split=picked.split)
+        origin = self.machine.new_ref(node)
+        if (
+            isinstance(base.thing, Object)
+            and base.thing.cls is None
+            and index.constant is not None
+            and isinstance(index.constant, str | int)
+        ):
+            ref = replace(base.thing.ref, label=f"{base.thing.ref.label}[{index.constant}]")
+            if ref.label.count("[") <= 3:
+                self.machine.state.ensure(ref)
+                return Value(Object(ref), data=data, origin=ref, trail=base.trail)
+        meaning = base.meaning if self._keeps_classes(indices) and not _picks_numbers(base, index) else None
+        return Value(
+            meaning=meaning,
+            data=data,
+            origin=origin,
+            attached=base.attached,
+            trail=_trail_of(base, indices) if meaning is not None or (data is not None and data.fits) else None,
+        )
+
+    def _known_item(self, base: Value, index: Value, site: Site) -> Value | None:
+        mapping = self.contents.mapping_of(base)
+        if mapping is not None:
+            return mapping.get(index.constant) if isinstance(index.thing, Constant) else UNKNOWN
+        items = self.contents.items_of(base)
+        if items is None:
+            return self._field(base, index)
+        if isinstance(index.thing, Items) and index.thing.cls == "builtins.slice":
+            low, high, step = (bound.constant for bound in index.thing.tail)
+            known = all(
+                isinstance(bound.thing, Constant) and isinstance(bound.constant, int | None) for bound in index.thing.tail
+            )
+            if items.exact and step is None and known:
+                items = replace(items, tail=_cut(items.tail, low, high))
+            else:
+                items = Items(items.cls, (), join_all(items))
+            cls = base.thing.cls if isinstance(base.thing, Object) else None
+            copied = isinstance(cls, str) and (cls == "builtins.list" or cls in torch.CONTAINERS)
+            return self.contents.new_sequence(site.node, items, str(cls)) if copied else Value(items)
+        position = index.constant
+        named = self._named_layer(base, index, items) if isinstance(position, str) else None
+        if named is not None:
+            return named
+        if isinstance(position, int) and not isinstance(position, bool):
+            if position < 0 and -position <= len(items.tail):
+                return items.tail[position]
+            if items.exact and 0 <= position < len(items.tail):
+                return items.tail[position]
+        return self.contents.element_of(base, site)
+
+    def _field(self, base: Value, index: Value) -> Value | None:
+        """`output["logits"]` and `output[0]` of a dataclass-like object of the project."""
+        if isinstance(base.thing, Object) and isinstance(index.constant, str):
+            return self.machine.state.get(base.thing.ref, index.constant)
+        return None
+
+    def _named_layer(self, base: Value, index: Value, items: Items) -> Value | None:
+        """`heads["a"]` of an nn.ModuleDict that is as it was made."""
+        held = self.machine.state.get(base.thing.ref, "#names") if isinstance(base.thing, Object) else None
+        if held is None or not isinstance(held.thing, Entries) or tuple(value for _, value in held.thing.items) != items.tail:
+            return None
+        return held.thing.get(index.constant)
+
+    @staticmethod
+    def _keeps_classes(indices: list[Value]) -> bool:
+        """Whether an index leaves the class axis alone: `x[mask]`, `x[:n]`, `x[i]` do, `x[:, 0]` and `x[..., 0]` do not."""
+        return len(indices) == 1 or all(
+            isinstance(index.thing, Items) and all(bound.is_none for bound in index.thing.tail) for index in indices[1:]
+        )
+
+
+def _rows_of_part(data: Data | None, indices: list[Value], part: Ref) -> Data | None:
+    """Lineage of some of the rows: they are rows of the whole, and a part of it with an identity of its own."""
+    first = indices[0].thing if indices else Unknown()
+    sliced = isinstance(first, Items) and first.cls == "builtins.slice" and not all(bound.is_none for bound in first.tail)
+    masked = isinstance(first, Opaque) and first.cls == MASK
+    if data is None or not data.rows or not (sliced or masked):
+        return data
+    return replace(data, rows=data.rows | {part})
+
+
+def _picks_numbers(base: Value, index: Value) -> bool:
+    """`p[p > 0.5]`: single numbers of distributions; a mask of one axis picks rows."""
+    masked = isinstance(index.thing, Opaque) and index.thing.cls == MASK and index.axes.rank != 1
+    return masked and base.meaning in (Semantic.PROBS, Semantic.LOG_PROBS)
+
+
+def _with_selection(data: Data | None, indices: list[Value]) -> Data | None:
+    """Columns that were chosen by a fitted selector carry that fit with them."""
+    chosen = frozenset(fit for index in indices for fit in index.fits if fit.kind is FitKind.SELECTION)
+    return replace(data or Data(), fits=(data.fits if data else frozenset()) | chosen) if chosen else data
+
+
+def _trail_of(base: Value, indices: list[Value]) -> Trail | None:
+    return base.trail or next((index.trail for index in indices if index.fits), None)
+
+
+def _cut(values: tuple[Value, ...], low: object, high: object) -> tuple[Value, ...]:
+    return values[low if isinstance(low, int) else None : high if isinstance(high, int) else None]

@@ -1,0 +1,44 @@
+"""Canonical spellings of what libraries export in several places."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+_PREFIXES: tuple[tuple[str, str], ...] = (
+    ("torch.nn.modules.loss.", "torch.nn."),
+    ("torch.nn.modules.activation.", "torch.nn."),
+    ("torch.nn.modules.linear.", "torch.nn."),
+    ("torch.nn.modules.dropout.", "torch.nn."),
+    ("torch.nn.modules.container.", "torch.nn."),
+    ("torch.nn.modules.module.", "torch.nn."),
+    ("torch.nn.modules.", "torch.nn."),
+    ("torch.functional.F.", "torch.nn.functional."),
+    ("torch.optim.adam.", "torch.optim."),
+    ("torch.optim.adamw.", "torch.optim."),
+    ("torch.optim.sgd.", "torch.optim."),
+    ("torch.optim.optimizer.", "torch.optim."),
+    ("torch.nn.parallel.distributed.", "torch.nn.parallel."),
+    ("torch.utils.data.dataloader.", "torch.utils.data."),
+    ("torch.utils.data.dataset.", "torch.utils.data."),
+    ("pytorch_lightning.core.module.", "lightning."),
+    ("pytorch_lightning.core.", "lightning."),
+    ("pytorch_lightning.", "lightning."),
+    ("lightning.pytorch.", "lightning."),
+    ("lightning.pytorch", "lightning"),
+    ("transformers.modeling_utils.", "transformers."),
+    ("tqdm.auto.", "tqdm."),
+    ("tqdm.notebook.", "tqdm."),
+    ("sklearn.preprocessing._data.", "sklearn.preprocessing."),
+    ("sklearn.model_selection._split.", "sklearn.model_selection."),
+    ("sklearn.model_selection._validation.", "sklearn.model_selection."),
+    ("torch._tensor.", "torch."),
+)
+
+
+@lru_cache(maxsize=8192)
+def canonical(name: str) -> str:
+    """The spelling under which the tables know a qualified name."""
+    for prefix, short in _PREFIXES:
+        if name.startswith(prefix):
+            return canonical(short + name[len(prefix) :])
+    return name

@@ -1,0 +1,182 @@
+"""What the interpreter tells the rules besides values: under which conditions a fact holds, and whose scheduler steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from mldbg.lint import engine
+from mldbg.lint.interpret.facts import Fact, GradientUse, Loop, SchedulerStep
+from mldbg.lint.interpret.interpreter import Interpreter
+from mldbg.lint.interpret.module import Module
+from mldbg.lint.interpret.roots import Root
+from mldbg.lint.interpret.value import Object, Value
+from mldbg.lint.outline import Kind
+
+
+def facts_of(text: str, root: Path) -> Iterator[Fact]:
+    """All facts of a file, those of loops once."""
+    project = engine.Project(root)
+    module = Module("case.py", None, dedent(text))
+    project.modules.add(module)
+    run = Interpreter(project.modules, project.effects)
+    roots = [Root(part) for part in module.parts if part.statement.kind is not Kind.IMPORT]
+    for _, enter in engine._entry_points(run, module, roots):
+        run.facts.clear()
+        enter()
+        yield from list(run.facts)
+
+
+def conditions_of_the_step(text: str, root: Path) -> list[str]:
+    """The conditions of the only optimizer step, as the source says them; those that must fail begin with "not"."""
+    (step,) = (fact for fact in facts_of(text, root) if isinstance(fact, GradientUse))
+    said = [(one.test.part.span(one.test.node), one.holds) for one in step.place.conditions]
+    lines = dedent(text).splitlines()
+    return [("" if holds else "not ") + lines[span.line - 1][span.column - 1 : span.end_column - 1] for span, holds in said]
+
+
+PROGRAM = """
+    import torch
+
+    def train(optimizer, batches, every, warm):
+        for i, batch in enumerate(batches):
+{body}
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("optimizer.step()", []),
+        ("if i % every == 0:\n    optimizer.step()", ["i % every == 0"]),
+        ("if i % every:\n    pass\nelse:\n    optimizer.step()", ["not i % every"]),
+        ("if i % every:\n    pass\nelif warm:\n    optimizer.step()", ["not i % every", "warm"]),
+        ("if i % every:\n    print(i)\noptimizer.step()", []),
+        ("if i % every:\n    continue\noptimizer.step()", ["not i % every"]),
+        ("if i % every:\n    raise ValueError\noptimizer.step()", []),
+        ("if warm:\n    print(i)\nelse:\n    return\noptimizer.step()", ["warm"]),
+        ("with torch.autocast('cuda'):\n    if i % every:\n        break\noptimizer.step()", ["not i % every"]),
+        ("if warm:\n    if i % every:\n        continue\noptimizer.step()", []),
+        ("if True:\n    optimizer.step()", []),
+        ("warm and optimizer.step()", ["warm"]),
+        ("warm or optimizer.step()", ["not warm"]),
+        ("optimizer.step() if warm else None", ["warm"]),
+        ("print(i) if warm else optimizer.step()", ["not warm"]),
+        ("match warm:\n    case 1:\n        optimizer.step()", ["1"]),
+        ("match warm:\n    case _:\n        optimizer.step()", []),
+    ],
+)
+def test_a_fact_says_on_which_tests_it_depends(body: str, expected: list[str], tmp_path: Path) -> None:
+    indented = "\n".join(" " * 12 + line for line in body.splitlines())
+    assert conditions_of_the_step(PROGRAM.format(body=indented), tmp_path) == expected
+
+
+def test_conditions_reach_into_functions_and_end_with_them(tmp_path: Path) -> None:
+    text = """
+        def maybe(optimizer, ready):
+            if not ready:
+                return
+            optimizer.step()
+
+        def train(optimizer, batches, warm):
+            for batch in batches:
+                if warm:
+                    maybe(optimizer, batch)
+    """
+    assert conditions_of_the_step(text.replace("optimizer.step()", "torch.optim.Adam(optimizer).step()"), tmp_path) == [
+        "warm",
+        "not not ready",
+    ]
+    text = """
+        def maybe(ready):
+            if not ready:
+                return
+            print(ready)
+
+        def train(model, ready):
+            optimizer = torch.optim.Adam(model.parameters())
+            maybe(ready)
+            optimizer.step()
+    """
+    assert conditions_of_the_step(text, tmp_path) == []
+
+
+def test_of_a_loop_only_the_conditions_inside_it_count(tmp_path: Path) -> None:
+    text = """
+        def train(model, batches, warm, every):
+            optimizer = torch.optim.Adam(model.parameters())
+            if warm:
+                for i, batch in enumerate(batches):
+                    if i % every == 0:
+                        optimizer.step()
+    """
+    (loop,) = (fact for fact in facts_of(text, tmp_path) if isinstance(fact, Loop))
+    (step,) = (fact for fact in loop.facts if isinstance(fact, GradientUse))
+    assert len(step.place.conditions) == 2
+    assert len(step.place.conditions_inside(loop.place)) == 1
+
+
+SCHEDULERS = [
+    "torch.optim.lr_scheduler.StepLR(second, 30)",
+    "torch.optim.lr_scheduler.LambdaLR(lr_lambda=len, optimizer=second)",
+    "lr_scheduler.OneCycleLR(second, max_lr=0.1, total_steps=9)",
+    "transformers.get_linear_schedule_with_warmup(second, 10, 100)",
+    "transformers.get_scheduler('linear', optimizer=second, num_warmup_steps=0, num_training_steps=9)",
+    "get_cosine_schedule_with_warmup(optimizer=second, num_warmup_steps=10, num_training_steps=100)",
+    "lr_scheduler.SequentialLR(second, [lr_scheduler.ConstantLR(second)], milestones=[3])",
+    "lr_scheduler.ChainedScheduler([lr_scheduler.ConstantLR(second), lr_scheduler.StepLR(second, 3)])",
+    "Own(second)",
+]
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_a_scheduler_knows_its_optimizer(scheduler: str, tmp_path: Path) -> None:
+    text = f"""
+        import torch
+        import transformers
+        from torch.optim import lr_scheduler
+        from transformers import get_cosine_schedule_with_warmup
+
+        class Own(lr_scheduler.LRScheduler):
+            def get_lr(self):
+                return [0.1]
+
+        def train(one, two, epochs):
+            first = torch.optim.SGD(one.parameters(), lr=0.1)
+            second = torch.optim.Adam(two.parameters())
+            scheduler = {scheduler}
+            for epoch in range(epochs):
+                first.step()
+                if epoch > 0:
+                    scheduler.step()
+    """
+    facts = list(facts_of(text, tmp_path))
+    (step,) = (fact for fact in facts if isinstance(fact, SchedulerStep))
+    assert len(step.place.conditions) == 1
+    assert cls_of(step.optimizer) == "torch.optim.Adam"
+    (use,) = (fact for fact in facts if isinstance(fact, GradientUse))
+    assert cls_of(use.optimizer) == "torch.optim.SGD"
+
+
+def cls_of(value: Value) -> object:
+    return value.thing.cls if isinstance(value.thing, Object) else None
+
+
+@pytest.mark.parametrize(
+    ("call", "steps"),
+    [
+        ("scheduler.step()", 1),
+        ("self.lr_scheduler.step(loss)", 1),
+        ("scheduler.step(noise, t, latents)", 0),
+        ("thing.step()", 0),
+        ("optimizer.step()", 0),
+    ],
+)
+def test_what_is_called_a_scheduler_steps_for_an_unknown_optimizer(call: str, steps: int, tmp_path: Path) -> None:
+    text = f"import torch\n\ndef train(self, scheduler, thing, optimizer, loss, noise, t, latents):\n    {call}\n"
+    told = [fact for fact in facts_of(text, tmp_path) if isinstance(fact, SchedulerStep)]
+    assert len(told) == steps
+    assert all(cls_of(fact.optimizer) is None for fact in told)
