@@ -16,7 +16,7 @@ the last round of a loop, in every call of a function). An expected value is a l
     Net, list        an object of this class
     def:f class:C    this function, this class, and `module:m` this module of the project
     torch.nn         this symbol outside the project (a name with a dot)
-    len=3 role=test fits=StandardScaler rank=2 last=10 attached=no mode=train gradients=fresh picks=train
+    len=3 role=test fits=StandardScaler rank=2 last=10 along=-1 scaled=yes attached=no mode=train gradients=fresh picks=train
                      this part; `none` where nothing is known of it
     unreached        control never gets here
 
@@ -301,6 +301,8 @@ def parts(run: Interpreter, value: Value, facts: list[Fact]) -> dict[str, str]:
         "picks": ROLES[picks.value] if picks is not None else "none",
         "rank": str(value.axes.rank).lower(),
         "last": str(value.axes.last).lower(),
+        "along": str(value.axes.along).lower(),
+        "scaled": "yes" if value.scaled else "none",
         "attached": TRUTHS[value.attached],
         "mode": {True: "train", False: "eval"}.get(cast("bool", mode.constant if mode is not None else None), "none"),
         "gradients": (uses[-1] if uses else "none").replace("unknown", "none"),

@@ -69,4 +69,4 @@ s = Inputs()(x)
 for t in s:  # reveal t: probs
     pass
 u, v = Inputs()(x)  # reveal u: probs; v: probs
-w = torch.cat(s, 1)  # reveal w: no-meaning
+w = torch.cat(s, 1)  # reveal w: unit-interval

@@ -90,7 +90,7 @@ x4 /= 3  # reveal x4: logits
 x5 = F.softmax(x, 1)
 x5[0] = 5  # reveal x5: no-meaning
 x6 = F.softmax(x, 1)
-x6.mul_(2)  # reveal x6: no-meaning
+x6.mul_(2)  # reveal x6: probs scaled=yes
 x7 = F.linear(x, x)
 x7.sigmoid_()  # reveal x7: unit-interval
 x8 = F.linear(x, x)
@@ -99,7 +99,7 @@ x9 = F.softmax(x, 1)
 F.relu(x, inplace=True)  # reveal x: non-negative?
 s = max([F.softmax(x, 1)])  # reveal s: no-meaning
 t = dict(out=F.softmax(x, 1))  # reveal t["out"]: probs
-u = torch.cat([F.softmax(x, 1), F.softmax(x, 1)])  # reveal u: no-meaning
+u = torch.cat([F.softmax(x, 1), F.softmax(x, 1)])  # reveal u: probs
 v = next(F.softmax(x, 1) for _ in range(2))  # reveal v: probs
 w = list(map(lambda z: F.softmax(z, 1), [x]))[0]  # reveal w: probs
 aa = torch.tensor(0.5) * F.linear(x, x)  # reveal aa: no-meaning
@@ -107,5 +107,5 @@ cc = F.softmax(x, 0)  # reveal cc: probs
 dd = F.softmax(x, 0).sum(0)  # reveal dd: no-meaning
 x10 = F.softmax(x, 1)
 x11 = x10
-x10.mul_(2)  # reveal x10: no-meaning; x11: probs (python: no-meaning)
+x10.mul_(2)  # reveal x10: probs scaled=yes; x11: scaled=none (python: scaled=yes)
 x10.copy_(x).sigmoid_()  # reveal x10: no-meaning?

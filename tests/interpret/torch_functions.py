@@ -18,9 +18,9 @@ c = p.exp()  # reveal c: unknown
 d = p.argmax(dim=1)  # reveal d: no-meaning
 e = p.max(dim=1)  # reveal e: no-meaning
 f = p.sum()  # reveal f: no-meaning
-g = p.mean(dim=0)  # reveal g: no-meaning
-h = p + p  # reveal h: no-meaning
-i = p * 2  # reveal i: no-meaning
+g = p.mean(dim=0)  # reveal g: probs along=0
+h = p + p  # reveal h: probs scaled=yes
+i = p * 2  # reveal i: probs scaled=yes
 j = p + 1e-8  # reveal j: probs
 k = 1 - u  # reveal k: unit-interval
 m = 1 - p  # reveal m: no-meaning
@@ -31,7 +31,7 @@ z = F.relu(p)  # reveal z: probs
 aa = torch.tanh(x)  # reveal aa: no-meaning
 bb = F.logsigmoid(x)  # reveal bb: no-meaning
 cc = torch.softmax(x, dim=1).log()  # reveal cc: log-probs
-dd = torch.stack([p, p])  # reveal dd: no-meaning
+dd = torch.stack([p, p])  # reveal dd: probs along=2
 ee = -p  # reveal ee: no-meaning
 ff = -F.linear(x, x)  # reveal ff: logits
 gg = F.linear(x, x) / 2  # reveal gg: logits
@@ -59,4 +59,4 @@ ad = p**2  # reveal ad: no-meaning
 ae = p @ x  # reveal ae: no-meaning
 af = p > 0.5  # reveal af: no-meaning
 ag = F.cross_entropy(x, d, reduction="none")  # reveal ag: no-meaning
-ah = u.log()  # reveal ah: log-probs
+ah = u.log()  # reveal ah: no-meaning

@@ -125,6 +125,11 @@ def made_by(value: Value, node: cst.CSTNode) -> bool:
     return value.origin is not None and value.origin.site is not None and value.origin.site.node is node
 
 
+def got_meaning_at(value: Value, node: cst.CSTNode) -> bool:
+    """Whether a value was born at this node with the meaning that it has: an activation, and not the mean of its results."""
+    return made_by(value, node) and value.trail is not None and value.trail.site.node is node
+
+
 def is_name(node: cst.CSTNode, name: str) -> bool:
     return isinstance(node, cst.Name) and node.value == name
 

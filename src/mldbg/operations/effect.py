@@ -1,13 +1,20 @@
-"""The kinds of effect that an operation can have."""
+"""The kinds of effect that an operation can have.
+
+A row of the tables is one of these. How an effect is carried out is the reader's business: the linter does it on values of which
+some things are known, `sanitize` on real tensors. `params` are the parameters in torch's order; a method's receiver is the first
+of them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
 from mldbg.semantics import Semantic
 
 
+# ------------------------------------------------------------------------------------------------------------ made from one
 @dataclass(frozen=True, slots=True)
 class Gives:
     """The result is a tensor made from the first argument, with this meaning. `verb` names the step in a path."""
@@ -15,7 +22,6 @@ class Gives:
     meaning: Semantic | None
     verb: str
     params: tuple[str, ...] = ("input", "dim")
-    keeps_axes: bool = True
     keeps_meanings: frozenset[Semantic] = frozenset()
     """Meanings of the input that survive."""
 
@@ -26,19 +32,90 @@ class Affine:
 
     verb: str
     out: str | None = None
-    rank: int | None = None
+    params: tuple[str, ...] = ("input",)
+    features: int = -1
+    """The axis of the layer's outputs, counted from the end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keeps:
-    """The result is the argument itself, as far as meaning and lineage go."""
+    """The same values in the same places: casts, copies, clamps."""
 
     of: int = 0
-    keeps_axes: bool = True
     attached: bool | None = None
     """False: the result is cut off from the graph."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clamps:
+    """Values beyond a bound are put onto it. What bounds them may be the law of another meaning."""
+
+    params: tuple[str, ...] = ("input", "min", "max")
+
+
+@dataclass(frozen=True, slots=True)
+class Drops:
+    """Dropout: in training some values become 0 and the others are scaled."""
+
+    params: tuple[str, ...] = ("input", "p", "training")
+
+
+class Move(Enum):
+    """Where the axes go."""
+
+    REGROUP = "neighbouring axes are joined or split: view, reshape, flatten"
+    TRANSPOSE = "two axes change places"
+    PERMUTE = "all axes in a given order"
+    MOVE = "some axes go to given places"
+    REVERSE = "all axes in reverse"
+    SWAP_LAST = "the last two change places"
+    SQUEEZE = "axes of size 1 go"
+    UNSQUEEZE = "an axis of size 1 comes"
+    REPEAT = "values are repeated along axes, and new axes may come in front: expand, repeat"
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """The same values with other axes."""
+
+    how: Move
+    params: tuple[str, ...] = ("input",)
     rank_from_shape: bool = False
     """The result's rank is the number of sizes given."""
+
+
+class Choice(Enum):
+    """What is taken of a tensor."""
+
+    INDEX = "what an index says"
+    CUT = "some entries along one axis"
+    PARTS = "all entries along one axis, dealt out to several tensors"
+    ENTRY = "one entry along an axis, which goes"
+    ENTRIES = "each entry along an axis as a tensor of its own"
+    VALUES = "single values from anywhere"
+
+
+@dataclass(frozen=True, slots=True)
+class Selects:
+    """Some of the values."""
+
+    what: Choice
+    params: tuple[str, ...] = ("input",)
+
+
+@dataclass(frozen=True, slots=True)
+class Reduces:
+    """A mean over axes; `total`: a sum."""
+
+    total: bool = False
+    params: tuple[str, ...] = ("input", "dim", "keepdim")
+
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """Means over neighbours along the last axes, as pooling and interpolation take. `spatial`: how many; None: all but two."""
+
+    spatial: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +131,123 @@ class Maps:
 
 
 @dataclass(frozen=True, slots=True)
+class Negates:
+    """Minus the tensor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Normalizer:
+    """The logarithm of the sum of exponentials, which makes log-probabilities of what it is subtracted from."""
+
+    params: tuple[str, ...] = ("input", "dim", "keepdim")
+
+
+# -------------------------------------------------------------------------------------------------------- made from several
+class Arithmetic(Enum):
+    """What is computed from two operands, value by value."""
+
+    TIMES = "times"
+    OVER = "divided by"
+    PLUS = "plus"
+    MINUS = "minus"
+    FROM = "subtracted from"
+
+
+@dataclass(frozen=True, slots=True)
+class Operates:
+    """Arithmetic of a tensor with a number or another tensor."""
+
+    how: Arithmetic
+    params: tuple[str, ...] = ("input", "other")
+
+
+@dataclass(frozen=True, slots=True)
+class Joins:
+    """Tensors are put one behind the other along an axis. `axis`: the usual one."""
+
+    axis: int = 0
+    params: tuple[str, ...] = ("tensors", "dim")
+
+
+@dataclass(frozen=True, slots=True)
+class Stacks:
+    """Tensors are put one behind the other along a new axis."""
+
+    params: tuple[str, ...] = ("tensors", "dim")
+
+
+@dataclass(frozen=True, slots=True)
+class Chooses:
+    """Each value comes from one of two tensors."""
+
+    params: tuple[str, ...] = ("condition", "input", "other")
+
+
+@dataclass(frozen=True, slots=True)
+class Fills:
+    """Some values are replaced by another one."""
+
+    params: tuple[str, ...] = ("input", "mask", "value")
+
+
+@dataclass(frozen=True, slots=True)
+class Multiplies:
+    """A product of matrices: an affine layer if the second factor is a parameter, weighted means if the first holds weights."""
+
+    params: tuple[str, ...] = ("input", "other")
+
+
+@dataclass(frozen=True, slots=True)
+class Contracts:
+    """Products summed over axes that an equation names."""
+
+    params: tuple[str, ...] = ("equation",)
+
+
+# ------------------------------------------------------------------------------------------------------------------- losses
+class ClassAxis(Enum):
+    """Where a loss looks for the classes."""
+
+    SECOND = "axis 1 of (N, C, ...), axis 0 of (C)"
+    LAST = "the last axis"
+
+
+@dataclass(frozen=True, slots=True)
 class Loss:
-    """A loss function: the result is a scalar loss."""
+    """A loss: the result is a scalar loss.
 
-    params: tuple[str, ...] = ("input", "target")
+    Attributes:
+        name: of the function in `torch.nn.functional`.
+        cls: of the class in `torch.nn`.
+        params: of the function.
+        takes: what the first argument has to be; None: any values.
+        applies: what the loss does to it itself; "" for nothing.
+        class_axis: where it looks for the classes; None where values stand by themselves.
+        elementwise: it compares prediction and target value by value, and broadcasts them.
+        fused: the loss that takes the logits instead, and applies itself what this one leaves to the caller.
+    """
+
+    name: str
+    cls: str
+    params: tuple[str, ...]
+    takes: Semantic | None = None
+    applies: str = ""
+    class_axis: ClassAxis | None = None
+    elementwise: bool = False
+    fused: str | None = None
+
+    @property
+    def function(self) -> str:
+        """The function's qualified name."""
+        return f"torch.nn.functional.{self.name}"
+
+    @property
+    def call(self) -> str:
+        """The qualified name under which a call of an object of the class is known."""
+        return f"torch.nn.{self.cls}.__call__"
 
 
+# ------------------------------------------------------------------------------------------------------------ data and objects
 @dataclass(frozen=True, slots=True)
 class Derives:
     """The result is made from the data of all arguments; meanings are lost."""
@@ -123,7 +311,7 @@ class NoEffect:
 
 @dataclass(frozen=True, slots=True)
 class Special:
-    """Has an effect of its own in the interpreter, by this name."""
+    """Has an effect of its own in the linter's interpreter, by this name."""
 
     name: str
     params: tuple[str, ...] = field(default=())
@@ -133,7 +321,22 @@ Effect = (
     Gives
     | Affine
     | Keeps
+    | Clamps
+    | Drops
+    | Moves
+    | Selects
+    | Reduces
+    | Pools
     | Maps
+    | Negates
+    | Normalizer
+    | Operates
+    | Joins
+    | Stacks
+    | Chooses
+    | Fills
+    | Multiplies
+    | Contracts
     | Loss
     | Derives
     | Returns

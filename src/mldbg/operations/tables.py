@@ -8,7 +8,7 @@ from mldbg.operations.spelling import canonical
 
 ROWS: dict[str, Effect] = {**python.ROWS, **torch.ROWS, **schedulers.ROWS, **sklearn.ROWS}
 
-LOSS_CLASSES: frozenset[str] = frozenset(f"torch.nn.{name}" for name in torch.LOSS_CLASSES)
+LOSS_CLASSES: frozenset[str] = frozenset(torch.LOSS_CLASSES)
 
 
 def effect_of(name: str) -> Effect | None:

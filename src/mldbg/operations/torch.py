@@ -1,201 +1,273 @@
-"""torch: which functions, layers and tensor methods make, keep or change the meaning of a tensor."""
+"""torch: which functions, layers and tensor methods make, keep or change the meaning of a tensor, and where its axes go.
+
+Adding a function is adding a name. A name that ends in an underscore works in place, as always in torch.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
+from mldbg.operations import losses
 from mldbg.operations.effect import (
     Affine,
-    Derives,
+    Arithmetic,
+    Choice,
+    Chooses,
+    Clamps,
+    Contracts,
+    Drops,
     Effect,
+    Fills,
     Gives,
+    Joins,
     Keeps,
     Loss,
     Maps,
+    Move,
+    Moves,
+    Multiplies,
+    Negates,
     NoEffect,
+    Normalizer,
+    Operates,
+    Pools,
     RandomSplits,
+    Reduces,
     Returns,
+    Selects,
     Special,
+    Stacks,
     Wraps,
 )
 from mldbg.semantics import Semantic
 
 PROBS, LOG_PROBS, UNIT, LOGITS = Semantic.PROBS, Semantic.LOG_PROBS, Semantic.UNIT_INTERVAL, Semantic.LOGITS
+NON_NEGATIVE = Semantic.NON_NEGATIVE
 
 _SOFTMAX = Gives(PROBS, "softmax")
 _LOG_SOFTMAX = Gives(LOG_PROBS, "log_softmax")
 _SIGMOID = Gives(UNIT, "sigmoid", ("input",))
-_RELU = Gives(Semantic.NON_NEGATIVE, "relu", ("input", "inplace"), keeps_meanings=frozenset({PROBS, UNIT}))
+_RELU = Gives(NON_NEGATIVE, "relu", ("input",), keeps_meanings=frozenset({PROBS, UNIT}))
+_SOFTPLUS = Gives(NON_NEGATIVE, "softplus", ("input",))
 _REAL = Gives(LOGITS, "activation", ("input",))
-_EXP = Maps({LOG_PROBS: PROBS}, "exp")
+_TANH = Gives(None, "tanh", ("input",))
 
-_CLAMP = Gives(None, "clamp", ("input", "min", "max"), keeps_meanings=frozenset({PROBS, UNIT, LOG_PROBS}))
+_AXIS = ("input", "dim")
+_AXES = ("input", "dim0", "dim1")
 
-ACTIVATIONS: dict[str, Effect] = {
+METHODS_AND_FUNCTIONS: Mapping[str, Effect] = {
     "softmax": _SOFTMAX,
     "log_softmax": _LOG_SOFTMAX,
-    "sigmoid": _SIGMOID,
-    "hardsigmoid": _SIGMOID,
-    "logsigmoid": Maps({}, "logsigmoid"),
-    "relu": _RELU,
-    "relu_": _RELU,
-    "relu6": _RELU,
-    "leaky_relu": _REAL,
-    "elu": _REAL,
-    "gelu": _REAL,
-    "silu": _REAL,
-    "tanh": Gives(None, "tanh", ("input",)),
-    "softplus": Gives(Semantic.NON_NEGATIVE, "softplus", ("input",)),
-    "gumbel_softmax": Gives(None, "gumbel_softmax"),
-}
-
-TENSOR_AND_FUNCTION: dict[str, Effect] = {
-    "softmax": _SOFTMAX,
-    "log_softmax": _LOG_SOFTMAX,
-    "sigmoid": _SIGMOID,
-    "sigmoid_": _SIGMOID,
-    "special.expit": _SIGMOID,
-    "relu": _RELU,
-    "relu_": _RELU,
-    "log": Maps({PROBS: LOG_PROBS, UNIT: LOG_PROBS}, "log"),
-    "exp": _EXP,
-    "clamp": _CLAMP,
-    "clamp_": _CLAMP,
-    "clip": _CLAMP,
-    "nan_to_num": Keeps(),
-    "clone": Keeps(),
-    "detach": Keeps(attached=False),
-    "squeeze": Keeps(keeps_axes=False),
-    "unsqueeze": Keeps(keeps_axes=False),
+    "sigmoid sigmoid_": _SIGMOID,
+    "relu relu_": _RELU,
+    "tanh tanh_": _TANH,
+    "log log_": Maps({PROBS: LOG_PROBS}, "log"),
+    "exp exp_": Maps({LOG_PROBS: PROBS}, "exp"),
+    "logsumexp": Normalizer(),
+    "matmul bmm": Multiplies(),
+    "mm": Multiplies(("input", "mat2")),
+    "clone nan_to_num nan_to_num_ roll flip positive": Keeps(),
+    "detach detach_": Keeps(attached=False),
+    "clamp clamp_ clip clip_": Clamps(),
+    "clamp_min clamp_min_": Clamps(("input", "min")),
+    "clamp_max clamp_max_": Clamps(("input", "max")),
+    "reshape": Moves(Move.REGROUP, ("input", "shape"), rank_from_shape=True),
     "flatten": Special("flatten", ("input", "start_dim", "end_dim")),
-    "ravel": Keeps(keeps_axes=False),
-    "reshape": Keeps(keeps_axes=False, rank_from_shape=True),
-    "transpose": Keeps(keeps_axes=False),
-    "permute": Keeps(keeps_axes=False),
-    "swapaxes": Keeps(keeps_axes=False),
-    "movedim": Keeps(keeps_axes=False),
-    "t": Keeps(keeps_axes=False),
-    "masked_fill": Keeps(),
-    "cat": Derives(),
-    "stack": Derives(),
-    "where": Derives(),
-    "matmul": Derives(),
+    "ravel": Moves(Move.REGROUP),
+    "unflatten": Moves(Move.REGROUP, ("input", "dim", "sizes")),
+    "transpose swapdims": Moves(Move.TRANSPOSE, _AXES),
+    "swapaxes": Moves(Move.TRANSPOSE, ("input", "axis0", "axis1")),
+    "permute": Moves(Move.PERMUTE, ("input", "dims")),
+    "movedim moveaxis": Moves(Move.MOVE, ("input", "source", "destination")),
+    "t": Moves(Move.REVERSE),
+    "adjoint": Moves(Move.SWAP_LAST),
+    "squeeze": Moves(Move.SQUEEZE, _AXIS),
+    "unsqueeze": Moves(Move.UNSQUEEZE, _AXIS),
+    "broadcast_to": Moves(Move.REPEAT, ("input", "size")),
+    "tile": Moves(Move.REPEAT, ("input", "dims")),
+    "repeat_interleave": Moves(Move.REPEAT, ("input", "repeats", "dim")),
+    "narrow": Selects(Choice.CUT, ("input", "dim", "start", "length")),
+    "index_select": Selects(Choice.CUT, ("input", "dim", "index")),
+    "split": Selects(Choice.PARTS, ("tensor", "split_size", "dim")),
+    "split_with_sizes": Selects(Choice.PARTS, ("input", "split_sizes", "dim")),
+    "chunk": Selects(Choice.PARTS, ("input", "chunks", "dim")),
+    "tensor_split": Selects(Choice.PARTS, ("input", "indices_or_sections", "dim")),
+    "select": Selects(Choice.ENTRY, ("input", "dim", "index")),
+    "unbind": Selects(Choice.ENTRIES, _AXIS),
+    "masked_select": Selects(Choice.VALUES, ("input", "mask")),
+    "mean": Reduces(),
+    "sum": Reduces(total=True),
+    "neg neg_ negative negative_": Negates(),
+    "mul multiply": Operates(Arithmetic.TIMES),
+    "div divide true_divide": Operates(Arithmetic.OVER),
+    "add": Operates(Arithmetic.PLUS),
+    "sub subtract": Operates(Arithmetic.MINUS),
+    "masked_fill": Fills(),
 }
+"""Names that are methods of a tensor and functions of `torch`."""
 
-TENSOR_ONLY: dict[str, Effect] = {
-    "to": Keeps(),
-    "cuda": Keeps(),
-    "cpu": Keeps(),
-    "float": Keeps(),
-    "double": Keeps(),
-    "half": Keeps(),
-    "bfloat16": Keeps(),
-    "type": Keeps(),
-    "type_as": Keeps(),
-    "contiguous": Keeps(),
-    "requires_grad_": Keeps(),
-    "view": Keeps(keeps_axes=False, rank_from_shape=True),
-    "view_as": Keeps(keeps_axes=False),
-    "reshape_as": Keeps(keeps_axes=False),
-    "expand": Keeps(keeps_axes=False),
-    "index_select": Keeps(),
-    "item": Keeps(attached=False),
-    "numpy": Keeps(attached=False),
-    "tolist": Keeps(attached=False),
+METHODS: Mapping[str, Effect] = {
+    "to cuda cpu float double half bfloat16 type type_as contiguous requires_grad_ pin_memory __deepcopy__": Keeps(),
+    "item numpy tolist": Keeps(attached=False),
+    "view": Moves(Move.REGROUP, ("input", "shape"), rank_from_shape=True),
+    "view_as reshape_as": Moves(Move.REGROUP, ("input", "other")),
+    "transpose_ swapdims_": Moves(Move.TRANSPOSE, _AXES),
+    "swapaxes_": Moves(Move.TRANSPOSE, ("input", "axis0", "axis1")),
+    "t_": Moves(Move.REVERSE),
+    "squeeze_": Moves(Move.SQUEEZE, _AXIS),
+    "unsqueeze_": Moves(Move.UNSQUEEZE, _AXIS),
+    "expand": Moves(Move.REPEAT, ("input", "size")),
+    "expand_as": Moves(Move.REPEAT, ("input", "other")),
+    "repeat": Moves(Move.REPEAT, ("input", "repeats")),
+    "__getitem__": Selects(Choice.INDEX, ("input", "index")),
+    "__neg__": Negates(),
+    "__matmul__": Multiplies(),
+    "mul_ multiply_ __mul__ __rmul__ __imul__": Operates(Arithmetic.TIMES),
+    "div_ divide_ true_divide_ __truediv__ __itruediv__": Operates(Arithmetic.OVER),
+    "add_ __add__ __radd__ __iadd__": Operates(Arithmetic.PLUS),
+    "sub_ subtract_ __sub__ __isub__": Operates(Arithmetic.MINUS),
+    "__rsub__": Operates(Arithmetic.FROM),
+    "masked_fill_": Fills(),
+    "__setitem__": Fills(("input", "index", "value")),
     "backward": Special("backward"),
 }
+"""Names that are only methods of a tensor."""
 
-_CLASS = ("input", "target", "weight", "size_average", "ignore_index", "reduce", "reduction", "label_smoothing")
-_BINARY = ("input", "target", "weight", "size_average", "reduce", "reduction")
-_KL = ("input", "target", "size_average", "reduce", "reduction", "log_target")
-
-LOSS_FUNCTIONS: dict[str, Effect] = {
-    "cross_entropy": Loss(_CLASS),
-    "nll_loss": Loss(_CLASS),
-    "kl_div": Loss(_KL),
-    "binary_cross_entropy": Loss(_BINARY),
-    "binary_cross_entropy_with_logits": Loss(_BINARY),
-    **{
-        name: Loss()
-        for name in [
-            "mse_loss",
-            "l1_loss",
-            "smooth_l1_loss",
-            "huber_loss",
-            "gaussian_nll_loss",
-            "poisson_nll_loss",
-            "soft_margin_loss",
-            "multi_margin_loss",
-            "multilabel_margin_loss",
-            "multilabel_soft_margin_loss",
-            "hinge_embedding_loss",
-            "cosine_embedding_loss",
-            "margin_ranking_loss",
-            "triplet_margin_loss",
-            "ctc_loss",
-        ]
-    },
+ATTRIBUTES: Mapping[str, Effect] = {
+    "T": Moves(Move.REVERSE),
+    "mT mH": Moves(Move.SWAP_LAST),
+    "data": Keeps(attached=False),
 }
+"""Attributes of a tensor -> effect of reading them."""
 
-LOSS_CLASSES: tuple[str, ...] = (
-    "CrossEntropyLoss",
-    "NLLLoss",
-    "NLLLoss2d",
-    "KLDivLoss",
-    "BCELoss",
-    "BCEWithLogitsLoss",
-    "MSELoss",
-    "L1Loss",
-    "SmoothL1Loss",
-    "HuberLoss",
-    "GaussianNLLLoss",
-    "PoissonNLLLoss",
-    "SoftMarginLoss",
-    "MultiMarginLoss",
-    "MultiLabelMarginLoss",
-    "MultiLabelSoftMarginLoss",
-    "HingeEmbeddingLoss",
-    "CosineEmbeddingLoss",
-    "MarginRankingLoss",
-    "TripletMarginLoss",
-    "CTCLoss",
-)
+FUNCTIONS: Mapping[str, Effect] = {
+    "cat concat concatenate": Joins(),
+    "vstack row_stack": Joins(params=("tensors",)),
+    "hstack": Joins(1, ("tensors",)),
+    "stack": Stacks(),
+    "where": Chooses(),
+    "rsub": Operates(Arithmetic.FROM),
+    "einsum": Contracts(),
+    "alias_copy": Keeps(),
+    "addmm": Affine("addmm", params=("input", "mat1", "mat2")),
+    "bilinear": Affine("bilinear", params=("input1", "input2", "weight", "bias")),
+    "conv1d": Affine("conv1d", params=("input", "weight", "bias"), features=-2),
+    "conv2d": Affine("conv2d", params=("input", "weight", "bias"), features=-3),
+    "conv3d": Affine("conv3d", params=("input", "weight", "bias"), features=-4),
+    "conv_transpose1d": Affine("conv_transpose1d", params=("input", "weight", "bias"), features=-2),
+    "conv_transpose2d": Affine("conv_transpose2d", params=("input", "weight", "bias"), features=-3),
+    "conv_transpose3d": Affine("conv_transpose3d", params=("input", "weight", "bias"), features=-4),
+    "avg_pool1d adaptive_avg_pool1d": Pools(1),
+    "dropout dropout_ feature_dropout alpha_dropout": Drops(("input", "p", "train")),
+    "tensor": Keeps(attached=False),
+    "as_tensor asarray": Keeps(),
+    "from_numpy": Keeps(attached=False),
+    "Tensor FloatTensor LongTensor": Keeps(attached=False),
+    "rand randn zeros ones empty": Special("filled"),
+    "compile": Wraps(0, "model"),
+    "save manual_seed set_grad_enabled": NoEffect(),
+}
+"""Names that are only functions of `torch`."""
 
-LAYERS: dict[str, Effect] = {
-    "Softmax": _SOFTMAX,
-    "Softmax2d": _SOFTMAX,
+FUNCTIONAL: Mapping[str, Effect] = {
+    "softmax": _SOFTMAX,
+    "softmin": Gives(PROBS, "softmin"),
+    "log_softmax": _LOG_SOFTMAX,
+    "sigmoid hardsigmoid": _SIGMOID,
+    "logsigmoid": Maps({}, "logsigmoid"),
+    "relu": Gives(NON_NEGATIVE, "relu", ("input", "inplace"), keeps_meanings=frozenset({PROBS, UNIT})),
+    "relu_": _RELU,
+    "relu6": Gives(NON_NEGATIVE, "relu", ("input", "inplace"), keeps_meanings=frozenset({PROBS, UNIT})),
+    "leaky_relu elu gelu silu": _REAL,
+    "tanh": _TANH,
+    "softplus": _SOFTPLUS,
+    "gumbel_softmax": Gives(None, "gumbel_softmax", ("logits", "tau", "hard", "eps", "dim")),
+    "linear": Affine("F.linear", params=("input", "weight", "bias")),
+    "bilinear": Affine("F.bilinear", params=("input1", "input2", "weight", "bias")),
+    "conv1d": Affine("F.conv1d", params=("input", "weight", "bias"), features=-2),
+    "conv2d": Affine("F.conv2d", params=("input", "weight", "bias"), features=-3),
+    "conv3d": Affine("F.conv3d", params=("input", "weight", "bias"), features=-4),
+    "conv_transpose1d": Affine("F.conv_transpose1d", params=("input", "weight", "bias"), features=-2),
+    "conv_transpose2d": Affine("F.conv_transpose2d", params=("input", "weight", "bias"), features=-3),
+    "conv_transpose3d": Affine("F.conv_transpose3d", params=("input", "weight", "bias"), features=-4),
+    "dropout dropout1d dropout2d dropout3d alpha_dropout": Drops(),
+    "avg_pool1d adaptive_avg_pool1d": Pools(1),
+    "avg_pool2d adaptive_avg_pool2d": Pools(2),
+    "avg_pool3d adaptive_avg_pool3d": Pools(3),
+    "interpolate": Pools(),
+}
+"""Names in `torch.nn.functional`, losses apart."""
+
+SPECIAL: Mapping[str, Effect] = {"softmax": _SOFTMAX, "log_softmax": _LOG_SOFTMAX, "expit": _SIGMOID, "logsumexp": Normalizer()}
+"""Names in `torch.special`."""
+
+LAYERS: Mapping[str, Effect] = {
+    "Softmax Softmax2d": _SOFTMAX,
+    "Softmin": Gives(PROBS, "softmin"),
     "LogSoftmax": _LOG_SOFTMAX,
-    "Sigmoid": _SIGMOID,
-    "Hardsigmoid": _SIGMOID,
-    "ReLU": _RELU,
-    "ReLU6": _RELU,
-    "LeakyReLU": _REAL,
-    "PReLU": _REAL,
-    "ELU": _REAL,
-    "GELU": _REAL,
-    "SiLU": _REAL,
-    "Tanh": Gives(None, "tanh", ("input",)),
-    "Softplus": Gives(Semantic.NON_NEGATIVE, "softplus", ("input",)),
+    "Sigmoid Hardsigmoid": _SIGMOID,
+    "LogSigmoid": Maps({}, "logsigmoid"),
+    "ReLU ReLU6": _RELU,
+    "LeakyReLU PReLU ELU GELU SiLU": _REAL,
+    "Tanh": _TANH,
+    "Softplus": _SOFTPLUS,
     "Linear": Affine("nn.Linear", "out_features"),
     "LazyLinear": Affine("nn.LazyLinear", "out_features"),
     "Bilinear": Affine("nn.Bilinear", "out_features"),
-    "Conv1d": Affine("nn.Conv1d"),
-    "Conv2d": Affine("nn.Conv2d"),
-    "Conv3d": Affine("nn.Conv3d"),
-    "ConvTranspose1d": Affine("nn.ConvTranspose1d"),
-    "ConvTranspose2d": Affine("nn.ConvTranspose2d"),
-    "ConvTranspose3d": Affine("nn.ConvTranspose3d"),
+    "Conv1d": Affine("nn.Conv1d", features=-2),
+    "Conv2d": Affine("nn.Conv2d", features=-3),
+    "Conv3d": Affine("nn.Conv3d", features=-4),
+    "ConvTranspose1d": Affine("nn.ConvTranspose1d", features=-2),
+    "ConvTranspose2d": Affine("nn.ConvTranspose2d", features=-3),
+    "ConvTranspose3d": Affine("nn.ConvTranspose3d", features=-4),
     "BatchNorm1d": Affine("nn.BatchNorm1d"),
-    "BatchNorm2d": Affine("nn.BatchNorm2d"),
-    "BatchNorm3d": Affine("nn.BatchNorm3d"),
+    "BatchNorm2d": Affine("nn.BatchNorm2d", features=-3),
+    "BatchNorm3d": Affine("nn.BatchNorm3d", features=-4),
     "LayerNorm": Affine("nn.LayerNorm"),
     "GroupNorm": Affine("nn.GroupNorm"),
     "Identity": Keeps(),
     "Flatten": Special("flatten", ("input",)),
-    "Unflatten": Keeps(keeps_axes=False),
-    "Dropout": Gives(None, "dropout", keeps_meanings=frozenset({LOGITS})),
-    "Dropout1d": Gives(None, "dropout", keeps_meanings=frozenset({LOGITS})),
-    "Dropout2d": Gives(None, "dropout", keeps_meanings=frozenset({LOGITS})),
-    "AlphaDropout": Gives(None, "dropout", keeps_meanings=frozenset({LOGITS})),
+    "Unflatten": Moves(Move.REGROUP),
+    "Dropout Dropout1d Dropout2d Dropout3d AlphaDropout": Drops(("input",)),
+    "AvgPool1d AdaptiveAvgPool1d": Pools(1),
+    "AvgPool2d AdaptiveAvgPool2d": Pools(2),
+    "AvgPool3d AdaptiveAvgPool3d": Pools(3),
+    "Upsample": Pools(),
 }
+"""Layers of `torch.nn`, losses apart -> effect of calling one."""
+
+OTHERS: Mapping[str, Effect] = {
+    "torch.jit.script": Wraps(),
+    "torch.nn.DataParallel": Wraps(0, "module"),
+    "torch.nn.parallel.DataParallel": Wraps(0, "module"),
+    "torch.nn.parallel.DistributedDataParallel": Wraps(0, "module"),
+    "torch.distributed.fsdp.FullyShardedDataParallel": Wraps(0, "module"),
+    "torch.utils.data.DataLoader": Wraps(0, "dataset"),
+    "torch.utils.data.TensorDataset": Special("tensor_dataset"),
+    "torch.utils.data.Subset": Special("subset"),
+    "torch.utils.data.random_split": RandomSplits(),
+    "torch.autograd.backward": Special("backward"),
+    "torch.autograd.grad": NoEffect(),
+    "torch.nn.utils.clip_grad_norm_": Special("clip"),
+    "torch.nn.utils.clip_grad_value_": Special("clip"),
+    "torch.nn.utils.clip_grad_norm": Special("clip"),
+    "torch.amp.GradScaler": Returns("torch.amp.GradScaler"),
+    "torch.cuda.amp.GradScaler": Returns("torch.amp.GradScaler"),
+    "torch.amp.GradScaler.scale": Keeps(),
+    "torch.amp.GradScaler.step": Special("scaler_step"),
+    "torch.amp.GradScaler.update": NoEffect(),
+    "torch.amp.GradScaler.unscale_": NoEffect(),
+}
+"""All that is known by its qualified name alone."""
+
+LOSS_CLASSES: Mapping[str, Loss] = {
+    f"torch.nn.{cls}": loss
+    for cls, loss in (
+        *((loss.cls, loss) for loss in losses.LOSSES.values()),
+        *((cls, losses.LOSSES[name]) for cls, name in losses.OLD_CLASSES.items()),
+    )
+}
+"""Classes of losses, by qualified name."""
 
 CONSTRUCTOR_PARAMETERS: dict[str, tuple[str, ...]] = {
     "torch.nn.Linear": ("in_features", "out_features", "bias"),
@@ -203,6 +275,7 @@ CONSTRUCTOR_PARAMETERS: dict[str, tuple[str, ...]] = {
     "torch.nn.Bilinear": ("in1_features", "in2_features", "out_features", "bias"),
     "torch.nn.Flatten": ("start_dim", "end_dim"),
     "torch.nn.Softmax": ("dim",),
+    "torch.nn.Softmin": ("dim",),
     "torch.nn.LogSoftmax": ("dim",),
     "torch.nn.Dropout": ("p", "inplace"),
     "torch.nn.Dropout1d": ("p", "inplace"),
@@ -301,61 +374,22 @@ NO_GRAD: frozenset[str] = frozenset(
 ENABLE_GRAD: frozenset[str] = frozenset({"torch.enable_grad", "torch.autograd.enable_grad"})
 
 
-def _rows() -> dict[str, Effect]:
-    rows: dict[str, Effect] = {}
-    for name, effect in TENSOR_AND_FUNCTION.items():
-        rows[f"torch.{name}"] = effect
-        rows[f"torch.Tensor.{name}"] = effect
-    for name, effect in TENSOR_ONLY.items():
-        rows[f"torch.Tensor.{name}"] = effect
-    for name, effect in (*ACTIVATIONS.items(), *LOSS_FUNCTIONS.items()):
-        rows[f"torch.nn.functional.{name}"] = effect
-    for name, effect in LAYERS.items():
-        rows[f"torch.nn.{name}.__call__"] = effect
-    for name in LOSS_CLASSES:
-        rows[f"torch.nn.{name}.__call__"] = Loss()
-    for name in ("rand", "randn", "zeros", "ones", "empty"):
-        rows[f"torch.{name}"] = Special("filled")
-    rows |= {
-        "torch.special.softmax": _SOFTMAX,
-        "torch.special.log_softmax": _LOG_SOFTMAX,
-        "torch.nn.functional.dropout": Gives(None, "dropout", ("input", "p", "training"), keeps_meanings=frozenset({LOGITS})),
-        "torch.nn.functional.linear": Affine("F.linear"),
-        "torch.nn.functional.conv2d": Affine("F.conv2d"),
-        "torch.tensor": Keeps(attached=False),
-        "torch.as_tensor": Keeps(),
-        "torch.asarray": Keeps(),
-        "torch.from_numpy": Keeps(attached=False),
-        "torch.Tensor": Keeps(attached=False),
-        "torch.FloatTensor": Keeps(attached=False),
-        "torch.LongTensor": Keeps(attached=False),
-        "torch.squeeze": Keeps(keeps_axes=False),
-        "torch.compile": Wraps(0, "model"),
-        "torch.jit.script": Wraps(),
-        "torch.nn.DataParallel": Wraps(0, "module"),
-        "torch.nn.parallel.DataParallel": Wraps(0, "module"),
-        "torch.nn.parallel.DistributedDataParallel": Wraps(0, "module"),
-        "torch.distributed.fsdp.FullyShardedDataParallel": Wraps(0, "module"),
-        "torch.utils.data.DataLoader": Wraps(0, "dataset"),
-        "torch.utils.data.TensorDataset": Special("tensor_dataset"),
-        "torch.utils.data.Subset": Special("subset"),
-        "torch.utils.data.random_split": RandomSplits(),
-        "torch.autograd.backward": Special("backward"),
-        "torch.autograd.grad": NoEffect(),
-        "torch.nn.utils.clip_grad_norm_": Special("clip"),
-        "torch.nn.utils.clip_grad_value_": Special("clip"),
-        "torch.nn.utils.clip_grad_norm": Special("clip"),
-        "torch.manual_seed": NoEffect(),
-        "torch.save": NoEffect(),
-        "torch.amp.GradScaler": Returns("torch.amp.GradScaler"),
-        "torch.cuda.amp.GradScaler": Returns("torch.amp.GradScaler"),
-        "torch.amp.GradScaler.scale": Keeps(),
-        "torch.amp.GradScaler.step": Special("scaler_step"),
-        "torch.amp.GradScaler.update": NoEffect(),
-        "torch.amp.GradScaler.unscale_": NoEffect(),
-        "torch.set_grad_enabled": NoEffect(),
-    }
-    return rows
+def _rows() -> Iterator[tuple[str, Effect]]:
+    for packages, effects in (
+        (("torch", "torch.Tensor"), METHODS_AND_FUNCTIONS),
+        (("torch.Tensor",), METHODS),
+        (("torch.Tensor",), ATTRIBUTES),
+        (("torch",), FUNCTIONS),
+        (("torch.nn.functional",), FUNCTIONAL),
+        (("torch.special",), SPECIAL),
+    ):
+        for names, effect in effects.items():
+            yield from ((f"{package}.{name}", effect) for package in packages for name in names.split())
+    for names, effect in LAYERS.items():
+        yield from ((f"torch.nn.{name}.__call__", effect) for name in names.split())
+    yield from ((loss.function, loss) for loss in losses.LOSSES.values())
+    yield from ((f"{cls}.__call__", loss) for cls, loss in LOSS_CLASSES.items())
+    yield from OTHERS.items()
 
 
-ROWS: dict[str, Effect] = _rows()
+ROWS: dict[str, Effect] = dict(_rows())

@@ -87,7 +87,7 @@ class Estimators:
         if self._is_search(estimator) and features.role is None and features.data is not None:
             # unsupervised scaling before a search is contested, and a rule of its own; selection and resampling are not
             serious = frozenset(fit for fit in features.fits if fit.kind is not FitKind.TRANSFORM)
-            searched = replace(features, data=replace(features.data, fits=serious))
+            searched = replace(features, data=replace(features.data.without_names(), fits=serious))
             self._evaluated(searched, f"cross-validated by {name}", site, Role.VALIDATION, base)
         if method == "fit_transform":
             return self._transformed(features, frozenset({fit}), site)
@@ -101,7 +101,7 @@ class Estimators:
     def _transformed(self, features: Value, fits: frozenset[Fit], site: Site) -> Value:
         known = frozenset(fit for fit in fits if fit.estimator)
         data = derived_data(features) or Data()
-        data = replace(data, fits=data.fits | known, condensed=False)
+        data = replace(data.without_names(), fits=data.fits | known, condensed=False)
         trail = features.trail if features.fits else None
         for fit in sorted(known, key=lambda fit: fit.estimator):
             trail = fit.trail if trail is None else trail
@@ -179,9 +179,11 @@ class Estimators:
 
     def _part(self, value: Value, role: Role, site: Site, *, label: bool) -> Value:
         fits = frozenset() if label else value.fits
+        columns = frozenset() if label or value.data is None else value.data.columns
         inner = value.data.role if value.data is not None else None
         kept = Role.TRAIN if role is Role.TRAIN else (Role.VALIDATION if inner is Role.TRAIN else role)
-        data = Data(rows=value.rows or frozenset({Ref(site, self.machine.frame.context)}), role=kept, split=site, fits=fits)
+        rows = value.rows or frozenset({Ref(site, self.machine.frame.context)})
+        data = Data(rows=rows, role=kept, split=site, fits=fits, columns=columns)
         trail = onward(value.trail, site, "the train/test split happens only here") if fits else None
         return Value(data=data, origin=Ref(site, self.machine.frame.context, role.value), trail=trail)
 

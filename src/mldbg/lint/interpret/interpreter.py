@@ -12,6 +12,7 @@ from mldbg.lint.interpret.address import Context, Ref, Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.classes import Classes, is_classmethod, is_property, is_static
+from mldbg.lint.interpret.columns import of_attribute
 from mldbg.lint.interpret.construction import Construction
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
@@ -98,7 +99,7 @@ class Interpreter:
         self.lineage = Lineage(self, self.contents)
         self.estimators = Estimators(self, self.classes, self.contents, self.lineage)
         self.training = Training(self, self.classes, self.contents, self.lineage, self.estimators)
-        self.construction = Construction(self, self.contents, self.training)
+        self.construction = Construction(self, self.classes, self.contents, self.training)
         self.library = LibraryCalls(
             self, self.classes, self.contents, self.lineage, self.estimators, self.training, self.construction
         )
@@ -382,6 +383,7 @@ class Interpreter:
         if ref.label.count(".") > 4:
             return UNKNOWN
         data = base.data if isinstance(thing.cls, ClassThing) else replace(base.data or Data(), rows=base.rows)
+        data = of_attribute(data, name)
         self.state.ensure(ref)
         return Value(Object(ref), data=data, origin=ref, trail=base.trail if data and data.fits else None)
 
@@ -501,9 +503,7 @@ class Interpreter:
             self.call_function(init.thing, [Argument(value), *arguments], site)
         elif self.classes.takes_fields(cls):
             self.classes.fill_fields(cls, value.thing.ref, arguments)
-            after = self.classes.class_attribute(cls, "__post_init__")
-            if after is not None and isinstance(after.thing, Function):
-                self.call_function(after.thing, [Argument(value)], site)
+            self.construction.after_init(value, cls, site)
         else:
             self.construction.construct_base(value.thing.ref, self.classes.outside_base(cls), arguments)
 

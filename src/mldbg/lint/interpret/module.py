@@ -14,7 +14,7 @@ import libcst as cst
 from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
 
 from mldbg.lint.finding import Span
-from mldbg.lint.outline import CannotOutlineError, Import, Outline, Statement, outline
+from mldbg.lint.outline import CannotOutlineError, Import, Kind, Outline, Statement, outline
 
 _TESTS = re.compile(r"^\s*(?:import|from) (?:pytest|unittest)\b|^def test_\w+\(", re.MULTILINE)
 
@@ -65,6 +65,19 @@ class Part:
         return body[0] if len(body) == 1 else None
 
     @cached_property
+    def bound_names(self) -> frozenset[str]:
+        """The variables, parameters and attributes that are bound in it; functions and classes are none."""
+        names = set(self.statement.names) if self.statement.kind not in (Kind.FUNCTION, Kind.CLASS) else set()
+        for node in ast.walk(self.syntax) if self.syntax is not None else ():
+            if isinstance(node, ast.arg):
+                names.add(node.arg)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                names.add(node.id)
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                names.add(node.attr)
+        return frozenset(names)
+
+    @cached_property
     def _ranges(self) -> dict[cst.CSTNode, CodeRange]:
         wrapper = MetadataWrapper(self.tree, unsafe_skip_copy=True)
         return dict(wrapper.resolve(PositionProvider))
@@ -103,6 +116,8 @@ class Module:
         self._lenient = lenient
         self.definitions: dict[str, Any] = {}
         """What names mean that only one definition or import binds, once somebody looked."""
+        self.kept: dict[Any, Any] = {}
+        """What others have found out about the module."""
         self.path = path
         self.file = file
         self.text = text

@@ -5,10 +5,12 @@ from __future__ import annotations
 import libcst as cst
 
 from mldbg.lint.interpret.address import Ref
+from mldbg.lint.interpret.carried import LOST, Left, operated
 from mldbg.lint.interpret.join import mix_data, rows_of_first
 from mldbg.lint.interpret.lineage import derived_data
-from mldbg.lint.interpret.value import Axes, Constant, Entries, Function, Items, Object, Opaque, Symbol, Value, literal
+from mldbg.lint.interpret.value import Constant, Entries, Function, Items, Object, Opaque, Symbol, Value, literal
 from mldbg.lint.library.names import says_loss
+from mldbg.operations.effect import Arithmetic
 from mldbg.semantics import Semantic
 
 _SCALINGS = (cst.Multiply, cst.Divide, cst.MultiplyAssign, cst.DivideAssign, cst.Add, cst.Subtract)
@@ -16,7 +18,8 @@ _SCALINGS = (cst.Multiply, cst.Divide, cst.MultiplyAssign, cst.DivideAssign, cst
 
 def combined(operator: cst.BaseBinaryOp | cst.BaseAugOp, left: Value, right: Value, origin: Ref) -> Value:
     """The value of arithmetic on two tensors or arrays; `origin`: where it is done."""
-    meaning = _meaning_after(operator, left, right)
+    rest = _left_after(operator, left, right)
+    meaning = rest.meaning
     losses = [value for value in (left, right) if value.meaning is Semantic.SCALAR_LOSS]
     if len(losses) == 1 and losses[0].origin is not None and isinstance(operator, _SCALINGS):
         origin = losses[0].origin
@@ -30,34 +33,31 @@ def combined(operator: cst.BaseBinaryOp | cst.BaseAugOp, left: Value, right: Val
         meaning=meaning,
         data=data,
         origin=origin,
-        axes=carrier.axes if meaning is not None else Axes(),
+        axes=rest.axes,
         attached=_attached(left, right),
         trail=trail if keeps_trail else None,
+        scaled=rest.scaled,
     )
 
 
-def _meaning_after(operator: cst.BaseBinaryOp | cst.BaseAugOp, left: Value, right: Value) -> Semantic | None:
-    """The meaning of a sum, product ... of two values."""
-    one, two = left.meaning, right.meaning
-    plain_left, plain_right = isinstance(left.thing, Constant), isinstance(right.thing, Constant)
-    if Semantic.SCALAR_LOSS in (one, two):
-        return Semantic.SCALAR_LOSS
-    additive = isinstance(operator, cst.Add | cst.Subtract | cst.AddAssign | cst.SubtractAssign)
-    scaling = isinstance(operator, cst.Multiply | cst.Divide | cst.MultiplyAssign | cst.DivideAssign)
-    if one is Semantic.LOGITS and two is Semantic.LOGITS and additive:
-        return Semantic.LOGITS
-    if one is Semantic.LOGITS and (plain_right or (right.meaning is None and scaling and isinstance(operator, cst.Divide))):
-        return Semantic.LOGITS
-    if two is Semantic.LOGITS and plain_left and not isinstance(operator, cst.Divide):
-        return Semantic.LOGITS
-    small = right.constant if plain_right else left.constant if plain_left else None
-    tiny = isinstance(small, float) and 0 < abs(small) <= 1e-3
-    probs = one if plain_right else two if plain_left else None
-    if additive and tiny and probs in (Semantic.PROBS, Semantic.UNIT_INTERVAL):
-        return probs  # p + 1e-8 guards a logarithm
-    if isinstance(operator, cst.Subtract) and plain_left and left.constant in (1, 1.0) and two is Semantic.UNIT_INTERVAL:
-        return Semantic.UNIT_INTERVAL
-    return None
+def _left_after(operator: cst.BaseBinaryOp | cst.BaseAugOp, left: Value, right: Value) -> Left:
+    """What a sum, product ... of two values leaves of their meanings."""
+    if Semantic.SCALAR_LOSS in (left.meaning, right.meaning):
+        return Left(Semantic.SCALAR_LOSS, (left if left.meaning is Semantic.SCALAR_LOSS else right).axes)
+    how = _ARITHMETIC.get(type(operator))
+    return operated(how, left, right) if how is not None else LOST
+
+
+_ARITHMETIC: dict[type[cst.CSTNode], Arithmetic] = {
+    cst.Add: Arithmetic.PLUS,
+    cst.AddAssign: Arithmetic.PLUS,
+    cst.Subtract: Arithmetic.MINUS,
+    cst.SubtractAssign: Arithmetic.MINUS,
+    cst.Multiply: Arithmetic.TIMES,
+    cst.MultiplyAssign: Arithmetic.TIMES,
+    cst.Divide: Arithmetic.OVER,
+    cst.DivideAssign: Arithmetic.OVER,
+}
 
 
 def _attached(left: Value, right: Value) -> bool | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.carried import LOST, Carrying, Left, elements_of, left
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
-from mldbg.lint.interpret.value import UNKNOWN, Axes, Constant, Entries, Items, Object, Symbol, Value, literal, onward
-from mldbg.operations.effect import Affine, Gives, Keeps, Maps
+from mldbg.lint.interpret.value import UNKNOWN, Axes, Constant, Entries, Items, Object, Symbol, Unknown, Value, literal, onward
+from mldbg.operations.effect import Affine, Choice, Clamps, Drops, Fills, Gives, Keeps, Maps, Moves, Selects
 from mldbg.semantics import Semantic
 
 
@@ -21,8 +23,9 @@ class Tensors:
         self.contents = contents
         self.lineage = lineage
 
-    def gives(self, effect: Gives, value: Value, site: Site) -> Value:
-        """The result of an operation that gives its numbers a meaning."""
+    def gives(self, effect: Gives, value: Value, dim: Value | None, site: Site) -> Value:
+        """The result of an operation that gives its numbers a meaning, which lies along an axis where one is named."""
+        along = dim.constant if dim is not None and isinstance(dim.constant, int) else None
         kept = value.meaning in effect.keeps_meanings
         meaning = value.meaning if kept else effect.meaning
         text = f"{effect.verb} returns {meaning.words}" if meaning is not None else f"passed through {effect.verb}"
@@ -32,9 +35,10 @@ class Tensors:
             meaning=meaning,
             data=data,
             origin=value.origin if kept else Ref(site, self.machine.frame.context),
-            axes=value.axes if effect.keeps_axes else Axes(),
+            axes=value.axes if kept else replace(value.axes, along=along),
             attached=value.attached if self.machine.state.grad else False,
             trail=value.trail if kept else onward(start, site, text),
+            scaled=kept and value.scaled,
         )
 
     def affine(self, effect: Affine, value: Value, layer: Value | None, site: Site) -> Value:
@@ -49,14 +53,14 @@ class Tensors:
             meaning=Semantic.LOGITS,
             data=derived_data(value),
             origin=Ref(site, self.machine.frame.context),
-            axes=Axes(value.axes.rank, last),
+            axes=Axes(value.axes.rank, last, effect.features),
             attached=None if self.machine.state.grad else False,
             trail=onward(start, site, f"{effect.verb} returns unbounded values"),
         )
 
     def maps(self, effect: Maps, value: Value, site: Site) -> Value:
         """The result of an operation that turns one meaning into another."""
-        meaning = effect.meanings.get(value.meaning) if value.meaning is not None else None
+        meaning = effect.meanings.get(value.meaning) if value.meaning is not None and not value.scaled else None
         return Value(
             meaning=meaning,
             data=derived_data(value),
@@ -71,22 +75,49 @@ class Tensors:
         value = values[effect.of] if effect.of < len(values) else UNKNOWN
         if isinstance(value.thing, Constant | Items | Entries | Symbol) or self.contents.items_of(value) is not None:
             return self.lineage.derived([value], site)
-        if not effect.keeps_axes:
-            rank = None
-            sizes = values[1:]
-            if effect.rank_from_shape and len(sizes) > 1:
-                rank = len(sizes)
-            value = replace(value, axes=Axes(rank=rank))
         if effect.attached is False:
             value = replace(value, attached=False)
         if value.origin is None:
             value = replace(value, origin=Ref(site, self.machine.frame.context))
         return value
 
+    def moved(self, effect: Moves, given: dict[str, Value], values: list[Value], site: Site) -> Value:
+        """The same tensor with other axes."""
+        kept = self.keeps(Keeps(), values, site)
+        return _with(kept, left(effect, given, values)) if isinstance(kept.thing, Unknown) else kept
+
+    def selected(self, effect: Selects, given: dict[str, Value], values: list[Value], site: Site) -> Value:
+        """Part of a tensor, or a tuple of parts."""
+        if not values or values[0].meaning is None:
+            return self.lineage.derived(values, site)
+        one = self.carried(effect, given, values, site)
+        several = effect.what in (Choice.PARTS, Choice.ENTRIES)
+        return Value(Items("builtins.tuple", (), one)) if several else one
+
+    def carried(self, effect: Carrying, given: Mapping[str, Value], values: list[Value], site: Site) -> Value:
+        """What is made from tensors, with what is left of their meaning."""
+        made = self.lineage.derived(values, site)
+        values = [self._computed(value) for value in values]
+        source = next((each for value in values for each in elements_of(value) if each.meaning is not None), None)
+        rest = left(effect, given, values) if source is not None else LOST
+        if source is None or rest.meaning is None:
+            return made
+        same_places = isinstance(effect, Clamps | Drops | Fills)
+        origin = source.origin if same_places else made.origin
+        return replace(_with(made, rest), origin=origin, attached=source.attached, trail=source.trail)
+
+    def _computed(self, value: Value) -> Value:
+        """A sequence with all its elements computed."""
+        items = self.contents.items_of(value)
+        if items is None:
+            return value
+        lead = self.machine.force(items.lead) if items.lead is not None else None
+        return Value(Items(items.cls, tuple(self.machine.force(each) for each in items.tail), lead))
+
     def flattened(self, given: dict[str, Value], value: Value, site: Site, *, is_layer: bool) -> Value:
         """torch.flatten and nn.Flatten: the axes from `start_dim` on become one."""
         start = given.get("start_dim", literal(1 if is_layer else 0)).constant
-        kept = self.keeps(Keeps(keeps_axes=False), [value], site)
+        kept = replace(self.keeps(Keeps(), [value], site), axes=Axes())
         whole = "end_dim" not in given
         return replace(kept, axes=Axes(rank=start + 1)) if isinstance(start, int) and start >= 0 and whole else kept
 
@@ -95,3 +126,7 @@ class Tensors:
         sizes = [value for value in values if isinstance(value.constant, int)]
         rank = len(values) if len(values) > 1 and len(sizes) == len(values) else None
         return replace(self.lineage.unknown_result(site), axes=Axes(rank=rank), attached=False)
+
+
+def _with(value: Value, rest: Left) -> Value:
+    return replace(value, meaning=rest.meaning, axes=rest.axes, scaled=rest.scaled)

@@ -48,7 +48,7 @@ class LogOfSoftmax(Rule):
         if (
             value.meaning in (Semantic.PROBS, Semantic.UNIT_INTERVAL)
             and activation is not None
-            and edit.made_by(value, activation)
+            and edit.got_meaning_at(value, activation)
         ):
             what = "softmax" if value.meaning is Semantic.PROBS else "sigmoid"
             stable = "log_softmax" if value.meaning is Semantic.PROBS else "logsigmoid"
