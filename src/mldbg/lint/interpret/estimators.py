@@ -59,7 +59,7 @@ class Estimators:
         ):
             return self._transformed(features, self._fits(base.thing), site)
         if name in sklearn.EVALUATING_METHODS and features is not None:
-            self.used(features, f"is passed to `{name}`", site, base)
+            self.used(features, f"is passed to `{name}`", site, base, scored=name in ("score", "evaluate"))
             return self.lineage.derived([features], site)
         if name in ("get_support", "get_feature_names_out") and isinstance(base.thing, Object):
             return self._about_fit(base.thing, site)
@@ -235,21 +235,29 @@ class Estimators:
             self._evaluated(features, f"split and scored by `{name.rpartition('.')[2]}`", site, Role.VALIDATION, estimator)
         return self.lineage.unknown_result(site)
 
-    def used(self, value: Value, how: str, site: Site, estimator: Value = UNKNOWN) -> None:
+    def used(self, value: Value, how: str, site: Site, estimator: Value = UNKNOWN, *, scored: bool = False) -> None:
         """Data goes into a prediction, a score or a model: an evaluation, if it is held out."""
         if isinstance(value.thing, Lazy):
             return
         items = self.contents.items_of(value)
         for one in items.tail if items is not None else (value,):
             if one.role is not None and one.role.held_out:
-                self._evaluated(one, f"the {one.role.value} set {how}", site, one.role, estimator)
+                self._evaluated(one, f"the {one.role.value} set {how}", site, one.role, estimator, scored=scored)
 
-    def _evaluated(self, value: Value, how: str, site: Site, role: Role, estimator: Value) -> None:
+    def _evaluated(self, value: Value, how: str, site: Site, role: Role, estimator: Value, *, scored: bool = True) -> None:
         machine = self.machine
         thing = estimator.thing
         trained = machine.state.get(thing.ref, TRAINED) if isinstance(thing, Object) else None
         machine.facts.append(
-            Evaluated(machine.place(site), how, value, role, trained.fits if trained is not None else frozenset(), estimator)
+            Evaluated(
+                machine.place(site),
+                how,
+                value,
+                role,
+                trained.fits if trained is not None else frozenset(),
+                estimator,
+                scored or (value.data is not None and value.data.split is not None),
+            )
         )
 
     def handed_on(self, value: Value, site: Site) -> None:

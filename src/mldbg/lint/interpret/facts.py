@@ -219,6 +219,8 @@ class Evaluated:
     role: Role
     estimator_fits: frozenset[Fit]
     estimator: Value
+    scored: bool
+    """There are labels for these rows: they come out of a split of rows that had some, or are given to a score."""
 
 
 @dataclass(frozen=True, slots=True)

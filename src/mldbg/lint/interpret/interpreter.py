@@ -56,6 +56,9 @@ from mldbg.operations import tables, torch
 from mldbg.operations.effect import Effect
 from mldbg.operations.spelling import canonical
 
+RUNS = ("__call__", "forward")
+"""Methods that run a module: who describes one of them describes the other."""
+
 DEEPEST_CALL = 10
 
 MOST_STATEMENTS = 4_000
@@ -447,6 +450,9 @@ class Interpreter:
             if held is not None and not isinstance(held.thing, Unknown):
                 return self.call(held, arguments, site)
             if isinstance(thing.cls, ClassThing):
+                row = self._row_for(thing.cls, *(RUNS if name in RUNS else (name,)))
+                if row is not None:
+                    return self.library.apply(self.effects[row], row, arguments, site, None)
                 found = self.classes.class_attribute(thing.cls, name)
                 if found is not None:
                     if isinstance(found.thing, Function) and is_classmethod(found.thing):
@@ -472,6 +478,9 @@ class Interpreter:
         return self.library.call_library_object(callee, thing, arguments, site)
 
     def _run_object(self, callee: Value, cls: ClassThing, arguments: Sequence[Argument], site: Site) -> Value:
+        row = self._row_for(cls, *RUNS)
+        if row is not None:
+            return self.library.apply(self.effects[row], row, arguments, site, None)
         method = self.classes.class_attribute(cls, "__call__")
         module = self.classes.is_module(cls)
         if method is None and module:
@@ -481,6 +490,19 @@ class Interpreter:
         if module and self.classes.outside_base(cls) in torch.CONTAINERS:
             return self.library.run_container(callee, arguments, site)
         return self.lineage.unknown_result(site)
+
+    def _row_for(self, cls: ClassThing, *methods: str) -> str | None:
+        """The user's own row for a method of an object: for its class, or for the base that it has the method from."""
+        for ancestor in self.classes.ancestors(cls) if self.effects else ():
+            if not isinstance(ancestor, ClassThing):
+                continue
+            for method in methods:
+                name = f"{ancestor.part.module.name}.{ancestor.name}.{method}"
+                if name in self.effects:
+                    return name
+            if any(method in self.classes.class_record(ancestor) for method in methods):
+                return None
+        return None
 
     def instantiate(self, cls: ClassThing, arguments: Sequence[Argument], site: Site) -> Value:
         """A new object of a project class."""

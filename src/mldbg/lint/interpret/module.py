@@ -13,6 +13,7 @@ from typing import Any
 import libcst as cst
 from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
 
+from mldbg.lint.files import is_installed_packages
 from mldbg.lint.finding import Span
 from mldbg.lint.outline import CannotOutlineError, Import, Kind, Outline, Statement, outline
 
@@ -186,6 +187,15 @@ def _import_name(file: Path) -> tuple[Path, str]:
     return folder, ".".join(parts)
 
 
+def _is_of_project(root: Path, top: str, file: Path) -> bool:
+    """Whether a top-level name found in a root belongs to the project of a file that imports it."""
+    home = next((folder for folder in file.parents if is_installed_packages(folder)), None)
+    if home is None:
+        return not is_installed_packages(root)
+    own = file.relative_to(home).parts[0].removesuffix(".py")
+    return root.is_relative_to(home) and (root != home or top == own)
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """Where an import leads: the file, and the places where it was looked for first."""
@@ -196,6 +206,8 @@ class Look:
 
 class Modules:
     """The project's modules by file and by import name; nothing outside the project is ever read.
+
+    In a folder of installed packages each package is a project of its own: what lies beside it is library code.
 
     `read` gives display path and text of a file, or None where it cannot be read.
     """
@@ -233,6 +245,8 @@ class Modules:
             return Look(None, ())
         relative = Path(*dotted.split("."))
         for root in dict.fromkeys((importer.root, *self._parents(importer), *self._roots)):
+            if importer.file is not None and not _is_of_project(root, relative.parts[0], importer.file):
+                continue
             for candidate in (root / relative.with_suffix(".py"), root / relative / "__init__.py"):
                 if candidate != importer.file and candidate.is_file():
                     return Look(candidate, tuple(missing))

@@ -47,7 +47,7 @@ class SelectionBeforeSplit(Rule):
         for leak in leaks(evaluated, FitKind.SELECTION):
             yield self.found(
                 leak.fit.site,
-                f"{leak.fit.estimator} selects features using rows that are later held out",
+                f"{leak.fit.estimator} selects features using rows that are later held out{leak.beside}",
                 hint="put the selector into a Pipeline with the model, so that it is fitted on the training rows only",
                 trail=leak.trail,
                 last=(evaluated.place.site, evaluated.how),
