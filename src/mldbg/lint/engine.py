@@ -100,17 +100,35 @@ class Project:
 
 # ----------------------------------------------------------------------------------------------------------------------- facts
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """What executing one definition, or a module's top level, has shown.
+
+    Attributes:
+        facts: in the order in which they happened.
+        is_test: whether it is a test of software, which is no experiment.
+    """
+
+    facts: tuple[Fact, ...]
+    is_test: bool
+
+    def findings(self, rules: Sequence[Rule]) -> Iterator[Finding]:
+        """What rules make of it."""
+        hearing = [rule for rule in rules if not (self.is_test and rule.about_experiments)]
+        return (finding for fact in self.facts for rule in hearing for finding in rule.hear(fact))
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What happens in a file, whoever asks: rules only judge it.
 
     Attributes:
-        entries: for each entry point that was executed its facts, in order.
+        entries: what each entry point did, in the order of execution.
         problems: what could not be executed.
         consulted: the project files that the facts rest on, the file itself left out.
         missing: paths at which a project file was looked for and none was. The facts are void once one of them exists.
     """
 
-    entries: tuple[tuple[Fact, ...], ...] = ()
+    entries: tuple[Entry, ...] = ()
     problems: tuple[Problem, ...] = ()
     consulted: frozenset[Path] = frozenset()
     missing: frozenset[Path] = frozenset()
@@ -161,7 +179,7 @@ def _interpreted(module: Module, roots: list[Root], project: Project, words: fro
 
     run = Interpreter(project.modules, project.effects, words)
     run.library.wanted = project.told
-    entries: list[tuple[Fact, ...]] = []
+    entries: list[Entry] = []
     problems: list[Problem] = []
     for part, enter in _entry_points(run, module, roots):
         run.executed = 0
@@ -175,7 +193,7 @@ def _interpreted(module: Module, roots: list[Root], project: Project, words: fro
             problems.append(Problem(module.path, line, "nested too deeply to be analysed"))
         if part is not None:
             run.state.become(before)
-        entries.append(tuple(run.facts))
+        entries.append(Entry(tuple(run.facts), module.is_test or (part is not None and part.is_test)))
     consulted, missing = project.modules.consulted_by(module)
     return Facts(tuple(entries), tuple(problems), consulted, missing)
 
@@ -185,7 +203,7 @@ def check(source: Source, rules: Sequence[type[Rule]], project: Project) -> Outc
     """The findings of one file; some may be located in other project files that it calls."""
     facts = facts_of(source, project)
     instances = [rule() for rule in rules]
-    found = (finding for entry in facts.entries for fact in entry for rule in instances for finding in rule.hear(fact))
+    found = (finding for entry in facts.entries for finding in entry.findings(instances))
     return Outcome(tuple(dict.fromkeys(found)), facts.problems)
 
 

@@ -42,11 +42,9 @@ class Leak:
 def leaks(evaluated: Evaluated, kind: FitKind) -> Iterator[Leak]:
     """Fits of a kind that were made on all rows, the evaluated ones included.
 
-    Fits side by side, each for some columns, are one leak. Tests of software are no experiments, and rows without labels (those
-    of a competition's test table) are predicted, but nothing is evaluated on them.
+    Fits side by side, each for some columns, are one leak. Rows without labels (those of a competition's test table) are
+    predicted, but nothing is evaluated on them.
     """
-    if evaluated.place.site.part.module.is_test:
-        return
     found = [fit for fit in evaluated.value.fits if fit.kind is kind and fit.role is None and _saw(fit, evaluated)]
     if not found or not (evaluated.scored or any(has_labels(each, evaluated.role) for each in _modules(evaluated, found))):
         return

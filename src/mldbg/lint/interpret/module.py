@@ -17,7 +17,11 @@ from mldbg.lint.files import is_installed_packages
 from mldbg.lint.finding import Span
 from mldbg.lint.outline import CannotOutlineError, Import, Kind, Outline, Statement, outline
 
-_TESTS = re.compile(r"^\s*(?:import|from) (?:pytest|unittest)\b|^def test_\w+\(", re.MULTILINE)
+_TEST_TOOLS = re.compile(r"^\s*(?:import|from) (?:pytest\b|unittest\b(?!\.mock| import mock))", re.MULTILINE)
+_TEST_FILE = re.compile(r"test_\w+\.py|\w+_test\.py|tests\.py")
+_TEST_FOLDERS = frozenset({"test", "tests", "testing", "unittests", "unit_tests"})
+_TEST_FUNCTION = re.compile(r"^\s*(?:async )?def test_\w+\(", re.MULTILINE)
+_ASSERTION = re.compile(r"\bassert(?:_\w+|[A-Z]\w+)?\b|\.testing\.")
 
 LONGEST_CLASS = 1_000
 """Lines of a class beyond which calls of its methods give an unknown value."""
@@ -64,6 +68,16 @@ class Part:
         except SyntaxError:
             return None
         return body[0] if len(body) == 1 else None
+
+    @cached_property
+    def is_test(self) -> bool:
+        """Whether it is a function or class that only a test runner calls: it asserts, and nothing in its module calls it."""
+        if self.statement.kind not in (Kind.FUNCTION, Kind.CLASS) or not self.statement.names[0].startswith(("test_", "Test")):
+            return False
+        name = self.statement.names[0]
+        others = "".join(each.code for each in self.module.parts if each is not self)
+        called = re.search(rf"\b{name}\b", others) is not None
+        return not called and _ASSERTION.search(self.code) is not None and _TEST_FUNCTION.search(self.code) is not None
 
     @cached_property
     def bound_names(self) -> frozenset[str]:
@@ -159,8 +173,15 @@ class Module:
 
     @cached_property
     def is_test(self) -> bool:
-        """Whether the module holds tests of software: what is split and scored there is no experiment."""
-        return _TESTS.search(self.text) is not None
+        """Whether the module holds tests of software: what is split and scored there is no experiment.
+
+        A file `test.py` that evaluates a model asserts nothing and is none.
+        """
+        if _TEST_TOOLS.search(self.text) is not None:
+            return True
+        if self.file is None or not (_TEST_FILE.fullmatch(self.file.name) or self.file.parent.name in _TEST_FOLDERS):
+            return False
+        return _TEST_FUNCTION.search(self.text) is not None and _ASSERTION.search("".join(self.outline.code)) is not None
 
     @cached_property
     def uses_torch(self) -> bool:

@@ -46,6 +46,7 @@ class FitBeforeSplit(Rule):
     """
 
     group = Group.CORRECTNESS
+    about_experiments = True
     listens_to = hears(Evaluated)
 
     def on_evaluated(self, evaluated: Evaluated) -> Iterator[Finding]:

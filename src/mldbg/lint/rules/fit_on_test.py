@@ -45,6 +45,7 @@ class FitOnTest(Rule):
     """
 
     group = Group.CORRECTNESS
+    about_experiments = True
     listens_to = hears(Fitted, Evaluated)
 
     def on_fitted(self, fitted: Fitted) -> Iterator[Finding]:

@@ -49,6 +49,7 @@ class MissingEvalMode(Rule):
     """
 
     group = Group.CORRECTNESS
+    about_experiments = True
     listens_to = hears(ModelCall)
 
     def on_model_call(self, call: ModelCall) -> Iterator[Finding]:

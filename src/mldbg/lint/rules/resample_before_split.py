@@ -42,6 +42,7 @@ class ResampleBeforeSplit(Rule):
     """
 
     group = Group.CORRECTNESS
+    about_experiments = True
     listens_to = hears(Evaluated)
 
     def on_evaluated(self, evaluated: Evaluated) -> Iterator[Finding]:

@@ -41,6 +41,7 @@ class SelectionBeforeSplit(Rule):
     """
 
     group = Group.CORRECTNESS
+    about_experiments = True
     listens_to = hears(Evaluated)
 
     def on_evaluated(self, evaluated: Evaluated) -> Iterator[Finding]:
