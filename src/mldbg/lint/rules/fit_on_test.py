@@ -6,7 +6,7 @@ from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Evaluated, Fitted
 from mldbg.lint.interpret.value import Role
-from mldbg.lint.rule import Rule, hears
+from mldbg.lint.rule import Rule, Topic, hears
 
 
 class FitOnTest(Rule):
@@ -45,6 +45,7 @@ class FitOnTest(Rule):
     """
 
     group = Group.CORRECTNESS
+    topic = Topic.LEAKAGE
     about_experiments = True
     listens_to = hears(Fitted, Evaluated)
 

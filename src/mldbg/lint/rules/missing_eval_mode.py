@@ -6,7 +6,7 @@ from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import ModelCall
 from mldbg.lint.library.names import says_evaluation, says_stochastic
-from mldbg.lint.rule import Rule, hears
+from mldbg.lint.rule import Rule, Topic, hears
 
 
 class MissingEvalMode(Rule):
@@ -49,6 +49,7 @@ class MissingEvalMode(Rule):
     """
 
     group = Group.CORRECTNESS
+    topic = Topic.TRAINING
     about_experiments = True
     listens_to = hears(ModelCall)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Call
-from mldbg.lint.rule import Rule, calls
+from mldbg.lint.rule import Rule, Topic, calls
 
 
 class SingleLogitSoftmax(Rule):
@@ -40,6 +40,7 @@ class SingleLogitSoftmax(Rule):
     """
 
     group = Group.CORRECTNESS
+    topic = Topic.LOSSES
     listens_to = calls(
         "torch.softmax",
         "torch.log_softmax",
