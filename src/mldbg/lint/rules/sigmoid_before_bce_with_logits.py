@@ -43,9 +43,7 @@ class SigmoidBeforeBceWithLogits(Rule):
 
     group = Group.CORRECTNESS
     topic = Topic.LOSSES
-    listens_to = calls(
-        "torch.nn.functional.binary_cross_entropy_with_logits", "torch.nn.BCEWithLogitsLoss.__call__", behind="an activation"
-    )
+    listens_to = calls("torch.nn.functional.binary_cross_entropy_with_logits", "torch.nn.BCEWithLogitsLoss.__call__")
 
     def on_call(self, call: Call) -> Iterator[Finding]:
         value = call.argument("input")

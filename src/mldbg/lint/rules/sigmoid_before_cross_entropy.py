@@ -43,11 +43,7 @@ class SigmoidBeforeCrossEntropy(Rule):
 
     group = Group.CORRECTNESS
     topic = Topic.LOSSES
-    listens_to = calls(
-        "torch.nn.functional.cross_entropy",
-        "torch.nn.CrossEntropyLoss.__call__",
-        behind="an activation",
-    )
+    listens_to = calls("torch.nn.functional.cross_entropy", "torch.nn.CrossEntropyLoss.__call__")
 
     def on_call(self, call: Call) -> Iterator[Finding]:
         value = call.argument("input")
