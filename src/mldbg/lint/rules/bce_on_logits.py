@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Call
-from mldbg.lint.rule import Rule, calls
+from mldbg.lint.rule import Rule, Topic, calls
 from mldbg.semantics import Semantic
 
 
@@ -41,6 +41,7 @@ class BceOnLogits(Rule):
     """
 
     group = Group.CORRECTNESS
+    topic = Topic.LOSSES
     listens_to = calls("torch.nn.functional.binary_cross_entropy", "torch.nn.BCELoss.__call__")
 
     def on_call(self, call: Call) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Call
-from mldbg.lint.rule import Rule, calls
+from mldbg.lint.rule import Rule, Topic, calls
 from mldbg.semantics import Semantic
 
 
@@ -40,6 +40,7 @@ class KlDivWithoutLogProbs(Rule):
     """
 
     group = Group.CORRECTNESS
+    topic = Topic.LOSSES
     listens_to = calls("torch.nn.functional.kl_div", "torch.nn.KLDivLoss.__call__")
 
     def on_call(self, call: Call) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Call
-from mldbg.lint.rule import Rule, calls
+from mldbg.lint.rule import Rule, Topic, calls
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:
@@ -40,12 +40,8 @@ class LogOfSoftmax(Rule):
     """
 
     group = Group.CORRECTNESS
-    listens_to = calls(
-        "torch.log",
-        "torch.Tensor.log",
-        words=("softmax", "sigmoid", "Softmax", "Sigmoid"),
-        beside=((r"log\(\s*[\w.]*(?:softmax|sigmoid|Softmax|Sigmoid)", r"\)\s*\.log\(\)"),),
-    )
+    topic = Topic.LOSSES
+    listens_to = calls("torch.log", "torch.Tensor.log")
 
     def on_call(self, call: Call) -> Iterator[Finding]:
         value = call.argument("input")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Call
-from mldbg.lint.rule import Rule, calls
+from mldbg.lint.rule import Rule, Topic, calls
 from mldbg.semantics import Semantic
 
 
@@ -39,6 +39,7 @@ class NllWithoutLogProbs(Rule):
     """
 
     group = Group.CORRECTNESS
+    topic = Topic.LOSSES
     listens_to = calls("torch.nn.functional.nll_loss", "torch.nn.NLLLoss.__call__")
 
     def on_call(self, call: Call) -> Iterator[Finding]:

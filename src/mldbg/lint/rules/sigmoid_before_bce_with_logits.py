@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Call
-from mldbg.lint.rule import Rule, calls
+from mldbg.lint.rule import Rule, Topic, calls
 from mldbg.semantics import Semantic
 
 
@@ -42,9 +42,8 @@ class SigmoidBeforeBceWithLogits(Rule):
     """
 
     group = Group.CORRECTNESS
-    listens_to = calls(
-        "torch.nn.functional.binary_cross_entropy_with_logits", "torch.nn.BCEWithLogitsLoss.__call__", behind="an activation"
-    )
+    topic = Topic.LOSSES
+    listens_to = calls("torch.nn.functional.binary_cross_entropy_with_logits", "torch.nn.BCEWithLogitsLoss.__call__")
 
     def on_call(self, call: Call) -> Iterator[Finding]:
         value = call.argument("input")

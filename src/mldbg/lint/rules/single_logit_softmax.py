@@ -4,11 +4,7 @@ from collections.abc import Iterator
 
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Call
-from mldbg.lint.library.names import SAYS_ONE
-from mldbg.lint.rule import Rule, calls
-
-ONE_OUTPUT = (r"Linear\([^()]*\b1\s*[,)]", SAYS_ONE)
-"""How a layer with one output is asked for."""
+from mldbg.lint.rule import Rule, Topic, calls
 
 
 class SingleLogitSoftmax(Rule):
@@ -44,6 +40,7 @@ class SingleLogitSoftmax(Rule):
     """
 
     group = Group.CORRECTNESS
+    topic = Topic.LOSSES
     listens_to = calls(
         "torch.softmax",
         "torch.log_softmax",
@@ -55,9 +52,6 @@ class SingleLogitSoftmax(Rule):
         "torch.nn.Softmax.__call__",
         "torch.nn.LogSoftmax.__call__",
         "torch.nn.CrossEntropyLoss.__call__",
-        words=("softmax", "log_softmax", "Softmax", "LogSoftmax", "cross_entropy", "CrossEntropyLoss"),
-        beside=(ONE_OUTPUT,),
-        behind="one output",
     )
 
     def on_call(self, call: Call) -> Iterator[Finding]:

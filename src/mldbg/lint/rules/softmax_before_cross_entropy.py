@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Call
-from mldbg.lint.rule import Rule, calls
+from mldbg.lint.rule import Rule, Topic, calls
 from mldbg.semantics import Semantic
 
 
@@ -54,11 +54,8 @@ class SoftmaxBeforeCrossEntropy(Rule):
     """
 
     group = Group.CORRECTNESS
-    listens_to = calls(
-        "torch.nn.functional.cross_entropy",
-        "torch.nn.CrossEntropyLoss.__call__",
-        behind="an activation",
-    )
+    topic = Topic.LOSSES
+    listens_to = calls("torch.nn.functional.cross_entropy", "torch.nn.CrossEntropyLoss.__call__")
 
     def on_call(self, call: Call) -> Iterator[Finding]:
         value = call.argument("input")
