@@ -6,6 +6,7 @@ from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Call
 from mldbg.lint.library.names import SAYS_ONE
 from mldbg.lint.rule import Rule, calls
+from mldbg.operations.losses import SINGLE_LOGIT
 
 ONE_OUTPUT = (r"Linear\([^()]*\b1\s*[,)]", SAYS_ONE)
 """How a layer with one output is asked for."""
@@ -70,8 +71,8 @@ class SingleLogitSoftmax(Rule):
             what = "cross-entropy" if loss else "softmax"
             yield self.found(
                 call.place.site,
-                f"{what} over a class axis of size one is constant: nothing is learned",
-                hint="use one output with sigmoid and binary cross-entropy, or as many outputs as classes",
+                SINGLE_LOGIT.message_on(None, what=what),
+                hint=SINGLE_LOGIT.hint,
                 trail=call.argument("input").trail,
-                last=(call.place.site, f"{what} over its only column"),
+                last=(call.place.site, SINGLE_LOGIT.last.format(what=what)),
             )
