@@ -33,6 +33,7 @@ from mldbg.operations.effect import (
     Keeps,
     Loss,
     Maps,
+    Move,
     Moves,
     NoEffect,
     RandomSplits,
@@ -333,6 +334,8 @@ class LibraryCalls:
                 return self._tensors.maps(effect, first, site)
             case Keeps():
                 return self._tensors.keeps(effect, values, site)
+            case Moves(Move.FLATTEN):
+                return self._tensors.flattened(given, first, site, is_layer=name.endswith("__call__"))
             case Moves():
                 return self._tensors.moved(effect, given, values, site)
             case Selects():
@@ -369,8 +372,6 @@ class LibraryCalls:
                 special = self._builtins.named(effect.name)
                 if special is not None:
                     return special(arguments, site)
-                if effect.name == "flatten":
-                    return self._tensors.flattened(given, first, site, is_layer=name.endswith("__call__"))
                 if effect.name == "filled":
                     return self._tensors.filled(values, site)
                 return self.training.special(effect.name, receiver, arguments, site)
