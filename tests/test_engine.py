@@ -266,6 +266,37 @@ def test_a_text_without_a_trigger_is_not_looked_at() -> None:
     assert engine.check(source("def (:\n"), RULES, project()) == engine.Outcome()
 
 
+USES = "from {package} import probabilities\nfrom torch.nn.functional import cross_entropy\n\n\n"
+USES += "def loss(x, y):\n    return cross_entropy(probabilities(x), y)\n"
+MAKES = "from torch.nn.functional import softmax\n\n\ndef probabilities(x):\n    return softmax(x, dim=1)\n"
+
+
+@pytest.mark.parametrize(
+    ("importer", "package", "seen"),
+    [
+        ("site-packages/one/use.py", "one.make", True),
+        ("site-packages/one/use.py", "two.make", False),
+        ("site-packages/one/scripts/use.py", "two.make", False),
+        ("site-packages/one/use.py", "app", False),
+        ("use.py", "app", True),
+        ("use.py", "one.make", False),
+    ],
+)
+def test_installed_packages_do_not_see_their_neighbours(tmp_path: Path, importer: str, package: str, seen: bool) -> None:
+    packages = tmp_path / "site-packages"
+    (packages / "one" / "scripts").mkdir(parents=True)
+    (packages / "two").mkdir()
+    for name in ("one", "two"):
+        (packages / name / "__init__.py").touch()
+    for maker in (packages / "one" / "make.py", packages / "two" / "make.py", tmp_path / "app.py"):
+        maker.write_text(MAKES, encoding="utf-8")
+    file = tmp_path / importer
+    file.write_text(USES.format(package=package), encoding="utf-8")
+    for root in {tmp_path, packages if file.is_relative_to(packages) else tmp_path}:
+        outcome = engine.check(Source(str(file), file, file.read_bytes()), RULES, engine.Project(root))
+        assert [finding.rule for finding in outcome.findings] == ["softmax-before-cross-entropy"] * seen
+
+
 def test_a_syntax_error_is_a_problem() -> None:
     outcome = engine.check(source("softmax = 1\ndef (:\n"), (Found,), project())
     assert not outcome.findings

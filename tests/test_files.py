@@ -55,6 +55,18 @@ def test_some_folders_are_never_entered(here: Path) -> None:
     assert found(here, "build") == ["build/a.py"]
 
 
+def test_virtual_environments_are_never_entered_whatever_they_are_called(here: Path) -> None:
+    made(here, "env/pyvenv.cfg", "env/lib/a.py", "tools/conda-meta/history", "tools/b.py", "src/c.py")
+    assert found(here, ".") == ["src/c.py"]
+    assert found(here, "env") == ["env/lib/a.py"]
+
+
+def test_a_folder_that_an_installer_fills_is_known_by_its_name_or_by_what_it_leaves_there(here: Path) -> None:
+    made(here, "lib/site-packages/a.py", "vendor/a-1.dist-info/RECORD", "vendor/b-1.dist-info/RECORD", "app/a-1.dist-info/RECORD")
+    installed = [folder for folder in ("lib/site-packages", "vendor", "app", "lib") if files.is_installed_packages(here / folder)]
+    assert installed == ["lib/site-packages", "vendor"]
+
+
 def test_gitignore_of_every_level_holds_up_to_the_git_root(here: Path) -> None:
     made(here, ".git/HEAD", "repo.py", "out/a.py", "sub/keep_me.py", "sub/drop.py", "sub/deep/gen_x.py", "sub/deep/y.py")
     (here / ".gitignore").write_text("out/\nkeep_*.py\ngen_*.py\n", encoding="utf-8")

@@ -53,12 +53,26 @@ class Release:
 
 RELEASES = (
     Release("accelerate", "1.15.0", "sdist"),
+    Release("catalyst", "22.4", "wheel"),
+    Release("darts", "0.48.1", "wheel"),
+    Release("diffusers", "0.42.1", "wheel"),
+    Release("fastai", "2.8.12", "wheel"),
+    Release("gluonts", "0.17.0", "sdist"),
+    Release("imbalanced-learn", "0.14.2", "sdist"),
+    Release("kornia", "0.9.0", "wheel"),
+    Release("lightning", "2.6.6", "wheel"),
+    Release("monai", "1.6.1", "wheel"),
+    Release("peft", "0.21.2", "sdist"),
+    Release("pytorch-forecasting", "1.8.0", "wheel"),
     Release("pytorch-lightning", "2.6.6", "wheel"),
+    Release("pytorch-metric-learning", "2.9.0", "wheel"),
     Release("scikit-learn", "1.9.1", "sdist"),
+    Release("segmentation-models-pytorch", "0.6.0", "sdist"),
     Release("sentence-transformers", "6.2.0", "sdist"),
     Release("skorch", "1.4.0", "sdist"),
     Release("timm", "1.0.31", "sdist"),
     Release("torchmetrics", "1.9.0", "wheel"),
+    Release("torchvision", "0.29.1", "wheel"),
     Release("transformers", "5.23.0", "wheel"),
 )
 

@@ -88,7 +88,7 @@ def test_faults_are_found_and_named(small: Calibration) -> None:
 def test_what_is_no_fault_is_not_found(small: Calibration) -> None:
     row = next(row for row in small.by_fault if row.name == "nothing at all")
     assert row.detection == Rate(0, 3)
-    assert any("unseen: nothing at all in mlp" in line for line in report.missed(small))
+    assert any("undetected: nothing at all in mlp" in line for line in report.missed(small))
 
 
 def test_a_wrong_cause_is_found_but_not_right(small: Calibration) -> None:
@@ -190,7 +190,7 @@ def test_page_and_table(small: Calibration) -> None:
     assert "pairing" in report.table(small)
     text = f"before\n{report.START}\nold\n{report.END}\nafter"
     assert report.spliced(text, "new") == f"before\n{report.START}\n\nnew\n\n{report.END}\nafter"
-    with pytest.raises(ValueError, match="lacks the lines"):
+    with pytest.raises(ValueError, match="has no lines"):
         report.spliced("nothing", "new")
 
 
@@ -204,10 +204,10 @@ def test_own_experiment() -> None:
     caught, unseen, untried = text.split("\n\n")
     assert caught.startswith("caught: 2 of 5 faults\n")
     assert "  flipped  loss-direction: loss-sign-flipped" in caught
-    assert unseen == "would have gone unseen: 1\n  nothing at all"
+    assert unseen == "would go undetected: 1\n  nothing at all"
     assert (
         untried
-        == f"could not be tried\n  broken    {ZERO}\n  resisted  cannot be injected: {ZERO.removeprefix('model() raised ')}"
+        == f"could not be injected\n  broken    {ZERO}\n  resisted  cannot be injected: {ZERO.removeprefix('model() raised ')}"
     )
     assert "tested on train" not in text  # it has no arrays
 
@@ -224,7 +224,7 @@ def test_own_experiment_by_the_command(command: Run, project: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--host", "nobody"), "there is no host 'nobody'"),
+        (("--host", "nobody"), "unknown host 'nobody'"),
         (("--fault", "no such thing"), "no fault matches no such thing"),
         (("missing.py",), "missing.py does not exist"),
         (("--select", "no-such-check", "--host", "linear"), "no-such-check"),

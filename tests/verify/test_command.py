@@ -80,9 +80,9 @@ def test_a_check_that_runs_out_of_its_time(command: Run, project: Path) -> None:
     result = command("slow.py", "--select", "pairing", "--budget", "1s", "--json", "report.json", "--html", "report.html")
     assert time.monotonic() - start < 60
     assert result.returncode == 2
-    assert result.stderr == "mldebug-verify: pairing did not end within 1 s\n"
+    assert result.stderr == "mldebug-verify: pairing did not finish within 1 s\n"
     assert loaded(project / "report.json")["outcomes"][0]["verdict"] == "CANNOT-TELL"
-    assert "pairing did not end within 1 s" in (project / "report.html").read_text(encoding="utf-8")
+    assert "pairing did not finish within 1 s" in (project / "report.html").read_text(encoding="utf-8")
 
 
 def test_help_and_list_start_without_torch() -> None:
@@ -227,20 +227,20 @@ def test_calibrate_is_a_command_of_its_own(verify: InProcess) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "give the file of an experiment"),
+        ((), "name an experiment file"),
         (("missing.py",), "missing.py does not exist"),
         ((".",), ". is a folder"),
         (("healthy.py:nope",), 'healthy.py has no "nope"; it has experiment'),
         (("healthy.py:HEAD",), 'healthy.py has no "HEAD"'),
         (("healthy.py:nn",), 'healthy.py: "nn" is a module, not an Experiment'),
         (("healthy.py:Experiment",), 'healthy.py: "Experiment" is a class, not an Experiment'),
-        (("healthy.py", "--select", "loss-at-int"), 'no check or stage is called "loss-at-int"; did you mean "loss-at-init"?'),
-        (("healthy.py", "--ignore", "zzz"), 'no check or stage is called "zzz"'),
-        (("healthy.py", "--select", "U1", "--ignore", "loss"), "--ignore leaves no check to run"),
-        (("healthy.py", "--budget", "soon"), '"soon" is not a duration; write 60s, 2m or 1h'),
+        (("healthy.py", "--select", "loss-at-int"), 'unknown check or stage "loss-at-int"; did you mean "loss-at-init"?'),
+        (("healthy.py", "--ignore", "zzz"), 'unknown check or stage "zzz"'),
+        (("healthy.py", "--select", "U1", "--ignore", "loss"), "--ignore leaves no checks to run"),
+        (("healthy.py", "--budget", "soon"), '"soon" is not a duration; use 60s, 2m or 1h'),
         (("healthy.py", "--budget", "0s"), '"0s" is not a duration'),
-        (("healthy.py", "--device", "tpu"), '"tpu" is not a device; write auto, cpu, cuda or cuda:0'),
-        (("healthy.py", "--html", "no/such/folder/report.html"), "cannot be written: there is no folder no/such/folder"),
+        (("healthy.py", "--device", "tpu"), '"tpu" is not a device; use auto, cpu, cuda or cuda:0'),
+        (("healthy.py", "--html", "no/such/folder/report.html"), "cannot be written: folder no/such/folder does not exist"),
         (("healthy.py", "--html", "."), "is a directory"),
         (("healthy.py", "--nonsense"), "No such option"),
     ],
@@ -255,7 +255,7 @@ def test_a_wrong_command_line(verify: InProcess, arguments: tuple[str, ...], mes
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (HEAD, "user.py has no experiment: it needs a line like experiment = Experiment(model, batch, loss)"),
+        (HEAD, "user.py has no experiment: add a line like experiment = Experiment(model, batch, loss)"),
         (
             HEAD + "a = Experiment(model, batch, broadcast)\nb = Experiment(model, batch, broadcast)\n",
             "several experiments: a, b;",
@@ -288,8 +288,8 @@ def test_a_file_without_an_experiment_to_run(verify: InProcess, text: str, messa
         ("model, batch, lambda o, t: o.sum(1)", "loss(output, target) returned shape (32,), not a scalar"),
         ("model, batch, lambda o, t: 3.0", "loss(output, target) returned a float, not a tensor"),
         ("model, batch, lambda o, t: 1 / 0", "loss(output, target) raised ZeroDivisionError"),
-        ("lambda: model().to('meta'), batch, broadcast", "model() made something that cannot be put on cpu: "),
-        ("model, lambda: (batch()[0].to('meta'), batch()[1]), broadcast", "batch() made something that cannot be put on cpu: "),
+        ("lambda: model().to('meta'), batch, broadcast", "model() returned something that cannot be moved to cpu: "),
+        ("model, lambda: (batch()[0].to('meta'), batch()[1]), broadcast", "batch() returned something that cannot be moved"),
         ("lambda: nn.Linear(3, 4), batch, broadcast", "the model raised RuntimeError: mat1 and mat2 shapes cannot be multiplied"),
     ],
 )
@@ -364,7 +364,7 @@ def test_the_nearest_configuration_counts(verify: InProcess, project: Path) -> N
     [
         ("selct = []", 'unknown key "selct" in [tool.mldebug-verify]; did you mean "select"?'),
         ('select = "U1"', "select: must be a list of strings"),
-        ('select = ["nope"]', 'select: no check or stage is called "nope"'),
+        ('select = ["nope"]', 'select: unknown check or stage "nope"'),
         ("budget = true", 'budget: must be a duration like "60s"'),
         ('budget = "long"', 'budget: "long" is not a duration'),
         ("device = 1", 'device: must be a string like "cpu"'),

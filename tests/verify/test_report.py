@@ -285,7 +285,7 @@ def test_the_page_stays_below_two_megabytes() -> None:
     failed = replace(FAILED, check="unknown-check", figure=Figure("kept", noise))
     text = html.render(with_outcomes(*passed, failed))
     assert len(text.encode()) < 2_000_000
-    assert "The picture was left out" in text
+    assert "The picture was omitted" in text
     assert 'aria-labelledby="unknown-check-title"' in text, "the picture of a failed check stays"
 
 

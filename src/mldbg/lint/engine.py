@@ -154,8 +154,10 @@ def _interpret(
             problems.append(Problem(module.path, line, "nested too deeply to be analysed"))
         if part is not None:
             run.state.become(before)
+        is_test = module.is_test or (part is not None and part.is_test)
+        hearing = [rule for rule in instances if not (is_test and rule.about_experiments)]
         for fact in run.facts:
-            for rule in instances:
+            for rule in hearing:
                 findings.update(dict.fromkeys(rule.hear(fact)))
     return Outcome(tuple(findings), tuple(problems))
 

@@ -10,6 +10,7 @@ import tokenize
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -156,14 +157,23 @@ def _reason(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
 
 
+@lru_cache(maxsize=4096)
+def is_installed_packages(folder: Path) -> bool:
+    """Whether a folder is one that an installer fills: many projects lie in it side by side."""
+    if folder.name in ("site-packages", "dist-packages"):
+        return True
+    return len(list(islice(folder.glob("*.dist-info"), 2))) == 2
+
+
 # --- which files ---
 
 
 def discover(paths: Iterable[Path], config: Config) -> list[Path | Problem]:
     """The files named, and the Python files in the folders named: once each, in the order of their paths.
 
-    `exclude` of the configuration holds for everything; `.gitignore` and the folders that are never entered hold only for
-    what a walk finds, so that naming a file always reaches it. Links to folders are followed, after all real folders.
+    `exclude` of the configuration holds for everything; `.gitignore` and the folders that are never entered (virtual
+    environments among them, whatever they are called) hold only for what a walk finds, so that naming a file always reaches
+    it. Links to folders are followed, after all real folders.
     """
     excluded = excluder(config)
     files: dict[str, Path] = {}
@@ -286,7 +296,7 @@ class _Walk:
             is_folder = entry.is_dir()
         except OSError:  # a link that leads to itself
             is_folder = False
-        if is_folder and entry.name not in NEVER_ENTERED and not self._left_out(path, ignores, is_folder=True):
+        if is_folder and not _is_of_others(path) and not self._left_out(path, ignores, is_folder=True):
             if entry.is_symlink():
                 self.links.append((path, ignores))
             else:
@@ -296,6 +306,11 @@ class _Walk:
 
     def _left_out(self, path: Path, ignores: tuple[_Ignore, ...], *, is_folder: bool) -> bool:
         return self.excluded(path) or _ignored(path, ignores, is_folder=is_folder)
+
+
+def _is_of_others(folder: Path) -> bool:
+    """Whether a folder holds what tools made or installed: known by its name, or by what marks a virtual environment."""
+    return folder.name in NEVER_ENTERED or (folder / "pyvenv.cfg").is_file() or (folder / "conda-meta").is_dir()
 
 
 def _ignored(path: Path, ignores: tuple[_Ignore, ...], *, is_folder: bool) -> bool:

@@ -10,10 +10,13 @@ from mldbg.lint import edit
 from mldbg.lint.finding import Fix
 from mldbg.lint.interpret.facts import Evaluated
 from mldbg.lint.interpret.value import Fit, FitKind, Trail
+from mldbg.lint.labels import has_labels
 from mldbg.operations import sklearn
 
 if TYPE_CHECKING:
     import libcst as cst
+
+    from mldbg.lint.interpret.module import Module
 
 FITTED_CLASSES: tuple[str, ...] = tuple(
     sorted({name.rpartition(".")[2] for name in sklearn.TRANSFORMERS | sklearn.SELECTORS | sklearn.RESAMPLERS})
@@ -44,17 +47,47 @@ class Leak:
     fit: Fit
     trail: Trail | None
     evaluated: Evaluated
+    others: tuple[Fit, ...] = ()
+    """Fits of other columns, whose results stand beside that of this one."""
+
+    @property
+    def beside(self) -> str:
+        """What a message says of the other fits."""
+        if not self.others:
+            return ""
+        lines = [str(line) for line in sorted({fit.site.span.line for fit in self.others})]
+        if len(lines) == 1:
+            return f"; the fit in line {lines[0]} does the same"
+        return f"; the fits in lines {', '.join(lines[:-1])} and {lines[-1]} do the same"
 
 
 def leaks(evaluated: Evaluated, kind: FitKind) -> Iterator[Leak]:
-    """Fits of a kind that were made on all rows, the evaluated ones included; tests of software are no experiments."""
-    if evaluated.place.site.part.module.is_test:
+    """Fits of a kind that were made on all rows, the evaluated ones included.
+
+    Fits side by side, each for some columns, are one leak. Rows without labels (those of a competition's test table) are
+    predicted, but nothing is evaluated on them.
+    """
+    found = [fit for fit in evaluated.value.fits if fit.kind is kind and fit.role is None and _saw(fit, evaluated)]
+    if not found or not (evaluated.scored or any(has_labels(each, evaluated.role) for each in _modules(evaluated, found))):
         return
-    for fit in sorted(evaluated.value.fits, key=lambda fit: fit.estimator):
-        if fit.kind is kind and fit.role is None and _saw(fit, evaluated):
-            trail = evaluated.value.trail
-            through = trail is not None and any(site == fit.site for site, _ in trail.steps())
-            yield Leak(fit, trail if through else fit.trail, evaluated)
+    found.sort(key=lambda fit: (fit.site.part.module.path, fit.site.span, fit.estimator))
+    side_by_side = [fit for fit in found if not any(_follows(fit, other) or _follows(other, fit) for other in found)]
+    for fit in found:
+        if fit in side_by_side[1:]:
+            continue
+        trail = evaluated.value.trail
+        through = trail is not None and any(site == fit.site for site, _ in trail.steps())
+        others = tuple(other for other in side_by_side[1:] if other.site != fit.site) if fit in side_by_side else ()
+        yield Leak(fit, trail if through else fit.trail, evaluated, others)
+
+
+def _follows(fit: Fit, other: Fit) -> bool:
+    """Whether a fit was made on what another one gave."""
+    return fit is not other and fit.trail is not None and any(site == other.site for site, _ in fit.trail.steps())
+
+
+def _modules(evaluated: Evaluated, fits: list[Fit]) -> set[Module]:
+    return {evaluated.place.site.part.module, *(fit.site.part.module for fit in fits)}
 
 
 def _saw(fit: Fit, evaluated: Evaluated) -> bool:

@@ -75,6 +75,8 @@ class Rule:
     name: ClassVar[str]
     group: ClassVar[Group]
     listens_to: ClassVar[Listening]
+    about_experiments: ClassVar[bool] = False
+    """It is about what a result is worth, and so has nothing to say of software tests."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

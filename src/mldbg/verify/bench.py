@@ -76,7 +76,7 @@ class Bench:
     def tick(self) -> None:
         """Raises OutOfTimeError when the check's time is over."""
         if time.monotonic() > self._deadline:
-            raise OutOfTimeError(f"the check did not end within {self.seconds:g} s")
+            raise OutOfTimeError(f"the check did not finish within {self.seconds:g} s")
 
     def once(self, key: object, compute: Callable[[], T]) -> T:
         """What is measured only once in a run, whichever check asks first."""
@@ -133,7 +133,7 @@ class Bench:
             raise ExperimentError("the experiment has no loader")
         made = self._make("loader", self.experiment.loader, seed)
         if not isinstance(made, Iterable):
-            raise ExperimentError(f"loader() returned {_kind(made)}, which cannot be iterated over")
+            raise ExperimentError(f"loader() returned {_kind(made)}, which is not iterable")
         return made
 
     def arrays(self, part: str) -> tuple[np.ndarray, np.ndarray]:
@@ -150,7 +150,7 @@ class Bench:
             try:
                 return x.reshape(len(x), -1).astype(np.float64), y
             except (TypeError, ValueError):
-                raise ExperimentError(f"{part}() returned X of {x.dtype}, not of numbers") from None
+                raise ExperimentError(f"{part}() returned X of {x.dtype}, which is not numeric") from None
 
         return self.once(("arrays", part), load)
 
@@ -161,7 +161,9 @@ class Bench:
         except (RuntimeError, NotImplementedError, TypeError) as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
-            raise ExperimentError(f"{name} made something that cannot be put on {self.device}: {first_line(error)}") from error
+            raise ExperimentError(
+                f"{name} returned something that cannot be moved to {self.device}: {first_line(error)}"
+            ) from error
 
     def _make(self, name: str, factory: Callable[[], Any], seed: int) -> Any:
         with seeded(self.experiment.seed + seed):

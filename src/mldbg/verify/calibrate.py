@@ -33,15 +33,17 @@ class FromFile:
 
 @click.command("calibrate", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.argument("target", required=False, metavar="[FILE.PY[:NAME]]")
-@click.option("--fault", "patterns", multiple=True, help="Only faults whose name or check matches (as in a shell); repeatable.")
+@click.option(
+    "--fault", "patterns", multiple=True, help="Only faults whose name or check matches this shell pattern; repeatable."
+)
 @click.option("--host", "hosts", multiple=True, help="Only this host; repeatable.")
 @click.option("--select", multiple=True, help="Run only these checks (names, ids, stages); repeatable.")
-@click.option("--seeds", type=click.IntRange(1), help="Runs of each pair of a fault and a host (5; of your own file 1).")
-@click.option("--healthy-seeds", type=click.IntRange(0), help="Runs of each healthy host (13).")
+@click.option("--seeds", type=click.IntRange(1), help="Runs per fault and host (default: 5; with your own file 1).")
+@click.option("--healthy-seeds", type=click.IntRange(0), help="Runs per healthy host (default: 13).")
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
 @click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write every trial to this file.")
-@click.option("--page", type=click.Path(dir_okay=False, exists=True, path_type=Path), help="Write the tables into this page.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all trials to this file.")
+@click.option("--page", type=click.Path(dir_okay=False, exists=True, path_type=Path), help="Write the tables to this page.")
 def command(
     target: str | None,
     patterns: tuple[str, ...],
@@ -74,7 +76,7 @@ def command(
     known = {host.name: host for host in HOSTS}
     for name in hosts:
         if name not in known:
-            raise click.UsageError(f"there is no host {name!r}; there are {', '.join(known)}")
+            raise click.UsageError(f"unknown host {name!r}; known hosts: {', '.join(known)}")
     chosen = [known[name] for name in hosts] if hosts else list(HOSTS)
     progress = _Progress()
     try:

@@ -83,14 +83,16 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.argument("target", required=False, metavar="EXPERIMENT.PY[:NAME]")
-@click.option("--html", type=_FILE, metavar="FILE", help="Write the report as one self-contained page.")
-@click.option("--json", type=_FILE, metavar="FILE", help="Write the report as data.")
-@click.option("--select", multiple=True, metavar="NAMES", callback=_names, help="Checks, ids or stages (default: all).")
-@click.option("--ignore", multiple=True, metavar="NAMES", callback=_names, help="Checks, ids or stages to leave out.")
+@click.option("--html", type=_FILE, metavar="FILE", help="Write the report as a self-contained HTML page.")
+@click.option("--json", type=_FILE, metavar="FILE", help="Write the report as JSON.")
+@click.option("--select", multiple=True, metavar="NAMES", callback=_names, help="Checks, ids or stages to run (default: all).")
+@click.option("--ignore", multiple=True, metavar="NAMES", callback=_names, help="Checks, ids or stages to skip.")
 @click.option("--device", metavar="DEVICE", callback=_converted(config.device), help="auto (default), cpu, cuda or cuda:N.")
-@click.option("--budget", metavar="TIME", callback=_converted(config.seconds), help="Time for everything, like 60s or 2m.")
-@click.option("--seed", type=int, metavar="N", help="The base of all seeds, instead of the experiment's own.")
-@click.option("--strict", is_flag=True, help="Exit with 3 where a check cannot tell.")
+@click.option(
+    "--budget", metavar="TIME", callback=_converted(config.seconds), help="Time limit for the whole run, like 60s or 2m."
+)
+@click.option("--seed", type=int, metavar="N", help="Base seed, instead of the experiment's own.")
+@click.option("--strict", is_flag=True, help="Exit with 3 if a check cannot tell.")
 @click.option("--list", "list_checks", is_flag=True, help="List all checks and exit.")
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Colour the summary.")
 @click.version_option(__version__, prog_name=PROGRAM)
@@ -146,7 +148,7 @@ def _dispatched(arguments: list[str]) -> int | None:
 
 
 def _internal(error: Exception) -> int:
-    return _refuse(f"internal error: {type(error).__name__}: {error}; please report it with the command")
+    return _refuse(f"internal error: {type(error).__name__}: {error}; please report it, along with the command you ran")
 
 
 def _refuse(message: str) -> int:
@@ -161,7 +163,7 @@ def _run(options: Options) -> Exit:
     if options.list_checks:
         return _list(options)
     if options.target is None:
-        raise click.UsageError("give the file of an experiment, like mldebug-verify experiment.py; --help shows more")
+        raise click.UsageError("name an experiment file, as in mldebug-verify experiment.py; see --help")
     settings = _settings(options)
     for file in (options.html, options.json):
         _refuse_unwritable(file)
@@ -199,7 +201,7 @@ def _settings(options: Options) -> Config:
 def _refuse_unwritable(file: Path | None) -> None:
     """Before minutes of measuring, not after."""
     if file is not None and not file.absolute().parent.is_dir():
-        raise click.UsageError(f"{file} cannot be written: there is no folder {file.parent}")
+        raise click.UsageError(f"{file} cannot be written: folder {file.parent} does not exist")
 
 
 def _loaded(target: str, seed: int | None) -> Experiment:
@@ -222,7 +224,7 @@ def _measured(experiment: Experiment, settings: Config, subject: str) -> tuple[R
     device = config.placed(settings.device)
     checks = selected(settings.select, settings.ignore)
     if not checks:
-        raise click.UsageError("--ignore leaves no check to run")
+        raise click.UsageError("--ignore leaves no checks to run")
     start = time.monotonic()
     with _Progress([check.name for check in checks]) as progress, _warnings_once():
         try:

@@ -61,14 +61,14 @@ def seconds(text: str) -> float:
     """Of a duration like 60s, 2m, 1.5h or 90. Raises ValueError with a clear text."""
     match = _BUDGET.fullmatch(text.strip())
     if not match or not float(match[1]):
-        raise ValueError(f'"{text}" is not a duration; write 60s, 2m or 1h')
+        raise ValueError(f'"{text}" is not a duration; use 60s, 2m or 1h')
     return float(match[1]) * _SECONDS[match[2].lower()]
 
 
 def device(text: str) -> str:
     """The name of a device, checked for its form only. Raises ValueError with a clear text."""
     if not _DEVICE.fullmatch(text):
-        raise ValueError(f'"{text}" is not a device; write auto, cpu, cuda or cuda:0')
+        raise ValueError(f'"{text}" is not a device; use auto, cpu, cuda or cuda:0')
     return text
 
 
@@ -82,7 +82,7 @@ def placed(name: str) -> str:
         if not torch.cuda.is_available():
             raise ConfigError(f"device {name}: this machine has no CUDA device that torch can use")
         if int(name.partition(":")[2] or 0) >= torch.cuda.device_count():
-            raise ConfigError(f"device {name}: the last CUDA device of this machine is cuda:{torch.cuda.device_count() - 1}")
+            raise ConfigError(f"device {name}: the last CUDA device on this machine is cuda:{torch.cuda.device_count() - 1}")
     return name
 
 
@@ -91,7 +91,7 @@ def words(names: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
     known = frozenset(known)
     for name in names:
         if name.lower() not in known:
-            raise ValueError(f'no check or stage is called "{name}"{did_you_mean(name, known)}; see mldebug-verify --list')
+            raise ValueError(f'unknown check or stage "{name}"{did_you_mean(name, known)}; see mldebug-verify --list')
     return tuple(names)
 
 

@@ -88,10 +88,10 @@ class Experiment:
         for name, each in fields.items():
             value = given.get(name, each.default)
             if name in _CALLABLE and not callable(value) and not (value is None and name in optional.keys() | _OPTIONAL):
-                hint = " (give a function that makes it, not the object itself)" if name in ("model", "batch", "loader") else ""
+                hint = " (pass a function that creates it, not the object itself)" if name in ("model", "batch", "loader") else ""
                 raise ExperimentError(f"Experiment: {name} must be callable, not {type(value).__name__}{hint}")
             if name == "model" and isinstance(value, nn.Module):
-                raise ExperimentError("Experiment: model must be a function that makes the model, not the model itself")
+                raise ExperimentError("Experiment: model must be a function that creates the model, not the model itself")
             object.__setattr__(self, name, value)
 
 

@@ -45,9 +45,9 @@ def load(target: str) -> Experiment:
         return _made(module, NAME, file)
     names = _experiments(module)
     if not names:
-        raise LoadError(f"{file} has no experiment: it needs a line like experiment = Experiment(model, batch, loss)")
+        raise LoadError(f"{file} has no experiment: add a line like experiment = Experiment(model, batch, loss)")
     if len(names) > 1:
-        raise LoadError(f"{file} has several experiments: {', '.join(names)}; name one, like {file}:{names[0]}")
+        raise LoadError(f"{file} has several experiments: {', '.join(names)}; select one, as in {file}:{names[0]}")
     return _made(module, names[0], file)
 
 

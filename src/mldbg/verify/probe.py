@@ -335,10 +335,10 @@ def perfect_output(probe: Probe) -> Tensor | None:
     return values
 
 
-NO_PROBE = "the loss reads no tensor of the model's output that could be replaced"
+NO_PROBE = "the loss does not read a tensor of the model's output that could be replaced"
 """Why a check of the loss by itself is skipped."""
 
-PROBE_NEXT = "let the model return its predictions, and compute the loss from them in `loss(output, target)`"
+PROBE_NEXT = "have the model return its predictions, and compute the loss from them in `loss(output, target)`"
 """What to do about that."""
 
 

@@ -53,7 +53,7 @@ def batches(bench: Bench) -> Iterator[Any]:
     except (ExperimentError, OutOfTimeError):
         raise
     except Exception as error:
-        raise ExperimentError(f"the loader raised {type(error).__name__} on the way: {error}") from error
+        raise ExperimentError(f"the loader raised {type(error).__name__} while iterating: {error}") from error
 
 
 def groups(bench: Bench) -> tuple[NDArray[Any], NDArray[Any]] | None:

@@ -63,7 +63,7 @@ def selected(select: Sequence[str] = (), ignore: Sequence[str] = ()) -> tuple[ty
     def meant(word: str) -> set[type[Check]]:
         found = {check for check in every if word.lower() in (check.name, check.id.lower(), check.stage.title, "all")}
         if not found:
-            raise ExperimentError(f"there is no check {word!r}; see mldebug-verify --list")
+            raise ExperimentError(f"unknown check {word!r}; see mldebug-verify --list")
         return found
 
     wanted = set().union(*map(meant, select)) if select else set(every)
@@ -158,15 +158,15 @@ def _greyed(check: type[Check], experiment: Experiment, before: Iterable[Outcome
     """Why a check is not done."""
     lacking = missing(check, experiment)
     if lacking:
-        skipped = check().skipped(f"needs {' and '.join(lacking)}", f"give Experiment(..., {lacking[0]}=...) to enable it")
+        skipped = check().skipped(f"needs {' and '.join(lacking)}", f"add Experiment(..., {lacking[0]}=...) to enable it")
         return replace(skipped, details={"needs": lacking})
     by_name = {each.name: each for each in checks()}
     for outcome in before:
         if outcome.verdict is Verdict.FAIL and (outcome.check in check.after or by_name[outcome.check].stage in check.after):
-            skipped = check().skipped(f"depends on {outcome.check}, which failed", f"resolve {outcome.check} first")
+            skipped = check().skipped(f"depends on {outcome.check}, which failed", f"fix {outcome.check} first")
             return replace(skipped, details={"depends_on": outcome.check})
     if not chosen:
-        skipped = check().skipped("does not fit into the budget", "give a larger --budget, or name it with --select")
+        skipped = check().skipped("skipped: over budget", "raise --budget, or name it with --select")
         return replace(skipped, details={"over_budget": True})
     return None
 
@@ -177,21 +177,21 @@ def _measured(check: type[Check], bench: Bench, problems: list[Problem]) -> Outc
         with preserved(), _alarm(bench.seconds):
             outcome = check().run(bench)
     except OutOfTimeError:
-        message = f"{check.name} did not end within {bench.seconds:g} s"
+        message = f"{check.name} did not finish within {bench.seconds:g} s"
         problems.append(Problem(check.name, message))
-        return check().cannot_tell(message, "give it more time with --budget, or a smaller batch or model")
+        return check().cannot_tell(message, "raise --budget, or use a smaller batch or model")
     except ExperimentError as error:
         message = str(error) if _can_never_run(bench) else f"{check.name}: {error}"
         if all(problem.message != message for problem in problems):
             problems.append(Problem(check.name, message))
-        return check().skipped(str(error), "repair the experiment")
+        return check().skipped(str(error), "fix the experiment")
     except torch.OutOfMemoryError:
         problems.append(Problem(check.name, f"{check.name} ran out of memory on {bench.device}"))
-        return check().skipped("out of memory", "give a smaller batch or model")
+        return check().skipped("out of memory", "use a smaller batch or model")
     except Exception as error:  # noqa: BLE001  # whatever one check stumbles over, the others are still worth their report
         message = f"{check.name} stopped with {type(error).__name__}: {first_line(error)}"
         problems.append(Problem(check.name, message))
-        return check().skipped(message, "please report it, with the experiment")
+        return check().skipped(message, "please report it, along with the experiment")
     if check.kind is Kind.HEURISTIC and outcome.verdict is Verdict.FAIL:
         return replace(outcome, verdict=Verdict.WARN)
     return outcome
@@ -234,7 +234,10 @@ def _corrected(outcomes: list[Outcome]) -> list[Outcome]:
     kept = {outcome.check: stays for outcome, stays in zip(tested, rejected, strict=True)}
     return [
         replace(
-            outcome, verdict=Verdict.CANNOT_TELL, cause=None, why=f"{outcome.why} (not significant among the checks of its stage)"
+            outcome,
+            verdict=Verdict.CANNOT_TELL,
+            cause=None,
+            why=f"{outcome.why} (not significant after correction for the checks of its stage)",
         )
         if outcome.verdict is Verdict.FAIL and not kept.get(outcome.check, True)
         else outcome

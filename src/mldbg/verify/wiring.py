@@ -26,7 +26,7 @@ NORMALISATIONS = nn.modules.batchnorm._NormBase  # noqa: SLF001  # the same of B
 NOT_FINITE = "the output of the untrained model is not finite"
 """Why wiring checks are skipped where something overflows; `first-non-finite` and `input-range` say where."""
 
-NOT_FINITE_NEXT = "resolve first-non-finite or input-range first"
+NOT_FINITE_NEXT = "fix first-non-finite or input-range first"
 
 WARM_STEPS = 3
 """Steps after which a branch that starts at zero takes part: one for its own weights, then one for those before it."""

@@ -8,12 +8,14 @@ import libcst as cst
 
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.classes import Classes
+from mldbg.lint.interpret.columns import Columns
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.frames import with_named_role
 from mldbg.lint.interpret.join import join, join_data, joined, tuple_of
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.names import Names
+from mldbg.lint.interpret.sums import note_emptied
 from mldbg.lint.interpret.training import Training
 from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Constant, Data, Entries, Items, Lazy, ModuleThing, Object, Value
 from mldbg.lint.library.names import says_label
@@ -28,6 +30,7 @@ class Assignment:
         self.names = names
         self.classes = classes
         self.contents = contents
+        self.columns = Columns(contents)
         self.training = training
 
     def assign(self, target: cst.BaseExpression, value: Value, site: Site) -> None:
@@ -97,7 +100,7 @@ class Assignment:
             return
         thing = base.thing
         if isinstance(thing, Object):
-            self.machine.state.set(thing.ref, name, with_named_role(name, value))
+            self.machine.state.set(thing.ref, name, with_named_role(name, value, self.machine.frame.part))
         elif isinstance(thing, ModuleThing):
             self.names.set_in_module(thing.module, name, value)
         elif isinstance(thing, ClassThing):
@@ -117,16 +120,29 @@ class Assignment:
                 self.machine.state.set(thing.ref, "#items", Value(_with_item(held.thing, index, value)))
                 return
             if held is not None and isinstance(held.thing, Items):
+                if any(isinstance(item.slice, cst.Slice) for item in target.slice):
+                    note_emptied(self.machine, base, site)
                 every = joined([*held.thing.tail, *([held.thing.lead] if held.thing.lead is not None else []), value])
                 self.machine.state.set(thing.ref, "#items", Value(Items(held.thing.cls, (), every)))
                 return
         if base.meaning is not None and base.meaning is not value.meaning and not _masks(base, value):
             base = replace(base, meaning=None)
             self.rebind(target.value, base)
-        if not value.fits or (isinstance(index.constant, str) and says_label(index.constant)):
+        fits = frozenset() if isinstance(index.constant, str) and says_label(index.constant) else value.fits
+        self._fill(target, base, indices, replace(value, data=Data(fits=fits)))
+
+    def _fill(self, target: cst.Subscript, base: Value, indices: list[Value], value: Value) -> None:
+        """A table, or columns of it, gets content that was made by fits."""
+        old = derived_data(base)
+        if not value.fits and (old is None or not old.columns):
             return
-        data = join_data(derived_data(base), Data(rows=base.rows, role=base.role, fits=value.fits))
-        self.rebind(target.value, replace(base, data=data, trail=value.trail))
+        names = self.columns.replaced(target, indices)
+        if names is not None and old is not None:
+            data = old.with_column_set(names, value.fits)
+        else:
+            data = join_data(old, Data(rows=base.rows, role=base.role, fits=value.fits)) or Data()
+        if data != old:
+            self.rebind(target.value, replace(base, data=data, trail=value.trail if value.fits else base.trail))
 
     def rebind(self, node: cst.BaseExpression, value: Value) -> None:
         """A value was changed in place: the name or attribute that holds it now holds what it became."""
@@ -157,11 +173,15 @@ class Assignment:
         machine = self.machine
         base = machine.now(target.value)
         self.contents.some_changed(base)
+        note_emptied(machine, base, machine.site(target))
+        plain = target.slice[0].slice if len(target.slice) == 1 else None
+        index = machine.now(plain.value) if isinstance(plain, cst.Index) else UNKNOWN
+        if base.data is not None and base.data.columns:
+            names = self.columns.named(index)
+            self.rebind(target.value, replace(base, data=base.data.without_columns(names or frozenset())))
         held = machine.state.get(base.thing.ref, "#items") if isinstance(base.thing, Object) else None
         if held is None or not isinstance(base.thing, Object):
             return
-        plain = target.slice[0].slice if len(target.slice) == 1 else None
-        index = machine.now(plain.value) if isinstance(plain, cst.Index) else UNKNOWN
         if isinstance(held.thing, Entries):
             rest = tuple((key, value) for key, value in held.thing.items if key != index.constant)
             left = replace(held.thing, items=rest) if isinstance(index.thing, Constant) else Entries((), exact=False)

@@ -41,6 +41,7 @@ class BuiltinCalls:
         self.lineage = lineage
         self._by_name: dict[str, Callable[[Sequence[Argument], Site], Value]] = {
             "list": lambda arguments, site: self._sequence("builtins.list", arguments, site),
+            "deque": self._deque,
             "tuple": lambda arguments, site: self._sequence("builtins.tuple", arguments, site),
             "dict": self._dict,
             "enumerate": self._enumerate,
@@ -56,6 +57,7 @@ class BuiltinCalls:
             "field": self._field,
             "partial": self._partial,
             "clone": construction.clone,
+            "replaced": construction.replaced,
             "shuffle": self._each_derived,
             "tensor_dataset": self._tensor_dataset,
             "subset": self._subset,
@@ -71,6 +73,15 @@ class BuiltinCalls:
             replace(known, cls=cls) if known is not None else Items(cls, (), self.contents.element_of(arguments[0].value, site))
         )
         return self.contents.new_sequence(site.node, items) if cls == "builtins.list" else Value(items)
+
+    def _deque(self, arguments: Sequence[Argument], site: Site) -> Value:
+        given = [argument for argument in arguments if argument.keyword in (None, "iterable")]
+        made = self._sequence("builtins.list", given[:1], site)
+        named = (argument.value for argument in arguments if argument.keyword == "maxlen")
+        limit = next(named, given[1].value if len(given) > 1 else None)
+        if limit is not None and not limit.is_none and isinstance(made.thing, Object):
+            self.machine.state.set(made.thing.ref, "#maxlen", limit)
+        return made
 
     def _dict(self, arguments: Sequence[Argument], site: Site) -> Value:
         found: dict[object, Value] = {}

@@ -201,15 +201,19 @@ class Classes:
                 return True
         return False
 
-    def fill_fields(self, cls: ClassThing, ref: Ref, arguments: Sequence[Argument]) -> None:
-        """Do what an __init__ made from fields does."""
+    def fields(self, cls: ClassThing) -> list[str]:
+        """The annotated names of a class and of its bases in the project, in the order of their parameters."""
         names: list[str] = []
         for ancestor in reversed([a for a in self.ancestors(cls) if isinstance(a, ClassThing)]):
             held = self.class_record(ancestor).get("#fields")
             if held is not None and isinstance(held.thing, Items):
                 names += [str(value.constant) for value in held.thing.tail if value.constant not in names]
+        return names
+
+    def fill_fields(self, cls: ClassThing, ref: Ref, arguments: Sequence[Argument]) -> None:
+        """Do what an __init__ made from fields does."""
         positional = [argument for argument in arguments if argument.keyword is None and not argument.star]
-        for name, argument in zip(names, positional, strict=False):
+        for name, argument in zip(self.fields(cls), positional, strict=False):
             self.machine.state.set(ref, name, argument.value)
         for argument in arguments:
             if argument.keyword is not None:

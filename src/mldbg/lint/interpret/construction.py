@@ -7,13 +7,17 @@ from dataclasses import replace
 
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.arguments import Argument, bound
+from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.join import joined
 from mldbg.lint.interpret.lineage import data_of_arguments
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.training import Training
-from mldbg.lint.interpret.value import UNKNOWN, Items, Object, Value
+from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Data, Function, Items, Object, Value
 from mldbg.operations import tables, torch
+
+AFTER_INIT = ("__post_init__", "__attrs_post_init__")
+"""What a generated __init__ calls at its end."""
 
 MOST_COPIED = 200
 """Objects inside one that deepcopy is followed into."""
@@ -25,8 +29,9 @@ ARGUMENT = "#argument "
 class Construction:
     """Opens the records of new objects and fills them."""
 
-    def __init__(self, machine: Machine, contents: Contents, training: Training) -> None:
+    def __init__(self, machine: Machine, classes: Classes, contents: Contents, training: Training) -> None:
         self.machine = machine
+        self.classes = classes
         self.contents = contents
         self.training = training
 
@@ -91,12 +96,34 @@ class Construction:
         value = arguments[0].value
         if not isinstance(value.thing, Object):
             return value
-        copied = self._copied(value, site, {})
-        if isinstance(copied.thing, Object):
-            for argument in arguments:
-                if argument.keyword is not None:  # dataclasses.replace(config, size=7)
-                    self.machine.state.set(copied.thing.ref, argument.keyword, argument.value)
-        return copied
+        return self._copied(value, site, {})
+
+    def replaced(self, arguments: Sequence[Argument], site: Site) -> Value:
+        """`dataclasses.replace(config, size=7)`: a new object that shares what the other holds, but for the fields given."""
+        value = arguments[0].value if arguments and arguments[0].keyword is None else UNKNOWN
+        old = value.thing
+        if not isinstance(old, Object):
+            return UNKNOWN
+        self.machine.built(old.ref)
+        ref = Ref(site, self.machine.frame.context, "replaced")
+        record = {name: held for name, held in self.machine.state.record(old.ref).items() if not name.startswith("#fit")}
+        if any(argument.star for argument in arguments):  # `**changes`: any field may be another
+            record = dict.fromkeys([*record, *(self.classes.fields(old.cls) if isinstance(old.cls, ClassThing) else ())], UNKNOWN)
+        record |= {argument.keyword: argument.value for argument in arguments if argument.keyword is not None}
+        self.machine.state.open(ref)
+        for name, held in record.items():
+            self.machine.state.set(ref, name, held)
+        made = replace(value, thing=replace(old, ref=ref), data=value.data or Data(rows=value.rows), origin=ref)
+        if isinstance(old.cls, ClassThing):
+            self.after_init(made, old.cls, site)
+        return made
+
+    def after_init(self, made: Value, cls: ClassThing, site: Site) -> None:
+        """Fields that are computed from others are computed again."""
+        for name in AFTER_INIT:
+            after = self.classes.class_attribute(cls, name)
+            if after is not None and isinstance(after.thing, Function):
+                self.machine.call_function(after.thing, [Argument(made)], site)
 
     def _copied(self, value: Value, site: Site, done: dict[Ref, Ref]) -> Value:
         """A copy of an object and of the objects in it."""
@@ -118,5 +145,6 @@ class Construction:
     def _copied_content(self, value: Value, site: Site, done: dict[Ref, Ref]) -> Value:
         if isinstance(value.thing, Items):
             tail = tuple(self._copied(item, site, done) for item in value.thing.tail)
-            return replace(value, thing=replace(value.thing, tail=tail))
+            lead = self._copied(value.thing.lead, site, done) if value.thing.lead is not None else None
+            return replace(value, thing=replace(value.thing, tail=tail, lead=lead))
         return self._copied(value, site, done)

@@ -10,14 +10,14 @@ import libcst as cst
 from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.contents import Contents
-from mldbg.lint.interpret.facts import Accumulated
 from mldbg.lint.interpret.join import joined, tuple_of
 from mldbg.lint.interpret.lineage import Lineage
 from mldbg.lint.interpret.machine import Machine
-from mldbg.lint.interpret.source_text import code
+from mldbg.lint.interpret.sums import note_emptied, note_kept
 from mldbg.lint.interpret.value import UNKNOWN, Constant, Entries, Items, Object, Value, literal
 
 _REARRANGES = frozenset({"sort", "reverse", "remove", "appendleft", "extendleft", "rotate"})
+LOSES_CONTENT = frozenset({"clear", "pop", "popleft", "popitem", "remove"})
 CHANGES_CONTENT = _REARRANGES | {"append", "extend", "insert", "pop", "clear", "update", "setdefault", "popitem"}
 RETURNS_SELF = frozenset(
     {"to", "cuda", "cpu", "float", "half", "double", "bfloat16", "requires_grad_", "share_memory", "apply", "xpu", "type"}
@@ -37,6 +37,8 @@ class Containers:
         machine = self.machine
         items = self.contents.items_of(base)
         assert items is not None
+        if name in LOSES_CONTENT:
+            note_emptied(machine, base, site)
         values = [argument.value for argument in arguments]
         if name == "append" and values:
             self.tell_appended(base, arguments, site)
@@ -90,6 +92,8 @@ class Containers:
         machine = self.machine
         mapping = self.contents.mapping_of(base)
         assert mapping is not None
+        if name in LOSES_CONTENT:
+            note_emptied(machine, base, site)
         values = [argument.value for argument in arguments]
         every = joined([value for _, value in mapping.items]) if mapping.items else UNKNOWN
         if name in ("get", "pop", "setdefault") and values:
@@ -146,9 +150,5 @@ class Containers:
         node = site.node
         if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute) or arguments[0].node is None:
             return
-        machine = self.machine
-        ref = base.thing.ref if isinstance(base.thing, Object) else None
-        into = code(node.func.value)
-        machine.facts.append(
-            Accumulated(machine.place(site), into, ref, arguments[0].value, arguments[0].node, base, machine.state.grad)
-        )
+        if not self.contents.is_bounded(base):
+            note_kept(self.machine, node.func.value, base, arguments[0].value, arguments[0].node, site)

@@ -46,6 +46,10 @@ class Contents:
             "builtins.tuple", tuple(self.machine.state.get(thing.ref, str(name.constant)) or UNKNOWN for name in held.thing.tail)
         )
 
+    def is_bounded(self, value: Value) -> bool:
+        """Whether a sequence drops its oldest elements: a deque with `maxlen`."""
+        return isinstance(value.thing, Object) and self.machine.state.get(value.thing.ref, "#maxlen") is not None
+
     def mapping_of(self, value: Value) -> Entries | None:
         """The content of a dict, where known."""
         thing = self.machine.force(value).thing

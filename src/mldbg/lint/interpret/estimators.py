@@ -59,7 +59,7 @@ class Estimators:
         ):
             return self._transformed(features, self._fits(base.thing), site)
         if name in sklearn.EVALUATING_METHODS and features is not None:
-            self.used(features, f"is passed to `{name}`", site, base)
+            self.used(features, f"is passed to `{name}`", site, base, scored=name in ("score", "evaluate"))
             return self.lineage.derived([features], site)
         if name in ("get_support", "get_feature_names_out") and isinstance(base.thing, Object):
             return self._about_fit(base.thing, site)
@@ -87,7 +87,7 @@ class Estimators:
         if self._is_search(estimator) and features.role is None and features.data is not None:
             # unsupervised scaling before a search is contested, and a rule of its own; selection and resampling are not
             serious = frozenset(fit for fit in features.fits if fit.kind is not FitKind.TRANSFORM)
-            searched = replace(features, data=replace(features.data, fits=serious))
+            searched = replace(features, data=replace(features.data.without_names(), fits=serious))
             self._evaluated(searched, f"cross-validated by {name}", site, Role.VALIDATION, base)
         if method == "fit_transform":
             return self._transformed(features, frozenset({fit}), site)
@@ -101,7 +101,7 @@ class Estimators:
     def _transformed(self, features: Value, fits: frozenset[Fit], site: Site) -> Value:
         known = frozenset(fit for fit in fits if fit.estimator)
         data = derived_data(features) or Data()
-        data = replace(data, fits=data.fits | known, condensed=False)
+        data = replace(data.without_names(), fits=data.fits | known, condensed=False)
         trail = features.trail if features.fits else None
         for fit in sorted(known, key=lambda fit: fit.estimator):
             trail = fit.trail if trail is None else trail
@@ -179,9 +179,11 @@ class Estimators:
 
     def _part(self, value: Value, role: Role, site: Site, *, label: bool) -> Value:
         fits = frozenset() if label else value.fits
+        columns = frozenset() if label or value.data is None else value.data.columns
         inner = value.data.role if value.data is not None else None
         kept = Role.TRAIN if role is Role.TRAIN else (Role.VALIDATION if inner is Role.TRAIN else role)
-        data = Data(rows=value.rows or frozenset({Ref(site, self.machine.frame.context)}), role=kept, split=site, fits=fits)
+        rows = value.rows or frozenset({Ref(site, self.machine.frame.context)})
+        data = Data(rows=rows, role=kept, split=site, fits=fits, columns=columns)
         trail = onward(value.trail, site, "the train/test split happens only here") if fits else None
         return Value(data=data, origin=Ref(site, self.machine.frame.context, role.value), trail=trail)
 
@@ -233,21 +235,29 @@ class Estimators:
             self._evaluated(features, f"split and scored by `{name.rpartition('.')[2]}`", site, Role.VALIDATION, estimator)
         return self.lineage.unknown_result(site)
 
-    def used(self, value: Value, how: str, site: Site, estimator: Value = UNKNOWN) -> None:
+    def used(self, value: Value, how: str, site: Site, estimator: Value = UNKNOWN, *, scored: bool = False) -> None:
         """Data goes into a prediction, a score or a model: an evaluation, if it is held out."""
         if isinstance(value.thing, Lazy):
             return
         items = self.contents.items_of(value)
         for one in items.tail if items is not None else (value,):
             if one.role is not None and one.role.held_out:
-                self._evaluated(one, f"the {one.role.value} set {how}", site, one.role, estimator)
+                self._evaluated(one, f"the {one.role.value} set {how}", site, one.role, estimator, scored=scored)
 
-    def _evaluated(self, value: Value, how: str, site: Site, role: Role, estimator: Value) -> None:
+    def _evaluated(self, value: Value, how: str, site: Site, role: Role, estimator: Value, *, scored: bool = True) -> None:
         machine = self.machine
         thing = estimator.thing
         trained = machine.state.get(thing.ref, TRAINED) if isinstance(thing, Object) else None
         machine.facts.append(
-            Evaluated(machine.place(site), how, value, role, trained.fits if trained is not None else frozenset(), estimator)
+            Evaluated(
+                machine.place(site),
+                how,
+                value,
+                role,
+                trained.fits if trained is not None else frozenset(),
+                estimator,
+                scored or (value.data is not None and value.data.split is not None),
+            )
         )
 
     def handed_on(self, value: Value, site: Site) -> None:

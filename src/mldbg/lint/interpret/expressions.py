@@ -12,6 +12,7 @@ import libcst as cst
 
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.assignment import Assignment
+from mldbg.lint.interpret.columns import Columns
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.facts import Condition
 from mldbg.lint.interpret.join import join, join_all, joined, spliced, tuple_of
@@ -22,6 +23,7 @@ from mldbg.lint.interpret.names import Names
 from mldbg.lint.interpret.operators import combined, compared, folded, is_named_loss, truth_of
 from mldbg.lint.interpret.state import merged
 from mldbg.lint.interpret.subscripts import MASK, Subscripts
+from mldbg.lint.interpret.sums import note_cut
 from mldbg.lint.interpret.value import (
     MOST_ITEMS,
     UNKNOWN,
@@ -63,6 +65,7 @@ class Expressions:
         self.contents = contents
         self.library = library
         self.assignment = assignment
+        self.columns = Columns(contents)
         self.subscripts = subscripts
         self._acting: dict[cst.CSTNode, bool] = {}
         self._by_type: dict[type, Callable[[Any], Value]] = {
@@ -379,6 +382,9 @@ class Expressions:
             result = self.machine.call_method(base, name, arguments, site)
             if isinstance(base.thing, Symbol) and arguments and _works_in_place(name, arguments):
                 self._changed_in_place(node.args[0].value, name, arguments[0].value, result)
+            left = self.columns.left(base, name, arguments)
+            if left is not None:
+                self.assignment.rebind(function.value, replace(base, data=left))
             return result
         callee = self.now(function)
         arguments = self.arguments(node)
@@ -389,6 +395,8 @@ class Expressions:
 
     def _changed_in_place(self, node: cst.BaseExpression, method: str, before: Value, after: Value) -> None:
         """The name or attribute that holds a tensor holds from now on what an operation in place has made of it."""
+        if method == "detach_":
+            note_cut(self.machine, node, self.machine.site(node))
         if method not in _LEAVES_NUMBERS and (before.meaning is not None or after.meaning is not None):
             self.assignment.rebind(node, after)
 

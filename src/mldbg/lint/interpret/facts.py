@@ -140,9 +140,33 @@ class Escape:
     values: tuple[Value, ...]
 
 
+Cell = tuple[Ref, str]
+"""A variable: a frame, object or module, and the name that it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """In a loop, a variable is given a value that is not made from what it held, or a container loses elements.
+
+    Attributes:
+        cell: the variable.
+        content: the new value's identity, or the container's.
+    """
+
+    place: Place
+    cell: Cell | None
+    content: Ref | None
+
+
 @dataclass(frozen=True, slots=True)
 class Accumulated:
-    """A value is added to something that outlives it: `total += value`, `values.append(value)`."""
+    """A value is added to something that outlives it: `total += value`, `values.append(value)`.
+
+    Attributes:
+        into: what it is added to, as the source says it.
+        into_ref: the identity of the list or other object that it is added to.
+        cells: the variables on the way there: of `state.losses` the name `state` and its attribute.
+    """
 
     place: Place
     into: str
@@ -151,6 +175,7 @@ class Accumulated:
     expression: cst.BaseExpression
     before: Value
     grad: bool
+    cells: frozenset[Cell] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +219,8 @@ class Evaluated:
     role: Role
     estimator_fits: frozenset[Fit]
     estimator: Value
+    scored: bool
+    """There are labels for these rows: they come out of a split of rows that had some, or are given to a score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +258,7 @@ Fact = (
     | GradientsCleared
     | Escape
     | Accumulated
+    | Restarted
     | ModeSet
     | ModelCall
     | Evaluated

@@ -12,7 +12,8 @@ from mldbg.lint.interpret.address import Context, Ref
 from mldbg.lint.interpret.module import Module, Part
 from mldbg.lint.interpret.state import State
 from mldbg.lint.interpret.value import ClassThing, Data, Function, Object, Opaque, Role, Unknown, Value
-from mldbg.lint.library.names import says_test, says_training, says_validation
+from mldbg.lint.library.names import is_part_alone, says_test, says_training, says_validation
+from mldbg.lint.outline import Kind
 
 CLOSURE = "#closure"
 """Under this name a frame's record holds the frame around it."""
@@ -63,8 +64,11 @@ def module_ref(module: Module) -> Ref:
     return Ref(None, None, f"module {module.path}")
 
 
-def with_named_role(name: str, value: Value) -> Value:
-    """A value of unknown role takes the role that its name says: X_test is test data."""
+def with_named_role(name: str, value: Value, part: Part) -> Value:
+    """A value of unknown role takes the role that its name says: X_test is test data.
+
+    Only where parts of data exist: the value comes out of a split, or the text around binds a name of another role, too.
+    """
     if value.role is not None or not isinstance(value.thing, Unknown | Opaque | Object):
         return value
     if isinstance(value.thing, Object) and value.thing.cls is not None:
@@ -72,7 +76,41 @@ def with_named_role(name: str, value: Value) -> Value:
     role = _named_role(name)
     if role is None or not (value.data or value.rows):
         return value
+    if (value.data is None or value.data.split is None) and not _has_counterpart(name, role, part):
+        return value
     return replace(value, data=replace(value.data or Data(), rows=value.rows, role=role))
+
+
+def _has_counterpart(name: str, role: Role, part: Part) -> bool:
+    """Whether another part of data stands beside; what is called `val` alone is one only beside what is called `train` alone."""
+    around = _roles_around(part)
+    if is_part_alone(name):
+        return any(alone and other.held_out is not role.held_out for other, alone in around)
+    return any(other is not role for other, _ in around)
+
+
+def _roles_around(part: Part) -> frozenset[_Said]:
+    """The roles that variables bound around a place say, and whether their name says nothing else."""
+    if part.statement.kind in (Kind.FUNCTION, Kind.CLASS):
+        return _roles_of(part)
+    module = part.module
+    known: frozenset[_Said] | None = module.kept.get(_ROLES)
+    if known is None:
+        outside = [each for each in module.parts if each.statement.kind in (Kind.ASSIGNMENT, Kind.CODE)]
+        known = module.kept[_ROLES] = frozenset(said for each in outside for said in _roles_of(each))
+    return known
+
+
+def _roles_of(part: Part) -> frozenset[_Said]:
+    known: frozenset[_Said] | None = part.kept.get(_ROLES)
+    if known is None:
+        roles = [(_named_role(name), is_part_alone(name)) for name in part.bound_names]
+        known = part.kept[_ROLES] = frozenset((role, alone) for role, alone in roles if role is not None)
+    return known
+
+
+_Said = tuple[Role, bool]
+_ROLES = "roles"
 
 
 @lru_cache(maxsize=8192)

@@ -12,6 +12,7 @@ from mldbg.lint.interpret.address import Context, Ref, Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.classes import Classes, is_classmethod, is_property, is_static
+from mldbg.lint.interpret.columns import of_attribute
 from mldbg.lint.interpret.construction import Construction
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
@@ -54,6 +55,9 @@ from mldbg.lint.outline import Kind
 from mldbg.operations import tables, torch
 from mldbg.operations.effect import Effect
 from mldbg.operations.spelling import canonical
+
+RUNS = ("__call__", "forward")
+"""Methods that run a module: who describes one of them describes the other."""
 
 DEEPEST_CALL = 10
 
@@ -98,7 +102,7 @@ class Interpreter:
         self.lineage = Lineage(self, self.contents)
         self.estimators = Estimators(self, self.classes, self.contents, self.lineage)
         self.training = Training(self, self.classes, self.contents, self.lineage, self.estimators)
-        self.construction = Construction(self, self.contents, self.training)
+        self.construction = Construction(self, self.classes, self.contents, self.training)
         self.library = LibraryCalls(
             self, self.classes, self.contents, self.lineage, self.estimators, self.training, self.construction
         )
@@ -382,6 +386,7 @@ class Interpreter:
         if ref.label.count(".") > 4:
             return UNKNOWN
         data = base.data if isinstance(thing.cls, ClassThing) else replace(base.data or Data(), rows=base.rows)
+        data = of_attribute(data, name)
         self.state.ensure(ref)
         return Value(Object(ref), data=data, origin=ref, trail=base.trail if data and data.fits else None)
 
@@ -445,6 +450,9 @@ class Interpreter:
             if held is not None and not isinstance(held.thing, Unknown):
                 return self.call(held, arguments, site)
             if isinstance(thing.cls, ClassThing):
+                row = self._row_for(thing.cls, *(RUNS if name in RUNS else (name,)))
+                if row is not None:
+                    return self.library.apply(self.effects[row], row, arguments, site, None)
                 found = self.classes.class_attribute(thing.cls, name)
                 if found is not None:
                     if isinstance(found.thing, Function) and is_classmethod(found.thing):
@@ -470,6 +478,9 @@ class Interpreter:
         return self.library.call_library_object(callee, thing, arguments, site)
 
     def _run_object(self, callee: Value, cls: ClassThing, arguments: Sequence[Argument], site: Site) -> Value:
+        row = self._row_for(cls, *RUNS)
+        if row is not None:
+            return self.library.apply(self.effects[row], row, arguments, site, None)
         method = self.classes.class_attribute(cls, "__call__")
         module = self.classes.is_module(cls)
         if method is None and module:
@@ -479,6 +490,19 @@ class Interpreter:
         if module and self.classes.outside_base(cls) in torch.CONTAINERS:
             return self.library.run_container(callee, arguments, site)
         return self.lineage.unknown_result(site)
+
+    def _row_for(self, cls: ClassThing, *methods: str) -> str | None:
+        """The user's own row for a method of an object: for its class, or for the base that it has the method from."""
+        for ancestor in self.classes.ancestors(cls) if self.effects else ():
+            if not isinstance(ancestor, ClassThing):
+                continue
+            for method in methods:
+                name = f"{ancestor.part.module.name}.{ancestor.name}.{method}"
+                if name in self.effects:
+                    return name
+            if any(method in self.classes.class_record(ancestor) for method in methods):
+                return None
+        return None
 
     def instantiate(self, cls: ClassThing, arguments: Sequence[Argument], site: Site) -> Value:
         """A new object of a project class."""
@@ -501,9 +525,7 @@ class Interpreter:
             self.call_function(init.thing, [Argument(value), *arguments], site)
         elif self.classes.takes_fields(cls):
             self.classes.fill_fields(cls, value.thing.ref, arguments)
-            after = self.classes.class_attribute(cls, "__post_init__")
-            if after is not None and isinstance(after.thing, Function):
-                self.call_function(after.thing, [Argument(value)], site)
+            self.construction.after_init(value, cls, site)
         else:
             self.construction.construct_base(value.thing.ref, self.classes.outside_base(cls), arguments)
 

@@ -12,6 +12,7 @@ from mldbg.lint.interpret.value import (
     Axes,
     Data,
     Entries,
+    Fit,
     Items,
     Lazy,
     Object,
@@ -118,7 +119,14 @@ def join_data(one: Data | None, two: Data | None) -> Data | None:
         fits=one.fits | two.fits,
         picks=one.picks if one.picks is two.picks else None,
         condensed=one.condensed and two.condensed,
+        columns=_columns_of(one, two),
     )
+
+
+def _columns_of(*several: Data) -> frozenset[tuple[str, Fit]]:
+    """The fits that are in named columns only, whichever of several tables it is."""
+    anywhere = frozenset(fit for one in several for fit in one.fits_everywhere)
+    return frozenset((name, fit) for one in several for name, fit in one.columns if fit not in anywhere)
 
 
 def mix_data(one: Data | None, two: Data | None) -> Data | None:
@@ -126,14 +134,15 @@ def mix_data(one: Data | None, two: Data | None) -> Data | None:
     if one is None or two is None or one.condensed is two.condensed:
         return join_data(one, two)
     holder, statistic = (two, one) if one.condensed else (one, two)
-    return replace(holder, fits=holder.fits | statistic.fits)
+    columns = _columns_of(holder, statistic.without_names())
+    return replace(holder, fits=holder.fits | statistic.fits, columns=columns)
 
 
 def rows_of_first(first: Data | None, both: Data | None) -> Data | None:
     """Lineage of something that looks up or projects each row of the first: its rows, with the fits of all."""
     if first is None or both is None:
         return first or both
-    return replace(first, fits=both.fits)
+    return replace(first, fits=both.fits, columns=first.columns & both.columns)
 
 
 # --- sequences ---

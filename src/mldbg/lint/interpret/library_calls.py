@@ -12,14 +12,16 @@ from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.arguments import Argument, bound
 from mldbg.lint.interpret.builtin_calls import BuiltinCalls
 from mldbg.lint.interpret.classes import Classes
+from mldbg.lint.interpret.columns import Columns, of_attribute
 from mldbg.lint.interpret.construction import Construction
-from mldbg.lint.interpret.containers import CHANGES_CONTENT, RETURNS_SELF, Containers
+from mldbg.lint.interpret.containers import CHANGES_CONTENT, LOSES_CONTENT, RETURNS_SELF, Containers
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
 from mldbg.lint.interpret.facts import Call, Escape
 from mldbg.lint.interpret.join import rows_of_first, tuple_of
 from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.sums import note_emptied
 from mldbg.lint.interpret.tensors import Tensors
 from mldbg.lint.interpret.training import Training
 from mldbg.lint.interpret.value import UNKNOWN, Constant, Entries, Items, Lazy, Method, Object, Opaque, Unknown, Value
@@ -77,6 +79,7 @@ class LibraryCalls:
         self.training = training
         self.construction = construction
         self.wanted: frozenset[str] = frozenset()
+        self._columns = Columns(contents)
         self._containers = Containers(machine, contents, lineage)
         self._tensors = Tensors(machine, contents, lineage)
         self._builtins = BuiltinCalls(machine, classes, contents, lineage, construction)
@@ -92,7 +95,7 @@ class LibraryCalls:
             return Value(Method(base, name))
         if name == "data" and isinstance(thing, Unknown | Opaque):
             return replace(base, attached=False)
-        data = derived_data(base)
+        data = of_attribute(derived_data(base), name)
         trail = base.trail if data is not None and data.fits else None
         return Value(
             data=data, origin=base.origin and replace(base.origin, label=f"{base.origin.label[:60]}.{name}"), trail=trail
@@ -142,7 +145,11 @@ class LibraryCalls:
         base = self.machine.force(base)
         if name == "align" and arguments:  # each of two tables gets the columns of both
             return tuple_of(base, arguments[0].value)
-        return self._with_rows_held(self._method_called(base, name, arguments, site), name, [Argument(base), *arguments], site)
+        result = self._method_called(base, name, arguments, site)
+        chosen = self._columns.chosen(base, name, arguments) if result.data is not None else None
+        if chosen is not None:
+            return replace(result, data=chosen)
+        return self._with_rows_held(result, name, [Argument(base), *arguments], site)
 
     def _method_called(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         machine = self.machine
@@ -151,21 +158,20 @@ class LibraryCalls:
             handled = family.method(base, name, arguments, site)
             if handled is not None:
                 return handled
+        outside = self.classes.outside_base(thing.cls) if isinstance(thing, Object) else None
+        if outside is not None:
+            qualified = canonical(f"{outside}.{name}")
+            effect = machine.effect_of(qualified)
+            if effect is not None:
+                return self.apply(effect, qualified, self._forced(arguments), site, base)
         if self.contents.mapping_of(base) is not None:
             return self._containers.mapping_method(base, name, arguments, site)
         if self.contents.items_of(base) is not None:
             return self._containers.sequence_method(base, name, arguments, site)
         if isinstance(thing, Constant):
             return UNKNOWN
-        outside = self.classes.outside_base(thing.cls) if isinstance(thing, Object) else None
-        if outside is not None:
-            qualified = canonical(f"{outside}.{name}")
-            effect = machine.effect_of(qualified)
-            if effect is not None:
-                arguments = self._forced(arguments)
-                return self.apply(effect, qualified, arguments, site, base)
-            if self.classes.is_module(thing.cls if isinstance(thing, Object) else None) and name in RETURNS_SELF:
-                return base
+        if isinstance(thing, Object) and self.classes.is_module(thing.cls) and name in RETURNS_SELF:
+            return base
         if isinstance(thing, Object) and isinstance(thing.cls, str) and thing.cls in torch.CONTAINERS and name == "append":
             self.contents.extend(base, Items("", tuple(argument.value for argument in arguments)))
             return base
@@ -180,21 +186,29 @@ class LibraryCalls:
 
     def _with_rows_held(self, result: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """The result of an operation, with a lineage that names only rows that it holds; the array is the first argument."""
-        if result.data is None or not arguments or (name not in rows.CONDENSING and name not in rows.OF_THE_FIRST):
+        data = result.data
+        if data is None or not arguments:
+            return result
+        if data.columns and name not in rows.KEEPING_COLUMN_NAMES:
+            data = data.without_names()
+            result = replace(result, data=data)
+        if name not in rows.CONDENSING and name not in rows.OF_THE_FIRST:
             return result
         first = arguments[0].value
         if name in rows.OF_THE_FIRST:
-            return replace(result, data=rows_of_first(derived_data(first), result.data))
+            return replace(result, data=rows_of_first(derived_data(first), data))
         several = self.contents.items_of(first) is not None  # the mean of several arrays is one for each row
         if several or _follows_window(site.node) or not rows.runs_over_rows(_axis(arguments, rows.CONDENSING[name])):
             return result
-        return replace(result, data=replace(result.data, condensed=True))
+        return replace(result, data=replace(data, condensed=True))
 
     def _unknown_method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A method of something that is not known: its result is taken to be made from the receiver and the arguments."""
         thing = base.thing
         if name == "append" and arguments:
             self._containers.tell_appended(base, arguments, site)
+        if name in LOSES_CONTENT:
+            note_emptied(self.machine, base, site)
         if name in CHANGES_CONTENT:
             self.contents.some_changed(base)
         if isinstance(thing, Object) and isinstance(thing.cls, str) and thing.cls.startswith(HARMLESS_PACKAGES):
@@ -371,7 +385,8 @@ class LibraryCalls:
             case Special():
                 special = self._builtins.named(effect.name)
                 if special is not None:
-                    return special(arguments, site)
+                    of_method = receiver is not None and not name.endswith(".__call__")
+                    return special([Argument(receiver), *arguments] if receiver is not None and of_method else arguments, site)
                 if effect.name == "filled":
                     return self._tensors.filled(values, site)
                 return self.training.special(effect.name, receiver, arguments, site)

@@ -58,4 +58,4 @@ def data_of_arguments(arguments: Sequence[Argument]) -> Data | None:
     for argument in arguments:
         if argument.value.role is not None or argument.value.fits:
             data = join_data(data, argument.value.data)
-    return data
+    return data.without_names() if data is not None else None

@@ -12,10 +12,15 @@ from typing import Any
 import libcst as cst
 from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
 
+from mldbg.lint.files import is_installed_packages
 from mldbg.lint.finding import Span
-from mldbg.lint.outline import CannotOutlineError, Import, Outline, Statement, outline
+from mldbg.lint.outline import CannotOutlineError, Import, Kind, Outline, Statement, outline
 
-_TESTS = re.compile(r"^\s*(?:import|from) (?:pytest|unittest)\b|^def test_\w+\(", re.MULTILINE)
+_TEST_TOOLS = re.compile(r"^\s*(?:import|from) (?:pytest\b|unittest\b(?!\.mock| import mock))", re.MULTILINE)
+_TEST_FILE = re.compile(r"test_\w+\.py|\w+_test\.py|tests\.py")
+_TEST_FOLDERS = frozenset({"test", "tests", "testing", "unittests", "unit_tests"})
+_TEST_FUNCTION = re.compile(r"^\s*(?:async )?def test_\w+\(", re.MULTILINE)
+_ASSERTION = re.compile(r"\bassert(?:_\w+|[A-Z]\w+)?\b|\.testing\.")
 
 LONGEST_CLASS = 1_000
 """Lines of a class beyond which calls of its methods give an unknown value."""
@@ -64,6 +69,29 @@ class Part:
         return body[0] if len(body) == 1 else None
 
     @cached_property
+    def is_test(self) -> bool:
+        """Whether it is a function or class that only a test runner calls: it asserts, and nothing in its module calls it."""
+        if self.statement.kind not in (Kind.FUNCTION, Kind.CLASS) or not self.statement.names[0].startswith(("test_", "Test")):
+            return False
+        name = self.statement.names[0]
+        others = "".join(each.code for each in self.module.parts if each is not self)
+        called = re.search(rf"\b{name}\b", others) is not None
+        return not called and _ASSERTION.search(self.code) is not None and _TEST_FUNCTION.search(self.code) is not None
+
+    @cached_property
+    def bound_names(self) -> frozenset[str]:
+        """The variables, parameters and attributes that are bound in it; functions and classes are none."""
+        names = set(self.statement.names) if self.statement.kind not in (Kind.FUNCTION, Kind.CLASS) else set()
+        for node in ast.walk(self.syntax) if self.syntax is not None else ():
+            if isinstance(node, ast.arg):
+                names.add(node.arg)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                names.add(node.id)
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                names.add(node.attr)
+        return frozenset(names)
+
+    @cached_property
     def _ranges(self) -> dict[cst.CSTNode, CodeRange]:
         wrapper = MetadataWrapper(self.tree, unsafe_skip_copy=True)
         return dict(wrapper.resolve(PositionProvider))
@@ -102,6 +130,8 @@ class Module:
         self._lenient = lenient
         self.definitions: dict[str, Any] = {}
         """What names mean that only one definition or import binds, once somebody looked."""
+        self.kept: dict[Any, Any] = {}
+        """What others have found out about the module."""
         self.path = path
         self.file = file
         self.text = text
@@ -138,8 +168,15 @@ class Module:
 
     @cached_property
     def is_test(self) -> bool:
-        """Whether the module holds tests of software: what is split and scored there is no experiment."""
-        return _TESTS.search(self.text) is not None
+        """Whether the module holds tests of software: what is split and scored there is no experiment.
+
+        A file `test.py` that evaluates a model asserts nothing and is none.
+        """
+        if _TEST_TOOLS.search(self.text) is not None:
+            return True
+        if self.file is None or not (_TEST_FILE.fullmatch(self.file.name) or self.file.parent.name in _TEST_FOLDERS):
+            return False
+        return _TEST_FUNCTION.search(self.text) is not None and _ASSERTION.search("".join(self.outline.code)) is not None
 
     @cached_property
     def uses_torch(self) -> bool:
@@ -166,8 +203,19 @@ def _import_name(file: Path) -> tuple[Path, str]:
     return folder, ".".join(parts)
 
 
+def _is_of_project(root: Path, top: str, file: Path) -> bool:
+    """Whether a top-level name found in a root belongs to the project of a file that imports it."""
+    home = next((folder for folder in file.parents if is_installed_packages(folder)), None)
+    if home is None:
+        return not is_installed_packages(root)
+    own = file.relative_to(home).parts[0].removesuffix(".py")
+    return root.is_relative_to(home) and (root != home or top == own)
+
+
 class Modules:
     """The project's modules by file and by import name; nothing outside the project is ever read.
+
+    In a folder of installed packages each package is a project of its own: what lies beside it is library code.
 
     `read` gives display path and text of a file, or None where it cannot be read.
     """
@@ -200,6 +248,8 @@ class Modules:
             return None
         relative = Path(*dotted.split("."))
         for root in dict.fromkeys((importer.root, *self._parents(importer), *self._roots)):
+            if importer.file is not None and not _is_of_project(root, relative.parts[0], importer.file):
+                continue
             for candidate in (root / relative.with_suffix(".py"), root / relative / "__init__.py"):
                 if candidate != importer.file and candidate.is_file():
                     return self._load(candidate)

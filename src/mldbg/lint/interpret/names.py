@@ -181,7 +181,7 @@ class Names:
             target = module_ref(frame.module)
         elif name in frame.outer_names:
             target = self._owner_of(name) or target
-        self.machine.state.set(target, name, with_named_role(name, value))
+        self.machine.state.set(target, name, with_named_role(name, value, frame.part))
 
     def set_in_module(self, module: Module, name: str, value: Value) -> None:
         """Assign to an attribute of a module of the project."""

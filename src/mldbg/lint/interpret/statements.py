@@ -15,7 +15,7 @@ from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
 from mldbg.lint.interpret.exits import Exits
 from mldbg.lint.interpret.expressions import Expressions
-from mldbg.lint.interpret.facts import Accumulated, Condition
+from mldbg.lint.interpret.facts import Condition
 from mldbg.lint.interpret.handlers import Handlers
 from mldbg.lint.interpret.join import spliced
 from mldbg.lint.interpret.loops import Loops
@@ -25,6 +25,7 @@ from mldbg.lint.interpret.names import Names
 from mldbg.lint.interpret.operators import combined, truth_of
 from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.state import State, merged
+from mldbg.lint.interpret.sums import note_kept, note_restart
 from mldbg.lint.interpret.training import Training
 from mldbg.lint.interpret.value import NONE, UNKNOWN, ClassThing, Constant, Function, Items, Lazy, Object, Value
 from mldbg.lint.outline import Import, Kind
@@ -114,11 +115,15 @@ class Statements:
         if isinstance(node.value, cst.BinaryOperation) and isinstance(node.value.operator, cst.Add) and len(node.targets) == 1:
             self._note_sum(node.targets[0].target, node.value, self.machine.site(node))
         for target in node.targets:
-            self.assignment.assign(target.target, value, self.machine.site(node))
+            self._assign(target.target, node.value, value, self.machine.site(node))
 
     def _annotated(self, node: cst.AnnAssign) -> None:
         if node.value is not None:
-            self.assignment.assign(node.target, self.machine.evaluate(node.value), self.machine.site(node))
+            self._assign(node.target, node.value, self.machine.evaluate(node.value), self.machine.site(node))
+
+    def _assign(self, target: cst.BaseExpression, source: cst.BaseExpression, value: Value, site: Site) -> None:
+        self.assignment.assign(target, value, site)
+        note_restart(self.machine, target, source, value, site)
 
     def _augmented(self, node: cst.AugAssign) -> None:
         machine = self.machine
@@ -135,9 +140,7 @@ class Statements:
                 else:
                     self.assignment.assign(node.target, Value(spliced(first, more)), site)
                 return
-            into = code(node.target)
-            ref = before.thing.ref if isinstance(before.thing, Object) else None
-            machine.facts.append(Accumulated(machine.place(site), into, ref, value, node.value, before, machine.state.grad))
+            note_kept(machine, node.target, before, value, node.value, site)
         if isinstance(node.target, cst.Attribute) and node.target.attr.value == "grad":
             self.training.clear_gradients(None, site)
             return
@@ -151,9 +154,7 @@ class Statements:
         if isinstance(target, cst.Name | cst.Attribute) and target.deep_equals(total.left):
             machine = self.machine
             before, value = machine.now(total.left), machine.now(total.right)
-            machine.facts.append(
-                Accumulated(machine.place(site), code(target), None, value, total.right, before, machine.state.grad)
-            )
+            note_kept(machine, target, before, value, total.right, site)
 
     def _return(self, node: cst.Return) -> None:
         value = NONE if node.value is None else self.machine.evaluate(node.value)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import libcst as cst
 
 from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.columns import Columns
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.join import join_all
 from mldbg.lint.interpret.lineage import derived_data
@@ -39,6 +40,7 @@ class Subscripts:
     def __init__(self, machine: Machine, contents: Contents) -> None:
         self.machine = machine
         self.contents = contents
+        self.columns = Columns(contents)
 
     def item(self, base: Value, indices: list[Value], node: cst.CSTNode, site: Site) -> Value:
         """The value of `base[indices]`."""
@@ -52,6 +54,9 @@ class Subscripts:
         if isinstance(base.thing, Symbol):
             return base  # list[int], Float[Tensor, "..."]
         data = _rows_of_part(derived_data(base), indices, self.machine.new_ref(node, "part"))
+        if data is not None and data.columns:
+            names = self.columns.named(indices[-1])
+            data = data if names is None else data.of_columns(names)
         data = _with_selection(data, indices)
         picked = next((one.data for one in indices if one.data is not None and one.data.picks is not None), None)
         if data is not None and picked is not None:

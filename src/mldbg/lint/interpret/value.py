@@ -234,7 +234,7 @@ class Data:
     """Which rows a value holds, which part of them it is and by which split, and the fits whose result flowed into it.
 
     `picks`: the value is an index array that picks this part out of the rows. `condensed`: it holds none of the rows, but a
-    statistic of them (a mean, a vocabulary).
+    statistic of them (a mean, a vocabulary). `columns`: those of the fits that are known to be in named columns only.
     """
 
     rows: frozenset[Ref] = frozenset()
@@ -243,6 +243,34 @@ class Data:
     fits: frozenset[Fit] = frozenset()
     picks: Role | None = None
     condensed: bool = False
+    columns: frozenset[tuple[str, Fit]] = frozenset()
+
+    def with_column_set(self, names: frozenset[str], fits: frozenset[Fit]) -> Data:
+        """The lineage of a table after columns were given new content."""
+        kept = self.without_columns(names)
+        new = frozenset((name, fit) for name in names for fit in fits - kept.fits_everywhere)
+        return replace(kept, fits=kept.fits | fits, columns=kept.columns | new)
+
+    def of_columns(self, names: frozenset[str]) -> Data:
+        """The lineage of some columns of a table."""
+        return self._with_columns(frozenset((name, fit) for name, fit in self.columns if name in names))
+
+    def without_columns(self, names: frozenset[str]) -> Data:
+        """The lineage of a table without some of its columns."""
+        return self._with_columns(frozenset((name, fit) for name, fit in self.columns if name not in names))
+
+    def _with_columns(self, columns: frozenset[tuple[str, Fit]]) -> Data:
+        gone = {fit for _, fit in self.columns} - {fit for _, fit in columns}
+        return replace(self, fits=self.fits - gone, columns=columns)
+
+    def without_names(self) -> Data:
+        """The lineage of something of which the columns are no longer known by name."""
+        return replace(self, columns=frozenset()) if self.columns else self
+
+    @property
+    def fits_everywhere(self) -> frozenset[Fit]:
+        """The fits that may be in any column."""
+        return self.fits - {fit for _, fit in self.columns}
 
 
 @dataclass(frozen=True, slots=True)

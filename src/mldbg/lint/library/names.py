@@ -81,6 +81,11 @@ def array_and_part(name: str) -> tuple[str, str]:
     return array, parts[0] if len(parts) == 1 else ""
 
 
+def is_part_alone(name: str) -> bool:
+    """Whether a name says a part of the data and not of which array: `test`, but not `X_test`."""
+    return array_and_part(name)[0] == ""
+
+
 def says_stochastic(name: str) -> bool:
     """Whether a name says that randomness or batch statistics at evaluation time are wanted."""
     return bool(_STOCHASTIC_NAME.search(_snake(name)))

@@ -40,18 +40,21 @@ class FitBeforeSplit(Rule):
 
     ## Limits
     Fires when the fitted result is split (or cross-validated) and the held-out part is then evaluated or passed on.
-    Stateless transformers and label encoders learn nothing that leaks. The fix moves the split up where the two
-    statements follow one another.
+    A test set without labels, as in a competition, is only predicted: nothing is evaluated there, and nothing reported.
+    Of several fits side by side, each for some columns, the first is reported. Stateless transformers and label
+    encoders learn nothing that leaks. The fix moves the split up where the two statements follow one another.
     """
 
     group = Group.CORRECTNESS
+    about_experiments = True
     listens_to = hears(Evaluated, words=SPLITS, beside=(LIBRARIES,))
 
     def on_evaluated(self, evaluated: Evaluated) -> Iterator[Finding]:
         for leak in leaks(evaluated, FitKind.TRANSFORM):
             yield self.found(
                 leak.fit.site,
-                f"{leak.fit.estimator} is fitted on rows that are later held out, so the evaluation does not use unseen data",
+                f"{leak.fit.estimator} is fitted on rows that are later held out, so the evaluation does not use unseen data"
+                f"{leak.beside}",
                 hint=f"split first and fit on the training set only, or put the {leak.fit.estimator} into a Pipeline",
                 trail=leak.trail,
                 last=(evaluated.place.site, evaluated.how),

@@ -46,6 +46,7 @@ class FitOnTest(Rule):
     """
 
     group = Group.CORRECTNESS
+    about_experiments = True
     listens_to = hears(Fitted, Evaluated, words=("fit_transform", *FITTED_CLASSES))
 
     def on_fitted(self, fitted: Fitted) -> Iterator[Finding]:

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Fix, Group
-from mldbg.lint.interpret.facts import Accumulated, Backward, Loop
+from mldbg.lint.interpret.facts import Accumulated, Backward, Escape, Loop, Restarted
 from mldbg.lint.interpret.value import first_step
 from mldbg.lint.rule import Rule, hears
+from mldbg.lint.training_loop import repeated_steps
 
 
 class LossGraphKept(Rule):
@@ -44,7 +45,8 @@ class LossGraphKept(Rule):
 
     ## Limits
     Fires when the very loss that backward runs on is accumulated. A sum that is itself differentiated (several
-    losses, then one backward) is fine, and so is anything under no_grad.
+    losses, then one backward) is fine, and so is anything under no_grad, a sum that the same loop sets back or detaches,
+    and a sum over the layers or the chunks of one batch.
     """
 
     group = Group.CORRECTNESS
@@ -54,8 +56,10 @@ class LossGraphKept(Rule):
         passes = [
             fact for fact in loop.facts if isinstance(fact, Backward) and not fact.keeps_graph and fact.loss.origin is not None
         ]
+        if not _trains(loop):
+            return
         for fact in loop.facts:
-            if not isinstance(fact, Accumulated) or not fact.grad or fact.value.attached is False:
+            if not isinstance(fact, Accumulated) or not fact.grad or fact.value.attached is False or _starts_anew(fact, loop):
                 continue
             backward = next((one for one in passes if one.loss.origin == fact.value.origin), None)
             if backward is None:
@@ -68,6 +72,21 @@ class LossGraphKept(Rule):
                 last=(fact.place.site, f"the loss tensor itself is stored in `{fact.into}`"),
                 fix=_fix(fact, backward),
             )
+
+
+def _trains(loop: Loop) -> bool:
+    """Whether the loop may be the one that goes on for all of the training: not one over layers, models or chunks of a batch."""
+    unknown = any(isinstance(fact, Escape) or (isinstance(fact, Backward) and fact.owned) for fact in loop.facts)
+    return unknown or any(True for _ in repeated_steps(loop))
+
+
+def _starts_anew(sum_of: Accumulated, loop: Loop) -> bool:
+    """Whether somewhere in the loop the sum is set back, cut off its graph, or the list loses elements."""
+    return any(
+        fact.cell in sum_of.cells or (fact.content is not None and fact.content == sum_of.into_ref)
+        for fact in loop.facts
+        if isinstance(fact, Restarted)
+    )
 
 
 def _fix(fact: Accumulated, backward: Backward) -> Fix:

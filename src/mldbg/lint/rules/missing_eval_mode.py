@@ -55,6 +55,7 @@ class MissingEvalMode(Rule):
     """
 
     group = Group.CORRECTNESS
+    about_experiments = True
     listens_to = hears(ModelCall, words=("no_grad", "inference_mode", "optim"), beside=(RUNS, SAYS), within=SAYS)
 
     def on_model_call(self, call: ModelCall) -> Iterator[Finding]:

@@ -1,20 +1,13 @@
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, cast
 
 from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Fix, Group
-from mldbg.lint.interpret.facts import Backward, Condition, Escape, GradientsCleared, GradientUse, Loop
+from mldbg.lint.interpret.facts import Backward, Escape, GradientsCleared, GradientUse, Loop
 from mldbg.lint.interpret.value import first_step
 from mldbg.lint.rule import Rule, hears
-
-if TYPE_CHECKING:
-    import libcst as cst
-
-_EQUATION = re.compile(r"==|\bis\b(?! not)|(^|\W|_)(last|final)(_|\W|$)")
-_INEQUATION = re.compile(r"!=|\bis not\b|\bnot\b.*(\W|_)(last|final)(_|\W|$)")
+from mldbg.lint.training_loop import repeated_steps
 
 
 class MissingZeroGrad(Rule):
@@ -62,7 +55,7 @@ class MissingZeroGrad(Rule):
         inner = any(isinstance(fact, Loop) and _trains_in_each_round(fact) for fact in loop.facts)
         if inner or any(isinstance(fact, Escape) for fact in loop.facts) or any(fact.owned for fact in passes):
             return
-        step = next((step for step in _repeated_steps(loop) if not _is_cleared(step, loop)), None)
+        step = next((step for step in repeated_steps(loop) if not _is_cleared(step, loop)), None)
         if step is None or not passes:
             return
         before = [fact for fact in loop.facts[: loop.facts.index(step)] if isinstance(fact, Backward)]
@@ -84,27 +77,7 @@ def _is_cleared(step: GradientUse, loop: Loop) -> bool:
 
 
 def _trains_in_each_round(loop: Loop) -> bool:
-    return any(isinstance(fact, Backward) for fact in loop.facts) and any(True for _ in _repeated_steps(loop))
-
-
-def _repeated_steps(loop: Loop) -> Iterator[GradientUse]:
-    """Steps that an optimizer takes in more than one round: not those of the optimizers that have one round each, and not the
-    one behind the last of several chunks of a batch.
-    """
-    for fact in loop.facts:
-        if not isinstance(fact, GradientUse) or fact.clip or loop.node in fact.chosen_by:
-            continue
-        if not any(_holds_once(condition, loop) for condition in fact.place.conditions_inside(loop.place)):
-            yield fact
-
-
-def _holds_once(condition: Condition, loop: Loop) -> bool:
-    """`index == last`, `is_last`: in one round perhaps; `index % every == 0`, or what the rounds do not decide, in many."""
-    inner = {fact.node for fact in loop.facts if isinstance(fact, Loop)}
-    if loop.node not in condition.chosen_by or not inner.isdisjoint(condition.chosen_by):
-        return False
-    test = edit.code(cast("cst.BaseExpression", condition.test.node))
-    return "%" not in test and bool((_EQUATION if condition.holds else _INEQUATION).search(test))
+    return any(isinstance(fact, Backward) for fact in loop.facts) and any(True for _ in repeated_steps(loop))
 
 
 def _fix(backward: Backward, step: GradientUse) -> Fix | None:

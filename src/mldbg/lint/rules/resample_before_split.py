@@ -42,13 +42,15 @@ class ResampleBeforeSplit(Rule):
     """
 
     group = Group.CORRECTNESS
+    about_experiments = True
     listens_to = hears(Evaluated, words=SPLITS, beside=(LIBRARIES,))
 
     def on_evaluated(self, evaluated: Evaluated) -> Iterator[Finding]:
         for leak in leaks(evaluated, FitKind.RESAMPLING):
             yield self.found(
                 leak.fit.site,
-                f"{leak.fit.estimator} repeats or mixes rows before the split, so copies of training rows end up in the test set",
+                f"{leak.fit.estimator} repeats or mixes rows before the split, so copies of training rows end up in the test set"
+                f"{leak.beside}",
                 hint="split first, then resample the training set only (or use imblearn.pipeline)",
                 trail=leak.trail,
                 last=(evaluated.place.site, evaluated.how),

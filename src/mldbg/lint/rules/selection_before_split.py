@@ -41,13 +41,14 @@ class SelectionBeforeSplit(Rule):
     """
 
     group = Group.CORRECTNESS
+    about_experiments = True
     listens_to = hears(Evaluated, words=SPLITS, beside=(LIBRARIES,))
 
     def on_evaluated(self, evaluated: Evaluated) -> Iterator[Finding]:
         for leak in leaks(evaluated, FitKind.SELECTION):
             yield self.found(
                 leak.fit.site,
-                f"{leak.fit.estimator} selects features using rows that are later held out",
+                f"{leak.fit.estimator} selects features using rows that are later held out{leak.beside}",
                 hint="put the selector into a Pipeline with the model, so that it is fitted on the training rows only",
                 trail=leak.trail,
                 last=(evaluated.place.site, evaluated.how),

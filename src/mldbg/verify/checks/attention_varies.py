@@ -80,17 +80,17 @@ class AttentionVaries(Check):
             return self.skipped(NOT_FINITE, NOT_FINITE_NEXT)
         floats = list(tensors_in(bench.first[0]))
         if bench.size < 2 or not any(bool((each != each[:1]).any()) for each in floats):
-            return self.skipped("needs a batch of at least two rows that differ", "give a larger batch")
+            return self.skipped("needs a batch of at least two rows that differ", "use a larger batch")
         rig = rig_of(bench, warmed(bench))
         other = rig.outputs(
             replaced_rows(rig.inputs, bench.size, torch.arange(bench.size), torch.Generator().manual_seed(bench.experiment.seed))
         )
         if all(torch.equal(before, after) for before, after in zip(rig.outputs(), other, strict=True)):
-            return self.skipped("no output changes with the input", "resolve input-dependence first")
+            return self.skipped("no output changes with the input", "fix input-dependence first")
         maps = _maps(bench, listen(rig, SOFTMAXES))
         if not maps:
             return self.skipped(
-                "no attention is seen: no softmax over at least two keys", "nothing to do for a model without attention"
+                "no attention found: no softmax over at least two keys", "not applicable to a model without attention"
             )
         floor = TOLERANCE * rig.eps
         still = [each for each in maps if float(each.spread.max()) <= floor]
@@ -102,7 +102,7 @@ class AttentionVaries(Check):
             "figure": Figure(
                 f"Attention of {least.name}: mean and variation over inputs",
                 lambda canvas: _drawn(canvas, least),
-                "Of the head that varies most. Right: standard deviation over the rows of the batch; empty means a fixed map.",
+                "The head that varies most. Right: standard deviation over the rows of the batch; blank means a fixed map.",
             ),
             "layers": {each.name: {"share": each.share, "entropy": each.entropy} for each in maps},
         }
@@ -111,11 +111,11 @@ class AttentionVaries(Check):
             return judge(
                 "constant-attention",
                 f"the attention of {listed([each.name for each in still])} is the same for every input",
-                "look whether queries and keys depend on the input, and at the scale of the scores",
+                "check whether queries and keys depend on the input, and the scale of the scores",
                 **numbers,
             )
         return self.passed(
-            f"attention varies with the input in {len(maps)} layers; its entropy is {_entropy(maps):.2f} of the uniform one's",
+            f"attention varies with the input in {len(maps)} layers; its entropy is {_entropy(maps):.2f} of the uniform maximum",
             **numbers,
         )
 
@@ -149,7 +149,7 @@ def _entropy(maps: list[Map]) -> float:
 def _drawn(canvas: Canvas, shown: Map) -> None:
     left, right = canvas.subplots(1, 2)
     for ax, values, label in ((left, shown.mean, "mean weight"), (right, shown.spread, "sd over inputs")):
-        draw.dressed(ax, "key [place]", "query [place]")
+        draw.dressed(ax, "key [position]", "query [position]")
         image = ax.imshow(
             values.numpy(), cmap="cividis", vmin=0, vmax=float(values.max()) or 1.0, aspect="auto", interpolation="nearest"
         )

@@ -97,8 +97,8 @@ class BatchIndependence(Check):
             return self.skipped(NOT_FINITE, NOT_FINITE_NEXT)
         if bench.size < 2 or not is_batch_of_rows(bench):
             return self.skipped(
-                "needs inputs and outputs with one row for each of at least two examples",
-                "give a batch whose first axis is the batch",
+                "needs inputs and outputs with one row per example, and at least two examples",
+                "make the batch axis the first axis",
             )
         rig = rig_of(bench, bench.model(0))
         mixing = _mixing(rig)
@@ -119,13 +119,13 @@ class BatchIndependence(Check):
             "figure": Figure(
                 "Which rows of the output change with which row of the input",
                 lambda canvas: _drawn(canvas, mixing),
-                "One column for each changed row. Only the circled places may be filled.",
+                "One column per changed row. Only the circled cells may be filled.",
             ),
         }
         if mixing.others <= mixing.rounding:
             if mixing.own <= mixing.rounding:
                 return self.cannot_tell(
-                    f"the output does not change with the input; a change of {mixing.rounding:.1g} would have been seen",
+                    f"the output does not change with the input; a change of {mixing.rounding:.1g} would have been detected",
                     "see input-dependence",
                     **numbers,
                 )
@@ -134,19 +134,19 @@ class BatchIndependence(Check):
         where = f", first seen after {place}" if place else ""
         why = f"changing one row of the input changes others of the output, by {share:.2g} of its own change{where}"
         if training:
-            return self.warned(cause, f"in training mode {why}", "if the layer is no normalisation, see what it mixes", **numbers)
-        if cause == "batch-first" and _is_time_major(bench):
             return self.warned(
-                cause, why, "give batch_first=True, or Experiment(..., time_axis=0) if time comes first", **numbers
+                cause, f"in training mode {why}", "if the layer is not a normalisation, check what it mixes", **numbers
             )
+        if cause == "batch-first" and _is_time_major(bench):
+            return self.warned(cause, why, "set batch_first=True, or Experiment(..., time_axis=0) if time comes first", **numbers)
         return self.failed(cause, why, _NEXT[cause], **numbers)
 
 
 _NEXT = {
-    "softmax-over-batch": "give the softmax the class axis: dim=1 or dim=-1",
-    "batch-first": "give batch_first=True, or bring the time axis to the front",
-    "batchnorm-in-training-mode": "look for a train() method that is overridden, or a module that eval() does not reach",
-    "batch-mixing": "look at view, reshape and transpose: the first axis must stay the batch",
+    "softmax-over-batch": "apply softmax along the class axis: dim=1 or dim=-1",
+    "batch-first": "set batch_first=True, or move the time axis to the front",
+    "batchnorm-in-training-mode": "look for an overridden train() method, or a module that eval() does not reach",
+    "batch-mixing": "check view, reshape and transpose: the first axis must remain the batch",
 }
 
 

@@ -39,7 +39,7 @@ class CapacitySweep(Check):
 
     ## Measures
     `width(k)` for k = 1, 2, 4, 8, trained for 60 steps on one batch with three seeds, paired over sizes. The statistic is the
-    dose-response slope: the change of the share of the stakes left for each doubling, with a t-interval at 99 %. The number of
+    dose-response slope: the change of the share of the reducible loss left per doubling, with a t-interval at 99 %. The number of
     parameters must grow with k: that is exact.
 
     ## Causes
@@ -66,21 +66,21 @@ class CapacitySweep(Check):
             return self.failed(
                 "width-ignored",
                 f"the number of parameters does not grow with the factor: {listed}",
-                "let width(k) pass k on to every layer",
+                "have width(k) pass k to every layer",
                 Figure(
-                    "Number of parameters against the factor of the width",
+                    "Number of parameters against the width factor",
                     lambda canvas: _counts_drawn(canvas, counts),
-                    "It must rise from point to point.",
+                    "It must increase from point to point.",
                 ),
                 statistic=float(min(np.diff(counts))),
-                null="every larger factor gives more parameters",
+                null="every larger factor yields more parameters",
                 threshold=0.0,
             )
         at_stake = stakes(bench)
         if at_stake is None:
             return self.cannot_tell(
-                "what can be learned on the batch is unknown: the loss has no floor, or no constant output is worse",
-                "give a loss of output and targets that is bounded below",
+                "the reducible loss on the batch is unknown: the loss has no floor, or no constant output is worse",
+                "use a loss of output and targets that is bounded below",
             )
         curves = [[_curve(narrow, seed) for narrow in benches] for seed in range(SEEDS)]
         left = np.array([[min(at_stake.share(end_of(curve)), 2.0) for curve in row] for row in curves])
@@ -89,12 +89,12 @@ class CapacitySweep(Check):
         falling = any(still_falling(curve, at_stake.floor) for row in curves for curve in row)
         numbers: dict[str, Any] = {
             "figure": Figure(
-                f"What is left after {STEPS} steps against the size of the model",
+                f"Loss left after {STEPS} steps against the size of the model",
                 lambda canvas: _drawn(canvas, counts, left),
-                "One line for each seed. 1 is the loss of the best constant output, 0 the least possible.",
+                "One line per seed. 1 is the loss of the best constant output, 0 the lowest possible.",
             ),
             "statistic": float(np.mean(slopes)),
-            "null": "below 0: a larger model leaves less",
+            "null": "below 0: a larger model leaves less loss",
             "threshold": FLAT,
             "interval": (low, high),
             "parameters": counts,
@@ -103,14 +103,14 @@ class CapacitySweep(Check):
         if low > -FLAT and high < FLAT and left.min() > MUCH and not falling:
             return self.warned(
                 "size-does-not-matter",
-                f"{left.min():.2g} of the stakes or more is left at every size; a doubling changes it by {np.mean(slopes):+.2g} "
-                f"(99 % interval {low:.2g} to {high:.2g})",
-                "look at the objective and the data: a larger model will not help",
+                f"{left.min():.2g} of the reducible loss or more is left at every size; a doubling changes it by "
+                f"{np.mean(slopes):+.2g} (99 % interval {low:.2g} to {high:.2g})",
+                "check the objective and the data: a larger model will not help",
                 **numbers,
             )
         return self.passed(
-            f"{left[:, 0].mean():.2g} of the stakes is left at {counts[0]:,} parameters, {left[:, -1].mean():.2g} at "
-            f"{counts[-1]:,}: {np.mean(slopes):+.2g} for each doubling of the width",
+            f"{left[:, 0].mean():.2g} of the reducible loss is left at {counts[0]:,} parameters, {left[:, -1].mean():.2g} at "
+            f"{counts[-1]:,}: {np.mean(slopes):+.2g} per doubling of the width",
             **numbers,
         )
 
@@ -128,12 +128,12 @@ def _curve(narrow: Bench, seed: int) -> tuple[float, ...]:
 
 
 def _counts_drawn(canvas: Canvas, counts: list[int]) -> None:
-    ax = draw.axes(canvas, "factor of the width", "parameters")
+    ax = draw.axes(canvas, "width factor", "parameters")
     ax.plot(WIDTHS, counts, "o-", color=draw.BAD)
 
 
 def _drawn(canvas: Canvas, counts: list[int], left: np.ndarray) -> None:
-    ax = draw.axes(canvas, "parameters", "share of the stakes left", log_x=True)
+    ax = draw.axes(canvas, "parameters", "share of the reducible loss left", log_x=True)
     for seed, row in enumerate(left):
         ax.plot(counts, row, "o-", color=draw.SEEN, markersize=3, linewidth=0.8, label=None if seed else "one seed")
     draw.line(ax, 1.0, "best constant output")

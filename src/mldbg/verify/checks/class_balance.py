@@ -67,9 +67,9 @@ class ClassBalance(Check):
     def run(self, bench: Bench) -> Outcome:
         labels, classes, source = _labels(bench)
         if labels is None:
-            return self.skipped("the targets are no class ids", "nothing: this check is about classification")
+            return self.skipped("the targets are not class ids", "not applicable: this check is about classification")
         if len(labels) < FEWEST_ROWS:
-            return self.skipped(f"needs {FEWEST_ROWS} labels", "give train, or a larger batch")
+            return self.skipped(f"needs {FEWEST_ROWS} labels", "provide train, or use a larger batch")
         counts = np.bincount(labels, minlength=classes)
         largest, rows = int(counts.max()), int(counts.sum())
         share = largest / rows
@@ -79,10 +79,10 @@ class ClassBalance(Check):
             "figure": Figure(
                 "Classes in the labels and in the predictions" if predicted is not None else "Classes in the labels",
                 lambda canvas: _drawn(canvas, counts, predicted, source),
-                "The line is the score of always saying the largest class: what accuracy must be compared with.",
+                "The line is the score of always predicting the largest class: the baseline for accuracy.",
             ),
             "statistic": share,
-            "null": "the largest class has at most 0.9 of the rows",
+            "null": "the largest class has at most 90 % of the rows",
             "threshold": MOST_SHARE,
             "effective_classes": effective,
             "classes": classes,
@@ -90,19 +90,19 @@ class ClassBalance(Check):
         }
         if largest == rows:
             why = f"all {rows} labels of {source} are the same"
-            return self.warned("single-class", why, "check how labels are read and filtered", **numbers)
+            return self.warned("single-class", why, "check how the labels are read and filtered", **numbers)
         alone = _single_class_batches(bench, classes)
         if alone is not None:
             why = f"each of {alone} batches of the loader has a single class, of {classes}"
             return self.warned("batches-of-one-class", why, "shuffle the rows", **numbers)
         collapse = _collapse(bench, predicted, counts)
         if collapse is not None:
-            return self.warned("majority-collapse", collapse, "weight the loss or resample train by class", **numbers)
+            return self.warned("majority-collapse", collapse, "weight the loss by class, or resample train", **numbers)
         if clopper_pearson(largest, rows)[0] > MOST_SHARE:
             return self.warned(
                 "class-imbalance",
-                f"{share:.1%} of the labels of {source} are class {int(counts.argmax())}: always saying so has that accuracy",
-                "judge by recall per class or average precision, and compare with this baseline",
+                f"{share:.1%} of the labels of {source} are class {int(counts.argmax())}: always predicting it has that accuracy",
+                "evaluate by recall per class or average precision, and compare with this baseline",
                 **numbers,
             )
         absent = [index for index in range(classes) if not counts[index]]
@@ -111,7 +111,7 @@ class ClassBalance(Check):
             return self.warned(
                 "missing-class",
                 f"the model has {classes} outputs, and class {', '.join(map(str, absent[:5]))} has no row in {source}",
-                "check the coding of the labels (does it start at 0?) and the number of outputs",
+                "check the label encoding (does it start at 0?) and the number of outputs",
                 **numbers,
             )
         return self.passed(f"{effective:.1f} effective classes of {classes}; the largest has {share:.0%} of {source}", **numbers)

@@ -46,13 +46,13 @@ class ContactSheet(Check):
         inputs, targets = _rows(bench)
         x = vectors(inputs)
         if x is None or not len(x):
-            return self.skipped("the inputs have no tensor with a batch axis", "give a batch of tensors")
+            return self.skipped("the inputs have no tensor with a batch axis", "use a batch of tensors")
         finite = np.where(np.isfinite(x), x, 0.0)
         closest = _closeness(finite)
         figure = Figure(
-            "The first rows as the model gets them",
+            "The first rows as the model receives them",
             lambda canvas: _sheet(canvas, bench, inputs, targets, closest),
-            "y: the target. d: distance to the nearest row of the batch; 1: the median distance of two rows, 0: a duplicate.",
+            "y: target. d: distance to the nearest row of the batch (1: the median distance between rows, 0: a duplicate).",
         )
         twins = int((closest == 0).sum())
         return self.passed(

@@ -79,7 +79,7 @@ class Pass:
 
 
 class DeadUnits(Check):
-    """units answer to their inputs, and rows stay apart through the layers
+    """units answer to their inputs, and rows remain distinguishable through the layers
 
     ## Why
     A ReLU that is off for every row passes no gradient and stays off. A deep net whose layers shrink the signal below their
@@ -115,7 +115,7 @@ class DeadUnits(Check):
         if not is_readable(bench):
             return self.skipped(NOT_FINITE, NOT_FINITE_NEXT)
         if bench.size < LEAST_ROWS:
-            return self.skipped(f"needs a batch of {LEAST_ROWS} rows; this one has {bench.size}", "give a larger batch")
+            return self.skipped(f"needs a batch of {LEAST_ROWS} rows; this one has {bench.size}", "use a larger batch")
         passes = bench.once("dead units", lambda: [_measured(bench, seed) for seed in range(SEEDS)])
         dead, saturated = _medians([each.dead for each in passes]), _medians([each.saturated for each in passes])
         spread, rank = _medians([each.spread for each in passes]), _medians([each.rank for each in passes])
@@ -124,13 +124,13 @@ class DeadUnits(Check):
         collapsed = _collapsed(spread)
         numbers: dict[str, Any] = {
             "statistic": max(dead.values(), default=0.0),
-            "null": "0: every unit answers to some row",
+            "null": "0: every unit responds to some row",
             "threshold": MOST_DEAD,
             "figure": Figure(
                 "Dead units and the difference between rows, by depth",
                 lambda canvas: _drawn(canvas, dead, spread, rank),
                 "Left: units whose slope is zero for every row. Right: how much rows differ, relative to the inputs; "
-                "below the dashed line they cannot be told apart.",
+                "below the dashed line they are indistinguishable.",
             ),
             "dead": dead,
             "saturated": saturated,
@@ -141,14 +141,14 @@ class DeadUnits(Check):
             return self.failed(
                 "dead-units",
                 f"{100 * dead[off[0]]:.0f} % of the units of {listed(off)} are off for every row: no gradient passes",
-                "look at the biases and the scale of the weights before it, and at the scale of the inputs",
+                "check the biases and the scale of the weights before it, and the scale of the inputs",
                 **numbers,
             )
         if collapsed:
             return self.failed(
                 "signal-collapse",
                 f"from {collapsed[0]} on rows differ by {spread[collapsed[-1]]:.1g} of their size, relative to the inputs",
-                "use an initialisation with a gain that suits the activation, normalisation, or residual connections",
+                "use an initialisation gain that suits the activation, normalisation, or residual connections",
                 **{
                     **numbers,
                     "statistic": spread[collapsed[-1]],
@@ -160,12 +160,12 @@ class DeadUnits(Check):
             return self.warned(
                 "saturated-units",
                 f"{100 * saturated[flat[0]]:.0f} % of the values of {listed(flat)} are saturated",
-                "scale the inputs, or the weights before it",
+                "rescale the inputs, or the weights before it",
                 **numbers,
             )
         worst = max(dead, key=lambda site: dead[site], default=None)
         said = f"at most {100 * dead[worst]:.0f} % of a layer's units are off ({worst})" if worst else "no unit can be off"
-        return self.passed(f"{said}; rows stay apart", **numbers)
+        return self.passed(f"{said}; rows remain distinguishable", **numbers)
 
 
 def _measured(bench: Bench, seed: int) -> Pass:
@@ -249,7 +249,7 @@ def _collapsed(spread: dict[str, float]) -> list[str]:
 
 def _drawn(canvas: Canvas, dead: dict[str, float], spread: dict[str, float], rank: dict[str, float]) -> None:
     left, right = canvas.subplots(1, 2)
-    draw.dressed(left, "activation, in the order of the calls", "units off for every row [%]")
+    draw.dressed(left, "activation, in call order", "units off for every row [%]")
     left.bar(
         range(len(dead)),
         [100 * each for each in dead.values()],
@@ -257,8 +257,8 @@ def _drawn(canvas: Canvas, dead: dict[str, float], spread: dict[str, float], ran
     )
     left.set_ylim(0, 100)
     draw.line(left, 100 * MOST_DEAD, "threshold", color=draw.BAD)
-    draw.dressed(right, "layer, in the order of the calls", "relative to the largest possible")
+    draw.dressed(right, "layer, in call order", "relative to the largest possible")
     right.semilogy(list(spread.values()), "o-", color=draw.SEEN, label="difference between rows")
     right.semilogy(list(rank.values()), "s:", color=draw.NULL, label="effective rank")
-    draw.line(right, LEAST_SPREAD, "cannot be told apart", color=draw.BAD)
+    draw.line(right, LEAST_SPREAD, "indistinguishable", color=draw.BAD)
     draw.legend(right)

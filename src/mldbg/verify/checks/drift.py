@@ -77,13 +77,15 @@ class Drift(Check):
     def run(self, bench: Bench) -> Outcome:
         parts = _parts(bench)
         if parts is None:
-            return self.skipped("train and test have different columns, or none that varies", "give both as the model gets them")
+            return self.skipped(
+                "train and test have different columns, or none that varies", "provide both in the form the model receives"
+            )
         train, test, names = parts
         if min(len(train), len(test)) < FEWEST_ROWS:
             return self.cannot_tell(
-                f"{min(len(train), len(test))} rows are too few: only a shift of more than "
-                f"{_smallest(len(train), len(test)):.1f} sd would be seen",
-                f"give at least {FEWEST_ROWS} rows in train and in test",
+                f"{min(len(train), len(test))} rows are too few: only a shift larger than "
+                f"{_smallest(len(train), len(test)):.1f} sd would be detected",
+                f"use at least {FEWEST_ROWS} rows in train and in test",
             )
         found = [_compared(train[:, column], test[:, column], names[column], bench) for column in range(len(names))]
         bench.tick()
@@ -102,23 +104,23 @@ class Drift(Check):
             "figure": Figure(
                 "The columns that differ most between train and test",
                 lambda canvas: _drawn(canvas, train, test, names, rejected, order),
-                "Cumulative distributions. W: Wasserstein distance in standard deviations; below 0.1 it does not matter.",
+                "Cumulative distributions. W: Wasserstein distance in standard deviations; below 0.1 it is negligible.",
             ),
             "statistic": worst.effect,
-            "null": "train and test are drawn from one distribution",
+            "null": "train and test come from the same distribution",
             "threshold": SMALL,
             "columns": [each.name for each in rejected],
             "auc": joint.auc if joint else None,
             "joint_p_value": joint.p_value if joint else None,
         }
-        step = "ask what differs between how train and test were taken; split at random, or report both"
+        step = "find out how the collection of train and test differed; split at random, or report both"
         if rejected:
             why = f"{worst.name} differs by {worst.effect:.2f} sd between train and test"
             why += f" (p = {surest:.1g} over {len(found)} columns)"
             verdict = self.failed if surest < SURE else self.warned
             return verdict("drift", why, step, p_value=surest, **numbers)
         if tie is not None and tie.p_value < SURE and tie.change > CLEAR_CHANGE:
-            why = f"{tie.pair} are correlated otherwise in test: {tie.seen[0]:+.2f} in train, {tie.seen[1]:+.2f} in test"
+            why = f"{tie.pair} are correlated differently in test: {tie.seen[0]:+.2f} in train, {tie.seen[1]:+.2f} in test"
             return self.failed("joint-drift", why, step, p_value=tie.p_value, **numbers)
         if joint is not None and joint.clear:
             why = f"a classifier tells train from test with an AUC of {joint.auc:.2f}, though no column alone differs"
@@ -127,11 +129,11 @@ class Drift(Check):
             few = min(found, key=lambda each: each.rows)
             units = _group_counts(bench)
             if units is not None and few.rows == min(units):
-                return self.cannot_tell(f"there are only {min(units)} groups in one part", "give more groups", **numbers)
+                return self.cannot_tell(f"one part has only {min(units)} groups", "use more groups", **numbers)
             return self.cannot_tell(
-                f"rows follow one another: {few.name} has only {few.rows:.0f} effective rows, in which a shift of "
-                f"{_smallest(few.rows, few.rows):.1f} sd would be seen",
-                "give more rows",
+                f"rows are correlated in time: {few.name} has only {few.rows:.0f} effective rows, in which a shift of "
+                f"{_smallest(few.rows, few.rows):.1f} sd would be detected",
+                "use more rows",
                 **numbers,
             )
         return self.passed(

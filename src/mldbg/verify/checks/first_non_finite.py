@@ -76,7 +76,7 @@ class FirstNonFinite(Check):
         try:
             losses = bench.overfit(STEPS).losses
         except ExperimentError:
-            return self.passed("loss and gradients of fresh models are finite; training cannot be tried", figure, statistic=0.0)
+            return self.passed("loss and gradients of fresh models are finite; training cannot be tested", figure, statistic=0.0)
         if math.isfinite(losses[-1]):
             return self.passed(
                 f"loss and gradients of {SEEDS} fresh models are finite, and so is the loss for {len(losses)} steps",
@@ -95,7 +95,7 @@ class FirstNonFinite(Check):
         grown = _size(model) > GROWTH * before if weights_are_whole else len(losses) > 1 and losses[-2] > losses[0] + RISE * scale
         if grown or max(losses[:-1]) > losses[0] + RISE * scale:
             return self.cannot_tell(
-                f"the loss is not finite after {len(losses) - 1} steps, but loss or weights had grown far before",
+                f"the loss is not finite after {len(losses) - 1} steps, but the loss or the weights had grown long before",
                 "see learning-rate",
                 figure,
             )
@@ -118,7 +118,7 @@ class FirstNonFinite(Check):
         )
         return self.failed(
             cause,
-            f"{what} is not finite {when}; it begins with {place}",
+            f"{what} is not finite {when}; it starts in {place}",
             advice,
             _figure(trace),
             statistic=1.0,
@@ -146,16 +146,16 @@ def _cause(bench: Bench, model: nn.Module, batch: tuple[Any, Any], trace: Trace)
     if culprit is None or (not culprit.gives_birth and not culprit.backward):
         for name, part in zip(("inputs", "targets"), batch, strict=True):
             if not all(bool(torch.isfinite(each).all()) for each in tensors_in(part)):
-                return "non-finite-data", f"the {name} of the batch", f"find out how NaN or infinity comes into the {name}"
+                return "non-finite-data", f"the {name} of the batch", f"find out how NaN or infinity gets into the {name}"
         for name, parameter in model.named_parameters():
             if not bool(torch.isfinite(parameter).all()):
-                return "non-finite-weights", f"the fresh weights {name}", "look at how they are initialised"
+                return "non-finite-weights", f"the fresh weights {name}", "check the initialisation"
     if culprit is None:
-        return "undefined-operation", "an operation that torch does not show", "look at what is done outside of torch"
+        return "undefined-operation", "an operation that torch does not expose", "check what is computed outside torch"
     place = _described(culprit, trace)
     forward = culprit if culprit.of is None else trace.operations[culprit.of]
     if forward.name == "log" and any("softmax" in maker for maker in forward.makers):
-        return "log-of-softmax", place, "use log_softmax, which is exact where softmax has become 0"
+        return "log-of-softmax", place, "use log_softmax, which stays exact where softmax underflows to 0"
     if _in_double(bench, model, batch):
         return (
             "overflow",
@@ -163,8 +163,8 @@ def _cause(bench: Bench, model: nn.Module, batch: tuple[Any, Any], trace: Trace)
             "scale the input down, or compute this part in float32 or in logarithms",
         )
     if culprit.backward:
-        return "undefined-gradient", place, "keep the operation away from the value at which its slope is not defined"
-    return "undefined-operation", place, "keep its input away from where it has no value, before it and not after"
+        return "undefined-gradient", place, "keep the input away from the value where the derivative is undefined"
+    return "undefined-operation", place, "keep its input inside its domain, before the operation and not after"
 
 
 def _described(operation: Operation, trace: Trace) -> str:
@@ -193,15 +193,15 @@ def _size(model: nn.Module) -> float:
 
 def _figure(trace: Trace) -> Figure:
     return Figure(
-        "The largest number that goes into each operation of one step, in call order",
+        "The largest input of each operation of one step, in call order",
         lambda canvas: _drawn(canvas, trace),
-        "Blue: forward, green: backward. A red line is where a result first was not finite; the dashed line is the "
+        "Blue: forward, green: backward. A red line marks the first result that is not finite; the dashed line is the "
         "largest float32.",
     )
 
 
 def _drawn(canvas: Canvas, trace: Trace) -> None:
-    ax = draw.axes(canvas, "operation [in call order]", "largest absolute input", log_y=True)
+    ax = draw.axes(canvas, "operation [call order]", "largest absolute input", log_y=True)
     for backward, colour, label in ((False, draw.SEEN, "forward"), (True, draw.GOOD, "backward")):
         part = [op for op in trace.operations if op.backward is backward and not math.isnan(op.low)]
         sizes = np.maximum([max(abs(op.low), abs(op.high)) for op in part], 1e-12)

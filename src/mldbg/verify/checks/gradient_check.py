@@ -75,17 +75,17 @@ class GradientCheck(Check):
         analytic = _gradients(value, inputs)
         errors, size = _errors(function, inputs, analytic, bench)
         if not bool(np.isfinite(errors).all()):
-            return self.cannot_tell(f"{name} is not finite beside the point of measurement", "give inputs well inside its domain")
+            return self.cannot_tell(f"{name} is not finite near the point of measurement", "use inputs well inside its domain")
         best, slope = float(errors.min()), _slope(errors)
         numbers: dict[str, Any] = {
             "figure": Figure(
                 f"Error of the gradient of {name} against the step of the finite difference",
                 lambda canvas: _drawn(canvas, errors, tolerance),
-                "A right gradient has an error that falls as the square of the step (dashed) until rounding takes over; "
-                "that of a wrong one stays where it is.",
+                "The error of a correct gradient falls with the square of the step (dashed) until rounding takes over; "
+                "that of a wrong one stays constant.",
             ),
             "statistic": best,
-            "null": "rounding, at the best step",
+            "null": "rounding error at the best step",
             "threshold": tolerance,
             "slope": slope,
             "directions": DIRECTIONS,
@@ -93,36 +93,36 @@ class GradientCheck(Check):
         if analytic is None:
             return self.failed(
                 "detached-loss",
-                f"{name} depends on its input, but has no gradient by it",
-                "compute it with tensor operations only: no .detach(), .item(), .data, argmax, numpy or torch.tensor(...) "
-                "on the way",
+                f"{name} depends on its input but has no gradient with respect to it",
+                "compute it with tensor operations only: no .detach(), .item(), .data, argmax, numpy or "
+                "torch.tensor(...) in between",
                 **numbers,
             )
         if size == 0:
             return self.cannot_tell(
-                f"{name} is flat at random outputs: there is no gradient to measure", "give gradient=...", **numbers
+                f"{name} is flat at random outputs: there is no gradient to measure", "provide gradient=...", **numbers
             )
         if best <= tolerance:
             return self.passed(f"gradient and finite differences of {name} agree to {best:.1g}{_words(slope)}", **numbers)
         if slope is not None and slope > 0.5 and errors[-1] == best:
             return self.cannot_tell(
-                f"the error of the gradient of {name} still falls at the smallest step",
-                "give inputs of the usual size",
+                f"the error of the gradient of {name} is still falling at the smallest step",
+                "use inputs of typical magnitude",
                 **numbers,
             )
         if not any(bool(each.any()) for each in analytic):
             return self.failed(
                 "detached-loss",
                 f"{name} changes with its input, but its gradient is zero",
-                "look for a detached or rounded value, or a clamp, on the way from the output to the loss",
+                "look for a detached or rounded value, or a clamp, between the output and the loss",
                 **numbers,
             )
         tell = self.failed if bench.experiment.gradient is not None else self.warned
         return tell(
             "wrong-gradient",
-            f"gradient and finite differences of {name} differ by {best:.2g} of their size, at every step",
-            "check the backward method of the custom function, and values taken out of the graph, unless a stop-gradient "
-            "is meant",
+            f"gradient and finite differences of {name} differ by {best:.2g} of their size at every step",
+            "check the backward method of the custom function, and values taken out of the graph, unless a "
+            "stop-gradient is intended",
             **numbers,
         )
 
@@ -229,7 +229,7 @@ def _slope(errors: Floats) -> float | None:
 
 
 def _words(slope: float | None) -> str:
-    return "" if slope is None or slope < SMOOTH else f", the error falls as the step to the power {slope:.2g}"
+    return "" if slope is None or slope < SMOOTH else f", the error falls with the step to the power {slope:.2g}"
 
 
 def _drawn(canvas: Canvas, errors: Floats, tolerance: float) -> None:

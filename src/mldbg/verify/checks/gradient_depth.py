@@ -79,12 +79,12 @@ class GradientDepth(Check):
             with_gradient = max(int(np.isfinite(each).sum()) for each in profiles)
             if layers >= LEAST_LAYERS:
                 return self.skipped(
-                    f"needs {LEAST_LAYERS} layers that get a gradient other than 0; of {layers} layers {with_gradient} do",
-                    "nothing to do where a layer starts with zeros on purpose; else see gradient-reach",
+                    f"needs {LEAST_LAYERS} layers with a nonzero gradient; {with_gradient} of {layers} layers have one",
+                    "not applicable where a layer is zero-initialised on purpose; otherwise see gradient-reach",
                 )
             return self.skipped(
-                f"needs {LEAST_LAYERS} layers that get a gradient; this net has {with_gradient}",
-                "nothing to do: in a shallow net there is no depth to lose it on",
+                f"needs {LEAST_LAYERS} layers with a gradient; this network has {with_gradient}",
+                "not applicable: a shallow network has no depth in which to lose it",
             )
         slopes = np.array([_slope(each) for each in usable])
         low, high = t_interval(slopes)
@@ -95,19 +95,19 @@ class GradientDepth(Check):
         times = _in_time(bench)
         numbers: dict[str, Any] = {
             "statistic": slope,
-            "null": "0 within 0.5 decades for each layer",
+            "null": "0 within 0.5 decades per layer",
             "threshold": MOST_SLOPE,
             "figure": Figure(
                 "The gradient by depth",
                 lambda canvas: _drawn(canvas, usable, slope),
-                "One line for each fresh model: the gradient at the output of each layer, relative to the last. Grey: a slope "
-                "within half a decade for each layer.",
+                "One line per fresh model: the gradient at the output of each layer, relative to the last. Grey: a "
+                "slope within half a decade per layer.",
             ),
             "interval": (low, high),
             "decades": span,
             "growth": times,
         }
-        text = f"{abs(slope):.2f} decades a layer, {span:.1f} over the net"
+        text = f"{abs(slope):.2f} decades per layer, {span:.1f} over the network"
         if min(abs(low), abs(high)) > MOST_SLOPE and low * high > 0 and span > MOST_SPAN:
             vanishing = slope > 0
             return self.failed(
@@ -115,14 +115,14 @@ class GradientDepth(Check):
                 f"the gradient {'shrinks' if vanishing else 'grows'} towards the first layer by {text}",
                 "use ReLU-like activations, normalisation or residual connections"
                 if vanishing
-                else "initialise with a smaller gain, or add normalisation",
+                else "use a smaller initialisation gain, or add normalisation",
                 p_value=p_value,
                 **numbers,
             )
         if times is not None and times > MOST_GROWTH:
             return self.warned(
                 "gradients-grow",
-                f"within {STEPS} steps the gradient norm rises to {times:.3g} times its running median, and the loss with it",
+                f"within {STEPS} steps the gradient norm rises to {times:.3g} times its running median, and so does the loss",
                 "lower the learning rate, or clip the gradient",
                 **numbers,
             )
@@ -183,7 +183,7 @@ def _in_time(bench: Bench) -> float | None:
 
 
 def _drawn(canvas: Canvas, profiles: list[Floats], slope: float) -> None:
-    ax = draw.axes(canvas, "layer, in the order of the calls", "RMS gradient / that of the last layer [decades]")
+    ax = draw.axes(canvas, "layer, in call order", "RMS gradient / that of the last layer [decades]")
     bad = abs(slope) > MOST_SLOPE
     longest = max(map(len, profiles))
     places = np.arange(longest)
@@ -194,7 +194,7 @@ def _drawn(canvas: Canvas, profiles: list[Floats], slope: float) -> None:
         color=draw.NULL,
         alpha=0.25,
         linewidth=0,
-        label="half a decade a layer",
+        label="half a decade per layer",
     )
     for index, profile in enumerate(profiles):
         last = profile[np.isfinite(profile)][-1]

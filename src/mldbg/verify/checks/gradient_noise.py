@@ -83,7 +83,7 @@ class GradientNoise(Check):
     def run(self, bench: Bench) -> Outcome:
         if bench.size < 8 or not can_be_sliced(bench):
             return self.skipped(
-                "needs a batch of at least 8 rows whose tensors can be cut along the first axis", "give such a batch"
+                "needs a batch of at least 8 rows whose tensors can be split along the first axis", "use such a batch"
             )
         between_rows, between_passes = _signal_of_rows(bench), _signal_of_passes(bench, bench.model(0))
         turns = _turning_rate(bench.overfit().losses)
@@ -94,11 +94,11 @@ class GradientNoise(Check):
             "figure": Figure(
                 "Signal in the squared gradient of one batch",
                 lambda canvas: _drawn(canvas, between_rows, between_passes, bench.size),
-                "With batch size, as it follows from the scatter between rows (line) and with its 99 % interval (band); "
-                "the mark is what the model's own randomness leaves.",
+                "By batch size, as predicted from the scatter between rows (line) with its 99 % interval (band); the "
+                "mark is what the model's own randomness leaves.",
             ),
             "statistic": worse.share,
-            "null": "1: every batch and every pass gives the same gradient",
+            "null": "1: every batch and every pass yields the same gradient",
             "threshold": LEAST,
             "between_rows": (between_rows.low, between_rows.high),
             "between_passes": (between_passes.low, between_passes.high),
@@ -114,22 +114,22 @@ class GradientNoise(Check):
                 "too-much-dropout" if drops else "random-step",
                 f"{between_passes.share:.2g} of the squared gradient is signal (at most {between_passes.high:.2g}), the "
                 f"rest differs from pass to pass of the same batch",
-                "lower the dropout" if drops else "find what is drawn at random in the model or the loss",
+                "reduce the dropout" if drops else "find what is random in the model or the loss",
                 **numbers,
             )
         if between_rows.high < LEAST:
             return self.warned(
                 "gradient-is-noise",
                 f"{between_rows.share:.2g} of the squared gradient is signal (at most {between_rows.high:.2g}): rows disagree",
-                f"a batch of {bench.size * min(between_rows.noise_scale, 1e6):.0f} rows would be half signal; are targets "
-                f"paired with inputs?",
+                f"a batch of {bench.size * min(between_rows.noise_scale, 1e6):.0f} rows would be half signal; are the "
+                "targets paired with the inputs?",
                 **numbers,
             )
         interval = f"99 % interval {between_rows.low:.2g} to {between_rows.high:.2g}"
         if between_rows.low < LEAST and between_rows.high > MOST:
             return self.cannot_tell(
-                f"{between_rows.share:.2g} of the squared gradient is signal, but the {interval} holds noise as well as signal",
-                "give larger batches, or a factory that draws them",
+                f"{between_rows.share:.2g} of the squared gradient is signal, but the {interval} includes both noise and signal",
+                "use larger batches, or a factory that draws new ones",
                 **numbers,
             )
         return self.passed(

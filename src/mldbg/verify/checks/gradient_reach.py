@@ -71,7 +71,7 @@ class GradientReach(Check):
     def run(self, bench: Bench) -> Outcome:
         names = list(trainable(bench, bench.model(0)))
         if not names:
-            return self.skipped("no parameter is trainable", "give a model with parameters that are not frozen")
+            return self.skipped("no parameter is trainable", "use a model with trainable parameters")
         if not is_readable(bench):
             return self.skipped(NOT_FINITE, NOT_FINITE_NEXT)
         reach = bench.once("gradient reach", lambda: _measured(bench, names))
@@ -102,8 +102,8 @@ class GradientReach(Check):
             "figure": Figure(
                 "Gradients by parameter",
                 lambda canvas: _drawn(canvas, reach, [*detached, *stepped]),
-                "One column for each fresh model and batch, the last after three steps. Blank: exactly zero. Crossed: not in the "
-                "graph of the loss. Red names matter to the loss and still get none.",
+                "One column per fresh model and batch, the last after three steps. Blank: exactly zero. Crossed: not "
+                "in the graph of the loss. Red names affect the loss and still get none.",
             ),
             "without": absent,
             "zero": zero,
@@ -111,9 +111,9 @@ class GradientReach(Check):
         if detached:
             return self.failed(
                 "detached",
-                f"the loss depends on {listed(detached)}, but no gradient gets there: the graph is cut after it",
-                f"look for detach(), .data, no_grad() or numpy in what follows {_module(detached[-1])}; "
-                "if meant, declare it: Experiment(..., frozen=[...])",
+                f"the loss depends on {listed(detached)}, but no gradient reaches it: the graph is cut after it",
+                f"look for detach(), .data, no_grad() or numpy in what follows {_module(detached[-1])}; if intended, "
+                "declare it: Experiment(..., frozen=[...])",
                 **numbers,
             )
         if stepped:

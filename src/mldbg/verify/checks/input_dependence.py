@@ -91,12 +91,12 @@ class InputDependence(Check):
         if not is_readable(bench):
             return self.skipped(NOT_FINITE, NOT_FINITE_NEXT)
         if bench.size < 2 or not has_rows(bench.first[0], bench.size):
-            return self.skipped("needs inputs with at least two rows", "give a batch whose first axis is the batch")
+            return self.skipped("needs inputs with at least two rows", "make the batch axis the first axis")
         if _constant_rows(bench):
             return self.failed(
                 "constant-input",
                 f"all {bench.size} rows of the inputs are the same, but their targets are not",
-                "look at what the loader returns for different indices, and at the scaling before it",
+                "check what the loader returns for different indices, and the scaling before it",
                 statistic=0.0,
                 null="rows differ",
                 threshold=0.0,
@@ -114,14 +114,14 @@ class InputDependence(Check):
                 figure=Figure(
                     "Change of the output when all inputs are replaced",
                     lambda canvas: _change_drawn(canvas, change, rounding),
-                    "Below the dashed line is rounding.",
+                    "Anything below the dashed line is rounding.",
                 ),
             )
         curves = bench.once("input dependence", lambda: _curves(bench))
         gaps = curves.gaps
         if not np.isfinite(gaps).all():
             return self.cannot_tell(
-                "a training run ends in a loss that is not finite", "resolve first-non-finite or lower the learning rate"
+                "a training run ends with a non-finite loss", "fix first-non-finite or lower the learning rate"
             )
         low, high = t_interval(gaps)
         numbers: dict[str, Any] = {
@@ -129,10 +129,10 @@ class InputDependence(Check):
             "null": "above 0: the inputs lower the loss",
             "threshold": LEAST_GAP,
             "figure": Figure(
-                "Training with the inputs, and with those of other rows",
+                "Training with the inputs, and with the inputs of other rows",
                 lambda canvas: _drawn(canvas, curves),
-                "Lines are means over the seeds, bands their range. Without the inputs only the frequencies of the targets can "
-                "be learnt.",
+                "Lines are means over the seeds, bands their range. Without the inputs only the target frequencies can "
+                "be learned.",
             ),
             "interval": (low, high),
             "sensitivity": change,
@@ -145,13 +145,13 @@ class InputDependence(Check):
             return self.warned(
                 "ignores-input",
                 f"with the inputs of other rows the loss ends less than {100 * max(high, 0):.2f} % higher",
-                "see whether signal-collapse or dead-units shows where the inputs get lost",
+                "see whether signal-collapse or dead-units shows where the inputs are lost",
                 **numbers,
             )
         return self.cannot_tell(
-            f"the gap of {100 * gaps.mean():.2g} % after {STEPS} steps has an interval with 0 in it; "
-            f"one of {100 * (high - low) / 2:.2g} % would have been seen",
-            "give a larger batch or an optimizer that learns faster",
+            f"the gap of {100 * gaps.mean():.2g} % after {STEPS} steps has an interval that includes 0; "
+            f"a gap of {100 * (high - low) / 2:.2g} % would have been detected",
+            "use a larger batch or an optimizer that learns faster",
             **numbers,
         )
 

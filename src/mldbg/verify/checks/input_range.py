@@ -71,18 +71,18 @@ class InputRange(Check):
         inputs, targets = bench.first
         tensors = [each for each in tensors_in(inputs) if each.ndim]
         if not tensors:
-            return self.skipped("the inputs have no tensor with a batch axis", "give a batch of tensors")
+            return self.skipped("the inputs have no tensor with a batch axis", "use a batch of tensors")
         channels = _channels(inputs)
         figure = Figure(
             "Location and spread of every input channel",
             lambda canvas: _drawn(canvas, channels),
-            "Dots: means; whiskers: one standard deviation. Grey: the standard normal within 3 sd, red dots: out of range.",
+            "Dots: means; whiskers: one standard deviation. Grey: the standard normal within 3 sd; red dots: out of range.",
         )
         broken = self._non_finite(bench, figure)
         if broken is not None:
             return broken
         if bench.size < 2:
-            return self.skipped("a batch of one row has no spread", "give a larger batch")
+            return self.skipped("a batch of one row has no spread", "use a larger batch")
         same = all(bool((each == each[:1]).all()) for each in tensors)
         if same:
             return self._constant(bench, targets, figure)
@@ -113,10 +113,10 @@ class InputRange(Check):
         output = main_tensor(bench.output)
         survives = where == "the batch" and output is not None and bool(torch.isfinite(output).all())
         why = f"{bad} of {total} values of {where} are NaN or infinite"
-        step = "impute or drop them where the data is made, and assert that none is left"
+        step = "impute or drop them where the data is prepared, and assert that none is left"
         verdict = self.warned if survives or where == "train" else self.failed
         if survives:
-            why += "; the outputs are finite all the same"
+            why += "; the outputs are finite nonetheless"
         return verdict(
             "non-finite-input", why, step, figure, statistic=bad / total, null="0: every value is finite", threshold=0.0
         )
@@ -125,7 +125,7 @@ class InputRange(Check):
         numbers: dict[str, Any] = {"statistic": 0.0, "null": "more than 0: rows differ", "threshold": 0.0}
         if bench.size < FEWEST_ROWS:
             return self.cannot_tell(
-                f"all {bench.size} rows are the same, but they are few", "give a larger batch", figure, **numbers
+                f"all {bench.size} rows are identical, but there are few of them", "use a larger batch", figure, **numbers
             )
         labels = [each for each in tensors_in(targets) if each.ndim and each.shape[0] == bench.size]
         differ = any(bool((each != each[:1]).any()) for each in labels)
@@ -133,7 +133,7 @@ class InputRange(Check):
         return verdict(
             "constant-input",
             f"all {bench.size} rows of the inputs are the same" + (", and their targets differ" if differ else ""),
-            "follow one row from the file to the batch: somewhere the data is overwritten, not filled in, or multiplied by 0",
+            "trace one row from the file to the batch: somewhere the data is overwritten, never filled in, or multiplied by 0",
             figure,
             **numbers,
         )
@@ -144,11 +144,11 @@ class InputRange(Check):
         effect = _effect(bench)
         numbers: dict[str, Any] = {
             "figure": figure,
-            "null": "standardising the inputs changes nothing for the untrained model",
+            "null": "standardising the inputs makes no difference to the untrained model",
             "out_of_range": len(off),
         }
         if effect is None:
-            why = f"{said}; the effect is judged for class ids and values only{note}"
+            why = f"{said}; its effect is judged for class ids and values only{note}"
             return self.passed(why, statistic=worst.offset, threshold=1.0, **numbers)
         numbers |= {
             "statistic": effect.variance,
@@ -158,7 +158,7 @@ class InputRange(Check):
             "loss_ratio": effect.loss_ratio,
             "spread_ratio": effect.spread_ratio,
         }
-        step = "scale the inputs with constants of the training data (or of the sensor: /255) before the model"
+        step = "scale the inputs by constants from the training data (or the sensor: /255) before the model"
         seen = f"{said}; standardised, the untrained model's output variance goes from {effect.variance:.3g} to "
         seen += f"{effect.variance_standardised:.3g} and its initial loss to {1 / effect.loss_ratio:.2g} of what it is"
         caused = effect.variance_standardised < effect.variance / 2
@@ -172,9 +172,9 @@ class InputRange(Check):
         if caused and noticeable and effect.loss_ratio > 1:
             return self.warned("unscaled-input", seen, step, **numbers)
         if effect.spread_ratio < FADED:
-            why = f"{said}; the rows move the output by {effect.spread_ratio:.2g} of what they do when standardised"
+            why = f"{said}; the rows move the output by {effect.spread_ratio:.2g} of what they would if standardised"
             return self.warned("unscaled-input", why, step, **numbers)
-        return self.passed(f"{said}, without effect on the untrained model{note}", **numbers)
+        return self.passed(f"{said}, with no effect on the untrained model{note}", **numbers)
 
 
 @dataclass(frozen=True, slots=True)

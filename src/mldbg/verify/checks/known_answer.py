@@ -101,17 +101,17 @@ class KnownAnswer(Check):
         except ExperimentError as error:
             return self.skipped(
                 f"the optimizer cannot be given a linear layer: {error}",
-                "let optimizer(model) work for every model, by model.parameters()",
+                "make optimizer(model) work for any model, using model.parameters()",
             )
         if needs_closure(optimizer):
-            return self.skipped("an optimizer that evaluates the loss by itself has no step to be measured", "nothing to be done")
+            return self.skipped("an optimizer that evaluates the loss itself has no step that can be measured", "not applicable")
         planted = _planted(bench)
         if planted is None:
             return self.failed(
                 "optimizer-does-nothing",
                 f"no weight of a linear layer changes in {PROBE} steps",
-                "check the learning rate and which parameters the optimizer was given",
-                Figure("Weights after each step", _unmoved, "They should leave zero at once."),
+                "check the learning rate and which parameters the optimizer received",
+                Figure("Weights after each step", _unmoved, "They should move away from zero at once."),
                 statistic=1.0,
                 null=f"at most {REACHED} of the excess loss is left",
                 threshold=REACHED,
@@ -123,7 +123,7 @@ class KnownAnswer(Check):
             "figure": Figure(
                 "Excess loss over the known answer",
                 lambda canvas: _drawn(canvas, excess / excess[0], planted),
-                "Share of the excess loss at the start. Grey: the bound of gradient descent with the gain of the optimizer.",
+                "Relative to the excess loss at the start. Grey: the bound for gradient descent with the gain of the optimizer.",
             ),
             "statistic": left,
             "null": f"at most {REACHED} of the excess loss is left",
@@ -138,21 +138,21 @@ class KnownAnswer(Check):
         if not left <= 1.0:
             return self.failed(
                 "optimizer-goes-uphill",
-                f"the loss of a planted least-squares problem rises {'without end' if math.isinf(left) else f'{left:.3g}-fold'}",
-                "look for maximize=True, a wrong sign, or a momentum of 1 and more",
+                f"the loss of a planted least-squares problem grows {'unboundedly' if math.isinf(left) else f'{left:.3g}-fold'}",
+                "look for maximize=True, a wrong sign, or a momentum of 1 or more",
                 **numbers,
             )
         if left <= FAR or path < ENOUGH * planted.distance or still_falling(losses, planted.least):
             return self.cannot_tell(
-                f"{left:.2g} of the excess loss is left after {STEPS} steps: the optimizer is slow or its steps are long",
+                f"{left:.2g} of the excess loss is left after {STEPS} steps: the optimizer is slow, or its steps are too large",
                 "see learning-rate",
                 **numbers,
             )
         return self.failed(
             "optimizer-misses-the-answer",
-            f"the loss rests with {left:.2g} of the excess loss left, after {path / planted.distance:.2g} times the way "
+            f"the loss plateaus with {left:.2g} of the excess loss left, after {path / planted.distance:.2g} times the distance "
             f"to the answer",
-            "switch its options (clipping, noise, masks) off one by one",
+            "turn off its options (clipping, noise, masks) one by one",
             **numbers,
         )
 

@@ -91,9 +91,9 @@ class LabelAlignment(Check):
             verdict = self.failed if wrong.share > MOST_WRONG else self.warned
             return verdict(
                 "labels-do-not-match-inputs",
-                f"{wrong.count} of {wrong.compared} rows of the {wrong.source} have another label than the same row of train",
-                "find where inputs and labels part: they are shuffled, sorted or filtered separately",
-                Figure("Labels of the same rows", lambda canvas: _pairs(canvas, wrong), "On the diagonal both sources agree."),
+                f"{wrong.count} of {wrong.compared} rows of the {wrong.source} have a different label than the same row of train",
+                "find where inputs and labels diverge: they are shuffled, sorted or filtered separately",
+                Figure("Labels of the same rows", lambda canvas: _pairs(canvas, wrong), "On the diagonal, both sources agree."),
                 statistic=wrong.share,
                 null="0: the same row has the same label everywhere",
                 threshold=0.0,
@@ -101,7 +101,7 @@ class LabelAlignment(Check):
         sources = [each for each in _sources(bench) if len(each) >= FEWEST_ROWS]
         if not sources:
             return self.skipped(
-                f"needs {FEWEST_ROWS} rows with one class id or value each", "give train, or a larger batch, with such targets"
+                f"needs {FEWEST_ROWS} rows with one class id or value each", "provide train or a larger batch with such targets"
             )
         found = [_measured(bench, each) for each in sources]
         bench.tick()
@@ -113,12 +113,12 @@ class LabelAlignment(Check):
         figure = Figure(
             "Held-out skill of cheap models against permuted labels",
             lambda canvas: _drawn(canvas, main),
-            "Grey: with labels dealt out anew. Blue: as they are. 0 is chance, 1 no error.",
+            "Grey: with shuffled labels. Blue: with the actual labels. 0 is chance, 1 is no error.",
         )
         numbers: dict[str, Any] = {
             "figure": figure,
             "statistic": main.skill,
-            "null": "skill as with permuted labels",
+            "null": "the skill reached with permuted labels",
             "threshold": float(np.quantile(main.null, 1 - ALPHA)),
             "source": main.table.source,
             "rows": len(main.table),
@@ -131,7 +131,7 @@ class LabelAlignment(Check):
                 "labels-do-not-match-inputs",
                 f"cheap models have a skill of {clear[0].skill:.2f} on {clear[0].table.source} and {main.skill:.2f} "
                 f"on {main.table.source} (surely below {main.at_most(FAR):.2f})",
-                f"compare how {main.table.source} and {clear[0].table.source} pair inputs and labels",
+                f"compare how {main.table.source} and {clear[0].table.source} pair inputs with labels",
                 **numbers,
             )
         if main.skilled:
@@ -143,21 +143,21 @@ class LabelAlignment(Check):
                 "labels-are-shifted",
                 f"labels fit the inputs {abs(shift[0])} rows {'further' if shift[0] > 0 else 'before'} with a skill of "
                 f"{shift[1]:.2f}, and {main.skill:.2f} as they are",
-                "look for a row too many or too few: a header, a dropped first row, a shift",
+                "look for an extra or missing row: a header, a dropped first row, a shift",
                 **numbers,
             )
-        said = f"cheap models find nothing in {len(main.table)} rows of {main.table.source}: a skill of {main.skill:.2f}"
+        said = f"cheap models find no signal in {len(main.table)} rows of {main.table.source}: a skill of {main.skill:.2f}"
         if main.at_most(NEAR) < SMALL_SKILL and _has_structure(bench, main.table):
             return self.warned(
                 "labels-do-not-match-inputs",
                 f"{said} (below {main.at_most(NEAR):.2f}), although the inputs have structure",
-                "look at rows with their labels; give train and test, so that sources can be compared",
+                "inspect rows together with their labels; provide train and test, so that sources can be compared",
                 **numbers,
             )
         smallest = float(np.quantile(main.null, 1 - ALPHA)) - float(main.null.mean())
         return self.cannot_tell(
-            f"{said}; one of {smallest:.2f} would have been seen. The task may be hard",
-            "give train and test, or more rows",
+            f"{said}; one of {smallest:.2f} would have been detected. The task may be hard",
+            "provide train and test, or more rows",
             **numbers,
         )
 

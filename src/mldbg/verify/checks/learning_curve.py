@@ -99,7 +99,7 @@ class LearningCurve(Check):
             return self.skipped(
                 f"needs at least {LEAST_ROWS} rows of train and test in the shape of the batch, class ids or one number as "
                 "targets, and a loss that takes the output for a prediction of them",
-                "give train and test as the model gets them",
+                "provide train and test in the form the model receives",
             )
         runs = [[_trained(bench, task, int(len(task.x) * share), seed) for seed in range(SEEDS)] for share in SHARES]
         y, y_test = task.y.cpu().numpy(), task.y_test.cpu().numpy()
@@ -112,7 +112,7 @@ class LearningCurve(Check):
         asymptote = _asymptote(sizes, test.mean(1))
         numbers: dict[str, Any] = {
             "figure": Figure(
-                "Skill on the rows that were trained on, and on new ones",
+                "Skill on training rows and on new rows",
                 lambda canvas: _drawn(canvas, sizes, train, test, rungs[1]),
                 "Mean and range of three seeds. 1 is perfect, 0 the best constant prediction. Dashed: ridge regression on "
                 "all rows.",
@@ -132,21 +132,23 @@ class LearningCurve(Check):
         )
         if train[-1].max() < rungs[0] - MARGIN:
             if any(run.falling for run in runs[-1]):
-                return self.cannot_tell(f"{measured}; the loss still falls after {STEPS} steps", "train for longer", **numbers)
+                return self.cannot_tell(f"{measured}; the loss is still falling after {STEPS} steps", "train longer", **numbers)
             return self.failed(
                 "underfit",
                 f"the model does worse than a linear one on its own training rows: {measured}",
-                "look for a bottleneck, too much regularisation, or inputs that are lost on the way",
+                "look for a bottleneck, too much regularisation, or inputs that get lost",
                 **numbers,
             )
         if train[-1].min() > rungs[0] and better[1] < -MARGIN:
             return self.failed(
                 "overfit",
-                f"the model does better than a linear one on training rows, and worse on new ones: {measured}",
-                "regularise, give more rows, or find wrong labels among those it memorised",
+                f"the model does better than a linear one on training rows but worse on new ones: {measured}",
+                "regularise, use more rows, or look for wrong labels among the memorised rows",
                 **numbers,
             )
-        return self.passed(f"{measured}; gap {gap[0]:.2f} to {gap[1]:.2f}, with endless rows {asymptote:.2f}", **numbers)
+        return self.passed(
+            f"{measured}; gap {gap[0]:.2f} to {gap[1]:.2f}, extrapolated to infinite rows {asymptote:.2f}", **numbers
+        )
 
 
 # -------------------------------------------------------------------------------------------------------------------- the data

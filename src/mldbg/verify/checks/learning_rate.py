@@ -104,8 +104,8 @@ class LearningRate(Check):
         best = max(rates.values(), key=lambda rate: rate.progress)
         if not _learns(best, stakes(bench)):
             return self.cannot_tell(
-                f"no learning rate from {min(rates):g} to {max(rates):g} times yours makes progress in {STEPS} steps",
-                "look at the other checks: the rate is not the problem",
+                f"no learning rate from {min(rates):g} to {max(rates):g} times yours makes progress within {STEPS} steps",
+                "see the other checks: the rate is not the problem",
                 figure=self._figure(rates, best),
             )
         missed = _missed(bench, user, best)
@@ -113,7 +113,7 @@ class LearningRate(Check):
         numbers: dict[str, Any] = {
             "figure": self._figure(rates, best),
             "statistic": float(np.mean(missed)),
-            "null": "0: as good as the best rate; up to 0.25 is a matter of taste",
+            "null": "0: as good as the best rate; up to 0.25 is acceptable",
             "interval": (low, high),
             "best_factor": best.factor,
             "blown_up": {str(rate.factor): (rate.blown, len(rate.ends)) for rate in rates.values()},
@@ -149,8 +149,8 @@ class LearningRate(Check):
         return Figure(
             f"Loss after {STEPS} steps against the learning rate",
             lambda canvas: _drawn(canvas, rates, best),
-            "One line for each seed. The loss is scaled so that 1 is the loss of the untrained model and 0 the best that "
-            "was reached; what blew up is drawn at the top. The red line is the learning rate as it is.",
+            "One line per seed. The loss is scaled so that 1 is the loss of the untrained model and 0 the best "
+            "reached; runs that blew up are at the top. The red line is the current learning rate.",
         )
 
 

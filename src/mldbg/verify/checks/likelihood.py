@@ -103,16 +103,16 @@ class Likelihood(Check):
 
     def run(self, bench: Bench) -> Outcome:
         if not bench.is_regression or not any(call.name == "mse_loss" for call in loss_calls(bench)):
-            return self.skipped("needs a regression with mse_loss", "nothing to do for other losses")
+            return self.skipped("needs a regression with mse_loss", "not applicable to other losses")
         pool = _pool(bench)
         if pool is None or pool[2] < LEAST_ROWS:
             return self.cannot_tell(
-                f"{LEAST_ROWS} rows are needed to see heavy tails, there are {pool[2] if pool else bench.size}",
-                "give a larger batch, or a batch() that draws another one for another seed",
+                f"{LEAST_ROWS} rows are needed to detect heavy tails, but there are {pool[2] if pool else bench.size}",
+                "use a larger batch, or a batch() that draws a new one for each seed",
             )
         residuals = _residuals(bench, *pool)
         if not np.isfinite(residuals.left).all() or not (residuals.left.std(0) > 0).all():
-            return self.cannot_tell("residuals are not finite, or all the same", "see first-non-finite")
+            return self.cannot_tell("residuals are not finite, or all equal", "see first-non-finite")
         columns = residuals.left.shape[1]
         normal_p = min(1.0, columns * min(_normality_p(column) for column in residuals.left.T))
         scaled = residuals.left / residuals.left.std(0)
@@ -141,7 +141,7 @@ class Likelihood(Check):
             return self.cannot_tell(
                 f"the model's own error is among the residuals of unseen rows (they fell by {residuals.improvement:.0%} over the "
                 f"last {STEPS // 2} steps)",
-                "look again at the residuals of the trained model",
+                "check the residuals of the fully trained model again",
                 **numbers,
             )
         if heavy:
@@ -149,7 +149,7 @@ class Likelihood(Check):
                 "heavy-tails",
                 f"the residuals have the excess kurtosis {seen:.2g} ({low:.2g} to {high:.2g}), normality is rejected (p = "
                 f"{normal_p:.1g})",
-                "look at the largest residuals; huber_loss or a Student's t likelihood weighs them less",
+                "check the largest residuals; huber_loss or a Student's t likelihood gives them less weight",
                 **numbers,
             )
         if unequal:
@@ -160,7 +160,7 @@ class Likelihood(Check):
                 **numbers,
             )
         return self.passed(
-            f"the residuals of {len(scaled)} rows are as a squared error supposes (excess kurtosis {seen:.2g}, "
+            f"the residuals of {len(scaled)} rows are consistent with a squared error (excess kurtosis {seen:.2g}, "
             f"{explained:.0%} of r^2 explained)",
             **numbers,
         )

@@ -45,7 +45,7 @@ class LoaderAudit(Check):
     period of the losses is named. A loader without a `DataLoader` is audited by the contents of its rows, against `train`.
 
     ## Causes
-    - `rows-dropped`: rows were drawn and never arrived.
+    - `rows-dropped`: rows were drawn but never delivered.
     - `rows-repeated`: rows arrived more often than once in an epoch, without a sampler that says so.
     - `rows-never-drawn`: a sampler of the user's own leaves out rows (it may mean to: a warning).
     - `epoch-is-short`: the loader ended although the sampler had more rows (it may mean to: a warning).
@@ -75,12 +75,12 @@ class LoaderAudit(Check):
         doubled = sum(count - 1 for count in repeats.values())
         numbers: dict[str, Any] = {
             "figure": Figure(
-                "Which rows an epoch handed out",
+                "Which rows an epoch delivered",
                 lambda canvas: _drawn(canvas, log),
-                "Each dot is a row that was fetched for a batch; red: it did not arrive. Right: visits by row index.",
+                "Each dot is a row fetched for a batch; red: it was not delivered. Right: visits by row index.",
             ),
             "statistic": gone,
-            "null": "0: every drawn row arrives",
+            "null": "0: every drawn row is delivered",
             "threshold": 0.0,
             "rows": drawn,
             "batches": len(log.drawn),
@@ -89,23 +89,25 @@ class LoaderAudit(Check):
         }
         if lost + tapped > 0:
             rhythm = log.period
-            why = f"{lost + tapped} of {total} rows were drawn and never arrived" + (
+            why = f"{lost + tapped} of {total} rows were drawn but never delivered" + (
                 f": every {rhythm}th batch" if rhythm else ""
             )
             verdict = self.failed if gone > FEW else self.warned
-            step = "look at the batch sampler, the collate function and what wraps the loader"
+            step = "check the batch sampler, the collate function and anything that wraps the loader"
             return verdict("rows-dropped", why, step, **numbers)
         source = log.of_loader
         if doubled and not _replacing(source):
             verdict = self.failed if isinstance(source.sampler, _OWN_SAMPLERS) and _plain(source) else self.warned
             return verdict(
                 "rows-repeated",
-                f"{doubled} of {drawn} rows were handed out again within one epoch, and the sampler does not declare replacement",
-                "draw without replacement, or give the sampler an attribute replacement = True",
+                f"{doubled} of {drawn} rows were delivered again within one epoch, and the sampler does not declare replacement",
+                "draw without replacement, or set the attribute replacement = True on the sampler",
                 **numbers,
             )
         if log.cut_short:
-            return self.passed(f"the first {drawn} rows of an epoch arrived, none twice; the rest was not followed", **numbers)
+            return self.passed(
+                f"the first {drawn} rows of an epoch were delivered, none twice; the rest was not tracked", **numbers
+            )
         size = _expected(source)
         remainder = (source.batch_size or 1) - 1 if _drops_last(source) else 0
         if size is not None and not _replacing(source) and len(repeats) < size - remainder:
@@ -113,23 +115,25 @@ class LoaderAudit(Check):
             return self.warned(
                 cause,
                 f"an epoch draws {len(repeats)} of {size} rows",
-                "check that the rest is meant to be left out",
+                "check whether the rest is left out on purpose",
                 **numbers,
             )
-        return self.passed(f"all {drawn} drawn rows arrived, in {len(log.drawn)} batches", **numbers)
+        return self.passed(f"all {drawn} drawn rows were delivered, in {len(log.drawn)} batches", **numbers)
 
     def _by_contents(self, bench: Bench, log: Log) -> Outcome:
         """A loader that is no DataLoader: its rows must be those of `train`."""
         if bench.experiment.train is None:
-            return self.skipped("the loader is no DataLoader, so that its indices cannot be seen", "give train, or a DataLoader")
+            return self.skipped(
+                "the loader is not a DataLoader, so its indices cannot be observed", "provide train, or a DataLoader"
+            )
         known = Counter(row_keys(bench.arrays("train")[0]))
         seen = Counter(key for batch in log.keys for key in batch)
         arrived = sum(seen.values())
         matching = sum(count for key, count in seen.items() if key in known)
         if not arrived or matching < 0.99 * arrived:
             return self.cannot_tell(
-                f"{arrived - matching} of {arrived} rows of the loader are not in train as they are: they are transformed",
-                "give a loader that is a DataLoader, or one without random transformations",
+                f"{arrived - matching} of {arrived} rows of the loader do not occur in train unchanged: they are transformed",
+                "use a DataLoader, or a loader without random transformations",
             )
         size = sum(known.values())
         largest = max(len(batch) for batch in log.keys)
@@ -138,26 +142,26 @@ class LoaderAudit(Check):
         lost = absent - (largest - 1)
         numbers: dict[str, Any] = {
             "figure": Figure(
-                "How often each row of train arrived in an epoch",
+                "How often each row of train was delivered in an epoch",
                 lambda canvas: _visits(canvas, [seen[key] for key in row_keys(bench.arrays("train")[0])]),
-                "A stripe of zeros is a part of the data that training never sees.",
+                "A stripe of zeros is data that training never sees.",
             ),
             "statistic": absent / size,
-            "null": "0: every row of train arrives; the rest of an incomplete last batch may be missing",
+            "null": "0: every row of train is delivered; the rest of an incomplete last batch may be missing",
             "threshold": (largest - 1) / size,
         }
         if log.cut_short:
-            return self.passed(f"the first {arrived} rows of an epoch are rows of train; the rest was not followed", **numbers)
+            return self.passed(f"the first {arrived} rows of an epoch are rows of train; the rest was not tracked", **numbers)
         if lost > 0:
             return self.failed(
                 "rows-dropped",
-                f"{absent} of the {size} rows of train do not arrive in an epoch",
-                "count the rows where the loader makes its batches",
+                f"{absent} of the {size} rows of train are not delivered in an epoch",
+                "count the rows where the loader builds its batches",
                 **numbers,
             )
         if doubled:
-            why = f"{doubled} rows arrive more often in an epoch than they are in train"
-            return self.warned("rows-repeated", why, "check that this is meant", **numbers)
+            why = f"{doubled} rows are delivered more often in an epoch than they occur in train"
+            return self.warned("rows-repeated", why, "check whether this is intended", **numbers)
         return self.passed(f"the {arrived} rows of an epoch are those of train", **numbers)
 
 
@@ -308,7 +312,7 @@ def _followed(bench: Bench) -> Log:
                 log.cut_short = True
                 break
     if not log.drawn:
-        raise ExperimentError("loader() hands out no batch: the dataset is empty, or smaller than a batch with drop_last")
+        raise ExperimentError("loader() yields no batch: the dataset is empty, or smaller than a batch with drop_last")
     if log.pending and not log.cut_short:
         log.drawn[-1] += log.pending
     return log

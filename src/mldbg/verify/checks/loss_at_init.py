@@ -95,7 +95,7 @@ class LossAtInit(Check):
         _, targets = bench.first
         if not _can_be_permuted(targets, bench.size):
             return self.skipped(
-                "needs a batch of at least 8 rows whose targets are one tensor and not all the same", "give a larger batch"
+                "needs a batch of at least 8 rows whose targets are one tensor and not all equal", "use a larger batch"
             )
         measured = bench.once("loss at init", lambda: _measured(bench))
         if not (np.isfinite(measured.seen).all() and np.isfinite(measured.dealt).all()):
@@ -116,12 +116,12 @@ class LossAtInit(Check):
         seen, expected = float(measured.seen.mean()), float(measured.dealt.mean())
         numbers: dict[str, Any] = {
             "figure": Figure(
-                "The loss of untrained models against their permutation null",
+                "Loss of untrained models against their permutation null",
                 lambda canvas: _drawn(canvas, measured, bench),
-                "Grey: the same outputs with permuted targets. Blue: fresh models as they are, which should lie among the grey.",
+                "Grey: the same outputs with permuted targets. Blue: the actual targets, which should lie among the grey.",
             ),
             "statistic": z,
-            "null": "0 within 4: the loss does not depend on which target belongs to which row",
+            "null": "within 4 of 0: the loss does not depend on which target belongs to which row",
             "threshold": MOST_SDS,
             "p_value": p_value,
             "loss": seen,
@@ -133,13 +133,13 @@ class LossAtInit(Check):
             return self.failed(
                 "pretrained-weights" if low else "worse-than-chance",
                 f"the loss {seen:.4g} of untrained models is {abs(z):.1f} standard deviations {'below' if low else 'above'} "
-                f"that of chance, {expected:.4g}",
-                "check that the factory makes fresh weights" if low else "check the order of the classes and of the labels",
+                f"the chance level of {expected:.4g}",
+                "check that the factory creates fresh weights" if low else "check the order of the classes and of the labels",
                 **numbers,
             )
         numbers.pop("p_value")
         return self._far_start(bench, expected, numbers) or self.passed(
-            f"the loss {seen:.4g} is that of chance, {expected:.4g} ({z:+.1f} sd)"
+            f"the loss {seen:.4g} matches chance, {expected:.4g} ({z:+.1f} sd)"
             + (_EXCUSES[built_in] if abs(z) > MOST_SDS else ""),
             p_value=p_value,
             **numbers,
@@ -157,7 +157,7 @@ class LossAtInit(Check):
             if variance > MOST_VARIANCE:
                 return self.warned(
                     "over-confident",
-                    f"the logits of an untrained model have the variance {variance:.3g} over the classes: the loss "
+                    f"the logits of an untrained model have a variance of {variance:.3g} over the classes: the loss "
                     f"{expected:.4g} starts "
                     f"{expected - math.log(main.shape[axis]):.3g} above ln K = {math.log(main.shape[axis]):.4g}",
                     "scale the inputs to a standard deviation near 1, or make the last layer's initial weights smaller",
@@ -179,8 +179,8 @@ class LossAtInit(Check):
 
 
 _EXCUSES = {
-    True: ", as it is with layers initialised anew: it comes from the architecture",
-    False: ", and fresh models deviate as much to both sides",
+    True: ", as it also is with reinitialised layers: it comes from the architecture",
+    False: ", and fresh models deviate as much in both directions",
 }
 
 

@@ -88,14 +88,14 @@ class LossDirection(Check):
         perfect = perfect_output(probe)
         if perfect is None:
             return self.skipped(
-                "needs targets that are class ids, or values of the shape of the output", "give targets as a tensor"
+                "needs targets that are class ids, or values of the shape of the output", "make the targets a tensor"
             )
         if bench.size < 4 or len(torch.unique(targets, dim=0)) < 2:
-            return self.skipped("needs a batch of 4 rows with two different targets", "give a larger batch")
+            return self.skipped("needs a batch of 4 rows with two different targets", "use a larger batch")
         try:
             ways = [_measured(probe, perfect, shift, bench) for shift in _shifts(perfect, targets)]
         except ExperimentError as error:
-            return self.skipped(f"the loss does not take made-up outputs: {error}", PROBE_NEXT)
+            return self.skipped(f"the loss does not accept synthetic outputs: {error}", PROBE_NEXT)
         best = max(ways, key=lambda way: abs(way.effect))
         if not (np.isfinite(best.perfect) and np.isfinite(best.dealt).all()):
             return self.cannot_tell("the loss of perfect predictions is not finite", "see loss-input-range")
@@ -106,12 +106,12 @@ class LossDirection(Check):
         curve = _perturbed(probe, perfect, best.shift, bench)
         numbers: dict[str, Any] = {
             "figure": Figure(
-                "The loss of a perfect prediction, and what perturbing it does",
+                "Loss of a perfect prediction, and of perturbed ones",
                 lambda canvas: _drawn(canvas, best, curve),
-                "The loss must rise from the perfect prediction on. Grey: the same predictions given to the wrong rows.",
+                "The loss must rise away from the perfect prediction. Grey: the same predictions assigned to the wrong rows.",
             ),
             "statistic": best.effect,
-            "null": "1 for a loss that is lowest for the right rows; -1 with a flipped sign",
+            "null": "1 for a loss that is lowest for the correct rows; -1 with a flipped sign",
             "threshold": 0.0,
             "perfect": best.perfect,
             "wrong_rows": float(best.dealt.mean()),
@@ -127,20 +127,20 @@ class LossDirection(Check):
         wrong = moved is not None or above == PERMUTATIONS
         if wrong and _runs_against(probe, bench, _shifted(perfect, best.shift, probe), best):
             return self.cannot_tell(
-                "the loss is lowest for outputs that run against the targets, as for a distance",
-                "look at what the loss does for an output that you know to be right",
+                "the loss is lowest for outputs that run opposite to the targets, as for a distance",
+                "check the loss of an output that you know to be correct",
                 **numbers,
             )
         if moved is not None:
             return self.failed(
                 "targets-misaligned",
                 f"predictions {moved[0]} have the loss {moved[1]:.4g}, lower than {best.perfect:.4g} of those in their own rows",
-                "compare every prediction with the target of its own row: look for a roll, a flip or a sort on one side only",
+                "compare every prediction with the target of its own row: look for a roll, flip or sort on one side only",
                 **numbers,
             )
         if below == PERMUTATIONS:
             return self.passed(
-                f"a perfect prediction has the loss {best.perfect:.4g}, given to the wrong rows {best.dealt.mean():.4g}",
+                f"a perfect prediction has a loss of {best.perfect:.4g}, assigned to the wrong rows {best.dealt.mean():.4g}",
                 **numbers,
             )
         if above == PERMUTATIONS and best.perfect - best.dealt.mean() > FLIPPED_SDS * best.dealt.std():
@@ -148,13 +148,13 @@ class LossDirection(Check):
                 "loss-sign-flipped",
                 f"a perfect prediction has the loss {best.perfect:.4g}, higher than all of {PERMUTATIONS} wrong ones "
                 f"(mean {best.dealt.mean():.4g}): training moves away from the targets",
-                "check the sign of the loss, and the order of its arguments",
+                "check the sign of the loss and the order of its arguments",
                 **numbers,
             )
         return self.cannot_tell(
             f"the loss of a perfect prediction is above {PERMUTATIONS - below} of {PERMUTATIONS} wrong ones: "
             "its best output is not made from the target as supposed here",
-            "look at what the loss does for an output that you know to be right",
+            "check the loss of an output that you know to be correct",
             **numbers,
         )
 
@@ -187,8 +187,8 @@ def _better_moved(probe: Probe, perfect: Tensor, ways: list[_Measured]) -> tuple
     for way in ways:
         output = _shifted(perfect, way.shift, probe)
         others = {
-            "moved down by one row": torch.roll(output, 1, 0),
-            "moved up by one row": torch.roll(output, -1, 0),
+            "shifted down by one row": torch.roll(output, 1, 0),
+            "shifted up by one row": torch.roll(output, -1, 0),
             "in reverse order": output.flip(0),
         }
         for name, other in others.items():
@@ -238,7 +238,7 @@ def _drawn(canvas: Canvas, best: _Measured, curve: list[float]) -> None:
     ax = draw.axes(canvas, "perturbation [spread of the perfect prediction]", "loss", log_x=True)
     ax.plot(SIZES, curve, "o-", color=draw.SEEN, markersize=3, label="perturbed")
     draw.line(ax, best.perfect, "perfect prediction", color=draw.GOOD if best.effect > 0 else draw.BAD)
-    draw.band(ax, float(best.dealt.min()), float(best.dealt.max()), "given to the wrong rows")
+    draw.band(ax, float(best.dealt.min()), float(best.dealt.max()), "assigned to the wrong rows")
     low, high = min(best.perfect, *best.dealt), max(best.perfect, *best.dealt)
     ax.set_ylim(low - 0.5 * (high - low), high + 0.5 * (high - low))
     draw.legend(ax)

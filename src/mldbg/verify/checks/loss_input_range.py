@@ -74,9 +74,7 @@ class LossInputRange(Check):
         calls = loss_calls(bench) or _of_own_softmax(bench)
         judged = [call for call in calls if call.given.ndim and call.given.numel()]
         if not judged:
-            return self.skipped(
-                "the loss calls none of the functions whose input has a known meaning", "use the losses of torch.nn"
-            )
+            return self.skipped("the loss calls no function whose input has a known meaning", "use the losses of torch.nn")
         if not all(bool(torch.isfinite(call.given).all() | (call.given == -torch.inf).any()) for call in judged):
             return self.cannot_tell("what enters the loss is not finite", "see first-non-finite")
         loud = loss_calls(bench, LOUD)
@@ -90,8 +88,8 @@ class LossInputRange(Check):
             "figure": Figure(
                 f"What enters {call.name}",
                 lambda canvas: _drawn(canvas, call),
-                "Left: the values; grey is the unit interval. Right: the sum over the classes of each row. "
-                "Logits spread on the left and miss 1 on the right; probabilities stay in the grey and sum to 1.",
+                "Left: the values; grey is the unit interval. Right: the sum over the classes, by row. Logits spread "
+                "out on the left and miss 1 on the right; probabilities stay in the grey and sum to 1.",
             ),
             "statistic": _off_one(call),
             "null": _EXPECTED[call.wants],
@@ -113,7 +111,7 @@ _EXPECTED = {
     BCE: "probabilities, in [0, 1]",
     LOG_PROBS: "log-probabilities: exp of a row sums to 1",
     KL_DIV: "log-probabilities: exp of a row sums to 1",
-    "values": "values without a law",
+    "values": "values without a known range",
 }
 
 
@@ -129,33 +127,33 @@ def _logits(call: LossCall, louder: Tensor | None, bench: Bench) -> Iterator[_Fa
     if given.shape[axis] == 1:
         yield _Fault(
             "single-logit-softmax",
-            f"{call.name} runs over a class axis of length 1: its softmax is 1 whatever the logit is",
-            "use binary_cross_entropy_with_logits, or give the model one output for each class",
+            f"{call.name} runs over a class axis of length 1: its softmax is always 1, whatever the logit",
+            "use binary_cross_entropy_with_logits, or one output per class",
         )
     elif _is_probs(given, axis):
         yield _Fault(
             "softmax-before-cross-entropy",
             f"every row that enters {call.name} is in [0, 1] and sums to 1 (within {_off_one(call):.1g}): softmax is "
             "applied twice",
-            "remove the softmax from the model (apply it only where probabilities are shown)",
+            "remove the softmax from the model (apply it only where probabilities are displayed)",
         )
     elif call.made_by == "Softmax" and _is_over_batch(given, bench):
         yield _Fault(
             "softmax-over-batch",
-            f"every column that enters {call.name} sums to 1: the softmax ran along the batch, and mixes its rows",
-            "remove the softmax from the model; where probabilities are shown, take it along the class axis",
+            f"every column that enters {call.name} sums to 1: the softmax ran along the batch and mixes its rows",
+            "remove the softmax from the model; where probabilities are displayed, apply it along the class axis",
         )
     elif _is_log_probs(given, axis) and call.made_by != "LogSigmoid":
         yield _Fault(
             "log-softmax-before-cross-entropy",
-            f"exp of every row that enters {call.name} sums to 1: log-softmax is applied twice, which changes nothing",
+            f"exp of every row that enters {call.name} sums to 1: log-softmax is applied twice, which is redundant",
             "use nll_loss with log-probabilities, or cross_entropy with logits",
             harmless=True,
         )
     elif _is_squashed(call, louder):
         yield _Fault(
             "sigmoid-before-cross-entropy",
-            f"all that enters {call.name} lies in [0, 1], value by value: softmax then cannot express certainty",
+            f"all values entering {call.name} lie in [0, 1], each on its own: softmax then cannot express certainty",
             "remove the sigmoid; for several labels at once use binary_cross_entropy_with_logits",
         )
 
@@ -166,7 +164,7 @@ def _bce_logits(call: LossCall, louder: Tensor | None, bench: Bench) -> Iterator
     if squashed or (call.given.ndim > 1 and call.given.shape[-1] > 1 and _is_probs(call.given, -1)):
         yield _Fault(
             "sigmoid-before-bce-with-logits",
-            f"all that enters {call.name} lies in [0, 1]: the sigmoid inside maps it to [0.5, 0.73]",
+            f"all values entering {call.name} lie in [0, 1]: the sigmoid inside maps them to [0.5, 0.73]",
             "remove the sigmoid from the model, or use binary_cross_entropy",
         )
 
@@ -178,7 +176,7 @@ def _bce(call: LossCall, louder: Tensor | None, bench: Bench) -> Iterator[_Fault
     if low < -tolerance or high > 1 + tolerance:
         yield _Fault(
             "bce-on-logits",
-            f"values from {low:.3g} to {high:.3g} enter {call.name}, which takes probabilities",
+            f"values from {low:.3g} to {high:.3g} enter {call.name}, which expects probabilities",
             "use binary_cross_entropy_with_logits",
         )
 
@@ -197,7 +195,7 @@ def _log_probs(call: LossCall, louder: Tensor | None, bench: Bench) -> Iterator[
             "softmax-over-batch" if over_batch else cause,
             f"{kind} enter {call.name}: exp of a row sums to {float(call.given.double().exp().sum(axis).mean()):.3g} "
             "instead of 1",
-            "take log_softmax along the class axis first"
+            "apply log_softmax along the class axis first"
             + ("" if call.wants == KL_DIV else ", or use cross_entropy on the logits"),
         )
 
@@ -221,7 +219,7 @@ def _soft_targets(call: LossCall, axis: int) -> Iterator[_Fault]:
         yield _Fault(
             "targets-out-of-range",
             f"targets down to {float(target.min()):.3g} enter {call.name} as probabilities: it has no minimum",
-            "give class ids, or rows of probabilities",
+            "use class ids, or rows of probabilities",
         )
 
 

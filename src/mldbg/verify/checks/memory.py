@@ -72,20 +72,20 @@ class Memory(Check):
         if bool((growth > 0).all()):
             return self.failed(
                 "loss-graph-kept",
-                f"every training step leaves {growth[-1]} nodes of a graph behind",
+                f"every training step leaves {growth[-1]} graph nodes behind",
                 "store loss.item() or loss.detach(), not the loss",
                 Figure(
-                    "Nodes of autograd graphs that are alive after each step",
+                    "Autograd graph nodes alive after each step",
                     lambda canvas: _leak_drawn(canvas, nodes),
-                    "A step should leave nothing behind: a level line.",
+                    "A step should leave nothing behind: a flat line.",
                 ),
                 statistic=float(growth[-1]),
-                null="0 nodes for each step",
+                null="0 nodes per step",
                 threshold=0.0,
             )
         if bench.size < 8 or not can_be_sliced(bench):
             return self.passed(
-                "no step leaves a graph behind; the batch is too small, or cannot be cut, to measure growth", statistic=0.0
+                "no step leaves a graph behind; the batch is too small, or cannot be split, to measure growth", statistic=0.0
             )
         return self._sized(bench)
 
@@ -103,7 +103,7 @@ class Memory(Check):
             "figure": Figure(
                 "Memory of one training step against the batch size",
                 lambda canvas: _drawn(canvas, fit, limit),
-                "Marks: measured. Line: a + b B + c B^2 through them. Dashed: what the device has.",
+                "Marks: measured. Line: fit of a + b B + c B^2. Dashed: device memory.",
             ),
             "statistic": fit.share,
             "null": "0: memory is linear in the batch size",
@@ -116,14 +116,14 @@ class Memory(Check):
         if grows and not _is_pairwise(bench):
             return self.warned(
                 "memory-grows-with-the-square",
-                f"{fit.share:.0%} of the {(fit.measured[-1] - fit.constant) / 2**20:.3g} MiB that the rows of a step take grows "
-                f"with the square of the batch; {room}",
-                "look for a broadcast of (B, 1) with (B,), unless every row is compared with every row on purpose",
+                f"{fit.share:.0%} of the {(fit.measured[-1] - fit.constant) / 2**20:.3g} MiB that the rows of a step "
+                f"use grows with the square of the batch; {room}",
+                "look for a broadcast of (B, 1) with (B,), unless all rows are compared with each other on purpose",
                 **numbers,
             )
         return self.passed(
-            f"no step leaves a graph behind; a step takes {fit.constant / 2**20:.3g} MiB and {fit.linear / 2**10:.3g} KiB for "
-            f"each row: {room}",
+            f"no step leaves a graph behind; a step uses {fit.constant / 2**20:.3g} MiB and {fit.linear / 2**10:.3g} KiB "
+            f"per row: {room}",
             **numbers,
         )
 

@@ -112,7 +112,7 @@ class ModeAudit(Check):
             "figure": Figure(
                 "Outputs in training and in evaluation mode",
                 lambda canvas: _drawn(canvas, bench),
-                "All values of the output on one batch. The two may differ before training, where there is BatchNorm.",
+                "All output values on one batch. Before training the two may differ if there is BatchNorm.",
             ),
             "depends_on_mode": depends,
             "noise": noise,
@@ -129,7 +129,7 @@ class ModeAudit(Check):
             return self.warned(
                 "random-in-eval",
                 f"two passes in evaluation mode differ by {share:.2g} of the output",
-                "if the model does not sample on purpose, look for random numbers in forward",
+                "unless the model samples on purpose, look for random numbers in forward",
                 **numbers,
             )
         if changed:
@@ -146,11 +146,11 @@ class ModeAudit(Check):
         if noise > MOST_NOISE:
             return self.warned(
                 "dropout-too-strong",
-                f"the dropout masks make {noise:.3g} times as much noise in the output as there is signal",
+                f"the dropout masks add {noise:.3g} times as much noise to the output as there is signal",
                 f"lower the dropout probability: {_strongest(bench)}",
                 **{**numbers, "statistic": noise, "threshold": MOST_NOISE, "null": "about p / (1 - p) for one dropout"},
             )
-        said = "; evaluate leaves everything as it was" if found is not None else ""
+        said = "; evaluate leaves everything unchanged" if found is not None else ""
         return self.passed(f"evaluation mode is deterministic and changes no buffer{said}", **numbers)
 
     def _of_evaluation(self, found: Evaluation, numbers: dict[str, Any], *, depends: bool) -> Outcome | None:
@@ -158,7 +158,7 @@ class ModeAudit(Check):
             return self.failed(
                 "evaluation-trains",
                 f"evaluate changes {listed(found.parameters_changed)}",
-                "do not step the optimizer in it",
+                "do not step the optimizer there",
                 **numbers,
             )
         if found.forward_in_training and depends:
@@ -166,21 +166,21 @@ class ModeAudit(Check):
             return self.failed(
                 "missing-eval-mode",
                 f"evaluate runs {listed(found.forward_in_training)} in training mode{also}",
-                "call model.eval() in it, and model.train() at its end",
+                "call model.eval() at its start and model.train() at its end",
                 **numbers,
             )
         if found.buffers_changed:
             return self.failed(
                 "buffers-change-in-eval",
                 f"evaluate changes {listed(found.buffers_changed)}",
-                "look for what writes them",
+                "find what writes to them",
                 **numbers,
             )
         if found.modes_changed and depends:
             return self.warned(
                 "train-mode-not-restored",
-                "evaluate leaves the model in another mode than it was in",
-                "remember model.training at its start, and restore it with model.train(was_training)",
+                "evaluate leaves the model in a different mode than before",
+                "save model.training at its start, and restore it with model.train(was_training)",
                 **numbers,
             )
         return None

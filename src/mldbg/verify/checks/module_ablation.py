@@ -67,7 +67,7 @@ class ModuleAblation(Check):
         model = bench.model(0)
         names = _candidates(model)
         if not names:
-            return self.skipped("the model has no modules inside it", "nothing to do: there is nothing to take out")
+            return self.skipped("the model has no submodules", "not applicable: there is nothing to remove")
         rig = rig_of(bench, warmed(bench))
         effects = bench.once("module ablation", lambda: _effects(rig, names))
         floor = TOLERANCE * rig.eps
@@ -80,13 +80,13 @@ class ModuleAblation(Check):
         seen = {name: effect for name, effect in effects.items() if effect > floor or name in idle}
         numbers: dict[str, Any] = {
             "statistic": min(seen.values(), default=0.0),
-            "null": "above rounding: taking a module out changes the output",
+            "null": "above rounding: removing a module changes the output",
             "threshold": floor,
             "figure": Figure(
-                "What the output loses without each module",
+                "Effect of removing each module on the output",
                 lambda canvas: _drawn(canvas, effects, floor, idle),
-                "The larger of two changes: the module's output replaced by zeros, and by its mean over the batch. Left of the "
-                "dashed line is rounding.",
+                "The larger of two changes: the module's output replaced by zeros, and by its mean over the batch. Anything "
+                "left of the dashed line is rounding.",
             ),
             "effects": effects,
         }
@@ -95,7 +95,7 @@ class ModuleAblation(Check):
             return self.failed(
                 "does-nothing",
                 f"the output is the same without {listed(outer)}, although it is computed and connected",
-                "look for a factor or weights that stay zero, a mask, or a result that is overwritten",
+                "look for a factor or weights that remain zero, a mask, or an overwritten result",
                 **numbers,
             )
         return self.passed(

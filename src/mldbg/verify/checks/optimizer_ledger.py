@@ -60,7 +60,7 @@ class OptimizerLedger(Check):
         model = bench.model(0)
         owned = dict(model.named_parameters())
         if not owned:
-            return self.skipped("the model has no parameters", "give a model with parameters")
+            return self.skipped("the model has no parameters", "use a model with parameters")
         patterns = bench.experiment.frozen
         optimizer: Optimizer | None = None
         if bench.experiment.optimizer is not None:
@@ -71,17 +71,17 @@ class OptimizerLedger(Check):
                     raise
                 return self.failed(
                     "parameter-twice",
-                    "torch refuses the optimizer: a parameter is in more than one group",
-                    "give each parameter to one group",
+                    "torch rejects the optimizer: a parameter is in more than one group",
+                    "put each parameter in exactly one group",
                     statistic=1.0,
-                    null="0: every weight is in one group, or declared frozen",
+                    null="0: every weight is in one group or declared frozen",
                     threshold=0.0,
                     figure=Figure(
                         "Weights of the model by their place in the optimizer",
                         lambda canvas: _drawn(
-                            canvas, dict.fromkeys(owned, "refused by torch"), {n: p.numel() for n, p in owned.items()}, 0
+                            canvas, dict.fromkeys(owned, "rejected by torch"), {n: p.numel() for n, p in owned.items()}, 0
                         ),
-                        "Torch refuses the whole optimizer.",
+                        "Torch rejects the whole optimizer.",
                     ),
                 )
         held = Counter(id(p) for group in optimizer.param_groups for p in group["params"]) if optimizer else Counter[int]()
@@ -101,12 +101,12 @@ class OptimizerLedger(Check):
         bad = {name for name, each in status.items() if each in _WRONG}
         numbers: dict[str, Any] = {
             "statistic": (sum(mass[name] for name in bad) + sum(p.numel() for p in foreign)) / max(total, 1),
-            "null": "0: every weight is in one group, or declared frozen",
+            "null": "0: every weight is in one group or declared frozen",
             "threshold": 0.0,
             "figure": Figure(
                 "Weights of the model by their place in the optimizer",
                 lambda canvas: _drawn(canvas, status, mass, sum(p.numel() for p in foreign)),
-                "Each bar is the share of all weights with that status. Red ones should not be there.",
+                "Each bar is the share of all weights with that status. There should be no red ones.",
             ),
             "status": status,
             "foreign": len(foreign),
@@ -120,15 +120,15 @@ class OptimizerLedger(Check):
         if foreign and missing:
             return self.failed(
                 "foreign-parameters",
-                f"the optimizer holds {len(foreign)} parameters that are not the model's, and misses {listed(missing)}",
-                "build the optimizer from the parameters of the model that is trained, after its last change",
+                f"the optimizer holds {len(foreign)} parameters that do not belong to the model, and misses {listed(missing)}",
+                "build the optimizer from the parameters of the trained model, after its last modification",
                 **numbers,
             )
         if missing:
             return self.failed(
                 "not-in-optimizer",
-                f"{listed(missing)} gets a gradient, but no group of the optimizer holds it",
-                "give it to the optimizer, or declare it: Experiment(..., frozen=[...])",
+                f"{listed(missing)} gets a gradient but is in no group of the optimizer",
+                "add it to the optimizer, or declare it: Experiment(..., frozen=[...])",
                 **numbers,
             )
         twice = [name for name, each in status.items() if each == "in two groups"]
@@ -136,15 +136,15 @@ class OptimizerLedger(Check):
             return self.failed(
                 "parameter-twice",
                 f"the optimizer holds {listed(twice)} more than once",
-                "give each parameter to one group",
+                "put each parameter in exactly one group",
                 **numbers,
             )
         trained = [name for name, each in status.items() if each == "declared frozen, but trained"]
         if trained:
             return self.failed(
                 "frozen-but-trained",
-                f"{listed(trained)} is declared frozen, but requires a gradient and is in the optimizer",
-                "call requires_grad_(False) on it, or leave it out of `frozen`",
+                f"{listed(trained)} is declared frozen but requires a gradient and is in the optimizer",
+                "call requires_grad_(False) on it, or remove it from `frozen`",
                 **numbers,
             )
         frozen = [name for name, each in status.items() if each == "frozen, not declared"]
@@ -152,22 +152,22 @@ class OptimizerLedger(Check):
         if layers:
             return self.failed(
                 "undeclared-frozen",
-                f"{listed(layers)} does not require a gradient, and nothing says that this is meant",
-                f"if it is meant, declare it: Experiment(..., frozen=[{layers[0].rpartition('.')[0] + '.*'!r}])",
+                f"{listed(layers)} does not require a gradient, and nothing says that this is intended",
+                f"if intended, declare it: Experiment(..., frozen=[{layers[0].rpartition('.')[0] + '.*'!r}])",
                 **numbers,
             )
         if frozen:
             return self.warned(
                 "undeclared-frozen",
                 f"{listed(frozen)} does not require a gradient",
-                f"if it is meant, declare it: Experiment(..., frozen=[{frozen[0]!r}])",
+                f"if intended, declare it: Experiment(..., frozen=[{frozen[0]!r}])",
                 **numbers,
             )
         if foreign:
             return self.warned(
                 "foreign-parameters",
                 f"the optimizer holds {len(foreign)} parameters that neither the model nor the loss uses",
-                "build the optimizer from the model that is trained",
+                "build the optimizer from the trained model",
                 **numbers,
             )
         return None
@@ -179,8 +179,8 @@ class OptimizerLedger(Check):
         if idle:
             return self.warned(
                 "pattern-matches-nothing",
-                f"no parameter is called {listed(list(idle))}",
-                f"correct `frozen`; names are like {next(iter(owned))}",
+                f"no parameter matches {listed(list(idle))}",
+                f"correct `frozen`; names look like {next(iter(owned))}",
                 **numbers,
             )
         counted = Counter(status.values())
@@ -228,5 +228,5 @@ def _drawn(canvas: Canvas, status: dict[str, str], mass: dict[str, int], foreign
         names,
         [100 * shares[name] / total for name in names],
         "share of all weights [%]",
-        bad=[name in (*_WRONG, "of another model", "refused by torch") for name in names],
+        bad=[name in (*_WRONG, "of another model", "rejected by torch") for name in names],
     )

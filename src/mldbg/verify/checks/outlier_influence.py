@@ -62,13 +62,15 @@ class OutlierInfluence(Check):
 
     def run(self, bench: Bench) -> Outcome:
         if not bench.is_regression or len(torch.unique(bench.first[1])) <= 2:
-            return self.skipped("needs a regression with one output for each floating-point target", "nothing to do for others")
+            return self.skipped(
+                "needs a regression with one output for each floating-point target", "not applicable to other experiments"
+            )
         probe = probe_of(bench)
         if probe is None:
             return self.skipped(NO_PROBE, PROBE_NEXT)
         targets = _targets(bench)
         if len(targets) < LEAST_ROWS:
-            return self.skipped(f"needs {LEAST_ROWS} rows, there are {len(targets)}", "give a larger batch")
+            return self.skipped(f"needs {LEAST_ROWS} rows, but there are {len(targets)}", "use a larger batch")
         if not bool(torch.isfinite(targets).all()):
             return self.cannot_tell("targets are not finite", "see input-range")
         norms = _norms(bench, targets)
@@ -83,10 +85,10 @@ class OutlierInfluence(Check):
         kurtosis = bootstrap_interval(values, lambda x: float(stats.kurtosis(x)), bench.rng("kurtosis"), draws=200)
         numbers: dict[str, Any] = {
             "figure": Figure(
-                "Share of the gradient that the rows make",
+                "Share of the gradient contributed by the rows",
                 lambda canvas: _drawn(canvas, norms, width, bench),
-                "Rows are ordered by the size of their gradient. Grey: normal targets and a squared error. "
-                "A curve that stays low and rises at the end is made by a few rows.",
+                "Rows are sorted by the size of their gradient. Grey: normal targets with a squared error. A curve "
+                "that stays low and rises at the end is dominated by a few rows.",
             ),
             "statistic": share,
             "null": f"{null.mean():.3g} for normal targets",
@@ -96,12 +98,14 @@ class OutlierInfluence(Check):
             "excess_kurtosis": kurtosis,
         }
         times = share / float(null.mean())
-        said = f"{top} of {len(norms)} rows make {share:.1%} of the gradient, {times:.2g} times as much as of normal targets"
+        said = (
+            f"{top} of {len(norms)} rows contribute {share:.1%} of the gradient, {times:.2g} times as much as with normal targets"
+        )
         if share > threshold:
             return self.warned(
                 "outliers-dominate",
                 said,
-                "look at these rows; if they are right, use huber_loss, or the logarithm of the targets",
+                "inspect these rows; if they are correct, use huber_loss or the logarithm of the targets",
                 **numbers,
             )
         return self.passed(said, **numbers)

@@ -49,7 +49,7 @@ class OutputContract(Check):
     def run(self, bench: Bench) -> Outcome:
         output = main_tensor(bench.output)
         if output is None:
-            return self.skipped("the output has no floating-point tensor", "let the model return a tensor")
+            return self.skipped("the output has no floating-point tensor", "have the model return a tensor")
         shapes = bench.once("output contract", lambda: _shapes(bench))
         declared = bench.experiment.output_shape
         numbers: dict[str, Any] = {
@@ -58,7 +58,7 @@ class OutputContract(Check):
             "figure": Figure(
                 "Shapes through the model",
                 lambda canvas: _drawn(canvas, shapes),
-                "Numbers for each row of the batch after each module, with the shape.",
+                "Values per row of the batch after each module, with the shape.",
             ),
             "shape": list(output.shape),
             "declared": list(declared) if declared is not None else None,
@@ -66,7 +66,7 @@ class OutputContract(Check):
         if declared is not None and not _agrees(tuple(output.shape), tuple(declared), bench.size):
             return self.failed(
                 "wrong-output-shape",
-                f"the output has shape {_text(output.shape)}, declared is {_text(declared)} with -1 for {bench.size} rows",
+                f"the output has shape {_text(output.shape)}, but {_text(declared)} is declared, where -1 is {bench.size} rows",
                 "correct the last layer, or `output_shape`",
                 statistic=1.0,
                 **numbers,
@@ -83,7 +83,7 @@ class OutputContract(Check):
             return self.failed(
                 "batch-axis-lost",
                 f"with {rows} rows instead of {bench.size} the output has {odd}",
-                "look for view or reshape with a number where the batch size or -1 should be",
+                "look for view or reshape with a fixed number in place of the batch size or -1",
                 **numbers,
             )
         if odd is not None:
@@ -97,7 +97,7 @@ class OutputContract(Check):
             return self.warned(
                 "single-row",
                 f"with a single row: {single}",
-                "name the axis: squeeze(-1); or set drop_last in the loader",
+                "name the axis, as in squeeze(-1), or set drop_last in the loader",
                 **numbers,
             )
         return self.passed(
@@ -157,7 +157,7 @@ def _shapes(bench: Bench) -> list[tuple[str, tuple[int, ...]]]:
 def _drawn(canvas: Canvas, shapes: list[tuple[str, tuple[int, ...]]]) -> None:
     shown = shapes[-MOST_MODULES:]
     counts = [float(np.prod(shape[1:])) if len(shape) > 1 else 1.0 for _, shape in shown]
-    ax = draw.bars(canvas, [name for name, _ in shown], counts, "numbers for each row")
+    ax = draw.bars(canvas, [name for name, _ in shown], counts, "values per row")
     ax.set_xscale("log")
     ax.set_xlim(0.5, 8 * max(counts))
     for place, (count, (_, shape)) in enumerate(zip(counts, shown, strict=True)):

@@ -83,12 +83,12 @@ class OverfitOneBatch(Check):
 
     def run(self, bench: Bench) -> Outcome:
         if bench.size < 2:
-            return self.skipped("needs a batch of at least 2 rows", "give a larger batch")
+            return self.skipped("needs a batch of at least 2 rows", "use a larger batch")
         at_stake = stakes(bench)
         if at_stake is None:
             return self.cannot_tell(
-                "what can be learned on the batch is unknown: the loss has no floor, or no constant output is worse",
-                "give a loss of output and targets that is bounded below, and a batch with different targets",
+                "the reducible loss on the batch is unknown: the loss has no floor, or no constant output is worse",
+                "use a loss of output and targets that is bounded below, and a batch with different targets",
             )
         as_is = _with_users_optimizer(bench, at_stake, regularised=True)
         attempts = [as_is]
@@ -102,19 +102,19 @@ class OverfitOneBatch(Check):
         as_is, last = attempts[0], attempts[-1]
         numbers: dict[str, Any] = {
             "figure": Figure(
-                "Loss on one batch, trained again and again",
+                "Loss on one batch, trained repeatedly",
                 lambda canvas: _drawn(canvas, attempts, at_stake),
-                "1 is the loss of the best constant output, 0 the least loss that these targets allow. Curves must get "
-                "below 0.02.",
+                "1 is the loss of the best constant output, 0 the lowest loss that these targets allow. Curves must "
+                "drop below 0.02.",
             ),
             "statistic": as_is.left,
-            "null": "at most 0.02 of what can be learned is left",
+            "null": "at most 0.02 of the reducible loss is left",
             "threshold": MEMORISED,
             "null_loss": at_stake.null,
             "floor": at_stake.floor,
             "left": {attempt.name: attempt.left for attempt in attempts},
         }
-        left = f"{as_is.left:.2g} of what can be learned is left after {STEPS} steps"
+        left = f"{as_is.left:.2g} of the reducible loss is left after {STEPS} steps"
         if as_is.memorised:
             return self.passed(f"the batch is memorised: {left}", **numbers)
         if len(attempts) == 2 and as_is.trained <= MUCH:
@@ -122,15 +122,15 @@ class OverfitOneBatch(Check):
         if len(attempts) == 2:
             cause = "too-much-dropout" if _drops(bench) else "too-much-weight-decay"
             why = (
-                f"{as_is.trained:.2g} of what can be learned is left after {STEPS} steps, and {last.left:.2g} without "
+                f"{as_is.trained:.2g} of the reducible loss is left after {STEPS} steps, and {last.left:.2g} without "
                 f"dropout and decay"
             )
-            return self.failed(cause, why, "use less of it until the batch can be memorised", **numbers)
+            return self.failed(cause, why, "reduce it until the batch can be memorised", **numbers)
         slow = as_is.falling or abs(at_stake.share(as_is.losses[0]) - as_is.trained) < HARDLY
         if last.memorised and slow:
             return self.cannot_tell(
-                f"{left} and the loss still falls; Adam at 1e-3 memorises the batch",
-                "see learning-rate, or train for longer",
+                f"{left} and the loss is still falling; Adam at 1e-3 memorises the batch",
+                "see learning-rate, or train longer",
                 **numbers,
             )
         if last.memorised:
@@ -143,26 +143,26 @@ class OverfitOneBatch(Check):
     def _judged_without_cure(self, bench: Bench, attempts: list[_Attempt], left: str, numbers: dict[str, Any]) -> Outcome:
         best = min(attempt.left for attempt in attempts)
         if any(attempt.falling for attempt in attempts[1:]):
-            return self.cannot_tell(f"{left} and the loss still falls", "train for longer, or give a smaller batch", **numbers)
+            return self.cannot_tell(f"{left} and the loss is still falling", "train longer, or use a smaller batch", **numbers)
         if best <= STUCK:
             return self.cannot_tell(
                 f"{left}, and a model that leaves less than {STUCK} may be too small for the batch",
-                "give a smaller batch",
+                "use a smaller batch",
                 **numbers,
             )
         rank, outputs = tangent_rank(bench)
         if rank < outputs:
             return self.cannot_tell(
                 f"{left}, but parameters move only {rank} of {outputs} outputs independently: the model cannot hold the batch",
-                "give a smaller batch, or see the checks of the wiring if it should",
+                "use a smaller batch; if the model should hold it, see the wiring checks",
                 directions=rank,
                 outputs=outputs,
                 **numbers,
             )
         return self.failed(
             "cannot-memorise",
-            f"{best:.2g} of what can be learned is left at rest, whatever the optimizer and the regularisation",
-            "follow one row from the input to its term of the loss: is it mixed, replaced, squashed or ignored on the way?",
+            f"{best:.2g} of the reducible loss remains after convergence, whatever the optimizer and the regularisation",
+            "trace one row from the input to its term of the loss: is it mixed, replaced, squashed or ignored along the way?",
             directions=rank,
             outputs=outputs,
             **numbers,
@@ -200,7 +200,7 @@ def _drops(bench: Bench) -> bool:
 
 
 def _drawn(canvas: Canvas, attempts: list[_Attempt], at_stake: Stakes) -> None:
-    ax = draw.axes(canvas, "step", "share of the stakes left", log_y=True)
+    ax = draw.axes(canvas, "step", "share of the reducible loss left", log_y=True)
     for attempt, colour in zip(attempts, (draw.SEEN, draw.GOOD, draw.INK), strict=False):
         shares = np.maximum([at_stake.share(loss) for loss in attempt.losses], 1e-4)
         ax.plot(shares, color=colour, linewidth=1, label=attempt.name)

@@ -65,7 +65,7 @@ class PaddingAndAccumulation(Check):
 
     def run(self, bench: Bench) -> Outcome:
         if bench.size < 2:
-            return self.skipped("needs a batch of two rows", "give a larger batch")
+            return self.skipped("needs a batch of two rows", "use a larger batch")
         experiment = bench.experiment
         probe = probe_of(bench)
         scan = _scan(probe, bench) if probe is not None else {}
@@ -102,19 +102,21 @@ class PaddingAndAccumulation(Check):
         if found:
             cause, _, next_step = found[0]
             return self.failed(cause, "; ".join(each[1] for each in found), next_step, **numbers)
-        return self.passed(f"{' and '.join(errors)} leave the gradient as it is (relative error {worst:.1g})", **numbers)
+        return self.passed(f"{' and '.join(errors)} leave the gradient unchanged (relative error {worst:.1g})", **numbers)
 
     def _from_the_loss(self, scan: dict[str, list[float]], probe: Probe | None) -> Outcome:
         """Without `pad` and `accumulate`: whether the loss is a sum over rows."""
-        next_step = "give pad(inputs, targets), accumulate(model, inputs, targets) or both to test your padding and accumulation"
+        next_step = (
+            "provide pad(inputs, targets), accumulate(model, inputs, targets) or both to test your padding and accumulation"
+        )
         if probe is None or not scan:
             return self.skipped("needs pad or accumulate", next_step)
         worst = max(scan["weighted by rows"])
         threshold = ROUNDINGS * probe.exactness
         if not worst <= threshold:
             return self.skipped(
-                f"the loss is no sum over rows (weighting micro-batches by rows is wrong by up to {worst:.2g}): "
-                "how they must be weighted is not known from it",
+                f"the loss is not a sum over rows (weighting micro-batches by rows is off by up to {worst:.2g}), so "
+                "the correct weighting cannot be inferred from it",
                 next_step,
             )
         return self.passed(
@@ -202,12 +204,12 @@ def _counted(setting: _Setting, losses: tuple[float, float], distance: float, th
         return (
             "padding-counted",
             why,
-            "leave padded places out of the loss: of its sum and of its divisor (ignore_index, or a mask)",
+            "exclude padded positions from the loss, both from its sum and from its divisor (ignore_index, or a mask)",
         )
-    why += ", and the outputs of the places before it"
+    why += ", and the outputs at the positions before it"
     if setting.bench.experiment.time_axis is not None:
-        return "looks-ahead", why, "check the causal mask, the padding of convolutions and what is averaged over time"
-    return "padding-counted", why, "mask padded places in the model (in attention, in pooling), and leave them out of the loss"
+        return "looks-ahead", why, "check the causal mask, the padding of convolutions and any averaging over time"
+    return "padding-counted", why, "mask padded positions in the model (attention, pooling), and exclude them from the loss"
 
 
 def _before(setting: _Setting, threshold: float) -> bool:
@@ -290,8 +292,8 @@ def _figure(scan: dict[str, list[float]], errors: dict[str, float], threshold: f
     return Figure(
         "Relative error of the gradient against that of the whole batch",
         lambda canvas: _drawn(canvas, scan, errors, threshold),
-        "Dots: gradients by random outputs, put together from micro-batches. Lines: the given padding and accumulation. "
-        "Everything in the grey band is rounding.",
+        "Dots: gradients with respect to random outputs, accumulated over micro-batches. Lines: your padding and "
+        "accumulation. Everything in the grey band is rounding.",
     )
 
 

@@ -53,9 +53,9 @@ class Pairing(Check):
     def run(self, bench: Bench) -> Outcome:
         targets = bench.first[1]
         if not isinstance(targets, Tensor) or targets.shape[:1] != (bench.size,):
-            return self.skipped("needs targets that are one tensor with a row for each input", "give targets as a tensor")
+            return self.skipped("needs targets in one tensor with one row per input", "make the targets a tensor")
         if bench.size < 2 or len(torch.unique(targets, dim=0)) < 2:
-            return self.skipped("needs a batch with two different targets", "give a larger batch")
+            return self.skipped("needs a batch with two different targets", "use a larger batch")
         probe = probe_of(bench)
         if probe is None:
             return self.skipped(NO_PROBE, PROBE_NEXT)
@@ -65,15 +65,14 @@ class Pairing(Check):
         change = max(abs(a - b) / max(abs(a), abs(b), 1e-300) for a, b in zip(as_is, permuted_losses, strict=True))
         threshold = ROUNDINGS * probe.exactness * max(1.0, targets.numel() ** 0.5 / 8)
         figure = Figure(
-            "The loss of random outputs, with targets as they are and permuted",
+            "Loss of random outputs, with actual and with permuted targets",
             lambda canvas: _drawn(canvas, as_is, permuted_losses),
-            "Each mark is one draw of random outputs. An honest loss changes when targets change places: the marks leave "
-            "the line.",
+            "Each mark is one draw of random outputs. A sound loss changes when targets are permuted: the marks leave the line.",
         )
         numbers: dict[str, Any] = {
             "figure": figure,
             "statistic": change,
-            "null": "for a loss that ignores the pairing: 0 to rounding",
+            "null": "for a loss that ignores the pairing: 0 within rounding",
             "threshold": threshold,
         }
         if change > threshold:
@@ -91,13 +90,13 @@ class Pairing(Check):
             return self.failed(
                 "targets-ignored",
                 f"the loss stays the same when all targets are replaced (relative change {change:.1g})",
-                "let the loss use its second argument; give None as targets if it is meant to need none",
+                "make the loss use its second argument; use None as targets if it needs none",
                 **numbers,
             )
         return self.warned(
             "pairing-lost",
-            f"permuting the targets leaves the loss as it is (relative change {change:.1g}), though other targets change it",
-            "compare output and target row by row before the mean is taken, unless the loss is meant to compare sets",
+            f"permuting the targets does not change the loss (relative change {change:.1g}), although replacing the targets does",
+            "compare output and target row by row before averaging, unless the loss is meant to compare sets",
             **numbers,
         )
 
@@ -126,7 +125,7 @@ def _ignores(probe: Probe, targets: Tensor) -> bool:
 
 
 def _drawn(canvas: Canvas, as_is: list[float], with_others: list[float]) -> None:
-    ax = draw.axes(canvas, "loss with targets as they are", "loss with permuted targets")
+    ax = draw.axes(canvas, "loss with the actual targets", "loss with permuted targets")
     low, high = min(*as_is, *with_others), max(*as_is, *with_others)
     ax.plot([low, high], [low, high], color=draw.NULL, linewidth=1, linestyle="--", label="no change: the pairing is ignored")
     ax.plot(as_is, with_others, "o", color=draw.SEEN, label="random outputs")

@@ -86,7 +86,7 @@ class ParametersMove(Check):
         largest = max(sizes.values(), default=0.0)
         reached = {name for name, size in sizes.items() if size > LEAST_GRADIENT * largest}
         if not reached:
-            return self.skipped("no parameter gets a gradient that is not zero", "resolve gradient-reach first")
+            return self.skipped("no parameter gets a nonzero gradient", "fix gradient-reach first")
         still = [name for name in wanted if name in reached and name not in moved]
         logs = {name: float(np.log10(value)) for name, value in ratios.items() if name in moved and 0 < value < np.inf}
         odd = _odd(logs)
@@ -97,14 +97,14 @@ class ParametersMove(Check):
             "figure": Figure(
                 "Relative change of each weight matrix in one step",
                 lambda canvas: _drawn(canvas, logs, odd, still),
-                "From the first layer to the last, and then what did not move. The dashed line is a reference, no limit.",
+                "From the first layer to the last, followed by what did not move. The dashed line is a reference, not a limit.",
             ),
             "still": still,
             "ratios": logs,
         }
         if still:
             cause, next_step = _why(still[0], rates.get(id(wanted[still[0]])))
-            why = f"{listed(still)} gets a gradient, but did not change in {STEPS} steps"
+            why = f"{listed(still)} gets a gradient but did not change in {STEPS} steps"
             return self.failed(cause, why, next_step, **numbers)
         if odd:
             typical = float(np.median(list(logs.values())))
@@ -139,7 +139,7 @@ def _odd(logs: dict[str, float]) -> list[str]:
 
 def _why(name: str, rate: float | None) -> tuple[str, str]:
     if rate is None:
-        return "not-in-optimizer", f"give {name} to the optimizer"
+        return "not-in-optimizer", f"add {name} to the optimizer"
     if rate == 0:
         return "zero-learning-rate", "set a learning rate above zero"
     return "update-below-rounding", "raise the learning rate, or keep the weights in float32"

@@ -100,13 +100,13 @@ class PlateauLines(Check):
 
     def run(self, bench: Bench) -> Outcome:
         if bench.size < 2 or not isinstance(bench.first[1], Tensor):
-            return self.skipped("needs a batch of at least two rows, with targets in one tensor", "give a larger batch")
+            return self.skipped("needs a batch of at least two rows, with targets in one tensor", "use a larger batch")
         curve = bench.overfit(STEPS)
         if not all(map(math.isfinite, curve.losses)):
             return self.cannot_tell("the loss did not stay finite", "see first-non-finite")
         lines = _lines(bench, curve)
         if not lines:
-            return self.skipped("the loss is none whose lines are known", "use the losses of torch.nn")
+            return self.skipped("no plateau lines are known for this loss", "use the losses of torch.nn")
         suspected = [line for line in lines if line.confirmed()]
         losses = list(curve.losses)
         if suspected and not any(_matches(losses, line) for line in suspected):
@@ -117,10 +117,10 @@ class PlateauLines(Check):
         nearest = min(lines, key=lambda line: abs(tail.mean() - line.height) / max(line.height, 1e-300))
         numbers: dict[str, Any] = {
             "figure": Figure(
-                "Loss on one batch, with the lines at which known mistakes come to rest",
+                "Loss on one batch, with the lines at which known mistakes plateau",
                 lambda canvas: _drawn(canvas, losses, lines),
-                "A healthy curve goes below every line. Resting on one names a cause, which a test of the trained model "
-                "must confirm.",
+                "A healthy curve goes below every line. A plateau on one suggests a cause, which a test of the trained "
+                "model must confirm.",
             ),
             "statistic": abs(float(tail.mean()) - nearest.height) / max(nearest.height, 1e-300),
             "null": "on no line",
@@ -132,7 +132,7 @@ class PlateauLines(Check):
             if _matches(losses, line):
                 return self.failed(
                     line.cause,
-                    f"the loss rests at {tail.mean():.4g}, on the line {line.formula} = {line.height:.4g}, "
+                    f"the loss plateaus at {tail.mean():.4g}, on the line {line.formula} = {line.height:.4g}, "
                     "and a test of the trained model confirms the cause",
                     line.next_step,
                     **numbers,
@@ -141,12 +141,11 @@ class PlateauLines(Check):
             return self.passed(f"the loss falls to {tail.mean():.3g}, below every line", **numbers)
         if suspected and not at_rest(losses, TAIL):
             return self.cannot_tell(
-                f"a test of the trained model speaks for {suspected[0].cause}, but the loss is still falling at "
-                f"{tail.mean():.4g}",
-                "give an optimizer that learns the batch in 300 steps",
+                f"a test of the trained model suggests {suspected[0].cause}, but the loss is still falling at {tail.mean():.4g}",
+                "use an optimizer that learns the batch in 300 steps",
                 **numbers,
             )
-        return self.passed(f"the loss ends at {tail.mean():.4g}, and no test of the trained model speaks for a line", **numbers)
+        return self.passed(f"the loss ends at {tail.mean():.4g}, and no test of the trained model confirms a line", **numbers)
 
 
 def _tail(losses: list[float]) -> np.ndarray:
@@ -185,7 +184,7 @@ def _lines(bench: Bench, curve: Curve) -> list[Line]:
     found: list[Line] = []
     if not any(curve.losses):
         found.append(
-            Line("targets-ignored", 0.0, "0", lambda: _ignored(bench), "let the loss use its targets: are all of them ignored?")
+            Line("targets-ignored", 0.0, "0", lambda: _ignored(bench), "make the loss use its targets: are all of them ignored?")
         )
     if output is None:
         return found
@@ -198,7 +197,7 @@ def _lines(bench: Bench, curve: Curve) -> list[Line]:
             best_constant,
             "loss of the best constant (pairs)",
             lambda: _broadcasts(bench),
-            "make the shapes of output and targets equal",
+            "make the shapes of output and targets match",
         )
     )
     if LOGITS in wants and axis is not None and classes is not None and classes > 1:
@@ -217,7 +216,7 @@ def _lines(bench: Bench, curve: Curve) -> list[Line]:
                 nat * math.log(classes),
                 "ln K",
                 lambda: float((output.amax(axis) - output.amin(axis)).max()) < SAME,
-                "find out why all classes get the same logit: a dead layer, weights that are all zero",
+                "find out why all classes get the same logit: a dead layer, or all-zero weights",
             ),
         ]
     if BCE_LOGITS in wants and targets.shape == output.shape:
@@ -241,7 +240,7 @@ def _lines(bench: Bench, curve: Curve) -> list[Line]:
                 at_stake.null,
                 "loss of the best constant",
                 lambda: not _broadcasts(bench) and float(output.std(0).max()) < SAME * spread,
-                "find out where the inputs get lost: a detached or dead layer, inputs that are all the same",
+                "find out where the inputs are lost: a detached or dead layer, or identical inputs",
             )
         )
     return [line for line in found if line.cause != "mse-broadcast" or _broadcasts(bench)]

@@ -70,12 +70,12 @@ class PrefixInvariance(Check):
         frame: Any = _called("frame()", factory, bench)
         size = len(frame) if hasattr(frame, "__len__") else 0
         if size < FEWEST_ROWS:
-            return self.skipped(f"needs a table of at least {FEWEST_ROWS} rows", "give a longer frame")
+            return self.skipped(f"needs a table of at least {FEWEST_ROWS} rows", "use a longer frame")
         whole = _result(pipeline, frame, bench, 0)
         if _differs(whole, _result(pipeline, frame, bench, 1), size).any():
             return self.cannot_tell(
-                "the pipeline gives another result for another seed: it draws random numbers",
-                "give it without augmentation or noise",
+                "the pipeline returns different results for different seeds: it draws random numbers",
+                "provide it without augmentation or noise",
             )
         rng = bench.rng("prefix-invariance")
         cuts = sorted(rng.choice(np.arange(size // 2, size - 1), min(CUTS, size - 1 - size // 2), replace=False).tolist())
@@ -92,9 +92,9 @@ class PrefixInvariance(Check):
         first = _first_stage(stages, frame, cut, bench) if len(rows) and stages else None
         numbers: dict[str, Any] = {
             "figure": Figure(
-                "Which earlier rows change when the future does",
+                "Earlier rows that change when the future does",
                 lambda canvas: _drawn(canvas, changed, whole.names, cut),
-                f"Red: the value changes when the rows from {cut} on are taken away or replaced. Nothing should be red.",
+                f"Red: the value changes when the rows from {cut} on are removed or replaced. Nothing should be red.",
             ),
             "statistic": share,
             "null": "0: no row before t depends on rows from t on",
@@ -103,14 +103,16 @@ class PrefixInvariance(Check):
             "columns": [whole.names[place] for place in np.flatnonzero(changed.any(axis=0))],
         }
         if not len(rows):
-            return self.passed(f"the first t rows stay the same at {len(changes)} times t, whatever comes after", **numbers)
+            return self.passed(
+                f"for {len(changes)} cut points t, the first t rows do not change with what comes after", **numbers
+            )
         columns = ", ".join(numbers["columns"][:4])
         where = f" (first after the step {first!r})" if first else ""
         if share > LOCAL:
             return self.failed(
                 "fit-before-split",
                 f"{len(rows)} of {cut} earlier rows change with what comes later, in {columns}{where}",
-                "fit on the past only: fit once on the training part, or use expanding statistics",
+                "fit on the past only: fit once on the training data, or use expanding statistics",
                 **numbers,
             )
         return self.failed(
@@ -154,7 +156,7 @@ def _result(pipeline: Pipeline, frame: Any, bench: Bench, seed: int = 0) -> Resu
         return Result(values, np.asarray(before.get_indexer(after)), names)
     if len(values) != len(frame):
         raise ExperimentError(
-            f"pipeline(table) returned {len(values)} rows for {len(frame)}; give one that keeps rows or an index"
+            f"pipeline(table) returned {len(values)} rows for {len(frame)}; return one that keeps the rows or an index"
         )
     return Result(values, np.arange(len(values)), names)
 

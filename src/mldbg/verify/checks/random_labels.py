@@ -76,13 +76,13 @@ class RandomLabels(Check):
     def run(self, bench: Bench) -> Outcome:
         if not can_be_permuted(bench):
             return self.skipped(
-                "needs a batch of at least 8 rows whose targets are one tensor and not all the same", "give a larger batch"
+                "needs a batch of at least 8 rows whose targets are one tensor and not all equal", "use a larger batch"
             )
         at_stake = stakes(bench)
         if at_stake is None:
             return self.cannot_tell(
-                "what can be learned on the batch is unknown: the loss has no floor, or no constant output is worse",
-                "give a loss of output and targets that is bounded below",
+                "the reducible loss on the batch is unknown: the loss has no floor, or no constant output is worse",
+                "use a loss of output and targets that is bounded below",
             )
         rng = bench.rng("random-labels")
         real = _shares(bench, at_stake, None)
@@ -93,15 +93,15 @@ class RandomLabels(Check):
         error = half / float(areas.mean())
         left_real, left_permuted = end_of(real.tolist()), float(np.mean([end_of(curve.tolist()) for curve in permuted]))
         capacity = (
-            "permuted targets are fitted, too: capacity is not the limit"
+            "permuted targets are fitted too: capacity is not the limit"
             if left_permuted <= FITTED
-            else f"{left_permuted:.2g} of the stakes is left with permuted targets"
+            else f"{left_permuted:.2g} of the reducible loss is left with permuted targets"
         )
         numbers: dict[str, Any] = {
             "figure": Figure(
-                "Learning real and permuted targets",
+                "Learning actual and permuted targets",
                 lambda canvas: _drawn(canvas, real, permuted),
-                "Grey: permuted targets. Blue: the targets as they are. Real targets should be below.",
+                "Grey: permuted targets. Blue: actual targets, which should be below.",
             ),
             "statistic": seen,
             "null": "0 within the prediction interval of permuted targets",
@@ -118,24 +118,24 @@ class RandomLabels(Check):
         if moves and learned and seen + error < SPEED:
             return self.warned(
                 "labels-look-random",
-                f"real targets are learned hardly faster than permuted ones: the area differs by {seen:.1%}, at most "
+                f"real targets are learned barely faster than permuted ones: the area differs by {seen:.1%}, at most "
                 f"{seen + error:.1%}",
-                "look at ten rows by hand, inputs beside targets",
+                "inspect ten rows by hand, inputs next to targets",
                 **numbers,
             )
         if seen > error:
             why = f"real targets are learned faster, but little is learned in {STEPS} steps: the area is {seen:.1%} smaller"
         else:
-            why = f"real targets are not learned faster than permuted ones: an area {error:.1%} smaller would have been seen"
+            why = f"real targets are not learned faster than permuted ones: an area {error:.1%} smaller would have been detected"
         return self.cannot_tell(
-            f"{why}; {left_real:.2g} of the stakes is left",
-            "give larger batches, or see whether more steps learn more",
+            f"{why}; {left_real:.2g} of the reducible loss is left",
+            "use larger batches, or check whether more steps learn more",
             **numbers,
         )
 
 
 def _shares(bench: Bench, at_stake: Stakes, rng: np.random.Generator | None) -> np.ndarray:
-    """The share of the stakes left, step by step; with a generator the targets are permuted within each batch."""
+    """The share of the reducible loss left, step by step; with a generator the targets are permuted within each batch."""
     drawn = batches(bench, BATCHES)
     if rng is not None:
         drawn = [(inputs, _permuted(targets, rng)) for inputs, targets in drawn]
@@ -155,7 +155,7 @@ def _permuted(targets: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def _drawn(canvas: Canvas, real: np.ndarray, permuted: list[np.ndarray]) -> None:
-    ax = draw.axes(canvas, "step", "share of the stakes left")
+    ax = draw.axes(canvas, "step", "share of the reducible loss left")
     for index, curve in enumerate(permuted):
         ax.plot(curve, color=draw.NULL, linewidth=0.8, label=None if index else "permuted targets")
     ax.plot(real, color=draw.SEEN, label="real targets")

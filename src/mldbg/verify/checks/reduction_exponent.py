@@ -60,11 +60,13 @@ class ReductionExponent(Check):
         if probe is None:
             return self.skipped(NO_PROBE, PROBE_NEXT)
         if bench.size < 2 or probe.main.shape[0] != bench.size:
-            return self.skipped("needs a batch of two rows, and an output row for each", "give a larger batch")
+            return self.skipped("needs a batch of two rows, with one output row each", "use a larger batch")
         try:
             of_batch = _exponents(probe, 0, bench)
         except ExperimentError:
-            return self.skipped("the loss does not take a batch of twice the size", "let the loss ask its input for its size")
+            return self.skipped(
+                "the loss does not accept a batch of twice the size", "have the loss take the batch size from its input"
+            )
         if not all(map(math.isfinite, of_batch)):
             return self.cannot_tell("the loss or its gradient is zero or not finite for random outputs", "see gradient-check")
         others = _along_others(probe, bench)
@@ -73,14 +75,13 @@ class ReductionExponent(Check):
         figure = Figure(
             "How the loss grows with the batch and with each further axis",
             lambda canvas: _drawn(canvas, {"batch": of_batch, **others}),
-            "0: a mean along that axis; 1: a sum. Bars that lie between come from a loss that compares rows, or from a "
-            "wrong divisor.",
+            "0: a mean along that axis; 1: a sum. Bars in between come from a loss that compares rows, or from a wrong divisor.",
         )
         wanted = {"mean": MEAN, "sum": SUM, None: MEAN}[declared]
         numbers: dict[str, Any] = {
             "figure": figure,
             "statistic": seen,
-            "null": "0 for a mean, 1 for a sum over the batch, to rounding",
+            "null": "0 for a mean, 1 for a sum over the batch, within rounding",
             "threshold": wanted + threshold,
             "exponent_of_the_loss": of_batch[0],
             "along_other_axes": {name: pair[1] for name, pair in others.items()},
@@ -93,20 +94,20 @@ class ReductionExponent(Check):
             return self.passed(
                 f"the loss is neither a mean nor a sum over the batch: its gradient grows as 2^{seen:.3g}", **numbers
             )
-        why = f"twice the batch makes the gradient of a row 2^{seen - 1:.3g} of what it was: "
+        why = f"doubling the batch multiplies the gradient of a row by 2^{seen - 1:.3g}: "
         if is_sum:
             tell = self.warned if declared is None else self.failed
             return tell(
                 "sum-reduction",
-                why + f"the loss is a sum over the batch{'' if declared is None else ', a mean was declared'}, "
+                why + f"the loss is a sum over the batch{'' if declared is None else ', but a mean was declared'}, "
                 f"and {bench.size} times too large here",
-                'use reduction="mean", or declare Experiment(..., reduction="sum") if it is meant',
+                'use reduction="mean", or declare Experiment(..., reduction="sum") if it is intended',
                 **numbers,
             )
         cause = "mean-reduction" if is_mean else "wrong-reduction"
         return self.failed(
             cause,
-            why + (f"the loss is a {'mean' if is_mean else 'mix of rows'}, but a {declared} was declared"),
+            why + (f"the loss is a {'mean' if is_mean else 'mixture of rows'}, but a {declared} was declared"),
             "check what the loss is divided by, or correct the declaration",
             **numbers,
         )

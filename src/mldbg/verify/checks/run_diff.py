@@ -45,17 +45,17 @@ class RunDiff(Check):
         assert records is not None  # needs
         given: Any = records  # what the user gave may be anything
         if len(given) != 2 or not all(isinstance(record, Mapping) for record in given):
-            return self.skipped("runs must be two mappings", 'give runs=({"config": ..., "seed": ...}, {...})')
+            return self.skipped("runs must be two mappings", 'set runs=({"config": ..., "seed": ...}, {...})')
         first, second = (_flat(record) for record in records)
         names = sorted(first.keys() | second.keys())
         if not names:
-            return self.skipped("both records are empty", "give code, data, config, seed or env of both runs")
+            return self.skipped("both records are empty", "provide code, data, config, seed or env for both runs")
         different = [name for name in names if not _same(first.get(name, ABSENT), second.get(name, ABSENT))]
         numbers: dict[str, Any] = {
             "figure": Figure(
-                "What two runs have in common, and what not",
+                "What two runs have in common, and what differs",
                 lambda canvas: _drawn(canvas, names, first, second, different),
-                "Red rows differ. With more than one of them a difference in score belongs to none.",
+                "Red rows differ. With more than one of them, a difference in score cannot be attributed.",
             ),
             "statistic": float(len(different)),
             "null": "at most 1 difference",
@@ -70,8 +70,10 @@ class RunDiff(Check):
                 **numbers,
             )
         if different:
-            return self.passed(f"only {different[0]} differs: a difference beyond the spread of seeds belongs to it", **numbers)
-        return self.passed("nothing differs: the difference of their scores is the noise floor", **numbers)
+            return self.passed(
+                f"only {different[0]} differs: a score difference beyond the spread of seeds is due to it", **numbers
+            )
+        return self.passed("nothing differs: the difference between their scores is the noise floor", **numbers)
 
 
 def _flat(record: Mapping[str, Any]) -> dict[str, Any]:

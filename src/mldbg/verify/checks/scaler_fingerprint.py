@@ -54,15 +54,15 @@ class ScalerFingerprint(Check):
     def run(self, bench: Bench) -> Outcome:
         train, test = bench.arrays("train")[0], bench.arrays("test")[0]
         if train.shape[1] != test.shape[1]:
-            return self.skipped("train and test have different columns", "give both as the model gets them")
+            return self.skipped("train and test have different columns", "provide both in the form the model receives")
         if min(len(train), len(test)) < FEWEST_ROWS:
-            return self.skipped(f"needs {FEWEST_ROWS} rows in train and in test", "give more rows")
+            return self.skipped(f"needs {FEWEST_ROWS} rows in train and in test", "use more rows")
         if train.shape == test.shape and np.array_equal(train, test, equal_nan=True):
-            return self.skipped("train and test are the same rows", "give two different parts")
+            return self.skipped("train and test are the same rows", "provide two different sets")
         pooled = np.concatenate([train, test])
         used = np.isfinite(pooled).all(axis=0) & (train != train[:1]).any(axis=0) & (test != test[:1]).any(axis=0)
         if used.sum() < FEWEST_COLUMNS:
-            return self.skipped(f"needs {FEWEST_COLUMNS} columns of finite values that vary", "give the processed arrays")
+            return self.skipped(f"needs {FEWEST_COLUMNS} columns of finite values that vary", "provide the processed arrays")
         sets = {"train": train[:, used], "test": test[:, used], "pooled": pooled[:, used]}
         prints = {name: _fingerprint(rows) for name, rows in sets.items()}
         tolerance = _tolerance(sets["pooled"])
@@ -71,7 +71,7 @@ class ScalerFingerprint(Check):
             "figure": Figure(
                 "How exactly each set is centred, column by column",
                 lambda canvas: _drawn(canvas, sets, tolerance),
-                "The set that a scaler was fitted on lies at rounding level, below the dashed line; it should be train.",
+                "The set a scaler was fitted on lies at rounding level, below the dashed line; it should be train.",
             ),
             "statistic": deviations["pooled"],
             "null": "only train is at rounding level, or no set is",
@@ -82,20 +82,25 @@ class ScalerFingerprint(Check):
         if prints["pooled"] and not prints["train"]:
             return self.failed(
                 "fit-before-split",
-                f"train and test together are {prints['pooled']} to rounding, train alone is not: it was fitted on both",
-                "split first, fit on train, and apply to test what was fitted",
+                f"train and test together are {prints['pooled']} to within rounding, train alone is not: "
+                "the scaler was fitted on both",
+                "split first, fit on train, and apply the fitted scaler to test",
                 **numbers,
             )
         if prints["test"]:
             return self.failed(
                 "fit-on-test",
-                f"test is {prints['test']} to rounding by itself: it was fitted on the test part",
-                "apply to test what was fitted on train",
+                f"test is {prints['test']} to within rounding on its own: a scaler was fitted on the test set",
+                "apply the scaler fitted on train to test",
                 **numbers,
             )
         if prints["train"]:
-            return self.passed(f"train is {prints['train']} to rounding, test is not: it was fitted on train", **numbers)
-        return self.passed("no set is centred or scaled to rounding: nothing that was fitted on the wrong rows shows", **numbers)
+            return self.passed(
+                f"train is {prints['train']} to within rounding, test is not: the scaler was fitted on train", **numbers
+            )
+        return self.passed(
+            "no set is centred or scaled to within rounding: no sign of a scaler fitted on the wrong rows", **numbers
+        )
 
 
 @dataclass(frozen=True, slots=True)

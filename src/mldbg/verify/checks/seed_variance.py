@@ -51,8 +51,8 @@ class SeedVariance(Check):
         at_stake = stakes(bench)
         if at_stake is None:
             return self.cannot_tell(
-                "what can be learned on the batch is unknown: the loss has no floor, or no constant output is worse",
-                "give a loss of output and targets that is bounded below, and a batch with different targets",
+                "the reducible loss on the batch is unknown: the loss has no floor, or no constant output is worse",
+                "use a loss of output and targets that is bounded below, and a batch with different targets",
             )
         curves = [trial(bench, seed, steps=STEPS) for seed in range(SEEDS)]
         left = np.array([at_stake.share(end_of(curve)) for curve in curves])
@@ -63,17 +63,17 @@ class SeedVariance(Check):
             "figure": Figure(
                 f"The same training with {SEEDS} seeds",
                 lambda canvas: _drawn(canvas, curves, at_stake, stuck),
-                "1 is the loss of the best constant output, 0 the least possible. Red: a seed that learned nothing.",
+                "1 is the loss of the best constant output, 0 the lowest possible. Red: a seed that learned nothing.",
             ),
             "statistic": spread,
-            "null": "a spread that is small against 1",
+            "null": "a spread that is small compared with 1",
             "left": left.tolist(),
             "stuck_bounds": clopper_pearson(sum(stuck), SEEDS),
         }
         if any(stuck) and not all(stuck) and bool((left < LEARNED).any()):
             return self.failed(
                 "seed-decides",
-                f"{sum(stuck)} of {SEEDS} seeds rest where nothing is learned, while the best leaves {left.min():.2g} of "
+                f"{sum(stuck)} of {SEEDS} seeds plateau without learning anything, while the best leaves {left.min():.2g} of "
                 f"the stakes",
                 "compare the first steps of a good and a bad seed: initial weights, dead units, random parts of the model",
                 threshold=STUCK,
@@ -84,7 +84,7 @@ class SeedVariance(Check):
         low, high = t_interval(finite)
         middle = float(stats.trim_mean(finite, 0.25))
         return self.passed(
-            f"{finite.mean():.2g} of what can be learned is left after {STEPS} steps (99 % interval {max(low, 0):.2g} to "
+            f"{finite.mean():.2g} of the reducible loss is left after {STEPS} steps (99 % interval {max(low, 0):.2g} to "
             f"{high:.2g}, "
             f"interquartile mean {middle:.2g}): two single runs that differ by less than {2 * math.sqrt(2) * spread:.1g} "
             f"do not differ",
@@ -95,7 +95,7 @@ class SeedVariance(Check):
 
 
 def _drawn(canvas: Canvas, curves: list[tuple[float, ...]], at_stake: Stakes, stuck: list[bool]) -> None:
-    ax = draw.axes(canvas, "step", "share of the stakes left", log_y=True)
+    ax = draw.axes(canvas, "step", "share of the reducible loss left", log_y=True)
     for seed, (curve, bad) in enumerate(zip(curves, stuck, strict=True)):
         label = "seed that learned nothing" if bad and seed == stuck.index(True) else "one seed" if seed == 0 else None
         shares = np.maximum([at_stake.share(loss) for loss in curve], 1e-4)

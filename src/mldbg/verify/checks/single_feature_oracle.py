@@ -72,13 +72,13 @@ class SingleFeatureOracle(Check):
 
     def run(self, bench: Bench) -> Outcome:
         if not has_numbers(bench.first[0]):
-            return self.skipped("the inputs are token ids", "nothing: this check is about columns of measurements")
+            return self.skipped("the inputs are token ids", "not applicable: this check is about columns of measurements")
         sources = [each for each in (of_arrays(bench, "train"), of_batch(*bench.first, "batch")) if each is not None]
         able = [each for each in sources if len(each) >= FEWEST_ROWS and varying(each.x).sum() >= 2]
         if not able:
             return self.skipped(
                 f"needs {FEWEST_ROWS} rows with one class id or value each, and two columns that vary",
-                "give train, or such a batch",
+                "provide train, or use such a batch",
             )
         outcomes = []
         for table in able:
@@ -93,9 +93,9 @@ class SingleFeatureOracle(Check):
         top = sorted(scores, key=lambda each: -each.score)[:12]
         numbers: dict[str, Any] = {
             "figure": Figure(
-                "What each column alone tells about the target",
+                "What each column alone says about the target",
                 lambda canvas: _drawn(canvas, top),
-                "Bars: held-out score of one column (0: constant guess, 1: no error), with its lower bound over all columns.",
+                "Bars: held-out score of one column (0: constant guess, 1: no error), with a simultaneous lower bound.",
             ),
             "statistic": best.score,
             "null": f"no column alone exceeds {ORACLE}",
@@ -104,7 +104,7 @@ class SingleFeatureOracle(Check):
             "explained_by_target": best.explained,
             "source": table.source,
         }
-        step = "find out when this column is filled in: what is only known after the outcome must go"
+        step = "find out when this column is filled in: anything known only after the outcome must go"
         if best.copy:
             why = f"column {best.column} of {table.source} is the target: {best.copy}"
             return self.failed("target-in-features", why, step, **numbers)
@@ -147,7 +147,7 @@ def _scores(table: Table, columns: NDArray[np.int_], rng: np.random.Generator) -
         explained = _explained(x, table)
         copy = _exact_copy(x, table)
         if not copy and score > COPY and low > SURELY and explained > BOTH_WAYS and table.classes is not None:
-            copy = f"it scores {score:.4f} held out, and the target explains {explained:.1%} of its variance"
+            copy = f"it scores {score:.4f} on held-out rows, and the target explains {explained:.1%} of its variance"
         found.append(Score(column, score, low, explained, copy))
     return found
 
@@ -218,13 +218,13 @@ def _exact_copy(x: Floats, table: Table) -> str:
         values, coded = np.unique(x, return_inverse=True)
         pairs = np.unique(coded * table.classes + table.y)
         one_to_one = len(values) == len(pairs) == len(np.unique(table.y))
-        return "each of its values is one class" if one_to_one else ""
+        return "each of its values maps to one class" if one_to_one else ""
     y = np.asarray(table.y, dtype=float)
     centred, about = x - x.mean(), y - y.mean()
     slope = float(centred @ about / (centred @ centred))
     left = float(np.abs(about - slope * centred).max())
     tolerance = 16 * max(rounding(x), rounding(y)) * float(np.abs(y).max() + np.abs(slope * x).max())
-    return "it is a linear function of it, to rounding" if len(np.unique(y)) > 2 and left <= tolerance else ""
+    return "it is a linear function of it, to within rounding" if len(np.unique(y)) > 2 and left <= tolerance else ""
 
 
 def _one_hot(table: Table, columns: NDArray[np.int_]) -> list[int]:

@@ -60,7 +60,7 @@ class TimeArrow(Check):
         if length < 2 or not judged:
             return self.skipped(
                 "no output has a time axis as long as that of the input",
-                "give a model that returns an output for each place in time, or leave time_axis out",
+                "use a model that returns an output for each time step, or omit time_axis",
             )
         probes, changes, rounding = _changes(rig, base, judged, axis, length)
         largest = float(changes.max())
@@ -68,19 +68,19 @@ class TimeArrow(Check):
         leak = float(ahead.max())
         numbers: dict[str, Any] = {
             "statistic": leak / largest if largest else 0.0,
-            "null": "0: what comes later changes nothing before it",
+            "null": "0: later inputs change no earlier output",
             "threshold": rounding / largest if largest else None,
             "figure": Figure(
                 "Which output changes with which input",
                 lambda canvas: _drawn(canvas, probes, changes, rounding),
-                "Columns: the place whose input was changed. Rows: the places of the outputs. What lies above the line would be "
-                "a look ahead; it must be empty.",
+                "Columns: the position whose input was changed. Rows: the positions of the outputs. Anything above the "
+                "line is look-ahead; it must be empty.",
             ),
             "probes": probes.tolist(),
         }
         if largest <= rounding:
             return self.cannot_tell(
-                f"no output changes with the input at {len(probes)} places; a change of {rounding:.1g} would have been seen",
+                f"no output changes with the input at {len(probes)} positions; one of {rounding:.1g} would have been detected",
                 "see input-dependence",
                 **numbers,
             )
@@ -88,12 +88,12 @@ class TimeArrow(Check):
             output, column = np.unravel_index(int(ahead.argmax()), ahead.shape)
             return self.failed(
                 "looks-ahead",
-                f"the output at place {output} changes with the input at place {probes[column]}",
-                "check the causal mask, the padding of convolutions and what is averaged over time; "
-                "if the model may look ahead, leave time_axis out",
+                f"the output at position {output} changes with the input at position {probes[column]}",
+                "check the causal mask, the padding of convolutions and any averaging over time; "
+                "if the model may look ahead, omit time_axis",
                 **numbers,
             )
-        return self.passed(f"no output changes with a later input, at {len(probes)} of {length} places", **numbers)
+        return self.passed(f"no output changes with a later input, at {len(probes)} of {length} positions", **numbers)
 
 
 def _time_axis(output: Tensor, axis: int, length: int) -> int | None:
@@ -144,7 +144,7 @@ def _replaced(inputs: Any, axis: int, length: int, place: int, generator: torch.
 
 
 def _drawn(canvas: Canvas, probes: NDArray[np.int_], changes: NDArray[np.float64], rounding: float) -> None:
-    ax = draw.axes(canvas, "place of the changed input", "place of the output")
+    ax = draw.axes(canvas, "position of the changed input", "position of the output")
     with np.errstate(divide="ignore"):
         logs = np.log10(np.where(changes > rounding, changes, np.nan))
     image = ax.imshow(logs, aspect="auto", cmap="cividis", interpolation="nearest")

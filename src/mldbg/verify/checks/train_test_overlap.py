@@ -78,7 +78,7 @@ class TrainTestOverlap(Check):
         if shared:
             return self.failed(
                 "group-overlap",
-                f"{len(shared)} of the {known} groups of test are in train as well, among them {shared[0]!r}",
+                f"{len(shared)} of the {known} groups of test are in train as well, such as {shared[0]!r}",
                 "split by group (GroupShuffleSplit, GroupKFold)",
                 Figure("Groups on each side", lambda canvas: _groups(canvas, len(shared), known), "Red: on both sides."),
                 statistic=len(shared) / known,
@@ -86,7 +86,7 @@ class TrainTestOverlap(Check):
                 threshold=0.0,
             )
         if train.shape[1] != test.shape[1]:
-            return self.skipped("train and test have different columns", "give both as the model gets them")
+            return self.skipped("train and test have different columns", "provide both in the form the model receives")
         same = _same_rows(train, test)
         bench.tick()
         near = _distances(train, test, bench.rng("train-test-overlap"))
@@ -94,13 +94,13 @@ class TrainTestOverlap(Check):
             "figure": Figure(
                 "Distance to the nearest row of train",
                 lambda canvas: _drawn(canvas, near),
-                "The null is what train rows have to other train rows. Test rows should not be nearer.",
+                "The null is the distance between train rows. Test rows should not be nearer.",
             )
             if near is not None
             else Figure(
-                "Rows that have an equal one",
+                "Rows with an identical one",
                 lambda canvas: _equal(canvas, same),
-                "Rows of test with an equal row of train, and rows of train with another equal one.",
+                "Rows of test identical to a row of train, and rows of train identical to another one.",
             ),
             "statistic": same.share,
             "null": "0: no row of test is in train",
@@ -117,20 +117,20 @@ class TrainTestOverlap(Check):
                 "resample-before-split" if doubled else "train-test-overlap",
                 f"{same.hits} of {same.trials} rows of test are in train"
                 + (f", and {same.within:.0%} of the rows of train have a copy there too" if doubled else ""),
-                "drop duplicates before the split, and resample the training part alone after it",
+                "drop duplicates before the split, and resample only the training set after it",
                 **numbers,
             )
         if near is not None and near.low > TOLERATED_CLOSE:
             return self.failed(
                 "near-duplicates",
-                f"{near.hits} of {len(near.test)} rows of test have a row of train within a tenth of the usual distance "
-                f"(of train rows, {near.within:.1%} have)",
-                "look at such pairs; split by what they have in common",
+                f"{near.hits} of {len(near.test)} rows of test have a row of train within a tenth of the usual "
+                f"distance (of train rows, {near.within:.1%} do)",
+                "inspect such pairs; split by what they have in common",
                 **numbers,
             )
-        note = f"; {same.hits} equal ones are as many as chance makes of few possible values" if same.hits else ""
+        note = f"; {same.hits} identical rows are no more than chance produces with few possible values" if same.hits else ""
         return self.passed(
-            f"of {same.trials} rows of test none is in train{note}" if not note else f"no overlap{note}", **numbers
+            f"none of {same.trials} rows of test is in train{note}" if not note else f"no overlap{note}", **numbers
         )
 
 

@@ -68,7 +68,7 @@ class VocabularyAudit(Check):
         texts = [str(text) for text in bench.experiment.texts or ()][:MOST_TEXTS]
         words = Counter(word for text in texts for word in re.findall(r"[^\W\d_]+", text))
         if len(texts) < FEWEST_TEXTS or sum(words.values()) < FEWEST_TEXTS:
-            return self.skipped(f"needs at least {FEWEST_TEXTS} texts with words", "give more texts")
+            return self.skipped(f"needs at least {FEWEST_TEXTS} texts with words", "use more texts")
         encode = _encoder(bench.experiment.tokenizer)
         is_unknown = _unknown(bench.experiment.tokenizer, encode)
         rates = {name: _rate(words, change, is_unknown) for name, change in _CASINGS.items()}
@@ -83,7 +83,7 @@ class VocabularyAudit(Check):
             "figure": Figure(
                 "Unknown words by casing, and the most frequent unknown ones",
                 lambda canvas: _drawn(canvas, rates, top, total),
-                "Left: share of running words that the tokenizer does not know, with 95 % intervals. Right: which they are.",
+                "Left: share of running words unknown to the tokenizer, with 95 % intervals. Right: the words themselves.",
             ),
             "statistic": as_is[0] / total,
             "null": "the share of unknown words is small, and the same in every casing",
@@ -98,9 +98,9 @@ class VocabularyAudit(Check):
         if pair.p_value < ALPHA and pair.mostly and explained:
             return self.failed(
                 "case-mismatch",
-                f"{pair.known_otherwise} different words are unknown as written and known in {name}; "
-                f"of {pair.known_as_is} it is the other way round",
-                f"turn texts to {name} before encoding, or build the vocabulary from texts as they are",
+                f"{pair.known_otherwise} different words are unknown as written but known in {name}; for "
+                f"{pair.known_as_is} it is the other way round",
+                f"convert texts to {name} before encoding, or build the vocabulary from the unmodified texts",
                 p_value=pair.p_value,
                 **numbers,
             )
@@ -108,10 +108,10 @@ class VocabularyAudit(Check):
         if best > MOSTLY:
             return self.failed("mostly-unknown", said, "check that tokenizer and texts belong together", **numbers)
         if best > MANY_UNKNOWN:
-            return self.warned("many-unknown-words", said, "look at the unknown words", **numbers)
+            return self.warned("many-unknown-words", said, "inspect the unknown words", **numbers)
         if trip[1] >= FEWEST_TEXTS and wilson(*trip)[0] > 0.01:
-            why = f"{trip[0]} of {trip[1]} texts without an unknown word come back from decode(encode(text)) as other texts"
-            return self.warned("round-trip-differs", why, "compare one text with what comes back", **numbers)
+            why = f"{trip[0]} of {trip[1]} texts without an unknown word change in decode(encode(text))"
+            return self.warned("round-trip-differs", why, "compare one text with its round trip", **numbers)
         return self.passed(said, **numbers)
 
 

@@ -79,7 +79,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 def missed(calibration: Calibration) -> list[str]:
     """What nobody saw, and healthy runs that failed."""
     unseen = Counter((trial.fault, trial.host) for trial in calibration.misses)
-    lines = [f"unseen: {fault} in {host} ({counted(number, 'seed')})" for (fault, host), number in sorted(unseen.items())]
+    lines = [f"undetected: {fault} in {host} ({counted(number, 'seed')})" for (fault, host), number in sorted(unseen.items())]
     false = Counter(
         (alarm.check, alarm.cause, trial.host)
         for trial in calibration.healthy
@@ -107,10 +107,10 @@ def mutations(calibration: Calibration) -> str:
     healthy = sorted({f"{alarm.check}: {alarm.cause}" for trial in calibration.healthy for alarm in trial.alarms})
     sure = {fault: ", ".join(sorted(by)) for fault, by in caught.items() if fault not in unseen and fault not in untried}
     parts = [
-        _listed("the experiment as it is already has alarms, which do not count", dict.fromkeys(healthy, "")),
+        _listed("the unmodified experiment already raises alarms; these do not count", dict.fromkeys(healthy, "")),
         _listed(f"caught: {len(sure)} of {counted(len(calibration.by_fault), 'fault')}", sure),
-        _listed(f"would have gone unseen: {len(unseen)}", dict.fromkeys(unseen, "")),
-        _listed("could not be tried", untried),
+        _listed(f"would go undetected: {len(unseen)}", dict.fromkeys(unseen, "")),
+        _listed("could not be injected", untried),
     ]
     return "\n\n".join(part for part, wanted in zip(parts, (healthy, True, True, untried), strict=True) if wanted)
 
@@ -208,7 +208,7 @@ def spliced(text: str, part: str, start: str = START, end: str = END) -> str:
     before, found, rest = text.partition(start)
     _, closed, after = rest.partition(end)
     if not found or not closed:
-        raise ValueError(f"the page lacks the lines {start} and {end}")
+        raise ValueError(f"the page has no lines {start} and {end}")
     return f"{before}{start}\n\n{part}\n\n{end}{after}"
 
 

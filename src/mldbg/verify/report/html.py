@@ -21,7 +21,7 @@ MARKS = {Verdict.PASS: "✓", Verdict.FAIL: "✗", Verdict.WARN: "!", Verdict.CA
 """What tells verdicts apart without colour."""
 
 LEFT_OUT = (
-    '<p class="muted">The picture was left out to keep the page below 2 MB; run this check alone with --select to see it.</p>'
+    '<p class="muted">The picture was omitted to keep the page below 2 MB; run this check alone with --select to see it.</p>'
 )
 
 _CODE = re.compile(r"`([^`]+)`")
@@ -87,7 +87,7 @@ def _headline(record: Record) -> str:
         Verdict.FAIL: f"✗ {failures} failed",
         INCOMPLETE: "! Not everything could be measured",
         Verdict.WARN: "! Nothing failed, with warnings",
-        Verdict.CANNOT_TELL: "? Nothing failed, but not everything could be told",
+        Verdict.CANNOT_TELL: "? Nothing failed, but some checks could not tell",
         Verdict.PASS: "✓ Nothing failed",
         Verdict.SKIP: "· Nothing was measured",
     }[record.verdict]
@@ -99,7 +99,7 @@ def _counts(record: Record) -> str:
         Verdict.WARN: "warned",
         Verdict.CANNOT_TELL: "cannot tell",
         Verdict.PASS: "passed",
-        Verdict.SKIP: "not done",
+        Verdict.SKIP: "skipped",
     }
     parts = [f"{count} {words[verdict]}" for verdict, count in record.counts.items() if count]
     return f"{counted(len(record.report.outcomes), 'check')}: {', '.join(parts)}" if parts else "no check"
@@ -152,7 +152,7 @@ def _stage(stage: Stage, record: Record, pictures: _Pictures) -> str:
     done = [outcome for outcome in told if outcome.verdict is not Verdict.SKIP]
     entries = "".join(_check(outcome, record, pictures) for outcome in done)
     skipped = _skipped([outcome for outcome in told if outcome.verdict is Verdict.SKIP])
-    small = f"<small>{len(done)} of {counted(len(told), 'check')} done</small>"
+    small = f"<small>{len(done)} of {counted(len(told), 'check')} run</small>"
     heading = f'<h2 id="stage-{stage.title}">{stage.value}. {stage.title.capitalize()}{small}</h2>'
     return f"<section>\n{heading}\n{entries}{skipped}</section>\n"
 
@@ -171,7 +171,7 @@ def _check(outcome: Outcome, record: Record, pictures: _Pictures) -> str:
 
 def _open(outcome: Outcome, entry: Entry | None, record: Record, pictures: _Pictures) -> str:
     kind = f'<span class="kind">{entry.id}, {entry.kind.value}</span>' if entry else ""
-    claim = f'<p class="claim">Should hold: {_inline(entry.summary)}.</p>' if entry else ""
+    claim = f'<p class="claim">Expected: {_inline(entry.summary)}.</p>' if entry else ""
     rows = [("seen", _inline(outcome.why), "")]
     if outcome.cause:
         meaning = entry.causes.get(outcome.cause, "") if entry else ""
@@ -211,7 +211,7 @@ def _more(outcome: Outcome, entry: Entry | None, record: Record) -> str:
         f"<h4>{title}</h4>{_block(text)}" for title, text in (entry.sections.items() if entry else ()) if title != "Causes"
     )
     return (
-        f'<details class="more"><summary>numbers, and what is measured</summary><table class="numbers">{table}</table>'
+        f'<details class="more"><summary>numbers, and how they are measured</summary><table class="numbers">{table}</table>'
         f"{about}</details>\n"
     )
 
@@ -241,7 +241,7 @@ def _skipped(outcomes: Iterable[Outcome]) -> str:
         f"{'; ' + _inline(step) if step else ''}</li>"
         for (why, step), together in reasons.items()
     )
-    return f'<ul class="skipped" aria-label="not done">{lines}</ul>\n' if lines else ""
+    return f'<ul class="skipped" aria-label="skipped">{lines}</ul>\n' if lines else ""
 
 
 # ------------------------------------------------------------------------------------------------------------------ small parts
@@ -295,6 +295,6 @@ def _joined(text: str) -> str:
 def _footer(record: Record) -> str:
     version = record.versions.get("mldebug-lint", "")
     return (
-        f"<footer>mldebug-verify {escape(version)}. A check that passed has seen nothing wrong of its kind; "
-        "what was not done says nothing.</footer>\n"
+        f"<footer>mldebug-verify {escape(version)}. A passed check found nothing wrong of its kind; a skipped check "
+        "says nothing.</footer>\n"
     )
