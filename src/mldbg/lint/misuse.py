@@ -12,7 +12,6 @@ from mldbg.operations.effect import Loss
 from mldbg.operations.losses import LOSSES, Misuse, Remedy, misuse_named
 from mldbg.operations.tables import effect_of
 from mldbg.operations.torch import LOSS_CLASSES
-from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:
     from mldbg.lint.interpret.facts import Call
@@ -27,8 +26,7 @@ def of(module: str) -> tuple[Listening, OnCall]:
     def on_call(rule: Rule, call: Call) -> Iterator[Finding]:
         yield from _found(rule, misuse, call)
 
-    behind = None if Semantic.LOGITS in misuse.gets else "an activation"
-    return calls(*calls_of(misuse), behind=behind), on_call
+    return calls(*calls_of(misuse)), on_call
 
 
 def calls_of(misuse: Misuse) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
 from mldbg.lint.finding import Finding, Fix, Group, Step
@@ -55,6 +56,15 @@ def hears(*kinds: type, words: Sequence[str], beside: Sequence[tuple[str, ...]] 
     return Listening(frozenset(kinds), frozenset(), frozenset(words), tuple(beside), within=within)
 
 
+class Topic(StrEnum):
+    """Under which heading a rule is listed; it has no other effect."""
+
+    LOSSES = "losses"
+    LEAKAGE = "data leakage"
+    TRAINING = "training loops"
+    OTHER = "other"
+
+
 _NAMES = {
     facts.Call: "on_call",
     facts.Loop: "on_loop",
@@ -74,6 +84,7 @@ class Rule:
 
     name: ClassVar[str]
     group: ClassVar[Group]
+    topic: ClassVar[Topic] = Topic.OTHER
     listens_to: ClassVar[Listening]
     about_experiments: ClassVar[bool] = False
     """It is about what a result is worth, and so has nothing to say of software tests."""

@@ -97,7 +97,7 @@ class Loops:
         """Execute a loop until its state at the start of a round is stable; only the last round's facts count."""
         machine = self.machine
         entry = machine.state.fork()
-        modes = self.training.modes()
+        modes = self.training.modes(entry)
         start = len(machine.facts)
         first = entry
         loop = LoopFrame(fed_by, node)
@@ -122,7 +122,8 @@ class Loops:
         facts = tuple(machine.facts[start:])
         models = {fact.model.ref for fact in facts if isinstance(fact, ModeSet)}
         built = frozenset(ref for ref in models if ref.label.startswith(("new ", "copy")) and not first.has(ref))
-        machine.facts.append(Loop(machine.place(machine.site(node)), node, facts, modes, built))
+        modes_at_end = self.training.modes(ended)
+        machine.facts.append(Loop(machine.place(machine.site(node)), node, facts, modes, modes_at_end, built))
         if endless:
             machine.state.become(merged(loop.breaks) if loop.breaks else ended)
         else:

@@ -21,6 +21,7 @@ from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.reads import reached
 from mldbg.lint.interpret.rounds import chosen_by
 from mldbg.lint.interpret.source_text import last_name
+from mldbg.lint.interpret.state import State
 from mldbg.lint.interpret.value import (
     UNKNOWN,
     ClassThing,
@@ -339,11 +340,11 @@ class Training:
         """Remember that this object may have a mode."""
         self._with_mode.add(ref)
 
-    def modes(self) -> dict[Ref, bool | None]:
+    def modes(self, state: State) -> dict[Ref, bool | None]:
         """The mode of every object that has one."""
         found: dict[Ref, bool | None] = {}
         for ref in self._with_mode:
-            mode = self.machine.state.get(ref, MODE)
+            mode = state.get(ref, MODE)
             if mode is not None:
                 found[ref] = mode.constant if isinstance(mode.constant, bool) else None
         return found

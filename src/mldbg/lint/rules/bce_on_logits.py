@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from mldbg.lint import misuse
 from mldbg.lint.finding import Group
-from mldbg.lint.rule import Rule
+from mldbg.lint.rule import Rule, Topic
 
 
 class BceOnLogits(Rule):
@@ -37,4 +37,5 @@ class BceOnLogits(Rule):
     """
 
     group = Group.CORRECTNESS
+    topic = Topic.LOSSES
     listens_to, on_call = misuse.of(__name__)

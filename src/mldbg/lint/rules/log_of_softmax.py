@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Call
-from mldbg.lint.rule import Rule, calls
+from mldbg.lint.rule import Rule, Topic, calls
 from mldbg.operations.losses import LOG_OF_SOFTMAX
 
 if TYPE_CHECKING:
@@ -40,8 +40,10 @@ class LogOfSoftmax(Rule):
     """
 
     group = Group.CORRECTNESS
+    topic = Topic.LOSSES
     listens_to = calls(
-        *LOG_OF_SOFTMAX.at,
+        "torch.log",
+        "torch.Tensor.log",
         words=("softmax", "sigmoid", "Softmax", "Sigmoid"),
         beside=((r"log\(\s*[\w.]*(?:softmax|sigmoid|Softmax|Sigmoid)", r"\)\s*\.log\(\)"),),
     )

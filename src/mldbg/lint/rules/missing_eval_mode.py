@@ -6,7 +6,7 @@ from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import ModelCall
 from mldbg.lint.library.names import EVALUATION_LINE, says_evaluation, says_stochastic
-from mldbg.lint.rule import Rule, hears
+from mldbg.lint.rule import Rule, Topic, hears
 
 RUNS = (r"backward\(", r"\boptim\b", "DataLoader", r"loader\b", "load_state_dict", "__main__", "argparse", "batches")
 """What stands in code that runs models, rather than only defining them."""
@@ -55,6 +55,7 @@ class MissingEvalMode(Rule):
     """
 
     group = Group.CORRECTNESS
+    topic = Topic.TRAINING
     about_experiments = True
     listens_to = hears(ModelCall, words=("no_grad", "inference_mode", "optim"), beside=(RUNS, SAYS), within=SAYS)
 

@@ -6,7 +6,7 @@ from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Backward, Escape, GradientsCleared, GradientUse, Loop
 from mldbg.lint.interpret.value import first_step
-from mldbg.lint.rule import Rule, hears
+from mldbg.lint.rule import Rule, Topic, hears
 from mldbg.lint.training_loop import repeated_steps
 
 
@@ -48,6 +48,7 @@ class MissingZeroGrad(Rule):
     """
 
     group = Group.CORRECTNESS
+    topic = Topic.TRAINING
     listens_to = hears(Loop, words=("backward(", "optim"))
 
     def on_loop(self, loop: Loop) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Evaluated
 from mldbg.lint.interpret.value import FitKind
 from mldbg.lint.leakage import LIBRARIES, SPLITS, leaks, split_first
-from mldbg.lint.rule import Rule, hears
+from mldbg.lint.rule import Rule, Topic, hears
 
 
 class ResampleBeforeSplit(Rule):
@@ -42,6 +42,7 @@ class ResampleBeforeSplit(Rule):
     """
 
     group = Group.CORRECTNESS
+    topic = Topic.LEAKAGE
     about_experiments = True
     listens_to = hears(Evaluated, words=SPLITS, beside=(LIBRARIES,))
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Call
 from mldbg.lint.library.names import SAYS_ONE
-from mldbg.lint.rule import Rule, calls
+from mldbg.lint.rule import Rule, Topic, calls
 from mldbg.operations.losses import SINGLE_LOGIT
 
 ONE_OUTPUT = (r"Linear\([^()]*\b1\s*[,)]", SAYS_ONE)
@@ -45,6 +45,7 @@ class SingleLogitSoftmax(Rule):
     """
 
     group = Group.CORRECTNESS
+    topic = Topic.LOSSES
     listens_to = calls(
         "torch.softmax",
         "torch.log_softmax",
