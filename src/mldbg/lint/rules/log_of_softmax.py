@@ -41,12 +41,7 @@ class LogOfSoftmax(Rule):
 
     group = Group.CORRECTNESS
     topic = Topic.LOSSES
-    listens_to = calls(
-        "torch.log",
-        "torch.Tensor.log",
-        words=("softmax", "sigmoid", "Softmax", "Sigmoid"),
-        beside=((r"log\(\s*[\w.]*(?:softmax|sigmoid|Softmax|Sigmoid)", r"\)\s*\.log\(\)"),),
-    )
+    listens_to = calls("torch.log", "torch.Tensor.log")
 
     def on_call(self, call: Call) -> Iterator[Finding]:
         value = call.argument("input")

@@ -4,12 +4,8 @@ from collections.abc import Iterator
 
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Call
-from mldbg.lint.library.names import SAYS_ONE
 from mldbg.lint.rule import Rule, Topic, calls
 from mldbg.operations.losses import SINGLE_LOGIT
-
-ONE_OUTPUT = (r"Linear\([^()]*\b1\s*[,)]", SAYS_ONE)
-"""How a layer with one output is asked for."""
 
 
 class SingleLogitSoftmax(Rule):
@@ -57,9 +53,6 @@ class SingleLogitSoftmax(Rule):
         "torch.nn.Softmax.__call__",
         "torch.nn.LogSoftmax.__call__",
         "torch.nn.CrossEntropyLoss.__call__",
-        words=("softmax", "log_softmax", "Softmax", "LogSoftmax", "cross_entropy", "CrossEntropyLoss"),
-        beside=(ONE_OUTPUT,),
-        behind="one output",
     )
 
     def on_call(self, call: Call) -> Iterator[Finding]:
