@@ -83,7 +83,7 @@ class Rule:
             return
         yield from getattr(self, _NAMES[type(fact)])(fact)
 
-    def on_call(self, call: facts.Call) -> Iterator[Finding]:
+    def on_call(self, call: facts.Call, /) -> Iterator[Finding]:
         """Findings from a call."""
         yield from ()
 
