@@ -11,7 +11,7 @@ import mldbg.lint.rules
 from mldbg.lint import page, registry
 from mldbg.lint.finding import Finding, Group, Span
 from mldbg.lint.registry import RegistryError
-from mldbg.lint.rule import Rule
+from mldbg.lint.rule import Rule, calls
 from mldbg.lint.run import Result
 
 RULES = tuple(sorted(registry.built_in(mldbg.lint.rules), key=lambda rule: rule.name))
@@ -61,6 +61,11 @@ def test_fixture_folder(rule: type[Rule]) -> None:
     laws.holds_nothing_but_cases(laws.FIXTURES / rule.name)
 
 
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_names_listened_to(rule: type[Rule]) -> None:
+    laws.names_listened_to_have_rows(rule)
+
+
 @each_case(BAD)
 def test_bad_case(case: Path) -> None:
     laws.bad_case_is_about_its_rule(case, case.parent.name)
@@ -87,6 +92,11 @@ def test_fixed_text_parses(case: Path) -> None:
 @each_case(BAD)
 def test_order_of_rules(case: Path) -> None:
     laws.order_of_rules_changes_nothing(case, RULES)
+
+
+@each_case(BAD)
+def test_selection_of_rules(case: Path) -> None:
+    laws.rules_find_alone_what_they_find_among_others(case, RULES)
 
 
 @each_case(BAD)
@@ -171,6 +181,22 @@ def test_a_bad_example_of_another_rule_is_noticed() -> None:
 def test_a_firing_good_example_is_noticed() -> None:
     rule = altered(docstring(Good=page.sections(WITNESS)["Bad"].replace("\n", "\n    ")))
     breaks(partial(laws.good_example_is_silent, rule, RULES))
+
+
+def test_a_name_without_a_row_is_noticed() -> None:
+    laws.names_listened_to_have_rows(WITNESS)
+    listening = type("Listening", (WITNESS,), {"listens_to": calls("torch.no_such_function"), "__module__": WITNESS.__module__})
+    breaks(partial(laws.names_listened_to_have_rows, listening))
+
+
+def test_rules_that_decide_about_each_other_are_noticed() -> None:
+    case = BAD[0]
+
+    def check(case: Path, rules: tuple[type[Rule], ...], known: tuple[type[Rule], ...]) -> Result:
+        return laws.check_case(case, rules if rules == known else (), known)
+
+    laws.rules_find_alone_what_they_find_among_others(case, RULES)
+    breaks(partial(laws.rules_find_alone_what_they_find_among_others, case, RULES, check))
 
 
 def test_a_stale_or_missing_page_is_noticed(tmp_path: Path) -> None:

@@ -11,33 +11,11 @@ from mldbg.lint.finding import Fix
 from mldbg.lint.interpret.facts import Evaluated
 from mldbg.lint.interpret.value import Fit, FitKind, Trail
 from mldbg.lint.labels import has_labels
-from mldbg.operations import sklearn
 
 if TYPE_CHECKING:
     import libcst as cst
 
     from mldbg.lint.interpret.module import Module
-
-FITTED_CLASSES: tuple[str, ...] = tuple(
-    sorted({name.rpartition(".")[2] for name in sklearn.TRANSFORMERS | sklearn.SELECTORS | sklearn.RESAMPLERS})
-)
-"""Names of the classes whose objects learn from the rows they are fitted on."""
-
-SPLITS: tuple[str, ...] = (
-    "train_test_split",
-    "cross_val_score",
-    "cross_validate",
-    "cross_val_predict",
-    "fit_transform",
-    "fit_resample(",
-    "transform(",
-    "get_support(",
-    "resample(",
-)
-"""Words of which a text that leaks holds at least one."""
-
-LIBRARIES: tuple[str, ...] = ("sklearn", "imblearn", "boruta", "mlxtend")
-"""Packages of which a text that leaks names at least one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,11 @@ def built_in(package: ModuleType) -> Iterator[type[Rule]]:
         yield rule_in(importlib.import_module(module.name))
 
 
+def is_built_in(rule: type[Rule]) -> bool:
+    """Whether a rule is one of this package's own."""
+    return rule.__module__.startswith(f"{mldbg.lint.rules.__name__}.")
+
+
 def rule_in(module: ModuleType) -> type[Rule]:
     """The one rule that a module defines."""
     defined = [value for value in vars(module).values() if _is_rule(value) and value.__module__ == module.__name__]

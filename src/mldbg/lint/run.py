@@ -13,7 +13,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from mldbg.lint import directives, engine, files, gate, registry, suppress, syntax
+from mldbg.lint import directives, engine, files, registry, suppress
 from mldbg.lint.config import ALL, Config
 from mldbg.lint.files import Source
 from mldbg.lint.finding import Finding, Problem
@@ -36,7 +36,7 @@ class Task:
 
     def project(self) -> engine.Project:
         """A fresh view of the project's files."""
-        return engine.Project(self.config.root, self.config.semantics)
+        return engine.Project(self.config.root, self.config.semantics, known=self.known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def _check(source: Source | Problem, task: Task, project: engine.Project) -> Res
     if isinstance(source, Problem):
         return Result(problems=(source,))
     try:
-        outcome = _outcome(source, task, project)
+        outcome = engine.check(source, task.rules, project)
         texts = {
             path: text for path in _mentioned(source, outcome.findings) if (text := _text(path, source, project)) is not None
         }
@@ -128,13 +128,6 @@ def _check(source: Source | Problem, task: Task, project: engine.Project) -> Res
     elsewhere = {finding.span.path for finding in outcome.findings} - {source.path}
     callers = {path: frozenset({source.path}) for path in elsewhere}
     return Result(outcome.findings, outcome.problems, texts, 0 if outcome.problems else 1, callers)
-
-
-def _outcome(source: Source, task: Task, project: engine.Project) -> engine.Outcome:
-    if gate.passes(source.data, task.rules):
-        return engine.check(source, task.rules, project)
-    problem = syntax.problem(source)
-    return engine.Outcome((), (problem,) if problem else ())
 
 
 def _mentioned(source: Source, findings: Iterable[Finding]) -> set[str]:

@@ -13,6 +13,7 @@ from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.join import joined, tuple_of
 from mldbg.lint.interpret.lineage import Lineage
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.sums import note_emptied, note_kept
 from mldbg.lint.interpret.value import UNKNOWN, Constant, Entries, Items, Object, Value, literal
 
@@ -51,7 +52,7 @@ class Containers:
         if name == "insert" and len(values) == 2 and isinstance(base.thing, Object):
             machine.state.set(
                 base.thing.ref,
-                "#items",
+                Slot.ITEMS,
                 Value(Items(items.cls, (), joined([*items.tail, values[1], *((items.lead,) if items.lead else ())]))),
             )
             return literal(None)
@@ -59,7 +60,7 @@ class Containers:
             self.contents.extend(base, Items("", (values[1],)))
             return literal(None)
         if name == "clear" and isinstance(base.thing, Object):
-            machine.state.set(base.thing.ref, "#items", Value(Items(items.cls, ())))
+            machine.state.set(base.thing.ref, Slot.ITEMS, Value(Items(items.cls, ())))
             return literal(None)
         if name in _REARRANGES and isinstance(base.thing, Object):
             every = [
@@ -67,14 +68,14 @@ class Containers:
                 *((items.lead,) if items.lead else ()),
                 *(values if name.startswith(("append", "extend")) else ()),
             ]
-            machine.state.set(base.thing.ref, "#items", Value(Items(items.cls, (), joined(every) if every else None)))
+            machine.state.set(base.thing.ref, Slot.ITEMS, Value(Items(items.cls, (), joined(every) if every else None)))
             return literal(None)
         if name == "pop":
             element = self.contents.element_of(base, site)
             if isinstance(base.thing, Object) and items.tail:
                 machine.state.set(
                     base.thing.ref,
-                    "#items",
+                    Slot.ITEMS,
                     Value(Items(items.cls, (), joined([*items.tail, *((items.lead,) if items.lead else ())]))),
                 )
             return element
@@ -82,7 +83,7 @@ class Containers:
             return self.contents.new_sequence(site.node, items)
         if name in RETURNS_SELF:
             return base
-        mapping = machine.state.get(base.thing.ref, "#names") if isinstance(base.thing, Object) else None
+        mapping = machine.state.get(base.thing.ref, Slot.NAMES) if isinstance(base.thing, Object) else None
         if mapping is not None and isinstance(mapping.thing, Entries):
             return self.mapping_method(Value(mapping.thing), name, arguments, site)
         return self.lineage.unknown_result(site)
@@ -102,12 +103,12 @@ class Containers:
                 held = mapping.get(key.constant)
                 if name == "pop" and isinstance(base.thing, Object):
                     rest = tuple((one, value) for one, value in mapping.items if one != key.constant)
-                    machine.state.set(base.thing.ref, "#items", Value(replace(mapping, items=rest)))
+                    machine.state.set(base.thing.ref, Slot.ITEMS, Value(replace(mapping, items=rest)))
                 if held is not None:
                     return held
                 if name == "setdefault" and len(values) > 1 and isinstance(base.thing, Object):
                     machine.state.set(
-                        base.thing.ref, "#items", Value(replace(mapping, items=(*mapping.items, (key.constant, values[1]))))
+                        base.thing.ref, Slot.ITEMS, Value(replace(mapping, items=(*mapping.items, (key.constant, values[1]))))
                     )
                 if mapping.exact and len(values) > 1:
                     return values[1]
@@ -135,11 +136,11 @@ class Containers:
                     exact = exact and more.exact
                 else:
                     exact = False
-            machine.state.set(base.thing.ref, "#items", Value(Entries(tuple(found.items()), exact)))
+            machine.state.set(base.thing.ref, Slot.ITEMS, Value(Entries(tuple(found.items()), exact)))
             return literal(None)
         if name in ("clear", "popitem") and isinstance(base.thing, Object):
             left = Entries((), exact=name == "clear")
-            machine.state.set(base.thing.ref, "#items", Value(left))
+            machine.state.set(base.thing.ref, Slot.ITEMS, Value(left))
             return UNKNOWN
         if name == "copy":
             return self.contents.new_mapping(site.node, mapping)

@@ -11,6 +11,7 @@ from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.join import joined
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Data, Entries, Function, Items, Object, Opaque, Value, literal
 
 
@@ -28,7 +29,7 @@ class Contents:
             return thing
         if isinstance(thing, Object):
             self.machine.built(thing.ref)
-            held = self.machine.state.get(thing.ref, "#items")
+            held = self.machine.state.get(thing.ref, Slot.ITEMS)
             if held is not None and isinstance(held.thing, Items):
                 return held.thing
             if isinstance(thing.cls, ClassThing):
@@ -39,7 +40,7 @@ class Contents:
         """A NamedTuple unpacks into its fields."""
         if not any(isinstance(base, str) and base == "typing.NamedTuple" for base in self.classes.ancestors(cls)):
             return None
-        held = self.classes.class_record(cls).get("#fields")
+        held = self.classes.class_record(cls).get(Slot.FIELDS)
         if held is None or not isinstance(held.thing, Items):
             return None
         return Items(
@@ -48,7 +49,7 @@ class Contents:
 
     def is_bounded(self, value: Value) -> bool:
         """Whether a sequence drops its oldest elements: a deque with `maxlen`."""
-        return isinstance(value.thing, Object) and self.machine.state.get(value.thing.ref, "#maxlen") is not None
+        return isinstance(value.thing, Object) and self.machine.state.get(value.thing.ref, Slot.BOUNDED) is not None
 
     def mapping_of(self, value: Value) -> Entries | None:
         """The content of a dict, where known."""
@@ -56,7 +57,7 @@ class Contents:
         if isinstance(thing, Entries):
             return thing
         if isinstance(thing, Object):
-            held = self.machine.state.get(thing.ref, "#items")
+            held = self.machine.state.get(thing.ref, Slot.ITEMS)
             if held is not None and isinstance(held.thing, Entries):
                 return held.thing
         return None
@@ -65,14 +66,14 @@ class Contents:
         """A mutable sequence."""
         ref = self.machine.new_ref(node, cls)
         self.machine.state.open(ref)
-        self.machine.state.set(ref, "#items", Value(items))
+        self.machine.state.set(ref, Slot.ITEMS, Value(items))
         return Value(Object(ref, cls), origin=ref)
 
     def new_mapping(self, node: cst.CSTNode, mapping: Entries, cls: str = "builtins.dict") -> Value:
         """A dict."""
         ref = self.machine.new_ref(node, cls)
         self.machine.state.open(ref)
-        self.machine.state.set(ref, "#items", Value(mapping))
+        self.machine.state.set(ref, Slot.ITEMS, Value(mapping))
         return Value(Object(ref, cls), origin=ref)
 
     def element_of(self, value: Value, site: Site) -> Value:
@@ -109,7 +110,7 @@ class Contents:
         else:
             rest = [*held.tail, *(value for value in (held.lead, more.lead) if value is not None)]
             grown = Items(held.cls, more.tail, joined(rest))
-        self.machine.state.set(sequence.thing.ref, "#items", Value(grown))
+        self.machine.state.set(sequence.thing.ref, Slot.ITEMS, Value(grown))
 
     def some_changed(self, value: Value) -> None:
         """A list or dict was changed of which only the class is known: it may be any of those there are."""
@@ -119,4 +120,4 @@ class Contents:
         left = Value(Items(cls, (), UNKNOWN) if cls == "builtins.list" else Entries((), exact=False))
         for ref in self.machine.state.refs():
             if ref.label == cls:
-                self.machine.state.set(ref, "#items", left)
+                self.machine.state.set(ref, Slot.ITEMS, left)

@@ -16,14 +16,12 @@ from mldbg.lint.interpret.facts import Evaluated, Fitted
 from mldbg.lint.interpret.join import tuple_of
 from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.slots import ArgumentOf, Slot
 from mldbg.lint.interpret.source_text import last_name
 from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Data, Fit, FitKind, Items, Lazy, Object, Role, Unknown, Value, onward
 from mldbg.lint.library.names import says_label
 from mldbg.operations import sklearn
 from mldbg.operations.effect import Resamples
-
-FITS = "#fits"
-TRAINED = "#trained"
 
 _LOOKS_ON = re.compile(
     r"plot|show|draw|print|log|save|dump|write|export|describe|report|hist|display|len|visuali[sz]e|inspect|check|assert",
@@ -82,8 +80,8 @@ class Estimators:
         fit = Fit(
             kind or FitKind.TRANSFORM, name if kind is not None else "", site, features.rows, features.role, estimator.ref, trail
         )
-        machine.state.set(estimator.ref, FITS, Value(data=Data(fits=frozenset({fit}))))
-        machine.state.set(estimator.ref, TRAINED, Value(data=features.data))
+        machine.state.set(estimator.ref, Slot.FITS, Value(data=Data(fits=frozenset({fit}))))
+        machine.state.set(estimator.ref, Slot.TRAINED, Value(data=features.data))
         if self._is_search(estimator) and features.role is None and features.data is not None:
             # unsupervised scaling before a search is contested, and a rule of its own; selection and resampling are not
             serious = frozenset(fit for fit in features.fits if fit.kind is not FitKind.TRANSFORM)
@@ -114,7 +112,7 @@ class Estimators:
         return Value(data=Data(fits=fits) if fits else None, origin=Ref(site, self.machine.frame.context), trail=trail)
 
     def _fits(self, estimator: Object) -> frozenset[Fit]:
-        held = self.machine.state.get(estimator.ref, FITS)
+        held = self.machine.state.get(estimator.ref, Slot.FITS)
         return held.fits if held is not None else frozenset()
 
     def _name(self, estimator: Object) -> str:
@@ -144,7 +142,7 @@ class Estimators:
     def _kinds_inside(self, estimator: Object) -> set[FitKind]:
         """The kinds of the estimators that were given to a composite's constructor, however deeply nested in lists and tuples."""
         found: set[FitKind] = set()
-        todo = [value for name, value in self.machine.state.record(estimator.ref).items() if name.startswith("#argument")]
+        todo = [value for key, value in self.machine.state.record(estimator.ref).items() if isinstance(key, ArgumentOf)]
         for _ in range(100):
             if not todo:
                 break
@@ -247,7 +245,7 @@ class Estimators:
     def _evaluated(self, value: Value, how: str, site: Site, role: Role, estimator: Value, *, scored: bool = True) -> None:
         machine = self.machine
         thing = estimator.thing
-        trained = machine.state.get(thing.ref, TRAINED) if isinstance(thing, Object) else None
+        trained = machine.state.get(thing.ref, Slot.TRAINED) if isinstance(thing, Object) else None
         machine.facts.append(
             Evaluated(
                 machine.place(site),

@@ -15,9 +15,6 @@ from mldbg.lint.interpret.value import ClassThing, Data, Function, Object, Opaqu
 from mldbg.lint.library.names import is_part_alone, says_test, says_training, says_validation
 from mldbg.lint.outline import Kind
 
-CLOSURE = "#closure"
-"""Under this name a frame's record holds the frame around it."""
-
 
 @dataclass(slots=True)
 class LoopFrame:

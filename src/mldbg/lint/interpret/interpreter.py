@@ -18,7 +18,7 @@ from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
 from mldbg.lint.interpret.expressions import Expressions
 from mldbg.lint.interpret.facts import Condition, Fact, Place
-from mldbg.lint.interpret.frames import CLOSURE, Frame, module_ref
+from mldbg.lint.interpret.frames import Frame, module_ref
 from mldbg.lint.interpret.join import joined
 from mldbg.lint.interpret.library_calls import LibraryCalls
 from mldbg.lint.interpret.lineage import Lineage, data_of_arguments
@@ -27,7 +27,8 @@ from mldbg.lint.interpret.names import Names
 from mldbg.lint.interpret.parameters import Parameters
 from mldbg.lint.interpret.roots import Reach
 from mldbg.lint.interpret.rounds import chosen_by
-from mldbg.lint.interpret.state import Record, State, merged
+from mldbg.lint.interpret.slots import Slot
+from mldbg.lint.interpret.state import State, merged
 from mldbg.lint.interpret.statements import Statements
 from mldbg.lint.interpret.subscripts import Subscripts
 from mldbg.lint.interpret.training import Training
@@ -46,6 +47,7 @@ from mldbg.lint.interpret.value import (
     ModuleThing,
     Object,
     Partial,
+    Record,
     Super,
     Symbol,
     Unknown,
@@ -67,7 +69,6 @@ MOST_STATEMENTS = 4_000
 MOST_FOR_DECORATORS = 60
 """Statements that applying a function's decorators may take; a wrapper needs few."""
 
-UNBUILT = "#unbuilt"
 
 _HAPPENINGS = frozenset(
     {"backward", "step", "zero_grad", "eval", "train", "fit", "fit_transform", "fit_resample", "partial_fit"}
@@ -199,9 +200,9 @@ class Interpreter:
 
     def built(self, ref: Ref) -> None:
         """Run the __init__ that an object still waits for."""
-        if self.state.get(ref, UNBUILT) is None:
+        if self.state.get(ref, Slot.UNBUILT) is None:
             return
-        self.state.drop(ref, UNBUILT)
+        self.state.drop(ref, Slot.UNBUILT)
         value, frames, arguments, site = self._unbuilt[ref]
         assert isinstance(value.thing, Object)
         assert isinstance(value.thing.cls, ClassThing)
@@ -264,9 +265,9 @@ class Interpreter:
             if not isinstance(ancestor, ClassThing) or (ancestor != cls and ancestor.part.is_framework):
                 continue
             names = wanted if ancestor == cls else self.reach.loud_methods(ancestor.part)
-            for name, value in self.classes.class_record(ancestor).items():
-                if isinstance(value.thing, Function) and name != "__init__" and (names is None or name in names):
-                    found.setdefault(name, value.thing)
+            for name, function in self.classes.functions(ancestor):
+                if name != "__init__" and (names is None or name in names):
+                    found.setdefault(name, function)
         return list(found.values())
 
     def assumed_instance(self, cls: ClassThing) -> Value:
@@ -310,7 +311,7 @@ class Interpreter:
         """Where a function was defined: what its decorators' names mean."""
         ref = Ref(Site(function.part, function.node), None, "decorators")
         self.state.open(ref)
-        self.state.set(ref, CLOSURE, Value(Object(function.closure)))
+        self.state.set(ref, Slot.CLOSURE, Value(Object(function.closure)))
         self.frames.append(Frame(ref, function.part, function.closure))
         limit, self.limit = self.limit, min(self.limit, self.executed + MOST_FOR_DECORATORS)
         try:
@@ -374,7 +375,7 @@ class Interpreter:
                     return self.call_function(found.thing, [Argument(base)], site)
                 return self._bound(found, base)
         if name == "training":
-            mode = self.state.get(thing.ref, "#mode")
+            mode = self.state.get(thing.ref, Slot.MODE)
             return mode if mode is not None and isinstance(mode.thing, Constant) else UNKNOWN
         if thing.cls is None or isinstance(thing.cls, ClassThing):
             return self._child(base, thing, name)
@@ -511,7 +512,7 @@ class Interpreter:
         self.state.open(ref)
         if self._may_wait(cls):
             self._unbuilt[ref] = (value, list(self.frames), arguments, site)
-            self.state.set(ref, UNBUILT, NONE)
+            self.state.set(ref, Slot.UNBUILT, NONE)
         else:
             self._initialise(value, cls, arguments, site)
         if self.classes.is_module(cls):
@@ -568,7 +569,7 @@ class Interpreter:
         )
         frame.is_init = function.name == "__init__"
         self.state.open(frame.ref)
-        self.state.set(frame.ref, CLOSURE, Value(Object(function.closure)))
+        self.state.set(frame.ref, Slot.CLOSURE, Value(Object(function.closure)))
         entered = self.frames[-1]
         self.frames.append(frame)
         grad = self.state.grad

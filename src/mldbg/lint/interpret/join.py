@@ -17,6 +17,7 @@ from mldbg.lint.interpret.value import (
     Lazy,
     Object,
     Opaque,
+    Record,
     Thing,
     Unknown,
     Value,
@@ -63,8 +64,8 @@ def joined(values: tuple[Value, ...] | list[Value]) -> Value:
 def _join_lazy(one: Value, two: Value) -> Value:
     """The join of values of which at least one is not computed yet."""
 
-    def compute() -> tuple[Value, dict[Ref, dict[str, Value]]]:
-        records: dict[Ref, dict[str, Value]] = {}
+    def compute() -> tuple[Value, dict[Ref, Record]]:
+        records: dict[Ref, Record] = {}
         values = []
         for value in (one, two):
             known = value

@@ -10,6 +10,7 @@ from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.join import tuple_of
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.names import Names
+from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Entries, Function, Object, Symbol, Value
 
 
@@ -49,7 +50,7 @@ class Parameters:
             ref = self.machine.new_ref(parameters.star_kwarg, "kwargs")
             self.machine.state.open(ref)
             content = Entries(tuple((key, value) for key, value in named.items()), exact=not (assume or spread))
-            self.machine.state.set(ref, "#items", Value(content))
+            self.machine.state.set(ref, Slot.ITEMS, Value(content))
             self.names.bind(parameters.star_kwarg.name.value, Value(Object(ref, "builtins.dict")))
 
     def _bind(self, name: str, value: Value, function: Function, *, assume: bool) -> None:

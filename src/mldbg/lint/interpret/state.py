@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from mldbg.lint.interpret.address import Ref
 from mldbg.lint.interpret.join import join
-from mldbg.lint.interpret.value import Value
-
-Record = dict[str, Value]
+from mldbg.lint.interpret.slots import Key
+from mldbg.lint.interpret.value import Record, Value
 
 
 class State:
@@ -36,20 +35,20 @@ class State:
     def has(self, ref: Ref) -> bool:
         return ref in self._records
 
-    def get(self, ref: Ref, name: str) -> Value | None:
+    def get(self, ref: Ref, key: Key) -> Value | None:
         record = self._records.get(ref)
-        return record.get(name) if record is not None else None
+        return record.get(key) if record is not None else None
 
     def record(self, ref: Ref) -> Record:
         """The record for reading only."""
         return self._records.get(ref, {})
 
-    def set(self, ref: Ref, name: str, value: Value) -> None:
-        self._own(ref)[name] = value
+    def set(self, ref: Ref, key: Key, value: Value) -> None:
+        self._own(ref)[key] = value
 
-    def drop(self, ref: Ref, name: str) -> None:
-        if name in self._records.get(ref, {}):
-            del self._own(ref)[name]
+    def drop(self, ref: Ref, key: Key) -> None:
+        if key in self._records.get(ref, {}):
+            del self._own(ref)[key]
 
     def open(self, ref: Ref) -> None:
         """Start an empty record."""
@@ -90,7 +89,7 @@ class State:
     def settled(self, following: State) -> bool:
         """Whether the next round of a loop, which starts from `following`, would see nothing new.
 
-        What was known here is unchanged (trails aside), and no mark of state (`#...`) was added.
+        What was known here is unchanged (trails aside), and no slot was added.
         """
         for ref, record in self._records.items():
             other = following._records.get(ref)
@@ -98,7 +97,7 @@ class State:
                 continue
             if other is None or any(other.get(name) != value for name, value in record.items()):
                 return False
-            if any(name.startswith("#") and name not in record for name in other):
+            if any(not isinstance(key, str) and key not in record for key in other):
                 return False
         return True
 

@@ -12,6 +12,7 @@ from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.join import join_all
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.value import (
     UNKNOWN,
     Constant,
@@ -120,7 +121,7 @@ class Subscripts:
 
     def _named_layer(self, base: Value, index: Value, items: Items) -> Value | None:
         """`heads["a"]` of an nn.ModuleDict that is as it was made."""
-        held = self.machine.state.get(base.thing.ref, "#names") if isinstance(base.thing, Object) else None
+        held = self.machine.state.get(base.thing.ref, Slot.NAMES) if isinstance(base.thing, Object) else None
         if held is None or not isinstance(held.thing, Entries) or tuple(value for _, value in held.thing.items) != items.tail:
             return None
         return held.thing.get(index.constant)

@@ -8,8 +8,9 @@ import libcst as cst
 
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.facts import Accumulated, Cell, Restarted
-from mldbg.lint.interpret.frames import CLOSURE, module_ref
+from mldbg.lint.interpret.frames import module_ref
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.value import Items, Object, Value
 
@@ -83,7 +84,7 @@ def _holder(machine: Machine, name: str) -> Ref:
     while ref is not None:
         if machine.state.get(ref, name) is not None:
             return ref
-        closure = machine.state.get(ref, CLOSURE)
+        closure = machine.state.get(ref, Slot.CLOSURE)
         ref = closure.thing.ref if closure is not None and isinstance(closure.thing, Object) else None
     return module_ref(frame.module)
 

@@ -10,6 +10,7 @@ from mldbg.lint.interpret.carried import LOST, Carrying, Left, elements_of, left
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.slots import argument_of
 from mldbg.lint.interpret.value import UNKNOWN, Axes, Constant, Entries, Items, Object, Symbol, Unknown, Value, literal, onward
 from mldbg.operations.effect import Affine, Choice, Clamps, Drops, Fills, Gives, Keeps, Maps, Moves, Selects
 from mldbg.semantics import Semantic
@@ -45,7 +46,7 @@ class Tensors:
         """The result of a layer that gives any real number."""
         last = None
         if effect.out is not None and layer is not None and isinstance(layer.thing, Object):
-            out = self.machine.state.get(layer.thing.ref, f"#argument {effect.out}")
+            out = self.machine.state.get(layer.thing.ref, argument_of(effect.out))
             size = out.constant if out is not None else None
             last = size if isinstance(size, int) else None
         start = value.trail if value.fits else None

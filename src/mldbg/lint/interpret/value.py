@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, cast
 
 from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.slots import Key
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ class Lazy:
     """A value that nobody has asked for yet. `compute` gives it, and the records of the objects that were made on the way."""
 
     key: object
-    compute: Callable[[], tuple[Value, dict[Ref, dict[str, Value]]]] = field(compare=False, hash=False, repr=False)
+    compute: Callable[[], tuple[Value, dict[Ref, Record]]] = field(compare=False, hash=False, repr=False)
 
 
 Thing = (
@@ -371,6 +372,9 @@ class Value:
 
 UNKNOWN = Value()
 NONE = Value(Constant("NoneType", None))
+
+Record = dict[Key, Value]
+"""What is known of something that has state: its attributes or variables by name, and its slots."""
 
 
 def literal(value: object) -> Value:

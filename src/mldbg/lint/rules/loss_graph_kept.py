@@ -51,7 +51,7 @@ class LossGraphKept(Rule):
 
     group = Group.CORRECTNESS
     topic = Topic.TRAINING
-    listens_to = hears(Loop, words=("backward(", "optim"))
+    listens_to = hears(Loop)
 
     def on_loop(self, loop: Loop) -> Iterator[Finding]:
         passes = [

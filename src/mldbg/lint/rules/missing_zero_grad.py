@@ -49,7 +49,7 @@ class MissingZeroGrad(Rule):
 
     group = Group.CORRECTNESS
     topic = Topic.TRAINING
-    listens_to = hears(Loop, words=("backward(", "optim"))
+    listens_to = hears(Loop)
 
     def on_loop(self, loop: Loop) -> Iterator[Finding]:
         passes = [fact for fact in loop.facts if isinstance(fact, Backward)]

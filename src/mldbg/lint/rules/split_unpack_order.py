@@ -38,7 +38,7 @@ class SplitUnpackOrder(Rule):
 
     group = Group.CORRECTNESS
     topic = Topic.LEAKAGE
-    listens_to = calls("sklearn.model_selection.train_test_split", words=("train_test_split",))
+    listens_to = calls("sklearn.model_selection.train_test_split")
 
     def on_call(self, call: Call) -> Iterator[Finding]:
         wanted = _in_returned_order(call)

@@ -48,7 +48,7 @@ class StepBeforeBackward(Rule):
 
     group = Group.CORRECTNESS
     topic = Topic.TRAINING
-    listens_to = hears(Loop, GradientUse, Backward, words=("backward(", "optim"))
+    listens_to = hears(Loop, GradientUse, Backward)
 
     def __init__(self) -> None:
         self._idle: list[GradientUse] = []

@@ -57,7 +57,7 @@ class TrainModeNotRestored(Rule):
 
     group = Group.CORRECTNESS
     topic = Topic.TRAINING
-    listens_to = hears(Loop, words=("backward(", "optim"))
+    listens_to = hears(Loop)
 
     def on_loop(self, loop: Loop) -> Iterator[Finding]:
         for index, fact in enumerate(loop.facts):
