@@ -241,7 +241,7 @@ class Expressions:
         if isinstance(node.operator, cst.Add) and first is not None and second is not None:
             both = spliced(first, second)
             return self.contents.new_sequence(node, both) if both.cls == "builtins.list" else Value(both)
-        result = combined(node.operator, left, right, self.machine.new_ref(node))
+        result = combined(node.operator, left, right, self.machine.new_ref(self.machine.site(node)))
         named = [value for value, side in ((left, node.left), (right, node.right)) if is_named_loss(side)]
         if (
             result.meaning is None

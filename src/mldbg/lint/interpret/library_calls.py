@@ -8,7 +8,7 @@ from dataclasses import replace
 import libcst as cst
 
 from mldbg.lint.interpret import carried
-from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.arguments import Argument, bound
 from mldbg.lint.interpret.builtin_calls import BuiltinCalls
 from mldbg.lint.interpret.classes import Classes
@@ -96,9 +96,7 @@ class LibraryCalls:
             return replace(base, attached=False)
         data = of_attribute(derived_data(base), name)
         trail = base.trail if data is not None and data.fits else None
-        return Value(
-            data=data, origin=base.origin and replace(base.origin, label=f"{base.origin.label[:60]}.{name}"), trail=trail
-        )
+        return Value(data=data, origin=base.origin.attribute(name) if base.origin is not None else None, trail=trail)
 
     def call_symbol(self, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of a function or class outside the project."""
@@ -355,7 +353,7 @@ class LibraryCalls:
                 reduced = given.get("reduction", UNKNOWN).constant != "none"
                 return Value(
                     meaning=Semantic.SCALAR_LOSS if reduced else None,
-                    origin=Ref(site, machine.frame.context),
+                    origin=machine.new_ref(site),
                     attached=None if machine.state.grad else False,
                 )
             case Derives():
