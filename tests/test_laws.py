@@ -15,11 +15,12 @@ from mldbg.lint.rule import Rule, calls
 from mldbg.lint.run import Result
 
 RULES = tuple(sorted(registry.built_in(mldbg.lint.rules), key=lambda rule: rule.name))
-BAD = [case for rule in RULES for case in laws.cases(laws.FIXTURES / rule.name, "bad")]
-GOOD = [case for rule in RULES for case in laws.cases(laws.FIXTURES / rule.name, "good")]
+WITH_COMMENT_RULES = (*RULES, *registry.about_comments())
+BAD = [case for rule in WITH_COMMENT_RULES for case in laws.cases(laws.FIXTURES / rule.name, "bad")]
+GOOD = [case for rule in WITH_COMMENT_RULES for case in laws.cases(laws.FIXTURES / rule.name, "good")]
 FIXED = [laws.fixed_case(case) for case in BAD if laws.fixed_case(case).exists()]
 
-each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+each_rule = pytest.mark.parametrize("rule", WITH_COMMENT_RULES, ids=lambda rule: rule.name)
 
 
 def each_case(cases: list[Path]) -> pytest.MarkDecorator:
@@ -105,11 +106,11 @@ def test_messages(case: Path) -> None:
 
 
 def test_no_orphans() -> None:
-    laws.no_folder_is_an_orphan(laws.FIXTURES, RULES)
+    laws.no_folder_is_an_orphan(laws.FIXTURES, WITH_COMMENT_RULES)
 
 
 def test_no_page_without_a_rule() -> None:
-    assert {file.stem for file in laws.PAGES.glob("*.md")} == {rule.name for rule in RULES}
+    assert {file.stem for file in laws.PAGES.glob("*.md")} == {rule.name for rule in WITH_COMMENT_RULES}
 
 
 def test_own_code_is_clean() -> None:

@@ -19,8 +19,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "mldbg"
 FILES = (ROOT / "README.md", ROOT / "docs" / "architecture.md")
 
-ONE_A_FILE = ("rules", "comments", "checks", "faults")
-"""Folders in which each module is one rule, check or part of a list; their pages say more than a sentence could."""
+ONE_A_FILE = ("rules", "comment_rules", "checks")
+"""Folders in which each module is one rule or check; their pages say more than a sentence could."""
 
 _TABLE = re.compile(
     r"(?P<start><!-- (?P<kind>rules|modules)(?: of (?P<where>[\w/]+))?: .*?-->\n).*?(?P<end><!-- end -->)", re.DOTALL
@@ -35,7 +35,7 @@ def updated(text: str) -> str:
 def rules(_where: str) -> str:
     """One row for each rule, by topic."""
     lines = ["| Rule | Fires when |", "|---|---|"]
-    known = tuple(registry.built_in(mldbg.lint.rules))
+    known = [*registry.built_in(mldbg.lint.rules), *registry.about_comments()]
     for topic in Topic:
         of_topic = sorted((rule for rule in known if rule.topic is topic), key=lambda rule: rule.name)
         lines += [f"| **{topic.value.capitalize()}** | |", *map(_rule, of_topic)] if of_topic else []
@@ -43,7 +43,7 @@ def rules(_where: str) -> str:
 
 
 def _rule(rule: type[Rule]) -> str:
-    note = "" if rule.group.value in registry.DEFAULT else f" (group `{rule.group.value}`, off by default)"
+    note = "" if registry.is_on(rule) else f" (group `{rule.group.value}`, off by default)"
     return f"| [{rule.name}](docs/rules/{rule.name}.md) | {page.summary(rule)}{note} |"
 
 

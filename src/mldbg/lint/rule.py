@@ -38,12 +38,18 @@ def hears(*kinds: type) -> Listening:
     return Listening(frozenset(kinds))
 
 
+def nothing() -> Listening:
+    """No facts: what the rule reports is found elsewhere."""
+    return Listening(frozenset())
+
+
 class Topic(StrEnum):
     """Under which heading a rule is listed; it has no other effect."""
 
     LOSSES = "losses"
     LEAKAGE = "data leakage"
     TRAINING = "training loops"
+    COMMENTS = "suppression comments"
     OTHER = "other"
 
 
@@ -83,7 +89,7 @@ class Rule:
             return
         yield from getattr(self, _NAMES[type(fact)])(fact)
 
-    def on_call(self, call: facts.Call) -> Iterator[Finding]:
+    def on_call(self, call: facts.Call, /) -> Iterator[Finding]:
         """Findings from a call."""
         yield from ()
 

@@ -108,7 +108,7 @@ class Misuse:
         message: what happens, in one line. `{meaning}` stands for the words of the meaning that came; `{activation}` and
             `{stable}` for the activation that makes it and the function that computes its logarithm; `{what}` for who takes the
             class axis.
-        hint: what to do about it; it may hold the same.
+        hint: what to do about it; it may hold the same words in braces.
         expected: what belongs there.
         at: names of losses, or qualified names of other functions, that get it.
         gets: the meanings that make it a misuse.
@@ -188,7 +188,7 @@ SINGLE_LOGIT = Misuse(
     "use one output with sigmoid and binary cross-entropy, or as many outputs as classes",
     "one logit for each of two or more classes",
     at=("cross_entropy", *_SOFTMAXES),
-    last="{what} over its single column",
+    last="{what} over its only column",
     linted=True,
 )
 DOUBLE_SOFTMAX = Misuse(
@@ -209,12 +209,12 @@ DOUBLE_SIGMOID = Misuse(
 )
 LOG_OF_SOFTMAX = Misuse(
     "log-of-softmax",
-    "logarithm of a {activation}: it is minus infinity where the {activation} underflows to 0",
-    "use {stable}, which computes the same from the logits",
+    "logarithm of a {activation}: -inf where the {activation} underflows to 0",
+    "use {stable}, which computes the same value directly from the logits",
     "values that cannot underflow",
     at=("torch.log", "torch.Tensor.log"),
     gets={PROBS: Case(), UNIT: Case()},
-    last="log of it",
+    last="its logarithm is taken",
     optional=True,
     linted=True,
 )
@@ -283,12 +283,12 @@ MISUSES: tuple[Misuse, ...] = (
         LOGITS.words,
         at=("cross_entropy",),
         gets={UNIT: Case(), NON_NEGATIVE: Case()},
-        last="cross-entropy takes it for logits",
+        last="cross-entropy interprets it as logits",
         linted=True,
     ),
     Misuse(
         "sigmoid-before-bce-with-logits",
-        "binary cross-entropy with logits gets probabilities: sigmoid is applied on top",
+        "binary cross-entropy with logits gets probabilities: sigmoid is applied on top of them",
         "pass the logits: drop the activation before the loss and apply it only for predictions",
         LOGITS.words,
         at=("binary_cross_entropy_with_logits", "multilabel_soft_margin_loss"),
@@ -317,17 +317,17 @@ MISUSES: tuple[Misuse, ...] = (
         LOG_PROBS.words,
         at=("nll_loss",),
         gets={**_NOT_LOGGED, LOGITS: Case(Proof.NOT_LOG_PROBS, Remedy.FUSED_LOSS)},
-        last="nll_loss takes it for log-probabilities",
+        last="nll_loss interprets it as log-probabilities",
         linted=True,
     ),
     Misuse(
         "kl-div-without-log-probs",
         "kl_div gets {meaning} as its first argument, where it expects log-probabilities",
-        "apply log_softmax to the prediction; the target comes second",
+        "apply log_softmax to the prediction; the target is the second argument",
         LOG_PROBS.words,
         at=("kl_div",),
         gets={**_NOT_LOGGED, LOGITS: Case(Proof.NOT_LOG_PROBS)},
-        last="kl_div takes it for log-probabilities",
+        last="kl_div interprets it as log-probabilities",
         linted=True,
     ),
     Misuse(

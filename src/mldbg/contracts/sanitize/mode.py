@@ -11,31 +11,15 @@ from typing import ParamSpec, Self, TypeVar
 from mldbg.contracts.sanitize.finding import Report
 from mldbg.contracts.sanitize.surroundings import followed
 from mldbg.contracts.sanitize.watch import Watch
+from mldbg.operations.losses import MISUSES
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-OPTIONAL = frozenset({"log-softmax-before-cross-entropy", "log-of-softmax"})
+OPTIONAL = frozenset(misuse.rule for misuse in MISUSES if misuse.optional)
 """Rules that stay silent unless asked for: what they report is wasteful or fragile, and gives the right numbers."""
 
-RULES = OPTIONAL | {
-    "softmax-before-cross-entropy",
-    "sigmoid-before-cross-entropy",
-    "bce-on-logits",
-    "sigmoid-before-bce-with-logits",
-    "nll-without-log-probs",
-    "kl-div-without-log-probs",
-    "kl-div-log-target",
-    "ctc-without-log-probs",
-    "single-logit-softmax",
-    "softmax-over-batch",
-    "wrong-class-axis",
-    "double-softmax",
-    "double-sigmoid",
-    "mask-after-softmax",
-    "probs-as-logits",
-    "broadcast-loss",
-}
+RULES = frozenset(misuse.rule for misuse in MISUSES)
 """Every rule that `sanitize` knows."""
 
 

@@ -35,6 +35,7 @@ from mldbg.operations.effect import (
     Keeps,
     Loss,
     Maps,
+    Move,
     Moves,
     NoEffect,
     RandomSplits,
@@ -345,6 +346,8 @@ class LibraryCalls:
                 return self._tensors.maps(effect, first, site)
             case Keeps():
                 return self._tensors.keeps(effect, values, site)
+            case Moves(Move.FLATTEN):
+                return self._tensors.flattened(given, first, site, is_layer=name.endswith("__call__"))
             case Moves():
                 return self._tensors.moved(effect, given, values, site)
             case Selects():
@@ -382,8 +385,6 @@ class LibraryCalls:
                 if special is not None:
                     of_method = receiver is not None and not name.endswith(".__call__")
                     return special([Argument(receiver), *arguments] if receiver is not None and of_method else arguments, site)
-                if effect.name == "flatten":
-                    return self._tensors.flattened(given, first, site, is_layer=name.endswith("__call__"))
                 if effect.name == "filled":
                     return self._tensors.filled(values, site)
                 return self.training.special(effect.name, receiver, arguments, site)

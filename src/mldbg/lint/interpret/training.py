@@ -40,9 +40,6 @@ from mldbg.lint.library.names import OPTIMIZER_NAME
 from mldbg.operations import schedulers, tables, torch
 from mldbg.semantics import Semantic
 
-DEEPEST_MODULE = 8
-"""Modules in modules that are looked through."""
-
 ABSTRACT_BASES = frozenset({"builtins.object", "abc.ABC", "typing.Generic", "typing.Protocol"})
 
 _READS_MODE = re.compile(r"\bself\.training\b(?!\s*=[^=])")
@@ -170,14 +167,16 @@ class Training:
 
     def optimizer_of(self, scheduler: Value) -> Value:
         """The optimizer that a scheduler was built with; of chained schedulers the first one's."""
-        if not isinstance(scheduler.thing, Object):
-            return UNKNOWN
-        record = self.machine.state.record(scheduler.thing.ref)
-        held = record.get(argument_of("optimizer"))
-        if held is not None and not held.is_none:
-            return held
-        chained = self.contents.items_of(record.get(argument_of("schedulers"), UNKNOWN))
-        return self.optimizer_of(chained.tail[0]) if chained is not None and chained.tail else UNKNOWN
+        seen: set[Ref] = set()
+        while isinstance(scheduler.thing, Object) and scheduler.thing.ref not in seen:
+            seen.add(scheduler.thing.ref)
+            record = self.machine.state.record(scheduler.thing.ref)
+            held = record.get(argument_of("optimizer"))
+            if held is not None and not held.is_none:
+                return held
+            chained = self.contents.items_of(record.get(argument_of("schedulers"), UNKNOWN))
+            scheduler = chained.tail[0] if chained is not None and chained.tail else UNKNOWN
+        return UNKNOWN
 
     def _use(self, optimizer: Value, node: cst.BaseExpression | None, site: Site) -> None:
         machine = self.machine
@@ -290,19 +289,23 @@ class Training:
                 literal(training),
                 trail=onward(None, site, "switched to training mode" if training else "switched to evaluation mode"),
             )
-        self._spread(thing, mode, 0)
+        self._spread(thing, mode)
         self.machine.facts.append(ModeSet(self.machine.place(site), thing, training, node))
         return base
 
-    def _spread(self, thing: Object, mode: Value, depth: int) -> None:
+    def _spread(self, thing: Object, mode: Value) -> None:
         """A mode reaches all modules inside."""
-        self.machine.state.set(thing.ref, Slot.MODE, mode)
-        self.note(thing.ref)
-        if self.machine.state.get(thing.ref, Slot.UNBUILT) is not None:
-            self.machine.state.set(thing.ref, Slot.MODE_SET, mode)
-        elif depth < 6:
-            for inner in self._inside(thing):
-                self._spread(inner, mode, depth + 1)
+        todo, seen = [thing], {thing.ref}
+        while todo:
+            here = todo.pop()
+            self.machine.state.set(here.ref, Slot.MODE, mode)
+            self.note(here.ref)
+            if self.machine.state.get(here.ref, Slot.UNBUILT) is not None:
+                self.machine.state.set(here.ref, Slot.MODE_SET, mode)
+                continue
+            inside = [inner for inner in self._inside(here) if inner.ref not in seen]
+            seen.update(inner.ref for inner in inside)
+            todo += inside
 
     def _inside(self, thing: Object) -> list[Object]:
         found: list[Object] = []
@@ -326,7 +329,7 @@ class Training:
         mode = self.machine.state.get(thing.ref, Slot.MODE)
         if mode is not None and self.machine.state.get(thing.ref, Slot.MODE_SET) is not None:
             for inner in self._inside(thing):
-                self._spread(inner, mode, 1)
+                self._spread(inner, mode)
 
     def note(self, ref: Ref) -> None:
         """Remember that this object may have a mode."""
@@ -388,23 +391,25 @@ class Training:
 
     def mode_dependent(self, thing: Object) -> str | bool | None:
         """The name of a layer inside that behaves differently in the two modes; False: none; None: not known."""
-        names = [name for name, _ in self._dependences(thing)]
+        names = [name for name, _ in self._dependences(thing, set())]
         return next((name for name in names if name is not None), None if names else False)
 
     def dependent_in_training(self, thing: Object) -> str | None:
         """The name of such a layer that is itself known to be in training mode: a container's mode may be another."""
-        for name, ref in self._dependences(thing):
+        for name, ref in self._dependences(thing, set()):
             mode = self.machine.state.get(ref, Slot.MODE)
             if name is not None and (mode is None or mode.constant is True):
                 return name
         return None
 
-    def _dependences(self, thing: Object, depth: int = 0) -> Iterator[tuple[str | None, Ref]]:
+    def _dependences(self, thing: Object, seen: set[Ref]) -> Iterator[tuple[str | None, Ref]]:
         """Layers inside that a call runs and that behave differently in the two modes, by name; None: a layer that may."""
-        machine = self.machine
-        machine.built(thing.ref)
+        if thing.ref in seen:
+            return
+        seen.add(thing.ref)
+        self.machine.built(thing.ref)
         cls = thing.cls
-        if cls is None or depth > DEEPEST_MODULE:
+        if cls is None:
             yield None, thing.ref
             return
         if isinstance(cls, str):
@@ -416,7 +421,7 @@ class Training:
             yield "self.training", thing.ref
             return
         for inner in self._run_inside(thing):
-            yield from self._dependences(inner, depth + 1)
+            yield from self._dependences(inner, seen)
         if isinstance(cls, ClassThing) and self.classes.has_unknown_base(cls):
             yield None, thing.ref
 

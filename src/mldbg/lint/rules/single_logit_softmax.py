@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Call
 from mldbg.lint.rule import Rule, Topic, calls
+from mldbg.operations.losses import SINGLE_LOGIT
 
 
 class SingleLogitSoftmax(Rule):
@@ -64,8 +65,8 @@ class SingleLogitSoftmax(Rule):
             what = "cross-entropy" if loss else "softmax"
             yield self.found(
                 call.place.site,
-                f"{what} over a class axis of size one is constant: nothing is learned",
-                hint="use one output with sigmoid and binary cross-entropy, or as many outputs as classes",
+                SINGLE_LOGIT.message_on(None, what=what),
+                hint=SINGLE_LOGIT.hint,
                 trail=call.argument("input").trail,
-                last=(call.place.site, f"{what} over its only column"),
+                last=(call.place.site, SINGLE_LOGIT.last.format(what=what)),
             )
