@@ -14,7 +14,7 @@ from mldbg.lint.interpret.builtin_calls import BuiltinCalls
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.columns import Columns, of_attribute
 from mldbg.lint.interpret.construction import Construction
-from mldbg.lint.interpret.containers import CHANGES_CONTENT, LOSES_CONTENT, RETURNS_SELF, Containers
+from mldbg.lint.interpret.containers import Containers
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
 from mldbg.lint.interpret.facts import Call, Escape
@@ -48,10 +48,12 @@ from mldbg.operations.effect import (
     WrapsAll,
 )
 from mldbg.operations.python import (
+    CHANGES_CONTENT,
     DERIVING_PACKAGES,
     HARMLESS_PACKAGES,
     INSPECTING_ATTRIBUTES,
     INSPECTING_METHODS,
+    LOSES_CONTENT,
     TORCH_CLASS_PACKAGES,
 )
 from mldbg.operations.spelling import canonical
@@ -168,7 +170,7 @@ class LibraryCalls:
             return self._containers.sequence_method(base, name, arguments, site)
         if isinstance(thing, Constant):
             return UNKNOWN
-        if isinstance(thing, Object) and self.classes.is_module(thing.cls) and name in RETURNS_SELF:
+        if isinstance(thing, Object) and self.classes.is_module(thing.cls) and name in torch.RETURNS_SELF:
             return base
         if isinstance(thing, Object) and isinstance(thing.cls, str) and thing.cls in torch.CONTAINERS and name == "append":
             self.contents.extend(base, Items("", tuple(argument.value for argument in arguments)))
