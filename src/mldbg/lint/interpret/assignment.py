@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.address import Made, Site
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.columns import Columns
 from mldbg.lint.interpret.contents import Contents
@@ -84,7 +84,7 @@ class Assignment:
         if items is not None:
             every = [*items.tail, *([items.lead] if items.lead is not None else [])]
             return joined(every) if every else UNKNOWN
-        origin = Ref(site, self.machine.frame.context, f"item {index}")
+        origin = self.machine.new_ref(site, Made.UNPACKED, index)
         data = value.data
         if isinstance(value.thing, Object) and value.thing.cls is None:
             self.machine.state.ensure(origin)

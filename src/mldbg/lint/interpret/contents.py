@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.address import Made, Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.join import joined
@@ -64,14 +64,14 @@ class Contents:
 
     def new_sequence(self, node: cst.CSTNode, items: Items, cls: str = "builtins.list") -> Value:
         """A mutable sequence."""
-        ref = self.machine.new_ref(node, cls)
+        ref = self.machine.new_ref(self.machine.site(node), Made.LIST if cls == "builtins.list" else Made.CONTAINER)
         self.machine.state.open(ref)
         self.machine.state.set(ref, Slot.ITEMS, Value(items))
         return Value(Object(ref, cls), origin=ref)
 
     def new_mapping(self, node: cst.CSTNode, mapping: Entries, cls: str = "builtins.dict") -> Value:
         """A dict."""
-        ref = self.machine.new_ref(node, cls)
+        ref = self.machine.new_ref(self.machine.site(node), Made.DICT)
         self.machine.state.open(ref)
         self.machine.state.set(ref, Slot.ITEMS, Value(mapping))
         return Value(Object(ref, cls), origin=ref)
@@ -94,7 +94,7 @@ class Contents:
                 return self.element_of(made, site) if made.thing != value.thing else UNKNOWN
         return Value(
             data=value.data or (Data(rows=value.rows) if value.rows else None),
-            origin=Ref(site, self.machine.frame.context, "element"),
+            origin=self.machine.new_ref(site, Made.ELEMENT),
             trail=value.trail if value.fits else None,
         )
 
@@ -114,10 +114,11 @@ class Contents:
 
     def some_changed(self, value: Value) -> None:
         """A list or dict was changed of which only the class is known: it may be any of those there are."""
-        cls = value.thing.cls if isinstance(value.thing, Opaque) else None
-        if cls not in ("builtins.list", "builtins.dict"):
+        cls = value.thing.cls if isinstance(value.thing, Opaque) else ""
+        kind = {"builtins.list": Made.LIST, "builtins.dict": Made.DICT}.get(cls)
+        if kind is None:
             return
-        left = Value(Items(cls, (), UNKNOWN) if cls == "builtins.list" else Entries((), exact=False))
+        left = Value(Items(cls, (), UNKNOWN) if kind is Made.LIST else Entries((), exact=False))
         for ref in self.machine.state.refs():
-            if ref.label == cls:
+            if ref.kind is kind:
                 self.machine.state.set(ref, Slot.ITEMS, left)

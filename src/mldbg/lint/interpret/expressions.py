@@ -40,10 +40,8 @@ from mldbg.lint.interpret.value import (
     Value,
     literal,
 )
+from mldbg.operations.torch import LEAVES_NUMBERS
 from mldbg.semantics import Semantic
-
-_LEAVES_NUMBERS = frozenset({"requires_grad_", "detach_", "share_memory_"})
-"""Methods in place that change no number of a tensor."""
 
 _KEYWORDS = {"None": literal(None), "True": literal(True), "False": literal(False)}
 
@@ -241,7 +239,7 @@ class Expressions:
         if isinstance(node.operator, cst.Add) and first is not None and second is not None:
             both = spliced(first, second)
             return self.contents.new_sequence(node, both) if both.cls == "builtins.list" else Value(both)
-        result = combined(node.operator, left, right, self.machine.new_ref(node))
+        result = combined(node.operator, left, right, self.machine.new_ref(self.machine.site(node)))
         named = [value for value, side in ((left, node.left), (right, node.right)) if is_named_loss(side)]
         if (
             result.meaning is None
@@ -397,7 +395,7 @@ class Expressions:
         """The name or attribute that holds a tensor holds from now on what an operation in place has made of it."""
         if method == "detach_":
             note_cut(self.machine, node, self.machine.site(node))
-        if method not in _LEAVES_NUMBERS and (before.meaning is not None or after.meaning is not None):
+        if method not in LEAVES_NUMBERS and (before.meaning is not None or after.meaning is not None):
             self.assignment.rebind(node, after)
 
     def arguments(self, node: cst.Call) -> list[Argument]:

@@ -56,11 +56,6 @@ class Frame:
         return self.part.module
 
 
-def module_ref(module: Module) -> Ref:
-    """The identity of a module's namespace."""
-    return Ref(None, None, f"module {module.path}")
-
-
 def with_named_role(name: str, value: Value, part: Part) -> Value:
     """A value of unknown role takes the role that its name says: X_test is test data.
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Context, Ref, Site
+from mldbg.lint.interpret.address import Context, Made, Ref, Site, made_at, module_ref, site_of
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.classes import Classes, is_classmethod, is_property, is_static
@@ -18,7 +18,7 @@ from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
 from mldbg.lint.interpret.expressions import Expressions
 from mldbg.lint.interpret.facts import Condition, Fact, Place
-from mldbg.lint.interpret.frames import Frame, module_ref
+from mldbg.lint.interpret.frames import Frame
 from mldbg.lint.interpret.join import joined
 from mldbg.lint.interpret.library_calls import LibraryCalls
 from mldbg.lint.interpret.lineage import Lineage, data_of_arguments
@@ -62,6 +62,9 @@ RUNS = ("__call__", "forward")
 """Methods that run a module: who describes one of them describes the other."""
 
 DEEPEST_CALL = 10
+
+DEEPEST_ATTRIBUTE = 4
+"""Attributes of attributes of something unknown that have an identity of their own."""
 
 MOST_STATEMENTS = 4_000
 """Statements that one entry point may execute; beyond it, calls of project functions give an unknown value."""
@@ -122,7 +125,7 @@ class Interpreter:
         return self.frames[-1]
 
     def site(self, node: cst.CSTNode) -> Site:
-        return Site(self.frame.part, node)
+        return site_of(self.frame.part, node)
 
     def place(self, site: Site) -> Place:
         within = tuple(frame.function.name for frame in self.frames if frame.function is not None)
@@ -143,8 +146,8 @@ class Interpreter:
         finally:
             del self.conditions[known:]
 
-    def new_ref(self, node: cst.CSTNode, label: str = "") -> Ref:
-        return Ref(self.site(node), self.frame.context, label)
+    def new_ref(self, site: Site, kind: Made = Made.VALUE, detail: object = None) -> Ref:
+        return made_at(site, self.frame.context, kind, detail)
 
     def feeding(self) -> tuple[str, ...]:
         """What the loops around this point iterate over, as the source says it."""
@@ -168,7 +171,7 @@ class Interpreter:
                 done[0] = (value, made)
             return done[0]
 
-        return Value(Lazy(self.new_ref(node, "lazy"), run))
+        return Value(Lazy(self.new_ref(self.site(node), Made.LAZY), run))
 
     def force(self, value: Value) -> Value:
         """The value itself, where it was deferred."""
@@ -272,12 +275,13 @@ class Interpreter:
 
     def assumed_instance(self, cls: ClassThing) -> Value:
         """An object of a class after __init__ with unknown arguments."""
-        ref = Ref(Site(cls.part, cls.node), None, "self")
+        site = site_of(cls.part, cls.node)
+        ref = made_at(site, None, Made.SELF)
         self_value = Value(Object(ref, cls), origin=ref)
         self.state.open(ref)
         init = self.classes.class_attribute(cls, "__init__")
         if init is not None and isinstance(init.thing, Function):
-            self.call_function(init.thing, [Argument(self_value)], Site(cls.part, cls.node), assume=True)
+            self.call_function(init.thing, [Argument(self_value)], site, assume=True)
             self.state.live = True
         return self_value
 
@@ -309,7 +313,7 @@ class Interpreter:
     @contextmanager
     def inside(self, function: Function) -> Iterator[None]:
         """Where a function was defined: what its decorators' names mean."""
-        ref = Ref(Site(function.part, function.node), None, "decorators")
+        ref = made_at(site_of(function.part, function.node), None, Made.DECORATORS)
         self.state.open(ref)
         self.state.set(ref, Slot.CLOSURE, Value(Object(function.closure)))
         self.frames.append(Frame(ref, function.part, function.closure))
@@ -383,9 +387,9 @@ class Interpreter:
 
     def _child(self, base: Value, thing: Object, name: str) -> Value:
         """An attribute of which nothing is known: an object with an identity of its own, so that its mode can be followed."""
-        ref = Ref(thing.ref.site, thing.ref.context, f"{thing.ref.label}.{name}")
-        if ref.label.count(".") > 4:
+        if thing.ref.depth(Made.ATTRIBUTE) >= DEEPEST_ATTRIBUTE:
             return UNKNOWN
+        ref = thing.ref.inside(Made.ATTRIBUTE, name)
         data = base.data if isinstance(thing.cls, ClassThing) else replace(base.data or Data(), rows=base.rows)
         data = of_attribute(data, name)
         self.state.ensure(ref)
@@ -507,7 +511,7 @@ class Interpreter:
 
     def instantiate(self, cls: ClassThing, arguments: Sequence[Argument], site: Site) -> Value:
         """A new object of a project class."""
-        ref = Ref(site, self.frame.context, f"new {cls.name}")
+        ref = self.new_ref(site, Made.OBJECT, cls.name)
         value = Value(Object(ref, cls), data=data_of_arguments(arguments), origin=ref)
         self.state.open(ref)
         if self._may_wait(cls):
@@ -559,7 +563,7 @@ class Interpreter:
         outer = self.frame.context
         context = self._contexts.setdefault((site, outer, -1), Context(site, outer))
         frame = Frame(
-            Ref(Site(function.part, node), context, "frame"),
+            made_at(site_of(function.part, node), context, Made.FRAME),
             function.part,
             function.closure,
             function,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import builtins
 
-from mldbg.lint.interpret.address import Ref
-from mldbg.lint.interpret.frames import module_ref, with_named_role
+from mldbg.lint.interpret.address import Ref, module_ref
+from mldbg.lint.interpret.frames import with_named_role
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.module import Module, Modules, Part
 from mldbg.lint.interpret.slots import Slot

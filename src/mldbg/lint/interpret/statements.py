@@ -146,7 +146,7 @@ class Statements:
             return
         result = UNKNOWN
         if not (isinstance(before.thing, Constant) and isinstance(value.thing, Constant)):
-            result = combined(node.operator, before, value, machine.new_ref(node))
+            result = combined(node.operator, before, value, machine.new_ref(machine.site(node)))
         self.assignment.assign(node.target, result, site)
 
     def _note_sum(self, target: cst.BaseExpression, total: cst.BinaryOperation, site: Site) -> None:

@@ -6,9 +6,8 @@ import re
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.address import Ref, Site, module_ref
 from mldbg.lint.interpret.facts import Accumulated, Cell, Restarted
-from mldbg.lint.interpret.frames import module_ref
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.source_text import code

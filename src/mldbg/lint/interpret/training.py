@@ -10,7 +10,7 @@ from typing import Literal
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.address import GRADIENTS, Made, Ref, Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.contents import Contents
@@ -39,10 +39,6 @@ from mldbg.lint.interpret.value import (
 from mldbg.lint.library.names import OPTIMIZER_NAME
 from mldbg.operations import schedulers, tables, torch
 from mldbg.semantics import Semantic
-
-GRADIENTS = Ref(None, None, "gradients")
-
-PARAMETERS = "parameters"
 
 ABSTRACT_BASES = frozenset({"builtins.object", "abc.ABC", "typing.Generic", "typing.Protocol"})
 
@@ -89,7 +85,7 @@ class Training:
             self.clear_gradients(base if known else None, site, None if known else base)
             return UNKNOWN
         if name == "parameters":
-            return Value(data=Data(rows=base.rows), origin=Ref(site, self.machine.frame.context, PARAMETERS))
+            return Value(data=Data(rows=base.rows), origin=self.machine.new_ref(site, Made.PARAMETERS))
         if name in ("zero_", "detach_", "fill_") and isinstance(node, cst.Attribute) and _holds_grad(node):
             self.clear_gradients(None, site)
             return UNKNOWN
@@ -203,7 +199,7 @@ class Training:
         thing = optimizer.thing
         given = self.machine.state.get(thing.ref, argument_of("0")) if isinstance(thing, Object) else None
         given = given or (self.machine.state.get(thing.ref, argument_of("params")) if isinstance(thing, Object) else None)
-        plain = given is not None and given.origin is not None and given.origin.label == PARAMETERS
+        plain = given is not None and given.origin is not None and given.origin.kind is Made.PARAMETERS
         return given.rows if given is not None and plain else frozenset()
 
     def clear_gradients(self, optimizer: Value | None, site: Site, model: Value | None = None) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, cast
 
-from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.address import Made, Ref, Site, class_ref, made_at, site_of
 from mldbg.lint.interpret.slots import Key
 from mldbg.semantics import Semantic
 
@@ -92,8 +92,8 @@ class ClassThing:
     def ref(self) -> Ref:
         """The identity of the class's own record."""
         if self.inner is None:
-            return Ref(None, None, f"class {self.part.module.path}:{self.part.statement.first}")
-        return Ref(Site(self.part, self.inner), None, "class")
+            return class_ref(self.part)
+        return made_at(site_of(self.part, self.inner), None, Made.CLASS)
 
 
 @dataclass(frozen=True, slots=True)
