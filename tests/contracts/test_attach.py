@@ -172,5 +172,5 @@ def test_what_is_no_model_or_no_promise_is_refused() -> None:
         attach(wrong, {})
     with pytest.raises(TypeError, match=r"'head' needs {parameter or 'return': annotation}"):
         attach(Model(), {"head": wrong})
-    with pytest.raises(TypeError, match=r"promises are {pattern: {parameter or 'return': annotation}}, not"):
+    with pytest.raises(TypeError, match=r"promises must be {pattern: {parameter or 'return': annotation}}, not"):
         attach(Model(), wrong)
