@@ -48,7 +48,7 @@ class Containers:
             machine.state.set(
                 base.thing.ref,
                 Slot.ITEMS,
-                Value(Items(items.cls, (), joined([*items.tail, values[1], *((items.lead,) if items.lead else ())]))),
+                Value(Items(items.cls, (), joined([*items.all, values[1]]))),
             )
             return literal(None)
         if name == "add_module" and len(values) == 2:
@@ -59,8 +59,7 @@ class Containers:
             return literal(None)
         if name in REARRANGES and isinstance(base.thing, Object):
             every = [
-                *items.tail,
-                *((items.lead,) if items.lead else ()),
+                *items.all,
                 *(values if name.startswith(("append", "extend")) else ()),
             ]
             machine.state.set(base.thing.ref, Slot.ITEMS, Value(Items(items.cls, (), joined(every) if every else None)))
@@ -71,7 +70,7 @@ class Containers:
                 machine.state.set(
                     base.thing.ref,
                     Slot.ITEMS,
-                    Value(Items(items.cls, (), joined([*items.tail, *((items.lead,) if items.lead else ())]))),
+                    Value(Items(items.cls, (), joined(items.all))),
                 )
             return element
         if name == "copy":

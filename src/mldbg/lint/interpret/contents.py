@@ -12,7 +12,19 @@ from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.join import joined
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.slots import Slot
-from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Data, Entries, Function, Items, Object, Opaque, Value, literal
+from mldbg.lint.interpret.value import (
+    MOST_ITEMS,
+    UNKNOWN,
+    ClassThing,
+    Data,
+    Entries,
+    Function,
+    Items,
+    Object,
+    Opaque,
+    Value,
+    literal,
+)
 
 
 class Contents:
@@ -81,8 +93,7 @@ class Contents:
         value = self.machine.force(value)
         items = self.items_of(value)
         if items is not None:
-            every = [*items.tail, *([items.lead] if items.lead is not None else [])]
-            return joined(every) if every else UNKNOWN
+            return joined(items.all)
         mapping = self.mapping_of(value)
         if mapping is not None:
             return joined([literal(key) for key, _ in mapping.items]) if mapping.items else UNKNOWN
@@ -105,10 +116,10 @@ class Contents:
             return
         if more.exact:
             grown = replace(held, tail=(*held.tail, *more.tail))
-            if len(grown.tail) > 64:
-                grown = Items(held.cls, (), joined([*grown.tail, *([held.lead] if held.lead is not None else [])]))
+            if len(grown.tail) > MOST_ITEMS:
+                grown = Items(held.cls, (), joined(grown.all))
         else:
-            rest = [*held.tail, *(value for value in (held.lead, more.lead) if value is not None)]
+            rest = [*held.all, *(() if more.lead is None else (more.lead,))]
             grown = Items(held.cls, more.tail, joined(rest))
         self.machine.state.set(sequence.thing.ref, Slot.ITEMS, Value(grown))
 

@@ -18,7 +18,21 @@ from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.slots import ArgumentOf, Slot
 from mldbg.lint.interpret.source_text import last_name
-from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Data, Fit, FitKind, Items, Lazy, Object, Role, Unknown, Value, onward
+from mldbg.lint.interpret.value import (
+    UNKNOWN,
+    ClassThing,
+    Data,
+    Fit,
+    FitKind,
+    Items,
+    Lazy,
+    Object,
+    Role,
+    Unknown,
+    Value,
+    first_step,
+    onward,
+)
 from mldbg.lint.library.names import says_label
 from mldbg.operations import sklearn
 from mldbg.operations.effect import Resamples
@@ -29,6 +43,9 @@ _LOOKS_ON = re.compile(
 )
 _FITTING = frozenset({"fit", "fit_transform", "fit_resample", "fit_sample", "partial_fit", "fit_predict"})
 _FOLDS = re.compile(r"(^|_)(cv|kf|skf|gkf|kfold|folds?|splitter|tscv|rkf|sss)(_|$|[0-9])|fold$|split$", re.IGNORECASE)
+
+MOST_INSIDE = 100
+"""Values that are looked through for the estimators in a composite."""
 
 
 class Estimators:
@@ -143,7 +160,7 @@ class Estimators:
         """The kinds of the estimators that were given to a composite's constructor, however deeply nested in lists and tuples."""
         found: set[FitKind] = set()
         todo = [value for key, value in self.machine.state.record(estimator.ref).items() if isinstance(key, ArgumentOf)]
-        for _ in range(100):
+        for _ in range(MOST_INSIDE):
             if not todo:
                 break
             value = todo.pop()
@@ -216,7 +233,7 @@ class Estimators:
         for value in arrays:
             made = self.lineage.derived([value], site)
             if repeats and made.data is not None:
-                trail = onward(None, site, "rows are resampled with replacement")
+                trail = first_step(site, "rows are resampled with replacement")
                 fit = Fit(FitKind.RESAMPLING, "resample", site, value.rows, value.role, None, trail)
                 made = replace(made, data=replace(made.data, fits=made.data.fits | {fit}), trail=trail)
             found.append(made)

@@ -26,6 +26,7 @@ from mldbg.lint.interpret.subscripts import MASK, Subscripts
 from mldbg.lint.interpret.sums import note_cut
 from mldbg.lint.interpret.value import (
     MOST_ITEMS,
+    MOST_TEXT,
     UNKNOWN,
     Axes,
     Constant,
@@ -42,6 +43,9 @@ from mldbg.lint.interpret.value import (
 )
 from mldbg.operations.torch import LEAVES_NUMBERS
 from mldbg.semantics import Semantic
+
+MOST_ONE_BY_ONE = 16
+"""Elements of a known sequence that a comprehension takes one by one."""
 
 _KEYWORDS = {"None": literal(None), "True": literal(True), "False": literal(False)}
 
@@ -123,7 +127,7 @@ class Expressions:
         if isinstance(node, cst.SimpleString):
             return _text_value(node.value)
         value = node.evaluated_value
-        return literal(value) if isinstance(value, str) and len(value) < 200 else Value(Opaque("builtins.str"))
+        return literal(value) if isinstance(value, str) and len(value) <= MOST_TEXT else Value(Opaque("builtins.str"))
 
     def _formatted(self, node: cst.FormattedString) -> Value:
         for part in node.parts:
@@ -208,7 +212,7 @@ class Expressions:
         items = self.contents.items_of(iterable)
         saved = dict(machine.state.record(machine.frame.ref))
         site = machine.site(clause)
-        one_by_one = items is not None and items.exact and len(items.tail) <= 16
+        one_by_one = items is not None and items.exact and len(items.tail) <= MOST_ONE_BY_ONE
         elements = items.tail if one_by_one and items is not None else (self.contents.element_of(iterable, site),)
         for number, element in enumerate(elements):
             with machine.round(clause, number):
@@ -432,7 +436,7 @@ def _works_in_place(name: str, arguments: Sequence[Argument]) -> bool:
 @lru_cache(maxsize=4096)
 def _text_value(source: str) -> Value:
     """The value of a string literal."""
-    if len(source) > 200:
+    if len(source) > MOST_TEXT:
         return Value(Opaque("builtins.str"))
     try:
         return literal(ast.literal_eval(source))

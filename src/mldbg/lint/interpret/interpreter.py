@@ -665,6 +665,4 @@ def _is_of_framework(function: Function) -> bool:
 
 
 def _came_back(result: Value, function: Function, site: Site) -> Value:
-    if result.trail is not None and (result.meaning is not None or result.fits):
-        return result.step(site, f"returned by `{function.name}`")
-    return result
+    return result.step(site, f"returned by `{function.name}`")

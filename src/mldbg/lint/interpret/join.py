@@ -158,14 +158,14 @@ def tuple_of(*values: Value, cls: str = "builtins.tuple") -> Value:
 
 def spliced(one: Items, two: Items) -> Items:
     """The elements of one and then those of two."""
-    if two.exact:
+    if two.lead is None:
         return (
             replace(one, tail=(*one.tail, *two.tail))
-            if len(one.tail) + len(two.tail) <= 64
+            if len(one.tail) + len(two.tail) <= MOST_ITEMS
             else Items(one.cls, (), join_all(one, two))
         )
-    return Items(one.cls, two.tail, joined((*one.tail, *((one.lead,) if one.lead else ()), *((two.lead,) if two.lead else ()))))
+    return Items(one.cls, two.tail, joined((*one.all, two.lead)))
 
 
 def join_all(*several: Items) -> Value:
-    return joined(tuple(value for items in several for value in (*items.tail, *((items.lead,) if items.lead else ()))))
+    return joined(tuple(value for items in several for value in items.all))

@@ -290,7 +290,7 @@ class LibraryCalls:
             for layer in items.tail:
                 at = layer.thing.ref.site if isinstance(layer.thing, Object) and isinstance(layer.thing.cls, str) else None
                 value = self.machine.call(layer, [Argument(value)], at or site)
-        if value.meaning is not None and value.trail is not None:
+        if value.meaning is not None:
             value = value.step(site, "returned by this nn.Sequential")
         return value
 

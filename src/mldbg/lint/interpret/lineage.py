@@ -34,7 +34,7 @@ class Lineage:
         carrier: Value | None = None
         for value in values:
             items = self.contents.items_of(value) if not isinstance(value.thing, Lazy) else None
-            every = (*items.tail, *((items.lead,) if items.lead is not None else ())) if items is not None else (value,)
+            every = items.all if items is not None else (value,)
             for one in every:
                 data = mix_data(data, derived_data(one))
                 if one.fits and carrier is None:

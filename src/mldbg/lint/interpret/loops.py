@@ -133,9 +133,9 @@ class Loops:
 
 def _widen(entry: State, following: State) -> None:
     """What a round has changed is unknown from then on."""
-    for ref in entry.refs():
+    for ref in entry.differing(following):
         before, after = entry.record(ref), following.record(ref)
-        if before is not after:
+        if entry.has(ref) and before is not after:
             for name in [name for name, value in after.items() if before.get(name) != value]:
                 following.set(ref, name, UNKNOWN)
 

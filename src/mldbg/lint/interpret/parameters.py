@@ -55,11 +55,9 @@ class Parameters:
             self.names.bind(parameters.star_kwarg.name.value, Value(Object(ref, "builtins.dict")))
 
     def _bind(self, name: str, value: Value, function: Function, *, assume: bool) -> None:
-        if not assume and value.trail is not None and (value.meaning is not None or value.fits) and name != "self":
-            frame = self.machine.frame
-            site = frame.context.site if frame.context else None
-            if site is not None:
-                value = value.step(site, f"passed to `{function.name}` as `{name}`")
+        context = self.machine.frame.context
+        if not assume and context is not None and name != "self":
+            value = value.step(context.site, f"passed to `{function.name}` as `{name}`")
         self.names.bind(name, value)
 
     def _bind_missing(self, parameter: cst.Param, *, spread: bool, assume: bool) -> None:

@@ -95,5 +95,5 @@ def _mentions(source: cst.BaseExpression, target: cst.BaseExpression) -> bool:
 def _is_cut(source: cst.BaseExpression, value: Value) -> bool:
     """`total.detach()`, `[float(loss) for loss in losses]`, `losses[-100:]`: the old graphs are let go."""
     held = value.thing if isinstance(value.thing, Items) else None
-    every = (value,) if held is None else (*held.tail, *((held.lead,) if held.lead is not None else ()))
+    every = (value,) if held is None else held.all
     return isinstance(source, cst.Subscript) or all(one.attached is False for one in every)

@@ -33,8 +33,8 @@ from mldbg.lint.interpret.value import (
     Object,
     Unknown,
     Value,
+    first_step,
     literal,
-    onward,
 )
 from mldbg.lint.library.names import OPTIMIZER_NAME
 from mldbg.operations import schedulers, tables, torch
@@ -211,10 +211,10 @@ class Training:
         if optimizer is None:
             self.forget_gradients()
             if model is not None and isinstance(model.thing, Object):
-                cleared = literal(Gradients.CLEARED.value).step(site, "gradients are cleared here")
+                cleared = replace(literal(Gradients.CLEARED.value), trail=first_step(site, "gradients are cleared here"))
                 machine.state.set(GRADIENTS, self._key(model), cleared)
             return
-        cleared = literal(Gradients.CLEARED.value).step(site, "gradients are cleared here")
+        cleared = replace(literal(Gradients.CLEARED.value), trail=first_step(site, "gradients are cleared here"))
         machine.state.set(GRADIENTS, self._key(optimizer), cleared)
         others = [key for key in machine.state.record(GRADIENTS) if key not in (Slot.ANY_OPTIMIZER, self._key(optimizer))]
         machine.state.set(GRADIENTS, Slot.ANY_OPTIMIZER, literal(Gradients.UNKNOWN.value) if others else cleared)
@@ -287,7 +287,7 @@ class Training:
         else:
             mode = replace(
                 literal(training),
-                trail=onward(None, site, "switched to training mode" if training else "switched to evaluation mode"),
+                trail=first_step(site, "switched to training mode" if training else "switched to evaluation mode"),
             )
         self._spread(thing, mode)
         self.machine.facts.append(ModeSet(self.machine.place(site), thing, training, node))
@@ -313,7 +313,7 @@ class Training:
             if not isinstance(key, str) and key is not Slot.ITEMS:
                 continue
             items = value.thing if isinstance(value.thing, Items) else None
-            several = (value,) if items is None else (*items.tail, *((items.lead,) if items.lead is not None else ()))
+            several = (value,) if items is None else items.all
             for item in several:
                 inner = item.thing
                 if (
@@ -351,7 +351,7 @@ class Training:
             self.machine.state.set(
                 value.thing.ref,
                 Slot.MODE,
-                replace(literal(True), trail=onward(None, site, f"`{name}` is created; new modules start in training mode")),
+                replace(literal(True), trail=first_step(site, f"`{name}` is created; new modules start in training mode")),
             )
             self.note(value.thing.ref)
 
@@ -432,7 +432,7 @@ class Training:
             if isinstance(value.thing, Lazy) or not (isinstance(key, str | ArgumentOf) or key is Slot.ITEMS):
                 continue
             items = self.contents.items_of(value)
-            several = [*items.tail, *([items.lead] if items.lead is not None else [])] if items is not None else [value]
+            several = items.all if items is not None else (value,)
             found = [item.thing for item in several if isinstance(item.thing, Object) and item.thing.ref != thing.ref]
             modules = [inner for inner in found if inner.cls is None or self.classes.is_module(inner.cls)]
             if modules and (not isinstance(key, str) or not isinstance(thing.cls, ClassThing) or self._is_run(thing.cls, key)):

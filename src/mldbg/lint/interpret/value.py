@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 MOST_ITEMS = 64
 MOST_STEPS = 16
 
+MOST_TEXT = 200
+"""Characters of a string that is kept."""
+
 
 # ------------------------------------------------------------------------------------------------------------------ things
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,11 @@ class Items:
     @property
     def exact(self) -> bool:
         return self.lead is None
+
+    @property
+    def all(self) -> tuple[Value, ...]:
+        """All elements that are known of; those like `lead` once."""
+        return self.tail if self.lead is None else (*self.tail, self.lead)
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,7 +340,11 @@ class Value:
     origin: Ref | None = None
     axes: Axes = Axes()
     attached: bool | None = None
-    """Whether a backward pass through it would reach parameters: True, False (detached, under no_grad) or not known."""
+    """Whether a backward pass through it would reach parameters: True, False (detached, under no_grad) or not known.
+
+    In the lattice True < None < False: what may be detached counts as detached, since a loss that reaches parameters on one path
+    only is no loss that is kept with its graph.
+    """
     trail: Trail | None = field(default=None, compare=False)
     scaled: bool = False
     """The meaning holds but for a positive factor: half of some probabilities, a sum of several."""
@@ -340,7 +352,9 @@ class Value:
     """A join has let None give way: whether the value is None is not known."""
 
     def step(self, site: Site, text: str) -> Value:
-        """The same value, one step further on its way."""
+        """The same value one step further on its way, where there is a way to tell of."""
+        if self.trail is None or (self.meaning is None and not self.fits):
+            return self
         return replace(self, trail=onward(self.trail, site, text))
 
     @property
