@@ -12,7 +12,7 @@ help:
 	@echo "make test       every check: ruff, mypy, import-linter, pytest"
 	@echo "make lint       the checks that run no test"
 	@echo "make fix        apply what ruff can repair, then format"
-	@echo "make docs       write docs/rules/ and docs/checks/ from the docstrings"
+	@echo "make docs       write docs/rules/, docs/checks/ and the tables of README and architecture from the docstrings"
 	@echo "make benchmark  time the linter against its parsers"
 	@echo "make benchmark-contracts  time contracts against assertions and against jaxtyping"
 	@echo "make calibrate  inject faults into healthy models, count what mldebug-verify finds (an hour or two)"
@@ -51,6 +51,7 @@ fix format: .venv-dev/ready
 docs: .venv-dev/ready
 	$(DEV)/python -m mldbg.lint.page docs/rules
 	$(DEV)/python -m mldbg.verify.page docs/checks
+	$(DEV)/python tools/tables.py
 
 benchmark: .venv-dev/ready
 	$(DEV)/python benchmarks/lint.py

@@ -16,6 +16,7 @@ from mldbg.lint.files import Source
 from mldbg.lint.finding import Finding
 from mldbg.lint.rule import Rule
 from mldbg.lint.run import Result, Task
+from mldbg.operations import tables
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "lint"
 PAGES = Path(__file__).parent.parent / "docs" / "rules"
@@ -25,6 +26,7 @@ NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 Rules = tuple[type[Rule], ...]
 Check = Callable[[Path, Rules], Result]
+Selecting = Callable[[Path, Rules, Rules], Result]
 Place = tuple[str, int, str]
 
 
@@ -63,13 +65,13 @@ def without_marks(text: str) -> str:
 # --- runs ---
 
 
-def task(root: Path, rules: Rules) -> Task:
-    return Task(Config(root=root), rules, rules)
+def task(root: Path, rules: Rules, known: Rules | None = None) -> Task:
+    return Task(Config(root=root), rules, rules if known is None else known)
 
 
-def check_case(case: Path, rules: Rules) -> Result:
+def check_case(case: Path, rules: Rules, known: Rules | None = None) -> Result:
     root = case if case.is_dir() else case.parent
-    return run.check_files([case], task(root, rules), jobs=1)
+    return run.check_files([case], task(root, rules, known), jobs=1)
 
 
 def check_text(text: str, rules: Rules) -> Result:
@@ -145,6 +147,22 @@ def findings_are_those_marked(case: Path, rules: Rules) -> None:
 
 def order_of_rules_changes_nothing(case: Path, rules: Rules, check: Check = check_case) -> None:
     assert check(case, rules).findings == check(case, rules[::-1]).findings
+
+
+def rules_find_alone_what_they_find_among_others(case: Path, rules: Rules, check: Selecting = check_case) -> None:
+    """What is executed does not depend on the selection: all findings restricted to one rule are those of that rule alone."""
+    among_all = check(case, rules, rules).findings
+    concerned = {finding.rule for finding in among_all} | {case.parent.name}
+    for rule in rules:
+        if rule.name in concerned:
+            restricted = tuple(finding for finding in among_all if finding.rule == rule.name)
+            assert check(case, (rule,), rules).findings == restricted, rule.name
+
+
+def names_listened_to_have_rows(rule: type[Rule]) -> None:
+    """A call without a row is never told."""
+    nameless = [name for name in sorted(rule.listens_to.names) if tables.effect_of(name) is None]
+    assert not nameless, f"{rule.name} listens to {nameless}, of which the tables know nothing"
 
 
 def fixes_give_the_expected_text(case: Path, rules: Rules, scratch: Path) -> None:

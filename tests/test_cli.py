@@ -216,13 +216,54 @@ def test_a_comment_allows_a_finding(project: Path, lint: Run) -> None:
     assert lint().returncode == 0
 
 
-def test_comments_that_allow_nothing_are_findings_until_ignored(project: Path, lint: Run) -> None:
-    write(project, a="x = 1  # mldebug: allow[log-of-softmax] once\ny = 2  # mldebug: allow[lgo-of-softmax]\n")
+IDLE = "x = 1  # mldebug: allow[log-of-softmax] once\ny = 2  # mldebug: allow[lgo-of-softmax]\n"
+TODAY = ("unused-suppression", "invalid-suppression")
+FORMERLY = ("unused-allowance", "unknown-allowance")
+
+
+def test_comments_that_suppress_nothing_are_findings_until_ignored(project: Path, lint: Run) -> None:
+    write(project, a=IDLE)
     result = lint("--format", "concise")
     assert result.returncode == 1
-    assert "a.py:1:8: log-of-softmax reports nothing here [unused-allowance]" in result.stdout
-    assert 'a.py:2:8: unknown rule "lgo-of-softmax"; did you mean "log-of-softmax" [unknown-allowance]' in result.stdout
-    assert lint("--ignore", "unused-allowance,unknown-allowance").returncode == 0
+    assert "a.py:1:8: log-of-softmax reports nothing here [unused-suppression]" in result.stdout
+    assert 'a.py:2:8: unknown rule "lgo-of-softmax"; did you mean "log-of-softmax" [invalid-suppression]' in result.stdout
+    for names in (TODAY, FORMERLY):
+        assert lint("--ignore", ",".join(names)).returncode == 0
+
+
+@pytest.mark.parametrize("names", [TODAY, FORMERLY], ids=["today", "formerly"])
+@pytest.mark.parametrize("key", ["ignore", "per-file-ignores.'a.py'"])
+def test_their_reports_can_be_ignored_by_either_name(project: Path, lint: Run, key: str, names: tuple[str, ...]) -> None:
+    write(project, a=IDLE)
+    (project / "pyproject.toml").write_text(f"[tool.mldebug-lint]\n{key} = {list(names)}\n", encoding="utf-8")
+    assert lint().returncode == 0
+    (project / "pyproject.toml").write_text(f"[tool.mldebug-lint]\n{key} = {list(names[:1])}\n", encoding="utf-8")
+    assert [line.rpartition(" ")[2] for line in lint("--format", "concise").stdout.splitlines()[:-1]] == ["[invalid-suppression]"]
+
+
+@pytest.mark.parametrize("name", [*TODAY, *FORMERLY])
+def test_their_reports_may_be_selected_and_explained(project: Path, lint: Run, name: str) -> None:
+    write(project, a="x = 1\n")
+    assert lint("--select", name).returncode == 0
+    title = dict(zip(FORMERLY, TODAY, strict=True)).get(name, name)
+    assert lint("--explain", name).stdout.startswith(f"{title}\n\nGroup suspicious, on by default.\n")
+
+
+def test_a_suppression_of_a_rule_that_is_not_selected_is_not_unused(project: Path, lint: Run) -> None:
+    write(project, a="x = 1  # mldebug: allow[log-of-softmax] once\n")
+    assert lint("--select", "fit-on-test").returncode == 0
+    assert lint("--ignore", "log-of-softmax").returncode == 0
+    assert lint().returncode == 1
+
+
+def test_a_finding_suppressed_on_an_inner_line_is_not_fixed_either(project: Path, lint: Run) -> None:
+    text = LOG.replace(
+        "torch.softmax(x, dim=-1))", "torch.softmax(x, dim=-1)  # noqa  # mldebug: allow[log-of-softmax] plotted\n    )"
+    )
+    assert text != LOG
+    write(project, a=text)
+    assert lint("--fix").returncode == 0
+    assert (project / "a.py").read_text(encoding="utf-8") == text
 
 
 # --- fixes ---

@@ -16,7 +16,8 @@ from mldbg.lint.files import Source
 from mldbg.lint.finding import Edit, Finding, Fix, Group, Span
 from mldbg.lint.interpret.facts import Call
 from mldbg.lint.outline import CannotOutlineError, Import, Kind, Outline, outline
-from mldbg.lint.rule import Listening, Rule, calls, hears
+from mldbg.lint.rule import Rule, calls
+from mldbg.lint.triggers import TRIGGERS, Trigger, with_calls
 
 RULES = registry.rules()
 
@@ -147,7 +148,7 @@ def source(text: str) -> Source:
 
 
 def project() -> engine.Project:
-    return engine.Project(Path("missing"))
+    return engine.Project(Path("missing"), known=(Found, Dislikes))
 
 
 def fixed(text: str, *rules: type[Rule], unsafe: bool = False) -> str:
@@ -262,8 +263,10 @@ def test_columns_of_findings_count_characters() -> None:
 # --- check ---
 
 
-def test_a_text_without_a_trigger_is_not_looked_at() -> None:
-    assert engine.check(source("def (:\n"), RULES, project()) == engine.Outcome()
+def test_a_text_without_a_trigger_is_only_checked_for_its_syntax() -> None:
+    assert engine.facts_of(source("y = x\n"), project()) == engine.Facts()
+    [problem] = engine.check(source("def (:\n"), RULES, project()).problems
+    assert (problem.line, problem.message) == (1, "syntax error: invalid syntax")
 
 
 USES = "from {package} import probabilities\nfrom torch.nn.functional import cross_entropy\n\n\n"
@@ -350,17 +353,16 @@ def test_functions_that_call_each_other_often_end() -> None:
 # --- gate ---
 
 
-def listening(*words: str) -> type[Rule]:
-    class Listens(Rule):
-        group = Group.CORRECTNESS
-        listens_to = hears(Call, words=words)
-
-    return Listens
+def passes(text: bytes, *triggers: Trigger) -> bool:
+    return bool(gate.present(text, triggers))
 
 
-def test_without_a_rule_nothing_passes() -> None:
-    assert not gate.passes(b"backward", ())
-    assert not gate.passes(b"backward", (listening(),))
+def trigger(*words: str, beside: tuple[tuple[str, ...], ...] = ()) -> Trigger:
+    return Trigger(frozenset(words), beside)
+
+
+def test_without_a_trigger_nothing_passes() -> None:
+    assert not passes(b"backward", trigger())
 
 
 @pytest.mark.parametrize(
@@ -376,12 +378,12 @@ def test_without_a_rule_nothing_passes() -> None:
     ],
 )
 def test_a_trigger_word_passes(text: bytes) -> None:
-    assert gate.passes(text, (listening("backward"),))
+    assert passes(text, trigger("backward"))
 
 
 @pytest.mark.parametrize("text", [b"", b"back ward", b"Backward", b"backwar", b"backwards()", b"my_backward", b"x.backward2"])
 def test_other_words_do_not(text: bytes) -> None:
-    assert not gate.passes(text, (listening("backward"),))
+    assert not passes(text, trigger("backward"))
 
 
 @pytest.mark.parametrize(
@@ -389,38 +391,48 @@ def test_other_words_do_not(text: bytes) -> None:
     [b"# backward", b"'''backward'''", b'"""\n>>> x.backward()\n"""', b'"""a "quoted" backward \\""" b"""', b"def backward(): 0"],
 )
 def test_prose_and_the_name_of_a_definition_do_not(text: bytes) -> None:
-    assert not gate.passes(text, (listening("backward"),))
+    assert not passes(text, trigger("backward"))
 
 
-def test_words_of_all_rules_count() -> None:
-    rules = listening("one"), listening("two", "three")
-    assert gate.trigger_words(rules) == {"one", "two", "three"}
-    assert all(gate.passes(word, rules) for word in (b"one", b"two", b"three"))
-    assert not gate.passes(b"four", rules)
+def test_a_word_that_must_be_called_passes_only_as_a_call() -> None:
+    assert passes(b"x.backward()", trigger("backward("))
+    assert not passes(b"x.backward", trigger("backward("))
+
+
+def test_each_trigger_stands_for_itself() -> None:
+    one, two, three = trigger("one"), trigger("two", "deux"), trigger("three")
+    assert gate.present(b"three deux", (one, two, three)) == (two, three)
+
+
+def test_what_must_stand_beside_is_looked_for_in_code_only() -> None:
+    wanted = trigger("fit", beside=(("sklearn", "imblearn"), (r"split\(",)))
+    assert passes(b"import sklearn; fit; split()", wanted)
+    assert not passes(b"import sklearn; fit; split", wanted)
+    assert not passes(b"import numpy; fit; split()  # sklearn", wanted)
 
 
 def test_a_word_is_no_pattern() -> None:
-    assert not gate.passes(b"abc", (listening("a.c"),))
+    assert not passes(b"abc", trigger("a.c"))
 
 
 def test_words_beside_letters_that_are_not_ascii_pass() -> None:
-    assert gate.passes("x = 'é'; backward".encode(), (listening("backward"),))
+    assert passes("x = 'é'; backward".encode(), trigger("backward"))
 
 
 def test_wide_encodings_pass_always() -> None:
-    assert gate.passes("nothing".encode("utf-16"), (listening("backward"),))
+    assert passes("nothing".encode("utf-16"), trigger("backward"))
 
 
-def test_calls_trigger_on_their_last_name_and_on_backward() -> None:
-    wanted: Listening = calls("torch.nn.CrossEntropyLoss.__call__", "torch.nn.functional.cross_entropy")
-    assert wanted.words == {"CrossEntropyLoss", "cross_entropy", "backward("}
-    assert wanted.names == {"torch.nn.CrossEntropyLoss.__call__", "torch.nn.functional.cross_entropy"}
+def test_what_a_rule_of_another_package_listens_to_is_worth_executing() -> None:
+    assert not passes(b"nn.Bilinear(2, 2, 2)", *TRIGGERS)
+    assert passes(b"nn.Bilinear(2, 2, 2)", *with_calls({"torch.nn.Bilinear.__call__"}))
+    assert with_calls({"torch.nn.CrossEntropyLoss.__call__"}) == TRIGGERS
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_the_bad_example_of_a_rule_passes_its_gate(rule: type[Rule]) -> None:
+def test_the_bad_example_of_a_rule_passes_the_gate(rule: type[Rule]) -> None:
     assert rule.__doc__ is not None
-    assert gate.passes(rule.__doc__.partition("## Bad")[2].encode(), (rule,))
+    assert passes(rule.__doc__.partition("## Bad")[2].encode(), *TRIGGERS)
 
 
 # --- outline ---

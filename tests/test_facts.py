@@ -9,7 +9,7 @@ from textwrap import dedent
 import pytest
 
 from mldbg.lint import engine
-from mldbg.lint.interpret.facts import Fact, GradientUse, Loop, SchedulerStep
+from mldbg.lint.interpret.facts import Fact, GradientUse, Loop, ModelCall, SchedulerStep
 from mldbg.lint.interpret.interpreter import Interpreter
 from mldbg.lint.interpret.module import Module
 from mldbg.lint.interpret.roots import Root
@@ -180,3 +180,46 @@ def test_what_is_called_a_scheduler_steps_for_an_unknown_optimizer(call: str, st
     told = [fact for fact in facts_of(text, tmp_path) if isinstance(fact, SchedulerStep)]
     assert len(told) == steps
     assert all(cls_of(fact.optimizer) is None for fact in told)
+
+
+def test_containers_and_names_may_be_made_of_themselves(tmp_path: Path) -> None:
+    text = """
+        import torch
+        from torch import nn
+        from torch.optim.lr_scheduler import ChainedScheduler
+
+        class Net(nn.Module):
+            def __init__(self, width):
+                super().__init__()
+                self.body = [nn.Linear(8, width), nn.Dropout(0.1)]
+                self.body = nn.Sequential(*self.body)
+                self.body = nn.Sequential(self.body, self.body)
+                self.all = nn.ModuleList([self.body, self])
+                self.all.append(self.all)
+
+            def forward(self, x):
+                return self.body(x) + len(self.all)
+
+        def main(batches, scheduler):
+            layers = nn.Sequential()
+            layers = nn.Sequential(layers, *[layers, layers])
+            for batch in batches:
+                layers = nn.Sequential(layers, nn.ReLU())
+                scheduler = ChainedScheduler([scheduler])
+            scheduler.step()
+            net = Net(4)
+            net.train()
+            net(layers(batches))
+    """
+    call = next(fact for fact in facts_of(text, tmp_path) if isinstance(fact, ModelCall) and fact.dependent_in_training)
+    assert call.dependent_in_training == "nn.Dropout"
+
+
+def test_modules_that_hold_each_other_are_looked_at_once(tmp_path: Path) -> None:
+    names = [f"part{number}" for number in range(12)]
+    text = "from torch import nn\n\nclass Part(nn.Module):\n    def forward(self, x):\n        return x\n\n"
+    text += "def main(x):\n" + "".join(f"    {name} = Part()\n" for name in names)
+    text += "".join(f"    {one}.{two} = {two}\n" for one in names for two in names)
+    text += "    part0.eval()\n    return part7.part3(x)\n"
+    (call,) = (fact for fact in facts_of(text, tmp_path) if isinstance(fact, ModelCall))
+    assert call.training is False

@@ -50,8 +50,8 @@ from mldbg.lint.interpret.facts import Fact, GradientUse
 from mldbg.lint.interpret.interpreter import Interpreter
 from mldbg.lint.interpret.module import Module, Part
 from mldbg.lint.interpret.roots import Reach, Root
+from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.statements import Statements
-from mldbg.lint.interpret.training import MODE
 from mldbg.lint.interpret.value import (
     Bound,
     ClassThing,
@@ -291,7 +291,7 @@ def known_length(run: Interpreter, value: Value) -> str:
 
 def parts(run: Interpreter, value: Value, facts: list[Fact]) -> dict[str, str]:
     """The parts of a value that words `name=...` speak of."""
-    mode = run.state.get(value.thing.ref, MODE) if isinstance(value.thing, Object) else None
+    mode = run.state.get(value.thing.ref, Slot.MODE) if isinstance(value.thing, Object) else None
     uses = [fact.gradients.value for fact in facts if isinstance(fact, GradientUse)]
     picks = value.data.picks if value.data is not None else None
     return {

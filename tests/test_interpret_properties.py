@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from mldbg.lint import engine, registry
 from mldbg.lint.files import Source
-from mldbg.lint.interpret.address import Ref
+from mldbg.lint.interpret.address import Made, Ref
 from mldbg.lint.interpret.interpreter import Interpreter
 from mldbg.lint.interpret.join import join, joined
 from mldbg.lint.interpret.module import Part
@@ -734,7 +734,7 @@ def test_every_construct_is_checked_without_failure(seed: int) -> None:
 
 # --- joins ---
 
-REFS = st.sampled_from([Ref(None, None, name) for name in "abc"])
+REFS = st.sampled_from([Ref(None, None, Made.VALUE, name) for name in "abc"])
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(0, 2), st.sampled_from(["x", "y"]), st.sampled_from([0.0, 1.0]))
 PLAIN = st.one_of(
     st.builds(literal, SCALARS),

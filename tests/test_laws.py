@@ -11,15 +11,16 @@ import mldbg.lint.rules
 from mldbg.lint import page, registry
 from mldbg.lint.finding import Finding, Group, Span
 from mldbg.lint.registry import RegistryError
-from mldbg.lint.rule import Rule
+from mldbg.lint.rule import Rule, calls
 from mldbg.lint.run import Result
 
 RULES = tuple(sorted(registry.built_in(mldbg.lint.rules), key=lambda rule: rule.name))
-BAD = [case for rule in RULES for case in laws.cases(laws.FIXTURES / rule.name, "bad")]
-GOOD = [case for rule in RULES for case in laws.cases(laws.FIXTURES / rule.name, "good")]
+WITH_COMMENT_RULES = (*RULES, *registry.about_comments())
+BAD = [case for rule in WITH_COMMENT_RULES for case in laws.cases(laws.FIXTURES / rule.name, "bad")]
+GOOD = [case for rule in WITH_COMMENT_RULES for case in laws.cases(laws.FIXTURES / rule.name, "good")]
 FIXED = [laws.fixed_case(case) for case in BAD if laws.fixed_case(case).exists()]
 
-each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+each_rule = pytest.mark.parametrize("rule", WITH_COMMENT_RULES, ids=lambda rule: rule.name)
 
 
 def each_case(cases: list[Path]) -> pytest.MarkDecorator:
@@ -60,6 +61,11 @@ def test_fixture_folder(rule: type[Rule]) -> None:
     laws.holds_nothing_but_cases(laws.FIXTURES / rule.name)
 
 
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_names_listened_to(rule: type[Rule]) -> None:
+    laws.names_listened_to_have_rows(rule)
+
+
 @each_case(BAD)
 def test_bad_case(case: Path) -> None:
     laws.bad_case_is_about_its_rule(case, case.parent.name)
@@ -89,17 +95,22 @@ def test_order_of_rules(case: Path) -> None:
 
 
 @each_case(BAD)
+def test_selection_of_rules(case: Path) -> None:
+    laws.rules_find_alone_what_they_find_among_others(case, RULES)
+
+
+@each_case(BAD)
 def test_messages(case: Path) -> None:
     for finding in laws.check_case(case, RULES).findings:
         laws.message_follows_the_convention(finding)
 
 
 def test_no_orphans() -> None:
-    laws.no_folder_is_an_orphan(laws.FIXTURES, RULES)
+    laws.no_folder_is_an_orphan(laws.FIXTURES, WITH_COMMENT_RULES)
 
 
 def test_no_page_without_a_rule() -> None:
-    assert {file.stem for file in laws.PAGES.glob("*.md")} == {rule.name for rule in RULES}
+    assert {file.stem for file in laws.PAGES.glob("*.md")} == {rule.name for rule in WITH_COMMENT_RULES}
 
 
 def test_own_code_is_clean() -> None:
@@ -170,6 +181,22 @@ def test_a_bad_example_of_another_rule_is_noticed() -> None:
 def test_a_firing_good_example_is_noticed() -> None:
     rule = altered(docstring(Good=page.sections(WITNESS)["Bad"].replace("\n", "\n    ")))
     breaks(partial(laws.good_example_is_silent, rule, RULES))
+
+
+def test_a_name_without_a_row_is_noticed() -> None:
+    laws.names_listened_to_have_rows(WITNESS)
+    listening = type("Listening", (WITNESS,), {"listens_to": calls("torch.no_such_function"), "__module__": WITNESS.__module__})
+    breaks(partial(laws.names_listened_to_have_rows, listening))
+
+
+def test_rules_that_decide_about_each_other_are_noticed() -> None:
+    case = BAD[0]
+
+    def check(case: Path, rules: tuple[type[Rule], ...], known: tuple[type[Rule], ...]) -> Result:
+        return laws.check_case(case, rules if rules == known else (), known)
+
+    laws.rules_find_alone_what_they_find_among_others(case, RULES)
+    breaks(partial(laws.rules_find_alone_what_they_find_among_others, case, RULES, check))
 
 
 def test_a_stale_or_missing_page_is_noticed(tmp_path: Path) -> None:

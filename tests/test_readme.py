@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import runpy
 import shlex
 import tomllib
 from dataclasses import dataclass
@@ -11,18 +12,17 @@ import click
 import pytest
 
 from conftest import Run
-from mldbg.lint import cli, config, page, registry
+from mldbg.lint import cli, config
 from mldbg.semantics import Semantic
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
+TABLES = runpy.run_path(str(ROOT / "tools" / "tables.py"))
+
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)#:]+)\)")
-_ROW = re.compile(
-    r"^\| \[([a-z-]+)\]\(docs/rules/([a-z-]+)\.md\) \| (.+?)(?: \(group `(\w+)`, off by default\))? \|$", re.MULTILINE
-)
 _BUDGET = re.compile(r"^\| `([a-z_.]+)\.([A-Z_]+)` \| ([\d,]+) \|", re.MULTILINE)
 
 
@@ -50,6 +50,27 @@ def sessions(text: str) -> list[Session]:
 
 def blocks(text: str, language: str) -> list[str]:
     return [body for name, body in _BLOCK.findall(text) if name == language]
+
+
+# --- generated tables ---
+
+
+def test_tables_are_those_that_make_docs_writes() -> None:
+    for text in (README, ARCHITECTURE):
+        assert TABLES["updated"](text) == text, "run `make docs`"
+
+
+def test_the_rules_and_all_parts_of_the_package_have_a_table() -> None:
+    found = re.findall(r"^<!-- (rules|modules of \w+): .* -->$", README + ARCHITECTURE, re.MULTILINE)
+    assert found == ["rules", *(f"modules of {part}" for part in ("lint", "operations", "contracts", "verify"))]
+
+
+def test_a_stale_table_is_noticed() -> None:
+    for name in ("softmax-before-cross-entropy", "log-softmax-before-cross-entropy"):
+        stale = re.sub(rf"^\| \[{name}\].*\n", "", README, flags=re.MULTILINE)
+        assert stale != README
+        assert TABLES["updated"](stale) == README
+    assert README.count("(group `redundant`, off by default)") == 1
 
 
 # --- examples ---
@@ -106,16 +127,6 @@ def test_all_meanings_are_named() -> None:
 # --- names ---
 
 
-def test_every_row_of_the_table_is_a_rule() -> None:
-    """Rules that are missing are no fault: to add a rule touches no shared file."""
-    rules = {rule.name: rule for rule in registry.rules()}
-    rows = _ROW.findall(README)
-    assert rows
-    for name, linked, clause, group in rows:
-        assert (name, clause) == (linked, page.summary(rules[name]))
-        assert group == ("" if rules[name].group.value in registry.DEFAULT else rules[name].group.value)
-
-
 def test_every_option_exists() -> None:
     context = click.Context(cli.command)
     known = {name for parameter in cli.command.get_params(context) for name in parameter.opts} | {"--html"}  # of mldebug-verify
@@ -151,16 +162,17 @@ def test_the_budgets_are_those_of_the_code() -> None:
         assert getattr(importlib.import_module(f"mldbg.lint.{module}"), name) == int(number.replace(",", "")), name
 
 
-def test_every_module_has_its_sentence() -> None:
-    package = ROOT / "src" / "mldbg"
-    modules = {
-        file.relative_to(package / part).as_posix() if part == "lint" else file.relative_to(package).as_posix()
-        for part in ("lint", "operations", "contracts", "verify")
-        for file in (package / part).rglob("*.py")
-        if not file.name.startswith("__") and file.parent.name not in ("rules", "checks")
-    }
-    shown = re.findall(r"^\| `([a-z_/]+\.py)` \|", ARCHITECTURE, re.MULTILINE)
-    assert sorted(modules) == sorted(shown)
+def test_no_budget_of_the_interpreter_is_missing() -> None:
+    shown = {f"{module}.{name}" for module, name, _ in _BUDGET.findall(ARCHITECTURE)}
+    assert limits_of("interpret") - shown == set()
+    assert "interpret.value.MOST_ITEMS" in limits_of("interpret")
+
+
+def limits_of(package: str) -> set[str]:
+    """The limits that the modules of a package state: constants with a name that says so."""
+    files = (ROOT / "src" / "mldbg" / "lint" / package).glob("*.py")
+    pattern = re.compile(r"^((?:MOST|DEEPEST|LONGEST)_[A-Z_]+) = ", re.MULTILINE)
+    return {f"{package}.{file.stem}.{name}" for file in files for name in pattern.findall(file.read_text(encoding="utf-8"))}
 
 
 def test_the_worked_example_is_that_of_the_readme() -> None:

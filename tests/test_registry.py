@@ -61,7 +61,7 @@ def test_a_broken_plug_in_is_one_line(packages: Path, lint: Run, entry: str, tex
 
 def test_a_module_without_a_rule_is_refused(packages: Path, lint: Run) -> None:
     install(packages, "empty = empty", empty="")
-    assert lint(PYTHONPATH=str(packages)).stderr == "mldebug-lint: empty must define one rule, it defines 0\n"
+    assert lint(PYTHONPATH=str(packages)).stderr == "mldebug-lint: empty must define exactly one rule, but defines 0\n"
 
 
 def test_a_name_that_is_taken_is_refused(packages: Path, lint: Run) -> None:

@@ -26,7 +26,7 @@ FINDINGS = (
         (Step(Span("src/model.py", 1, 1, 1, 4), "softmax"), Step(SPAN, "loss")),
         FIX,
     ),
-    Finding(Span("src/train it.py", 1, 1, 2, 7), "unused-allowance", "nothing here", Group.SUSPICIOUS, "remove it"),
+    Finding(Span("src/train it.py", 1, 1, 2, 7), "unused-suppression", "nothing here", Group.SUSPICIOUS, "remove it"),
 )
 RESULT = Result(
     findings=FINDINGS,
@@ -60,7 +60,7 @@ def test_text() -> None:
         "  hint: return the logits\n"
         "  fix: available with --fix --unsafe-fixes; review the change before keeping it\n"
         "\n"
-        "src/train it.py:1:1: nothing here [unused-allowance]\n"
+        "src/train it.py:1:1: nothing here [unused-suppression]\n"
         "  1 | def f(self, x):\n"
         "    | ^^^^^^^^^^^^^^^\n"
         "  hint: remove it\n"
@@ -85,7 +85,7 @@ def test_the_caret_stands_below_wide_characters() -> None:
 def test_concise() -> None:
     assert rendered("concise").splitlines() == [
         "src/train it.py:2:9: cross_entropy gets probabilities: 100%, really [softmax-before-cross-entropy]",
-        "src/train it.py:1:1: nothing here [unused-allowance]",
+        "src/train it.py:1:1: nothing here [unused-suppression]",
         "a,b.py: line 3 is not valid UTF-8; not checked",
         "c.py:7: syntax error: invalid syntax",
         "2 findings in 2 files; 1 fixable with --fix --unsafe-fixes; 2 files could not be checked",
@@ -94,7 +94,7 @@ def test_concise() -> None:
 
 def test_statistics() -> None:
     more = Result(findings=(*FINDINGS, FINDINGS[1]), checked=1)
-    assert rendered("statistics", more).splitlines()[:2] == ["     2  unused-allowance", "     1  softmax-before-cross-entropy"]
+    assert rendered("statistics", more).splitlines()[:2] == ["     2  unused-suppression", "     1  softmax-before-cross-entropy"]
 
 
 def test_json() -> None:
@@ -134,7 +134,7 @@ def test_github() -> None:
     steps = "%0A1. src/model.py:1 softmax%0A2. src/train it.py:2 loss"
     assert rendered("github").splitlines() == [
         f"::error {place}::cross_entropy gets probabilities: 100%25, really{steps}%0Ahint: return the logits",
-        "::error file=src/train it.py,line=1,endLine=2,title=unused-allowance::nothing here%0Ahint: remove it",
+        "::error file=src/train it.py,line=1,endLine=2,title=unused-suppression::nothing here%0Ahint: remove it",
         "::warning file=a%2Cb.py,title=not checked::line 3 is not valid UTF-8; not checked",
         "::warning file=c.py,line=7,title=not checked::syntax error: invalid syntax",
     ]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mldbg.lint import engine, gate, registry, run
+from mldbg.lint import engine, registry, run
 from mldbg.lint.config import Config
 from mldbg.lint.files import Source
 from mldbg.lint.finding import Finding, Group, Problem, Span, Step
@@ -41,7 +41,6 @@ def engine_finds(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             return engine.Outcome(tuple(found), ())
 
         monkeypatch.setattr(engine, "check", check)
-        monkeypatch.setattr(gate, "passes", lambda *_: True)
 
     return set_findings
 

@@ -15,7 +15,7 @@ from typing import NoReturn, Self
 import click
 
 from mldbg import __version__
-from mldbg.lint import config, files, registry, report, run, suppress
+from mldbg.lint import config, files, registry, report, run
 from mldbg.lint.config import Config, ConfigError
 from mldbg.lint.files import Source
 from mldbg.lint.finding import Problem
@@ -66,7 +66,7 @@ class Options:
 
 
 def _names(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name.strip() for value in values for name in value.split(",") if name.strip())
+    return tuple(config.current_name(name.strip()) for value in values for name in value.split(",") if name.strip())
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -134,9 +134,9 @@ def _run(options: Options) -> Exit:
     _refuse_contradictions(options)
     known = registry.rules()
     if options.list_rules:
-        return _list(known, options)
+        return _list((*known, *registry.about_comments()), options)
     if options.explain:
-        return _explain(known, options.explain)
+        return _explain((*known, *registry.about_comments()), options.explain)
     task = _task(known, options)
     return _check_stdin(task, options) if options.reads_stdin else _check_paths(task, options)
 
@@ -160,11 +160,10 @@ def _refuse_contradictions(options: Options) -> None:
 def _list(known: Iterable[type[Rule]], options: Options) -> Exit:
     from mldbg.lint import page
 
-    rules = list(known)
+    rules = sorted(known, key=lambda rule: rule.name)
     width = max((len(rule.name) for rule in rules), default=0)
-    default = registry.selected(rules, (), ())
     for rule in rules:
-        mark = "on " if rule in default else "off"
+        mark = "on " if registry.is_on(rule) else "off"
         line = f"{click.style(f'{rule.name:<{width}}', bold=True)}  {mark}  {rule.group.value:<15}  {page.summary(rule)}"
         click.echo(line, color=_colour(options))
     return Exit.CLEAN
@@ -181,7 +180,7 @@ def _explain(known: Sequence[type[Rule]], name: str) -> Exit:
 
 
 def _task(known: tuple[type[Rule], ...], options: Options) -> Task:
-    names = registry.known_names(known) | set(suppress.OWN_NAMES)
+    names = registry.known_names((*known, *registry.about_comments()))
     settings = _settings(options, names)
     select = options.select or settings.select
     ignore = (*settings.ignore, *options.ignore)
@@ -291,7 +290,9 @@ def _exit_code(result: Result, more: Sequence[Problem], options: Options) -> Exi
 
 
 def _show(result: Result, task: Task, options: Options, *, to_stderr: bool = False) -> None:
-    text = report.render("statistics" if options.statistics else options.format, result, task.rules)
+    text = report.render(
+        "statistics" if options.statistics else options.format, result, (*task.rules, *registry.about_comments())
+    )
     if options.output is None:
         click.echo(text, nl=False, color=_colour(options), err=to_stderr)
         return

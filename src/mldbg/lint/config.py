@@ -11,6 +11,12 @@ from mldbg.lint.suggest import did_you_mean
 
 TABLE = "mldebug-lint"
 
+ALL = "ALL"
+"""The name of all rules together."""
+
+RENAMED = {"unused-allowance": "unused-suppression", "unknown-allowance": "invalid-suppression"}
+"""What rules were called in earlier versions; the old names still work."""
+
 
 class ConfigError(Exception):
     """A setting that cannot be used; the message is one line with file and key."""
@@ -26,6 +32,11 @@ class Config:
     exclude: tuple[str, ...] = ()
     per_file_ignores: tuple[tuple[str, tuple[str, ...]], ...] = ()
     semantics: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+
+def current_name(name: str) -> str:
+    """The name of a rule, or of a group, as it is today."""
+    return RENAMED.get(name, name)
 
 
 def load(start: Path, known: Collection[str]) -> Config:
@@ -80,7 +91,7 @@ def _parsed(file: Path, table: Mapping[str, Any], known: Collection[str]) -> Con
 
 
 def _names(value: object, place: str, known: Collection[str]) -> tuple[str, ...]:
-    names = _strings(value, place, known)
+    names = tuple(map(current_name, _strings(value, place, known)))
     for name in names:
         if name not in known:
             raise ConfigError(f'{place}: unknown rule or group "{name}"{did_you_mean(name, known)}')

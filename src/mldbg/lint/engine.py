@@ -11,12 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mldbg.lint import gate
+from mldbg.lint import gate, registry, syntax
 from mldbg.lint.files import Source, encoded, read
 from mldbg.lint.finding import Edit, Finding, Fix, Problem
 from mldbg.lint.rule import Rule
+from mldbg.lint.triggers import Trigger, with_calls
 
 if TYPE_CHECKING:
+    from mldbg.lint.interpret.facts import Fact
     from mldbg.lint.interpret.interpreter import Interpreter
     from mldbg.lint.interpret.module import Module, Modules, Part
     from mldbg.lint.interpret.roots import Root
@@ -46,6 +48,8 @@ class Project:
         root: the project's top folder.
         overlay: texts that count instead of what files hold.
         semantics: effects of the user's own functions: qualified name -> {"gives": meaning} or {"keeps": argument index}.
+        known: all rules that may be asked about the files (None: all that exist). What is executed, and of which calls is told,
+            does not depend on which of them are.
     """
 
     def __init__(
@@ -53,8 +57,13 @@ class Project:
         root: Path,
         semantics: Mapping[str, Mapping[str, object]] | None = None,
         overlay: Mapping[Path, Source] | None = None,
+        known: Sequence[type[Rule]] | None = None,
     ) -> None:
         self.root = root.resolve()
+        self.known = registry.rules() if known is None else known
+        self.told = frozenset(name for rule in self.known for name in rule.listens_to.names)
+        plugged_in = [rule for rule in self.known if not registry.is_built_in(rule)]
+        self.triggers = with_calls(name for rule in plugged_in for name in rule.listens_to.names)
         self.semantics = semantics or {}
         self._overlay = overlay or {}
         self._modules: Modules | None = None
@@ -92,58 +101,88 @@ class Project:
         return next((module.text for module in known if module.path == path), None)
 
 
-# ----------------------------------------------------------------------------------------------------------------------- check
-def check(source: Source, rules: Sequence[type[Rule]], project: Project) -> Outcome:
-    """The findings of one file; some may be located in other project files that it calls."""
-    able = gate.able(source.data, rules)
-    if not able:
-        return Outcome()
+# ----------------------------------------------------------------------------------------------------------------------- facts
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What executing one definition, or a module's top level, has shown.
+
+    Attributes:
+        facts: in the order in which they happened.
+        is_test: whether it is a test of software, which is no experiment.
+    """
+
+    facts: tuple[Fact, ...]
+    is_test: bool
+
+    def findings(self, rules: Sequence[Rule]) -> Iterator[Finding]:
+        """What rules make of it."""
+        hearing = [rule for rule in rules if not (self.is_test and rule.about_experiments)]
+        return (finding for fact in self.facts for rule in hearing for finding in rule.hear(fact))
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What happens in a file, whoever asks: rules only judge it.
+
+    Attributes:
+        entries: what each entry point did, in the order of execution.
+        problems: what could not be executed.
+        consulted: the project files that the facts rest on, the file itself left out.
+        missing: paths at which a project file was looked for and none was. The facts are void once one of them exists.
+    """
+
+    entries: tuple[Entry, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    consulted: frozenset[Path] = frozenset()
+    missing: frozenset[Path] = frozenset()
+
+
+def facts_of(source: Source, project: Project) -> Facts:
+    """Execute what is worth it in a file, and what that calls."""
+    triggers = gate.present(source.data, project.triggers)
+    if not triggers:
+        problem = syntax.problem(source)
+        return Facts(problems=(problem,) if problem else ())
     from mldbg.lint.interpret.module import Module
     from mldbg.lint.outline import CannotOutlineError
 
     module = Module(source.path, source.file.resolve() if source.file else None, source.text)
     try:
-        roots = _roots(module, able, project)
+        roots = _roots(module, triggers)
     except CannotOutlineError as error:
-        return Outcome(problems=(Problem(source.path, error.line, error.reason),))
+        return Facts(problems=(Problem(source.path, error.line, error.reason),))
     if not roots:
-        return Outcome()
+        return Facts()
     project.modules.add(module)
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(DEEPEST_RECURSION)
     try:
-        return _interpret(module, roots, rules, project, gate.trigger_words(able))
+        return _interpreted(module, roots, project, frozenset(word for trigger in triggers for word in trigger.words))
     finally:
         sys.setrecursionlimit(limit)
 
 
-def _roots(module: Module, rules: Sequence[type[Rule]], project: Project) -> list[Root]:
-    """What to execute for some rules; for those that need something to come before it is sifted. Raises CannotOutlineError."""
+def _roots(module: Module, triggers: Sequence[Trigger]) -> list[Root]:
+    """What to execute. Raises CannotOutlineError."""
     from mldbg.lint.interpret.roots import roots_of, together
-    from mldbg.lint.interpret.sieve import sifted
 
-    groups: dict[tuple[str | None, tuple[str, ...]], list[type[Rule]]] = {}
-    for rule in rules:
-        need = None if project.semantics else rule.listens_to.behind  # what the user's own functions do is not in the tables
-        groups.setdefault((need, rule.listens_to.within), []).append(rule)
+    words: dict[tuple[str, ...], frozenset[str]] = {}
+    for trigger in triggers:
+        words[trigger.within] = words.get(trigger.within, frozenset()) | trigger.words
     found: list[Root] = []
-    for (need, within), group in groups.items():
-        words = gate.trigger_words(group)
-        roots = roots_of(module, words) if need is None else sifted(module, project.modules, words, need)
+    for within, wanted in words.items():
+        roots = roots_of(module, wanted)
         if not within or any(re.search(pattern, root.part.code) for pattern in within for root in roots):
             found += roots
     return together(module, found)
 
 
-def _interpret(
-    module: Module, roots: list[Root], rules: Sequence[type[Rule]], project: Project, words: frozenset[str]
-) -> Outcome:
+def _interpreted(module: Module, roots: list[Root], project: Project, words: frozenset[str]) -> Facts:
     from mldbg.lint.interpret.interpreter import Interpreter
 
     run = Interpreter(project.modules, project.effects, words)
-    run.library.wanted = frozenset(name for rule in rules for name in rule.listens_to.names)
-    instances = [rule() for rule in rules]
-    findings: dict[Finding, None] = {}
+    run.library.wanted = project.told
+    entries: list[Entry] = []
     problems: list[Problem] = []
     for part, enter in _entry_points(run, module, roots):
         run.executed = 0
@@ -156,12 +195,18 @@ def _interpret(
             problems.append(_stopped(error, part, module, project))
         if part is not None:
             run.state.become(before)
-        is_test = module.is_test or (part is not None and part.is_test)
-        hearing = [rule for rule in instances if not (is_test and rule.about_experiments)]
-        for fact in run.facts:
-            for rule in hearing:
-                findings.update(dict.fromkeys(rule.hear(fact)))
-    return Outcome(tuple(findings), tuple(problems))
+        entries.append(Entry(tuple(run.facts), module.is_test or (part is not None and part.is_test)))
+    consulted, missing = project.modules.consulted_by(module)
+    return Facts(tuple(entries), tuple(problems), consulted, missing)
+
+
+# ----------------------------------------------------------------------------------------------------------------------- check
+def check(source: Source, rules: Sequence[type[Rule]], project: Project) -> Outcome:
+    """The findings of one file; some may be located in other project files that it calls."""
+    facts = facts_of(source, project)
+    instances = [rule() for rule in rules]
+    found = (finding for entry in facts.entries for finding in entry.findings(instances))
+    return Outcome(tuple(dict.fromkeys(found)), facts.problems)
 
 
 def _stopped(error: Exception, part: Part | None, module: Module, project: Project) -> Problem:
@@ -307,7 +352,7 @@ class _Bench:
 
     def check(self, source: Source) -> Outcome:
         overlay = {source.file.resolve(): source} if source.file is not None else {}
-        project = Project(self.project.root, self.project.semantics, overlay)
+        project = Project(self.project.root, self.project.semantics, overlay, self.project.known)
         outcomes = [check(each, self.rules, project) for each in (source, *self.callers)]
         findings = {(finding.span, finding.rule): finding for outcome in outcomes for finding in reversed(outcome.findings)}
         return Outcome(tuple(sorted(findings.values())), tuple(problem for outcome in outcomes for problem in outcome.problems))

@@ -1,43 +1,36 @@
-"""The gate: can any selected rule fire in this text? A test on bytes, so that most files are never parsed."""
+"""The gate: does a text hold anything worth executing? A test on bytes, so that most files are never parsed."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from mldbg.lint.prose import bytes_without_prose
-from mldbg.lint.rule import Rule
+from mldbg.lint.triggers import Trigger
 
 _WORD = re.compile(rb"(?<!def )\b\w+\(?")
 
 
-def trigger_words(rules: Iterable[type[Rule]]) -> frozenset[str]:
-    """The words of which a text must hold at least one for any of the rules to fire."""
-    return frozenset(word for rule in rules for word in rule.listens_to.words)
-
-
-def able(data: bytes, rules: Sequence[type[Rule]]) -> tuple[type[Rule], ...]:
-    """The rules that can fire in a file with these bytes."""
+def present(data: bytes, triggers: tuple[Trigger, ...]) -> tuple[Trigger, ...]:
+    """The triggers that a file with these bytes holds. Comments, long strings and the names of definitions do not count."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return tuple(rules)  # text in 16-bit units: nothing can be said from its bytes
-    found = _firing(data, rules)
-    return _firing(bytes_without_prose(data), found) if found else ()
-
-
-def passes(data: bytes, rules: Sequence[type[Rule]]) -> bool:
-    """Whether any rule can fire in a file with these bytes."""
-    return bool(able(data, rules))
-
-
-def _firing(data: bytes, rules: Sequence[type[Rule]]) -> tuple[type[Rule], ...]:
-    found = set(_WORD.findall(data))
+        return triggers  # text in 16-bit units: nothing can be said from its bytes
+    if _any_word(triggers).search(data) is None:
+        return ()
+    code = bytes_without_prose(data)
+    found = set(_WORD.findall(code))
     return tuple(
-        rule
-        for rule in rules
-        if _holds(found, rule.listens_to.words)
-        and all(any(_pattern(one).search(data) for one in group) for group in rule.listens_to.beside)
+        trigger
+        for trigger in triggers
+        if _holds(found, trigger.words) and all(any(_pattern(one).search(code) for one in group) for group in trigger.beside)
     )
+
+
+@lru_cache(maxsize=16)
+def _any_word(triggers: tuple[Trigger, ...]) -> re.Pattern[bytes]:
+    """Matches wherever a word of any trigger may stand: one search that rejects more than half of all files."""
+    words = sorted({word for trigger in triggers for word in trigger.words})
+    return re.compile(rb"\b(?:" + b"|".join(re.escape(word.encode()) for word in words) + b")")
 
 
 def _holds(found: set[bytes], words: frozenset[str]) -> bool:

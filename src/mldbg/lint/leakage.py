@@ -8,36 +8,15 @@ from typing import TYPE_CHECKING
 
 from mldbg.lint import edit
 from mldbg.lint.finding import Fix
+from mldbg.lint.interpret.address import Made
 from mldbg.lint.interpret.facts import Evaluated
 from mldbg.lint.interpret.value import Fit, FitKind, Trail
 from mldbg.lint.labels import has_labels
-from mldbg.operations import sklearn
 
 if TYPE_CHECKING:
     import libcst as cst
 
     from mldbg.lint.interpret.module import Module
-
-FITTED_CLASSES: tuple[str, ...] = tuple(
-    sorted({name.rpartition(".")[2] for name in sklearn.TRANSFORMERS | sklearn.SELECTORS | sklearn.RESAMPLERS})
-)
-"""Names of the classes whose objects learn from the rows they are fitted on."""
-
-SPLITS: tuple[str, ...] = (
-    "train_test_split",
-    "cross_val_score",
-    "cross_validate",
-    "cross_val_predict",
-    "fit_transform",
-    "fit_resample(",
-    "transform(",
-    "get_support(",
-    "resample(",
-)
-"""Words of which a text that leaks holds at least one."""
-
-LIBRARIES: tuple[str, ...] = ("sklearn", "imblearn", "boruta", "mlxtend")
-"""Packages of which a text that leaks names at least one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +72,7 @@ def _modules(evaluated: Evaluated, fits: list[Fit]) -> set[Module]:
 def _saw(fit: Fit, evaluated: Evaluated) -> bool:
     """Whether the evaluated rows were fitted on; a fit on a slice counts only for what comes from that slice."""
     rows = evaluated.value.rows
-    parts = {row for row in fit.rows if row.label == "part"}
+    parts = {row for row in fit.rows if row.kind is Made.ROWS}
     return parts <= rows and not fit.rows.isdisjoint(rows)
 
 

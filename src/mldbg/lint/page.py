@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from mldbg.lint.finding import Group
+from mldbg.lint import registry
 from mldbg.lint.rule import Rule
 
 SECTIONS = ("Why", "Bad", "Good", "Limits")
@@ -54,7 +54,7 @@ def explain(rule: type[Rule]) -> str:
 
 def standing(rule: type[Rule]) -> str:
     """Group and default of a rule in one line."""
-    default = "on by default" if rule.group is Group.CORRECTNESS else f"opt in with `--select {rule.group.value}`"
+    default = "on by default" if registry.is_on(rule) else f"opt in with `--select {rule.group.value}`"
     return f"Group {rule.group.value}, {default}."
 
 
@@ -80,6 +80,5 @@ def _code(text: str) -> str:
 
 if __name__ == "__main__":
     import mldbg.lint.rules
-    from mldbg.lint.registry import built_in
 
-    write(tuple(built_in(mldbg.lint.rules)), Path(sys.argv[1]))
+    write((*registry.built_in(mldbg.lint.rules), *registry.about_comments()), Path(sys.argv[1]))

@@ -12,7 +12,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+import mldbg.lint.comment_rules
 import mldbg.lint.rules
+from mldbg.lint.config import ALL, current_name
 from mldbg.lint.finding import Group
 from mldbg.lint.rule import Rule
 from mldbg.lint.suggest import did_you_mean
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 ENTRY_POINTS = "mldbg.rules"
-ALL = "ALL"
 DEFAULT = (Group.CORRECTNESS.value,)
 
 
@@ -33,11 +34,22 @@ class RegistryError(Exception):
 def rules() -> tuple[type[Rule], ...]:
     """All rules, sorted by name."""
     found: dict[str, type[Rule]] = {}
-    for rule in (*built_in(mldbg.lint.rules), *_plugged_in()):
+    for rule in (*about_comments(), *built_in(mldbg.lint.rules), *_plugged_in()):
         if rule.name in found:
             raise RegistryError(f'two rules are called "{rule.name}": {found[rule.name].__module__} and {rule.__module__}')
         found[rule.name] = rule
-    return tuple(found[name] for name in sorted(found))
+    return tuple(found[name] for name in sorted(found) if found[name] not in about_comments())
+
+
+@cache
+def about_comments() -> tuple[type[Rule], ...]:
+    """The rules about suppressions. They need not be selected, and `suppress` finds what they report."""
+    return tuple(built_in(mldbg.lint.comment_rules))
+
+
+def is_on(rule: type[Rule]) -> bool:
+    """Whether a rule runs without being selected."""
+    return rule.group.value in DEFAULT or rule in about_comments()
 
 
 def known_names(known: Iterable[type[Rule]]) -> frozenset[str]:
@@ -62,9 +74,9 @@ def names_of(rule: type[Rule]) -> frozenset[str]:
 
 
 def named(known: Sequence[type[Rule]], name: str) -> type[Rule]:
-    """The rule with a name."""
+    """The rule with a name, which may be one of earlier times."""
     for rule in known:
-        if rule.name == name:
+        if rule.name == current_name(name):
             return rule
     raise RegistryError(f'unknown rule "{name}"{did_you_mean(name, [rule.name for rule in known])}')
 
@@ -73,6 +85,11 @@ def built_in(package: ModuleType) -> Iterator[type[Rule]]:
     """The rules in a package: one public module, one rule."""
     for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
         yield rule_in(importlib.import_module(module.name))
+
+
+def is_built_in(rule: type[Rule]) -> bool:
+    """Whether a rule is one of this package's own."""
+    return rule.__module__.startswith(f"{mldbg.lint.rules.__name__}.")
 
 
 def rule_in(module: ModuleType) -> type[Rule]:

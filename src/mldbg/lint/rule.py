@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
 from mldbg.lint.finding import Finding, Fix, Group, Step
@@ -16,43 +17,40 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """What a rule wants to hear of, and the words of which a file must hold one for that to happen.
+    """What a rule wants to hear of.
 
     Attributes:
         kinds: the kinds of facts.
         names: qualified names of calls.
-        words: a text without any of them cannot make the rule fire; the gate and the choice of definitions rest on this.
-            A word may end in an opening parenthesis; then only a call counts.
-        beside: what a text must hold, too: of every group of regular expressions it must match one.
-        behind: what must come before the call for the rule to fire: a key of `interpret.sieve.SOUGHT`.
-        within: regular expressions of which the code of the definitions that hold a word must match one.
     """
 
     kinds: frozenset[type]
-    names: frozenset[str]
-    words: frozenset[str]
-    beside: tuple[tuple[str, ...], ...] = ()
-    behind: str | None = None
-    within: tuple[str, ...] = ()
+    names: frozenset[str] = frozenset()
 
 
-def calls(
-    *names: str, words: Sequence[str] | None = None, beside: Sequence[tuple[str, ...]] = (), behind: str | None = None
-) -> Listening:
-    """Calls of functions, methods (`torch.Tensor.backward`) and objects (`torch.nn.BCELoss.__call__`) by canonical name.
-
-    Unless other words are given, the names' last parts are the words. A call of a loss may stand in another file than the loss's
-    name, so then they also hold what runs beside it: backward.
-    """
-    if words is not None:
-        return Listening(frozenset({facts.Call}), frozenset(names), frozenset(words), tuple(beside), behind)
-    found = {name.removesuffix(".__call__").rpartition(".")[2] for name in names}
-    return Listening(frozenset({facts.Call}), frozenset(names), frozenset(found | {"backward("}), behind=behind)
+def calls(*names: str) -> Listening:
+    """Calls of functions, methods (`torch.Tensor.backward`) and objects (`torch.nn.BCELoss.__call__`) by canonical name."""
+    return Listening(frozenset({facts.Call}), frozenset(names))
 
 
-def hears(*kinds: type, words: Sequence[str], beside: Sequence[tuple[str, ...]] = (), within: tuple[str, ...] = ()) -> Listening:
+def hears(*kinds: type) -> Listening:
     """Facts of other kinds than calls."""
-    return Listening(frozenset(kinds), frozenset(), frozenset(words), tuple(beside), within=within)
+    return Listening(frozenset(kinds))
+
+
+def nothing() -> Listening:
+    """No facts: what the rule reports is found elsewhere."""
+    return Listening(frozenset())
+
+
+class Topic(StrEnum):
+    """Under which heading a rule is listed; it has no other effect."""
+
+    LOSSES = "losses"
+    LEAKAGE = "data leakage"
+    TRAINING = "training loops"
+    COMMENTS = "suppression comments"
+    OTHER = "other"
 
 
 _NAMES = {
@@ -74,6 +72,7 @@ class Rule:
 
     name: ClassVar[str]
     group: ClassVar[Group]
+    topic: ClassVar[Topic] = Topic.OTHER
     listens_to: ClassVar[Listening]
     about_experiments: ClassVar[bool] = False
     """It is about what a result is worth, and so has nothing to say of software tests."""
@@ -90,7 +89,7 @@ class Rule:
             return
         yield from getattr(self, _NAMES[type(fact)])(fact)
 
-    def on_call(self, call: facts.Call) -> Iterator[Finding]:
+    def on_call(self, call: facts.Call, /) -> Iterator[Finding]:
         """Findings from a call."""
         yield from ()
 

@@ -13,8 +13,8 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from mldbg.lint import engine, files, gate, registry, suppress, syntax
-from mldbg.lint.config import Config
+from mldbg.lint import directives, engine, files, registry, suppress
+from mldbg.lint.config import ALL, Config
 from mldbg.lint.files import Source
 from mldbg.lint.finding import Finding, Problem
 from mldbg.lint.rule import Rule
@@ -36,7 +36,7 @@ class Task:
 
     def project(self) -> engine.Project:
         """A fresh view of the project's files."""
-        return engine.Project(self.config.root, self.config.semantics)
+        return engine.Project(self.config.root, self.config.semantics, known=self.known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def _check(source: Source | Problem, task: Task, project: engine.Project) -> Res
     if isinstance(source, Problem):
         return Result(problems=(source,))
     try:
-        outcome = _outcome(source, task, project)
+        outcome = engine.check(source, task.rules, project)
         texts = {
             path: text for path in _mentioned(source, outcome.findings) if (text := _text(path, source, project)) is not None
         }
@@ -130,17 +130,10 @@ def _check(source: Source | Problem, task: Task, project: engine.Project) -> Res
     return Result(outcome.findings, outcome.problems, texts, 0 if outcome.problems else 1, callers)
 
 
-def _outcome(source: Source, task: Task, project: engine.Project) -> engine.Outcome:
-    if gate.passes(source.data, task.rules):
-        return engine.check(source, task.rules, project)
-    problem = syntax.problem(source)
-    return engine.Outcome((), (problem,) if problem else ())
-
-
 def _mentioned(source: Source, findings: Iterable[Finding]) -> set[str]:
     """The files whose text is needed for comments that allow findings, or for the report."""
     paths = {span.path for finding in findings for span in (finding.span, *(step.span for step in finding.steps))}
-    return paths | ({source.path} if suppress.MARKER.encode() in source.data else set())
+    return paths | ({source.path} if directives.may_stand_in(source.data) else set())
 
 
 def _text(path: str, source: Source, project: engine.Project) -> str | None:
@@ -240,8 +233,10 @@ def _kept_in(path: str, text: str, findings: Iterable[Finding], task: Task) -> l
     active = {rule.name for rule in _rules_for(path, task)}
     ignored = _ignored_in(path, task)
     here = [finding for finding in findings if finding.span.path == path and finding.rule in active]
-    kept = suppress.apply(here, text, path, active, {rule.name for rule in task.known})
-    return [finding for finding in kept if ignored.isdisjoint({finding.rule, finding.group.value, registry.ALL})]
+    about_comments = {rule.name: rule.group for rule in registry.about_comments() if registry.names_of(rule).isdisjoint(ignored)}
+    known = {rule.name: rule.group for rule in (*task.known, *registry.about_comments())}
+    kept = suppress.apply(here, text, path, active.union(about_comments), known)
+    return [finding for finding in kept if ignored.isdisjoint({finding.rule, finding.group.value, ALL})]
 
 
 def _rules_for(path: str, task: Task) -> tuple[type[Rule], ...]:

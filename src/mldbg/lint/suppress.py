@@ -1,123 +1,82 @@
 """Suppression: comments `# mldebug: allow[rule-name] reason` take findings away, and are themselves kept honest.
 
-A comment behind code holds for findings that start or end on its line; a comment on a line of its own holds for the next
-line of code. A name that no rule has, and a name that allows nothing, are findings too.
+A comment that suppresses nothing, and one that cannot, are findings too (the rules in `comment_rules`), which can be suppressed
+or ignored in turn.
 """
 
 from __future__ import annotations
 
-import io
-import re
-import tokenize
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from mldbg.lint.finding import Finding, Group, Span
+from mldbg.lint.config import ALL, current_name
+from mldbg.lint.directives import FORM, Directive, directives
+from mldbg.lint.finding import Finding, Group
 from mldbg.lint.suggest import did_you_mean
 
-MARKER = "mldebug:"
-UNKNOWN = "unknown-allowance"
-UNUSED = "unused-allowance"
-OWN_NAMES = (UNKNOWN, UNUSED)
-
-_COMMENT = re.compile(r"#\s*mldebug:")
-_ALLOWANCE = re.compile(r"#\s*mldebug:\s*allow\[([^\]]*)\]")
-_COMMENT_ONLY = re.compile(r"\s*#")
-
-
-@dataclass(frozen=True, slots=True)
-class _Allowance:
-    """One comment of ours: where it stands, the line of code that it is about, the rules that it names."""
-
-    span: Span
-    about: int
-    names: tuple[str, ...]
-    understood: bool
-
-    def covers(self, finding: Finding) -> bool:
-        return finding.rule in self.names and self.about in (finding.span.line, finding.span.end_line)
+UNUSED = "unused-suppression"
+INVALID = "invalid-suppression"
+OWN_NAMES = (UNUSED, INVALID)
 
 
 def apply(
-    findings: Iterable[Finding], text: str, path: str, active_rules: Collection[str], known_rules: Collection[str]
+    findings: Iterable[Finding], text: str, path: str, active: Collection[str], known: Mapping[str, Group]
 ) -> list[Finding]:
-    """The findings of one file that no comment allows, and findings about comments that allow nothing.
+    """The findings of one file that no comment suppresses, and findings about comments that suppress nothing.
 
-    An unused allowance is reported only for a rule that was active in this run: of the others nothing is known.
+    A suppression is reported as unused only if its rule was active in this run (of a group: all its rules): otherwise nothing is
+    known about it. `known` holds all rules with their groups.
     """
-    allowances = _allowances(text, path)
+    ours = directives(text, path)
     found = list(findings)
-    kept = [finding for finding in found if not any(allowance.covers(finding) for allowance in allowances)]
-    for allowance in allowances:
-        kept += _complaints(allowance, found, active_rules, known_rules)
-    return kept
+    found += [complaint for each in ours for complaint in _complaints(each, found, active, known, about_us=False)]
+    last = [complaint for each in ours for complaint in _complaints(each, found, active, known, about_us=True)]
+    return [finding for finding in found if not _suppressed(finding, ours)] + last
 
 
 def allowed(finding: Finding, text: str) -> bool:
-    """Whether a comment in the file of a finding allows it."""
-    return any(allowance.covers(finding) for allowance in _allowances(text, finding.span.path))
+    """Whether a comment in the file of a finding suppresses it."""
+    return _suppressed(finding, directives(text, finding.span.path))
+
+
+def _suppressed(finding: Finding, ours: Iterable[Directive]) -> bool:
+    return any(_covers(each, name, finding) for each in ours for name in each.names)
+
+
+def _covers(directive: Directive, name: str, finding: Finding) -> bool:
+    named = current_name(name) in (finding.rule, finding.group.value)
+    about_itself = finding.rule in OWN_NAMES and finding.span == directive.span
+    return named and (about_itself or finding.span in directive.reach)
 
 
 def _complaints(
-    allowance: _Allowance, findings: list[Finding], active_rules: Collection[str], known_rules: Collection[str]
+    directive: Directive, findings: list[Finding], active: Collection[str], known: Mapping[str, Group], *, about_us: bool
 ) -> Iterator[Finding]:
-    if not allowance.understood:
+    """What is wrong with a directive: what it says of other rules, or, once those complaints are known, of our own two."""
+    if not directive.meant:
+        return
+    if directive.problem and not about_us:
+        yield _complaint(directive, INVALID, f"this suppresses nothing: {directive.problem}", f"write: {FORM}")
+    for name in directive.names:
+        if (current_name(name) in OWN_NAMES) is about_us:
+            yield from _about_name(directive, name, findings, active, known)
+
+
+def _about_name(
+    directive: Directive, name: str, findings: list[Finding], active: Collection[str], known: Mapping[str, Group]
+) -> Iterator[Finding]:
+    rules = {rule for rule, group in known.items() if current_name(name) in (rule, group.value)}
+    if name == ALL:
         yield _complaint(
-            allowance,
-            UNKNOWN,
-            "malformed suppression comment: it suppresses nothing",
-            "write: # mldebug: allow[rule-name] reason",
+            directive, INVALID, "a comment cannot suppress ALL", "name the rules or a group, or use per-file-ignores"
         )
-    about = [finding.rule for finding in findings if allowance.covers(finding)]
-    for name in allowance.names:
-        if name not in known_rules:
-            message = f'unknown rule "{name}"{did_you_mean(name, known_rules)}'.removesuffix("?")
-            yield _complaint(allowance, UNKNOWN, message, "name a rule that `mldebug-lint --list` shows, or remove the comment")
-        elif name in active_rules and name not in about:
-            yield _complaint(allowance, UNUSED, f"{name} reports nothing here", "remove the name from the comment")
+    elif not rules and name not in set(Group):
+        message = f'unknown rule "{name}"' + did_you_mean(name, [*known, *Group]).removesuffix("?")
+        yield _complaint(directive, INVALID, message, "use a name that `mldebug-lint --list` shows, or remove the comment")
+    elif rules and rules <= set(active) and not any(_covers(directive, name, finding) for finding in findings):
+        where = "in this file" if directive.of_file else "here"
+        hint = "remove the comment" if len(directive.names) == 1 else "remove the name from the comment"
+        yield _complaint(directive, UNUSED, f"{name} reports nothing {where}", hint)
 
 
-def _complaint(allowance: _Allowance, rule: str, message: str, hint: str) -> Finding:
-    return Finding(span=allowance.span, rule=rule, message=message, group=Group.SUSPICIOUS, hint=hint)
-
-
-def _allowances(text: str, path: str) -> list[_Allowance]:
-    if not _COMMENT.search(text):
-        return []
-    lines = text.split("\n")
-    return [_allowance(path, line, column, comment, lines) for line, column, comment in _comments(text)]
-
-
-def _allowance(path: str, line: int, column: int, comment: str, lines: list[str]) -> _Allowance:
-    match = _ALLOWANCE.match(comment)
-    names = tuple(name.strip() for name in match[1].split(",") if name.strip()) if match else ()
-    span = Span(path, line, column, line, column + len(comment))
-    alone = not lines[line - 1][: column - 1].strip()
-    return _Allowance(span, _next_code(line, lines) if alone else line, names, understood=bool(names))
-
-
-def _next_code(line: int, lines: list[str]) -> int:
-    while line < len(lines) and _COMMENT_ONLY.match(lines[line]):
-        line += 1
-    return line + 1
-
-
-def _comments(text: str) -> list[tuple[int, int, str]]:
-    """Line, column and text of each comment that begins with our marker."""
-    try:
-        tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
-    except (tokenize.TokenError, SyntaxError):
-        return list(_comments_of_broken_text(text))
-    return [
-        (token.start[0], token.start[1] + 1, token.string)
-        for token in tokens
-        if token.type == tokenize.COMMENT and _COMMENT.match(token.string)
-    ]
-
-
-def _comments_of_broken_text(text: str) -> Iterator[tuple[int, int, str]]:
-    """The same by regular expression, on lines where the marker cannot stand inside a string."""
-    for number, line in enumerate(text.split("\n"), start=1):
-        match = _COMMENT.search(line)
-        if match and not set("\"'") & set(line[: match.start()]):
-            yield number, match.start() + 1, line[match.start() :].rstrip()
+def _complaint(directive: Directive, rule: str, message: str, hint: str) -> Finding:
+    return Finding(span=directive.span, rule=rule, message=message, group=Group.SUSPICIOUS, hint=hint)

@@ -23,11 +23,11 @@ def repeated_steps(loop: Loop) -> Iterator[GradientUse]:
     for fact in loop.facts:
         if not isinstance(fact, GradientUse) or fact.clip or loop.node in fact.chosen_by:
             continue
-        if not any(_holds_once(condition, loop) for condition in fact.place.conditions_inside(loop.place)):
+        if not any(holds_once(condition, loop) for condition in fact.place.conditions_inside(loop.place)):
             yield fact
 
 
-def _holds_once(condition: Condition, loop: Loop) -> bool:
+def holds_once(condition: Condition, loop: Loop) -> bool:
     """`index == last`, `is_last`: in one round perhaps; `index % every == 0`, or what the rounds do not decide, in many."""
     inner = {fact.node for fact in loop.facts if isinstance(fact, Loop)}
     if loop.node not in condition.chosen_by or not inner.isdisjoint(condition.chosen_by):

@@ -64,6 +64,7 @@ class Move(Enum):
     """Where the axes go."""
 
     REGROUP = "neighbouring axes are joined or split: view, reshape, flatten"
+    FLATTEN = "the axes from one on become one"
     TRANSPOSE = "two axes change places"
     PERMUTE = "all axes in a given order"
     MOVE = "some axes go to given places"

@@ -108,7 +108,7 @@ class Misuse:
         message: what happens, in one line. `{meaning}` stands for the words of the meaning that came; `{activation}` and
             `{stable}` for the activation that makes it and the function that computes its logarithm; `{what}` for who takes the
             class axis.
-        hint: what to do about it; it may hold the same.
+        hint: what to do about it; it may hold the same words in braces.
         expected: what belongs there.
         at: names of losses, or qualified names of other functions, that get it.
         gets: the meanings that make it a misuse.
@@ -163,38 +163,38 @@ _LOGGED_ALONG_CLASSES = "log-probabilities along the class axis"
 
 OVER_BATCH = Misuse(
     "softmax-over-batch",
-    "log-softmax ran over the samples of the batch, the loss expects it over the classes",
-    "give log_softmax the class axis: dim=1, or dim=-1 where classes come last",
+    "log-softmax ran over the batch, but the loss expects it over the classes",
+    "apply log_softmax along the class axis: dim=1, or dim=-1 if classes come last",
     _LOGGED_ALONG_CLASSES,
     at=("cross_entropy", "nll_loss", "ctc_loss"),
 )
 WRONG_AXIS = Misuse(
     "wrong-class-axis",
-    "log-softmax ran over another axis than the loss takes for the classes",
-    "give log_softmax the class axis, or move the classes to axis 1 before the loss",
+    "log-softmax ran over a different axis than the class axis of the loss",
+    "apply log_softmax along the class axis, or move the classes to axis 1 before the loss",
     _LOGGED_ALONG_CLASSES,
     at=("cross_entropy", "nll_loss", "ctc_loss"),
 )
 BROADCAST = Misuse(
     "broadcast-loss",
-    "a column (N, 1) is compared with a row (N): every prediction meets every target",
-    "squeeze(-1) the one that has the extra axis",
-    "prediction and target of the same shape",
+    "a column (N, 1) is compared with a row (N): every prediction is paired with every target",
+    "apply squeeze(-1) to the one with the extra axis",
+    "prediction and target of equal shape",
     at=tuple(loss.name for loss in LOSSES.values() if loss.elementwise),
 )
 SINGLE_LOGIT = Misuse(
     "single-logit-softmax",
     "{what} over a class axis of size one is constant: nothing is learned",
     "use one output with sigmoid and binary cross-entropy, or as many outputs as classes",
-    "one logit for each of two or more classes",
+    "two or more classes, with one logit each",
     at=("cross_entropy", *_SOFTMAXES),
-    last="{what} over its single column",
+    last="{what} over its only column",
     linted=True,
 )
 DOUBLE_SOFTMAX = Misuse(
     "double-softmax",
     "softmax is applied to probabilities: the result is nearly uniform",
-    "apply softmax once: drop it here, or where the probabilities are made",
+    "apply softmax only once: drop it here, or where the probabilities are produced",
     LOGITS.words,
     at=_SOFTMAXES,
     gets={PROBS: Case()},
@@ -202,27 +202,27 @@ DOUBLE_SOFTMAX = Misuse(
 DOUBLE_SIGMOID = Misuse(
     "double-sigmoid",
     "sigmoid is applied to probabilities: the result lies between 0.5 and 0.73",
-    "apply sigmoid once: drop it here, or where the probabilities are made",
+    "apply sigmoid only once: drop it here, or where the probabilities are produced",
     LOGITS.words,
     at=("torch.sigmoid", "torch.nn.functional.sigmoid", "torch.Tensor.sigmoid"),
     gets={UNIT: Case()},
 )
 LOG_OF_SOFTMAX = Misuse(
     "log-of-softmax",
-    "logarithm of a {activation}: it is minus infinity where the {activation} underflows to 0",
-    "use {stable}, which computes the same from the logits",
+    "logarithm of a {activation}: -inf where the {activation} underflows to 0",
+    "use {stable}, which computes the same value directly from the logits",
     "values that cannot underflow",
     at=("torch.log", "torch.Tensor.log"),
     gets={PROBS: Case(), UNIT: Case()},
-    last="log of it",
+    last="its logarithm is taken",
     optional=True,
     linted=True,
 )
 MASK_AFTER_SOFTMAX = Misuse(
     "mask-after-softmax",
-    "the mask comes after the softmax: the weighted mean is infinite or NaN where something is masked",
-    "add or fill the mask (-inf) into the scores, then apply softmax",
-    "a mask on the scores, before softmax",
+    "the mask is applied after the softmax: the weighted mean is infinite or NaN where something is masked",
+    "apply the mask (-inf) to the scores, then apply softmax",
+    "a mask on the scores, before the softmax",
     at=("torch.matmul", "torch.bmm", "torch.einsum"),
     parameter="mask",
 )
@@ -230,14 +230,14 @@ PROBS_AS_LOGITS = Misuse(
     "probs-as-logits",
     "a distribution gets probabilities as its logits: it is nearly uniform",
     "pass them as probs=, or pass the logits",
-    "logits (any real number), or log-probabilities",
+    "logits (unbounded values), or log-probabilities",
     at=("torch.distributions.Categorical", "torch.distributions.OneHotCategorical"),
     gets={PROBS: Case()},
     parameter="logits",
 )
 TARGET_IS_LOGGED = Misuse(
     "kl-div-log-target",
-    "kl_div gets log-probabilities as its target, and log_target is not set",
+    "kl_div gets log-probabilities as its target, but log_target is not set",
     "set log_target=True, or pass the probabilities",
     PROBS.words,
     at=("kl_div",),
@@ -246,7 +246,7 @@ TARGET_IS_LOGGED = Misuse(
 )
 TARGET_IS_NOT_LOGGED = Misuse(
     "kl-div-log-target",
-    "kl_div gets probabilities as its target, and log_target says that they are logged",
+    "kl_div gets probabilities as its target, but log_target=True says they are log-probabilities",
     "drop log_target=True, or pass the log-probabilities",
     LOG_PROBS.words,
     at=("kl_div",),
@@ -283,12 +283,12 @@ MISUSES: tuple[Misuse, ...] = (
         LOGITS.words,
         at=("cross_entropy",),
         gets={UNIT: Case(), NON_NEGATIVE: Case()},
-        last="cross-entropy takes it for logits",
+        last="cross-entropy interprets it as logits",
         linted=True,
     ),
     Misuse(
         "sigmoid-before-bce-with-logits",
-        "binary cross-entropy with logits gets probabilities: sigmoid is applied on top",
+        "binary cross-entropy with logits gets probabilities: sigmoid is applied on top of them",
         "pass the logits: drop the activation before the loss and apply it only for predictions",
         LOGITS.words,
         at=("binary_cross_entropy_with_logits", "multilabel_soft_margin_loss"),
@@ -317,17 +317,17 @@ MISUSES: tuple[Misuse, ...] = (
         LOG_PROBS.words,
         at=("nll_loss",),
         gets={**_NOT_LOGGED, LOGITS: Case(Proof.NOT_LOG_PROBS, Remedy.FUSED_LOSS)},
-        last="nll_loss takes it for log-probabilities",
+        last="nll_loss interprets it as log-probabilities",
         linted=True,
     ),
     Misuse(
         "kl-div-without-log-probs",
         "kl_div gets {meaning} as its first argument, where it expects log-probabilities",
-        "apply log_softmax to the prediction; the target comes second",
+        "apply log_softmax to the prediction; the target is the second argument",
         LOG_PROBS.words,
         at=("kl_div",),
         gets={**_NOT_LOGGED, LOGITS: Case(Proof.NOT_LOG_PROBS)},
-        last="kl_div takes it for log-probabilities",
+        last="kl_div interprets it as log-probabilities",
         linted=True,
     ),
     Misuse(

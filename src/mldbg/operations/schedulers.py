@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mldbg.operations.effect import Effect, Returns
+from mldbg.operations.effect import Effect, NoEffect, Returns
 
 SCHEDULER_PACKAGE = "torch.optim.lr_scheduler."
 
@@ -46,6 +46,10 @@ _TRANSFORMERS = (
 _PACKAGES = ("transformers", "transformers.optimization", "diffusers.optimization")
 
 ROWS: dict[str, Effect] = {
+    **{
+        f"{SCHEDULER_PACKAGE}LRScheduler.{method}": NoEffect()
+        for method in ("step", "get_last_lr", "state_dict", "load_state_dict")
+    },
     **{f"{package}.get_{name}": _made_for("optimizer") for package in _PACKAGES for name in _TRANSFORMERS},
     **{f"{package}.get_scheduler": _made_for("name", "optimizer") for package in _PACKAGES},
 }

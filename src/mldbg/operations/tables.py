@@ -11,9 +11,25 @@ ROWS: dict[str, Effect] = {**python.ROWS, **torch.ROWS, **schedulers.ROWS, **skl
 LOSS_CLASSES: frozenset[str] = frozenset(torch.LOSS_CLASSES)
 
 
+BASES: dict[str, str] = {
+    schedulers.SCHEDULER_PACKAGE: f"{schedulers.SCHEDULER_PACKAGE}LRScheduler",
+    "torch.optim.": "torch.optim.Optimizer",
+}
+"""Packages whose classes share a base, whose rows they inherit."""
+
+
 def effect_of(name: str) -> Effect | None:
-    """The row for a function, a class's construction or its `__call__`, or a tensor method."""
-    return ROWS.get(canonical(name))
+    """The row for a function, a class's construction or its `__call__`, or a method; a class without one has its base's."""
+    name = canonical(name)
+    return ROWS.get(name) or _inherited(name)
+
+
+def _inherited(name: str) -> Effect | None:
+    cls, _, method = name.rpartition(".")
+    base = next(
+        (base for package, base in BASES.items() if cls.startswith(package) and cls.count(".") == package.count(".")), None
+    )
+    return ROWS.get(f"{base}.{method}") if base is not None else None
 
 
 def is_class(name: str) -> bool:

@@ -64,15 +64,15 @@ METHODS_AND_FUNCTIONS: Mapping[str, Effect] = {
     "log log_": Maps({PROBS: LOG_PROBS}, "log"),
     "exp exp_": Maps({LOG_PROBS: PROBS}, "exp"),
     "logsumexp": Normalizer(),
-    "matmul bmm": Multiplies(),
-    "mm": Multiplies(("input", "mat2")),
+    "matmul": Multiplies(),
+    "mm bmm": Multiplies(("input", "mat2")),
     "clone nan_to_num nan_to_num_ roll flip positive": Keeps(),
     "detach detach_": Keeps(attached=False),
     "clamp clamp_ clip clip_": Clamps(),
     "clamp_min clamp_min_": Clamps(("input", "min")),
     "clamp_max clamp_max_": Clamps(("input", "max")),
     "reshape": Moves(Move.REGROUP, ("input", "shape"), rank_from_shape=True),
-    "flatten": Special("flatten", ("input", "start_dim", "end_dim")),
+    "flatten": Moves(Move.FLATTEN, ("input", "start_dim", "end_dim")),
     "ravel": Moves(Move.REGROUP),
     "unflatten": Moves(Move.REGROUP, ("input", "dim", "sizes")),
     "transpose swapdims": Moves(Move.TRANSPOSE, _AXES),
@@ -88,7 +88,7 @@ METHODS_AND_FUNCTIONS: Mapping[str, Effect] = {
     "repeat_interleave": Moves(Move.REPEAT, ("input", "repeats", "dim")),
     "narrow": Selects(Choice.CUT, ("input", "dim", "start", "length")),
     "index_select": Selects(Choice.CUT, ("input", "dim", "index")),
-    "split": Selects(Choice.PARTS, ("tensor", "split_size", "dim")),
+    "split": Selects(Choice.PARTS, ("tensor", "split_size_or_sections", "dim")),
     "split_with_sizes": Selects(Choice.PARTS, ("input", "split_sizes", "dim")),
     "chunk": Selects(Choice.PARTS, ("input", "chunks", "dim")),
     "tensor_split": Selects(Choice.PARTS, ("input", "indices_or_sections", "dim")),
@@ -148,7 +148,6 @@ FUNCTIONS: Mapping[str, Effect] = {
     "where": Chooses(),
     "rsub": Operates(Arithmetic.FROM),
     "einsum": Contracts(),
-    "alias_copy": Keeps(),
     "addmm": Affine("addmm", params=("input", "mat1", "mat2")),
     "bilinear": Affine("bilinear", params=("input1", "input2", "weight", "bias")),
     "conv1d": Affine("conv1d", params=("input", "weight", "bias"), features=-2),
@@ -226,7 +225,7 @@ LAYERS: Mapping[str, Effect] = {
     "LayerNorm": Affine("nn.LayerNorm"),
     "GroupNorm": Affine("nn.GroupNorm"),
     "Identity": Keeps(),
-    "Flatten": Special("flatten", ("input",)),
+    "Flatten": Moves(Move.FLATTEN),
     "Unflatten": Moves(Move.REGROUP),
     "Dropout Dropout1d Dropout2d Dropout3d AlphaDropout": Drops(("input",)),
     "AvgPool1d AdaptiveAvgPool1d": Pools(1),
@@ -248,6 +247,8 @@ OTHERS: Mapping[str, Effect] = {
     "torch.utils.data.random_split": RandomSplits(),
     "torch.autograd.backward": Special("backward"),
     "torch.autograd.grad": NoEffect(),
+    "torch.optim.Optimizer.state_dict": NoEffect(),
+    "torch.optim.Optimizer.load_state_dict": NoEffect(),
     "torch.nn.utils.clip_grad_norm_": Special("clip"),
     "torch.nn.utils.clip_grad_value_": Special("clip"),
     "torch.nn.utils.clip_grad_norm": Special("clip"),
@@ -361,6 +362,14 @@ MODE_DEPENDENT_MODELS: tuple[str, ...] = (
     "torchvision.models.mnasnet",
 )
 """Prefixes of model factories whose models hold dropout or batch normalisation."""
+
+RETURNS_SELF: frozenset[str] = frozenset(
+    {"to", "cuda", "cpu", "float", "half", "double", "bfloat16", "requires_grad_", "share_memory", "apply", "xpu", "type"}
+)
+"""Methods of a module that give back the module itself."""
+
+LEAVES_NUMBERS: frozenset[str] = frozenset({"requires_grad_", "detach_", "share_memory_"})
+"""Methods in place that change no number of a tensor."""
 
 NO_GRAD: frozenset[str] = frozenset(
     {

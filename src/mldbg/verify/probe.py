@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -13,6 +14,9 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from mldbg.operations.effect import ClassAxis, Loss
+from mldbg.operations.losses import LOSSES, MADE_OF
+from mldbg.semantics import Semantic
 from mldbg.verify.bench import Bench, copied, doubled, main_tensor, mapped, with_main
 from mldbg.verify.experiment import ExperimentError
 from mldbg.verify.state import modes_preserved, seeded
@@ -20,25 +24,30 @@ from mldbg.verify.state import modes_preserved, seeded
 LOGITS, BCE_LOGITS, BCE, LOG_PROBS, KL_DIV, VALUES = "logits", "bce-logits", "bce", "log-probs", "kl-div", "values"
 """What a loss function of torch wants as its input."""
 
-_WANTS: dict[Callable[..., Any], str] = {
-    functional.cross_entropy: LOGITS,
-    functional.log_softmax: LOGITS,
-    torch.log_softmax: LOGITS,
-    Tensor.log_softmax: LOGITS,
-    functional.multi_margin_loss: VALUES,
-    functional.binary_cross_entropy_with_logits: BCE_LOGITS,
-    functional.logsigmoid: BCE_LOGITS,
-    functional.binary_cross_entropy: BCE,
-    functional.nll_loss: LOG_PROBS,
-    functional.kl_div: KL_DIV,
-    functional.mse_loss: VALUES,
-    functional.l1_loss: VALUES,
-    functional.smooth_l1_loss: VALUES,
-    functional.huber_loss: VALUES,
-    functional.poisson_nll_loss: VALUES,
-    functional.gaussian_nll_loss: VALUES,
-    functional.hinge_embedding_loss: VALUES,
-}
+
+def wanted(loss: Loss) -> str:
+    """Which of these a loss wants, as the shared row has it."""
+    match loss.takes:
+        case Semantic.LOGITS:
+            return LOGITS if loss.class_axis is not None else BCE_LOGITS
+        case Semantic.UNIT_INTERVAL:
+            return BCE
+        case Semantic.LOG_PROBS:
+            return LOG_PROBS if loss.class_axis is not None else KL_DIV
+        case _:
+            return VALUES
+
+
+def _functions() -> Iterator[tuple[Callable[..., Any], Loss]]:
+    """The losses that compare one prediction with its target, and the functions of which people build a loss of their own."""
+    for loss in LOSSES.values():
+        if loss.params[1].startswith("target"):
+            yield getattr(functional, loss.name), loss
+    for name, of in MADE_OF.items():
+        yield attrgetter(name.removeprefix("torch."))(torch), LOSSES[of]
+
+
+_LOSSES: dict[Callable[..., Any], Loss] = dict(_functions())
 
 _SAME_VALUES = (
     *("View", "UnsafeView", "ReshapeAlias", "Squeeze", "Unsqueeze", "Permute", "Transpose", "T", "Slice", "Select", "Index"),
@@ -88,25 +97,25 @@ class _Listening(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        wants = _WANTS.get(func)
-        if wants is not None:
-            given = args[0] if args else kwargs.get("input")
+        loss = _LOSSES.get(func)
+        if loss is not None:
+            given = args[0] if args else kwargs.get(loss.params[0], kwargs.get("input"))
             if isinstance(given, Tensor) and given.is_floating_point():
-                self.calls.append(_noted(func, wants, given, args, kwargs))
+                self.calls.append(_noted(func, loss, given, args, kwargs))
         return func(*args, **kwargs)
 
 
-def _noted(func: Callable[..., Any], wants: str, given: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> LossCall:
-    second = args[1] if len(args) > 1 else kwargs.get("target")
+def _noted(func: Callable[..., Any], loss: Loss, given: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> LossCall:
+    second = args[1] if len(args) > 1 else kwargs.get(loss.params[1], kwargs.get("target"))
     axis: int | None = None
     if "log_softmax" in func.__name__:
         axis = kwargs.get("dim", second if isinstance(second, int) else -1)
-    elif wants in (LOGITS, LOG_PROBS):
+    elif loss.class_axis is ClassAxis.SECOND:
         axis = 1 if given.ndim > 1 else 0
-    elif wants == KL_DIV:
+    elif loss.takes is Semantic.LOG_PROBS:
         axis = -1
     target = second.detach() if isinstance(second, Tensor) else None
-    return LossCall(func.__name__, wants, given.detach(), target, made_by(given), axis)
+    return LossCall(func.__name__, wanted(loss), given.detach(), target, made_by(given), axis)
 
 
 def made_by(value: Tensor) -> str:

@@ -40,8 +40,9 @@ def follows(change: Change) -> Effect:
             return function(*args, **kwargs)
         shape = source.shape
         result = function(*args, **kwargs)
-        for each in (result,) if isinstance(result, Tensor) else result:
-            watch.tags.put(each, change(tag, shape, each, args, kwargs))
+        for each in result if isinstance(result, tuple) else (result,):
+            if isinstance(each, Tensor):
+                watch.tags.put(each, change(tag, shape, each, args, kwargs))
         return result
 
     return effect
@@ -177,10 +178,15 @@ def pick(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: K
 
 
 def reduce(*, total: bool) -> Effect:
-    """Means and sums over other axes than the one that sums to 1. total: a sum, so that probabilities are scaled."""
+    """Means and sums over other axes than the one that sums to 1. total: a sum, so that probabilities are scaled.
+
+    A mean of numbers in [0, 1] stays there, whatever the axis.
+    """
 
     def change(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
         dims = numbers(args[:2], kwargs, 1, "dim")
+        if dims is not None and tag.meaning is UNIT and not total:
+            return tag
         if dims is None or tag.axis is None or tag.meaning not in (PROBS, LOGITS):
             return None
         keepdim = bool(argument(args, kwargs, 2, "keepdim", default=False))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from mldbg.contracts.sanitize import axes, evidence
@@ -33,11 +32,12 @@ Combine = Callable[[Tag, Any], Tag | None]
 """(tag of one operand, the other: a number, or a tensor of one element) -> tag of the result."""
 
 
-def operands(combine: Combine, both: Callable[[Tag, Tag], Tag | None], *, commutes: bool) -> Effect:
+def operands(combine: Combine, both: Callable[[Tag, Tag], Tag | None], *, commutes: bool, adds: bool = False) -> Effect:
     """An elementwise operation of a tensor with a number or with another tensor.
 
     combine: what a number makes of the tensor. both: what two tensors with tags give.
-    commutes: whether the number may stand on the left. Another tensor without a tag makes the result unknown.
+    commutes: whether the number may stand on the left. Another tensor without a tag makes the result unknown, unless it is a
+        bias or a mask that the operation adds.
     """
 
     def effect(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
@@ -50,12 +50,12 @@ def operands(combine: Combine, both: Callable[[Tag, Tag], Tag | None], *, commut
         elif tag is not None and other is not None:
             new = both(tag, other) if left.shape == right.shape else None
         elif tag is not None:
-            new = combine(tag, right) if _is_constant(right) else _beside(watch, tag, left, right, function)
+            new = combine(tag, right) if _is_constant(right) else _beside(watch, tag, left, right, adds=adds)
         else:
             assert other is not None
             new = combine(other, left) if commutes and _is_constant(left) else None
             if new is None and commutes and isinstance(left, Tensor):
-                new = _beside(watch, other, right, left, function)
+                new = _beside(watch, other, right, left, adds=adds)
         result = function(*args, **kwargs)
         shape = left.shape if tag is not None else right.shape
         watch.tags.put(result, new if result.shape == shape else None)
@@ -69,18 +69,15 @@ def _is_constant(value: Any) -> bool:
     return isinstance(value, int | float) or (isinstance(value, Tensor) and value.numel() == 1 and value.dim() <= 1)
 
 
-def _beside(watch: Watch, tag: Tag, tensor: Tensor, other: Any, function: Function) -> Tag | None:
+def _beside(watch: Watch, tag: Tag, tensor: Tensor, other: Any, *, adds: bool) -> Tag | None:
     """What an operation with an unknown tensor leaves: logits plus a bias are logits, all else is unknown."""
-    if function not in ADDITIONS or not isinstance(other, Tensor):
+    if not adds or not isinstance(other, Tensor):
         return None
     if tag.meaning is LOGITS and isinstance(other, nn.Parameter):
         return tag
     if tag.meaning is PROBS and not tag.scaled and evidence.hides(other) and not evidence.refuted(tag, tensor):
         return tag._replace(scaled=True, masked=watch.here())
     return None
-
-
-ADDITIONS = frozenset({torch.add, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__iadd__, Tensor.__radd__})
 
 
 def times(tag: Tag, number: Any) -> Tag | None:

@@ -11,31 +11,15 @@ from typing import ParamSpec, Self, TypeVar
 from mldbg.contracts.sanitize.finding import Report
 from mldbg.contracts.sanitize.surroundings import followed
 from mldbg.contracts.sanitize.watch import Watch
+from mldbg.operations.losses import MISUSES
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-OPTIONAL = frozenset({"log-softmax-before-cross-entropy", "log-of-softmax"})
+OPTIONAL = frozenset(misuse.rule for misuse in MISUSES if misuse.optional)
 """Rules that stay silent unless asked for: what they report is wasteful or fragile, and gives the right numbers."""
 
-RULES = OPTIONAL | {
-    "softmax-before-cross-entropy",
-    "sigmoid-before-cross-entropy",
-    "bce-on-logits",
-    "sigmoid-before-bce-with-logits",
-    "nll-without-log-probs",
-    "kl-div-without-log-probs",
-    "kl-div-log-target",
-    "ctc-without-log-probs",
-    "single-logit-softmax",
-    "softmax-over-batch",
-    "wrong-class-axis",
-    "double-softmax",
-    "double-sigmoid",
-    "mask-after-softmax",
-    "probs-as-logits",
-    "broadcast-loss",
-}
+RULES = frozenset(misuse.rule for misuse in MISUSES)
 """Every rule that `sanitize` knows."""
 
 
@@ -49,7 +33,7 @@ class Sanitizer:
 
     def __enter__(self) -> Report:
         if self._open is not None:
-            raise RuntimeError("this sanitize() is in use already: write sanitize() again for another block")
+            raise RuntimeError("this sanitize() is already in use: call sanitize() again for another block")
         watch = Watch(collect=self._collect, silent=self._silent)
         with ExitStack() as stack:
             stack.callback(self._closed)
@@ -65,7 +49,7 @@ class Sanitizer:
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         if self._collect:
             raise TypeError(
-                "sanitize(collect=True) gives its report to a with statement; a decorated function has no place for it"
+                "sanitize(collect=True) returns its report from a with statement; a decorated function cannot receive it"
             )
 
         @functools.wraps(function)
@@ -100,5 +84,5 @@ def sanitize(*, collect: bool = False, ignore: Collection[str] = (), include: Co
     """
     for rule in (*ignore, *include):
         if rule not in RULES:
-            raise ValueError(f"sanitize knows no rule {rule!r}; the rules are {', '.join(sorted(RULES))}")
+            raise ValueError(f"sanitize has no rule {rule!r}; the rules are {', '.join(sorted(RULES))}")
     return Sanitizer(collect=collect, silent=(OPTIONAL - set(include)) | frozenset(ignore))

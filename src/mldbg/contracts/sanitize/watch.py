@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -12,22 +11,7 @@ from mldbg.contracts.sanitize import evidence
 from mldbg.contracts.sanitize.finding import Finding, Report
 from mldbg.contracts.sanitize.site import Site, users_site
 from mldbg.contracts.sanitize.tags import Tag, Tags
-
-
-@dataclass(frozen=True, slots=True)
-class Misuse:
-    """How a finding of one kind reads.
-
-    rule: its name.
-    message: what happens, in one line.
-    expected: what the function takes.
-    advice: what to do about it.
-    """
-
-    rule: str
-    message: str
-    expected: str
-    advice: str
+from mldbg.operations.losses import Misuse
 
 
 class Watch:
@@ -90,6 +74,8 @@ def _finding(
     misuse: Misuse, function: str, parameter: str, tensor: Tensor, tag: Tag | None, axis: str, producer: str, consumer: str
 ) -> Finding:
     what = f"{tag.meaning.words}{', scaled' if tag.scaled else ''}" if tag is not None else "a tensor"
+    meaning = tag.meaning if tag is not None else None
+    message = misuse.message_on(meaning, what="softmax" if "softmax" in function else "cross-entropy")
     violation = Violation(
         contract=function,
         parameter=parameter,
@@ -97,10 +83,10 @@ def _finding(
         actual=f"{what}, shape {tuple(tensor.shape)}",
         axis=axis,
         statistics=evidence.statistics(tensor),
-        cause=misuse.message,
-        advice=misuse.advice,
+        cause=message,
+        advice=misuse.hint_on(meaning),
         rule=misuse.rule,
         producer=producer,
         consumer=consumer,
     )
-    return Finding(misuse.rule, producer, consumer, misuse.message, violation)
+    return Finding(misuse.rule, producer, consumer, message, violation)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.address import Made, Site
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.columns import Columns
 from mldbg.lint.interpret.contents import Contents
@@ -15,6 +15,7 @@ from mldbg.lint.interpret.join import join, join_data, joined, tuple_of
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.names import Names
+from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.sums import note_emptied
 from mldbg.lint.interpret.training import Training
 from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Constant, Data, Entries, Items, Lazy, ModuleThing, Object, Value
@@ -81,9 +82,8 @@ class Assignment:
 
     def _unpacked(self, value: Value, index: int, items: Items | None, site: Site) -> Value:
         if items is not None:
-            every = [*items.tail, *([items.lead] if items.lead is not None else [])]
-            return joined(every) if every else UNKNOWN
-        origin = Ref(site, self.machine.frame.context, f"item {index}")
+            return joined(items.all)
+        origin = self.machine.new_ref(site, Made.UNPACKED, index)
         data = value.data
         if isinstance(value.thing, Object) and value.thing.cls is None:
             self.machine.state.ensure(origin)
@@ -115,15 +115,15 @@ class Assignment:
         thing = base.thing
         self.contents.some_changed(base)
         if isinstance(thing, Object):
-            held = self.machine.state.get(thing.ref, "#items")
+            held = self.machine.state.get(thing.ref, Slot.ITEMS)
             if held is not None and isinstance(held.thing, Entries):
-                self.machine.state.set(thing.ref, "#items", Value(_with_item(held.thing, index, value)))
+                self.machine.state.set(thing.ref, Slot.ITEMS, Value(_with_item(held.thing, index, value)))
                 return
             if held is not None and isinstance(held.thing, Items):
                 if any(isinstance(item.slice, cst.Slice) for item in target.slice):
                     note_emptied(self.machine, base, site)
-                every = joined([*held.thing.tail, *([held.thing.lead] if held.thing.lead is not None else []), value])
-                self.machine.state.set(thing.ref, "#items", Value(Items(held.thing.cls, (), every)))
+                every = joined([*held.thing.all, value])
+                self.machine.state.set(thing.ref, Slot.ITEMS, Value(Items(held.thing.cls, (), every)))
                 return
         if base.meaning is not None and base.meaning is not value.meaning and not _masks(base, value):
             base = replace(base, meaning=None)
@@ -179,15 +179,15 @@ class Assignment:
         if base.data is not None and base.data.columns:
             names = self.columns.named(index)
             self.rebind(target.value, replace(base, data=base.data.without_columns(names or frozenset())))
-        held = machine.state.get(base.thing.ref, "#items") if isinstance(base.thing, Object) else None
+        held = machine.state.get(base.thing.ref, Slot.ITEMS) if isinstance(base.thing, Object) else None
         if held is None or not isinstance(base.thing, Object):
             return
         if isinstance(held.thing, Entries):
             rest = tuple((key, value) for key, value in held.thing.items if key != index.constant)
             left = replace(held.thing, items=rest) if isinstance(index.thing, Constant) else Entries((), exact=False)
-            machine.state.set(base.thing.ref, "#items", Value(left))
+            machine.state.set(base.thing.ref, Slot.ITEMS, Value(left))
         elif isinstance(held.thing, Items):
-            machine.state.set(base.thing.ref, "#items", Value(_without(held.thing, index.constant)))
+            machine.state.set(base.thing.ref, Slot.ITEMS, Value(_without(held.thing, index.constant)))
 
 
 def _masks(base: Value, value: Value) -> bool:
@@ -199,7 +199,7 @@ def _without(items: Items, position: object) -> Items:
     if isinstance(position, int) and items.exact and -len(items.tail) <= position < len(items.tail):
         position %= len(items.tail)
         return replace(items, tail=items.tail[:position] + items.tail[position + 1 :])
-    return Items(items.cls, (), joined([*items.tail, *([items.lead] if items.lead is not None else [])]))
+    return Items(items.cls, (), joined(items.all))
 
 
 def _with_item(mapping: Entries, index: Value, value: Value) -> Entries:

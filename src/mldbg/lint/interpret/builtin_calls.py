@@ -13,6 +13,7 @@ from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.join import tuple_of
 from mldbg.lint.interpret.lineage import Lineage
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.value import (
     UNKNOWN,
     ClassThing,
@@ -80,7 +81,7 @@ class BuiltinCalls:
         named = (argument.value for argument in arguments if argument.keyword == "maxlen")
         limit = next(named, given[1].value if len(given) > 1 else None)
         if limit is not None and not limit.is_none and isinstance(made.thing, Object):
-            self.machine.state.set(made.thing.ref, "#maxlen", limit)
+            self.machine.state.set(made.thing.ref, Slot.BOUNDED, limit)
         return made
 
     def _dict(self, arguments: Sequence[Argument], site: Site) -> Value:

@@ -6,14 +6,15 @@ from collections.abc import Iterator, Sequence
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Ref
+from mldbg.lint.interpret.address import Ref, module_ref
 from mldbg.lint.interpret.arguments import Argument
-from mldbg.lint.interpret.frames import CLOSURE, Frame, module_ref
+from mldbg.lint.interpret.frames import Frame
 from mldbg.lint.interpret.join import tuple_of
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.module import Module
 from mldbg.lint.interpret.names import Names
-from mldbg.lint.interpret.state import Record, State
+from mldbg.lint.interpret.slots import Slot
+from mldbg.lint.interpret.state import State
 from mldbg.lint.interpret.value import (
     UNKNOWN,
     ClassThing,
@@ -21,6 +22,7 @@ from mldbg.lint.interpret.value import (
     Items,
     ModuleThing,
     Object,
+    Record,
     Super,
     Symbol,
     Unknown,
@@ -40,7 +42,7 @@ class Classes:
         self.names = names
         self._records: dict[Ref, dict[Ref, Record]] = {}
 
-    def class_record(self, cls: ClassThing) -> dict[str, Value]:
+    def class_record(self, cls: ClassThing) -> Record:
         """The attributes that a class body defines."""
         ref = cls.ref
         if not self.machine.state.has(ref):
@@ -64,7 +66,7 @@ class Classes:
     def _execute_class(self, cls: ClassThing) -> None:
         ref = cls.ref
         self.machine.state.open(ref)
-        self.machine.state.set(ref, CLOSURE, Value(Object(cls.closure)))
+        self.machine.state.set(ref, Slot.CLOSURE, Value(Object(cls.closure)))
         live, self.machine.state.live = self.machine.state.live, True
         self.machine.frames.append(Frame(ref, cls.part, cls.closure, defines=cls))
         mark = len(self.machine.facts)
@@ -80,21 +82,21 @@ class Classes:
         machine = self.machine
         ref = machine.frame.ref
         bases = [machine.evaluate(base.value) for base in cls.node.bases if base.star == ""]
-        machine.state.set(ref, "#bases", tuple_of(*bases))
+        machine.state.set(ref, Slot.BASES, tuple_of(*bases))
         for decorator in cls.node.decorators:
             target = decorator.decorator.func if isinstance(decorator.decorator, cst.Call) else decorator.decorator
             thing = machine.evaluate(target).thing
             if isinstance(thing, Symbol) and (thing.name in DATACLASSES or thing.name.endswith(".dataclass")):
-                machine.state.set(ref, "#dataclass", literal(True))
+                machine.state.set(ref, Slot.DATACLASS, literal(True))
         machine.execute(cls.node.body)
-        machine.state.set(ref, "#fields", tuple_of(*(literal(name) for name in _field_names(cls.node))))
+        machine.state.set(ref, Slot.FIELDS, tuple_of(*(literal(name) for name in _field_names(cls.node))))
 
     def bases(self, cls: ClassThing) -> list[Value]:
         """The values of a class's base expressions."""
         if cls.inner is None:
             return [self._named(cls.part.module, name) for name in cls.part.statement.base_names]
         self.class_record(cls)
-        held = self.machine.state.get(cls.ref, "#bases")
+        held = self.machine.state.get(cls.ref, Slot.BASES)
         return list(held.thing.tail) if held is not None and isinstance(held.thing, Items) else []
 
     def _named(self, module: Module, dotted: str | None) -> Value:
@@ -142,6 +144,12 @@ class Classes:
                     seen.add(value.thing)
                     todo.append(value.thing)
         return False
+
+    def functions(self, cls: ClassThing) -> Iterator[tuple[str, Function]]:
+        """The functions that a class body defines, by name."""
+        for key, value in self.class_record(cls).items():
+            if isinstance(key, str) and isinstance(value.thing, Function):
+                yield key, value.thing
 
     def class_attribute(self, cls: ClassThing, name: str) -> Value | None:
         """An attribute of a class or of its bases in the project."""
@@ -197,7 +205,7 @@ class Classes:
             if isinstance(ancestor, str):
                 if canonical(ancestor) in python.FIELD_BASES or ancestor.endswith(".ModelOutput"):
                     return True
-            elif self.class_record(ancestor).get("#dataclass") is not None:
+            elif self.class_record(ancestor).get(Slot.DATACLASS) is not None:
                 return True
         return False
 
@@ -205,7 +213,7 @@ class Classes:
         """The annotated names of a class and of its bases in the project, in the order of their parameters."""
         names: list[str] = []
         for ancestor in reversed([a for a in self.ancestors(cls) if isinstance(a, ClassThing)]):
-            held = self.class_record(ancestor).get("#fields")
+            held = self.class_record(ancestor).get(Slot.FIELDS)
             if held is not None and isinstance(held.thing, Items):
                 names += [str(value.constant) for value in held.thing.tail if value.constant not in names]
         return names

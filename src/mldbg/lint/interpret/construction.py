@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.address import Made, Ref, Site
 from mldbg.lint.interpret.arguments import Argument, bound
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.join import joined
 from mldbg.lint.interpret.lineage import data_of_arguments
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.slots import ArgumentOf, Slot, argument_of
 from mldbg.lint.interpret.training import Training
 from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Data, Function, Items, Object, Value
 from mldbg.operations import tables, torch
@@ -21,9 +22,6 @@ AFTER_INIT = ("__post_init__", "__attrs_post_init__")
 
 MOST_COPIED = 200
 """Objects inside one that deepcopy is followed into."""
-
-ARGUMENT = "#argument "
-"""Before the name of a constructor's argument in the record of what it made."""
 
 
 class Construction:
@@ -37,7 +35,7 @@ class Construction:
 
     def construct(self, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A new object of a class outside the project."""
-        ref = Ref(site, self.machine.frame.context, f"new {name}")
+        ref = self.machine.new_ref(site, Made.OBJECT, name)
         self.machine.state.open(ref)
         value = Value(Object(ref, name), data=data_of_arguments(arguments), origin=ref)
         self.construct_base(ref, name, arguments)
@@ -54,14 +52,14 @@ class Construction:
             return
         given, _ = bound(tables.constructor_parameters(name, len(arguments)), arguments, None)
         for key, value in given.items():
-            self.machine.state.set(ref, f"{ARGUMENT}{key}", value)
+            self.machine.state.set(ref, argument_of(key), value)
 
     def constructor_arguments(self, receiver: Value) -> dict[str, Value]:
         """What a layer or loss object was built with."""
         if not isinstance(receiver.thing, Object):
             return {}
         record = self.machine.state.record(receiver.thing.ref)
-        return {name.removeprefix(ARGUMENT): value for name, value in record.items() if name.startswith(ARGUMENT)}
+        return {key.name: value for key, value in record.items() if isinstance(key, ArgumentOf)}
 
     def _fill_container(self, ref: Ref, arguments: Sequence[Argument]) -> None:
         machine = self.machine
@@ -71,8 +69,8 @@ class Construction:
             content = Value(
                 Items("builtins.list", tuple(value for _, value in mapping.items), None if mapping.exact else UNKNOWN)
             )
-            machine.state.set(ref, "#items", content)
-            machine.state.set(ref, "#names", Value(mapping))
+            machine.state.set(ref, Slot.ITEMS, content)
+            machine.state.set(ref, Slot.NAMES, Value(mapping))
             return
         inner = self.contents.items_of(first) if first is not None and len(arguments) == 1 else None
         is_layer = first is not None and isinstance(first.thing, Object) and first.thing.cls not in ("builtins.list", None)
@@ -87,7 +85,7 @@ class Construction:
                     items = Items("builtins.list", more.tail if more is not None and not more.exact else (), lead)
                 else:
                     items = replace(items, tail=(*items.tail, argument.value))
-        machine.state.set(ref, "#items", Value(items))
+        machine.state.set(ref, Slot.ITEMS, Value(items))
 
     def clone(self, arguments: Sequence[Argument], site: Site) -> Value:
         """A copy: an object of its own with the same content."""
@@ -105,8 +103,8 @@ class Construction:
         if not isinstance(old, Object):
             return UNKNOWN
         self.machine.built(old.ref)
-        ref = Ref(site, self.machine.frame.context, "replaced")
-        record = {name: held for name, held in self.machine.state.record(old.ref).items() if not name.startswith("#fit")}
+        ref = self.machine.new_ref(site, Made.COPY)
+        record = {name: held for name, held in self.machine.state.record(old.ref).items() if name is not Slot.FITS}
         if any(argument.star for argument in arguments):  # `**changes`: any field may be another
             record = dict.fromkeys([*record, *(self.classes.fields(old.cls) if isinstance(old.cls, ClassThing) else ())], UNKNOWN)
         record |= {argument.keyword: argument.value for argument in arguments if argument.keyword is not None}
@@ -131,12 +129,12 @@ class Construction:
             return value
         old = value.thing.ref
         if old not in done and len(done) < MOST_COPIED:
-            new = Ref(site, self.machine.frame.context, f"copy {len(done)}")
+            new = self.machine.new_ref(site, Made.COPY, len(done))
             done[old] = new
             self.machine.built(old)
             self.machine.state.open(new)
             for name, held in dict(self.machine.state.record(old)).items():
-                if not name.startswith("#fit"):
+                if name is not Slot.FITS:
                     self.machine.state.set(new, name, self._copied_content(held, site, done))
             self.training.note(new)
         ref = done.get(old)

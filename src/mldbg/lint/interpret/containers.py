@@ -13,15 +13,11 @@ from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.join import joined, tuple_of
 from mldbg.lint.interpret.lineage import Lineage
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.sums import note_emptied, note_kept
 from mldbg.lint.interpret.value import UNKNOWN, Constant, Entries, Items, Object, Value, literal
-
-_REARRANGES = frozenset({"sort", "reverse", "remove", "appendleft", "extendleft", "rotate"})
-LOSES_CONTENT = frozenset({"clear", "pop", "popleft", "popitem", "remove"})
-CHANGES_CONTENT = _REARRANGES | {"append", "extend", "insert", "pop", "clear", "update", "setdefault", "popitem"}
-RETURNS_SELF = frozenset(
-    {"to", "cuda", "cpu", "float", "half", "double", "bfloat16", "requires_grad_", "share_memory", "apply", "xpu", "type"}
-)
+from mldbg.operations.python import LOSES_CONTENT, REARRANGES
+from mldbg.operations.torch import RETURNS_SELF
 
 
 class Containers:
@@ -51,38 +47,37 @@ class Containers:
         if name == "insert" and len(values) == 2 and isinstance(base.thing, Object):
             machine.state.set(
                 base.thing.ref,
-                "#items",
-                Value(Items(items.cls, (), joined([*items.tail, values[1], *((items.lead,) if items.lead else ())]))),
+                Slot.ITEMS,
+                Value(Items(items.cls, (), joined([*items.all, values[1]]))),
             )
             return literal(None)
         if name == "add_module" and len(values) == 2:
             self.contents.extend(base, Items("", (values[1],)))
             return literal(None)
         if name == "clear" and isinstance(base.thing, Object):
-            machine.state.set(base.thing.ref, "#items", Value(Items(items.cls, ())))
+            machine.state.set(base.thing.ref, Slot.ITEMS, Value(Items(items.cls, ())))
             return literal(None)
-        if name in _REARRANGES and isinstance(base.thing, Object):
+        if name in REARRANGES and isinstance(base.thing, Object):
             every = [
-                *items.tail,
-                *((items.lead,) if items.lead else ()),
+                *items.all,
                 *(values if name.startswith(("append", "extend")) else ()),
             ]
-            machine.state.set(base.thing.ref, "#items", Value(Items(items.cls, (), joined(every) if every else None)))
+            machine.state.set(base.thing.ref, Slot.ITEMS, Value(Items(items.cls, (), joined(every) if every else None)))
             return literal(None)
         if name == "pop":
             element = self.contents.element_of(base, site)
             if isinstance(base.thing, Object) and items.tail:
                 machine.state.set(
                     base.thing.ref,
-                    "#items",
-                    Value(Items(items.cls, (), joined([*items.tail, *((items.lead,) if items.lead else ())]))),
+                    Slot.ITEMS,
+                    Value(Items(items.cls, (), joined(items.all))),
                 )
             return element
         if name == "copy":
             return self.contents.new_sequence(site.node, items)
         if name in RETURNS_SELF:
             return base
-        mapping = machine.state.get(base.thing.ref, "#names") if isinstance(base.thing, Object) else None
+        mapping = machine.state.get(base.thing.ref, Slot.NAMES) if isinstance(base.thing, Object) else None
         if mapping is not None and isinstance(mapping.thing, Entries):
             return self.mapping_method(Value(mapping.thing), name, arguments, site)
         return self.lineage.unknown_result(site)
@@ -102,12 +97,12 @@ class Containers:
                 held = mapping.get(key.constant)
                 if name == "pop" and isinstance(base.thing, Object):
                     rest = tuple((one, value) for one, value in mapping.items if one != key.constant)
-                    machine.state.set(base.thing.ref, "#items", Value(replace(mapping, items=rest)))
+                    machine.state.set(base.thing.ref, Slot.ITEMS, Value(replace(mapping, items=rest)))
                 if held is not None:
                     return held
                 if name == "setdefault" and len(values) > 1 and isinstance(base.thing, Object):
                     machine.state.set(
-                        base.thing.ref, "#items", Value(replace(mapping, items=(*mapping.items, (key.constant, values[1]))))
+                        base.thing.ref, Slot.ITEMS, Value(replace(mapping, items=(*mapping.items, (key.constant, values[1]))))
                     )
                 if mapping.exact and len(values) > 1:
                     return values[1]
@@ -135,11 +130,11 @@ class Containers:
                     exact = exact and more.exact
                 else:
                     exact = False
-            machine.state.set(base.thing.ref, "#items", Value(Entries(tuple(found.items()), exact)))
+            machine.state.set(base.thing.ref, Slot.ITEMS, Value(Entries(tuple(found.items()), exact)))
             return literal(None)
         if name in ("clear", "popitem") and isinstance(base.thing, Object):
             left = Entries((), exact=name == "clear")
-            machine.state.set(base.thing.ref, "#items", Value(left))
+            machine.state.set(base.thing.ref, Slot.ITEMS, Value(left))
             return UNKNOWN
         if name == "copy":
             return self.contents.new_mapping(site.node, mapping)

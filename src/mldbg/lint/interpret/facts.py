@@ -246,6 +246,8 @@ class Loop:
     node: cst.For | cst.While
     facts: tuple[Fact, ...]
     mode_at_start: Mapping[Ref, bool | None]
+    mode_at_end: Mapping[Ref, bool | None]
+    """Modes where a round goes on to the next one, by the end of its body or by `continue`."""
     built_inside: frozenset[Ref]
     """Objects whose mode is set in the loop and which did not exist before it."""
 

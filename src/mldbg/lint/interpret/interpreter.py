@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Context, Ref, Site
+from mldbg.lint.interpret.address import Context, Made, Ref, Site, made_at, module_ref, site_of
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.classes import Classes, is_classmethod, is_property, is_static
@@ -18,7 +18,7 @@ from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
 from mldbg.lint.interpret.expressions import Expressions
 from mldbg.lint.interpret.facts import Condition, Fact, Place
-from mldbg.lint.interpret.frames import CLOSURE, Frame, module_ref
+from mldbg.lint.interpret.frames import Frame
 from mldbg.lint.interpret.join import joined
 from mldbg.lint.interpret.library_calls import LibraryCalls
 from mldbg.lint.interpret.lineage import Lineage, data_of_arguments
@@ -27,7 +27,8 @@ from mldbg.lint.interpret.names import Names
 from mldbg.lint.interpret.parameters import Parameters
 from mldbg.lint.interpret.roots import Reach
 from mldbg.lint.interpret.rounds import chosen_by
-from mldbg.lint.interpret.state import Record, State, merged
+from mldbg.lint.interpret.slots import Slot
+from mldbg.lint.interpret.state import State, merged
 from mldbg.lint.interpret.statements import Statements
 from mldbg.lint.interpret.subscripts import Subscripts
 from mldbg.lint.interpret.training import Training
@@ -46,6 +47,7 @@ from mldbg.lint.interpret.value import (
     ModuleThing,
     Object,
     Partial,
+    Record,
     Super,
     Symbol,
     Unknown,
@@ -61,13 +63,15 @@ RUNS = ("__call__", "forward")
 
 DEEPEST_CALL = 10
 
+DEEPEST_ATTRIBUTE = 4
+"""Attributes of attributes of something unknown that have an identity of their own."""
+
 MOST_STATEMENTS = 4_000
 """Statements that one entry point may execute; beyond it, calls of project functions give an unknown value."""
 
 MOST_FOR_DECORATORS = 60
 """Statements that applying a function's decorators may take; a wrapper needs few."""
 
-UNBUILT = "#unbuilt"
 
 _HAPPENINGS = frozenset(
     {"backward", "step", "zero_grad", "eval", "train", "fit", "fit_transform", "fit_resample", "partial_fit"}
@@ -121,7 +125,7 @@ class Interpreter:
         return self.frames[-1]
 
     def site(self, node: cst.CSTNode) -> Site:
-        return Site(self.frame.part, node)
+        return site_of(self.frame.part, node)
 
     def place(self, site: Site) -> Place:
         within = tuple(frame.function.name for frame in self.frames if frame.function is not None)
@@ -142,8 +146,8 @@ class Interpreter:
         finally:
             del self.conditions[known:]
 
-    def new_ref(self, node: cst.CSTNode, label: str = "") -> Ref:
-        return Ref(self.site(node), self.frame.context, label)
+    def new_ref(self, site: Site, kind: Made = Made.VALUE, detail: object = None) -> Ref:
+        return made_at(site, self.frame.context, kind, detail)
 
     def feeding(self) -> tuple[str, ...]:
         """What the loops around this point iterate over, as the source says it."""
@@ -167,7 +171,7 @@ class Interpreter:
                 done[0] = (value, made)
             return done[0]
 
-        return Value(Lazy(self.new_ref(node, "lazy"), run))
+        return Value(Lazy(self.new_ref(self.site(node), Made.LAZY), run))
 
     def force(self, value: Value) -> Value:
         """The value itself, where it was deferred."""
@@ -199,9 +203,9 @@ class Interpreter:
 
     def built(self, ref: Ref) -> None:
         """Run the __init__ that an object still waits for."""
-        if self.state.get(ref, UNBUILT) is None:
+        if self.state.get(ref, Slot.UNBUILT) is None:
             return
-        self.state.drop(ref, UNBUILT)
+        self.state.drop(ref, Slot.UNBUILT)
         value, frames, arguments, site = self._unbuilt[ref]
         assert isinstance(value.thing, Object)
         assert isinstance(value.thing.cls, ClassThing)
@@ -264,19 +268,20 @@ class Interpreter:
             if not isinstance(ancestor, ClassThing) or (ancestor != cls and ancestor.part.is_framework):
                 continue
             names = wanted if ancestor == cls else self.reach.loud_methods(ancestor.part)
-            for name, value in self.classes.class_record(ancestor).items():
-                if isinstance(value.thing, Function) and name != "__init__" and (names is None or name in names):
-                    found.setdefault(name, value.thing)
+            for name, function in self.classes.functions(ancestor):
+                if name != "__init__" and (names is None or name in names):
+                    found.setdefault(name, function)
         return list(found.values())
 
     def assumed_instance(self, cls: ClassThing) -> Value:
         """An object of a class after __init__ with unknown arguments."""
-        ref = Ref(Site(cls.part, cls.node), None, "self")
+        site = site_of(cls.part, cls.node)
+        ref = made_at(site, None, Made.SELF)
         self_value = Value(Object(ref, cls), origin=ref)
         self.state.open(ref)
         init = self.classes.class_attribute(cls, "__init__")
         if init is not None and isinstance(init.thing, Function):
-            self.call_function(init.thing, [Argument(self_value)], Site(cls.part, cls.node), assume=True)
+            self.call_function(init.thing, [Argument(self_value)], site, assume=True)
             self.state.live = True
         return self_value
 
@@ -308,9 +313,9 @@ class Interpreter:
     @contextmanager
     def inside(self, function: Function) -> Iterator[None]:
         """Where a function was defined: what its decorators' names mean."""
-        ref = Ref(Site(function.part, function.node), None, "decorators")
+        ref = made_at(site_of(function.part, function.node), None, Made.DECORATORS)
         self.state.open(ref)
-        self.state.set(ref, CLOSURE, Value(Object(function.closure)))
+        self.state.set(ref, Slot.CLOSURE, Value(Object(function.closure)))
         self.frames.append(Frame(ref, function.part, function.closure))
         limit, self.limit = self.limit, min(self.limit, self.executed + MOST_FOR_DECORATORS)
         try:
@@ -374,7 +379,7 @@ class Interpreter:
                     return self.call_function(found.thing, [Argument(base)], site)
                 return self._bound(found, base)
         if name == "training":
-            mode = self.state.get(thing.ref, "#mode")
+            mode = self.state.get(thing.ref, Slot.MODE)
             return mode if mode is not None and isinstance(mode.thing, Constant) else UNKNOWN
         if thing.cls is None or isinstance(thing.cls, ClassThing):
             return self._child(base, thing, name)
@@ -382,9 +387,9 @@ class Interpreter:
 
     def _child(self, base: Value, thing: Object, name: str) -> Value:
         """An attribute of which nothing is known: an object with an identity of its own, so that its mode can be followed."""
-        ref = Ref(thing.ref.site, thing.ref.context, f"{thing.ref.label}.{name}")
-        if ref.label.count(".") > 4:
+        if thing.ref.depth(Made.ATTRIBUTE) >= DEEPEST_ATTRIBUTE:
             return UNKNOWN
+        ref = thing.ref.inside(Made.ATTRIBUTE, name)
         data = base.data if isinstance(thing.cls, ClassThing) else replace(base.data or Data(), rows=base.rows)
         data = of_attribute(data, name)
         self.state.ensure(ref)
@@ -506,12 +511,12 @@ class Interpreter:
 
     def instantiate(self, cls: ClassThing, arguments: Sequence[Argument], site: Site) -> Value:
         """A new object of a project class."""
-        ref = Ref(site, self.frame.context, f"new {cls.name}")
+        ref = self.new_ref(site, Made.OBJECT, cls.name)
         value = Value(Object(ref, cls), data=data_of_arguments(arguments), origin=ref)
         self.state.open(ref)
         if self._may_wait(cls):
             self._unbuilt[ref] = (value, list(self.frames), arguments, site)
-            self.state.set(ref, UNBUILT, NONE)
+            self.state.set(ref, Slot.UNBUILT, NONE)
         else:
             self._initialise(value, cls, arguments, site)
         if self.classes.is_module(cls):
@@ -558,7 +563,7 @@ class Interpreter:
         outer = self.frame.context
         context = self._contexts.setdefault((site, outer, -1), Context(site, outer))
         frame = Frame(
-            Ref(Site(function.part, node), context, "frame"),
+            made_at(site_of(function.part, node), context, Made.FRAME),
             function.part,
             function.closure,
             function,
@@ -568,7 +573,7 @@ class Interpreter:
         )
         frame.is_init = function.name == "__init__"
         self.state.open(frame.ref)
-        self.state.set(frame.ref, CLOSURE, Value(Object(function.closure)))
+        self.state.set(frame.ref, Slot.CLOSURE, Value(Object(function.closure)))
         entered = self.frames[-1]
         self.frames.append(frame)
         grad = self.state.grad
@@ -660,6 +665,4 @@ def _is_of_framework(function: Function) -> bool:
 
 
 def _came_back(result: Value, function: Function, site: Site) -> Value:
-    if result.trail is not None and (result.meaning is not None or result.fits):
-        return result.step(site, f"returned by `{function.name}`")
-    return result
+    return result.step(site, f"returned by `{function.name}`")

@@ -17,6 +17,7 @@ from mldbg.lint.interpret.value import (
     Lazy,
     Object,
     Opaque,
+    Record,
     Thing,
     Unknown,
     Value,
@@ -63,8 +64,8 @@ def joined(values: tuple[Value, ...] | list[Value]) -> Value:
 def _join_lazy(one: Value, two: Value) -> Value:
     """The join of values of which at least one is not computed yet."""
 
-    def compute() -> tuple[Value, dict[Ref, dict[str, Value]]]:
-        records: dict[Ref, dict[str, Value]] = {}
+    def compute() -> tuple[Value, dict[Ref, Record]]:
+        records: dict[Ref, Record] = {}
         values = []
         for value in (one, two):
             known = value
@@ -157,14 +158,14 @@ def tuple_of(*values: Value, cls: str = "builtins.tuple") -> Value:
 
 def spliced(one: Items, two: Items) -> Items:
     """The elements of one and then those of two."""
-    if two.exact:
+    if two.lead is None:
         return (
             replace(one, tail=(*one.tail, *two.tail))
-            if len(one.tail) + len(two.tail) <= 64
+            if len(one.tail) + len(two.tail) <= MOST_ITEMS
             else Items(one.cls, (), join_all(one, two))
         )
-    return Items(one.cls, two.tail, joined((*one.tail, *((one.lead,) if one.lead else ()), *((two.lead,) if two.lead else ()))))
+    return Items(one.cls, two.tail, joined((*one.all, two.lead)))
 
 
 def join_all(*several: Items) -> Value:
-    return joined(tuple(value for items in several for value in (*items.tail, *((items.lead,) if items.lead else ()))))
+    return joined(tuple(value for items in several for value in items.all))

@@ -46,6 +46,10 @@ class Part:
     def __init__(self, module: Module, statement: Statement) -> None:
         self.module = module
         self.statement = statement
+        self.sites: dict[cst.CSTNode, Any] = {}
+        """The identity of each node that was looked at, as a place in the source."""
+        self.made: dict[Any, Any] = {}
+        """Identities of what was made in it under no call."""
 
     @property
     def code(self) -> str:
@@ -183,10 +187,16 @@ class Module:
         """What names mean that only one definition or import binds, once somebody looked."""
         self.kept: dict[Any, Any] = {}
         """What others have found out about the module."""
+        self.made: dict[Any, Any] = {}
+        """The identity of its namespace."""
         self.path = path
         self.file = file
         self.text = text
         self.root, self.name = _import_name(file) if file else (Path.cwd(), "")
+        self.found: set[Path] = set()
+        """The project files that its imports led to."""
+        self.missing: set[Path] = set()
+        """Where its imports were looked for in vain."""
         self.is_package = file is not None and file.name == "__init__.py"
 
     @cached_property
@@ -268,6 +278,14 @@ def _is_of_project(root: Path, top: str, file: Path) -> bool:
     return root.is_relative_to(home) and (root != home or top == own)
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Where an import leads: the file, and the places where it was looked for first."""
+
+    file: Path | None
+    missing: tuple[Path, ...]
+
+
 class Modules:
     """The project's modules by file and by import name; nothing outside the project is ever read.
 
@@ -280,7 +298,7 @@ class Modules:
         self._roots = tuple(roots)
         self._read = read
         self._by_file: dict[Path, Module | None] = {}
-        self._by_name: dict[tuple[Path | None, str], Module | None] = {}
+        self._by_name: dict[tuple[Path | None, str], Look] = {}
 
     def add(self, module: Module) -> None:
         """Make a module known before anything imports it."""
@@ -297,19 +315,45 @@ class Modules:
         key = (folder, dotted)
         if key not in self._by_name:
             self._by_name[key] = self._find(dotted, importer)
-        return self._by_name[key]
+        look = self._by_name[key]
+        importer.missing.update(look.missing)
+        if look.file is not None:
+            importer.found.add(look.file)
+        return self._load(look.file) if look.file is not None else None
 
-    def _find(self, dotted: str, importer: Module) -> Module | None:
+    def _find(self, dotted: str, importer: Module) -> Look:
+        missing: list[Path] = []
         if not dotted:
-            return None
+            return Look(None, ())
         relative = Path(*dotted.split("."))
         for root in dict.fromkeys((importer.root, *self._parents(importer), *self._roots)):
             if importer.file is not None and not _is_of_project(root, relative.parts[0], importer.file):
                 continue
             for candidate in (root / relative.with_suffix(".py"), root / relative / "__init__.py"):
                 if candidate != importer.file and candidate.is_file():
-                    return self._load(candidate)
-        return None
+                    return Look(candidate, tuple(missing))
+                missing.append(candidate)
+        return Look(None, tuple(missing))
+
+    def consulted_by(self, module: Module) -> tuple[frozenset[Path], frozenset[Path]]:
+        """The files that what is known of a module rests on, and where files were looked for in vain.
+
+        Both reach through the imports of these files. They may hold more than was needed: a
+        shared module counts with all that was ever looked up in it.
+        """
+        found: set[Path] = set()
+        missing = set(module.missing)
+        todo = list(module.found)
+        while todo:
+            file = todo.pop()
+            if file in found:
+                continue
+            found.add(file)
+            other = self._by_file.get(file)
+            if other is not None:
+                missing |= other.missing
+                todo += other.found
+        return frozenset(found - {module.file}), frozenset(missing)
 
     def _parents(self, importer: Module) -> list[Path]:
         """Folders above a script up to the project's root: scripts are often run from there."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import builtins
 
-from mldbg.lint.interpret.address import Ref
-from mldbg.lint.interpret.frames import CLOSURE, module_ref, with_named_role
+from mldbg.lint.interpret.address import Ref, module_ref
+from mldbg.lint.interpret.frames import with_named_role
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.module import Module, Modules, Part
-from mldbg.lint.interpret.state import Record, State
-from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Function, ModuleThing, Object, Symbol, Value, literal
+from mldbg.lint.interpret.slots import Slot
+from mldbg.lint.interpret.state import State
+from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Function, ModuleThing, Object, Record, Symbol, Value, literal
 from mldbg.lint.library.names import CONVENTIONAL_ALIASES
 from mldbg.lint.outline import Import, Kind
 from mldbg.operations import tables
@@ -41,7 +42,7 @@ class Names:
             value = self.machine.state.get(ref, name)
             if value is not None:
                 return value
-            closure = self.machine.state.get(ref, CLOSURE)
+            closure = self.machine.state.get(ref, Slot.CLOSURE)
             ref = closure.thing.ref if closure is not None and isinstance(closure.thing, Object) else None
         return self.module_name(self.machine.frame.module, name)
 
@@ -127,7 +128,7 @@ class Names:
             with self.machine.in_module(module):
                 self.machine.frame.part = part
                 if part.statement.kind in (Kind.FUNCTION, Kind.CLASS) or module not in self.executed:
-                    mark = len(self.machine.facts)
+                    mark = len(self.machine.facts)  # a look-up is no event: what is defined there is told where it is executed
                     self.machine.execute(part.tree)
                     del self.machine.facts[mark:]
             return self.machine.state.get(module_ref(module), name)
@@ -188,9 +189,9 @@ class Names:
         self.machine.state.set(module_ref(module), name, value)
 
     def _owner_of(self, name: str) -> Ref | None:
-        closure = self.machine.state.get(self.machine.frame.ref, CLOSURE)
+        closure = self.machine.state.get(self.machine.frame.ref, Slot.CLOSURE)
         while closure is not None and isinstance(closure.thing, Object):
             if self.machine.state.get(closure.thing.ref, name) is not None:
                 return closure.thing.ref
-            closure = self.machine.state.get(closure.thing.ref, CLOSURE)
+            closure = self.machine.state.get(closure.thing.ref, Slot.CLOSURE)
         return None

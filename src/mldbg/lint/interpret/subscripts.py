@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.address import Made, Ref, Site
 from mldbg.lint.interpret.columns import Columns
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.join import join_all
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.value import (
     UNKNOWN,
     Constant,
@@ -29,6 +30,9 @@ from mldbg.lint.interpret.value import (
 )
 from mldbg.operations import torch
 from mldbg.semantics import Semantic
+
+DEEPEST_ITEM = 3
+"""Items of items of something unknown that have an identity of their own."""
 
 MASK = "a boolean mask"
 """The class that comparisons of arrays have."""
@@ -53,7 +57,7 @@ class Subscripts:
             return found
         if isinstance(base.thing, Symbol):
             return base  # list[int], Float[Tensor, "..."]
-        data = _rows_of_part(derived_data(base), indices, self.machine.new_ref(node, "part"))
+        data = _rows_of_part(derived_data(base), indices, self.machine.new_ref(site, Made.ROWS))
         if data is not None and data.columns:
             names = self.columns.named(indices[-1])
             data = data if names is None else data.of_columns(names)
@@ -61,17 +65,17 @@ class Subscripts:
         picked = next((one.data for one in indices if one.data is not None and one.data.picks is not None), None)
         if data is not None and picked is not None:
             data = replace(data, role=picked.picks, split=picked.split)
-        origin = self.machine.new_ref(node)
+        origin = self.machine.new_ref(self.machine.site(node))
         if (
             isinstance(base.thing, Object)
             and base.thing.cls is None
             and index.constant is not None
             and isinstance(index.constant, str | int)
+            and base.thing.ref.depth(Made.ITEM) < DEEPEST_ITEM
         ):
-            ref = replace(base.thing.ref, label=f"{base.thing.ref.label}[{index.constant}]")
-            if ref.label.count("[") <= 3:
-                self.machine.state.ensure(ref)
-                return Value(Object(ref), data=data, origin=ref, trail=base.trail)
+            ref = base.thing.ref.inside(Made.ITEM, str(index.constant))
+            self.machine.state.ensure(ref)
+            return Value(Object(ref), data=data, origin=ref, trail=base.trail)
         meaning = base.meaning if self._keeps_classes(indices) and not _picks_numbers(base, index) else None
         return Value(
             meaning=meaning,
@@ -120,7 +124,7 @@ class Subscripts:
 
     def _named_layer(self, base: Value, index: Value, items: Items) -> Value | None:
         """`heads["a"]` of an nn.ModuleDict that is as it was made."""
-        held = self.machine.state.get(base.thing.ref, "#names") if isinstance(base.thing, Object) else None
+        held = self.machine.state.get(base.thing.ref, Slot.NAMES) if isinstance(base.thing, Object) else None
         if held is None or not isinstance(held.thing, Entries) or tuple(value for _, value in held.thing.items) != items.tail:
             return None
         return held.thing.get(index.constant)

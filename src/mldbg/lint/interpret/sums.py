@@ -6,10 +6,10 @@ import re
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.address import Ref, Site, module_ref
 from mldbg.lint.interpret.facts import Accumulated, Cell, Restarted
-from mldbg.lint.interpret.frames import CLOSURE, module_ref
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.value import Items, Object, Value
 
@@ -83,7 +83,7 @@ def _holder(machine: Machine, name: str) -> Ref:
     while ref is not None:
         if machine.state.get(ref, name) is not None:
             return ref
-        closure = machine.state.get(ref, CLOSURE)
+        closure = machine.state.get(ref, Slot.CLOSURE)
         ref = closure.thing.ref if closure is not None and isinstance(closure.thing, Object) else None
     return module_ref(frame.module)
 
@@ -95,5 +95,5 @@ def _mentions(source: cst.BaseExpression, target: cst.BaseExpression) -> bool:
 def _is_cut(source: cst.BaseExpression, value: Value) -> bool:
     """`total.detach()`, `[float(loss) for loss in losses]`, `losses[-100:]`: the old graphs are let go."""
     held = value.thing if isinstance(value.thing, Items) else None
-    every = (value,) if held is None else (*held.tail, *((held.lead,) if held.lead is not None else ()))
+    every = (value,) if held is None else held.all
     return isinstance(source, cst.Subscript) or all(one.attached is False for one in every)

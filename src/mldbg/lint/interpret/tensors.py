@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.carried import LOST, Carrying, Left, elements_of, left
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.slots import argument_of
 from mldbg.lint.interpret.value import UNKNOWN, Axes, Constant, Entries, Items, Object, Symbol, Unknown, Value, literal, onward
 from mldbg.operations.effect import Affine, Choice, Clamps, Drops, Fills, Gives, Keeps, Maps, Moves, Selects
 from mldbg.semantics import Semantic
@@ -34,7 +35,7 @@ class Tensors:
         return Value(
             meaning=meaning,
             data=data,
-            origin=value.origin if kept else Ref(site, self.machine.frame.context),
+            origin=value.origin if kept else self.machine.new_ref(site),
             axes=value.axes if kept else replace(value.axes, along=along),
             attached=value.attached if self.machine.state.grad else False,
             trail=value.trail if kept else onward(start, site, text),
@@ -45,14 +46,14 @@ class Tensors:
         """The result of a layer that gives any real number."""
         last = None
         if effect.out is not None and layer is not None and isinstance(layer.thing, Object):
-            out = self.machine.state.get(layer.thing.ref, f"#argument {effect.out}")
+            out = self.machine.state.get(layer.thing.ref, argument_of(effect.out))
             size = out.constant if out is not None else None
             last = size if isinstance(size, int) else None
         start = value.trail if value.fits else None
         return Value(
             meaning=Semantic.LOGITS,
             data=derived_data(value),
-            origin=Ref(site, self.machine.frame.context),
+            origin=self.machine.new_ref(site),
             axes=Axes(value.axes.rank, last, effect.features),
             attached=None if self.machine.state.grad else False,
             trail=onward(start, site, f"{effect.verb} returns unbounded values"),
@@ -64,7 +65,7 @@ class Tensors:
         return Value(
             meaning=meaning,
             data=derived_data(value),
-            origin=Ref(site, self.machine.frame.context),
+            origin=self.machine.new_ref(site),
             axes=value.axes,
             attached=value.attached,
             trail=onward(value.trail, site, f"{effect.verb} returns {meaning.words}") if meaning is not None else None,
@@ -78,7 +79,7 @@ class Tensors:
         if effect.attached is False:
             value = replace(value, attached=False)
         if value.origin is None:
-            value = replace(value, origin=Ref(site, self.machine.frame.context))
+            value = replace(value, origin=self.machine.new_ref(site))
         return value
 
     def moved(self, effect: Moves, given: dict[str, Value], values: list[Value], site: Site) -> Value:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.address import GRADIENTS, Made, Ref, Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.contents import Contents
@@ -20,34 +20,25 @@ from mldbg.lint.interpret.lineage import Lineage
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.reads import reached
 from mldbg.lint.interpret.rounds import chosen_by
+from mldbg.lint.interpret.slots import ArgumentOf, Key, Slot, argument_of
 from mldbg.lint.interpret.source_text import last_name
+from mldbg.lint.interpret.state import State
 from mldbg.lint.interpret.value import (
     UNKNOWN,
     ClassThing,
     Constant,
     Data,
-    Function,
     Items,
     Lazy,
     Object,
     Unknown,
     Value,
+    first_step,
     literal,
-    onward,
 )
 from mldbg.lint.library.names import OPTIMIZER_NAME
 from mldbg.operations import schedulers, tables, torch
 from mldbg.semantics import Semantic
-
-GRADIENTS = Ref(None, None, "gradients")
-MODE = "#mode"
-MODE_SET = "#mode set"
-"""Marks an object that is not built yet and whose mode somebody has set: what it holds takes it over once it is built."""
-
-PARAMETERS = "parameters"
-
-DEEPEST_MODULE = 8
-"""Modules in modules that are looked through."""
 
 ABSTRACT_BASES = frozenset({"builtins.object", "abc.ABC", "typing.Generic", "typing.Protocol"})
 
@@ -70,7 +61,6 @@ class Training:
         self.estimators = estimators
         self._with_mode: set[Ref] = set()
         self._reads: dict[ClassThing, frozenset[str] | None] = {}
-        self._numbers: dict[object, str] = {}
         self._running = 0
 
     @contextmanager
@@ -95,7 +85,7 @@ class Training:
             self.clear_gradients(base if known else None, site, None if known else base)
             return UNKNOWN
         if name == "parameters":
-            return Value(data=Data(rows=base.rows), origin=Ref(site, self.machine.frame.context, PARAMETERS))
+            return Value(data=Data(rows=base.rows), origin=self.machine.new_ref(site, Made.PARAMETERS))
         if name in ("zero_", "detach_", "fill_") and isinstance(node, cst.Attribute) and _holds_grad(node):
             self.clear_gradients(None, site)
             return UNKNOWN
@@ -143,7 +133,7 @@ class Training:
         machine.state.ensure(GRADIENTS)
         for key in list(machine.state.record(GRADIENTS)):
             machine.state.set(GRADIENTS, key, literal(Gradients.FRESH.value))
-        machine.state.set(GRADIENTS, "#any", literal(Gradients.FRESH.value))
+        machine.state.set(GRADIENTS, Slot.ANY_OPTIMIZER, literal(Gradients.FRESH.value))
 
     def _step(self, base: Value, node: cst.BaseExpression | None, arguments: Sequence[Argument], site: Site) -> Value | None:
         self._step_scheduler(base, node, arguments, site)
@@ -177,14 +167,16 @@ class Training:
 
     def optimizer_of(self, scheduler: Value) -> Value:
         """The optimizer that a scheduler was built with; of chained schedulers the first one's."""
-        if not isinstance(scheduler.thing, Object):
-            return UNKNOWN
-        record = self.machine.state.record(scheduler.thing.ref)
-        held = record.get("#argument optimizer")
-        if held is not None and not held.is_none:
-            return held
-        chained = self.contents.items_of(record.get("#argument schedulers", UNKNOWN))
-        return self.optimizer_of(chained.tail[0]) if chained is not None and chained.tail else UNKNOWN
+        seen: set[Ref] = set()
+        while isinstance(scheduler.thing, Object) and scheduler.thing.ref not in seen:
+            seen.add(scheduler.thing.ref)
+            record = self.machine.state.record(scheduler.thing.ref)
+            held = record.get(argument_of("optimizer"))
+            if held is not None and not held.is_none:
+                return held
+            chained = self.contents.items_of(record.get(argument_of("schedulers"), UNKNOWN))
+            scheduler = chained.tail[0] if chained is not None and chained.tail else UNKNOWN
+        return UNKNOWN
 
     def _use(self, optimizer: Value, node: cst.BaseExpression | None, site: Site) -> None:
         machine = self.machine
@@ -205,9 +197,9 @@ class Training:
     def parameters_of(self, optimizer: Value) -> frozenset[Ref]:
         """The models whose parameters an optimizer was given, where it is known."""
         thing = optimizer.thing
-        given = self.machine.state.get(thing.ref, "#argument 0") if isinstance(thing, Object) else None
-        given = given or (self.machine.state.get(thing.ref, "#argument params") if isinstance(thing, Object) else None)
-        plain = given is not None and given.origin is not None and given.origin.label == PARAMETERS
+        given = self.machine.state.get(thing.ref, argument_of("0")) if isinstance(thing, Object) else None
+        given = given or (self.machine.state.get(thing.ref, argument_of("params")) if isinstance(thing, Object) else None)
+        plain = given is not None and given.origin is not None and given.origin.kind is Made.PARAMETERS
         return given.rows if given is not None and plain else frozenset()
 
     def clear_gradients(self, optimizer: Value | None, site: Site, model: Value | None = None) -> None:
@@ -219,13 +211,13 @@ class Training:
         if optimizer is None:
             self.forget_gradients()
             if model is not None and isinstance(model.thing, Object):
-                cleared = literal(Gradients.CLEARED.value).step(site, "gradients are cleared here")
+                cleared = replace(literal(Gradients.CLEARED.value), trail=first_step(site, "gradients are cleared here"))
                 machine.state.set(GRADIENTS, self._key(model), cleared)
             return
-        cleared = literal(Gradients.CLEARED.value).step(site, "gradients are cleared here")
+        cleared = replace(literal(Gradients.CLEARED.value), trail=first_step(site, "gradients are cleared here"))
         machine.state.set(GRADIENTS, self._key(optimizer), cleared)
-        others = [key for key in machine.state.record(GRADIENTS) if key not in ("#any", self._key(optimizer))]
-        machine.state.set(GRADIENTS, "#any", literal(Gradients.UNKNOWN.value) if others else cleared)
+        others = [key for key in machine.state.record(GRADIENTS) if key not in (Slot.ANY_OPTIMIZER, self._key(optimizer))]
+        machine.state.set(GRADIENTS, Slot.ANY_OPTIMIZER, literal(Gradients.UNKNOWN.value) if others else cleared)
 
     def forget_gradients(self) -> None:
         """Unknown code may have changed them."""
@@ -235,19 +227,19 @@ class Training:
             machine.state.set(GRADIENTS, key, literal(Gradients.UNKNOWN.value))
 
     def _gradients_of(self, optimizer: Value | None) -> tuple[Gradients, Site | None]:
-        key = "#any" if optimizer is None else self._key(optimizer)
+        key = Slot.ANY_OPTIMIZER if optimizer is None else self._key(optimizer)
         held = self.machine.state.get(GRADIENTS, key)
         if optimizer is not None and (held is None or held.constant == Gradients.UNKNOWN.value):
             models = self.parameters_of(optimizer)
             if len(models) == 1:
-                held = self.machine.state.get(GRADIENTS, self._numbers.get(next(iter(models)), ""))
+                held = self.machine.state.get(GRADIENTS, next(iter(models)))
         if held is None or not isinstance(held.constant, str):
             return Gradients.UNKNOWN, None
         return Gradients(held.constant), held.trail.site if held.trail is not None else None
 
-    def _key(self, optimizer: Value) -> str:
+    def _key(self, optimizer: Value) -> Key:
         identity = optimizer.thing.ref if isinstance(optimizer.thing, Object) else optimizer.origin
-        return self._numbers.setdefault(identity, f"#{len(self._numbers)}")
+        return Slot.UNNAMED if identity is None else identity
 
     def is_optimizer(self, value: Value, node: cst.BaseExpression | None) -> bool:
         """Whether a value is a torch optimizer: by its class, or where that is not known, by its conventional name."""
@@ -295,29 +287,33 @@ class Training:
         else:
             mode = replace(
                 literal(training),
-                trail=onward(None, site, "switched to training mode" if training else "switched to evaluation mode"),
+                trail=first_step(site, "switched to training mode" if training else "switched to evaluation mode"),
             )
-        self._spread(thing, mode, 0)
+        self._spread(thing, mode)
         self.machine.facts.append(ModeSet(self.machine.place(site), thing, training, node))
         return base
 
-    def _spread(self, thing: Object, mode: Value, depth: int) -> None:
+    def _spread(self, thing: Object, mode: Value) -> None:
         """A mode reaches all modules inside."""
-        self.machine.state.set(thing.ref, MODE, mode)
-        self.note(thing.ref)
-        if self.machine.state.get(thing.ref, "#unbuilt") is not None:
-            self.machine.state.set(thing.ref, MODE_SET, mode)
-        elif depth < 6:
-            for inner in self._inside(thing):
-                self._spread(inner, mode, depth + 1)
+        todo, seen = [thing], {thing.ref}
+        while todo:
+            here = todo.pop()
+            self.machine.state.set(here.ref, Slot.MODE, mode)
+            self.note(here.ref)
+            if self.machine.state.get(here.ref, Slot.UNBUILT) is not None:
+                self.machine.state.set(here.ref, Slot.MODE_SET, mode)
+                continue
+            inside = [inner for inner in self._inside(here) if inner.ref not in seen]
+            seen.update(inner.ref for inner in inside)
+            todo += inside
 
     def _inside(self, thing: Object) -> list[Object]:
         found: list[Object] = []
-        for name, value in list(self.machine.state.record(thing.ref).items()):
-            if name.startswith("#") and name != "#items":
+        for key, value in list(self.machine.state.record(thing.ref).items()):
+            if not isinstance(key, str) and key is not Slot.ITEMS:
                 continue
             items = value.thing if isinstance(value.thing, Items) else None
-            several = (value,) if items is None else (*items.tail, *((items.lead,) if items.lead is not None else ()))
+            several = (value,) if items is None else items.all
             for item in several:
                 inner = item.thing
                 if (
@@ -330,20 +326,20 @@ class Training:
 
     def spread_inside(self, thing: Object) -> None:
         """Modules that were built after somebody set the mode of the one around them take it over; a new module sets none."""
-        mode = self.machine.state.get(thing.ref, MODE)
-        if mode is not None and self.machine.state.get(thing.ref, MODE_SET) is not None:
+        mode = self.machine.state.get(thing.ref, Slot.MODE)
+        if mode is not None and self.machine.state.get(thing.ref, Slot.MODE_SET) is not None:
             for inner in self._inside(thing):
-                self._spread(inner, mode, 1)
+                self._spread(inner, mode)
 
     def note(self, ref: Ref) -> None:
         """Remember that this object may have a mode."""
         self._with_mode.add(ref)
 
-    def modes(self) -> dict[Ref, bool | None]:
+    def modes(self, state: State) -> dict[Ref, bool | None]:
         """The mode of every object that has one."""
         found: dict[Ref, bool | None] = {}
         for ref in self._with_mode:
-            mode = self.machine.state.get(ref, MODE)
+            mode = state.get(ref, Slot.MODE)
             if mode is not None:
                 found[ref] = mode.constant if isinstance(mode.constant, bool) else None
         return found
@@ -354,8 +350,8 @@ class Training:
             name = value.thing.cls.name if isinstance(value.thing.cls, ClassThing) else str(value.thing.cls).rpartition(".")[2]
             self.machine.state.set(
                 value.thing.ref,
-                MODE,
-                replace(literal(True), trail=onward(None, site, f"`{name}` is created; new modules start in training mode")),
+                Slot.MODE,
+                replace(literal(True), trail=first_step(site, f"`{name}` is created; new modules start in training mode")),
             )
             self.note(value.thing.ref)
 
@@ -367,7 +363,7 @@ class Training:
             return
         if isinstance(model.thing.cls, ClassThing) and not self.classes.is_module(model.thing.cls):
             return
-        mode = machine.state.get(model.thing.ref, MODE)
+        mode = machine.state.get(model.thing.ref, Slot.MODE)
         training = mode.constant if mode is not None and isinstance(mode.constant, bool) else None
         data = next((argument.value for argument in arguments if argument.value.data is not None), UNKNOWN)
         data = machine.force(data)
@@ -395,23 +391,25 @@ class Training:
 
     def mode_dependent(self, thing: Object) -> str | bool | None:
         """The name of a layer inside that behaves differently in the two modes; False: none; None: not known."""
-        names = [name for name, _ in self._dependences(thing)]
+        names = [name for name, _ in self._dependences(thing, set())]
         return next((name for name in names if name is not None), None if names else False)
 
     def dependent_in_training(self, thing: Object) -> str | None:
         """The name of such a layer that is itself known to be in training mode: a container's mode may be another."""
-        for name, ref in self._dependences(thing):
-            mode = self.machine.state.get(ref, MODE)
+        for name, ref in self._dependences(thing, set()):
+            mode = self.machine.state.get(ref, Slot.MODE)
             if name is not None and (mode is None or mode.constant is True):
                 return name
         return None
 
-    def _dependences(self, thing: Object, depth: int = 0) -> Iterator[tuple[str | None, Ref]]:
+    def _dependences(self, thing: Object, seen: set[Ref]) -> Iterator[tuple[str | None, Ref]]:
         """Layers inside that a call runs and that behave differently in the two modes, by name; None: a layer that may."""
-        machine = self.machine
-        machine.built(thing.ref)
+        if thing.ref in seen:
+            return
+        seen.add(thing.ref)
+        self.machine.built(thing.ref)
         cls = thing.cls
-        if cls is None or depth > DEEPEST_MODULE:
+        if cls is None:
             yield None, thing.ref
             return
         if isinstance(cls, str):
@@ -423,21 +421,21 @@ class Training:
             yield "self.training", thing.ref
             return
         for inner in self._run_inside(thing):
-            yield from self._dependences(inner, depth + 1)
+            yield from self._dependences(inner, seen)
         if isinstance(cls, ClassThing) and self.classes.has_unknown_base(cls):
             yield None, thing.ref
 
     def _run_inside(self, thing: Object) -> Iterator[Object]:
         """Modules in a module, without those that its forward never reaches."""
         machine = self.machine
-        for name, value in list(machine.state.record(thing.ref).items()):
-            if isinstance(value.thing, Lazy) or (name.startswith("#") and name != "#items" and not name.startswith("#argument")):
+        for key, value in list(machine.state.record(thing.ref).items()):
+            if isinstance(value.thing, Lazy) or not (isinstance(key, str | ArgumentOf) or key is Slot.ITEMS):
                 continue
             items = self.contents.items_of(value)
-            several = [*items.tail, *([items.lead] if items.lead is not None else [])] if items is not None else [value]
+            several = items.all if items is not None else (value,)
             found = [item.thing for item in several if isinstance(item.thing, Object) and item.thing.ref != thing.ref]
             modules = [inner for inner in found if inner.cls is None or self.classes.is_module(inner.cls)]
-            if modules and (name.startswith("#") or not isinstance(thing.cls, ClassThing) or self._is_run(thing.cls, name)):
+            if modules and (not isinstance(key, str) or not isinstance(thing.cls, ClassThing) or self._is_run(thing.cls, key)):
                 yield from modules
 
     def _is_run(self, cls: ClassThing, attribute: str) -> bool:
@@ -464,9 +462,9 @@ class Training:
                 if ancestor not in torch.MODULE_BASES and ancestor not in ABSTRACT_BASES:
                     return None  # its forward may run what its subclasses hold
                 continue
-            for name, value in self.classes.class_record(ancestor).items():
-                if isinstance(value.thing, Function) and isinstance(value.thing.node, cst.FunctionDef):
-                    functions.setdefault(name, []).append(value.thing.node)
+            for name, function in self.classes.functions(ancestor):
+                if isinstance(function.node, cst.FunctionDef):
+                    functions.setdefault(name, []).append(function.node)
         return None if self.classes.has_unknown_base(cls) else reached(functions, ("forward", "__call__"))
 
     def _own_dependence(self, thing: Object, cls: str) -> str | Literal[False] | None:
@@ -474,20 +472,18 @@ class Training:
         if cls in torch.MODE_DEPENDENT:
             keyword = torch.DROPOUT_KEYWORD.get(cls)
             rate = (
-                (machine.state.get(thing.ref, keyword) or machine.state.get(thing.ref, f"#argument {keyword}"))
-                if keyword
-                else None
+                (machine.state.get(thing.ref, keyword) or machine.state.get(thing.ref, argument_of(keyword))) if keyword else None
             )
             off = rate is not None and rate.constant in (0, 0.0)
             if cls in torch.NORMALISES:  # without running statistics it uses those of the batch in both modes
-                kept = machine.state.get(thing.ref, "#argument track_running_stats")
+                kept = machine.state.get(thing.ref, argument_of("track_running_stats"))
                 off = kept is not None and kept.constant is False
             return False if off else f"nn.{cls.rpartition('.')[2]}"
         if cls in torch.RECURRENT:
-            layers = machine.state.get(thing.ref, "#argument num_layers")
+            layers = machine.state.get(thing.ref, argument_of("num_layers"))
             if layers is None or layers.constant == 1:
                 return False  # dropout acts between layers
-            rate = machine.state.get(thing.ref, "#argument dropout")
+            rate = machine.state.get(thing.ref, argument_of("dropout"))
             return f"nn.{cls.rpartition('.')[2]} with dropout" if rate is not None and rate.constant not in (0, 0.0) else False
         if cls.startswith(torch.MODE_DEPENDENT_MODELS):
             return f"{cls.rpartition('.')[2]}'s batch normalisation or dropout"

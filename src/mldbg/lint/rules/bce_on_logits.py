@@ -1,12 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from mldbg.lint import edit
-from mldbg.lint.finding import Finding, Fix, Group
-from mldbg.lint.interpret.facts import Call
-from mldbg.lint.rule import Rule, calls
-from mldbg.semantics import Semantic
+from mldbg.lint import misuse
+from mldbg.lint.finding import Group
+from mldbg.lint.rule import Rule, Topic
 
 
 class BceOnLogits(Rule):
@@ -41,23 +37,5 @@ class BceOnLogits(Rule):
     """
 
     group = Group.CORRECTNESS
-    listens_to = calls("torch.nn.functional.binary_cross_entropy", "torch.nn.BCELoss.__call__")
-
-    def on_call(self, call: Call) -> Iterator[Finding]:
-        value = call.argument("input")
-        if value.meaning in (Semantic.LOGITS, Semantic.LOG_PROBS, Semantic.NON_NEGATIVE):
-            yield self.found(
-                call.place.site,
-                f"binary cross-entropy gets {value.meaning.words} where it expects probabilities",
-                hint="use BCEWithLogitsLoss / binary_cross_entropy_with_logits, which applies the sigmoid itself",
-                trail=value.trail,
-                last=(call.place.site, "binary cross-entropy takes its logarithm"),
-                fix=_with_logits(call) if value.meaning is Semantic.LOGITS else None,
-            )
-
-
-def _with_logits(call: Call) -> Fix | None:
-    made = edit.constructor(call)
-    name = "BCEWithLogitsLoss" if made is not None else "binary_cross_entropy_with_logits"
-    change = edit.renamed(made or call.place.site, name)
-    return edit.unsafe(change) if change is not None else None
+    topic = Topic.LOSSES
+    listens_to, on_call = misuse.of(__name__)

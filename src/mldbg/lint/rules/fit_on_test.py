@@ -6,8 +6,7 @@ from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Evaluated, Fitted
 from mldbg.lint.interpret.value import Role
-from mldbg.lint.leakage import FITTED_CLASSES
-from mldbg.lint.rule import Rule, hears
+from mldbg.lint.rule import Rule, Topic, hears
 
 
 class FitOnTest(Rule):
@@ -46,8 +45,9 @@ class FitOnTest(Rule):
     """
 
     group = Group.CORRECTNESS
+    topic = Topic.LEAKAGE
     about_experiments = True
-    listens_to = hears(Fitted, Evaluated, words=("fit_transform", *FITTED_CLASSES))
+    listens_to = hears(Fitted, Evaluated)
 
     def on_fitted(self, fitted: Fitted) -> Iterator[Finding]:
         value = fitted.value

@@ -1,12 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from mldbg.lint import edit
-from mldbg.lint.finding import Finding, Group
-from mldbg.lint.interpret.facts import Call
-from mldbg.lint.rule import Rule, calls
-from mldbg.semantics import Semantic
+from mldbg.lint import misuse
+from mldbg.lint.finding import Group
+from mldbg.lint.rule import Rule, Topic
 
 
 class KlDivWithoutLogProbs(Rule):
@@ -40,16 +36,5 @@ class KlDivWithoutLogProbs(Rule):
     """
 
     group = Group.CORRECTNESS
-    listens_to = calls("torch.nn.functional.kl_div", "torch.nn.KLDivLoss.__call__")
-
-    def on_call(self, call: Call) -> Iterator[Finding]:
-        value = call.argument("input")
-        if value.meaning in (Semantic.LOGITS, Semantic.PROBS, Semantic.UNIT_INTERVAL, Semantic.NON_NEGATIVE):
-            yield self.found(
-                call.place.site,
-                f"kl_div gets {value.meaning.words} as its first argument, where it expects log-probabilities",
-                hint="apply log_softmax to the prediction; the target is the second argument",
-                trail=value.trail,
-                last=(call.place.site, "kl_div interprets it as log-probabilities"),
-                fix=edit.other_activation(call, "input", {"softmax": "log_softmax", "Softmax": "LogSoftmax"}),
-            )
+    topic = Topic.LOSSES
+    listens_to, on_call = misuse.of(__name__)

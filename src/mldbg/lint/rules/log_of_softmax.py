@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Call
-from mldbg.lint.rule import Rule, calls
-from mldbg.semantics import Semantic
+from mldbg.lint.rule import Rule, Topic, calls
+from mldbg.operations.losses import LOG_OF_SOFTMAX
 
 if TYPE_CHECKING:
     import libcst as cst
@@ -40,29 +40,19 @@ class LogOfSoftmax(Rule):
     """
 
     group = Group.CORRECTNESS
-    listens_to = calls(
-        "torch.log",
-        "torch.Tensor.log",
-        words=("softmax", "sigmoid", "Softmax", "Sigmoid"),
-        beside=((r"log\(\s*[\w.]*(?:softmax|sigmoid|Softmax|Sigmoid)", r"\)\s*\.log\(\)"),),
-    )
+    topic = Topic.LOSSES
+    listens_to = calls("torch.log", "torch.Tensor.log")
 
     def on_call(self, call: Call) -> Iterator[Finding]:
         value = call.argument("input")
         activation = edit.argument_call(call, "input")
-        if (
-            value.meaning in (Semantic.PROBS, Semantic.UNIT_INTERVAL)
-            and activation is not None
-            and edit.got_meaning_at(value, activation)
-        ):
-            what = "softmax" if value.meaning is Semantic.PROBS else "sigmoid"
-            stable = "log_softmax" if value.meaning is Semantic.PROBS else "logsigmoid"
+        if value.meaning in LOG_OF_SOFTMAX.gets and activation is not None and edit.got_meaning_at(value, activation):
             yield self.found(
                 call.place.site,
-                f"logarithm of a {what}: -inf where the {what} underflows to 0",
-                hint=f"use {stable}, which computes the same value directly from the logits",
+                LOG_OF_SOFTMAX.message_on(value.meaning),
+                hint=LOG_OF_SOFTMAX.hint_on(value.meaning),
                 trail=value.trail,
-                last=(call.place.site, "its logarithm is taken"),
+                last=(call.place.site, LOG_OF_SOFTMAX.last),
                 fix=_fix(call, activation),
             )
 

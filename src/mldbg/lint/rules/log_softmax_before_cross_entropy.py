@@ -1,12 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from mldbg.lint import edit
-from mldbg.lint.finding import Finding, Group
-from mldbg.lint.interpret.facts import Call
-from mldbg.lint.rule import Rule, calls
-from mldbg.semantics import Semantic
+from mldbg.lint import misuse
+from mldbg.lint.finding import Group
+from mldbg.lint.rule import Rule, Topic
 
 
 class LogSoftmaxBeforeCrossEntropy(Rule):
@@ -39,20 +35,5 @@ class LogSoftmaxBeforeCrossEntropy(Rule):
     """
 
     group = Group.REDUNDANT
-    listens_to = calls(
-        "torch.nn.functional.cross_entropy",
-        "torch.nn.CrossEntropyLoss.__call__",
-        behind="an activation",
-    )
-
-    def on_call(self, call: Call) -> Iterator[Finding]:
-        value = call.argument("input")
-        if value.meaning is Semantic.LOG_PROBS:
-            yield self.found(
-                call.place.site,
-                "cross-entropy gets log-probabilities: log-softmax is computed twice",
-                hint="pass the logits, or use nll_loss on the log-probabilities",
-                trail=value.trail,
-                last=(call.place.site, "cross-entropy applies log-softmax to it"),
-                fix=edit.without_activation(call, "input"),
-            )
+    topic = Topic.LOSSES
+    listens_to, on_call = misuse.of(__name__)

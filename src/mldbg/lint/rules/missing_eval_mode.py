@@ -5,14 +5,8 @@ from collections.abc import Iterator
 from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import ModelCall
-from mldbg.lint.library.names import EVALUATION_LINE, says_evaluation, says_stochastic
-from mldbg.lint.rule import Rule, hears
-
-RUNS = (r"backward\(", r"\boptim\b", "DataLoader", r"loader\b", "load_state_dict", "__main__", "argparse", "batches")
-"""What stands in code that runs models, rather than only defining them."""
-
-SAYS = (EVALUATION_LINE, "_split")
-"""What stands in code that holds data out."""
+from mldbg.lint.library.names import says_evaluation, says_stochastic
+from mldbg.lint.rule import Rule, Topic, hears
 
 
 class MissingEvalMode(Rule):
@@ -55,8 +49,9 @@ class MissingEvalMode(Rule):
     """
 
     group = Group.CORRECTNESS
+    topic = Topic.TRAINING
     about_experiments = True
-    listens_to = hears(ModelCall, words=("no_grad", "inference_mode", "optim"), beside=(RUNS, SAYS), within=SAYS)
+    listens_to = hears(ModelCall)
 
     def on_model_call(self, call: ModelCall) -> Iterator[Finding]:
         layer = call.dependent_in_training

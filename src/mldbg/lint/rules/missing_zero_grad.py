@@ -6,7 +6,7 @@ from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Backward, Escape, GradientsCleared, GradientUse, Loop
 from mldbg.lint.interpret.value import first_step
-from mldbg.lint.rule import Rule, hears
+from mldbg.lint.rule import Rule, Topic, hears
 from mldbg.lint.training_loop import repeated_steps
 
 
@@ -48,7 +48,8 @@ class MissingZeroGrad(Rule):
     """
 
     group = Group.CORRECTNESS
-    listens_to = hears(Loop, words=("backward(", "optim"))
+    topic = Topic.TRAINING
+    listens_to = hears(Loop)
 
     def on_loop(self, loop: Loop) -> Iterator[Finding]:
         passes = [fact for fact in loop.facts if isinstance(fact, Backward)]

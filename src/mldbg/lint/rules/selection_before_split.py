@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Evaluated
 from mldbg.lint.interpret.value import FitKind
-from mldbg.lint.leakage import LIBRARIES, SPLITS, leaks, split_first
-from mldbg.lint.rule import Rule, hears
+from mldbg.lint.leakage import leaks, split_first
+from mldbg.lint.rule import Rule, Topic, hears
 
 
 class SelectionBeforeSplit(Rule):
@@ -41,8 +41,9 @@ class SelectionBeforeSplit(Rule):
     """
 
     group = Group.CORRECTNESS
+    topic = Topic.LEAKAGE
     about_experiments = True
-    listens_to = hears(Evaluated, words=SPLITS, beside=(LIBRARIES,))
+    listens_to = hears(Evaluated)
 
     def on_evaluated(self, evaluated: Evaluated) -> Iterator[Finding]:
         for leak in leaks(evaluated, FitKind.SELECTION):

@@ -1,12 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from mldbg.lint import edit
-from mldbg.lint.finding import Finding, Group
-from mldbg.lint.interpret.facts import Call
-from mldbg.lint.rule import Rule, calls
-from mldbg.semantics import Semantic
+from mldbg.lint import misuse
+from mldbg.lint.finding import Group
+from mldbg.lint.rule import Rule, Topic
 
 
 class SigmoidBeforeBceWithLogits(Rule):
@@ -42,18 +38,5 @@ class SigmoidBeforeBceWithLogits(Rule):
     """
 
     group = Group.CORRECTNESS
-    listens_to = calls(
-        "torch.nn.functional.binary_cross_entropy_with_logits", "torch.nn.BCEWithLogitsLoss.__call__", behind="an activation"
-    )
-
-    def on_call(self, call: Call) -> Iterator[Finding]:
-        value = call.argument("input")
-        if value.meaning in (Semantic.UNIT_INTERVAL, Semantic.PROBS):
-            yield self.found(
-                call.place.site,
-                "binary cross-entropy with logits gets probabilities: sigmoid is applied on top of them",
-                hint="pass the logits: drop the activation before the loss and apply it only for predictions",
-                trail=value.trail,
-                last=(call.place.site, "the loss applies sigmoid to it"),
-                fix=edit.without_activation(call, "input"),
-            )
+    topic = Topic.LOSSES
+    listens_to, on_call = misuse.of(__name__)

@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from mldbg.lint.finding import Finding, Group
-from mldbg.lint.interpret.facts import Call
-from mldbg.lint.rule import Rule, calls
-from mldbg.semantics import Semantic
+from mldbg.lint import misuse
+from mldbg.lint.finding import Group
+from mldbg.lint.rule import Rule, Topic
 
 
 class SigmoidBeforeCrossEntropy(Rule):
@@ -42,19 +39,5 @@ class SigmoidBeforeCrossEntropy(Rule):
     """
 
     group = Group.CORRECTNESS
-    listens_to = calls(
-        "torch.nn.functional.cross_entropy",
-        "torch.nn.CrossEntropyLoss.__call__",
-        behind="an activation",
-    )
-
-    def on_call(self, call: Call) -> Iterator[Finding]:
-        value = call.argument("input")
-        if value.meaning in (Semantic.UNIT_INTERVAL, Semantic.NON_NEGATIVE):
-            yield self.found(
-                call.place.site,
-                f"cross-entropy gets {value.meaning.words} where it expects logits",
-                hint="pass the last linear layer's output; for independent labels use binary_cross_entropy_with_logits",
-                trail=value.trail,
-                last=(call.place.site, "cross-entropy interprets it as logits"),
-            )
+    topic = Topic.LOSSES
+    listens_to, on_call = misuse.of(__name__)

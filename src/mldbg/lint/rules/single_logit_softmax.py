@@ -4,11 +4,8 @@ from collections.abc import Iterator
 
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Call
-from mldbg.lint.library.names import SAYS_ONE
-from mldbg.lint.rule import Rule, calls
-
-ONE_OUTPUT = (r"Linear\([^()]*\b1\s*[,)]", SAYS_ONE)
-"""How a layer with one output is asked for."""
+from mldbg.lint.rule import Rule, Topic, calls
+from mldbg.operations.losses import SINGLE_LOGIT
 
 
 class SingleLogitSoftmax(Rule):
@@ -44,6 +41,7 @@ class SingleLogitSoftmax(Rule):
     """
 
     group = Group.CORRECTNESS
+    topic = Topic.LOSSES
     listens_to = calls(
         "torch.softmax",
         "torch.log_softmax",
@@ -55,9 +53,6 @@ class SingleLogitSoftmax(Rule):
         "torch.nn.Softmax.__call__",
         "torch.nn.LogSoftmax.__call__",
         "torch.nn.CrossEntropyLoss.__call__",
-        words=("softmax", "log_softmax", "Softmax", "LogSoftmax", "cross_entropy", "CrossEntropyLoss"),
-        beside=(ONE_OUTPUT,),
-        behind="one output",
     )
 
     def on_call(self, call: Call) -> Iterator[Finding]:
@@ -70,8 +65,8 @@ class SingleLogitSoftmax(Rule):
             what = "cross-entropy" if loss else "softmax"
             yield self.found(
                 call.place.site,
-                f"{what} over a class axis of size one is constant: nothing is learned",
-                hint="use one output with sigmoid and binary cross-entropy, or as many outputs as classes",
+                SINGLE_LOGIT.message_on(None, what=what),
+                hint=SINGLE_LOGIT.hint,
                 trail=call.argument("input").trail,
-                last=(call.place.site, f"{what} over its only column"),
+                last=(call.place.site, SINGLE_LOGIT.last.format(what=what)),
             )

@@ -6,7 +6,7 @@ from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Call
 from mldbg.lint.library.names import array_and_part
-from mldbg.lint.rule import Rule, calls
+from mldbg.lint.rule import Rule, Topic, calls
 
 
 class SplitUnpackOrder(Rule):
@@ -37,7 +37,8 @@ class SplitUnpackOrder(Rule):
     """
 
     group = Group.CORRECTNESS
-    listens_to = calls("sklearn.model_selection.train_test_split", words=("train_test_split",))
+    topic = Topic.LEAKAGE
+    listens_to = calls("sklearn.model_selection.train_test_split")
 
     def on_call(self, call: Call) -> Iterator[Finding]:
         wanted = _in_returned_order(call)

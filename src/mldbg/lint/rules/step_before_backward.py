@@ -6,7 +6,7 @@ from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Backward, Gradients, GradientUse, Loop
 from mldbg.lint.interpret.value import first_step
-from mldbg.lint.rule import Rule, hears
+from mldbg.lint.rule import Rule, Topic, hears
 
 
 class StepBeforeBackward(Rule):
@@ -47,7 +47,8 @@ class StepBeforeBackward(Rule):
     """
 
     group = Group.CORRECTNESS
-    listens_to = hears(Loop, GradientUse, Backward, words=("backward(", "optim"))
+    topic = Topic.TRAINING
+    listens_to = hears(Loop, GradientUse, Backward)
 
     def __init__(self) -> None:
         self._idle: list[GradientUse] = []

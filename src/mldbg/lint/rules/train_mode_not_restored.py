@@ -6,7 +6,8 @@ from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Backward, Loop, ModelCall, ModeSet
 from mldbg.lint.interpret.value import first_step
-from mldbg.lint.rule import Rule, hears
+from mldbg.lint.rule import Rule, Topic, hears
+from mldbg.lint.training_loop import holds_once
 
 
 class TrainModeNotRestored(Rule):
@@ -51,11 +52,12 @@ class TrainModeNotRestored(Rule):
     ## Limits
     Fires when a loop trains a model and then puts it into evaluation mode, and nothing in the loop puts it back. A
     model that was in evaluation mode before the loop (frozen batch normalisation), or that has no mode-dependent
-    layer, is left alone.
+    layer, is left alone, and so is a switch after which the loop is left, or in a round that is picked out with `==`.
     """
 
     group = Group.CORRECTNESS
-    listens_to = hears(Loop, words=("backward(", "optim"))
+    topic = Topic.TRAINING
+    listens_to = hears(Loop)
 
     def on_loop(self, loop: Loop) -> Iterator[Finding]:
         for index, fact in enumerate(loop.facts):
@@ -66,7 +68,7 @@ class TrainModeNotRestored(Rule):
             if not trained or trained[-1].mode_dependent is False or not any(isinstance(one, Backward) for one in before):
                 continue
             on_purpose = loop.mode_at_start.get(fact.model.ref) is False
-            if on_purpose or fact.model.ref in loop.built_inside or _is_restored(loop, fact):
+            if on_purpose or fact.model.ref in loop.built_inside or _is_restored(loop, fact) or not _goes_on(loop, fact):
                 continue
             yield self.found(
                 fact.place.site,
@@ -81,6 +83,12 @@ class TrainModeNotRestored(Rule):
 
 def _is_restored(loop: Loop, fact: ModeSet) -> bool:
     return any(isinstance(one, ModeSet) and one.model == fact.model and one.training is not False for one in loop.facts)
+
+
+def _goes_on(loop: Loop, fact: ModeSet) -> bool:
+    """Whether there are rounds behind the one that switches the mode: it does not leave the loop then, nor is it the last."""
+    left = loop.mode_at_end.get(fact.model.ref, True) is True
+    return not left and not any(holds_once(condition, loop) for condition in fact.place.conditions_inside(loop.place))
 
 
 def _fix(loop: Loop, fact: ModeSet) -> Fix | None:

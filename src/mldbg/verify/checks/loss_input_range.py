@@ -9,6 +9,7 @@ import torch
 from matplotlib.figure import Figure as Canvas
 from torch import Tensor
 
+from mldbg.operations.losses import LOSSES, misuse_of
 from mldbg.semantics import IGNORED_CLASS, Semantic
 from mldbg.verify import draw
 from mldbg.verify.bench import Bench, main_tensor
@@ -55,6 +56,7 @@ class LossInputRange(Check):
     - `sigmoid-before-bce-with-logits`: BCE-with-logits gets probabilities.
     - `bce-on-logits`: binary cross-entropy gets values outside [0, 1].
     - `nll-without-log-probs`: NLLLoss gets logits or probabilities.
+    - `ctc-without-log-probs`: CTCLoss gets logits or probabilities.
     - `kl-div-without-log-probs`: KLDivLoss gets logits or probabilities as its input.
     - `targets-out-of-range`: the targets of a binary or soft-label loss are outside [0, 1]: the loss has no minimum.
 
@@ -186,7 +188,9 @@ def _log_probs(call: LossCall, louder: Tensor | None, bench: Bench) -> Iterator[
     if not _is_log_probs(call.given, axis):
         over_batch = call.given.ndim == 2 and _is_log_probs(call.given, 0)
         kind = "probabilities" if _is_probs(call.given, axis) else "log-probabilities over the batch" if over_batch else "logits"
-        cause = "kl-div-without-log-probs" if call.wants == KL_DIV else "nll-without-log-probs"
+        loss = LOSSES.get(call.name)
+        misuse = misuse_of(loss, Semantic.LOGITS) if loss is not None else None
+        cause = misuse.rule if misuse is not None else "nll-without-log-probs"
         yield _Fault(
             "softmax-over-batch" if over_batch else cause,
             f"{kind} enter {call.name}: exp of a row sums to {float(call.given.double().exp().sum(axis).mean()):.3g} "

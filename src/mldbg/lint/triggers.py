@@ -1,0 +1,81 @@
+"""What makes code worth executing: it holds or reaches a loss, an optimizer, an evaluation, a split, a fit.
+
+Which code that is depends on the text and on the tables, and not on the rules that were selected: what a rule finds is the same
+alone and among others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mldbg.lint.library.names import EVALUATION_LINE, SAYS_ONE
+from mldbg.operations import sklearn
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """Words that make a definition worth executing.
+
+    Attributes:
+        words: a definition is of interest when its code holds one of them. One that ends in an opening parenthesis counts only
+            where it is called.
+        beside: what the file must hold besides: of every group of regular expressions at least one must match.
+        within: regular expressions of which one must match in the code of the definitions that the words lead to.
+    """
+
+    words: frozenset[str]
+    beside: tuple[tuple[str, ...], ...] = ()
+    within: tuple[str, ...] = ()
+
+
+RUNS = (r"backward\(", r"\boptim\b", "DataLoader", r"loader\b", "load_state_dict", "__main__", "argparse", "batches")
+"""What stands in code that runs models, rather than only defining them."""
+
+HELD_OUT = (EVALUATION_LINE, "_split")
+"""What stands in code that holds data out."""
+
+FITTED_CLASSES = frozenset(name.rpartition(".")[2] for name in sklearn.TRANSFORMERS | sklearn.SELECTORS | sklearn.RESAMPLERS)
+"""Names of the classes whose objects learn from the rows they are fitted on."""
+
+TABULAR_LIBRARIES = ("sklearn", "imblearn", "boruta", "mlxtend")
+"""Packages of which a text with a leak names at least one."""
+
+NORMALISED = frozenset({"softmax", "log_softmax", "Softmax", "LogSoftmax"})
+
+MISUSED_LOSSES = frozenset(
+    {"cross_entropy", "CrossEntropyLoss", "nll_loss", "NLLLoss", "kl_div", "KLDivLoss"}
+    | {"binary_cross_entropy", "BCELoss", "binary_cross_entropy_with_logits", "BCEWithLogitsLoss"}
+)
+"""Losses that want one meaning of their input."""
+
+LOSSES = Trigger(MISUSED_LOSSES | {"backward("})
+"""A call of a loss may stand in another file than the loss's name, hence the word that runs beside it."""
+
+TRAINING = Trigger(frozenset({"backward(", "optim"}))
+EVALUATION = Trigger(frozenset({"no_grad", "inference_mode", "optim"}), (RUNS, HELD_OUT), HELD_OUT)
+SPLITS = Trigger(
+    frozenset({"train_test_split", "cross_val_score", "cross_validate", "cross_val_predict"})
+    | {"fit_transform", "fit_resample(", "transform(", "get_support(", "resample("},
+    (TABULAR_LIBRARIES,),
+)
+FITS = Trigger(frozenset({"train_test_split", "fit_transform", *FITTED_CLASSES}))
+LOGARITHMS = Trigger(
+    frozenset({"softmax", "sigmoid", "Softmax", "Sigmoid"}),
+    ((r"log\(\s*[\w.]*(?:softmax|sigmoid|Softmax|Sigmoid)", r"\)\s*\.log\(\)"),),
+)
+SINGLE_COLUMNS = Trigger(NORMALISED, ((r"Linear\([^()]*\b1\s*[,)]", SAYS_ONE),))
+"""A softmax, where some layer has a single output."""
+
+TRIGGERS = (LOSSES, TRAINING, EVALUATION, SPLITS, FITS, LOGARITHMS, SINGLE_COLUMNS)
+
+
+def with_calls(names: Iterable[str]) -> tuple[Trigger, ...]:
+    """All triggers, and one for calls that rules of other packages listen to: those cannot add a trigger of their own.
+
+    Args:
+        names: qualified names of calls.
+    """
+    plain = {word for trigger in TRIGGERS if not trigger.beside for word in trigger.words}
+    others = frozenset(name.removesuffix(".__call__").rpartition(".")[2] for name in names) - plain
+    return (*TRIGGERS, Trigger(others)) if others else TRIGGERS
