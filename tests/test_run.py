@@ -67,7 +67,7 @@ def test_per_file_ignores_look_at_where_the_finding_is(project: Path, engine_fin
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (RecursionError("too deep"), "internal error: RecursionError: too deep; please report it with this file"),
+        (RecursionError("too deep"), "internal error: RecursionError: too deep; please report it, along with this file"),
         (KeyError("x\ny"), "internal error: KeyError: 'x\\ny'; please report it, along with this file"),
         (ValueError("two\nlines"), "internal error: ValueError: two lines; please report it, along with this file"),
     ],

@@ -226,7 +226,7 @@ def _stopped(error: Exception, part: Part | None, module: Module, project: Proje
 def internal_error(path: str, line: int, error: Exception) -> Problem:
     """A defect of the linter: what it says, and that it should be reported."""
     reason = " ".join(str(error).split())
-    return Problem(path, line, f"internal error: {type(error).__name__}: {reason}; please report it with this file")
+    return Problem(path, line, f"internal error: {type(error).__name__}: {reason}; please report it, along with this file")
 
 
 def _entry_points(run: Interpreter, module: Module, roots: list[Root]) -> Iterator[tuple[Part | None, Callable[[], None]]]:
