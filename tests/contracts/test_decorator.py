@@ -566,7 +566,7 @@ def test_what_is_no_annotation_is_refused() -> None:
         below(cast("Any", 3.5))
     with pytest.raises(TypeError, match=r"ignoring\(\) takes an integer, not '255'"):
         ignoring(cast("Any", "255"))
-    with pytest.raises(ValueError, match=r"below\(0\) leaves no id"):
+    with pytest.raises(ValueError, match=r"below\(0\) leaves no valid id"):
         below(0)
 
 
