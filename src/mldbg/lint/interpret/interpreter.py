@@ -96,7 +96,7 @@ class Interpreter:
         """The undecided tests on which it depends that this point is reached."""
         self.visited: set[cst.CSTNode] = set()
         self.unheard = 0
-        """What is executed now is not told to the rules."""
+        """Depth of silent execution: its events are not reported to the rules."""
         self.executed = 0
         self.limit = MOST_STATEMENTS
         self.entry: Module | None = None
@@ -164,7 +164,7 @@ class Interpreter:
 
         def run() -> tuple[Value, dict[Ref, Record]]:
             if not done:
-                done.append((UNKNOWN, {}))  # in case that computing asks for itself
+                done.append((UNKNOWN, {}))  # guards against recursion
                 with self.elsewhere(state, frames):
                     value = self.force(compute())
                     made = {ref: dict(self.state.record(ref)) for ref in self.state.refs() - known}

@@ -184,7 +184,7 @@ class Module:
     def __init__(self, path: str, file: Path | None, text: str, *, lenient: bool = False) -> None:
         self._lenient = lenient
         self.definitions: dict[str, Any] = {}
-        """What names mean that only one definition or import binds, once somebody looked."""
+        """Cache: values of names that exactly one definition or import binds."""
         self.kept: dict[Any, Any] = {}
         """What others have found out about the module."""
         self.made: dict[Any, Any] = {}

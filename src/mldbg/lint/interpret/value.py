@@ -348,7 +348,7 @@ class Value:
     trail: Trail | None = field(default=None, compare=False)
     scaled: bool = False
     """The meaning holds but for a positive factor: half of some probabilities, a sum of several."""
-    or_none: bool = field(default=False, compare=False)
+    or_none: bool = False
     """A join has let None give way: whether the value is None is not known."""
 
     def step(self, site: Site, text: str) -> Value:
