@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import libcst as cst
 from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
@@ -58,7 +58,42 @@ class Part:
 
     @cached_property
     def tree(self) -> cst.Module:
-        return cst.parse_module(self.module.outline.text(self.statement))
+        """Its syntax. A class holds a stub for each of its methods, which are parsed when somebody looks at them."""
+        return cst.parse_module(self._layout[0])
+
+    @cached_property
+    def _layout(self) -> tuple[str, Sequence[int]]:
+        """The text that is parsed, and for each of its lines the line of the file."""
+        first, last = self.statement.first, self.statement.last
+        if not self.statement.methods:
+            return self.module.outline.text(self.statement), range(first, last + 1)
+        lines = self.module.outline.lines
+        text: list[str] = []
+        numbers: list[int] = []
+        here = first
+        for name, start, end in self.statement.methods:
+            indent = lines[start - 1][: len(lines[start - 1]) - len(lines[start - 1].lstrip())]
+            text += [*lines[here - 1 : start - 1], f"{indent}def {name}(): ...\n"]
+            numbers += range(here, start + 1)
+            here = end + 1
+        return "".join([*text, *lines[here - 1 : last]]), [*numbers, *range(here, last + 1)]
+
+    @cached_property
+    def methods(self) -> dict[cst.FunctionDef, Method]:
+        """Of a class the parts that its stubs stand for."""
+        if not self.statement.methods:
+            return {}
+        body = cast("cst.ClassDef", self.tree.body[0]).body.body
+        stubs = [node for node in body if isinstance(node, cst.FunctionDef)]
+        parts = [
+            Method(self.module, Statement(Kind.FUNCTION, first, last, (name,))) for name, first, last in self.statement.methods
+        ]
+        return dict(zip(stubs, parts, strict=True))
+
+    @property
+    def function(self) -> cst.FunctionDef:
+        """The function that it defines."""
+        return cast("cst.FunctionDef", self.tree.body[0])
 
     @cached_property
     def syntax(self) -> ast.stmt | None:
@@ -112,9 +147,23 @@ class Part:
     def span(self, node: cst.CSTNode) -> Span:
         """Where a node of this part's tree stands in the file."""
         place = self._ranges[node]
-        above = self.statement.first - 1
-        start, end = place.start, place.end
-        return Span(self.module.path, start.line + above, start.column + 1, end.line + above, end.column + 1)
+        start, end, numbers = place.start, place.end, self._layout[1]
+        end_line = numbers[end.line - 1] if end.line <= len(numbers) else numbers[-1] + 1
+        return Span(self.module.path, numbers[start.line - 1], start.column + 1, end_line, end.column + 1)
+
+
+class Method(Part):
+    """A method by itself: parsed in a class of its own, which keeps its columns as they are."""
+
+    @cached_property
+    def _layout(self) -> tuple[str, Sequence[int]]:
+        first, last = self.statement.first, self.statement.last
+        return "class _:\n" + self.module.outline.text(self.statement), range(first - 1, last + 1)
+
+    @property
+    def function(self) -> cst.FunctionDef:
+        """The function that it defines."""
+        return cast("cst.FunctionDef", cast("cst.ClassDef", self.tree.body[0]).body.body[0])
 
 
 class Module:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import libcst as cst
 
@@ -10,6 +11,7 @@ from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.facts import Accumulated, Cell, Restarted
 from mldbg.lint.interpret.frames import module_ref
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.rounds import names_in
 from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.value import Items, Object, Value
@@ -89,7 +91,11 @@ def _holder(machine: Machine, name: str) -> Ref:
     return module_ref(frame.module)
 
 
+@lru_cache(maxsize=4096)
 def _mentions(source: cst.BaseExpression, target: cst.BaseExpression) -> bool:
+    """Remembered, because loops execute the same assignment again and again."""
+    if isinstance(target, cst.Name):
+        return target.value in names_in(source)
     return bool(re.search(rf"(?<![\w.]){re.escape(code(target))}\b", code(source)))
 
 
