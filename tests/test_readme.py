@@ -162,6 +162,19 @@ def test_the_budgets_are_those_of_the_code() -> None:
         assert getattr(importlib.import_module(f"mldbg.lint.{module}"), name) == int(number.replace(",", "")), name
 
 
+def test_no_budget_of_the_interpreter_is_missing() -> None:
+    shown = {f"{module}.{name}" for module, name, _ in _BUDGET.findall(ARCHITECTURE)}
+    assert limits_of("interpret") - shown == set()
+    assert "interpret.value.MOST_ITEMS" in limits_of("interpret")
+
+
+def limits_of(package: str) -> set[str]:
+    """The limits that the modules of a package state: constants with a name that says so."""
+    files = (ROOT / "src" / "mldbg" / "lint" / package).glob("*.py")
+    pattern = re.compile(r"^((?:MOST|DEEPEST|LONGEST)_[A-Z_]+) = ", re.MULTILINE)
+    return {f"{package}.{file.stem}.{name}" for file in files for name in pattern.findall(file.read_text(encoding="utf-8"))}
+
+
 def test_the_worked_example_is_that_of_the_readme() -> None:
     [session] = sessions(README.partition("\n## ")[0])
     for line in session.output.splitlines():

@@ -81,7 +81,7 @@ class Tolerance:
 
 
 _LAWS = {
-    Semantic.LOGITS: "unbounded real numbers; softmax or sigmoid turns them into probabilities",
+    Semantic.LOGITS: "any real number; softmax or sigmoid turns them into probabilities",
     Semantic.PROBS: "every value in [0, 1], and the values along the class axis sum to 1",
     Semantic.LOG_PROBS: "every value at most 0, and the exponentials along the class axis sum to 1",
     Semantic.UNIT_INTERVAL: "every value in [0, 1], independently of the others (as returned by sigmoid)",

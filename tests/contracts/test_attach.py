@@ -119,14 +119,14 @@ def test_segments_are_matched_one_by_one() -> None:
     [
         (
             {"encodr.layers.*": {"return": Float[Tensor, "b"]}},
-            r"no module matches 'encodr\.layers\.\*'; near it: encoder\.layers",
+            r"no module matches 'encodr\.layers\.\*'; similar: encoder\.layers",
         ),
-        ({"*.layers": {"x": Float[Tensor, "b"]}}, r"x is no parameter of ModuleList\.forward"),
-        ({"head": {"x": Float[Tensor, "b"]}}, r"attach: head: x is no parameter of Linear\.forward\(input\)"),
-        ({}, r"attach: nothing is promised; give it {pattern: {parameter or 'return': annotation}}"),
-        ({"head": {}}, r"attach: 'head' promises nothing; give it {parameter or 'return': annotation}"),
+        ({"*.layers": {"x": Float[Tensor, "b"]}}, r"x is not a parameter of ModuleList\.forward"),
+        ({"head": {"x": Float[Tensor, "b"]}}, r"attach: head: x is not a parameter of Linear\.forward\(input\)"),
+        ({}, r"attach: no promises; pass {pattern: {parameter or 'return': annotation}}"),
+        ({"head": {}}, r"attach: 'head' promises nothing; pass {parameter or 'return': annotation}"),
         ({"head": {"input": int}}, "says nothing about a tensor"),
-        ({"head": {"input": Float[Tensor, "2* b"]}}, "attach: head: input: axis '2\\*' is neither"),
+        ({"head": {"input": Float[Tensor, "2* b"]}}, "attach: head: input: axis '2\\*' is not a name"),
     ],
 )
 def test_bad_use_is_refused_at_once(promises: dict[str, dict[str, Any]], message: str) -> None:
@@ -168,9 +168,9 @@ def test_somebody_elses_hook_may_raise_first() -> None:
 
 def test_what_is_no_model_or_no_promise_is_refused() -> None:
     wrong: Any = Float[Tensor, "batch d"]
-    with pytest.raises(TypeError, match="a model is a torch"):
+    with pytest.raises(TypeError, match="a model must be a torch"):
         attach(wrong, {})
     with pytest.raises(TypeError, match=r"'head' needs {parameter or 'return': annotation}"):
         attach(Model(), {"head": wrong})
-    with pytest.raises(TypeError, match=r"promises are {pattern: {parameter or 'return': annotation}}, not"):
+    with pytest.raises(TypeError, match=r"promises must be {pattern: {parameter or 'return': annotation}}, not"):
         attach(Model(), wrong)

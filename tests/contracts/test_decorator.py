@@ -72,7 +72,7 @@ def test_wrong_size_of_an_attribute() -> None:
         "  actual    float32 (4, 9)\n"
         "  axis      axis 1 ({self.d})\n"
         "  cause     the tensor has 9 along this axis\n"
-        "  do        make axis 1 of x 8 long, or give the axis another name if it need not agree"
+        "  do        make the size of axis 1 of x 8, or rename the axis if it need not agree"
     )
 
 
@@ -151,7 +151,7 @@ def test_sizes_that_disagree_name_where_each_was_bound() -> None:
         "  axis      axis 0 (k)\n"
         "  bound     n = 2 from a, axis 0, k = 3 from a, axis 1\n"
         "  cause     2 is the size of n: axes may be swapped (transpose, permute or a wrong dim)\n"
-        "  do        make axis 0 of b 3 long, or give the axis another name if it need not agree"
+        "  do        make the size of axis 0 of b 3, or rename the axis if it need not agree"
     )
     error = caught.value
     assert (error.contract.rpartition(".")[2], error.parameter, error.axis) == ("matmul", "b", "axis 0 (k)")
@@ -175,9 +175,9 @@ def test_wrong_rank_and_wrong_dtype() -> None:
         Classifier()(torch.zeros(4, 8, dtype=torch.int64))
     assert text_of(caught.value) == (
         "Classifier.forward: x\n"
-        '  expected  Float[Tensor, "batch {self.d}"], a dtype of the family Float\n'
+        '  expected  Float[Tensor, "batch {self.d}"], a dtype from the Float family\n'
         "  actual    int64 (4, 8)\n"
-        "  do        convert it first, or annotate it with the family of int64"
+        "  do        convert it first, or use an annotation for the family of int64"
     )
 
 
@@ -480,16 +480,16 @@ def test_plain_jaxtyped_accepts_meanings() -> None:
     ("annotation", "message"),
     [
         ('Float[Tensor, "batch {self.d"]', "expected '}' before end of string"),
-        ('Float[Tensor, "batch {sel.d}"]', "{sel} in '{sel.d}' is no parameter"),
-        ('Float[Tensor, "batch 2*"]', "axis '2*' is neither a name, a number nor an expression"),
-        ('Float[Tensor, "2*batch batch"]', "needs the size of 'batch', which no annotation before it gives"),
-        ('Probs[Tensor, "batch classes", along("class")]', "along('class') names no axis of it"),
+        ('Float[Tensor, "batch {sel.d}"]', "{sel} in '{sel.d}' is not a parameter"),
+        ('Float[Tensor, "batch 2*"]', "axis '2*' is not a name, a number or an expression"),
+        ('Float[Tensor, "2*batch batch"]', "needs the size of 'batch', which no earlier annotation provides"),
+        ('Probs[Tensor, "batch classes", along("class")]', "along('class') does not name one of its axes"),
         ('Probs[Tensor, ""]', "its law is about an axis, but there is none"),
-        ('ScalarLoss[Tensor, "batch"]', 'ScalarLoss[..., "batch"]: its law is about one number, so its shape is ""'),
-        ('ScalarLoss[Tensor, "..."]', "its law is about one number"),
+        ('ScalarLoss[Tensor, "batch"]', 'ScalarLoss[..., "batch"]: its law is about a single number, so its shape must be ""'),
+        ('ScalarLoss[Tensor, "..."]', "its law is about a single number"),
         ('Probs[Tensor, "batch classes", below(3)]', "only ids have a bound"),
         ('Probs[Tensor, "batch classes", 3]', "expected along(...), below(...) or ignoring(...) after the shape, not 3"),
-        ('TokenIds[Tensor, "batch", ignoring(0)]', "only class ids have one to ignore"),
+        ('TokenIds[Tensor, "batch", ignoring(0)]', "only class ids can be ignored"),
         ('ClassIds[Tensor, "batch", below("klasses")]', "no axis is called 'klasses'"),
         ('ClassIds[Tensor, "batch", along("batch")]', "its law is about each value by itself"),
         ("Probs[Tensor]", 'needs a tensor type and a shape: Probs[Tensor, "batch d"]'),
@@ -508,9 +508,9 @@ def test_bad_annotations_are_refused_at_decoration(annotation: str, message: str
 def test_bad_use_is_refused() -> None:
     with pytest.raises(ValueError, match=r"unknown contract mode 'ful'; the modes are off, shapes, sampled, full, sync"):
         contract(mode="ful")(lambda x: x)
-    with pytest.raises(TypeError, match=r"goes on methods such as Classifier\.forward, not on the class"):
+    with pytest.raises(TypeError, match=r"applies to methods such as Classifier\.forward, not on the class"):
         contract(Classifier)
-    with pytest.raises(TypeError, match="goes on a function"):
+    with pytest.raises(TypeError, match="applies to functions"):
         contract(cast("Any", 3))
     with pytest.raises(TypeError, match=r"is an annotation|not callable"):
         Probs()  # type: ignore[operator]
@@ -548,7 +548,7 @@ def test_names_that_are_unknown_at_run_time_do_no_harm() -> None:
     ],
 )
 def test_an_unknown_name_beside_a_shape_is_an_error(annotation: object) -> None:
-    with pytest.raises(TypeError, match=r"cannot be read: name '(Flaot|Elsewhere)' is not defined"):
+    with pytest.raises(TypeError, match=r"cannot be evaluated: name '(Flaot|Elsewhere)' is not defined"):
         contract(_annotated(annotation))
 
 
@@ -560,13 +560,13 @@ def test_what_is_no_annotation_is_refused() -> None:
         contract(_annotated(Probs))
     with pytest.raises(TypeError, match=r"x: Float needs a tensor type and a shape"):
         contract(_annotated(Float))
-    with pytest.raises(TypeError, match="needs its shape as a text"):
+    with pytest.raises(TypeError, match="needs its shape as a string"):
         cast("Any", Probs)[Tensor, 3]
-    with pytest.raises(TypeError, match=r"a whole number or an expression of axis names, not 3\.5"):
+    with pytest.raises(TypeError, match=r"an integer or an expression of axis names, not 3\.5"):
         below(cast("Any", 3.5))
-    with pytest.raises(TypeError, match=r"ignoring\(\) takes a whole number, not '255'"):
+    with pytest.raises(TypeError, match=r"ignoring\(\) takes an integer, not '255'"):
         ignoring(cast("Any", "255"))
-    with pytest.raises(ValueError, match=r"below\(0\) leaves no id"):
+    with pytest.raises(ValueError, match=r"below\(0\) leaves no valid id"):
         below(0)
 
 

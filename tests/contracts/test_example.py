@@ -29,11 +29,11 @@ def test_it_learns(mode: str) -> None:
 @pytest.mark.parametrize(
     ("bug", "said"),
     [
-        ("softmax", "these are probabilities: softmax has been applied already"),
+        ("softmax", "these are probabilities: softmax has already been applied"),
         ("axis", "8 is the size of time: axes may be swapped"),
         ("norm", "normalize is missing, or ran over another axis"),
         ("pixels", "pixels from 0 to 255, or counts"),
-        ("labels", "ids count from 1"),
+        ("labels", "ids start at 1"),
     ],
 )
 def test_every_planted_bug_is_named(bug: str, said: str) -> None:

@@ -70,7 +70,7 @@ def verdict(function: Any, *args: Any) -> str:
 
 def unbound(error: ValueError) -> bool:
     """jaxtyping finds out about a name without a size in a call, the generator when it writes the checker."""
-    return "which no annotation before it gives" in str(error)
+    return "which no earlier annotation provides" in str(error)
 
 
 @settings(max_examples=400, deadline=None)

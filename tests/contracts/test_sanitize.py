@@ -145,7 +145,7 @@ def test_rules_can_be_ignored() -> None:
 
 
 def test_an_unknown_rule_is_refused_at_once() -> None:
-    with pytest.raises(ValueError, match="sanitize knows no rule 'softmax-before-crossentropy'; the rules are bce-on-logits, "):
+    with pytest.raises(ValueError, match="sanitize has no rule 'softmax-before-crossentropy'; the rules are bce-on-logits, "):
         sanitize(ignore=["softmax-before-crossentropy"])
 
 
@@ -169,7 +169,7 @@ def test_decorator_guards_each_call() -> None:
 
 
 def test_decorator_has_no_place_for_a_report() -> None:
-    with pytest.raises(TypeError, match="gives its report to a with statement"):
+    with pytest.raises(TypeError, match="returns its report from a with statement"):
         sanitize(collect=True)(misuse)
 
 
@@ -184,7 +184,7 @@ def test_blocks_nest() -> None:
 
 def test_one_object_cannot_be_entered_twice() -> None:
     block: Sanitizer = sanitize()
-    with block, pytest.raises(RuntimeError, match="in use already"):
+    with block, pytest.raises(RuntimeError, match="already in use"):
         block.__enter__()
     with block:
         pass

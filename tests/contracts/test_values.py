@@ -82,17 +82,17 @@ KEPT: list[tuple[Any, Tensor]] = [
 ]
 
 BROKEN: list[tuple[Any, Tensor, str]] = [
-    (Logits[Tensor, rows], scores.softmax(-1), "these are probabilities: softmax has been applied already"),
+    (Logits[Tensor, rows], scores.softmax(-1), "these are probabilities: softmax has already been applied"),
     (Logits[Tensor, rows], scores.softmax(-1).bfloat16(), "these are probabilities"),
     (Logits[Tensor, rows], scores.masked_fill(scores < 0, NAN), "NaN"),
     (Logits[Tensor, rows], scores.masked_fill(scores < 0, INF), "overflow"),
     (Probs[Tensor, rows], scores, "softmax was not applied"),
     (Probs[Tensor, rows], scores.log_softmax(-1), "log-probabilities"),
     (Probs[Tensor, rows], scores.softmax(0), "softmax over another axis"),
-    (Probs[Tensor, rows], scores.sigmoid(), "sigmoid in place of softmax"),
+    (Probs[Tensor, rows], scores.sigmoid(), "sigmoid instead of softmax"),
     (Probs[Tensor, rows], scores.softmax(-1) * NAN, "NaN"),
     (Probs[Tensor, "batch classes h", along("classes")], torch.rand(2, 5, 3).softmax(-1), "another axis"),
-    (LogProbs[Tensor, rows], scores.softmax(-1), "softmax in place of log_softmax"),
+    (LogProbs[Tensor, rows], scores.softmax(-1), "softmax instead of log_softmax"),
     (LogProbs[Tensor, rows], 3 * scores, "log_softmax was not applied"),
     (LogProbs[Tensor, rows], scores.log_softmax(0), "another axis"),
     (UnitInterval[Tensor, rows], scores, "sigmoid was not applied"),
@@ -111,10 +111,10 @@ BROKEN: list[tuple[Any, Tensor, str]] = [
     (TokenIds[Tensor, "batch", below(2**40)], torch.tensor([2**40]), "bound"),
     (OneHot[Tensor, rows], scores.softmax(-1), "soft or smoothed"),
     (OneHot[Tensor, rows], torch.ones(2, 3), "several labels"),
-    (AdditiveMask[Tensor, rows], (scores > 0).float(), "a mask of 0 and 1 is added instead of applied"),
+    (AdditiveMask[Tensor, rows], (scores > 0).float(), "a mask of zeros and ones is added instead of applied"),
     (AdditiveMask[Tensor, rows], -scores.abs(), "a bias, not a mask"),
     (UnitNorm[Tensor, rows], scores, "normalize is missing"),
-    (UnitNorm[Tensor, rows], torch.tensor([[1.0, 0.0], [0.0, 0.0]]), "length 0"),
+    (UnitNorm[Tensor, rows], torch.tensor([[1.0, 0.0], [0.0, 0.0]]), "zero vectors"),
     (Finite[Tensor, rows], scores / 0, "overflow"),
     (Finite[Tensor, rows], scores * NAN, "NaN"),
     (Scaled[Tensor, rows], pixels, "scaler was not applied"),
@@ -141,7 +141,7 @@ def test_values_that_break_the_law(number: int, device: torch.device) -> None:
 def test_complex_numbers_are_not_one_hot(mode: str) -> None:
     with (
         contracts.mode(mode),
-        pytest.raises(ContractError, match=r"a dtype of the family RealOrBool\n  actual    complex64 \(3, 3\)"),
+        pytest.raises(ContractError, match=r"a dtype from the RealOrBool family\n  actual    complex64 \(3, 3\)"),
     ):
         check(torch.eye(3, dtype=torch.complex64), OneHot[Tensor, rows])
 

@@ -249,7 +249,7 @@ def _annotated(annotation: Any, inside: tuple[type, ...]) -> Plan:
     base, *extras = typing.get_args(annotation)
     tags = [extra for extra in extras if isinstance(extra, Meaning)]
     if len(tags) > 1:
-        raise ValueError(f"{annotation} has two meanings; a tensor has one")
+        raise ValueError(f"{annotation} has two meanings; a tensor can have only one")
     others = [extra for extra in extras if not isinstance(extra, Meaning)]
     if any(type(extra).__module__.partition(".")[0] == "beartype" for extra in others):
         return _foreign(annotation)
@@ -257,7 +257,7 @@ def _annotated(annotation: Any, inside: tuple[type, ...]) -> Plan:
         return _reading(base, inside)
     meaning = tags[0].refined(others)
     if not (isinstance(base, type) and issubclass(base, AbstractArray)):
-        raise TypeError(f"{meaning.alias} describes one tensor, not {base}")
+        raise TypeError(f"{meaning.alias} describes a single tensor, not {base}")
     return _array(base, meaning)
 
 
@@ -345,7 +345,7 @@ def hints(function: Any, *, local: Mapping[str, Any] | None = None) -> dict[str,
     try:
         return typing.get_type_hints(function, localns=dict(local) if local else None, include_extras=True)
     except SyntaxError as error:
-        raise TypeError(f"{function.__qualname__}: an annotation is no expression: {error.text}") from None
+        raise TypeError(f"{function.__qualname__}: an annotation is not an expression: {error.text}") from None
     except NameError:
         pass
     classes = {name: Any for name in function.__qualname__.split(".")[:-1] if name.isidentifier()}
@@ -356,7 +356,7 @@ def hints(function: Any, *, local: Mapping[str, Any] | None = None) -> dict[str,
             resolved |= typing.get_type_hints(_Annotated({name: annotation}), known, known, include_extras=True)
         except NameError as error:
             if _speaks_of_arrays(annotation, known):
-                raise TypeError(f"{function.__qualname__}: an annotation cannot be read: {error}") from None
+                raise TypeError(f"{function.__qualname__}: an annotation cannot be evaluated: {error}") from None
     return resolved
 
 

@@ -51,18 +51,18 @@ def attach(model: nn.Module, promises: Mapping[str, Mapping[str, Any]]) -> Attac
     module, a parameter that forward does not have, or an annotation that makes no sense.
     """
     if not isinstance(model, nn.Module):
-        raise TypeError(f"attach: a model is a torch.nn.Module, not {model!r}")
+        raise TypeError(f"attach: a model must be a torch.nn.Module, not {model!r}")
     if not isinstance(promises, Mapping):
-        raise TypeError(f"attach: promises are {{pattern: {_PROMISED}}}, not {promises!r}")
+        raise TypeError(f"attach: promises must be {{pattern: {_PROMISED}}}, not {promises!r}")
     if not promises:
-        raise ValueError(f"attach: nothing is promised; give it {{pattern: {_PROMISED}}}")
+        raise ValueError(f"attach: no promises; pass {{pattern: {_PROMISED}}}")
     modules = dict(model.named_modules())
     found: dict[str, dict[str, Any]] = {}
     for pattern, promised in promises.items():
         if not isinstance(promised, Mapping):
             raise TypeError(f"attach: {pattern!r} needs {_PROMISED}, not {promised!r}")
         if not promised:
-            raise ValueError(f"attach: {pattern!r} promises nothing; give it {_PROMISED}")
+            raise ValueError(f"attach: {pattern!r} promises nothing; pass {_PROMISED}")
         paths = [path for path in modules if _matches(path.split("."), pattern.split("."))]
         if not paths:
             raise ValueError(_no_match(pattern, modules))
@@ -96,7 +96,7 @@ def _no_match(pattern: str, modules: Mapping[str, nn.Module]) -> str:
     import difflib
 
     near = difflib.get_close_matches(pattern, [path for path in modules if path], n=3, cutoff=0.4)
-    hint = f"; near it: {', '.join(near)}" if near else ""
+    hint = f"; similar: {', '.join(near)}" if near else ""
     return f"attach: no module matches {pattern!r}{hint}"
 
 
@@ -106,7 +106,7 @@ def _check_parameters(path: str, module: nn.Module, annotations: Mapping[str, An
     for name, promised in annotations.items():
         label = f"attach: {path or type(module).__name__}: {name}"
         if name != RESULT and name not in parameters and not takes_any:
-            raise ValueError(f"{label} is no parameter of {type(module).__name__}.forward({', '.join(parameters)})")
+            raise ValueError(f"{label} is not a parameter of {type(module).__name__}.forward({', '.join(parameters)})")
         try:
             plan = annotation.read(promised)
         except (TypeError, ValueError) as error:
@@ -242,5 +242,5 @@ class Guard:
         if tracing.is_symbolic(value):
             return
         failure = judge(plan, value, names, self._label(name))
-        assert failure is not None, "refused in compiled code alone"
+        assert failure is not None, "rejected in compiled code only"
         raise ContractError(violation(f"{self.model} (attached)", failure, names, self.place))

@@ -54,9 +54,9 @@ def contract(function: Any = None, *, mode: str | Mode | None = None) -> Any:
     if isinstance(function, MethodType):
         return MethodType(_checked(function.__func__, level), function.__self__)
     if isinstance(function, type):
-        raise TypeError(f"@contract goes on methods such as {function.__name__}.forward, not on the class")
+        raise TypeError(f"@contract applies to methods such as {function.__name__}.forward, not on the class")
     if not callable(function):
-        raise TypeError(f"@contract goes on a function, not on {function!r}")
+        raise TypeError(f"@contract applies to functions, not to {function!r}")
     return _checked(function, level)
 
 

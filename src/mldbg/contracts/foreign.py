@@ -51,7 +51,7 @@ def objection(annotation: Any, value: Any, scope: dict[str, Any]) -> str:
     try:
         _storage.set_shape_memo(single, several, {}, arguments)
         if not is_bearable(value, annotation):
-            return f"jaxtyping and beartype refuse it; sizes so far: {single or 'none'}"
+            return f"rejected by jaxtyping and beartype; sizes so far: {single or 'none'}"
         single, several, _, _ = _storage.get_shape_memo()  # type: ignore[no-untyped-call]
         scope.update(single)
         scope.update({"*" + name: shape for name, shape in several.items()})

@@ -228,7 +228,7 @@ def _write_symbolic(out: _Writer, dim: dims.Symbolic, fail: str) -> str:
     for name in dim.names:
         match out.known(name):
             case None:
-                raise ValueError(f"axis {dim.text!r} needs the size of {name!r}, which no annotation before it gives")
+                raise ValueError(f"axis {dim.text!r} needs the size of {name!r}, which no earlier annotation provides")
             case "maybe":
                 out.write(f"if {out.variable(name)} is None:")
                 out.write(f"    {fail}")

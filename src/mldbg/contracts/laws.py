@@ -54,8 +54,8 @@ class Law:
 
 _NAN = Broken(
     "NaN among the values",
-    "NaN arose earlier: 0/0, log of a negative number, inf - inf, or softmax over a row of -inf",
-    "find where it arises with torch.autograd.set_detect_anomaly(True), or a Finite[...] contract on earlier tensors",
+    "a NaN arose earlier: 0/0, log of a negative number, inf - inf, or softmax over a row of -inf",
+    "locate it with torch.autograd.set_detect_anomaly(True), or with a Finite[...] contract on earlier tensors",
 )
 
 
@@ -147,13 +147,13 @@ def _logits(found: Statistics, sample: Sample) -> Broken | None:
     if math.isnan(found["min"]) or math.isnan(found["max"]):
         return _NAN
     if found["max"] == math.inf:
-        return Broken("+inf among the values", "overflow, often in float16", "lower the scale, or compute this layer in float32")
+        return Broken("+inf among the values", "overflow, often in float16", "reduce the scale, or compute this layer in float32")
     like_sums = all(abs(found[name] - 1) <= sample.tolerance for name in ("lowest row sum", "highest row sum"))
     if sample.rows >= 8 and sample.length >= 2 and found["min"] > 0 and found["max"] <= 1 and like_sums:
         return Broken(
             "every row is positive and sums to 1",
-            "these are probabilities: softmax has been applied already",
-            "return the scores before softmax, or annotate them with Probs",
+            "these are probabilities: softmax has already been applied",
+            "return the scores before softmax, or annotate them as Probs",
         )
     return None
 
@@ -165,17 +165,21 @@ def _probs(found: Statistics, sample: Sample) -> Broken | None:
     fine = all(abs(total - 1) <= sample.tolerance for total in sums)
     if low < -sample.tolerance:
         if fine:
-            return Broken("negative values", "an affine change after softmax, or rounding", "clamp, or normalise again")
+            return Broken("negative values", "an affine change after softmax, or rounding", "clamp, or renormalise")
         if sums[1] < 0:
             return Broken("negative values", "these look like log-probabilities", "exponentiate them, or annotate LogProbs")
         return Broken("negative values", "these look like logits: softmax was not applied", "apply softmax, or annotate Logits")
     if fine:
         return None
     if sums[1] <= sample.length and sums[0] > sample.tolerance:
-        cause = "softmax over another axis, sigmoid in place of softmax, or a change after softmax (dropout, masking, scaling)"
+        cause = "softmax over another axis, sigmoid instead of softmax, or a change after softmax (dropout, masking, scaling)"
     else:
-        cause = "these are no probabilities: counts, positive scores, or rows that a mask emptied"
-    return Broken("the class axis does not sum to 1", cause, "normalise over the class axis last; along(...) names another axis")
+        cause = "these are not probabilities: counts, positive scores, or fully masked rows"
+    return Broken(
+        "the class axis does not sum to 1",
+        cause,
+        "normalise over the class axis as the last step; along(...) selects another axis",
+    )
 
 
 def _log_probs(found: Statistics, sample: Sample) -> Broken | None:
@@ -187,7 +191,7 @@ def _log_probs(found: Statistics, sample: Sample) -> Broken | None:
     if found["max"] <= sample.tolerance:
         cause = "log-softmax over another axis, log-sigmoid, or a change after log-softmax"
     elif found["max"] <= 1:
-        cause = "these may be probabilities: softmax in place of log_softmax"
+        cause = "these may be probabilities: softmax instead of log_softmax"
     else:
         cause = "these look like logits: log_softmax was not applied"
     return Broken("the exponentials along the class axis do not sum to 1", cause, "apply log_softmax over the class axis")
@@ -208,7 +212,11 @@ def _never_negative(found: Statistics, sample: Sample) -> Broken | None:
         return _NAN
     if found["min"] >= 0:
         return None
-    return Broken("negative values", "a missing ReLU, abs or softplus, or a difference of near numbers", "clamp, or restate it")
+    return Broken(
+        "negative values",
+        "a missing ReLU, abs or softplus, or a difference of nearly equal numbers",
+        "clamp, or rewrite the expression",
+    )
 
 
 def _finite(found: Statistics, sample: Sample) -> Broken | None:
@@ -227,17 +235,17 @@ def _loss(found: Statistics, sample: Sample) -> Broken | None:
     return (
         _NAN
         if math.isnan(found["value"])
-        else Broken("the loss is infinite", "overflow or log(0)", "use the stable loss on logits")
+        else Broken("the loss is infinite", "overflow or log(0)", "use the numerically stable loss on logits")
     )
 
 
 def _ids(found: Statistics, sample: Sample) -> Broken | None:
     if found["min"] < 0:
-        advice = "map it to an id, mask these places, or name it in ignoring(...) of ClassIds"
-        return Broken("a negative id", "padding or a label for 'unknown' was left in", advice)
+        advice = "map it to an id, mask these positions, or list it in ignoring(...) of ClassIds"
+        return Broken("a negative id", "padding or an 'unknown' label was left in", advice)
     if found["max"] >= found["bound"]:
-        cause = "ids count from 1, or the table is too small for the data"
-        advice = "count from 0, raise the bound, or name it in ignoring(...) of ClassIds"
+        cause = "ids start at 1, or the table is too small for the data"
+        advice = "start at 0, raise the bound, or list it in ignoring(...) of ClassIds"
         return Broken(f"an id of {found['max']:.0f} with a bound of {found['bound']:.0f}", cause, advice)
     return None
 
@@ -251,9 +259,9 @@ def _hot(found: Statistics, sample: Sample) -> Broken | None:
     if all(found[name] == number for name, number in wanted.items()):
         return None
     if found["min"] >= 0 and found["highest row sum"] <= 1.001 and found["lowest row maximum"] < 1:
-        return Broken("rows are not one-hot", "soft or smoothed labels, or probabilities", "annotate them with Probs")
+        return Broken("rows are not one-hot", "soft or smoothed labels, or probabilities", "annotate them as Probs")
     return Broken(
-        "rows are not one-hot", "several labels at once, class ids, or another class axis", "use one_hot on the class ids"
+        "rows are not one-hot", "several labels per row, class ids, or a different class axis", "apply one_hot to the class ids"
     )
 
 
@@ -264,10 +272,10 @@ def _mask(found: Statistics, sample: Sample) -> Broken | None:
         return None
     if found["max"] == 1:
         return Broken(
-            "values of 1", "a mask of 0 and 1 is added instead of applied", "use -inf where the mask forbids, 0 elsewhere"
+            "values of 1", "a mask of zeros and ones is added instead of applied", "use -inf where the mask excludes, 0 elsewhere"
         )
     return Broken(
-        f"values between {FORGOTTEN:g} and 0, or above 0", "a bias, not a mask", "mask with -inf; annotate a bias as Float"
+        f"values between {FORGOTTEN:g} and 0, or above 0", "a bias, not a mask", "mask with -inf, or annotate a bias as Float"
     )
 
 
@@ -278,8 +286,10 @@ def _unit_norm(found: Statistics, sample: Sample) -> Broken | None:
     if abs(low - 1) <= sample.tolerance and abs(high - 1) <= sample.tolerance:
         return None
     if low == 0 and abs(high - 1) <= sample.tolerance:
-        return Broken("vectors of length 0", "normalize leaves zeros as they are: dead units or padding", "mask these rows")
-    return Broken("vectors are not of length 1", "normalize is missing, or ran over another axis", "F.normalize(x, dim=...) last")
+        return Broken("zero vectors", "normalize leaves zero vectors unchanged: dead units or padding", "mask these rows")
+    return Broken(
+        "vectors do not have unit norm", "normalize is missing, or ran over another axis", "apply F.normalize(x, dim=...) last"
+    )
 
 
 FEW = 16
@@ -297,7 +307,9 @@ def _scaled(found: Statistics, sample: Sample) -> Broken | None:
     if abs(mean) <= sample.tolerance + chance and least <= sd <= factor:
         return None
     return Broken(
-        "far from mean 0 and standard deviation 1", "the scaler was not applied, or fitted on other data", "standardise inputs"
+        "mean far from 0 or standard deviation far from 1",
+        "the scaler was not applied, or fitted on other data",
+        "standardise the inputs",
     )
 
 

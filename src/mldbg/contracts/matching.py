@@ -115,7 +115,7 @@ def _judge_either(plan: Either, value: Any, scope: Scope, path: str, seen: Seen 
     near = [failure for option, failure in failures if not isinstance(option, (Nothing, Instance))]
     if len(near) == 1 and isinstance(value, torch.Tensor):
         return near[0]
-    return Failure(path, plan.text, described(value), advice="pass what one of the alternatives allows")
+    return Failure(path, plan.text, described(value), advice="pass a value that one of the alternatives allows")
 
 
 def _judge_parts(plan: Row | Many | Table | Record, value: Any, scope: Scope, path: str, seen: Seen | None) -> Failure | None:
@@ -157,10 +157,10 @@ def _judge_array(plan: Array, value: Any, scope: Scope, path: str, seen: Seen | 
             return UNEXPLAINED
         return Failure(
             path,
-            f"{plan.text}, a dtype of the family {plan.family}",
+            f"{plan.text}, a dtype from the {plan.family} family",
             described(value),
             cause="a tensor of another kind was passed" if value.is_floating_point() == ("Float" in plan.family) else "",
-            advice=f"convert it first, or annotate it with the family of {dtype_name(value.dtype)}",
+            advice=f"convert it first, or use an annotation for the family of {dtype_name(value.dtype)}",
         )
     sizes, several = list(value.shape), plan.several
     if len(sizes) != len(plan.dims) if several is None else len(sizes) < len(plan.dims) - 1:
@@ -223,7 +223,7 @@ def _judge_axis(
                     plan.text,
                     described(value),
                     axis=f"axis {at} ({dim.text})",
-                    cause=f"{dim.text} needs the size of {missing}, which nothing checked before gave",
+                    cause=f"{dim.text} needs the size of {missing}, which no earlier check provided",
                     advice=f"name the axis {missing} in an annotation that is checked earlier",
                     final=True,
                 )
@@ -236,7 +236,7 @@ def _judge_axis(
                     described(value),
                     axis=f"axis {at} ({dim.text})",
                     cause=dims.excuse(dim, error),
-                    advice="correct the annotation, or see to it that the object has what it reads",
+                    advice="correct the annotation, or make sure the object has the attribute it reads",
                     final=True,
                 )
         case _:
@@ -251,7 +251,7 @@ def _judge_axis(
         described(value),
         axis=f"axis {at} ({dim.text})",
         cause=_wrong_size(dim, size, scope | found, value),
-        advice=f"make axis {at} of {path} {known} long, or give the axis another name if it need not agree",
+        advice=f"make the size of axis {at} of {path} {known}, or rename the axis if it need not agree",
     )
 
 
@@ -277,7 +277,7 @@ def _judge_several(
         described(value),
         axis=f"axes {dim.text} = {sizes}",
         cause=f"the leading axes differ: {sizes} here, {scope[key][1]} before",
-        advice="give them the same sizes, or mark the axes with # if broadcasting is meant",
+        advice="make their sizes equal, or mark the axes with # if broadcasting is intended",
     )
 
 
@@ -306,8 +306,8 @@ def _rank(plan: Array, sizes: list[int]) -> str:
     if len(sizes) == len(plan.dims) - 1:
         return "an axis is missing: perhaps one sample was passed without a batch axis, or a reduction dropped one"
     if len(sizes) == len(plan.dims) + 1:
-        return "an axis is left over: " + (
-            f"axis {sizes.index(1)} has size 1 and may want a squeeze"
+        return "there is an extra axis: " + (
+            f"axis {sizes.index(1)} has size 1 and may need a squeeze"
             if 1 in sizes
             else "perhaps a flatten or a reduction is missing"
         )

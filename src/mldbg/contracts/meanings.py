@@ -58,9 +58,9 @@ def below(bound: int | str) -> Below:
     Raises TypeError for what is neither, ValueError for a number that leaves no id.
     """
     if not isinstance(bound, (int, str)):
-        raise TypeError(f"below() takes a whole number or an expression of axis names, not {bound!r}")
+        raise TypeError(f"below() takes an integer or an expression of axis names, not {bound!r}")
     if isinstance(bound, int) and bound < 1:
-        raise ValueError(f"below({bound}) leaves no id")
+        raise ValueError(f"below({bound}) leaves no valid id")
     return Below(bound)
 
 
@@ -73,7 +73,7 @@ def ignoring(class_id: int) -> Ignoring:
     Raises TypeError for what is no whole number.
     """
     if not isinstance(class_id, int):
-        raise TypeError(f"ignoring() takes a whole number, not {class_id!r}")
+        raise TypeError(f"ignoring() takes an integer, not {class_id!r}")
     return Ignoring(class_id)
 
 
@@ -108,11 +108,11 @@ class Meaning:
                 case Ignoring(ignored) if self.semantic is Semantic.CLASS_IDS:
                     refined = replace(refined, ignored=ignored)
                 case Along():
-                    raise ValueError(f"{self.alias}: its law is about {self.semantic.extent}, so along() says nothing")
+                    raise ValueError(f"{self.alias}: its law is about {self.semantic.extent}, so along() has no meaning")
                 case Below():
-                    raise ValueError(f"{self.alias}: only ids have a bound, so below() says nothing")
+                    raise ValueError(f"{self.alias}: only ids have a bound, so below() has no meaning")
                 case Ignoring():
-                    raise ValueError(f"{self.alias}: only class ids have one to ignore, so ignoring() says nothing")
+                    raise ValueError(f"{self.alias}: only class ids can be ignored, so ignoring() has no meaning")
                 case _:
                     raise TypeError(
                         f"{self.alias}: expected along(...), below(...) or ignoring(...) after the shape, not {extra!r}"
@@ -122,13 +122,13 @@ class Meaning:
     def fits(self, axes: tuple[dims.Dim, ...], shape: str) -> None:
         """Raises ValueError where the annotation has no axis for the law, or one that the law has no use for."""
         if self.semantic is Semantic.SCALAR_LOSS and axes:
-            raise ValueError(f'{self.alias}[..., "{shape}"]: its law is about one number, so its shape is ""')
+            raise ValueError(f'{self.alias}[..., "{shape}"]: its law is about a single number, so its shape must be ""')
         if self.semantic.extent is not Extent.AXIS:
             return
         if not axes:
             raise ValueError(f'{self.alias}[..., "{shape}"]: its law is about an axis, but there is none')
         if self.axis and self.position(axes) is None:
-            raise ValueError(f'{self.alias}[..., "{shape}"]: along({self.axis!r}) names no axis of it')
+            raise ValueError(f'{self.alias}[..., "{shape}"]: along({self.axis!r}) does not name one of its axes')
 
     def position(self, axes: tuple[dims.Dim, ...]) -> int | None:
         """Index of the axis that the law is about: counted from the end where it stands behind `*name` or `...`."""
@@ -179,10 +179,10 @@ class _Alias:
             raise TypeError(f'{self.name} needs a tensor type and a shape: {self.name}[Tensor, "batch d"]')
         array, shape, *extras = item
         if not isinstance(shape, str):
-            raise TypeError(f'{self.name} needs its shape as a text, such as "batch d", not {shape!r}')
+            raise TypeError(f'{self.name} needs its shape as a string, such as "batch d", not {shape!r}')
         annotation: Any = self.base[array, shape]
         if not hasattr(annotation, "dim_str"):
-            raise TypeError(f"{self.name} describes one tensor type; join several with |")
+            raise TypeError(f"{self.name} describes one tensor type; combine several with |")
         meaning = Meaning(self.semantic, self.name, ignored=self.ignored).refined(extras)
         meaning.fits(dims.parsed(annotation.dim_str), annotation.dim_str)
         return Annotated[annotation, meaning]

@@ -60,7 +60,7 @@ def _without_bound(tensor: Tensor, site: flags.Site, error: Exception) -> Violat
         expected=f"{site.text}, below {site.meaning.bound.text}",
         actual=described(tensor),
         cause=dims.excuse(site.meaning.bound, error),
-        advice="correct the annotation, or see to it that the object has what it reads",
+        advice="correct the annotation, or make sure the object has the attribute it reads",
         place=site.place,
     )
 

@@ -106,7 +106,7 @@ class Contract:
             for dim in (*(one for one in array.dims if isinstance(one, dims.Symbolic)), *bounds):
                 for argument in dim.arguments:
                     if argument not in self.signature.parameters:
-                        raise ValueError(f"{self.name}: annotation of {name}: {{{argument}}} in {dim.text!r} is no parameter")
+                        raise ValueError(f"{self.name}: annotation of {name}: {{{argument}}} in {dim.text!r} is not a parameter")
             for missing in [one for dim in bounds for one in dim.names if one not in axes]:
                 raise ValueError(f"{self.name}: annotation of {name}: below({bounds[0].text!r}): no axis is called {missing!r}")
 
@@ -257,7 +257,7 @@ class Contract:
             failure = judge(self.result, result, known, "return")
             if failure is not None:
                 return self._violation(failure, known)
-        raise AssertionError(f"{self.name}: {parameter} was refused by the generated checker alone:\n{self.source}")
+        raise AssertionError(f"{self.name}: {parameter} was rejected by the generated checker alone:\n{self.source}")
 
     def where(self, names: Scope) -> None:
         """Add to a scope of this contract the places where its parameters gave the axes their sizes."""

@@ -48,7 +48,7 @@ torch.library.register_fake("mldbg::record", _no_effect, lib=_library)
 torch.library.register_fake("mldbg::settle", _no_effect, lib=_library)
 
 
-BREAK = "a contract is broken here; without fullgraph=True, or without torch.compile, the error says how"
+BREAK = "a contract is broken here; run without fullgraph=True, or without torch.compile, for the details"
 """Why compilation stops where a check fails: explanations are made in eager code, with real tensors."""
 
 

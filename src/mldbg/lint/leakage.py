@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mldbg.lint import edit
 from mldbg.lint.finding import Fix
+from mldbg.lint.interpret.address import Made
 from mldbg.lint.interpret.facts import Evaluated
 from mldbg.lint.interpret.value import Fit, FitKind, Trail
 from mldbg.lint.labels import has_labels
@@ -71,7 +72,7 @@ def _modules(evaluated: Evaluated, fits: list[Fit]) -> set[Module]:
 def _saw(fit: Fit, evaluated: Evaluated) -> bool:
     """Whether the evaluated rows were fitted on; a fit on a slice counts only for what comes from that slice."""
     rows = evaluated.value.rows
-    parts = {row for row in fit.rows if row.label == "part"}
+    parts = {row for row in fit.rows if row.kind is Made.ROWS}
     return parts <= rows and not fit.rows.isdisjoint(rows)
 
 

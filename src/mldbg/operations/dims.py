@@ -86,7 +86,7 @@ def _dim(word: str) -> Dim:
     if word == "...":
         return Several(word, "")
     if "..." in word:
-        raise ValueError(f"axis {word!r}: '...' stands by itself")
+        raise ValueError(f"axis {word!r}: '...' must stand alone")
     rest, marks = word, set()
     while rest:
         if rest[0] in "#*_?":
@@ -128,7 +128,7 @@ def symbolic(text: str, *, broadcast: bool = False) -> Symbolic:
         if inside is None:
             continue
         if form or conversion:
-            raise ValueError(f"axis {text!r}: a format inside braces has no meaning for a size")
+            raise ValueError(f"axis {text!r}: a format spec in braces is meaningless for a size")
         tree = _tree(inside, text)
         arguments += _names(tree)
         source += f"({ast.unparse(renamed(tree, {name: ARGUMENT + name for name in arguments}))})"
@@ -146,7 +146,7 @@ def _tree(source: str, text: str) -> ast.Expression:
     try:
         return ast.parse(source.strip(), mode="eval")
     except SyntaxError:
-        raise ValueError(f"axis {text!r} is neither a name, a number nor an expression") from None
+        raise ValueError(f"axis {text!r} is not a name, a number or an expression") from None
 
 
 def _names(tree: ast.AST) -> list[str]:

@@ -163,30 +163,30 @@ _LOGGED_ALONG_CLASSES = "log-probabilities along the class axis"
 
 OVER_BATCH = Misuse(
     "softmax-over-batch",
-    "log-softmax ran over the samples of the batch, the loss expects it over the classes",
-    "give log_softmax the class axis: dim=1, or dim=-1 where classes come last",
+    "log-softmax ran over the batch, but the loss expects it over the classes",
+    "apply log_softmax along the class axis: dim=1, or dim=-1 if classes come last",
     _LOGGED_ALONG_CLASSES,
     at=("cross_entropy", "nll_loss", "ctc_loss"),
 )
 WRONG_AXIS = Misuse(
     "wrong-class-axis",
-    "log-softmax ran over another axis than the loss takes for the classes",
-    "give log_softmax the class axis, or move the classes to axis 1 before the loss",
+    "log-softmax ran over a different axis than the class axis of the loss",
+    "apply log_softmax along the class axis, or move the classes to axis 1 before the loss",
     _LOGGED_ALONG_CLASSES,
     at=("cross_entropy", "nll_loss", "ctc_loss"),
 )
 BROADCAST = Misuse(
     "broadcast-loss",
-    "a column (N, 1) is compared with a row (N): every prediction meets every target",
-    "squeeze(-1) the one that has the extra axis",
-    "prediction and target of the same shape",
+    "a column (N, 1) is compared with a row (N): every prediction is paired with every target",
+    "apply squeeze(-1) to the one with the extra axis",
+    "prediction and target of equal shape",
     at=tuple(loss.name for loss in LOSSES.values() if loss.elementwise),
 )
 SINGLE_LOGIT = Misuse(
     "single-logit-softmax",
     "{what} over a class axis of size one is constant: nothing is learned",
     "use one output with sigmoid and binary cross-entropy, or as many outputs as classes",
-    "one logit for each of two or more classes",
+    "two or more classes, with one logit each",
     at=("cross_entropy", *_SOFTMAXES),
     last="{what} over its only column",
     linted=True,
@@ -194,7 +194,7 @@ SINGLE_LOGIT = Misuse(
 DOUBLE_SOFTMAX = Misuse(
     "double-softmax",
     "softmax is applied to probabilities: the result is nearly uniform",
-    "apply softmax once: drop it here, or where the probabilities are made",
+    "apply softmax only once: drop it here, or where the probabilities are produced",
     LOGITS.words,
     at=_SOFTMAXES,
     gets={PROBS: Case()},
@@ -202,7 +202,7 @@ DOUBLE_SOFTMAX = Misuse(
 DOUBLE_SIGMOID = Misuse(
     "double-sigmoid",
     "sigmoid is applied to probabilities: the result lies between 0.5 and 0.73",
-    "apply sigmoid once: drop it here, or where the probabilities are made",
+    "apply sigmoid only once: drop it here, or where the probabilities are produced",
     LOGITS.words,
     at=("torch.sigmoid", "torch.nn.functional.sigmoid", "torch.Tensor.sigmoid"),
     gets={UNIT: Case()},
@@ -220,9 +220,9 @@ LOG_OF_SOFTMAX = Misuse(
 )
 MASK_AFTER_SOFTMAX = Misuse(
     "mask-after-softmax",
-    "the mask comes after the softmax: the weighted mean is infinite or NaN where something is masked",
-    "add or fill the mask (-inf) into the scores, then apply softmax",
-    "a mask on the scores, before softmax",
+    "the mask is applied after the softmax: the weighted mean is infinite or NaN where something is masked",
+    "apply the mask (-inf) to the scores, then apply softmax",
+    "a mask on the scores, before the softmax",
     at=("torch.matmul", "torch.bmm", "torch.einsum"),
     parameter="mask",
 )
@@ -230,14 +230,14 @@ PROBS_AS_LOGITS = Misuse(
     "probs-as-logits",
     "a distribution gets probabilities as its logits: it is nearly uniform",
     "pass them as probs=, or pass the logits",
-    "logits (any real number), or log-probabilities",
+    "logits (unbounded values), or log-probabilities",
     at=("torch.distributions.Categorical", "torch.distributions.OneHotCategorical"),
     gets={PROBS: Case()},
     parameter="logits",
 )
 TARGET_IS_LOGGED = Misuse(
     "kl-div-log-target",
-    "kl_div gets log-probabilities as its target, and log_target is not set",
+    "kl_div gets log-probabilities as its target, but log_target is not set",
     "set log_target=True, or pass the probabilities",
     PROBS.words,
     at=("kl_div",),
@@ -246,7 +246,7 @@ TARGET_IS_LOGGED = Misuse(
 )
 TARGET_IS_NOT_LOGGED = Misuse(
     "kl-div-log-target",
-    "kl_div gets probabilities as its target, and log_target says that they are logged",
+    "kl_div gets probabilities as its target, but log_target=True says they are log-probabilities",
     "drop log_target=True, or pass the log-probabilities",
     LOG_PROBS.words,
     at=("kl_div",),

@@ -101,6 +101,15 @@ INSPECTING_METHODS: frozenset[str] = frozenset(
 )
 """Methods of data that only look at it or write it away."""
 
+REARRANGES: frozenset[str] = frozenset({"sort", "reverse", "remove", "appendleft", "extendleft", "rotate"})
+"""Methods of lists and deques after which it is not known which element stands where."""
+
+LOSES_CONTENT: frozenset[str] = frozenset({"clear", "pop", "popleft", "popitem", "remove"})
+"""Methods of lists and dicts that take elements away."""
+
+CHANGES_CONTENT: frozenset[str] = REARRANGES | {"append", "extend", "insert", "pop", "clear", "update", "setdefault", "popitem"}
+"""Methods that change a list or a dict."""
+
 ROWS: dict[str, Effect] = {
     "builtins.len": NoEffect(),
     "builtins.print": NoEffect(),

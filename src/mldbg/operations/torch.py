@@ -363,6 +363,14 @@ MODE_DEPENDENT_MODELS: tuple[str, ...] = (
 )
 """Prefixes of model factories whose models hold dropout or batch normalisation."""
 
+RETURNS_SELF: frozenset[str] = frozenset(
+    {"to", "cuda", "cpu", "float", "half", "double", "bfloat16", "requires_grad_", "share_memory", "apply", "xpu", "type"}
+)
+"""Methods of a module that give back the module itself."""
+
+LEAVES_NUMBERS: frozenset[str] = frozenset({"requires_grad_", "detach_", "share_memory_"})
+"""Methods in place that change no number of a tensor."""
+
 NO_GRAD: frozenset[str] = frozenset(
     {
         "torch.no_grad",

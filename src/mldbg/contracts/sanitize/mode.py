@@ -33,7 +33,7 @@ class Sanitizer:
 
     def __enter__(self) -> Report:
         if self._open is not None:
-            raise RuntimeError("this sanitize() is in use already: write sanitize() again for another block")
+            raise RuntimeError("this sanitize() is already in use: call sanitize() again for another block")
         watch = Watch(collect=self._collect, silent=self._silent)
         with ExitStack() as stack:
             stack.callback(self._closed)
@@ -49,7 +49,7 @@ class Sanitizer:
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         if self._collect:
             raise TypeError(
-                "sanitize(collect=True) gives its report to a with statement; a decorated function has no place for it"
+                "sanitize(collect=True) returns its report from a with statement; a decorated function cannot receive it"
             )
 
         @functools.wraps(function)
@@ -84,5 +84,5 @@ def sanitize(*, collect: bool = False, ignore: Collection[str] = (), include: Co
     """
     for rule in (*ignore, *include):
         if rule not in RULES:
-            raise ValueError(f"sanitize knows no rule {rule!r}; the rules are {', '.join(sorted(RULES))}")
+            raise ValueError(f"sanitize has no rule {rule!r}; the rules are {', '.join(sorted(RULES))}")
     return Sanitizer(collect=collect, silent=(OPTIONAL - set(include)) | frozenset(ignore))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.address import Made, Site
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.columns import Columns
 from mldbg.lint.interpret.contents import Contents
@@ -82,9 +82,8 @@ class Assignment:
 
     def _unpacked(self, value: Value, index: int, items: Items | None, site: Site) -> Value:
         if items is not None:
-            every = [*items.tail, *([items.lead] if items.lead is not None else [])]
-            return joined(every) if every else UNKNOWN
-        origin = Ref(site, self.machine.frame.context, f"item {index}")
+            return joined(items.all)
+        origin = self.machine.new_ref(site, Made.UNPACKED, index)
         data = value.data
         if isinstance(value.thing, Object) and value.thing.cls is None:
             self.machine.state.ensure(origin)
@@ -123,7 +122,7 @@ class Assignment:
             if held is not None and isinstance(held.thing, Items):
                 if any(isinstance(item.slice, cst.Slice) for item in target.slice):
                     note_emptied(self.machine, base, site)
-                every = joined([*held.thing.tail, *([held.thing.lead] if held.thing.lead is not None else []), value])
+                every = joined([*held.thing.all, value])
                 self.machine.state.set(thing.ref, Slot.ITEMS, Value(Items(held.thing.cls, (), every)))
                 return
         if base.meaning is not None and base.meaning is not value.meaning and not _masks(base, value):
@@ -200,7 +199,7 @@ def _without(items: Items, position: object) -> Items:
     if isinstance(position, int) and items.exact and -len(items.tail) <= position < len(items.tail):
         position %= len(items.tail)
         return replace(items, tail=items.tail[:position] + items.tail[position + 1 :])
-    return Items(items.cls, (), joined([*items.tail, *([items.lead] if items.lead is not None else [])]))
+    return Items(items.cls, (), joined(items.all))
 
 
 def _with_item(mapping: Entries, index: Value, value: Value) -> Entries:

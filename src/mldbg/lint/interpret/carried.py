@@ -288,7 +288,7 @@ def filled(value: Value, filler: Value | None) -> Left:
 def elements_of(value: Value) -> Sequence[Value]:
     """The elements of a sequence; a value that is none by itself."""
     thing = value.thing
-    return (*thing.tail, *((thing.lead,) if thing.lead is not None else ())) if isinstance(thing, Items) else (value,)
+    return thing.all if isinstance(thing, Items) else (value,)
 
 
 def _common(values: Sequence[Value]) -> Value | None:

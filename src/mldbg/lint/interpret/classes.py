@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Ref
+from mldbg.lint.interpret.address import Ref, module_ref
 from mldbg.lint.interpret.arguments import Argument
-from mldbg.lint.interpret.frames import Frame, module_ref
+from mldbg.lint.interpret.frames import Frame
 from mldbg.lint.interpret.join import tuple_of
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.module import Module

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.address import Made, Ref, Site
 from mldbg.lint.interpret.arguments import Argument, bound
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.contents import Contents
@@ -35,7 +35,7 @@ class Construction:
 
     def construct(self, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A new object of a class outside the project."""
-        ref = Ref(site, self.machine.frame.context, f"new {name}")
+        ref = self.machine.new_ref(site, Made.OBJECT, name)
         self.machine.state.open(ref)
         value = Value(Object(ref, name), data=data_of_arguments(arguments), origin=ref)
         self.construct_base(ref, name, arguments)
@@ -103,7 +103,7 @@ class Construction:
         if not isinstance(old, Object):
             return UNKNOWN
         self.machine.built(old.ref)
-        ref = Ref(site, self.machine.frame.context, "replaced")
+        ref = self.machine.new_ref(site, Made.COPY)
         record = {name: held for name, held in self.machine.state.record(old.ref).items() if name is not Slot.FITS}
         if any(argument.star for argument in arguments):  # `**changes`: any field may be another
             record = dict.fromkeys([*record, *(self.classes.fields(old.cls) if isinstance(old.cls, ClassThing) else ())], UNKNOWN)
@@ -129,7 +129,7 @@ class Construction:
             return value
         old = value.thing.ref
         if old not in done and len(done) < MOST_COPIED:
-            new = Ref(site, self.machine.frame.context, f"copy {len(done)}")
+            new = self.machine.new_ref(site, Made.COPY, len(done))
             done[old] = new
             self.machine.built(old)
             self.machine.state.open(new)

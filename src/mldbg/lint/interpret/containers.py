@@ -16,13 +16,8 @@ from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.sums import note_emptied, note_kept
 from mldbg.lint.interpret.value import UNKNOWN, Constant, Entries, Items, Object, Value, literal
-
-_REARRANGES = frozenset({"sort", "reverse", "remove", "appendleft", "extendleft", "rotate"})
-LOSES_CONTENT = frozenset({"clear", "pop", "popleft", "popitem", "remove"})
-CHANGES_CONTENT = _REARRANGES | {"append", "extend", "insert", "pop", "clear", "update", "setdefault", "popitem"}
-RETURNS_SELF = frozenset(
-    {"to", "cuda", "cpu", "float", "half", "double", "bfloat16", "requires_grad_", "share_memory", "apply", "xpu", "type"}
-)
+from mldbg.operations.python import LOSES_CONTENT, REARRANGES
+from mldbg.operations.torch import RETURNS_SELF
 
 
 class Containers:
@@ -53,7 +48,7 @@ class Containers:
             machine.state.set(
                 base.thing.ref,
                 Slot.ITEMS,
-                Value(Items(items.cls, (), joined([*items.tail, values[1], *((items.lead,) if items.lead else ())]))),
+                Value(Items(items.cls, (), joined([*items.all, values[1]]))),
             )
             return literal(None)
         if name == "add_module" and len(values) == 2:
@@ -62,10 +57,9 @@ class Containers:
         if name == "clear" and isinstance(base.thing, Object):
             machine.state.set(base.thing.ref, Slot.ITEMS, Value(Items(items.cls, ())))
             return literal(None)
-        if name in _REARRANGES and isinstance(base.thing, Object):
+        if name in REARRANGES and isinstance(base.thing, Object):
             every = [
-                *items.tail,
-                *((items.lead,) if items.lead else ()),
+                *items.all,
                 *(values if name.startswith(("append", "extend")) else ()),
             ]
             machine.state.set(base.thing.ref, Slot.ITEMS, Value(Items(items.cls, (), joined(every) if every else None)))
@@ -76,7 +70,7 @@ class Containers:
                 machine.state.set(
                     base.thing.ref,
                     Slot.ITEMS,
-                    Value(Items(items.cls, (), joined([*items.tail, *((items.lead,) if items.lead else ())]))),
+                    Value(Items(items.cls, (), joined(items.all))),
                 )
             return element
         if name == "copy":

@@ -6,13 +6,25 @@ from dataclasses import replace
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.address import Made, Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.join import joined
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.slots import Slot
-from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Data, Entries, Function, Items, Object, Opaque, Value, literal
+from mldbg.lint.interpret.value import (
+    MOST_ITEMS,
+    UNKNOWN,
+    ClassThing,
+    Data,
+    Entries,
+    Function,
+    Items,
+    Object,
+    Opaque,
+    Value,
+    literal,
+)
 
 
 class Contents:
@@ -64,14 +76,14 @@ class Contents:
 
     def new_sequence(self, node: cst.CSTNode, items: Items, cls: str = "builtins.list") -> Value:
         """A mutable sequence."""
-        ref = self.machine.new_ref(node, cls)
+        ref = self.machine.new_ref(self.machine.site(node), Made.LIST if cls == "builtins.list" else Made.CONTAINER)
         self.machine.state.open(ref)
         self.machine.state.set(ref, Slot.ITEMS, Value(items))
         return Value(Object(ref, cls), origin=ref)
 
     def new_mapping(self, node: cst.CSTNode, mapping: Entries, cls: str = "builtins.dict") -> Value:
         """A dict."""
-        ref = self.machine.new_ref(node, cls)
+        ref = self.machine.new_ref(self.machine.site(node), Made.DICT)
         self.machine.state.open(ref)
         self.machine.state.set(ref, Slot.ITEMS, Value(mapping))
         return Value(Object(ref, cls), origin=ref)
@@ -81,8 +93,7 @@ class Contents:
         value = self.machine.force(value)
         items = self.items_of(value)
         if items is not None:
-            every = [*items.tail, *([items.lead] if items.lead is not None else [])]
-            return joined(every) if every else UNKNOWN
+            return joined(items.all)
         mapping = self.mapping_of(value)
         if mapping is not None:
             return joined([literal(key) for key, _ in mapping.items]) if mapping.items else UNKNOWN
@@ -94,7 +105,7 @@ class Contents:
                 return self.element_of(made, site) if made.thing != value.thing else UNKNOWN
         return Value(
             data=value.data or (Data(rows=value.rows) if value.rows else None),
-            origin=Ref(site, self.machine.frame.context, "element"),
+            origin=self.machine.new_ref(site, Made.ELEMENT),
             trail=value.trail if value.fits else None,
         )
 
@@ -105,19 +116,20 @@ class Contents:
             return
         if more.exact:
             grown = replace(held, tail=(*held.tail, *more.tail))
-            if len(grown.tail) > 64:
-                grown = Items(held.cls, (), joined([*grown.tail, *([held.lead] if held.lead is not None else [])]))
+            if len(grown.tail) > MOST_ITEMS:
+                grown = Items(held.cls, (), joined(grown.all))
         else:
-            rest = [*held.tail, *(value for value in (held.lead, more.lead) if value is not None)]
+            rest = [*held.all, *(() if more.lead is None else (more.lead,))]
             grown = Items(held.cls, more.tail, joined(rest))
         self.machine.state.set(sequence.thing.ref, Slot.ITEMS, Value(grown))
 
     def some_changed(self, value: Value) -> None:
         """A list or dict was changed of which only the class is known: it may be any of those there are."""
-        cls = value.thing.cls if isinstance(value.thing, Opaque) else None
-        if cls not in ("builtins.list", "builtins.dict"):
+        cls = value.thing.cls if isinstance(value.thing, Opaque) else ""
+        kind = {"builtins.list": Made.LIST, "builtins.dict": Made.DICT}.get(cls)
+        if kind is None:
             return
-        left = Value(Items(cls, (), UNKNOWN) if cls == "builtins.list" else Entries((), exact=False))
+        left = Value(Items(cls, (), UNKNOWN) if kind is Made.LIST else Entries((), exact=False))
         for ref in self.machine.state.refs():
-            if ref.label == cls:
+            if ref.kind is kind:
                 self.machine.state.set(ref, Slot.ITEMS, left)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.address import Made, Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.contents import Contents
@@ -18,7 +18,21 @@ from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.slots import ArgumentOf, Slot
 from mldbg.lint.interpret.source_text import last_name
-from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Data, Fit, FitKind, Items, Lazy, Object, Role, Unknown, Value, onward
+from mldbg.lint.interpret.value import (
+    UNKNOWN,
+    ClassThing,
+    Data,
+    Fit,
+    FitKind,
+    Items,
+    Lazy,
+    Object,
+    Role,
+    Unknown,
+    Value,
+    first_step,
+    onward,
+)
 from mldbg.lint.library.names import says_label
 from mldbg.operations import sklearn
 from mldbg.operations.effect import Resamples
@@ -29,6 +43,9 @@ _LOOKS_ON = re.compile(
 )
 _FITTING = frozenset({"fit", "fit_transform", "fit_resample", "fit_sample", "partial_fit", "fit_predict"})
 _FOLDS = re.compile(r"(^|_)(cv|kf|skf|gkf|kfold|folds?|splitter|tscv|rkf|sss)(_|$|[0-9])|fold$|split$", re.IGNORECASE)
+
+MOST_INSIDE = 100
+"""Values that are looked through for the estimators in a composite."""
 
 
 class Estimators:
@@ -103,13 +120,13 @@ class Estimators:
         trail = features.trail if features.fits else None
         for fit in sorted(known, key=lambda fit: fit.estimator):
             trail = fit.trail if trail is None else trail
-        return Value(data=data, origin=Ref(site, self.machine.frame.context), trail=trail)
+        return Value(data=data, origin=self.machine.new_ref(site), trail=trail)
 
     def _about_fit(self, estimator: Object, site: Site) -> Value:
         """What a fitted selector says of the columns."""
         fits = frozenset(fit for fit in self._fits(estimator) if fit.kind is FitKind.SELECTION)
         trail = next((fit.trail for fit in sorted(fits, key=lambda fit: fit.estimator)), None)
-        return Value(data=Data(fits=fits) if fits else None, origin=Ref(site, self.machine.frame.context), trail=trail)
+        return Value(data=Data(fits=fits) if fits else None, origin=self.machine.new_ref(site), trail=trail)
 
     def _fits(self, estimator: Object) -> frozenset[Fit]:
         held = self.machine.state.get(estimator.ref, Slot.FITS)
@@ -143,7 +160,7 @@ class Estimators:
         """The kinds of the estimators that were given to a composite's constructor, however deeply nested in lists and tuples."""
         found: set[FitKind] = set()
         todo = [value for key, value in self.machine.state.record(estimator.ref).items() if isinstance(key, ArgumentOf)]
-        for _ in range(100):
+        for _ in range(MOST_INSIDE):
             if not todo:
                 break
             value = todo.pop()
@@ -180,16 +197,16 @@ class Estimators:
         columns = frozenset() if label or value.data is None else value.data.columns
         inner = value.data.role if value.data is not None else None
         kept = Role.TRAIN if role is Role.TRAIN else (Role.VALIDATION if inner is Role.TRAIN else role)
-        rows = value.rows or frozenset({Ref(site, self.machine.frame.context)})
+        rows = value.rows or frozenset({self.machine.new_ref(site)})
         data = Data(rows=rows, role=kept, split=site, fits=fits, columns=columns)
         trail = onward(value.trail, site, "the train/test split happens only here") if fits else None
-        return Value(data=data, origin=Ref(site, self.machine.frame.context, role.value), trail=trail)
+        return Value(data=data, origin=self.machine.new_ref(site, Made.SPLIT, role), trail=trail)
 
     def random_split(self, arguments: Sequence[Argument], site: Site) -> Value:
         """random_split: parts whose role the names say."""
         value = arguments[0].value if arguments else UNKNOWN
         data = replace(derived_data(value) or Data(), split=site, role=None)
-        part = Value(data=data, origin=Ref(site, self.machine.frame.context), trail=value.trail if value.fits else None)
+        part = Value(data=data, origin=self.machine.new_ref(site), trail=value.trail if value.fits else None)
         return Value(Items("builtins.list", (), part))
 
     def _is_splitter(self, base: Value, site: Site) -> bool:
@@ -202,7 +219,7 @@ class Estimators:
     def _folds(self, features: Value, site: Site) -> Value:
         """Pairs of index arrays."""
         pair = tuple(
-            Value(data=Data(rows=features.rows, split=site, picks=role), origin=Ref(site, self.machine.frame.context, role.value))
+            Value(data=Data(rows=features.rows, split=site, picks=role), origin=self.machine.new_ref(site, Made.SPLIT, role))
             for role in (Role.TRAIN, Role.TEST)
         )
         return Value(Items("builtins.generator", (), tuple_of(*pair)))
@@ -216,7 +233,7 @@ class Estimators:
         for value in arrays:
             made = self.lineage.derived([value], site)
             if repeats and made.data is not None:
-                trail = onward(None, site, "rows are resampled with replacement")
+                trail = first_step(site, "rows are resampled with replacement")
                 fit = Fit(FitKind.RESAMPLING, "resample", site, value.rows, value.role, None, trail)
                 made = replace(made, data=replace(made.data, fits=made.data.fits | {fit}), trail=trail)
             found.append(made)

@@ -26,6 +26,7 @@ from mldbg.lint.interpret.subscripts import MASK, Subscripts
 from mldbg.lint.interpret.sums import note_cut
 from mldbg.lint.interpret.value import (
     MOST_ITEMS,
+    MOST_TEXT,
     UNKNOWN,
     Axes,
     Constant,
@@ -40,10 +41,11 @@ from mldbg.lint.interpret.value import (
     Value,
     literal,
 )
+from mldbg.operations.torch import LEAVES_NUMBERS
 from mldbg.semantics import Semantic
 
-_LEAVES_NUMBERS = frozenset({"requires_grad_", "detach_", "share_memory_"})
-"""Methods in place that change no number of a tensor."""
+MOST_ONE_BY_ONE = 16
+"""Elements of a known sequence that a comprehension takes one by one."""
 
 _KEYWORDS = {"None": literal(None), "True": literal(True), "False": literal(False)}
 
@@ -125,7 +127,7 @@ class Expressions:
         if isinstance(node, cst.SimpleString):
             return _text_value(node.value)
         value = node.evaluated_value
-        return literal(value) if isinstance(value, str) and len(value) < 200 else Value(Opaque("builtins.str"))
+        return literal(value) if isinstance(value, str) and len(value) <= MOST_TEXT else Value(Opaque("builtins.str"))
 
     def _formatted(self, node: cst.FormattedString) -> Value:
         for part in node.parts:
@@ -210,7 +212,7 @@ class Expressions:
         items = self.contents.items_of(iterable)
         saved = dict(machine.state.record(machine.frame.ref))
         site = machine.site(clause)
-        one_by_one = items is not None and items.exact and len(items.tail) <= 16
+        one_by_one = items is not None and items.exact and len(items.tail) <= MOST_ONE_BY_ONE
         elements = items.tail if one_by_one and items is not None else (self.contents.element_of(iterable, site),)
         for number, element in enumerate(elements):
             with machine.round(clause, number):
@@ -241,7 +243,7 @@ class Expressions:
         if isinstance(node.operator, cst.Add) and first is not None and second is not None:
             both = spliced(first, second)
             return self.contents.new_sequence(node, both) if both.cls == "builtins.list" else Value(both)
-        result = combined(node.operator, left, right, self.machine.new_ref(node))
+        result = combined(node.operator, left, right, self.machine.new_ref(self.machine.site(node)))
         named = [value for value, side in ((left, node.left), (right, node.right)) if is_named_loss(side)]
         if (
             result.meaning is None
@@ -397,7 +399,7 @@ class Expressions:
         """The name or attribute that holds a tensor holds from now on what an operation in place has made of it."""
         if method == "detach_":
             note_cut(self.machine, node, self.machine.site(node))
-        if method not in _LEAVES_NUMBERS and (before.meaning is not None or after.meaning is not None):
+        if method not in LEAVES_NUMBERS and (before.meaning is not None or after.meaning is not None):
             self.assignment.rebind(node, after)
 
     def arguments(self, node: cst.Call) -> list[Argument]:
@@ -434,7 +436,7 @@ def _works_in_place(name: str, arguments: Sequence[Argument]) -> bool:
 @lru_cache(maxsize=4096)
 def _text_value(source: str) -> Value:
     """The value of a string literal."""
-    if len(source) > 200:
+    if len(source) > MOST_TEXT:
         return Value(Opaque("builtins.str"))
     try:
         return literal(ast.literal_eval(source))

@@ -49,16 +49,15 @@ class Frame:
     unpacking: tuple[cst.Call, tuple[str, ...]] | None = None
     """The call whose result the statement under way unpacks, and the names that it unpacks it into."""
     keeps: bool = False
-    """Something defined here may read the frame after it ended."""
+    """Something defined here (a function, lambda or class) has the frame as its closure, and may read it after it ended.
+
+    Where it is False the frame's record is closed at the end: nothing else refers to it by name, and a deferred value keeps a
+    fork of the state in which the record is still open.
+    """
 
     @property
     def module(self) -> Module:
         return self.part.module
-
-
-def module_ref(module: Module) -> Ref:
-    """The identity of a module's namespace."""
-    return Ref(None, None, f"module {module.path}")
 
 
 def with_named_role(name: str, value: Value, part: Part) -> Value:

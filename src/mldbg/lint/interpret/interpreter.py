@@ -9,7 +9,7 @@ from functools import partial
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Context, Ref, Site
+from mldbg.lint.interpret.address import Context, Made, Ref, Site, made_at, module_ref, site_of
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.classes import Classes, is_classmethod, is_property, is_static
@@ -19,7 +19,7 @@ from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
 from mldbg.lint.interpret.expressions import Expressions
 from mldbg.lint.interpret.facts import Condition, Fact, Place
-from mldbg.lint.interpret.frames import Frame, module_ref
+from mldbg.lint.interpret.frames import Frame
 from mldbg.lint.interpret.join import joined
 from mldbg.lint.interpret.library_calls import LibraryCalls
 from mldbg.lint.interpret.lineage import Lineage, data_of_arguments
@@ -64,6 +64,9 @@ RUNS = ("__call__", "forward")
 
 DEEPEST_CALL = 10
 
+DEEPEST_ATTRIBUTE = 4
+"""Attributes of attributes of something unknown that have an identity of their own."""
+
 MOST_STATEMENTS = 4_000
 """Statements that one entry point may execute; beyond it, calls of project functions give an unknown value."""
 
@@ -94,7 +97,7 @@ class Interpreter:
         """The undecided tests on which it depends that this point is reached."""
         self.visited: set[cst.CSTNode] = set()
         self.unheard = 0
-        """What is executed now is not told to the rules."""
+        """Depth of silent execution: its events are not reported to the rules."""
         self.executed = 0
         self.limit = MOST_STATEMENTS
         self.entry: Module | None = None
@@ -123,7 +126,7 @@ class Interpreter:
         return self.frames[-1]
 
     def site(self, node: cst.CSTNode) -> Site:
-        return Site(self.frame.part, node)
+        return site_of(self.frame.part, node)
 
     def place(self, site: Site) -> Place:
         within = tuple(frame.function.name for frame in self.frames if frame.function is not None)
@@ -144,8 +147,8 @@ class Interpreter:
         finally:
             del self.conditions[known:]
 
-    def new_ref(self, node: cst.CSTNode, label: str = "") -> Ref:
-        return Ref(self.site(node), self.frame.context, label)
+    def new_ref(self, site: Site, kind: Made = Made.VALUE, detail: object = None) -> Ref:
+        return made_at(site, self.frame.context, kind, detail)
 
     def feeding(self) -> tuple[str, ...]:
         """What the loops around this point iterate over, as the source says it."""
@@ -162,14 +165,14 @@ class Interpreter:
 
         def run() -> tuple[Value, dict[Ref, Record]]:
             if not done:
-                done.append((UNKNOWN, {}))  # in case that computing asks for itself
+                done.append((UNKNOWN, {}))  # guards against recursion
                 with self.elsewhere(state, frames):
                     value = self.force(compute())
                     made = {ref: dict(self.state.record(ref)) for ref in self.state.refs() - known}
                 done[0] = (value, made)
             return done[0]
 
-        return Value(Lazy(self.new_ref(node, "lazy"), run))
+        return Value(Lazy(self.new_ref(self.site(node), Made.LAZY), run))
 
     def force(self, value: Value) -> Value:
         """The value itself, where it was deferred."""
@@ -273,12 +276,13 @@ class Interpreter:
 
     def assumed_instance(self, cls: ClassThing) -> Value:
         """An object of a class after __init__ with unknown arguments."""
-        ref = Ref(Site(cls.part, cls.node), None, "self")
+        site = site_of(cls.part, cls.node)
+        ref = made_at(site, None, Made.SELF)
         self_value = Value(Object(ref, cls), origin=ref)
         self.state.open(ref)
         init = self.classes.class_attribute(cls, "__init__")
         if init is not None and isinstance(init.thing, Function):
-            self.call_function(init.thing, [Argument(self_value)], Site(cls.part, cls.node), assume=True)
+            self.call_function(init.thing, [Argument(self_value)], site, assume=True)
             self.state.live = True
         return self_value
 
@@ -310,7 +314,7 @@ class Interpreter:
     @contextmanager
     def inside(self, function: Function) -> Iterator[None]:
         """Where a function was defined: what its decorators' names mean."""
-        ref = Ref(Site(function.part, function.node), None, "decorators")
+        ref = made_at(site_of(function.part, function.node), None, Made.DECORATORS)
         self.state.open(ref)
         self.state.set(ref, Slot.CLOSURE, Value(Object(function.closure)))
         self.frames.append(Frame(ref, function.part, function.closure))
@@ -384,9 +388,9 @@ class Interpreter:
 
     def _child(self, base: Value, thing: Object, name: str) -> Value:
         """An attribute of which nothing is known: an object with an identity of its own, so that its mode can be followed."""
-        ref = Ref(thing.ref.site, thing.ref.context, f"{thing.ref.label}.{name}")
-        if ref.label.count(".") > 4:
+        if thing.ref.depth(Made.ATTRIBUTE) >= DEEPEST_ATTRIBUTE:
             return UNKNOWN
+        ref = thing.ref.inside(Made.ATTRIBUTE, name)
         data = base.data if isinstance(thing.cls, ClassThing) else replace(base.data or Data(), rows=base.rows)
         data = of_attribute(data, name)
         self.state.ensure(ref)
@@ -508,7 +512,7 @@ class Interpreter:
 
     def instantiate(self, cls: ClassThing, arguments: Sequence[Argument], site: Site) -> Value:
         """A new object of a project class."""
-        ref = Ref(site, self.frame.context, f"new {cls.name}")
+        ref = self.new_ref(site, Made.OBJECT, cls.name)
         value = Value(Object(ref, cls), data=data_of_arguments(arguments), origin=ref)
         self.state.open(ref)
         if self._may_wait(cls):
@@ -560,7 +564,7 @@ class Interpreter:
         outer = self.frame.context
         context = self._contexts.setdefault((site, outer, -1), Context(site, outer))
         frame = Frame(
-            Ref(Site(function.part, node), context, "frame"),
+            made_at(site_of(function.part, node), context, Made.FRAME),
             function.part,
             function.closure,
             function,
@@ -662,6 +666,4 @@ def _is_of_framework(function: Function) -> bool:
 
 
 def _came_back(result: Value, function: Function, site: Site) -> Value:
-    if result.trail is not None and (result.meaning is not None or result.fits):
-        return result.step(site, f"returned by `{function.name}`")
-    return result
+    return result.step(site, f"returned by `{function.name}`")

@@ -96,17 +96,12 @@ def _join_things(one: Thing, two: Thing) -> Thing:
 
 
 def _join_items(one: Items, two: Items) -> Items:
-    if one.exact and two.exact and len(one.tail) == len(two.tail):
-        return Items(one.cls, tuple(join(a, b) for a, b in zip(one.tail, two.tail, strict=True)))
-    shared: list[Value] = []
-    for a, b in zip(reversed(one.tail), reversed(two.tail), strict=False):
-        if a != b:
-            break
-        shared.insert(0, a)
-    cut = len(shared)
-    rest = [*one.tail[: len(one.tail) - cut], *two.tail[: len(two.tail) - cut]]
-    rest += [lead for lead in (one.lead, two.lead) if lead is not None]
-    return Items(one.cls, tuple(shared), joined(rest) if rest else None)
+    """Place by place from the end, as far as both have places; what precedes them may be there any number of times."""
+    length = min(len(one.tail), len(two.tail))
+    cut_one, cut_two = len(one.tail) - length, len(two.tail) - length
+    tail = tuple(join(a, b) for a, b in zip(one.tail[cut_one:], two.tail[cut_two:], strict=True))
+    rest = [*one.tail[:cut_one], *two.tail[:cut_two], *(lead for lead in (one.lead, two.lead) if lead is not None)]
+    return Items(one.cls, tail, joined(rest) if rest else None)
 
 
 def join_data(one: Data | None, two: Data | None) -> Data | None:
@@ -158,14 +153,14 @@ def tuple_of(*values: Value, cls: str = "builtins.tuple") -> Value:
 
 def spliced(one: Items, two: Items) -> Items:
     """The elements of one and then those of two."""
-    if two.exact:
+    if two.lead is None:
         return (
             replace(one, tail=(*one.tail, *two.tail))
-            if len(one.tail) + len(two.tail) <= 64
+            if len(one.tail) + len(two.tail) <= MOST_ITEMS
             else Items(one.cls, (), join_all(one, two))
         )
-    return Items(one.cls, two.tail, joined((*one.tail, *((one.lead,) if one.lead else ()), *((two.lead,) if two.lead else ()))))
+    return Items(one.cls, two.tail, joined((*one.all, two.lead)))
 
 
 def join_all(*several: Items) -> Value:
-    return joined(tuple(value for items in several for value in (*items.tail, *((items.lead,) if items.lead else ()))))
+    return joined(tuple(value for items in several for value in items.all))

@@ -8,13 +8,13 @@ from dataclasses import replace
 import libcst as cst
 
 from mldbg.lint.interpret import carried
-from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.arguments import Argument, bound
 from mldbg.lint.interpret.builtin_calls import BuiltinCalls
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.columns import Columns, of_attribute
 from mldbg.lint.interpret.construction import Construction
-from mldbg.lint.interpret.containers import CHANGES_CONTENT, LOSES_CONTENT, RETURNS_SELF, Containers
+from mldbg.lint.interpret.containers import Containers
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
 from mldbg.lint.interpret.facts import Call, Escape
@@ -48,10 +48,12 @@ from mldbg.operations.effect import (
     WrapsAll,
 )
 from mldbg.operations.python import (
+    CHANGES_CONTENT,
     DERIVING_PACKAGES,
     HARMLESS_PACKAGES,
     INSPECTING_ATTRIBUTES,
     INSPECTING_METHODS,
+    LOSES_CONTENT,
     TORCH_CLASS_PACKAGES,
 )
 from mldbg.operations.spelling import canonical
@@ -97,9 +99,7 @@ class LibraryCalls:
             return replace(base, attached=False)
         data = of_attribute(derived_data(base), name)
         trail = base.trail if data is not None and data.fits else None
-        return Value(
-            data=data, origin=base.origin and replace(base.origin, label=f"{base.origin.label[:60]}.{name}"), trail=trail
-        )
+        return Value(data=data, origin=base.origin.attribute(name) if base.origin is not None else None, trail=trail)
 
     def call_symbol(self, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of a function or class outside the project."""
@@ -170,7 +170,7 @@ class LibraryCalls:
             return self._containers.sequence_method(base, name, arguments, site)
         if isinstance(thing, Constant):
             return UNKNOWN
-        if isinstance(thing, Object) and self.classes.is_module(thing.cls) and name in RETURNS_SELF:
+        if isinstance(thing, Object) and self.classes.is_module(thing.cls) and name in torch.RETURNS_SELF:
             return base
         if isinstance(thing, Object) and isinstance(thing.cls, str) and thing.cls in torch.CONTAINERS and name == "append":
             self.contents.extend(base, Items("", tuple(argument.value for argument in arguments)))
@@ -290,7 +290,7 @@ class LibraryCalls:
             for layer in items.tail:
                 at = layer.thing.ref.site if isinstance(layer.thing, Object) and isinstance(layer.thing.cls, str) else None
                 value = self.machine.call(layer, [Argument(value)], at or site)
-        if value.meaning is not None and value.trail is not None:
+        if value.meaning is not None:
             value = value.step(site, "returned by this nn.Sequential")
         return value
 
@@ -358,7 +358,7 @@ class LibraryCalls:
                 reduced = given.get("reduction", UNKNOWN).constant != "none"
                 return Value(
                     meaning=Semantic.SCALAR_LOSS if reduced else None,
-                    origin=Ref(site, machine.frame.context),
+                    origin=machine.new_ref(site),
                     attached=None if machine.state.grad else False,
                 )
             case Derives():

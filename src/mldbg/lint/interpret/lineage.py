@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.join import join_data, mix_data
@@ -26,7 +26,7 @@ class Lineage:
     def unknown_result(self, site: Site, data: Data | None = None, trail: Value | None = None) -> Value:
         """Something of which only its place of birth is known, and perhaps the data it was made from."""
         kept = trail.trail if trail is not None and data is not None and data.fits else None
-        return Value(data=data, origin=Ref(site, self.machine.frame.context), trail=kept)
+        return Value(data=data, origin=self.machine.new_ref(site), trail=kept)
 
     def derived(self, values: Sequence[Value], site: Site) -> Value:
         """Something made from the data of several values."""
@@ -34,7 +34,7 @@ class Lineage:
         carrier: Value | None = None
         for value in values:
             items = self.contents.items_of(value) if not isinstance(value.thing, Lazy) else None
-            every = (*items.tail, *((items.lead,) if items.lead is not None else ())) if items is not None else (value,)
+            every = items.all if items is not None else (value,)
             for one in every:
                 data = mix_data(data, derived_data(one))
                 if one.fits and carrier is None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Site
+from mldbg.lint.interpret.address import Made, Site
 from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.facts import Loop, ModeSet
@@ -121,7 +121,7 @@ class Loops:
             entry = following
         facts = tuple(machine.facts[start:])
         models = {fact.model.ref for fact in facts if isinstance(fact, ModeSet)}
-        built = frozenset(ref for ref in models if ref.label.startswith(("new ", "copy")) and not first.has(ref))
+        built = frozenset(ref for ref in models if ref.kind in (Made.OBJECT, Made.COPY) and not first.has(ref))
         modes_at_end = self.training.modes(ended)
         machine.facts.append(Loop(machine.place(machine.site(node)), node, facts, modes, modes_at_end, built))
         if endless:
@@ -133,9 +133,9 @@ class Loops:
 
 def _widen(entry: State, following: State) -> None:
     """What a round has changed is unknown from then on."""
-    for ref in entry.refs():
+    for ref in entry.differing(following):
         before, after = entry.record(ref), following.record(ref)
-        if before is not after:
+        if entry.has(ref) and before is not after:
             for name in [name for name, value in after.items() if before.get(name) != value]:
                 following.set(ref, name, UNKNOWN)
 

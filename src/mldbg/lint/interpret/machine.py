@@ -8,7 +8,7 @@ from typing import Protocol
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.address import Made, Ref, Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.facts import Condition, Fact, Place
 from mldbg.lint.interpret.frames import Frame
@@ -51,8 +51,8 @@ class Machine(Protocol):
     def condition(self, test: cst.CSTNode, *, holds: bool) -> Condition:
         """A test at this point whose outcome is not known."""
 
-    def new_ref(self, node: cst.CSTNode, label: str = "") -> Ref:
-        """The identity of what this node makes under the calls under way."""
+    def new_ref(self, site: Site, kind: Made = Made.VALUE, detail: object = None) -> Ref:
+        """The identity of what a place makes under the calls under way."""
 
     def feeding(self) -> tuple[str, ...]:
         """What the loops around this point iterate over, as the source says it."""

@@ -35,6 +35,10 @@ class Part:
     def __init__(self, module: Module, statement: Statement) -> None:
         self.module = module
         self.statement = statement
+        self.sites: dict[cst.CSTNode, Any] = {}
+        """The identity of each node that was looked at, as a place in the source."""
+        self.made: dict[Any, Any] = {}
+        """Identities of what was made in it under no call."""
 
     @property
     def code(self) -> str:
@@ -179,9 +183,11 @@ class Module:
     def __init__(self, path: str, file: Path | None, text: str, *, lenient: bool = False) -> None:
         self._lenient = lenient
         self.definitions: dict[str, Any] = {}
-        """What names mean that only one definition or import binds, once somebody looked."""
+        """Cache: values of names that exactly one definition or import binds."""
         self.kept: dict[Any, Any] = {}
         """What others have found out about the module."""
+        self.made: dict[Any, Any] = {}
+        """The identity of its namespace."""
         self.path = path
         self.file = file
         self.text = text

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import builtins
 
-from mldbg.lint.interpret.address import Ref
-from mldbg.lint.interpret.frames import module_ref, with_named_role
+from mldbg.lint.interpret.address import Ref, module_ref
+from mldbg.lint.interpret.frames import with_named_role
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.module import Module, Modules, Part
 from mldbg.lint.interpret.slots import Slot
@@ -128,7 +128,7 @@ class Names:
             with self.machine.in_module(module):
                 self.machine.frame.part = part
                 if part.statement.kind in (Kind.FUNCTION, Kind.CLASS) or module not in self.executed:
-                    mark = len(self.machine.facts)
+                    mark = len(self.machine.facts)  # a look-up is no event: what is defined there is told where it is executed
                     self.machine.execute(part.tree)
                     del self.machine.facts[mark:]
             return self.machine.state.get(module_ref(module), name)

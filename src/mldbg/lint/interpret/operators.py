@@ -8,7 +8,7 @@ from mldbg.lint.interpret.address import Ref
 from mldbg.lint.interpret.carried import LOST, Left, operated
 from mldbg.lint.interpret.join import mix_data, rows_of_first
 from mldbg.lint.interpret.lineage import derived_data
-from mldbg.lint.interpret.value import Constant, Entries, Function, Items, Object, Opaque, Symbol, Value, literal
+from mldbg.lint.interpret.value import MOST_TEXT, Constant, Entries, Function, Items, Object, Opaque, Symbol, Value, literal
 from mldbg.lint.library.names import says_loss
 from mldbg.operations.effect import Arithmetic
 from mldbg.semantics import Semantic
@@ -81,7 +81,7 @@ def is_named_loss(node: cst.BaseExpression) -> bool:
 def folded(operator: cst.BaseBinaryOp, left: Value, right: Value) -> Value | None:
     """Arithmetic on numbers and strings that are known."""
     one, two = left.constant, right.constant
-    if isinstance(one, str) and isinstance(two, str) and isinstance(operator, cst.Add) and len(one) + len(two) < 200:
+    if isinstance(one, str) and isinstance(two, str) and isinstance(operator, cst.Add) and len(one) + len(two) <= MOST_TEXT:
         return literal(one + two)
     if isinstance(one, bool | str | type(None)) or isinstance(two, bool | str | type(None)):
         return None

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import libcst as cst
 
+from mldbg.lint.interpret.address import Made
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.join import tuple_of
 from mldbg.lint.interpret.machine import Machine
@@ -47,18 +48,16 @@ class Parameters:
             rest = UNKNOWN if unknown_rest else tuple_of(*positional[len(everything) :])
             self.names.bind(parameters.star_arg.name.value, rest)
         if parameters.star_kwarg is not None:
-            ref = self.machine.new_ref(parameters.star_kwarg, "kwargs")
+            ref = self.machine.new_ref(self.machine.site(parameters.star_kwarg), Made.KEYWORDS)
             self.machine.state.open(ref)
             content = Entries(tuple((key, value) for key, value in named.items()), exact=not (assume or spread))
             self.machine.state.set(ref, Slot.ITEMS, Value(content))
             self.names.bind(parameters.star_kwarg.name.value, Value(Object(ref, "builtins.dict")))
 
     def _bind(self, name: str, value: Value, function: Function, *, assume: bool) -> None:
-        if not assume and value.trail is not None and (value.meaning is not None or value.fits) and name != "self":
-            frame = self.machine.frame
-            site = frame.context.site if frame.context else None
-            if site is not None:
-                value = value.step(site, f"passed to `{function.name}` as `{name}`")
+        context = self.machine.frame.context
+        if not assume and context is not None and name != "self":
+            value = value.step(context.site, f"passed to `{function.name}` as `{name}`")
         self.names.bind(name, value)
 
     def _bind_missing(self, parameter: cst.Param, *, spread: bool, assume: bool) -> None:
@@ -68,7 +67,7 @@ class Parameters:
             if not assume or isinstance(value.thing, Symbol | Function | ClassThing) or _is_library_object(value):
                 self.names.bind(name, value)
                 return
-        ref = self.machine.new_ref(parameter, name)
+        ref = self.machine.new_ref(self.machine.site(parameter), Made.PARAMETER)
         self.machine.state.ensure(ref)
         cls = self._annotated_class(parameter) if assume else None
         self.names.bind(name, Value(Object(ref, cls), origin=ref))

@@ -2,25 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from mldbg.lint.interpret.address import Ref
 from mldbg.lint.interpret.join import join
 from mldbg.lint.interpret.slots import Key
 from mldbg.lint.interpret.value import Record, Value
 
 
+class _Log:
+    """The records that a state has written since it was forked, and the log of what it was forked from.
+
+    A log is no longer written to once it is the `before` of others: whatever two states have in common above it is the same
+    object in both.
+    """
+
+    __slots__ = ("before", "depth", "written")
+
+    def __init__(self, before: _Log | None) -> None:
+        self.before = before
+        self.depth: int = before.depth + 1 if before is not None else 0
+        self.written: set[Ref] = set()
+
+
 class State:
     """Records by identity, and the circumstances of the point reached.
+
+    A record is shared by all states that were forked since it was written, and is copied before one of them writes to it
+    again. Two states that hold the same record object therefore agree about it, and only what was written since they parted
+    has to be compared.
 
     Attributes:
         live: control can reach this point.
         grad: operations record a graph for backward (False under no_grad).
     """
 
-    __slots__ = ("_owned", "_records", "grad", "live")
+    __slots__ = ("_log", "_owned", "_records", "grad", "live")
 
     def __init__(self) -> None:
         self._records: dict[Ref, Record] = {}
         self._owned: set[Ref] = set()
+        """Those of the records written since the last fork that no other state holds."""
+        self._log = _Log(None)
         self.live = True
         self.grad = True
 
@@ -29,6 +52,8 @@ class State:
         copy = State()
         copy._records = dict(self._records)
         copy.live, copy.grad = self.live, self.grad
+        shared = self._log if self._log.written or self._log.before is None else self._log.before
+        copy._log, self._log = _Log(shared), _Log(shared)
         self._owned = set()
         return copy
 
@@ -53,7 +78,7 @@ class State:
     def open(self, ref: Ref) -> None:
         """Start an empty record."""
         self._records[ref] = {}
-        self._owned.add(ref)
+        self._note(ref)
 
     def ensure(self, ref: Ref) -> None:
         """Start an empty record if there is none."""
@@ -64,12 +89,17 @@ class State:
         """Forget a record."""
         self._records.pop(ref, None)
         self._owned.discard(ref)
+        self._log.written.add(ref)
 
     def _own(self, ref: Ref) -> Record:
         if ref not in self._owned:
             self._records[ref] = dict(self._records.get(ref, {}))
-            self._owned.add(ref)
+            self._note(ref)
         return self._records[ref]
+
+    def _note(self, ref: Ref) -> None:
+        self._owned.add(ref)
+        self._log.written.add(ref)
 
     def refs(self) -> frozenset[Ref]:
         """Everything that has a record."""
@@ -80,20 +110,33 @@ class State:
         for ref, record in records.items():
             if ref not in self._records:
                 self._records[ref] = record
+                self._log.written.add(ref)
 
     def become(self, other: State) -> None:
-        """Take over another state's content."""
-        self._records, self._owned = other._records, other._owned
+        """Take over another state's content; the other is not to be used any more."""
+        self._records, self._owned, self._log = other._records, other._owned, other._log
         self.live, self.grad = other.live, other.grad
+
+    def differing(self, other: State) -> Collection[Ref]:
+        """The records in which two states may differ, and perhaps some in which they do not."""
+        written: set[Ref] = set()
+        one, two = self._log, other._log
+        while one is not two:
+            later, other_log = (one, two) if one.depth >= two.depth else (two, one)
+            written |= later.written
+            if later.before is None or len(written) > len(self._records):
+                return self._records.keys() | other._records.keys()
+            one, two = later.before, other_log
+        return written
 
     def settled(self, following: State) -> bool:
         """Whether the next round of a loop, which starts from `following`, would see nothing new.
 
         What was known here is unchanged (trails aside), and no slot was added.
         """
-        for ref, record in self._records.items():
-            other = following._records.get(ref)
-            if other is record:
+        for ref in self.differing(following):
+            record, other = self._records.get(ref), following._records.get(ref)
+            if record is None or other is record:
                 continue
             if other is None or any(other.get(name) != value for name, value in record.items()):
                 return False
@@ -116,11 +159,13 @@ def merged(states: list[State]) -> State:
 
 
 def _merge(into: State, other: State) -> None:
-    for ref, record in other._records.items():
-        mine = into._records.get(ref)
+    for ref in into.differing(other):
+        mine, record = into._records.get(ref), other._records.get(ref)
+        if record is None:
+            continue
         if mine is None:
             into._records[ref] = dict(record)
-            into._owned.add(ref)
+            into._note(ref)
         elif mine is not record:
             changed = {
                 name: value if held is None else join(held, value)
@@ -129,5 +174,5 @@ def _merge(into: State, other: State) -> None:
             }
             if changed:
                 into._records[ref] = {**mine, **changed}
-                into._owned.add(ref)
+                into._note(ref)
     into.grad = into.grad and other.grad

@@ -30,6 +30,9 @@ from mldbg.lint.interpret.training import Training
 from mldbg.lint.interpret.value import NONE, UNKNOWN, ClassThing, Constant, Function, Items, Lazy, Object, Value
 from mldbg.lint.outline import Import, Kind
 
+MOST_STEPPED = 8
+"""Elements of a returned tuple whose ways are followed one by one."""
+
 
 class Statements:
     """Executes statements on the machine's current state."""
@@ -146,7 +149,7 @@ class Statements:
             return
         result = UNKNOWN
         if not (isinstance(before.thing, Constant) and isinstance(value.thing, Constant)):
-            result = combined(node.operator, before, value, machine.new_ref(node))
+            result = combined(node.operator, before, value, machine.new_ref(machine.site(node)))
         self.assignment.assign(node.target, result, site)
 
     def _note_sum(self, target: cst.BaseExpression, total: cst.BinaryOperation, site: Site) -> None:
@@ -296,11 +299,9 @@ def stepped(value: Value, site: Site, text: str) -> Value:
     """A value one step further on its way; of a tuple each element."""
     if isinstance(value.thing, Lazy):
         return value
-    if isinstance(value.thing, Items) and value.thing.exact and len(value.thing.tail) <= 8:
+    if isinstance(value.thing, Items) and value.thing.exact and len(value.thing.tail) <= MOST_STEPPED:
         return replace(value, thing=replace(value.thing, tail=tuple(stepped(item, site, text) for item in value.thing.tail)))
-    if value.trail is not None and (value.meaning is not None or value.fits):
-        return value.step(site, text)
-    return value
+    return value.step(site, text)
 
 
 def _plain_names(target: cst.BaseExpression) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.address import Made, Ref, Site
 from mldbg.lint.interpret.columns import Columns
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.join import join_all
@@ -31,6 +31,9 @@ from mldbg.lint.interpret.value import (
 from mldbg.operations import torch
 from mldbg.semantics import Semantic
 
+DEEPEST_ITEM = 3
+"""Items of items of something unknown that have an identity of their own."""
+
 MASK = "a boolean mask"
 """The class that comparisons of arrays have."""
 
@@ -54,7 +57,7 @@ class Subscripts:
             return found
         if isinstance(base.thing, Symbol):
             return base  # list[int], Float[Tensor, "..."]
-        data = _rows_of_part(derived_data(base), indices, self.machine.new_ref(node, "part"))
+        data = _rows_of_part(derived_data(base), indices, self.machine.new_ref(site, Made.ROWS))
         if data is not None and data.columns:
             names = self.columns.named(indices[-1])
             data = data if names is None else data.of_columns(names)
@@ -62,17 +65,17 @@ class Subscripts:
         picked = next((one.data for one in indices if one.data is not None and one.data.picks is not None), None)
         if data is not None and picked is not None:
             data = replace(data, role=picked.picks, split=picked.split)
-        origin = self.machine.new_ref(node)
+        origin = self.machine.new_ref(self.machine.site(node))
         if (
             isinstance(base.thing, Object)
             and base.thing.cls is None
             and index.constant is not None
             and isinstance(index.constant, str | int)
+            and base.thing.ref.depth(Made.ITEM) < DEEPEST_ITEM
         ):
-            ref = replace(base.thing.ref, label=f"{base.thing.ref.label}[{index.constant}]")
-            if ref.label.count("[") <= 3:
-                self.machine.state.ensure(ref)
-                return Value(Object(ref), data=data, origin=ref, trail=base.trail)
+            ref = base.thing.ref.inside(Made.ITEM, str(index.constant))
+            self.machine.state.ensure(ref)
+            return Value(Object(ref), data=data, origin=ref, trail=base.trail)
         meaning = base.meaning if self._keeps_classes(indices) and not _picks_numbers(base, index) else None
         return Value(
             meaning=meaning,

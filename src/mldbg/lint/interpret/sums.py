@@ -7,9 +7,8 @@ from functools import lru_cache
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.address import Ref, Site, module_ref
 from mldbg.lint.interpret.facts import Accumulated, Cell, Restarted
-from mldbg.lint.interpret.frames import module_ref
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.rounds import names_in
 from mldbg.lint.interpret.slots import Slot
@@ -102,5 +101,5 @@ def _mentions(source: cst.BaseExpression, target: cst.BaseExpression) -> bool:
 def _is_cut(source: cst.BaseExpression, value: Value) -> bool:
     """`total.detach()`, `[float(loss) for loss in losses]`, `losses[-100:]`: the old graphs are let go."""
     held = value.thing if isinstance(value.thing, Items) else None
-    every = (value,) if held is None else (*held.tail, *((held.lead,) if held.lead is not None else ()))
+    every = (value,) if held is None else held.all
     return isinstance(source, cst.Subscript) or all(one.attached is False for one in every)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.carried import LOST, Carrying, Left, elements_of, left
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.lineage import Lineage, derived_data
@@ -35,7 +35,7 @@ class Tensors:
         return Value(
             meaning=meaning,
             data=data,
-            origin=value.origin if kept else Ref(site, self.machine.frame.context),
+            origin=value.origin if kept else self.machine.new_ref(site),
             axes=value.axes if kept else replace(value.axes, along=along),
             attached=value.attached if self.machine.state.grad else False,
             trail=value.trail if kept else onward(start, site, text),
@@ -53,7 +53,7 @@ class Tensors:
         return Value(
             meaning=Semantic.LOGITS,
             data=derived_data(value),
-            origin=Ref(site, self.machine.frame.context),
+            origin=self.machine.new_ref(site),
             axes=Axes(value.axes.rank, last, effect.features),
             attached=None if self.machine.state.grad else False,
             trail=onward(start, site, f"{effect.verb} returns unbounded values"),
@@ -65,7 +65,7 @@ class Tensors:
         return Value(
             meaning=meaning,
             data=derived_data(value),
-            origin=Ref(site, self.machine.frame.context),
+            origin=self.machine.new_ref(site),
             axes=value.axes,
             attached=value.attached,
             trail=onward(value.trail, site, f"{effect.verb} returns {meaning.words}") if meaning is not None else None,
@@ -79,7 +79,7 @@ class Tensors:
         if effect.attached is False:
             value = replace(value, attached=False)
         if value.origin is None:
-            value = replace(value, origin=Ref(site, self.machine.frame.context))
+            value = replace(value, origin=self.machine.new_ref(site))
         return value
 
     def moved(self, effect: Moves, given: dict[str, Value], values: list[Value], site: Site) -> Value:

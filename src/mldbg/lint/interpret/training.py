@@ -10,7 +10,7 @@ from typing import Literal
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.address import GRADIENTS, Made, Ref, Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.contents import Contents
@@ -33,16 +33,12 @@ from mldbg.lint.interpret.value import (
     Object,
     Unknown,
     Value,
+    first_step,
     literal,
-    onward,
 )
 from mldbg.lint.library.names import OPTIMIZER_NAME
 from mldbg.operations import schedulers, tables, torch
 from mldbg.semantics import Semantic
-
-GRADIENTS = Ref(None, None, "gradients")
-
-PARAMETERS = "parameters"
 
 ABSTRACT_BASES = frozenset({"builtins.object", "abc.ABC", "typing.Generic", "typing.Protocol"})
 
@@ -89,7 +85,7 @@ class Training:
             self.clear_gradients(base if known else None, site, None if known else base)
             return UNKNOWN
         if name == "parameters":
-            return Value(data=Data(rows=base.rows), origin=Ref(site, self.machine.frame.context, PARAMETERS))
+            return Value(data=Data(rows=base.rows), origin=self.machine.new_ref(site, Made.PARAMETERS))
         if name in ("zero_", "detach_", "fill_") and isinstance(node, cst.Attribute) and _holds_grad(node):
             self.clear_gradients(None, site)
             return UNKNOWN
@@ -203,7 +199,7 @@ class Training:
         thing = optimizer.thing
         given = self.machine.state.get(thing.ref, argument_of("0")) if isinstance(thing, Object) else None
         given = given or (self.machine.state.get(thing.ref, argument_of("params")) if isinstance(thing, Object) else None)
-        plain = given is not None and given.origin is not None and given.origin.label == PARAMETERS
+        plain = given is not None and given.origin is not None and given.origin.kind is Made.PARAMETERS
         return given.rows if given is not None and plain else frozenset()
 
     def clear_gradients(self, optimizer: Value | None, site: Site, model: Value | None = None) -> None:
@@ -215,10 +211,10 @@ class Training:
         if optimizer is None:
             self.forget_gradients()
             if model is not None and isinstance(model.thing, Object):
-                cleared = literal(Gradients.CLEARED.value).step(site, "gradients are cleared here")
+                cleared = replace(literal(Gradients.CLEARED.value), trail=first_step(site, "gradients are cleared here"))
                 machine.state.set(GRADIENTS, self._key(model), cleared)
             return
-        cleared = literal(Gradients.CLEARED.value).step(site, "gradients are cleared here")
+        cleared = replace(literal(Gradients.CLEARED.value), trail=first_step(site, "gradients are cleared here"))
         machine.state.set(GRADIENTS, self._key(optimizer), cleared)
         others = [key for key in machine.state.record(GRADIENTS) if key not in (Slot.ANY_OPTIMIZER, self._key(optimizer))]
         machine.state.set(GRADIENTS, Slot.ANY_OPTIMIZER, literal(Gradients.UNKNOWN.value) if others else cleared)
@@ -291,7 +287,7 @@ class Training:
         else:
             mode = replace(
                 literal(training),
-                trail=onward(None, site, "switched to training mode" if training else "switched to evaluation mode"),
+                trail=first_step(site, "switched to training mode" if training else "switched to evaluation mode"),
             )
         self._spread(thing, mode)
         self.machine.facts.append(ModeSet(self.machine.place(site), thing, training, node))
@@ -317,7 +313,7 @@ class Training:
             if not isinstance(key, str) and key is not Slot.ITEMS:
                 continue
             items = value.thing if isinstance(value.thing, Items) else None
-            several = (value,) if items is None else (*items.tail, *((items.lead,) if items.lead is not None else ()))
+            several = (value,) if items is None else items.all
             for item in several:
                 inner = item.thing
                 if (
@@ -355,7 +351,7 @@ class Training:
             self.machine.state.set(
                 value.thing.ref,
                 Slot.MODE,
-                replace(literal(True), trail=onward(None, site, f"`{name}` is created; new modules start in training mode")),
+                replace(literal(True), trail=first_step(site, f"`{name}` is created; new modules start in training mode")),
             )
             self.note(value.thing.ref)
 
@@ -436,7 +432,7 @@ class Training:
             if isinstance(value.thing, Lazy) or not (isinstance(key, str | ArgumentOf) or key is Slot.ITEMS):
                 continue
             items = self.contents.items_of(value)
-            several = [*items.tail, *([items.lead] if items.lead is not None else [])] if items is not None else [value]
+            several = items.all if items is not None else (value,)
             found = [item.thing for item in several if isinstance(item.thing, Object) and item.thing.ref != thing.ref]
             modules = [inner for inner in found if inner.cls is None or self.classes.is_module(inner.cls)]
             if modules and (not isinstance(key, str) or not isinstance(thing.cls, ClassThing) or self._is_run(thing.cls, key)):

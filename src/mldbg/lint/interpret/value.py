@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, cast
 
-from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.address import Made, Ref, Site, class_ref, made_at, site_of
 from mldbg.lint.interpret.slots import Key
 from mldbg.semantics import Semantic
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 MOST_ITEMS = 64
 MOST_STEPS = 16
+
+MOST_TEXT = 200
+"""Characters of a string that is kept."""
 
 
 # ------------------------------------------------------------------------------------------------------------------ things
@@ -102,8 +105,8 @@ class ClassThing:
     def ref(self) -> Ref:
         """The identity of the class's own record."""
         if self.inner is None:
-            return Ref(None, None, f"class {self.part.module.path}:{self.part.statement.first}")
-        return Ref(Site(self.part, self.inner), None, "class")
+            return class_ref(self.part)
+        return made_at(site_of(self.part, self.inner), None, Made.CLASS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,11 @@ class Items:
     @property
     def exact(self) -> bool:
         return self.lead is None
+
+    @property
+    def all(self) -> tuple[Value, ...]:
+        """All elements that are known of; those like `lead` once."""
+        return self.tail if self.lead is None else (*self.tail, self.lead)
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,15 +350,21 @@ class Value:
     origin: Ref | None = None
     axes: Axes = Axes()
     attached: bool | None = None
-    """Whether a backward pass through it would reach parameters: True, False (detached, under no_grad) or not known."""
+    """Whether a backward pass through it would reach parameters: True, False (detached, under no_grad) or not known.
+
+    In the lattice True < None < False: what may be detached counts as detached, since a loss that reaches parameters on one path
+    only is no loss that is kept with its graph.
+    """
     trail: Trail | None = field(default=None, compare=False)
     scaled: bool = False
     """The meaning holds but for a positive factor: half of some probabilities, a sum of several."""
-    or_none: bool = field(default=False, compare=False)
+    or_none: bool = False
     """A join has let None give way: whether the value is None is not known."""
 
     def step(self, site: Site, text: str) -> Value:
-        """The same value, one step further on its way."""
+        """The same value one step further on its way, where there is a way to tell of."""
+        if self.trail is None or (self.meaning is None and not self.fits):
+            return self
         return replace(self, trail=onward(self.trail, site, text))
 
     @property

@@ -52,21 +52,21 @@ class AttentionVaries(Check):
     """attention depends on the input
 
     ## Why
-    Attention weights that are the same for every input make the layer a fixed linear map: queries or keys do not get there, or
-    the scores are scaled to nothing. The model still learns, as an average over positions would.
+    Attention weights that are the same for every input make the layer a fixed linear map: queries or keys do not reach it,
+    or the scores are scaled to nothing. The model still learns, as an average over positions would.
 
     ## Measures
-    The results of every softmax over keys, whichever function of torch makes it, for all rows of the batch, in float64 where the
-    model runs in it, after three gradient steps (a query projection that starts at zero is healthy). By head the variance over
-    inputs at a fixed pair of places, in units of the whole variance; the check fails where it is zero to rounding in all layers,
-    and warns where it is in some. The entropy in units of that of uniform attention is told beside it.
+    The results of every softmax over keys, whichever function of torch makes it, for all rows of the batch, in float64 where
+    the model runs in it, after three gradient steps (a query projection that starts at zero is healthy). For each head, the
+    variance over inputs at a fixed pair of positions, in units of the total variance; the check fails if it is zero within
+    rounding in all layers, and warns if it is in some. The entropy, relative to that of uniform attention, is reported too.
 
     ## Causes
     - `constant-attention`: the weights do not depend on the input.
 
     ## Limits
-    One constant layer may be by design, as in a decoder whose first queries are learned. Fused attention of other libraries is
-    not seen. Needs at least two rows that differ.
+    One constant layer may be by design, as in a decoder whose first queries are learned. Fused attention of other libraries
+    is not covered. Needs at least two rows that differ.
     """
 
     id = "W11"

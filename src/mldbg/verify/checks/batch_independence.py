@@ -65,20 +65,20 @@ class BatchIndependence(Check):
     """the output of a row does not depend on the other rows of its batch
 
     ## Why
-    A `view` that takes the axes in the wrong order, a softmax over the batch or a recurrent layer that takes the batch for time
-    mixes examples. The loss still falls, and the model works only in the company that it was trained in.
+    A `view` that takes the axes in the wrong order, a softmax over the batch or a recurrent layer that mistakes the batch
+    axis for time mixes examples. The loss still falls, and the model works only in batches like those it was trained on.
 
     ## Measures
-    In float64 where the model runs in it: one row at a time gets another content, and every other row of the output must stay the
-    same, to rounding; first in evaluation mode, then in training mode with the same dropout masks and with BatchNorm, which mixes
-    rows by design, held still. The statistic is the largest change of another row, in units of the largest change of the row
-    itself.
+    In float64 where the model runs in it: one row at a time is replaced, and every other row of the output must stay the
+    same, within rounding; first in evaluation mode, then in training mode with the same dropout masks and with BatchNorm,
+    which mixes rows by design, held still. The statistic is the largest change of another row, in units of the largest
+    change of the row itself.
 
     ## Causes
     - `softmax-over-batch`: a softmax runs along the batch axis.
-    - `batch-first`: a recurrent or attention layer takes the batch axis for time: batch_first is missing.
+    - `batch-first`: a recurrent or attention layer mistakes the batch axis for time: batch_first is missing.
     - `batchnorm-in-training-mode`: a BatchNorm stays in training mode after `model.eval()`.
-    - `batch-mixing`: rows are mixed in another way. In training mode only, it is a warning.
+    - `batch-mixing`: rows are mixed in another way (a warning if only in training mode).
 
     ## Limits
     Only for inputs, targets and outputs with one row for each example. Of an output with a value for each pair of rows, as in

@@ -34,8 +34,8 @@ class CapacitySweep(Check):
     """a larger model fits better
 
     ## Why
-    Where twice the width changes nothing and much is left to be learned, the problem is the objective or the data, not the size
-    of the model; and no larger model is worth its cost.
+    If doubling the width changes nothing and much is left to be learned, the problem is the objective or the data, not the
+    size of the model, and no larger model is worth its cost.
 
     ## Measures
     `width(k)` for k = 1, 2, 4, 8, trained for 60 steps on one batch with three seeds, paired over sizes. The statistic is the
@@ -44,11 +44,12 @@ class CapacitySweep(Check):
 
     ## Causes
     - `width-ignored`: the number of parameters does not grow with k.
-    - `size-does-not-matter`: a warning: the slope is surely within 0.02 of 0, all runs are at rest, and more than a quarter of
-      the stakes is left at every size.
+    - `size-does-not-matter`: a warning: the slope is confidently within 0.02 of 0, all runs have plateaued, and more than a
+      quarter of the reducible loss is left at every size.
 
     ## Limits
-    One batch: it says what can be fitted, not what generalises. Sizes beyond 8 times the smallest are not tried.
+    It uses one batch, and so tells what can be fitted, not what generalises. Sizes beyond 8 times the smallest are not
+    tried.
     """
 
     id = "T8"

@@ -35,11 +35,12 @@ STEPS = 100
 
 
 class ClassBalance(Check):
-    """classes are all there, none has nearly all rows, and predictions are as varied as labels
+    """all classes are present, none has nearly all rows, and predictions are as varied as labels
 
     ## Why
-    Where 97 % of the rows are of one class, a model that says so always is right in 97 %, and its loss looks fine. A class that
-    never occurs cannot be learned; batches of one class each make training forget one while it learns the next.
+    If 97 % of the rows belong to one class, a model that always predicts it is right 97 % of the time, and its loss looks
+    fine. A class that never occurs cannot be learned; batches of a single class make training forget one class while it
+    learns the next.
 
     ## Measures
     Shares of the classes in `train` (in the batch without it), and the effective number of classes exp(H). It warns where the 95
@@ -52,11 +53,11 @@ class ClassBalance(Check):
     - `class-imbalance`: nearly all rows are of one class; accuracy must be compared with this share.
     - `majority-collapse`: predictions are nearly all of one class, on imbalanced labels.
     - `missing-class`: the model has outputs for classes without a row.
-    - `batches-of-one-class`: the loader gives the classes one after the other.
+    - `batches-of-one-class`: the loader delivers the classes one after the other.
     - `single-class`: all labels are the same.
 
     ## Limits
-    Warns only: what balance is right, the task says. Targets must be class ids, or 0 and 1.
+    It only warns: the right balance depends on the task. Targets must be class ids, or 0 and 1.
     """
 
     id = "A10"

@@ -19,16 +19,16 @@ SHOWN = 12
 
 
 class ContactSheet(Check):
-    """a dozen rows as the model gets them, with their targets and nearest neighbours
+    """a dozen rows as the model receives them, with their targets and nearest neighbours
 
     ## Why
-    Most faults of a data path are obvious to the eye that looks: upside-down images, labels of the neighbour, empty texts.
+    Most faults of a data path are obvious at a glance: upside-down images, labels of the neighbouring row, empty texts.
     Nobody looks, because looking takes ten lines of code.
 
     ## Measures
-    Nothing is judged. The first rows of the loader (of the batch without one) are shown as the model gets them: images as
-    images, tokens decoded where there is a tokenizer, other rows as their values. Beside each stands its target, and how far
-    its nearest neighbour in the batch is, in units of the median distance of two rows (0: an exact duplicate).
+    Nothing is judged. The first rows of the loader (of the batch without one) are shown as the model receives them: images
+    as images, tokens decoded where there is a tokenizer, other rows as their values. Next to each are its target and the
+    distance to its nearest neighbour in the batch, in units of the median distance of two rows (0: an exact duplicate).
 
     ## Causes
     None: this check always passes.

@@ -79,7 +79,7 @@ class Pass:
 
 
 class DeadUnits(Check):
-    """units answer to their inputs, and rows remain distinguishable through the layers
+    """units respond to their inputs, and rows remain distinguishable through the layers
 
     ## Why
     A ReLU that is off for every row passes no gradient and stays off. A deep net whose layers shrink the signal below their

@@ -47,8 +47,8 @@ class Drift(Check):
     """test has the distribution of train
 
     ## Why
-    A model is judged on test as if it came from where train came from. Another sensor, another season, a filter on one of the
-    two: then the score tells about the difference as much as about the model.
+    A model is judged on test as if it came from where train came from. With another sensor, another season or a filter on
+    one of the two, the score says as much about the difference as about the model.
 
     ## Measures
     Each column and the target: Kolmogorov-Smirnov (classes: chi-square), with Holm over all, *and* a Wasserstein distance over
@@ -60,12 +60,12 @@ class Drift(Check):
     AUC against 200 permutations of blocks as long as that time must exceed 0.6 by far (without groups).
 
     ## Causes
-    - `drift`: a column, or the target, is distributed otherwise in test.
-    - `joint-drift`: the columns hang together otherwise in test, though each one alone looks the same.
+    - `drift`: a column, or the target, is distributed differently in test.
+    - `joint-drift`: the columns are related differently in test, though each one alone looks the same.
 
     ## Limits
-    A split by group differs by the groups: give `groups`, and groups are the units. With fewer than 30 effective rows nothing is
-    said.
+    A split by group differs by the groups: give `groups`, and groups are the units. With fewer than 30 effective rows there
+    is no verdict.
     """
 
     id = "A11"

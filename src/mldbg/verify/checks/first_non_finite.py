@@ -34,25 +34,28 @@ class FirstNonFinite(Check):
     """no NaN and no infinity in the loss or in a gradient
 
     ## Why
-    One NaN in a gradient is a NaN in every weight after the next step. Where it is seen is rarely where it came from.
+    One NaN in a gradient is a NaN in every weight after the next step. It is rarely noticed where it arose.
 
     ## Measures
     Loss and gradients of three fresh models on three batches, and the loss during 300 steps of training on one batch. If
-    something is not finite, the step is run again with every operation recorded, forward and backward in call order: named is the
-    first one with finite inputs and a result that is not finite, among those that the loss or the gradient goes back to, with the
-    range of its inputs. A mask of minus infinity that a softmax takes away is no fault. The same step in float64 tells an
-    overflow of the data type (finite there) from 0/0, log 0 and the slope of a root at 0.
+    something is not finite, the step is run again with every operation recorded, forward and backward in call order: the
+    check names the first one with finite inputs and a non-finite result, among those that the loss or the gradient depends
+    on, with the range of its inputs. A mask of minus infinity that a softmax removes is not a fault. The same step in
+    float64 distinguishes an overflow of the data type (finite there) from 0/0, log 0 and the derivative of a square root at
+    0.
 
     ## Causes
     - `non-finite-data`: NaN or infinity in the inputs or targets.
     - `non-finite-weights`: NaN or infinity in the fresh weights.
     - `overflow`: beyond the range of the data type; in float64 the step is finite.
-    - `log-of-softmax`: the logarithm of a softmax that has become 0.
-    - `undefined-operation`: an operation of the forward pass without a value there, like 0/0 or the logarithm of 0.
-    - `undefined-gradient`: forward all is finite, backward not, like a root at 0 or a `where` that hides a NaN.
+    - `log-of-softmax`: the logarithm of a softmax that underflowed to 0.
+    - `undefined-operation`: an operation of the forward pass that is undefined for its input, like 0/0 or the logarithm of
+      0.
+    - `undefined-gradient`: the forward pass is finite, the backward pass is not, as for a square root at 0 or a `where` that
+      hides a NaN.
 
     ## Limits
-    A loss that rises far before it overflows, or weights that grow, are the learning rate's business: CANNOT-TELL here.
+    A loss that rises long before it overflows, or growing weights, are a matter for learning-rate: CANNOT-TELL here.
     """
 
     id = "T12"

@@ -34,19 +34,19 @@ Function = Callable[[Sequence[Tensor]], Tensor]
 
 
 class GradientCheck(Check):
-    """the derivative of the loss is the one that finite differences give
+    """autograd's derivative of the loss agrees with finite differences
 
     ## Why
-    A hand-written backward pass, a detached tensor or a value taken out with .item() gives a gradient that is wrong or missing.
+    A hand-written backward pass, a detached tensor or a value extracted with .item() makes the gradient wrong or missing.
     Training still runs, and the loss may even fall.
 
     ## Measures
-    In float64, central differences along 32 random directions against the gradient of autograd, for steps from 0.1 to 1e-7 of the
-    size of the inputs. The smallest relative error (root mean square over directions) must be rounding. For a right gradient of a
-    smooth function the error falls with the square of the step until rounding takes over; a wrong one has an error that does not
-    depend on the step. The slope tells both apart without any absolute limit. With `gradient=(function, inputs)` that function is
-    measured, else the loss as a function of random outputs. (Printing gradient norms against fixed limits, as some guides do
-    under this name, compares nothing.)
+    In float64, central differences along 32 random directions against the gradient of autograd, for steps from 0.1 to 1e-7
+    of the size of the inputs. The smallest relative error (root mean square over directions) must be rounding. For a correct
+    gradient of a smooth function the error falls with the square of the step until rounding takes over; the error of a wrong
+    one does not depend on the step. The slope distinguishes the two without any absolute limit. With `gradient=(function,
+    inputs)` that function is measured, else the loss as a function of random outputs. (Comparing gradient norms with fixed
+    limits, as some guides do under this name, checks nothing.)
 
     ## Causes
     - `wrong-gradient`: autograd's gradient is not the derivative. Of a loss this warns, as a part may be detached on purpose.

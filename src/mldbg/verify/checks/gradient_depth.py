@@ -43,15 +43,15 @@ class GradientDepth(Check):
     """the gradient neither vanishes nor explodes with depth
 
     ## Why
-    Each layer multiplies the gradient. Where the factor is far from one, the first layers of a deep net learn nothing or blow up;
-    saturating activations and wrong initial scales do this.
+    Each layer multiplies the gradient. If the factor is far from one, the first layers of a deep network learn nothing or
+    blow up; saturating activations and wrong initial scales cause this.
 
     ## Measures
-    The gradient at the *output* of each layer with a weight (the gradients of parameters mix in their fan-in), and the slope of
-    log10 of its root mean square over the order of the calls: decades for each layer. It is taken for five fresh models, and
-    fails where the 99 % interval of |slope| lies above 0.5 and the whole net spans more than three decades. Only ratios enter, so
-    that the unit of the loss does not matter; limits on absolute norms do not have that. With an optimizer also growth in time: a
-    gradient norm above 100 running medians, with a loss above that of the start, is a warning.
+    The gradient at the *output* of each layer with a weight (the gradients of parameters mix in their fan-in), and the slope
+    of log10 of its root mean square over the order of the calls: decades for each layer. It is taken for five fresh models,
+    and fails where the 99 % interval of |slope| lies above 0.5 and the whole net spans more than three decades. Only ratios
+    are used, so the unit of the loss does not matter, as it would for limits on absolute norms. With an optimizer also
+    growth in time: a gradient norm above 100 running medians, with a loss above that of the start, is a warning.
 
     ## Causes
     - `vanishing-gradient`: it gets smaller towards the first layer.
@@ -59,8 +59,8 @@ class GradientDepth(Check):
     - `gradients-grow`: the norm jumps during the first steps of training (a warning).
 
     ## Limits
-    Needs four layers. With residual connections the slope is that of the branches. What happens inside a fused recurrent layer is
-    not seen.
+    Needs four layers. With residual connections the slope is that of the branches. The inside of a fused recurrent layer is
+    not visible.
     """
 
     id = "W4"

@@ -57,18 +57,18 @@ class GradientNoise(Check):
     no learning rate helps; a larger batch or less randomness does.
 
     ## Measures
-    The gradient of a fresh model on parts of the batch, or of 8 batches where the factory draws them, in evaluation mode. Their
-    scatter gives tr(S), the variance between rows, and with it the signal share: |G|^2 / (|G|^2 + tr(S) / B), of which the noise
-    scale tr(S) / |G|^2 (McCandlish and others 2018) is another form: the batch size at which both are equal. The same for 16
-    passes of the whole batch in training mode, which differ by dropout and other randomness of the model. A jackknife gives 99 %
-    intervals; a share whose upper bound is below 0.1 is a warning. The rate of turning points of the loss on one batch is given,
-    too: 0 for a smooth curve, 2/3 for white noise, 1 for a loss that jumps to and fro at every step.
+    The gradient of a fresh model on parts of the batch, or of 8 batches where the factory draws them, in evaluation mode.
+    Their scatter gives tr(S), the variance between rows, and with it the signal share: |G|^2 / (|G|^2 + tr(S) / B), of which
+    the noise scale tr(S) / |G|^2 (McCandlish and others 2018) is another form: the batch size at which both are equal. The
+    same for 16 passes of the whole batch in training mode, which differ by dropout and other randomness of the model. A
+    jackknife gives 99 % intervals; a share whose upper bound is below 0.1 is a warning. The rate of turning points of the
+    loss on one batch is given, too: 0 for a smooth curve, 2/3 for white noise, 1 for a loss that jumps back and forth at
+    every step.
 
     ## Causes
     - `too-much-dropout`: passes of the same batch differ, without dropout they agree.
     - `random-step`: passes of the same batch differ for another reason: noise, shuffled rows, a random loss.
-    - `gradient-is-noise`: it is the rows that disagree: the batch is too small, or the targets have nothing to do with the
-      inputs.
+    - `gradient-is-noise`: the rows disagree: the batch is too small, or the targets have nothing to do with the inputs.
 
     ## Limits
     Fresh weights: near the end of training the signal is weaker in every healthy run. It warns and never fails.

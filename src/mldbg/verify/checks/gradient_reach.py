@@ -41,8 +41,8 @@ class GradientReach(Check):
     """every parameter that moves the loss gets a gradient
 
     ## Why
-    A detached tensor, a detour through numpy or a rounding step cuts the graph. Everything before the cut stays at its initial
-    values; what comes after it still learns, so that the loss falls and nothing looks broken.
+    A detached tensor, a detour through numpy or a rounding step cuts the graph. Everything before the cut stays at its
+    initial values; what comes after it still learns, so the loss falls and nothing looks broken.
 
     ## Measures
     By trainable parameter, over three fresh models and batches, and again after three gradient steps (what starts at zero, like a

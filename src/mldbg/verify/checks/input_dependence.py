@@ -67,18 +67,18 @@ class InputDependence(Check):
 
     ## Measures
     First exactly: whether rows of the batch differ, and whether another input changes the output beyond rounding (in float64
-    where the model runs in it, after three gradient steps). Then five pairs of short training runs with your optimizer on one
-    batch, from the same seed: with the inputs, and with the rows of the inputs dealt out anew in each step, which leaves their
-    distribution as it is (zeros would not, and BatchNorm turns them into something else). The statistic is the paired gap between
-    the two losses at the end, in units of the loss without the inputs, with its 99 % interval.
+    where the model runs in it, after three gradient steps). Then five pairs of short training runs with your optimizer on
+    one batch, from the same seed: with the inputs, and with the input rows reshuffled in each step, which preserves their
+    distribution (zeros would not, and BatchNorm turns them into something else). The statistic is the paired gap between the
+    two losses at the end, in units of the loss without the inputs, with its 99 % interval.
 
     ## Causes
     - `constant-input`: all rows of the batch are the same although their targets differ.
-    - `ignores-input`: no output changes with the input; as a warning, where training comes to rest at the loss of the best
+    - `ignores-input`: no output changes with the input; as a warning, where training plateaus at the loss of the best
       constant output and gains less than 1 % from the inputs.
 
     ## Limits
-    A gap on one batch may be memory. Whether inputs and targets belong together is the business of `label-alignment`.
+    A gap on one batch may be memorisation. Whether inputs and targets belong together is for `label-alignment` to say.
     """
 
     id = "W10"

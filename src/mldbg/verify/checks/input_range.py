@@ -41,8 +41,8 @@ class InputRange(Check):
     """inputs are finite, differ between rows, and have a scale that the untrained model can work with
 
     ## Why
-    One NaN in a batch ends a training; rows that are all the same cannot be told apart; pixels from 0 to 255 make an untrained
-    network so sure of itself that it starts with ten times the loss of chance.
+    One NaN in a batch ruins a training run; identical rows cannot be distinguished; pixels from 0 to 255 make an untrained
+    network so confident that it starts with ten times the loss of chance.
 
     ## Measures
     Exactly: NaN, infinite values (a mask of zeros and minus infinities is none), rows that are all the same. The scale is judged
@@ -55,7 +55,7 @@ class InputRange(Check):
     ## Causes
     - `non-finite-input`: NaN or infinite inputs (a warning where the outputs stay finite: the model expects them).
     - `constant-input`: all rows of the batch are the same, while targets differ (a warning where they do not).
-    - `unscaled-input`: the scale of the inputs, and nothing else, spoils the start.
+    - `unscaled-input`: the scale of the inputs alone spoils the start.
 
     ## Limits
     Tokens have no scale. Without class ids or values as targets the scale is not judged. Constant columns are common and only

@@ -66,10 +66,10 @@ class _Planted:
 
 
 class KnownAnswer(Check):
-    """the optimizer finds an answer that is known
+    """the optimizer finds a known answer
 
     ## Why
-    An optimizer that climbs, stands still or goes to the wrong place is seen at once where the right place is known.
+    An optimizer that climbs, stands still or ends up in the wrong place is easy to spot when the right place is known.
 
     ## Measures
     The user's optimizer trains a linear layer on a planted least-squares problem (8 weights, 64 rows with noise, condition number
@@ -82,7 +82,7 @@ class KnownAnswer(Check):
     ## Causes
     - `optimizer-goes-uphill`: the loss rises: maximize=True, or a wrong sign.
     - `optimizer-does-nothing`: no weight changes.
-    - `optimizer-misses-the-answer`: the loss comes to rest above the least loss.
+    - `optimizer-misses-the-answer`: the loss plateaus above its minimum.
 
     ## Limits
     It tests the mechanics, with weight decay off, not the learning rate (that is learning-rate). An optimizer factory that asks

@@ -55,11 +55,11 @@ MOST_WRONG = 0.05
 
 
 class LabelAlignment(Check):
-    """labels belong to the inputs that they stand beside
+    """labels belong to the inputs they are paired with
 
     ## Why
-    Labels that were shuffled, sorted, or shifted by one row against their inputs cannot be learned, and overfitting a batch does
-    not notice: a network memorises anything.
+    Labels that were shuffled, sorted, or shifted by one row against their inputs cannot be learned, and overfitting one
+    batch does not reveal it: a network memorises anything.
 
     ## Measures
     First exactly: rows of the batch and the loader that are rows of `train` must have the labels that they have there. Then
@@ -73,10 +73,10 @@ class LabelAlignment(Check):
     ## Causes
     - `labels-do-not-match-inputs`: labels contradict those of `train`, or nothing can be learned from this source while it can
       from another (a warning where there is no other).
-    - `labels-are-shifted`: labels fit the inputs some rows further.
+    - `labels-are-shifted`: labels match the inputs shifted by some rows.
 
     ## Limits
-    Targets must be class ids or values, one to a row. Skill of cheap models is little on hard tasks. A permutation null holds
+    Targets must be class ids or values, one to a row. Cheap models have little skill on hard tasks. A permutation null holds
     for exchangeable rows; in a time series skill may come from neighbouring rows, and it passes.
     """
 

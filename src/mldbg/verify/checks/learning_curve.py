@@ -63,11 +63,11 @@ class _Run:
 
 
 class LearningCurve(Check):
-    """the model does better than a linear one, on the rows it saw and on new ones
+    """the model does better than a linear one, on rows it has seen and on new ones
 
     ## Why
-    A large gap between training and test is no fault by itself, and neither is a small one. What matters is whether a cheap
-    reference gets more out of the same arrays: on the training rows (underfit) or on the test rows (overfit).
+    A large gap between training and test is not a fault by itself, and neither is a small one. What matters is whether a
+    cheap reference gets more out of the same data: on the training rows (underfit) or on the test rows (overfit).
 
     ## Measures
     Fresh models are trained for 120 steps on 1/4, 1/2 and all of `train`, with three seeds each. Skill is accuracy, area
@@ -77,12 +77,12 @@ class LearningCurve(Check):
     test skill of the model less that of the reference; differences below 0.1 do not count.
 
     ## Causes
-    - `underfit`: at rest, the model does worse than a linear one on the rows it was trained on.
+    - `underfit`: after its loss has plateaued, the model does worse than a linear one on the rows it was trained on.
     - `overfit`: it does better there, and worse on the test rows (bootstrap interval).
 
     ## Limits
-    120 steps are not a whole training: a model whose loss still falls gives CANNOT-TELL instead of underfit. It warns and never
-    fails. It needs inputs that are one tensor, and targets that are class ids or one number for each row, and an
+    120 steps are not a full training run: a model whose loss is still falling gets CANNOT-TELL instead of underfit. It warns
+    and never fails. It needs inputs that are one tensor, and targets that are class ids or one number for each row, and an
     output that predicts them as it is: the loss must be lower at the target than beside it.
     """
 

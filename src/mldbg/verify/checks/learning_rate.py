@@ -69,8 +69,8 @@ class LearningRate(Check):
     """the learning rate makes progress without blowing up
 
     ## Why
-    A rate that is a thousand times too low looks like a model that cannot learn, and one that is too high like a hard problem:
-    the loss jumps, then rests on a plateau with dead units.
+    A rate that is a thousand times too low looks like a model that cannot learn, and one that is too high like a hard
+    problem: the loss jumps, then stays on a plateau with dead units.
 
     ## Measures
     Fresh models are trained for 40 steps on one batch with the user's optimizer, with its rates (of every parameter group)

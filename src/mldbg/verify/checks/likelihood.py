@@ -72,7 +72,7 @@ class _Residuals:
 
 
 class Likelihood(Check):
-    """residuals are such as the squared error supposes: normal, with the same variance everywhere
+    """residuals are what the squared error assumes: normal, with the same variance everywhere
 
     ## Why
     A squared error is, up to constants, the negative logarithm of a normal density with one variance: exp(-r^2 / 2 s^2), with the
@@ -87,8 +87,8 @@ class Likelihood(Check):
     tenth of r^2 explained.
 
     ## Causes
-    - `heavy-tails`: the residuals ask for huber_loss or a Student's t likelihood.
-    - `unequal-variance`: the residuals ask for gaussian_nll_loss, or for the logarithm of the targets.
+    - `heavy-tails`: the residuals call for huber_loss or a Student's t likelihood.
+    - `unequal-variance`: the residuals call for gaussian_nll_loss, or for the logarithm of the targets.
 
     ## Limits
     It warns at most, and needs a squared error and 64 rows. Where a model does worse on unseen rows than on those it was

@@ -32,11 +32,12 @@ _OWN_SAMPLERS = (data.SequentialSampler, data.RandomSampler, data.SubsetRandomSa
 
 
 class LoaderAudit(Check):
-    """in one epoch the loader hands out every row, and no row twice
+    """in one epoch the loader delivers every row, and no row twice
 
     ## Why
     A sampler that skips batches, a collate function that loses the last row, a loop that throws away every fifth batch:
-    training goes on as if nothing were wrong, on other data than one thinks. Physicists call it the dead time of the detector.
+    training goes on as if nothing were wrong, on different data than intended. Physicists call it the dead time of the
+    detector.
 
     ## Measures
     Every `DataLoader` that the user's loader iterates over (it may be inside a generator) is followed for one epoch: which
@@ -46,9 +47,9 @@ class LoaderAudit(Check):
 
     ## Causes
     - `rows-dropped`: rows were drawn but never delivered.
-    - `rows-repeated`: rows arrived more often than once in an epoch, without a sampler that says so.
-    - `rows-never-drawn`: a sampler of the user's own leaves out rows (it may mean to: a warning).
-    - `epoch-is-short`: the loader ended although the sampler had more rows (it may mean to: a warning).
+    - `rows-repeated`: rows were delivered more than once in an epoch, without a sampler that declares it.
+    - `rows-never-drawn`: a custom sampler leaves out rows (a warning, as this may be intended).
+    - `epoch-is-short`: the loader ended although the sampler had more rows (a warning, as this may be intended).
 
     ## Limits
     One epoch in one process: workers are not started, so that rows doubled by an iterable dataset in several workers are not

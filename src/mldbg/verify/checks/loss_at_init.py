@@ -57,20 +57,20 @@ class LossAtInit(Check):
     """the loss of untrained models is what chance predicts
 
     ## Why
-    An untrained model knows nothing of the labels. Its loss must be the one that it would have with the labels dealt out anew.
-    Where it is not, the weights are not fresh. A model that starts far from chance has to unlearn before it learns.
+    An untrained model knows nothing about the labels. Its loss must be the same as with shuffled labels. If it is not, the
+    weights are not fresh. A model that starts far from chance has to unlearn before it learns.
 
     ## Measures
-    The loss on a batch, in standard deviations of its permutation null: the same outputs with permuted targets. This holds for
-    every loss and every scale of the initial weights, where "about ln K", "within 75 %" or "within a factor of 2" do not (for
-    cross-entropy the null mean is the mean of logsumexp(z) - sum of pi_c z_c over the batch, with the class shares pi). One fresh
-    model is no evidence: where an input predicts the target, random weights are correlated with it too, with a random sign. So 12
-    fresh models are measured; their deviations must not share a sign (exact sign-flip test of the mean), nor exceed 4. Even then
-    it may be the architecture: a network that adds its input to its output starts close to targets that resemble the input. So
-    the same is done with 12 copies whose layers are initialised anew: they must not show it as well (half of it or more), and
-    must differ by a rank test; where the factory makes the same weights each time, by 4 of the copies' standard deviations.
-    Separately, of cross-entropy the variance of the logits over the classes, of a squared error the distance of the targets' mean
-    from that of the outputs.
+    The loss on a batch, in standard deviations of its permutation null: the same outputs with permuted targets. This holds
+    for every loss and every scale of the initial weights, where "about ln K", "within 75 %" or "within a factor of 2" do not
+    (for cross-entropy the null mean is the mean of logsumexp(z) - sum of pi_c z_c over the batch, with the class shares pi).
+    One fresh model is no evidence: where an input predicts the target, random weights are correlated with it too, with a
+    random sign. So 12 fresh models are measured; their deviations must not share a sign (exact sign-flip test of the mean),
+    nor exceed 4. Even then it may be the architecture: a network that adds its input to its output starts close to targets
+    that resemble the input. So the same is done with 12 copies whose layers are reinitialised: they must not show it as well
+    (half of it or more), and must differ by a rank test; where the factory makes the same weights each time, by 4 of the
+    copies' standard deviations. Separately, of cross-entropy the variance of the logits over the classes, of a squared error
+    the distance of the targets' mean from that of the outputs.
 
     ## Causes
     - `pretrained-weights`: the loss is lower than chance: the model has seen these labels.

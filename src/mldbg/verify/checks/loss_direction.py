@@ -24,7 +24,7 @@ CHANCE_SDS = 5.0
 """Standard deviations below the mean of permuted predictions that chance does not reach."""
 
 FLIPPED_SDS = 3.0
-"""The same, above the mean, and above all of them."""
+"""Standard deviations above the mean of permuted predictions, and above all of them, that mean the loss points the wrong way."""
 
 AS_MUCH = 0.5
 """Share of the loss by which predictions are too high that they must be lower by, turned over."""
@@ -51,7 +51,7 @@ class _Measured:
 
 
 class LossDirection(Check):
-    """a perfect prediction has a lower loss than the same predictions given to the wrong rows
+    """a perfect prediction has a lower loss than the same predictions assigned to the wrong rows
 
     ## Why
     With a flipped sign training drives the model away from its targets, and the falling loss looks like progress. A loss that
@@ -66,11 +66,11 @@ class LossDirection(Check):
 
     ## Causes
     - `loss-sign-flipped`: the perfect prediction has the highest loss.
-    - `targets-misaligned`: predictions moved by one row, or reversed, have a lower loss than those in their places.
+    - `targets-misaligned`: predictions shifted by one row, or reversed, have a lower loss than those in place.
 
     ## Limits
-    Losses with other outputs than one value for each target, or K logits, are not measured. A loss of one's own with a minimum
-    at outputs that run against the targets may be meant for distances, or be flipped: it cannot tell. The size of the loss is
+    Losses with other outputs than one value for each target, or K logits, are not measured. A custom loss that is lowest for
+    outputs that run opposite to the targets may be meant for distances, or be flipped: CANNOT-TELL. The size of the loss is
     not judged.
     """
 

@@ -48,10 +48,11 @@ class LossInputRange(Check):
     there, at both ends, when all weights are multiplied by 30.
 
     ## Causes
-    - `softmax-before-cross-entropy`: cross-entropy, or a loss of one's own that applies softmax, gets probabilities.
+    - `softmax-before-cross-entropy`: cross-entropy, or a custom loss that applies softmax, gets probabilities.
     - `softmax-over-batch`: softmax was taken along the batch instead of the classes.
     - `sigmoid-before-cross-entropy`: cross-entropy gets values squashed to [0, 1] one by one.
-    - `log-softmax-before-cross-entropy`: cross-entropy gets log-probabilities: the loss is right, the work is done twice (warns).
+    - `log-softmax-before-cross-entropy`: cross-entropy gets log-probabilities: the loss is correct, the work is done twice
+      (warns).
     - `single-logit-softmax`: softmax or cross-entropy over one class is constant.
     - `sigmoid-before-bce-with-logits`: BCE-with-logits gets probabilities.
     - `bce-on-logits`: binary cross-entropy gets values outside [0, 1].
@@ -61,7 +62,7 @@ class LossInputRange(Check):
     - `targets-out-of-range`: the targets of a binary or soft-label loss are outside [0, 1]: the loss has no minimum.
 
     ## Limits
-    It sees functions of torch, and a loss of one's own where adding a constant to all logits changes nothing.
+    It covers functions of torch, and custom losses that do not change when a constant is added to all logits.
     """
 
     id = "U6"

@@ -39,8 +39,8 @@ class Memory(Check):
     """the memory of a step grows with the batch, and not with the number of steps
 
     ## Why
-    A loss kept with its graph for a running mean keeps every step's graph alive, until memory ends after hours. And whether a
-    larger batch fits is known before it crashes.
+    A loss kept with its graph for a running mean keeps every step's graph alive, until memory runs out after hours. And
+    whether a larger batch fits is known before it crashes.
 
     ## Measures
     Leak: the number of nodes of autograd graphs that hang on live tensors after each of five training steps; it must not grow in
@@ -181,7 +181,7 @@ def _nodes(ends: list[Tensor]) -> int:
 
 
 def _bytes_of_step(bench: Bench, size: int) -> float:
-    """Of the first rows; of more than there are, they are repeated."""
+    """Bytes of a step on the first `size` rows, cycled if the batch has fewer."""
     model = bench.model(0)
     optimizer = optimizer_of(bench, model)
     inputs, targets = copied(rows(bench.first, torch.arange(size, device=bench.device) % bench.size))

@@ -62,11 +62,11 @@ class Evaluation:
 
 
 class ModeAudit(Check):
-    """evaluation is deterministic, and leaves the model as it was
+    """evaluation is deterministic and leaves the model unchanged
 
     ## Why
     Dropout or BatchNorm in training mode during evaluation makes scores random and lets the evaluation data into the running
-    statistics; a model left in evaluation mode trains on without dropout.
+    statistics; a model left in evaluation mode continues training without dropout.
 
     ## Measures
     Exactly: two passes in evaluation mode with different random numbers give the same output and leave all buffers as they were.
@@ -86,7 +86,7 @@ class ModeAudit(Check):
     - `dropout-too-strong`: the masks' noise drowns the signal (a warning).
 
     ## Limits
-    Where the caller of `evaluate` sets the modes, give a function that does so, too.
+    If the caller of `evaluate` sets the modes, provide a function that does so too.
     """
 
     id = "W12"

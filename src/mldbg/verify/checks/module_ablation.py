@@ -38,8 +38,8 @@ class ModuleAblation(Check):
     """every module that is computed changes the output
 
     ## Why
-    A branch that is multiplied by zero, masked away or overwritten costs time and memory and does nothing. The model trains,
-    as the rest of it is enough.
+    A branch that is multiplied by zero, masked away or overwritten costs time and memory and does nothing. The model still
+    trains, as the rest of it is enough.
 
     ## Measures
     By module with parameters: the relative change of the output when its own output is replaced by zeros, and by its mean over
@@ -52,7 +52,7 @@ class ModuleAblation(Check):
     - `does-nothing`: a module is computed and connected, but its output does not matter.
 
     ## Limits
-    A module that is not connected to any output (an auxiliary head whose result is dropped) is the business of `gradient-reach`.
+    A module that is not connected to any output (an auxiliary head whose result is dropped) is reported by `gradient-reach`.
     """
 
     id = "W7"

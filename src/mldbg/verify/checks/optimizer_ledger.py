@@ -29,14 +29,14 @@ class OptimizerLedger(Check):
     """the optimizer holds every parameter that is meant to learn, once, and nothing else
 
     ## Why
-    An optimizer that was built before a head was replaced, from another copy of the model or from a part of it, trains something
-    else than you think. A layer that is frozen without anyone having meant it does not learn at all.
+    An optimizer that was built before a head was replaced, from another copy of the model or from a part of it, trains
+    something other than you think. A layer that is frozen by accident does not learn at all.
 
     ## Measures
     Each parameter, by identity: in one group, in two, in none; foreign tensors in the optimizer; and whether `requires_grad`
-    agrees with what `frozen` declares. Counting `param_groups` says nothing: it counts groups. Freezing is a matter of intent, so
-    it is asked for: what is frozen and not declared fails. The statistic is the share of the model's weights (numbers, not
-    tensors) that are booked wrongly.
+    agrees with what `frozen` declares. Counting `param_groups` says nothing: it counts groups. Freezing is a matter of
+    intent, so it must be declared: whatever is frozen but not declared fails. The statistic is the share of the model's
+    weights (numbers, not tensors) that are booked wrongly.
 
     ## Causes
     - `not-in-optimizer`: a parameter gets a gradient but no group holds it.
@@ -44,7 +44,7 @@ class OptimizerLedger(Check):
     - `parameter-twice`: a parameter is held twice, and so is stepped twice.
     - `undeclared-frozen`: a layer does not require a gradient, and `frozen` does not say so.
     - `frozen-but-trained`: declared frozen, but it requires a gradient and is in the optimizer.
-    - `pattern-matches-nothing`: a pattern in `frozen` is no parameter's name (a warning).
+    - `pattern-matches-nothing`: a pattern in `frozen` matches no parameter name (a warning).
 
     ## Limits
     Without an optimizer only the intent is checked. Bare parameters and embeddings that are frozen by construction give a

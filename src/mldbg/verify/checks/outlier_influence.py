@@ -34,7 +34,7 @@ DRAWS = 400
 
 
 class OutlierInfluence(Check):
-    """no handful of rows makes the gradient
+    """no handful of rows dominates the gradient
 
     ## Why
     The gradient of a squared error grows with the residual: a few far-off targets can pull the whole fit. Huber's loss, an
@@ -48,10 +48,10 @@ class OutlierInfluence(Check):
     interval.
 
     ## Causes
-    - `outliers-dominate`: the top rows make an outsized part of the gradient.
+    - `outliers-dominate`: the top rows contribute an outsized part of the gradient.
 
     ## Limits
-    It warns at most. It looks at targets, not at residuals of a trained model; those are looked at by `likelihood`.
+    It warns at most. It looks at targets, not at residuals of a trained model; `likelihood` looks at those.
     """
 
     id = "U8"

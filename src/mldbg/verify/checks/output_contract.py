@@ -20,7 +20,7 @@ MOST_MODULES = 40
 
 
 class OutputContract(Check):
-    """the output has the shape that was promised, for every number of rows
+    """the output has the declared shape, for every number of rows
 
     ## Why
     A wrong output width, a `view` with the batch size written into it, or a `squeeze` that takes the batch axis away at one row

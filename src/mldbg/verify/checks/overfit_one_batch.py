@@ -49,30 +49,31 @@ class OverfitOneBatch(Check):
     """the model can memorise one batch
 
     ## Why
-    A model that cannot fit even the batch it is trained on, again and again, will not learn anything from more data: gradients,
+    A model that cannot even fit a batch it is trained on repeatedly will not learn anything from more data: gradients,
     optimizer and loss do not work together.
 
     ## Measures
-    The share of the stakes that is left after 300 steps with the user's optimizer: 1 is the loss of the best constant output (for
-    cross-entropy the entropy of the classes, for the squared error the variance), 0 the known floor. Both are found by minimising
-    the user's loss over free outputs, so that label smoothing, and equal inputs with different targets, lift the floor. "A tenth
-    of the first loss" would depend on the initial weights and alarms on every linear model. At most 2 % may be left, in training
-    or in evaluation mode. Otherwise the run is repeated with dropout and weight decay off, then with Adam in place of the user's
-    optimizer: what heals it is the cause. It fails only where curves have come to rest and the model can move its outputs in
-    enough directions (rank of the Jacobian of outputs by parameters) to memorise.
+    The share of the reducible loss that is left after 300 steps with the user's optimizer: 1 is the loss of the best
+    constant output (for cross-entropy the entropy of the classes, for the squared error the variance), 0 the known floor.
+    Both are found by minimising the user's loss over free outputs, so that label smoothing, and equal inputs with different
+    targets, lift the floor. "A tenth of the first loss" would depend on the initial weights and alarms on every linear
+    model. At most 2 % may be left, in training or in evaluation mode. Otherwise the run is repeated with dropout and weight
+    decay off, then with Adam in place of the user's optimizer: what fixes it is the cause. It fails only where curves have
+    plateaued and the model can move its outputs in enough directions (rank of the Jacobian of outputs by parameters) to
+    memorise.
 
     ## Causes
-    - `too-much-dropout`: without dropout (or other noise of training mode) the batch is memorised, with it half of the stakes is
-      left.
-    - `too-much-weight-decay`: the same of a model without such noise.
+    - `too-much-dropout`: without dropout (or other noise of training mode) the batch is memorised; with it, half of the
+      reducible loss is left.
+    - `too-much-weight-decay`: the same for a model without such noise.
     - `learning-rate-too-high`: Adam at 1e-3 memorises; with the user's optimizer the loss rose or did not stay finite.
-    - `optimizer`: Adam at 1e-3 memorises, the user's optimizer rests elsewhere.
-    - `cannot-memorise`: nothing helps, with more than a quarter of the stakes left: model and loss do not fit together, or rows
-      are mixed or replaced on the way.
+    - `optimizer`: Adam at 1e-3 memorises; the user's optimizer plateaus elsewhere.
+    - `cannot-memorise`: nothing helps, and more than a quarter of the reducible loss is left: model and loss do not fit
+      together, or rows are mixed or replaced along the way.
 
     ## Limits
-    Memorising proves plumbing, not alignment: shuffled labels are memorised, too. A batch with more rows than the model can hold
-    gives CANNOT-TELL, and so does a loss that is still falling after 300 steps.
+    Memorising proves the plumbing, not the alignment: shuffled labels are memorised too. A batch with more rows than the
+    model can hold gives CANNOT-TELL, and so does a loss that is still falling after 300 steps.
     """
 
     id = "T1"

@@ -34,9 +34,10 @@ class PaddingAndAccumulation(Check):
     """padding changes nothing, and micro-batches add up to the batch
 
     ## Why
-    A loss averaged over all places counts padding as data, and its size depends on how a batch happens to be padded. Gradients of
-    micro-batches, each a mean over its own tokens, do not average to the gradient of the batch when micro-batches hold different
-    numbers of tokens: "divide by the number of accumulation steps" is then wrong, by a factor that changes from step to step.
+    A loss averaged over all positions counts padding as data, and its size depends on how a batch happens to be padded.
+    Gradients of micro-batches, each a mean over its own tokens, do not average to the gradient of the batch when
+    micro-batches hold different numbers of tokens: "divide by the number of accumulation steps" is then wrong, by a factor
+    that changes from step to step.
 
     ## Measures
     With `pad`: the relative difference of the loss and of the parameters' gradient between the batch and the same
@@ -46,15 +47,16 @@ class PaddingAndAccumulation(Check):
     accumulate.
 
     ## Causes
-    - `padding-counted`: masked padding changes the loss or its gradient. Whether it reaches the outputs of the places before it,
-      or only the loss, is said.
-    - `looks-ahead`: the same, where padding behind the last place reaches the outputs before it and `time_axis` says that what is
-      later must not (see time-arrow).
-    - `accumulation-scale`: the accumulated gradient has the right direction and the wrong length: it is not divided, or twice.
+    - `padding-counted`: masked padding changes the loss or its gradient. The message says whether it reaches the outputs
+      before it or only the loss.
+    - `looks-ahead`: the same, where padding after the last position reaches earlier outputs although `time_axis` rules that
+      out (see time-arrow).
+    - `accumulation-scale`: the accumulated gradient has the right direction but the wrong length: it is not divided, or
+      divided twice.
     - `ragged-accumulation`: micro-batches of different sizes are averaged as if they were equal.
 
     ## Limits
-    A loss that compares rows with one another cannot be accumulated at all; that is said, not failed.
+    A loss that compares rows with one another cannot be accumulated at all; this is reported, but does not fail.
     """
 
     id = "U5"

@@ -24,14 +24,15 @@ class Pairing(Check):
     """the loss depends on which target belongs to which row
 
     ## Why
-    A loss that does not change when the targets are dealt out anew cannot teach a model anything about single rows. The usual
-    way to get there is a broadcast: predictions of shape (N, 1) minus targets of shape (N,) are an (N, N) table of all pairs,
-    and the best that a model can do is to predict the mean.
+    A loss that does not change when the targets are shuffled cannot teach a model anything about individual rows. The usual
+    reason is a broadcast: predictions of shape (N, 1) minus targets of shape (N,) are an (N, N) table of all pairs, and the
+    best that a model can do is to predict the mean.
 
     ## Measures
-    The largest relative change of the loss when the targets of random outputs are permuted, over 8 draws (half of them with the
-    mean and spread of the targets: far from all of them an absolute error does not heed their order), in float64 where the
-    loss can do that. An honest loss changes by about the spread of the targets; a change that is rounding in all draws fails.
+    The largest relative change of the loss when the targets of random outputs are permuted, over 8 draws (half of them with
+    the mean and spread of the targets: far from all of them an absolute error does not heed their order), in float64 where
+    the loss can do that. A sound loss changes by about the spread of the targets; a change within rounding in all draws
+    fails.
 
     ## Causes
     - `mse-broadcast`: output and target have different shapes and are broadcast to all pairs; confirmed by a loss that does

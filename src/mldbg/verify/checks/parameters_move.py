@@ -34,14 +34,14 @@ class ParametersMove(Check):
 
     ## Why
     Between a gradient and a moved weight lie the optimizer, its groups, its learning rates and the dtype. A learning rate of
-    zero, or a step below the rounding of a bfloat16 weight, loses the update without a word.
+    zero, or a step below the rounding of a bfloat16 weight, silently loses the update.
 
     ## Measures
     Bit by bit, whether each parameter with a gradient differs after three real steps of your optimizer. Beside it the
     logarithm of the update ratio, |dw| / |w| of the last step by weight matrix: where one lies more than 3 median absolute
-    deviations and 2 decades from the median over all, there is a warning. 1e-3 is drawn as a reference and is no limit.
-    The statistic is the share of parameters (counted in tensors) with a gradient that did not move. Where a scheduler has
-    set the learning rate to zero for a warm-up, its `initial_lr` is used.
+    deviations and 2 decades from the median over all, there is a warning. 1e-3 is drawn as a reference, not as a limit. The
+    statistic is the share of parameters (counted in tensors) with a gradient that did not move. Where a scheduler has set
+    the learning rate to zero for a warm-up, its `initial_lr` is used.
 
     ## Causes
     - `zero-learning-rate`: the group of the parameter has the learning rate 0.
@@ -50,7 +50,7 @@ class ParametersMove(Check):
     - `uneven-updates`: one layer's update ratio is far from all others' (a warning).
 
     ## Limits
-    Whether the steps lead anywhere is the business of the learning checks.
+    Whether the steps lead anywhere is for the learning checks to say.
     """
 
     id = "W3"

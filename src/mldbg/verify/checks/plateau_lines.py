@@ -64,19 +64,19 @@ class Line:
 
 
 class PlateauLines(Check):
-    """a loss that comes to rest does not rest on the line of a known mistake
+    """a loss that plateaus does not do so at the height of a known mistake
 
     ## Why
-    Many mistakes have a height of their own at which the loss stops, like the lines of a spectrum: the entropy of the classes
-    when inputs are ignored, 1.461 when probabilities of ten classes enter cross-entropy, the variance of the targets when the
-    mean is predicted. The height names the cause.
+    Many mistakes have a characteristic height at which the loss stops, like the lines of a spectrum: the entropy of the
+    classes when inputs are ignored, 1.461 when probabilities of ten classes enter cross-entropy, the variance of the targets
+    when the mean is predicted. The height names the cause.
 
     ## Measures
-    The tail of the curve of overfitting one batch (the last fifth), which must be at rest, against the lines. A match needs the
-    tail's mean within 3 of its standard deviations (or 0.5 %) of a line, and a test of the trained model that confirms the cause:
-    heights meet by chance (a learning rate of 10 stuck at 1.442 was once taken for the double softmax at 1.461). Where the test
-    speaks for a line that is not reached yet, training goes on with Adam. The statistic is the distance from the nearest line
-    over the height of that line.
+    The tail of the curve of overfitting one batch (the last fifth), which must be flat, against the lines. A match needs the
+    tail's mean within 3 of its standard deviations (or 0.5 %) of a line, and a test of the trained model that confirms the
+    cause: heights meet by chance (a learning rate of 10 stuck at 1.442 was once taken for the double softmax at 1.461). If
+    the test suggests a line that is not reached yet, training continues with Adam. The statistic is the distance from the
+    nearest line over the height of that line.
 
     ## Causes
     - `softmax-before-cross-entropy`: ln(1 + (K - 1) / e). Confirmed by rows of the loss's input that sum to 1.
@@ -88,8 +88,8 @@ class PlateauLines(Check):
     - `targets-ignored`: exactly 0 from the first step on. Confirmed by other targets.
 
     ## Limits
-    A curve that is still falling while a test speaks for a line gives CANNOT-TELL. A loss that rests for another reason is not
-    named here (see `overfit-one-batch`).
+    A curve that is still falling while a test suggests a line gives CANNOT-TELL. A loss that plateaus for another reason is
+    not named here (see `overfit-one-batch`).
     """
 
     id = "U2"

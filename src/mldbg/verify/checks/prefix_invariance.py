@@ -38,23 +38,23 @@ class PrefixInvariance(Check):
     """preprocessing of the past does not depend on the future
 
     ## Why
-    A centred window, a backward fill, a mean over the whole table, a difference in the wrong direction: each carries tomorrow
-    into today's row. In the evaluation the model is a prophet, in use it is not.
+    A centred window, a backward fill, a mean over the whole table, a difference in the wrong direction: each carries
+    tomorrow into today's row. In evaluation the model is a prophet; in production it is not.
 
     ## Measures
-    Exactly: `pipeline(table[:t])` must be the first t rows of `pipeline(table)`, for twelve random times t; and these rows must
-    stay when everything from t on is replaced by values a thousand ranges away (a plain NaN is swallowed by many
+    Exactly: `pipeline(table[:t])` must be the first t rows of `pipeline(table)`, for twelve random times t; and these rows
+    must stay when everything from t on is replaced by values a thousand ranges away (a plain NaN is swallowed by many
     aggregates). Tolerance: 1e-9 of a column's largest value (1e-4 in float32), for running sums. How far back from t rows
-    change tells a local look ahead from a fit on everything. For a method of a scikit-learn `Pipeline` (`fit_transform`)
-    the first offending step is named.
+    change distinguishes a local look-ahead from a fit on everything. For a method of a scikit-learn `Pipeline`
+    (`fit_transform`) the first offending step is named.
 
     ## Causes
     - `looks-ahead`: rows shortly before t change with what comes after.
     - `fit-before-split`: most earlier rows change: a statistic of the whole table is in them.
 
     ## Limits
-    Says nothing on pipelines that draw random numbers. Returned tables are compared row by row: by their index, where they
-    have one.
+    Cannot judge pipelines that draw random numbers. Returned tables are compared row by row: by their index, where they have
+    one.
     """
 
     id = "A9"

@@ -48,23 +48,24 @@ class RandomLabels(Check):
     """the model learns the real targets faster than permuted ones
 
     ## Why
-    A network with enough weights fits random labels (Zhang and others 2017), so that a falling training loss proves nothing about
+    A network with enough weights fits random labels (Zhang and others 2017), so a falling training loss proves nothing about
     the labels, and the number of parameters nothing about capacity. Both are measured by fitting random labels.
 
     ## Measures
     The same fresh model is trained for 80 steps on up to 8 batches in turn with their targets, and 6 times with the targets
-    permuted within each batch. The statistic is the relative difference of the areas under the curves (share of the stakes that
-    is left), with a prediction interval from the permuted runs. Real targets that are faster (99 %) are learnable. Real targets
-    whose advantage is surely below 10 %, while a single batch is learned in as many steps, look random to this model: a warning.
-    If permuted targets are fitted as well (below 0.1), capacity is not the limit, whatever the number of parameters.
+    permuted within each batch. The statistic is the relative difference of the areas under the curves (share of the
+    reducible loss left), with a prediction interval from the permuted runs. Real targets that are faster (99 %) are
+    learnable. Real targets whose advantage is surely below 10 %, while a single batch is learned in as many steps, look
+    random to this model: a warning. If permuted targets are fitted as well (below 0.1), capacity is not the limit, whatever
+    the number of parameters.
 
     ## Causes
-    - `labels-look-random`: the targets are learned hardly faster than permuted ones: they were shuffled, or the inputs say
-      nothing of them.
+    - `labels-look-random`: the targets are learned barely faster than permuted ones: they were shuffled, or the inputs say
+      nothing about them.
 
     ## Limits
-    A hard task, where 80 steps are all memorising, looks the same: it warns and never fails. Where little is learned in so many
-    steps (97 % of the stakes is left) it cannot tell. Held-out rows tell more, where there are some (label-alignment).
+    A hard task, where 80 steps are all memorising, looks the same: it warns and never fails. If little is learned in that
+    many steps (97 % of the reducible loss is left), it cannot tell. Held-out rows, if available, say more (label-alignment).
     """
 
     id = "T7"

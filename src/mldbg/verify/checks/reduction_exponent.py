@@ -24,7 +24,7 @@ Exponents = tuple[float, float]
 
 
 class ReductionExponent(Check):
-    """doubling the batch does to the loss what its reduction says
+    """doubling the batch changes the loss as its reduction says
 
     ## Why
     A loss that is summed over the batch grows with it: its gradient, the useful learning rate and every comparison between runs

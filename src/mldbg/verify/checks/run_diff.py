@@ -17,10 +17,10 @@ ABSENT = "(absent)"
 
 
 class RunDiff(Check):
-    """two runs that are compared differ in one thing
+    """two compared runs differ in only one thing
 
     ## Why
-    Where two runs differ in the learning rate and in the seed, the difference of their scores belongs to neither.
+    If two runs differ in both the learning rate and the seed, the difference in score cannot be attributed to either.
 
     ## Measures
     The entries of both run records, compared exactly: code, data, seed and env (usually hashes) count as one thing each, config
@@ -30,8 +30,8 @@ class RunDiff(Check):
     - `confounded-comparison`: more than one thing differs.
 
     ## Limits
-    It believes the records. What they do not hold (the machine, the order of the data) it cannot compare; two records without any
-    difference measure the noise floor.
+    It trusts the records. What they do not hold (the machine, the order of the data) it cannot compare; two records without
+    any difference measure the noise floor.
     """
 
     id = "T10"

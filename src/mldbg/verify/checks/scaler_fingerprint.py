@@ -22,23 +22,23 @@ FEWEST_COLUMNS = 2
 
 
 class ScalerFingerprint(Check):
-    """the preprocessing was fitted on the training part alone
+    """the preprocessing was fitted on the training set alone
 
     ## Why
-    A scaler that was fitted before the split has seen the test part. The leak is small for a mean and large for a
-    selection or an encoding, but it tells that the order is wrong. That means of train and test agree proves nothing:
-    they agree as well without a leak.
+    A scaler that was fitted before the split has seen the test set. The leak is small for a mean and large for a selection
+    or an encoding, but it shows that the order is wrong. Agreeing means of train and test prove nothing: they agree without
+    a leak too.
 
     ## Measures
-    A fitted set betrays itself: on it, and only on it, the fitted statistics are exact to rounding. Standardised: means 0 and
-    standard deviations 1 in all columns; min-max: the extremes of every column are exactly 0 and 1 (or -1 and 1), and hit by
-    single rows, as measured values are; principal components: means 0 and no covariance. Which of train, test and both
-    together has such a fingerprint? The tolerance lies, on a logarithmic scale, halfway between rounding and what
+    A fitted set betrays itself: on it, and only on it, the fitted statistics are exact to within rounding. Standardised:
+    means 0 and standard deviations 1 in all columns; min-max: the extremes of every column are exactly 0 and 1 (or -1 and
+    1), and hit by single rows, as measured values are; principal components: means 0 and no covariance. Which of train, test
+    and both together has such a fingerprint? The tolerance lies, on a logarithmic scale, halfway between rounding and what
     sampling does to the mean of as many rows.
 
     ## Causes
     - `fit-before-split`: train and test together have the fingerprint, train has not.
-    - `fit-on-test`: the test part has a fingerprint of its own.
+    - `fit-on-test`: the test set has its own fingerprint.
 
     ## Limits
     Sees standardisation, min-max scaling and principal components on all rows that were fitted; not after a selection of rows,

@@ -25,14 +25,15 @@ class SeedVariance(Check):
     """training does not depend on the luck of the seed
 
     ## Why
-    One clean curve is no evidence. Where some seeds learn and others do not, a comparison of two single runs compares seeds.
+    One clean curve is not evidence. If some seeds learn and others do not, a comparison of two single runs compares seeds.
 
     ## Measures
-    Five fresh models are trained for 100 steps on one batch, alike but for the seed. The statistic is the standard deviation of
-    the share of the stakes that is left (1: best constant output, 0: the known floor); mean, interquartile mean and a t-interval
-    at 99 % are given. A claim that one variant is better than another needs such an interval of *paired* differences, seed by
-    seed. Values that were standardised within each seed are not independent (of two values one follows from the other), and a
-    t-test on them is wrong. It fails where a seed learned more than half and another rests with more than 90 % left.
+    Five fresh models are trained for 100 steps on one batch, alike but for the seed. The statistic is the standard deviation
+    of the share of the reducible loss that is left (1: best constant output, 0: the known floor); mean, interquartile mean
+    and a t-interval at 99 % are given. A claim that one variant is better than another needs such an interval of *paired*
+    differences, seed by seed. Values that were standardised within each seed are not independent (of two values one follows
+    from the other), and a t-test on them is wrong. It fails if one seed learned more than half and another plateaus with
+    more than 90 % left.
 
     ## Causes
     - `seed-decides`: some seeds learn, others do not: initial weights kill the model, or a random part is not under control.

@@ -22,15 +22,15 @@ class TimeArrow(Check):
     """no output depends on a later input
 
     ## Why
-    A model that sees the future predicts it well in training and has nothing to look at in use. A missing or transposed causal
-    mask, a symmetric padding of a convolution, or a normalisation over time lets it look.
+    A model that sees the future predicts it well in training and has nothing to look at in production. A missing or
+    transposed causal mask, a symmetric padding of a convolution, or a normalisation over time lets it look.
 
     ## Measures
-    In evaluation mode, in float64 where the model runs in it: the input at one place in time is replaced (measurements by those
-    of other rows and places with noise, tokens by tokens of the batch), and every output at an earlier place must stay the same,
-    to rounding. Eight places are tried, the last among them. A finite change finds whatever a Jacobian would, and works for
-    tokens; a NaN as a probe does not, since a softmax spreads it even through a mask. The statistic is the largest change at an
-    earlier place, in units of the largest change at all.
+    In evaluation mode, in float64 where the model runs in it: the input at one time step is replaced (measurements by those
+    of other rows and steps with noise, tokens by tokens of the batch), and every output at an earlier step must stay the
+    same, within rounding. Eight steps are tried, including the last. A finite change finds whatever a Jacobian would, and
+    works for tokens; a NaN as a probe does not, since a softmax spreads it even through a mask. The statistic is the largest
+    change at an earlier place, in units of the largest change at all.
 
     ## Causes
     - `looks-ahead`: an output changes with an input after it.

@@ -16,7 +16,7 @@ from mldbg.verify.rows import MOST_COLUMNS, Floats, groups, nearest, row_keys, s
 from mldbg.verify.statistics import clopper_pearson
 
 FEWEST_ROWS = 20
-"""In fewer rows of test no share can be told."""
+"""Minimum test rows for estimating a share."""
 
 MOST_QUERIES = 1000
 """Rows of test (and of train, for the null) whose neighbours are looked up."""
@@ -44,7 +44,7 @@ class TrainTestOverlap(Check):
     """no row of test, and none of its groups, is in train
 
     ## Why
-    A row that is in train as well is remembered, not predicted. Copies come from oversampling or augmenting before the split,
+    A row that is also in train is remembered, not predicted. Copies come from oversampling or augmenting before the split,
     from joins, from splitting the pictures of a patient at random.
 
     ## Measures
@@ -58,12 +58,12 @@ class TrainTestOverlap(Check):
     ## Causes
     - `group-overlap`: a group is on both sides.
     - `train-test-overlap`: test rows are in train.
-    - `resample-before-split`: train rows have copies as well: rows were doubled before the split.
+    - `resample-before-split`: train rows have copies too: rows were duplicated before the split.
     - `near-duplicates`: test rows have a far nearer neighbour in train than train rows have.
 
     ## Limits
-    Near-duplicates are only seen where train rows have none: copies with noise that were made before the split look on both sides
-    the same. Distances are Euclidean on standardised columns: shifted or turned images are not near.
+    Near-duplicates are only seen where train rows have none: noisy copies made before the split look the same on both sides.
+    Distances are Euclidean on standardised columns: shifted or turned images are not near.
     """
 
     id = "A8"

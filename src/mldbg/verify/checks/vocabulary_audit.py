@@ -34,7 +34,7 @@ _STRANGERS = tuple(chr(code) * 2 for code in range(0xE000, 0xE008))
 
 
 class VocabularyAudit(Check):
-    """the tokenizer knows the words of the texts, in the casing that they have
+    """the tokenizer knows the words of the texts, in their actual casing
 
     ## Why
     A lower-case vocabulary under texts with capitals turns names and sentence starts into one unknown token; a vocabulary of
@@ -52,7 +52,7 @@ class VocabularyAudit(Check):
     - `case-mismatch`: vocabulary and texts have different casing.
     - `mostly-unknown`: more than half of the running words are unknown in any casing: the vocabulary is of another corpus.
     - `many-unknown-words`: more than a tenth is (a warning).
-    - `round-trip-differs`: decoding what was encoded gives another text, without an unknown word in it (a warning).
+    - `round-trip-differs`: decoding what was encoded yields a different text, although it has no unknown word (a warning).
 
     ## Limits
     Words are what stands between spaces and punctuation. Byte-level tokenizers know every word; of them only decoding is audited.
