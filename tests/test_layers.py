@@ -156,7 +156,7 @@ def long_files(code_root: Path) -> list[str]:
 
 
 def test_no_file_of_the_interpreter_is_long(copy: Path) -> None:
-    assert [name for name in long_files(copy) if name != "flow.py"] == []
+    assert long_files(copy) == []
 
 
 def test_a_long_file_is_noticed(copy: Path) -> None:

@@ -151,6 +151,7 @@ def test_nothing_is_said_about_code_that_is_commented_out() -> None:
     assert left(f"# f(x)  {ALLOW}\ng(x)\n") == []
     assert left("# f(x)  # mldebug: allow[nonsense]\ng(x)\n") == []
     assert left("# f(x)  # mldbg: allow[log-of-softmax]\ng(x)\n") == []
+    assert left("# to keep it, write mldebug: allow[log-of-softmax]\ng(x)\n") == []
     assert left(f"# noqa  {ALLOW}\ng(x)\n") == [(1, "unused-suppression")]
 
 
@@ -288,6 +289,7 @@ def test_a_suppression_of_a_rule_that_did_not_run_is_left_alone() -> None:
         ("# mldebug allow[log-of-softmax]", 'a suppression starts with "# mldebug: allow["'),
         ("# mldbg: allow[log-of-softmax]", 'a suppression starts with "# mldebug: allow["'),
         ("# MLDebug: Allow[log-of-softmax]", 'a suppression starts with "# mldebug: allow["'),
+        ("# noqa; mldebug: allow[log-of-softmax]", 'a suppression starts with "# mldebug: allow["'),
         ("# noqa  # mldebug-lint: allow[log-of-softmax]", 'a suppression starts with "# mldebug: allow["'),
     ],
 )
@@ -323,4 +325,4 @@ def test_a_finding_outside_of_the_checked_rules_is_found_by_fixes_too() -> None:
 @pytest.mark.parametrize("comment", ["# mldebug: allow[a]", "#mldebug allow", "#\tMLDBG: allow(b)", "x  #  mldebug-lint"])
 def test_files_with_such_comments_are_looked_at(comment: str) -> None:
     assert directives.may_stand_in(f"x = 1\n{comment}\n".encode())
-    assert not directives.may_stand_in(b"import mldbg\n# a comment\nx = 1\n")
+    assert not directives.may_stand_in(b"import torch\n# a comment about debugging\nx = 1\n")

@@ -19,9 +19,8 @@ from mldbg.lint.suggest import did_you_mean
 LINE, FILE = "allow", "allow-file"
 FORM = "# mldebug: allow[rule-name] reason"
 
-_PRESENT = re.compile(rb"#[ \t]*mlde?bu?g", re.IGNORECASE)
 _OURS = re.compile(r"#\s*mldebug:\s*(?P<said>[^#]*)")
-_NEARLY_OURS = re.compile(r"#\s*(?:mldebug(?:-lint)?|mldbg)\b[\s:]*allow(?:[-_ ]file)?\s*[\[(]", re.IGNORECASE)
+_NEARLY_OURS = re.compile(r"(?:#\s*(?:mldebug(?:-lint)?|mldbg)\b[\s:]*|\bmldebug:\s*)allow(?:[-_ ]file)?\s*[\[(]", re.IGNORECASE)
 _SAID = re.compile(r"(?P<word>[\w-]*)\s*(?P<rest>.*)", re.DOTALL)
 _OTHER_TOOL = re.compile(
     r"#\s*(?:noqa|type:|pyright:|mypy:|ruff:|flake8:|pylint:|pyre-|pytype:|fmt:|yapf:|isort:|pragma:|nosec|NOSONAR|cspell:)"
@@ -68,7 +67,8 @@ class Directive:
 
 def may_stand_in(data: bytes) -> bool:
     """Whether a file can hold a directive: a quick look, so that most files are not tokenized."""
-    return _PRESENT.search(data) is not None
+    text = data.lower()
+    return b"mldebug" in text or b"mldbg" in text
 
 
 @lru_cache(maxsize=8)  # fixes ask for the same text once for each finding
