@@ -2,6 +2,7 @@
 
 import ast
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 
 import libcst as cst
@@ -10,11 +11,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mldbg.lint import newer
-from mldbg.lint.outline import TOO_DEEP, CannotOutlineError, Statement, outline, uses
-from mldbg.lint.statement import with_sure_places
+from mldbg.lint.interpret.module import Module
+from mldbg.lint.outline import TOO_DEEP, CannotOutlineError, Statement, bound, outline, uses
+from mldbg.lint.statement import split_lines, with_sure_places
 
 PIECES = (
-    "x = 1", "y: int = 2", "x += 1", "z = (\n1,\n)", "z = '''\n\\\n'''", "import a", "from b import (c,\n  d)", "pass", "del x",
+    "x = 1", "a.b = c.d, e.f[0] = g",
+    "y: int = 2", "x += 1", "z = (\n1,\n)", "z = '''\n\\\n'''", "import a", "from b import (c,\n  d)", "pass", "del x",
     "f(x)", "if x: y = 1", "if x:\n    y = 1", "if x: y = 1; z = 2", "while x:\n\ty = 1\n\n\t# deep", "for i in x: pass",
     "with a as b: c = 1", "def f(): return 1", "def f(\n):\n    return 1\n    # tail\n  # odd", "class A: x = 1",
     "class A(B, c.D):\n    @e\n    def g(self): pass", "@d\ndef f(): pass", "@d\n# between\n\n@e.f(1,\n2)\nclass A:\n    pass",
@@ -80,11 +83,38 @@ def test_both_trees_give_the_same_outline(text: str, newline: str) -> None:
     assert [ordered(each) for each in other.statements] == [ordered(each) for each in found.statements]
     assert (other.imports, other.star_imports) == (found.imports, found.star_imports)
     assert newer.uses(text) == uses(text)
+    assert newer.bound(text) == bound(text)
 
 
 def ordered(statement: Statement) -> Statement:
     """The order of names says nothing."""
     return replace(statement, names=tuple(sorted(statement.names)))
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@given(layouts, st.sampled_from(NEWLINES))
+@example("class A:\n    def f(self): x\\\n\n    y\n    @ \\\n    d\n\f    def g(self): z;\\\n\n\n", "\n")
+def test_every_name_is_where_python_sees_it(text: str, newline: str) -> None:
+    text = text.replace("\n", newline)
+    tree = read_by_python(text)
+    if tree is None or read_by_libcst(with_sure_places(text)) is None:
+        return
+    lines = split_lines(text)
+    wanted = {
+        (node.id, node.lineno, len(lines[node.lineno - 1].encode()[: node.col_offset].decode()) + 1)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name)
+    }
+    assert wanted <= set(names_of_all_parts(text))
+
+
+def names_of_all_parts(text: str) -> Iterator[tuple[str, int, int]]:
+    for whole in Module("a.py", None, text).parts:
+        for part in (whole, *whole.methods.values()):
+            for node in part.parents:
+                if isinstance(node, cst.Name):
+                    span = part.span(node)
+                    yield node.value, span.line, span.column
 
 
 DEEP = {

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import libcst as cst
 from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
 
-from mldbg.lint.statement import Import, Kind, Statement, covering, split_lines, with_sure_places
+from mldbg.lint.statement import Import, Kind, Statement, carried_to, covering, split_lines, with_sure_places
 
 Ranges = Mapping[cst.CSTNode, CodeRange]
 
@@ -56,7 +56,8 @@ def contents(text: str) -> Contents:
     for item in _import_statements(body):
         _note_import(item, imports, stars)
     ends = [ranges[item].end.column for item in body]
-    statements = covering(split_lines(text), [_statement(item, ranges) for item in body], ends)
+    lines = split_lines(text)
+    statements = covering(lines, [_statement(item, ranges, lines) for item in body], ends)
     return Contents(tuple(statements), imports, tuple(stars))
 
 
@@ -70,6 +71,19 @@ def uses(text: str) -> Counter[str]:
             found[node.value] += 1
         todo.extend(_expressions_in(node))
     return found
+
+
+def bound(text: str) -> frozenset[str]:
+    """The variables, parameters and attributes that are bound, at any depth."""
+    found: set[str] = set()
+    todo: list[cst.CSTNode] = [cst.parse_module(with_sure_places(text))]
+    while todo:
+        node = todo.pop()
+        target = node.name if isinstance(node, cst.Param) else _target(node)
+        if target is not None:
+            found.update(_names_in(target, attributes=True))
+        todo.extend(node.children)
+    return frozenset(found)
 
 
 def _expressions_in(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
@@ -86,12 +100,12 @@ def _expressions_in(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
 # --- statements ---
 
 
-def _statement(item: cst.CSTNode, ranges: Ranges) -> Statement:
+def _statement(item: cst.CSTNode, ranges: Ranges, lines: Sequence[str]) -> Statement:
     first, last = _lines(item, ranges)
     if isinstance(item, cst.FunctionDef):
         return Statement(Kind.FUNCTION, first, last, (item.name.value,))
     if isinstance(item, cst.ClassDef):
-        methods = tuple((each.name.value, *_lines(each, ranges)) for each in item.body.body if isinstance(each, cst.FunctionDef))
+        methods = tuple(_method(each, ranges, lines) for each in item.body.body if isinstance(each, cst.FunctionDef))
         identifiers = frozenset(name for base in item.bases for name in _identifiers(base.value))
         dotted = tuple(None if base.star else _dotted(base.value) for base in item.bases)
         return Statement(Kind.CLASS, first, last, (item.name.value,), methods, identifiers, dotted)
@@ -101,6 +115,11 @@ def _statement(item: cst.CSTNode, ranges: Ranges) -> Statement:
 def _lines(item: cst.CSTNode, ranges: Ranges) -> tuple[int, int]:
     decorators = item.decorators if isinstance(item, cst.FunctionDef | cst.ClassDef) else ()
     return min(ranges[each].start.line for each in (item, *decorators)), ranges[item].end.line
+
+
+def _method(item: cst.FunctionDef, ranges: Ranges, lines: Sequence[str]) -> tuple[str, int, int]:
+    first, last = _lines(item, ranges)
+    return item.name.value, first, carried_to(lines, last, ranges[item].end.column)
 
 
 def _kind(item: cst.CSTNode) -> Kind:
@@ -152,12 +171,14 @@ def _target(node: cst.CSTNode) -> cst.CSTNode | None:
     return node.name if isinstance(node, cst.TypeAlias) else None
 
 
-def _names_in(target: cst.CSTNode) -> Iterator[str]:
+def _names_in(target: cst.CSTNode, *, attributes: bool = False) -> Iterator[str]:
     if isinstance(target, cst.Name):
         yield target.value
+    elif isinstance(target, cst.Attribute) and attributes:
+        yield target.attr.value
     elif isinstance(target, cst.Tuple | cst.List):
         for element in target.elements:
-            yield from _names_in(element.value)
+            yield from _names_in(element.value, attributes=attributes)
 
 
 # --- imports ---

@@ -17,9 +17,9 @@ from functools import cached_property, lru_cache
 from itertools import accumulate
 
 from mldbg.lint.prose import without_prose
-from mldbg.lint.statement import Import, Kind, Statement, covering, split_lines, with_sure_places
+from mldbg.lint.statement import Import, Kind, Statement, carried_to, covering, split_lines, with_sure_places
 
-__all__ = ["TOO_DEEP", "CannotOutlineError", "Import", "Kind", "Outline", "Statement", "outline", "split_lines", "uses"]
+__all__ = ["TOO_DEEP", "CannotOutlineError", "Import", "Kind", "Outline", "Statement", "bound", "outline", "split_lines", "uses"]
 
 TOO_DEEP = "nested too deeply to be analysed"
 
@@ -42,6 +42,7 @@ asked.join()
 sys.exit(0 if read else 1)
 """
 
+_ANY_WORD = re.compile(r"\w+")
 _WORD = re.compile(r"(?<!def )\b\w+\(?")
 
 
@@ -59,6 +60,11 @@ class Outline:
     def code(self) -> tuple[str, ...]:
         """The lines without comments and long strings."""
         return tuple(split_lines(without_prose("".join(self.lines))))
+
+    @cached_property
+    def mentions(self) -> Counter[str]:
+        """How often each word stands in the code."""
+        return Counter(word for line in self.code for word in _ANY_WORD.findall(line))
 
     def text(self, statement: Statement) -> str:
         """The source text of a statement."""
@@ -124,6 +130,24 @@ def uses(text: str) -> Counter[str]:
 
         return newer.uses(text)
     return Counter(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+
+
+def bound(text: str) -> frozenset[str]:
+    """The variables, parameters and attributes that a statement's text binds, at any depth."""
+    tree = _tree(text)
+    if tree is None:
+        from mldbg.lint import newer
+
+        return newer.bound(text)
+    return frozenset(name for node in ast.walk(tree) if (name := _bound_by(node)) is not None)
+
+
+def _bound_by(node: ast.AST) -> str | None:
+    if isinstance(node, ast.arg):
+        return node.arg
+    if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+        return node.id if isinstance(node, ast.Name) else node.attr
+    return None
 
 
 def _tree(text: str) -> ast.Module | None:
@@ -231,7 +255,8 @@ def _dotted(node: ast.expr) -> str | None:
 def _methods(node: ast.ClassDef, lines: Sequence[str]) -> Iterator[tuple[str, int, int]]:
     for item in node.body:
         if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield item.name, _first_line(item, lines), item.end_lineno or item.lineno
+            last = carried_to(lines, item.end_lineno or item.lineno, _end_column(item, lines))
+            yield item.name, _first_line(item, lines), last
 
 
 def _bound_names(node: ast.stmt) -> Iterator[str]:

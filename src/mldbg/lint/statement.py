@@ -99,7 +99,7 @@ def covering(lines: Sequence[str], statements: Sequence[Statement], ends: Sequen
     """
     held: Statement | None = None
     for statement, end in zip(statements, ends, strict=True):
-        last = _carried_to(lines, statement.last, end)
+        last = carried_to(lines, statement.last, end)
         if held is not None and statement.first <= held.last:
             names = tuple(dict.fromkeys(held.names + statement.names))
             held = Statement(Kind.CODE, held.first, max(held.last, last), names)
@@ -111,8 +111,8 @@ def covering(lines: Sequence[str], statements: Sequence[Statement], ends: Sequen
         yield held
 
 
-def _carried_to(lines: Sequence[str], last: int, end: int) -> int:
-    """The last line of the logical line whose code ends in this line and column."""
+def carried_to(lines: Sequence[str], last: int, end: int) -> int:
+    r"""The last line of the logical line whose code ends in this line and column: `x = 1; \` reaches to the next, be it blank."""
     rest = lines[last - 1][end:]
     while rest.strip(_BETWEEN) == "\\" and last < len(lines):
         last += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from mldbg.operations import python, schedulers, sklearn, torch
 from mldbg.operations.effect import Effect
 from mldbg.operations.spelling import canonical
@@ -18,6 +20,7 @@ BASES: dict[str, str] = {
 """Packages whose classes share a base, whose rows they inherit."""
 
 
+@lru_cache(maxsize=8192)
 def effect_of(name: str) -> Effect | None:
     """The row for a function, a class's construction or its `__call__`, or a method; a class without one has its base's."""
     name = canonical(name)

@@ -5,8 +5,8 @@ Every fact has a `site` and `within`, the names of the functions under way, oute
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, cast
 
@@ -24,12 +24,17 @@ class Condition:
     Attributes:
         test: the expression; of a `case` its pattern.
         holds: False behind `else`, and after `if test: continue`.
-        chosen_by: the loops whose round decides it.
+        deciding: finds the loops whose round decides it. A function, for most conditions are never asked.
     """
 
     test: Site
     holds: bool
-    chosen_by: frozenset[cst.CSTNode] = frozenset()
+    deciding: Callable[[], frozenset[cst.CSTNode]] = field(compare=False, repr=False)
+
+    @property
+    def chosen_by(self) -> frozenset[cst.CSTNode]:
+        """The loops whose round decides it."""
+        return self.deciding()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import libcst as cst
 
@@ -26,7 +27,7 @@ from mldbg.lint.interpret.module import Module, Modules, Part
 from mldbg.lint.interpret.names import Names
 from mldbg.lint.interpret.parameters import Parameters
 from mldbg.lint.interpret.roots import Reach
-from mldbg.lint.interpret.rounds import chosen_by
+from mldbg.lint.interpret.rounds import chosen_by, loops_under_way
 from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.state import State, merged
 from mldbg.lint.interpret.statements import Statements
@@ -134,7 +135,7 @@ class Interpreter:
 
     def condition(self, test: cst.CSTNode, *, holds: bool) -> Condition:
         """A test at this point whose outcome is not known."""
-        return Condition(self.site(test), holds, chosen_by(test, self.frames))
+        return Condition(self.site(test), holds, partial(chosen_by, test, loops_under_way(self.frames)))
 
     @contextmanager
     def under(self, *conditions: Condition) -> Iterator[None]:

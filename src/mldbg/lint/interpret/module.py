@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -10,14 +9,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import libcst as cst
 from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
 
 from mldbg.lint.files import is_installed_packages
 from mldbg.lint.finding import Span
-from mldbg.lint.outline import CannotOutlineError, Import, Kind, Outline, Statement, outline, uses
+from mldbg.lint.outline import CannotOutlineError, Import, Kind, Outline, Statement, bound, outline, uses
 from mldbg.lint.statement import width_of_feeds, with_sure_places
 
 _TEST_TOOLS = re.compile(r"^\s*(?:import|from) (?:pytest\b|unittest\b(?!\.mock| import mock))", re.MULTILINE)
@@ -25,6 +24,8 @@ _TEST_FILE = re.compile(r"test_\w+\.py|\w+_test\.py|tests\.py")
 _TEST_FOLDERS = frozenset({"test", "tests", "testing", "unittests", "unit_tests"})
 _TEST_FUNCTION = re.compile(r"^\s*(?:async )?def test_\w+\(", re.MULTILINE)
 _ASSERTION = re.compile(r"\bassert(?:_\w+|[A-Z]\w+)?\b|\.testing\.")
+
+_WORD = re.compile(r"\w+")
 
 LONGEST_CLASS = 1_000
 """Lines of a class beyond which calls of its methods give an unknown value."""
@@ -73,12 +74,15 @@ class Part:
 
     @cached_property
     def tree(self) -> cst.Module:
-        """Raises CannotOutlineError where libcst cannot read what Python can."""
-        text = with_sure_places(self.module.outline.text(self.statement))
+        """Its syntax. A class holds a stub for each of its methods, which are parsed when somebody looks at them.
+
+        Raises CannotOutlineError where libcst cannot read what Python can.
+        """
+        text, numbers = self._layout
         try:
-            return cst.parse_module(text)
+            return cst.parse_module(with_sure_places(text))
         except (cst.ParserSyntaxError, cst.CSTValidationError) as error:
-            line = self.statement.first - 1 + (error.raw_line if isinstance(error, cst.ParserSyntaxError) else 1)
+            line = numbers[error.raw_line - 1] if isinstance(error, cst.ParserSyntaxError) else self.statement.first
             reason = f"this syntax is unknown to libcst {version('libcst')}, which reads the code"
             raise CannotOutlineError(line, reason, self.module.path) from None
 
@@ -92,13 +96,38 @@ class Part:
         return depth
 
     @cached_property
-    def syntax(self) -> ast.stmt | None:
-        """The statement as `ast` sees it, which costs a ninth; None where there are several, or `ast` cannot read it."""
-        try:
-            body = ast.parse(self.module.outline.text(self.statement)).body
-        except SyntaxError:
-            return None
-        return body[0] if len(body) == 1 else None
+    def _layout(self) -> tuple[str, Sequence[int]]:
+        """The text that is parsed, and for each of its lines the line of the file."""
+        first, last = self.statement.first, self.statement.last
+        if not self.statement.methods:
+            return self.module.outline.text(self.statement), range(first, last + 1)
+        lines = self.module.outline.lines
+        text: list[str] = []
+        numbers: list[int] = []
+        here = first
+        for name, start, end in self.statement.methods:
+            indent = lines[start - 1][: len(lines[start - 1]) - len(lines[start - 1].lstrip())]
+            text += [*lines[here - 1 : start - 1], f"{indent}def {name}(): ...\n"]
+            numbers += range(here, start + 1)
+            here = end + 1
+        return "".join([*text, *lines[here - 1 : last]]), [*numbers, *range(here, last + 1)]
+
+    @cached_property
+    def methods(self) -> dict[cst.FunctionDef, Method]:
+        """Of a class the parts that its stubs stand for."""
+        if not self.statement.methods:
+            return {}
+        body = cast("cst.ClassDef", self.tree.body[0]).body.body
+        stubs = [node for node in body if isinstance(node, cst.FunctionDef)]
+        parts = [
+            Method(self.module, Statement(Kind.FUNCTION, first, last, (name,))) for name, first, last in self.statement.methods
+        ]
+        return dict(zip(stubs, parts, strict=True))
+
+    @property
+    def function(self) -> cst.FunctionDef:
+        """The function that it defines."""
+        return cast("cst.FunctionDef", self.tree.body[0])
 
     @cached_property
     def is_test(self) -> bool:
@@ -106,22 +135,14 @@ class Part:
         if self.statement.kind not in (Kind.FUNCTION, Kind.CLASS) or not self.statement.names[0].startswith(("test_", "Test")):
             return False
         name = self.statement.names[0]
-        others = "".join(each.code for each in self.module.parts if each is not self)
-        called = re.search(rf"\b{name}\b", others) is not None
+        called = self.module.outline.mentions[name] > _WORD.findall(self.code).count(name)
         return not called and _ASSERTION.search(self.code) is not None and _TEST_FUNCTION.search(self.code) is not None
 
     @cached_property
     def bound_names(self) -> frozenset[str]:
         """The variables, parameters and attributes that are bound in it; functions and classes are none."""
         names = set(self.statement.names) if self.statement.kind not in (Kind.FUNCTION, Kind.CLASS) else set()
-        for node in ast.walk(self.syntax) if self.syntax is not None else ():
-            if isinstance(node, ast.arg):
-                names.add(node.arg)
-            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                names.add(node.id)
-            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-                names.add(node.attr)
-        return frozenset(names)
+        return frozenset(names) | bound(self.module.outline.text(self.statement))
 
     @cached_property
     def _ranges(self) -> dict[cst.CSTNode, CodeRange]:
@@ -161,14 +182,30 @@ class Part:
     def span(self, node: cst.CSTNode) -> Span:
         """Where a node of this part's tree stands in the file."""
         place = self._ranges[node]
-        above = self.statement.first - 1
-        start, end = place.start, place.end
-        first, last = start.line + above, end.line + above
-        return Span(self.module.path, first, self._column(first, start.column), last, self._column(last, end.column))
+        start, end, numbers = place.start, place.end, self._layout[1]
+        end_line = numbers[end.line - 1] if end.line <= len(numbers) else numbers[-1] + 1
+        start_line = numbers[start.line - 1]
+        return Span(
+            self.module.path, start_line, self._column(start_line, start.column), end_line, self._column(end_line, end.column)
+        )
 
     def _column(self, line: int, column: int) -> int:
         lines = self.module.outline.lines
         return column + 1 + (width_of_feeds(lines[line - 1]) if line <= len(lines) else 0)
+
+
+class Method(Part):
+    """A method by itself: parsed in a class of its own, which keeps its columns as they are."""
+
+    @cached_property
+    def _layout(self) -> tuple[str, Sequence[int]]:
+        first, last = self.statement.first, self.statement.last
+        return "class _:\n" + self.module.outline.text(self.statement), range(first - 1, last + 1)
+
+    @property
+    def function(self) -> cst.FunctionDef:
+        """The function that it defines."""
+        return cast("cst.FunctionDef", cast("cst.ClassDef", self.tree.body[0]).body.body[0])
 
 
 class Module:

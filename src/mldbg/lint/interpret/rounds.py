@@ -14,15 +14,25 @@ import libcst as cst
 from mldbg.lint.interpret.address import Context
 from mldbg.lint.interpret.frames import Frame
 
+UnderWay = tuple[tuple[Frame, tuple[cst.For | cst.While, ...]], ...]
+"""Each frame under way with its loops, innermost first; empty where there is no loop."""
 
-def chosen_by(expression: cst.CSTNode | None, frames: Sequence[Frame]) -> frozenset[cst.CSTNode]:
-    """The loops under way, those of callers included, whose round decides which object an expression names."""
+
+def loops_under_way(frames: Sequence[Frame]) -> UnderWay:
+    """The loops at this point, those of callers included."""
+    if not any(frame.loops for frame in frames):
+        return ()
+    return tuple((frame, tuple(loop.node for loop in frame.loops)) for frame in reversed(frames))
+
+
+def chosen_by(expression: cst.CSTNode | None, under_way: UnderWay) -> frozenset[cst.CSTNode]:
+    """The loops whose round decides which object an expression names."""
     found: set[cst.CSTNode] = set()
-    names = frozenset() if expression is None else _names_in(expression)
-    for frame in reversed(frames if any(frame.loops for frame in frames) else ()):
+    names = names_in(expression) if expression is not None and under_way else frozenset()
+    for frame, loops in under_way:
         if not names:
             break
-        found.update(loop.node for loop in frame.loops if not names.isdisjoint(_varying(loop.node)))
+        found.update(loop for loop in loops if not names.isdisjoint(_varying(loop)))
         names = _names_at_the_call(names, frame)
     return frozenset(found)
 
@@ -41,7 +51,7 @@ def _names_at_the_call(names: frozenset[str], frame: Frame) -> frozenset[str]:
     given.update(zip(order, positional, strict=False))
     given.update({arg.keyword.value: arg.value for arg in call.args if arg.keyword is not None})
     own = {*order, *(parameter.name.value for parameter in parameters.kwonly_params)}
-    passed = [_names_in(given[name]) for name in names & own if name in given]
+    passed = [names_in(given[name]) for name in names & own if name in given]
     return (names - own).union(*passed)
 
 
@@ -59,7 +69,7 @@ def _varying(loop: cst.For | cst.While) -> frozenset[str]:
     """Names that hold something else in each round of a loop."""
     bindings = list(_bindings(loop.body))
     if isinstance(loop, cst.For):
-        varying = set(_names_in(loop.target))
+        varying = set(names_in(loop.target))
     else:  # `i += 1` and `batch = next(batches)` in a while loop
         varying = {name for names, sources, moves in bindings if moves or not names.isdisjoint(sources) for name in names}
     grown = True
@@ -77,21 +87,21 @@ def _bindings(block: cst.CSTNode) -> Iterator[tuple[frozenset[str], frozenset[st
         node = todo.pop()
         if isinstance(node, cst.Assign):
             plain = [target.target for target in node.targets if isinstance(target.target, cst.Name | cst.Tuple | cst.List)]
-            yield frozenset().union(*map(_names_in, plain)), _names_in(node.value), False
+            yield frozenset().union(*map(names_in, plain)), names_in(node.value), False
         elif isinstance(node, cst.AugAssign) and isinstance(node.target, cst.Name):
-            yield frozenset({node.target.value}), _names_in(node.value), True
+            yield frozenset({node.target.value}), names_in(node.value), True
         elif isinstance(node, cst.AnnAssign) and isinstance(node.target, cst.Name) and node.value is not None:
-            yield frozenset({node.target.value}), _names_in(node.value), False
+            yield frozenset({node.target.value}), names_in(node.value), False
         elif isinstance(node, cst.For):
-            yield _names_in(node.target), _names_in(node.iter), False
+            yield names_in(node.target), names_in(node.iter), False
         elif isinstance(node, cst.NamedExpr):
-            yield _names_in(node.target), _names_in(node.value), False
+            yield names_in(node.target), names_in(node.value), False
         if not isinstance(node, cst.FunctionDef | cst.ClassDef | cst.Lambda):
             todo += node.children
 
 
 @lru_cache(maxsize=4096)
-def _names_in(expression: cst.CSTNode) -> frozenset[str]:
+def names_in(expression: cst.CSTNode) -> frozenset[str]:
     """The names in an expression, without those of attributes and of keywords."""
     names: set[str] = set()
     todo = [expression]

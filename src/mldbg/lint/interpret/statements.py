@@ -172,7 +172,9 @@ class Statements:
         owner = frame.defines
         closure = frame.closure if owner is not None and frame.closure is not None else frame.ref
         frame.keeps = True
-        self.machine.state.set(frame.ref, node.name.value, Value(Function(frame.part, node, closure, owner)))
+        method = frame.part.methods.get(node)
+        function = Function(frame.part, node, closure, owner) if method is None else Function(method, None, closure, owner)
+        self.machine.state.set(frame.ref, node.name.value, Value(function))
 
     def _class(self, node: cst.ClassDef) -> None:
         frame = self.machine.frame

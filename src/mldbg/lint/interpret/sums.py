@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import libcst as cst
 
 from mldbg.lint.interpret.address import Ref, Site, module_ref
 from mldbg.lint.interpret.facts import Accumulated, Cell, Restarted
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.rounds import names_in
 from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.value import Items, Object, Value
@@ -88,7 +90,11 @@ def _holder(machine: Machine, name: str) -> Ref:
     return module_ref(frame.module)
 
 
+@lru_cache(maxsize=4096)
 def _mentions(source: cst.BaseExpression, target: cst.BaseExpression) -> bool:
+    """Remembered, because loops execute the same assignment again and again."""
+    if isinstance(target, cst.Name):
+        return target.value in names_in(source)
     return bool(re.search(rf"(?<![\w.]){re.escape(code(target))}\b", code(source)))
 
 

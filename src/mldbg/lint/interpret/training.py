@@ -19,7 +19,7 @@ from mldbg.lint.interpret.facts import Backward, Gradients, GradientsCleared, Gr
 from mldbg.lint.interpret.lineage import Lineage
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.reads import reached
-from mldbg.lint.interpret.rounds import chosen_by
+from mldbg.lint.interpret.rounds import chosen_by, loops_under_way
 from mldbg.lint.interpret.slots import ArgumentOf, Key, Slot, argument_of
 from mldbg.lint.interpret.source_text import last_name
 from mldbg.lint.interpret.state import State
@@ -190,7 +190,7 @@ class Training:
                 cleared,
                 self.parameters_of(optimizer),
                 clip=False,
-                chosen_by=chosen_by(node, machine.frames),
+                chosen_by=chosen_by(node, loops_under_way(machine.frames)),
             )
         )
 

@@ -57,18 +57,28 @@ class ModuleThing:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function or lambda of the project. `closure` is the frame in which it was defined."""
+    """A function or lambda of the project. `closure` is the frame in which it was defined.
+
+    `inner`: its definition, when it is not the one that the part consists of. A method of a top-level class is known by its name
+    before anything of it is parsed.
+    """
 
     part: Part
-    node: cst.FunctionDef | cst.Lambda
+    inner: cst.FunctionDef | cst.Lambda | None
     closure: Ref
     owner: ClassThing | None = None
     raw: bool = False
     """The function as it is without its decorators."""
 
     @property
+    def node(self) -> cst.FunctionDef | cst.Lambda:
+        return self.part.function if self.inner is None else self.inner
+
+    @property
     def name(self) -> str:
-        name = getattr(self.node, "name", None)  # this module does not load libcst: rules import it at start-up
+        if self.inner is None:
+            return self.part.statement.names[0]
+        name = getattr(self.inner, "name", None)  # this module does not load libcst: rules import it at start-up
         return name.value if name is not None else "lambda"
 
 
