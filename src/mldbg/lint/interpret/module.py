@@ -95,12 +95,17 @@ class Part:
             depth, level = depth + 1, [child for node in level for child in node.children]
         return depth
 
+    @property
+    def _text(self) -> str:
+        """Its source text, as a module that holds nothing else."""
+        return self.module.outline.text(self.statement)
+
     @cached_property
     def _layout(self) -> tuple[str, Sequence[int]]:
         """The text that is parsed, and for each of its lines the line of the file."""
         first, last = self.statement.first, self.statement.last
         if not self.statement.methods:
-            return self.module.outline.text(self.statement), range(first, last + 1)
+            return self._text, range(first, last + 1)
         lines = self.module.outline.lines
         text: list[str] = []
         numbers: list[int] = []
@@ -142,7 +147,7 @@ class Part:
     def bound_names(self) -> frozenset[str]:
         """The variables, parameters and attributes that are bound in it; functions and classes are none."""
         names = set(self.statement.names) if self.statement.kind not in (Kind.FUNCTION, Kind.CLASS) else set()
-        return frozenset(names) | bound(self.module.outline.text(self.statement))
+        return frozenset(names) | bound(self._text)
 
     @cached_property
     def _ranges(self) -> dict[cst.CSTNode, CodeRange]:
@@ -199,8 +204,11 @@ class Method(Part):
 
     @cached_property
     def _layout(self) -> tuple[str, Sequence[int]]:
-        first, last = self.statement.first, self.statement.last
-        return "class _:\n" + self.module.outline.text(self.statement), range(first - 1, last + 1)
+        return self._text, range(self.statement.first - 1, self.statement.last + 1)
+
+    @property
+    def _text(self) -> str:
+        return "class _:\n" + self.module.outline.text(self.statement)
 
     @property
     def function(self) -> cst.FunctionDef:
