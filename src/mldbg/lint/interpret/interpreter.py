@@ -253,7 +253,9 @@ class Interpreter:
         with self.in_module(cls.part.module):
             self.frame.part = cls.part
             methods = self._methods(cls, wanted)
-            nested = [value.thing for value in self.classes.class_record(cls).values() if isinstance(value.thing, ClassThing)]
+            within = set(cls.node.body.body)  # of other classes that it names one may be itself: `Node.root = Node`
+            values = self.classes.class_record(cls).values()
+            nested = [value.thing for value in values if isinstance(value.thing, ClassThing) and value.thing.inner in within]
             pending = [method for method in methods if method.node not in self.visited or method.owner != cls]
             if pending:
                 self_value = self.assumed_instance(cls)

@@ -27,6 +27,7 @@ class Machine(Protocol):
         facts: what was told to the rules so far.
         conditions: the undecided tests on which it depends that this point is reached.
         executed: statements executed since the entry point.
+        limit: how many of them may be; then project functions are unknown code.
         entry: the module that is checked.
     """
 
@@ -35,6 +36,7 @@ class Machine(Protocol):
     facts: list[Fact]
     conditions: list[Condition]
     executed: int
+    limit: int
     entry: Module | None
 
     # -------------------------------------------------------------------------------------------------------- where we are
