@@ -189,7 +189,7 @@ def test_no_path_of_one_machine() -> None:
 
 
 def test_the_demo_shows_the_founding_bugs_one_of_them_across_files() -> None:
-    command = [Path(sys.executable).parent / "mldebug-lint", "--format", "json", "--exit-zero", "examples"]
+    command: list[str | Path] = [Path(sys.executable).parent / "mldebug-lint", "--format", "json", "--exit-zero", "examples"]
     shown = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, encoding="utf-8").stdout)
     files = {finding["rule"]: {step["path"] for step in finding["steps"]} for finding in shown["findings"]}
     assert {"softmax-before-cross-entropy", "bce-on-logits", "fit-before-split"} <= files.keys()
