@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import gc
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -333,8 +335,10 @@ def test_the_recursion_limit_is_restored() -> None:
         "not " * 500 + "x",
         "x" + "()" * 1000,
         "[" * 90 + "]" * 90,
+        " or ".join(["x"] * 1900),
+        "x if x else " * 1900 + "x",
     ],
-    ids=["sum", "attributes", "subscripts", "calls", "nots", "chain", "lists"],
+    ids=["sum", "attributes", "subscripts", "calls", "nots", "chain", "lists", "terms", "choices"],
 )
 def test_deep_nesting_is_an_outcome(expression: str) -> None:
     outcome = engine.check(source(f"{HEAD}z = {expression}\ny = F.softmax(z)\n"), (Found,), project())
@@ -347,6 +351,38 @@ def test_many_statements_and_branches_end() -> None:
     assert engine.check(source(HEAD + "def f(x):\n" + body), (Found,), project()).findings
     flat = "".join(f"if u{number}: y = F.softmax(x)\n" for number in range(400))
     assert len(engine.check(source(HEAD + flat), (Found,), project()).findings) == 400
+
+
+MANY = {
+    "losses of one name": ("def f(x, y):\n    p = F.softmax(x, 1)\n", "    a{n} = F.cross_entropy(p, y)\n"),
+    "losses of a call": ("def f(x, y):\n", "    a{n} = F.cross_entropy(F.softmax(x, 1), y)\n"),
+    "losses of the module": ("", "a{n} = F.cross_entropy(F.softmax(x, 1), y)\n"),
+    "losses of a name of the module": ("p = F.softmax(x, 1)\n", "a{n} = F.cross_entropy(p, y)\n"),
+    "functions": ("", "def f{n}(x, y):\n    return F.cross_entropy(F.softmax(x, 1), y)\n\n\n"),
+    "functions that call one": (
+        "def p(x):\n    return F.softmax(x, 1)\n\n\n",
+        "def f{n}(x, y):\n    return F.cross_entropy(p(x), y)\n\n\n",
+    ),
+    "methods": ("class A:\n", "    def f{n}(self, x, y):\n        return F.cross_entropy(F.softmax(x, 1), y)\n\n"),
+    "tests": ("", "def test_{n}(x, y):\n    assert F.cross_entropy(F.softmax(x, 1), y) > {n}\n\n\n"),
+    "statements": ("y = F.cross_entropy(F.softmax(x, 1), y)\n", "a{n} = x + {n}\n"),
+}
+
+
+@pytest.mark.parametrize(("first", "each"), MANY.values(), ids=MANY)
+def test_the_time_grows_with_the_number_of_findings_not_with_its_square(first: str, each: str) -> None:
+    def seconds(count: int) -> float:
+        text = HEAD + first + "".join(each.replace("{n}", str(number)) for number in range(count))
+        before = time.process_time()
+        assert engine.check(source(text), registry.rules(), engine.Project(Path("missing"))).findings
+        return time.process_time() - before
+
+    gc.disable()
+    try:
+        few, many = (min(seconds(count) for _ in range(3)) for count in (100, 800))
+    finally:
+        gc.enable()
+    assert many / few < 24, "eight times as many; squares would make it 64"
 
 
 def test_functions_that_call_each_other_often_end() -> None:
@@ -399,6 +435,25 @@ def test_what_is_made_of_itself_is_followed_to_an_end(text: str, inside: bool) -
     outcome = engine.check(source(head + body), (Found,), project())
     assert not outcome.problems
     assert outcome.findings
+
+
+@pytest.mark.parametrize("branches", [300, 900, 1900])
+def test_many_branches_are_an_outcome(branches: int) -> None:
+    ladder = "    if x: pass\n" + "    elif x: pass\n" * branches
+    text = f"{HEAD}def f(x):\n{ladder}    return F.softmax(x)\n\n\ndef g(x):\n    return F.softmax(x)\n"
+    outcome = engine.check(source(text), (Found,), project())
+    assert [problem.line for problem in outcome.problems] in ([], [2])
+    assert all("deep" in problem.message for problem in outcome.problems)
+    assert [finding.span.line for finding in outcome.findings][-1] == branches + 8
+
+
+def test_an_error_that_cannot_be_written_down_is_one_line() -> None:
+    class UnspeakableError(Exception):
+        def __str__(self) -> str:
+            return str(self)
+
+    assert engine.internal_error("a.py", 3, UnspeakableError()).message.startswith("internal error: UnspeakableError: ")
+    assert len(engine.internal_error("a.py", 3, ValueError("x" * 10_000)).message) < 500
 
 
 def test_a_defect_of_ours_costs_one_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,9 @@ DEEPEST_RECURSION = 12_000
 
 DEEP_NESTING = 300
 """Levels of a libcst tree beyond which a recursion without end is put down to the code; people write a few dozen."""
+
+LONGEST_REASON = 300
+"""Characters of an internal error's own message: it may quote whole trees."""
 
 MOST_FIX_ROUNDS = 10
 
@@ -109,10 +113,12 @@ class Entry:
     Attributes:
         facts: in the order in which they happened.
         is_test: whether it is a test of software, which is no experiment.
+        line: where the definition begins; 0 for the top level.
     """
 
     facts: tuple[Fact, ...]
     is_test: bool
+    line: int
 
     def findings(self, rules: Sequence[Rule]) -> Iterator[Finding]:
         """What rules make of it."""
@@ -154,10 +160,16 @@ def facts_of(source: Source, project: Project) -> Facts:
     if not roots:
         return Facts()
     project.modules.add(module)
+    with _deep_recursion():
+        return _interpreted(module, roots, project, frozenset(word for trigger in triggers for word in trigger.words))
+
+
+@contextmanager
+def _deep_recursion() -> Iterator[None]:
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(DEEPEST_RECURSION)
     try:
-        return _interpreted(module, roots, project, frozenset(word for trigger in triggers for word in trigger.words))
+        yield
     finally:
         sys.setrecursionlimit(limit)
 
@@ -188,14 +200,15 @@ def _interpreted(module: Module, roots: list[Root], project: Project, words: fro
         run.executed = 0
         run.facts.clear()
         before = run.state.fork()
+        line = part.statement.first if part is not None else 0
         try:
             enter()
         except Exception as error:  # noqa: BLE001  # a defect of ours must not cost the user the other findings
             run.frames.clear()
-            problems.append(_stopped(error, part, module, project))
+            problems.append(_stopped(error, module.path, line, project))
         if part is not None:
             run.state.become(before)
-        entries.append(Entry(tuple(run.facts), module.is_test or (part is not None and part.is_test)))
+        entries.append(Entry(tuple(run.facts), module.is_test or (part is not None and part.is_test), line))
     consulted, missing = project.modules.consulted_by(module)
     return Facts(tuple(entries), tuple(problems), consulted, missing)
 
@@ -205,27 +218,37 @@ def check(source: Source, rules: Sequence[type[Rule]], project: Project) -> Outc
     """The findings of one file; some may be located in other project files that it calls."""
     facts = facts_of(source, project)
     instances = [rule() for rule in rules]
-    found = (finding for entry in facts.entries for finding in entry.findings(instances))
-    return Outcome(tuple(dict.fromkeys(found)), facts.problems)
+    findings: dict[Finding, None] = {}
+    problems = list(facts.problems)
+    with _deep_recursion():
+        for entry in facts.entries:
+            try:
+                findings.update(dict.fromkeys(entry.findings(instances)))
+            except Exception as error:  # noqa: BLE001  # see `_interpreted`
+                problems.append(_stopped(error, source.path, entry.line, project))
+    return Outcome(tuple(findings), tuple(dict.fromkeys(problems)))
 
 
-def _stopped(error: Exception, part: Part | None, module: Module, project: Project) -> Problem:
-    """Why the execution of an entry point ended early: code that cannot be read, or a defect of ours."""
+def _stopped(error: Exception, path: str, line: int, project: Project) -> Problem:
+    """Why executing an entry point, or judging it, ended early: code that cannot be read, or a defect of ours."""
     from mldbg.lint.outline import TOO_DEEP, CannotOutlineError
 
     if isinstance(error, CannotOutlineError):
-        return Problem(error.path or module.path, error.line, error.reason)
+        return Problem(error.path or path, error.line, error.reason)
     if isinstance(error, RecursionError):
-        parts = (each for known in {module, *project.modules.known()} for each in known.parts)
-        deepest = max(parts, key=lambda each: each.depth)
-        if deepest.depth > DEEP_NESTING:
+        parts = [part for module in project.modules.known() for each in module.parts for part in each.parsed()]
+        deepest = max(parts, key=lambda part: part.depth, default=None)
+        if deepest is not None and deepest.depth > DEEP_NESTING:
             return Problem(deepest.module.path, deepest.statement.first, TOO_DEEP)
-    return internal_error(module.path, part.statement.first if part is not None else 0, error)
+    return internal_error(path, line, error)
 
 
 def internal_error(path: str, line: int, error: Exception) -> Problem:
     """A defect of the linter: what it says, and that it should be reported."""
-    reason = " ".join(str(error).split())
+    try:
+        reason = " ".join(str(error).split())[:LONGEST_REASON]
+    except Exception:  # noqa: BLE001  # an error may quote a tree that is too deep to be written down
+        reason = "its message cannot be shown"
     return Problem(path, line, f"internal error: {type(error).__name__}: {reason}; please report it, along with this file")
 
 

@@ -329,7 +329,7 @@ class Expressions:
         """Whether evaluating an expression can change the state."""
         known = self._acting.get(node)
         if known is None:
-            known = self._acting[node] = _can_act(node)
+            known = self._acting[node] = _can_act(node, self._acts)
         return known
 
     def _walrus(self, node: cst.NamedExpr) -> Value:
@@ -448,12 +448,17 @@ def _is_plain(clause: cst.CompFor) -> bool:
     return not clause.ifs and clause.inner_for_in is None
 
 
-def _can_act(node: cst.CSTNode) -> bool:
+def _can_act(node: cst.CSTNode, acts: Callable[[cst.BaseExpression], bool]) -> bool:
+    """Whether evaluating a node can change the state; `acts` remembers it of nodes that are often inside one another."""
     if isinstance(node, cst.Name | cst.BaseNumber | cst.BaseString | cst.Lambda):
-        return isinstance(node, cst.FormattedString) and any(_can_act(part) for part in node.parts)
+        return isinstance(node, cst.FormattedString) and any(_can_act(part, acts) for part in node.parts)
     if isinstance(node, cst.Attribute):
-        return _can_act(node.value)
-    return isinstance(node, cst.Call | cst.NamedExpr | cst.Await | cst.Yield) or any(map(_can_act, node.children))
+        return _can_act(node.value, acts)
+    if isinstance(node, cst.Call | cst.NamedExpr | cst.Await | cst.Yield):
+        return True
+    return any(
+        acts(child) if isinstance(child, cst.IfExp | cst.BooleanOperation) else _can_act(child, acts) for child in node.children
+    )
 
 
 def _target_names(target: cst.BaseExpression) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -88,12 +88,19 @@ class Part:
 
     @property
     def depth(self) -> int:
-        """How deep its tree is, as far as it was parsed."""
+        """How deep its tree is."""
         depth = 0
-        level: list[cst.CSTNode] = [self.tree] if "tree" in self.__dict__ else []
+        level: list[cst.CSTNode] = [self.tree]
         while level:
             depth, level = depth + 1, [child for node in level for child in node.children]
         return depth
+
+    def parsed(self) -> Iterator[Part]:
+        """Those of itself and its methods whose trees were built."""
+        if "tree" in self.__dict__:
+            yield self
+        for method in self.__dict__.get("methods", {}).values():
+            yield from method.parsed()
 
     @property
     def _text(self) -> str:
@@ -343,16 +350,19 @@ class Modules:
         self._roots = tuple(roots)
         self._read = read
         self._by_file: dict[Path, Module | None] = {}
+        self._unnamed: list[Module] = []
         self._by_name: dict[tuple[Path | None, str], Look] = {}
 
     def add(self, module: Module) -> None:
         """Make a module known before anything imports it."""
-        if module.file is not None:
+        if module.file is None:
+            self._unnamed.append(module)
+        else:
             self._by_file[module.file] = module
 
     def known(self) -> list[Module]:
         """All modules read so far."""
-        return [module for module in self._by_file.values() if module is not None]
+        return [*self._unnamed, *(module for module in self._by_file.values() if module is not None)]
 
     def find(self, dotted: str, importer: Module) -> Module | None:
         """The project module that `importer` gets by this absolute name, or None when it is not the project's."""
