@@ -70,6 +70,12 @@ DEEPEST_ATTRIBUTE = 4
 MOST_STATEMENTS = 4_000
 """Statements that one entry point may execute; beyond it, calls of project functions give an unknown value."""
 
+MOST_FOR_CALL = 2_000
+"""Statements that one call may take, with all that it calls: a large helper leaves something for what follows it."""
+
+MOST_WHILE_SILENT = 500
+"""The same where only a value is wanted and the rules hear nothing: the layers of a model."""
+
 MOST_FOR_DECORATORS = 60
 """Statements that applying a function's decorators may take; a wrapper needs few."""
 
@@ -585,6 +591,9 @@ class Interpreter:
         entered = self.frames[-1]
         self.frames.append(frame)
         grad = self.state.grad
+        limit = self.limit
+        if not assume:
+            self.limit = min(limit, self.executed + (MOST_WHILE_SILENT if self.unheard else MOST_FOR_CALL))
         try:
             self.parameters.bind(function, arguments, assume=assume)
             if isinstance(node, cst.FunctionDef):
@@ -595,6 +604,9 @@ class Interpreter:
                 result = self._body(node)
         finally:
             self.frames.pop()
+            if self.executed > self.limit:
+                self.visited.discard(node)  # not all that it calls was followed: it is worth a look of its own
+            self.limit = limit
         assert self.frames[-1] is entered
         self.state.grad = grad
         if not frame.keeps:
