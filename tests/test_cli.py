@@ -3,7 +3,9 @@
 import json
 import os
 import pty
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import jsonschema
@@ -480,7 +482,7 @@ def test_problems_are_lines_of_the_text_report(project: Path, lint: Run) -> None
         "gone.py: cannot be read: no such file or directory",
         "null.py: line 1 contains a null byte, so this is not Python source; not checked",
         "",
-        "no findings in 0 files; 2 files could not be checked",
+        "no files were checked; 2 files could not be checked",
     ]
 
 
@@ -490,8 +492,119 @@ def test_deep_nesting_of_statements_and_operators(project: Path, lint: Run) -> N
     assert lint().returncode in (0, 2)
 
 
-def test_an_empty_folder(lint: Run) -> None:
-    assert lint().stdout == "no findings in 0 files\n"
+def test_an_empty_folder(project: Path, lint: Run) -> None:
+    (project / "README.md").write_text("softmax", encoding="utf-8")
+    result = lint()
+    assert (result.returncode, result.stdout) == (2, "no files were checked\n")
+    assert result.stderr == "mldebug-lint: nothing was checked: no Python files found\n"
+    assert lint("--exit-zero").returncode == 2
+
+
+@pytest.mark.parametrize("form", ["text", "json", "github", "sarif"])
+def test_a_folder_that_holds_only_notebooks(project: Path, lint: Run, form: str) -> None:
+    (project / "nb").mkdir()
+    for name in ("a", "b"):
+        (project / "nb" / f"{name}.ipynb").write_text("{}", encoding="utf-8")
+    result = lint("nb", "--format", form)
+    assert result.returncode == 2
+    assert "no findings" not in result.stdout
+    assert result.stderr == (
+        "mldebug-lint: nothing was checked: 2 notebooks found, which are not supported yet; convert them to scripts first\n"
+    )
+
+
+def test_notebooks_beside_python_files_are_counted_once(project: Path, lint: Run) -> None:
+    write(project, a=CLEAN, b=LOG)
+    for name in ("a.ipynb", "b.ipynb", ".ipynb_checkpoints/c.ipynb", "ignored.ipynb"):
+        (project / name).parent.mkdir(exist_ok=True)
+        (project / name).write_text("{}", encoding="utf-8")
+    (project / ".gitignore").write_text("ignored*\n", encoding="utf-8")
+    note = "mldebug-lint: 2 notebooks were not checked: notebooks are not supported yet\n"
+    result = lint("a.py", ".", ".")
+    assert (result.returncode, result.stderr) == (1, note)
+    fixed = lint("--fix")
+    assert (fixed.returncode, fixed.stderr) == (0, f"{note}mldebug-lint: fixed b.py\n")
+    (project / "b.ipynb").unlink()
+    assert lint().stderr == "mldebug-lint: 1 notebook was not checked: notebooks are not supported yet\n"
+
+
+def test_a_notebook_that_is_named_could_not_be_checked(project: Path, lint: Run) -> None:
+    write(project, a=CLEAN)
+    (project / "n.ipynb").write_text("{}", encoding="utf-8")
+    result = lint("a.py", "n.ipynb")
+    assert (result.returncode, result.stderr) == (2, "")
+    assert result.stdout.splitlines()[0] == "n.ipynb: notebooks are not supported yet; convert it to a script first"
+
+
+def test_files_that_the_configuration_excludes_are_no_reason_to_fail(project: Path, lint: Run) -> None:
+    (project / "pyproject.toml").write_text('[tool.mldebug-lint]\nexclude = ["gen/", "*.ipynb"]\n', encoding="utf-8")
+    (project / "gen").mkdir()
+    write(project / "gen", a=SOFTMAX)
+    (project / "n.ipynb").write_text("{}", encoding="utf-8")
+    for paths in (("gen/a.py",), ("gen",), (), ("n.ipynb",), ("gen/a.py", "n.ipynb")):
+        result = lint(*paths)
+        assert (result.returncode, result.stdout) == (0, "no files were checked\n")
+        assert result.stderr == "mldebug-lint: nothing was checked: the configuration excludes everything\n"
+
+
+# --- interrupts ---
+
+# One statement that keeps libcst's parser, which is not Python code and hears no signal, busy for seconds.
+SLOW = (
+    f"import torch.nn.functional as F\n\nTABLE = [F.cross_entropy, {'(1, -2, x), ' * 40_000}]\nF.cross_entropy(F.softmax(x), y)\n"
+)
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def interruptible() -> None:
+    """A job in the background ignores the signal, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def seconds_of_cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def workers_of(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text(encoding="ascii").split()]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at processes as Linux shows them")
+@pytest.mark.parametrize("to_all", [True, False], ids=["group", "parent"])
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_ctrl_c_ends_a_run_at_once(project: Path, jobs: int, to_all: bool) -> None:
+    write(project, **{f"slow{number}": SLOW for number in range(60)})
+    with subprocess.Popen(
+        [COMMAND, "--jobs", str(jobs)],
+        cwd=project,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        start_new_session=True,
+        preexec_fn=interruptible,  # noqa: PLW1509  # no other thread runs here
+    ) as process:
+        workers: list[int] = []
+        while sum(seconds_of_cpu(pid) > 0.5 for pid in workers or [process.pid]) < jobs:
+            assert process.poll() is None
+            time.sleep(0.05)
+            workers = workers_of(process.pid) if jobs > 1 else []
+        if to_all:
+            os.killpg(process.pid, signal.SIGINT)
+        else:
+            process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output) == (130, "")
+    assert errors == "\nmldebug-lint: interrupted\n", "the empty line ends the one in which a terminal shows ^C"
+    assert [pid for pid in workers if is_alive(pid)] == []
 
 
 # --- questions ---

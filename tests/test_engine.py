@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,7 +14,11 @@ import pytest
 from mldbg.lint import engine, gate, registry
 from mldbg.lint.files import Source
 from mldbg.lint.finding import Edit, Finding, Fix, Group, Span
+from mldbg.lint.interpret.address import Site
+from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.facts import Call
+from mldbg.lint.interpret.library_calls import LibraryCalls
+from mldbg.lint.interpret.value import Value
 from mldbg.lint.outline import CannotOutlineError, Import, Kind, Outline, outline
 from mldbg.lint.rule import Rule, calls
 from mldbg.lint.triggers import TRIGGERS, Trigger, with_calls
@@ -348,6 +352,71 @@ def test_many_statements_and_branches_end() -> None:
 def test_functions_that_call_each_other_often_end() -> None:
     text = HEAD + "".join(f"def f{n}(x):\n    return f{n + 1}(x) + f{n + 1}(x) + f{n + 1}(F.softmax(x))\n" for n in range(30))
     assert engine.check(source(text), (Found,), project()).findings
+
+
+OF_ITSELF = {
+    "a list in itself": "x = [1]\nx.append(x)\nx.extend(x)\nfor x in x: x = [x, *x]",
+    "a dict in itself": "x = {}\nx['x'] = x\nx.update(x)\nx = {'x': x, **x}\nx = x['x']['x']",
+    "a list wrapped in a loop": "while y: x = [x]",
+    "partial of itself": "p = functools.partial(f, x)\np = functools.partial(p, p)\np = functools.partial(p, x=p)\nx = p(p)",
+    "a lambda called with itself": "g = lambda g: g(g)\nx = g(g)\nh = lambda h: lambda x: h(h)(x)\nx = h(h)(x)",
+    "a decorator in itself": (
+        "def d(f):\n    return d(f)\n@d\ndef g(x):\n    return g\n@g\ndef h(x):\n    return h(h)(x)\nx = h(x)"
+    ),
+    "a container in itself": "n = nn.Sequential(nn.ReLU())\nn.append(n)\nn.add_module('n', n)\nx = n(x)",
+    "a list of layers in itself": "n = nn.ModuleList()\nn.append(n)\nn = nn.ModuleList([*n, n])\nx = n(x)",
+    "a dict of layers in itself": "n = nn.ModuleDict({})\nn['n'] = n\nn.eval()\nx = n['n']['n'](x)",
+    "two containers in each other": "n = nn.Sequential()\nm = nn.Sequential(n)\nn.append(m)\nx = n(x)",
+    "a container doubled over and over": "n = nn.ReLU()\n" + "n = nn.Sequential(n, n)\n" * 30 + "x = n(x)",
+    "an object of its own class": "class A:\n    a = None\nA.a = A()\nA.a.a = A\nx = A().a.a.a(x)",
+    "a class that names itself": "class N(nn.Module):\n    def f(self, x):\n        return self.N.f(self, x)\nN.N = N",
+    "a class in its own bases": "class A(A):\n    pass\nx = A()(x)",
+    "an attribute that is itself": (
+        "class A:\n    def __init__(self):\n        self.a = self\n        self.b = A()\nx = A().a.a.b.a.b.a"
+    ),
+    "a property of itself": "class A:\n    @property\n    def a(self):\n        return self.a\nx = A().a.a",
+    "two classes that call each other": (
+        "class A:\n    def __call__(self, x):\n        return B()(x)\n    def __getattr__(self, k):\n"
+        "        return getattr(B(), k)\nclass B(A):\n    def __call__(self, x):\n        return A()(x)\n"
+        "    def __getattr__(self, k):\n        return getattr(A(), k)\nx = A()(B().a.b)"
+    ),
+    "a module that holds itself in a container": (
+        "class N(nn.Module):\n    def __init__(self):\n        self.a = nn.Sequential(self, nn.ReLU())\n"
+        "        self.a.append(self.a)\n    def forward(self, x):\n        return self.a(x)\nx = N()(x)"
+    ),
+    "operators of themselves": (
+        "class A:\n    def __add__(self, o):\n        return self + o\n    def __getitem__(self, i):\n"
+        "        return self[i]\n    def __iter__(self):\n        yield from self\nx = A() + A()\nx = [*x[0]]"
+    ),
+}
+
+
+@pytest.mark.parametrize("text", OF_ITSELF.values(), ids=OF_ITSELF)
+@pytest.mark.parametrize("inside", [False, True], ids=["module", "function"])
+def test_what_is_made_of_itself_is_followed_to_an_end(text: str, inside: bool) -> None:
+    head = HEAD + "import functools\nfrom torch import nn\n"
+    body = "def f(x, y):\n    " + text.replace("\n", "\n    ") + "\n    F.softmax(x)\n" if inside else f"{text}\nF.softmax(x)\n"
+    outcome = engine.check(source(head + body), (Found,), project())
+    assert not outcome.problems
+    assert outcome.findings
+
+
+def test_a_defect_of_ours_costs_one_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = LibraryCalls.call_symbol
+
+    def call_symbol(calls: LibraryCalls, name: str, arguments: Sequence[Argument], site: Site) -> Value:
+        if name == "torch.endless":
+            return call_symbol(calls, name, arguments, site)
+        return original(calls, name, arguments, site)
+
+    monkeypatch.setattr(LibraryCalls, "call_symbol", call_symbol)
+    text = "import torch\n" + HEAD + "def f(x):\n    return F.softmax(torch.endless(x))\n\n\ndef g(x):\n    return F.softmax(x)\n"
+    outcome = engine.check(source(text), (Found,), project())
+    [problem] = outcome.problems
+    assert problem.line == 3
+    assert problem.message.startswith("internal error: RecursionError: ")
+    assert problem.message.endswith("; please report it, along with this file")
+    assert [finding.span.line for finding in outcome.findings] == [8]
 
 
 # --- gate ---

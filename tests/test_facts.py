@@ -8,7 +8,7 @@ from textwrap import dedent
 
 import pytest
 
-from mldbg.lint import engine
+from mldbg.lint import engine, files
 from mldbg.lint.interpret.facts import Fact, GradientUse, Loop, ModelCall, SchedulerStep
 from mldbg.lint.interpret.interpreter import Interpreter
 from mldbg.lint.interpret.module import Module
@@ -223,3 +223,48 @@ def test_modules_that_hold_each_other_are_looked_at_once(tmp_path: Path) -> None
     text += "    part0.eval()\n    return part7.part3(x)\n"
     (call,) = (fact for fact in facts_of(text, tmp_path) if isinstance(fact, ModelCall))
     assert call.training is False
+
+
+# --- what facts rest on ---
+
+
+TRAINING = (
+    "from torch import nn\n\nfrom helpers import net\n\n\ndef loss_of(x, y):\n    return nn.CrossEntropyLoss()(net(x), y)\n"
+)
+
+
+def facts_in(root: Path) -> engine.Facts:
+    source = files.read(root / "train.py")
+    assert isinstance(source, files.Source)
+    return engine.facts_of(source, engine.Project(root))
+
+
+def test_the_files_that_facts_rest_on_are_known(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(TRAINING, encoding="utf-8")
+    (tmp_path / "helpers.py").write_text("from layers import head\n\n\ndef net(x):\n    return head(x)\n", encoding="utf-8")
+    (tmp_path / "layers.py").write_text("def head(x):\n    return x.softmax(1)\n", encoding="utf-8")
+    (tmp_path / "unrelated.py").write_text("x = 1\n", encoding="utf-8")
+    assert {file.name for file in facts_in(tmp_path).consulted} == {"helpers.py", "layers.py"}
+
+
+def test_files_that_were_looked_for_in_vain_are_known(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(TRAINING, encoding="utf-8")
+    without = facts_in(tmp_path)
+    helper = tmp_path / "helpers.py"
+    assert not without.consulted
+    assert helper in without.missing
+    helper.write_text("def net(x):\n    return x.softmax(1)\n", encoding="utf-8")
+    assert facts_in(tmp_path).consulted == {helper}
+
+
+def test_a_shared_project_forgets_no_dependency(tmp_path: Path) -> None:
+    """What another file has looked up already counts for the next one, too."""
+    (tmp_path / "train.py").write_text(TRAINING, encoding="utf-8")
+    (tmp_path / "again.py").write_text(TRAINING, encoding="utf-8")
+    (tmp_path / "helpers.py").write_text("from layers import head\n\n\ndef net(x):\n    return head(x)\n", encoding="utf-8")
+    (tmp_path / "layers.py").write_text("def head(x):\n    return x.softmax(1)\n", encoding="utf-8")
+    project = engine.Project(tmp_path)
+    for name in ("train.py", "again.py"):
+        source = files.read(tmp_path / name)
+        assert isinstance(source, files.Source)
+        assert {file.name for file in engine.facts_of(source, project).consulted} == {"helpers.py", "layers.py"}

@@ -680,7 +680,8 @@ copy.deepcopy(x) ¦ getattr(x, 'y') ¦ getattr(x) ¦ setattr(x, 'y', x) ¦ isins
 map(f, x) ¦ sum() ¦ next() ¦ dict(x, y=z) ¦ dict([(1, 2), (3,)]) ¦ list() ¦ tuple(x) ¦ reversed() ¦ x.append() ¦
 x.append(x) ¦ x.update(x) ¦ x.extend() ¦ x.pop() ¦ {}.get() ¦ {}.items(1) ¦ [].append ¦ (1, 2)[5] ¦ [1][x] ¦
 ''.join(x) ¦ x.step() ¦ x.step(x) ¦ x.backward() ¦ x.zero_grad() ¦ x.train(*y) ¦ x.eval() ¦ x.fit() ¦ x.predict() ¦
-x()()() ¦ A() ¦ A().f ¦ A.f(A) ¦ Net()(Net()) ¦ Net.forward ¦ '%s' % x ¦ 0 // 0 ¦ 1 % 0 ¦
+nn.Sequential(x, y, x) ¦ nn.ModuleList([x, *x]) ¦ x()()() ¦ A() ¦ A().f ¦ A.f(A) ¦ Net()(Net()) ¦ Net.forward ¦
+'%s' % x ¦ 0 // 0 ¦ 1 % 0 ¦
 """
 )
 STATEMENTS = parts_of(
@@ -699,7 +700,8 @@ match {0}:\n    case x: pass ¦ x = lambda: {0} ¦
 match {0}:\n    case A(x=1) | [1, *_] as y: pass\n    case {{'a': z, **k}} if {1}: pass ¦ f = f ¦ class f: pass ¦
 @property\ndef x(self): return {0} ¦
 @contextmanager\ndef f(x):\n    try:\n        yield {0}\n    finally:\n        pass ¦ with f({0}) as x: return {1} ¦
-def f(): return f() ¦ x.f = f ¦ f.x = {0} ¦
+def f(): return f() ¦ x.f = f ¦ A.x = A ¦ Net.x = Net ¦ x.append(x) ¦ x.add_module('x', x) ¦ x['x'] = x ¦
+x = nn.Sequential(x, x) ¦ f.x = {0} ¦
 @dataclass\nclass A:\n    x: int = {0}\n    y: list = field(default_factory=list) ¦ x = A({0}, y={1}) ¦
 loss = criterion({0}) ¦ for x in loader: x.backward() ¦
 """

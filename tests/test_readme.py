@@ -1,9 +1,12 @@
 """The README and docs/architecture.md say what the program does: their examples are run, their tables compared with the code."""
 
 import importlib
+import json
 import re
 import runpy
 import shlex
+import subprocess
+import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,3 +186,12 @@ def test_the_worked_example_is_that_of_the_readme() -> None:
 
 def test_no_path_of_one_machine() -> None:
     assert not re.findall(r"(?<![\w.])/(?:home|tmp|work|root|Users)/", README + ARCHITECTURE)
+
+
+def test_the_demo_shows_the_founding_bugs_one_of_them_across_files() -> None:
+    command: list[str | Path] = [Path(sys.executable).parent / "mldebug-lint", "--format", "json", "--exit-zero", "examples"]
+    shown = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, encoding="utf-8").stdout)
+    files = {finding["rule"]: {step["path"] for step in finding["steps"]} for finding in shown["findings"]}
+    assert {"softmax-before-cross-entropy", "bce-on-logits", "fit-before-split"} <= files.keys()
+    assert len(files["softmax-before-cross-entropy"]) == 2
+    assert not any("correct.py" in finding["path"] for finding in shown["findings"])

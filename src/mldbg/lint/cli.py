@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
 from typing import NoReturn, Self
@@ -96,14 +97,15 @@ def command(**options: object) -> Exit:
 
     PATHS are files and folders (default: the current folder); "-" reads standard input.
 
-    Exit codes: 0 nothing found, 1 findings, 2 something could not be checked or the command is wrong.
+    Exit codes: 0 nothing found, 1 findings, 2 something could not be checked, there was nothing to
+    check, or the command is wrong.
     """
     return _run(Options(**options))  # type: ignore[arg-type]  # click's parameters are the fields of Options
 
 
 def main() -> NoReturn:
     """Run the command and exit; no traceback ever reaches a user."""
-    gc.set_threshold(1_000_000)  # trees are many and live long: with the default, parsing takes twice the time
+    gc.set_threshold(100_000)  # trees are many and live long: with the default, parsing takes twice the time
     sys.exit(_guarded(sys.argv[1:]))
 
 
@@ -117,6 +119,8 @@ def _guarded(arguments: Sequence[str]) -> int:
     except (ConfigError, RegistryError) as error:
         return _refuse(str(error))
     except (click.Abort, KeyboardInterrupt):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would find us leaving
+        click.echo(f"{PROGRAM}: interrupted", err=True)
         return Exit.INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains while it exits
@@ -212,6 +216,8 @@ def _refuse_unknown(option: str, names: Iterable[str], known: Iterable[str]) -> 
 
 def _check_paths(task: Task, options: Options) -> Exit:
     result = _checked(task, options)
+    if unchecked := _unchecked(result):
+        click.echo(f"{PROGRAM}: {unchecked}", err=True)
     problems: list[Problem] = []
     if options.fix or options.diff:
         fixed, problems = run.fix_files(result, task, unsafe=options.unsafe_fixes)
@@ -239,10 +245,18 @@ def _nothing_to_fix(result: Result, options: Options) -> str:
 
 def _checked(task: Task, options: Options) -> Result:
     with _Progress() as progress:
-        result = run.check_files([Path(path) for path in options.paths or (".",)], task, options.jobs, progress.show)
-    if not result.checked and not result.problems:
-        click.echo(f"{PROGRAM}: no Python files found", err=True)
-    return result
+        return run.check_files([Path(path) for path in options.paths or (".",)], task, options.jobs, progress.show)
+
+
+def _unchecked(result: Result) -> str | None:
+    """What was passed over without being a problem: notebooks, or everything."""
+    several = f"{result.notebooks} notebook{'s' if result.notebooks != 1 else ''}"
+    if result.checked or result.problems:
+        was = "was" if result.notebooks == 1 else "were"
+        return f"{several} {was} not checked: notebooks are not supported yet" if result.notebooks else None
+    if result.notebooks:
+        return f"nothing was checked: {several} found, which are not supported yet; convert them to scripts first"
+    return f"nothing was checked: {'the configuration excludes everything' if result.excluded else 'no Python files found'}"
 
 
 def _check_stdin(task: Task, options: Options) -> Exit:
@@ -251,7 +265,7 @@ def _check_stdin(task: Task, options: Options) -> Exit:
     admitted = files.admitted(source)
     excluded = options.stdin_filename is not None and files.excluder(task.config)(name)
     if isinstance(admitted, Problem) or excluded:
-        result = Result(problems=(admitted,)) if isinstance(admitted, Problem) and not excluded else Result()
+        result = Result(problems=(admitted,)) if isinstance(admitted, Problem) and not excluded else Result(excluded=True)
         if options.fix:
             sys.stdout.buffer.write(source.data)
     elif options.fix or options.diff:
@@ -277,11 +291,12 @@ def _fix_stdin(source: Source, task: Task, options: Options) -> Result:
 def _with_problems(result: Result, more: Sequence[Problem]) -> Result:
     if not more:
         return result
-    return Result(result.findings, tuple(sorted({*result.problems, *more})), result.texts, result.checked)
+    return replace(result, problems=tuple(sorted({*result.problems, *more})))
 
 
 def _exit_code(result: Result, more: Sequence[Problem], options: Options) -> Exit:
-    if result.problems or more:
+    nothing = not result.checked and (result.notebooks or not result.excluded)
+    if result.problems or more or nothing:
         return Exit.NOT_CHECKED
     return Exit.FINDINGS if result.findings and not options.exit_zero else Exit.CLEAN
 

@@ -32,6 +32,8 @@ NEVER_ENTERED = frozenset(
     }
 )  # fmt: skip
 
+NOTEBOOK = ".ipynb"
+
 _NEWLINE = re.compile(r"\r\n|\r|\n")
 
 
@@ -99,7 +101,7 @@ def displayed(path: Path) -> str:
 
 def iterate(paths: Iterable[Path], config: Config) -> Iterator[Source | Problem]:
     """All files to check, read one at a time, in the order of their paths."""
-    for found in discover(paths, config):
+    for found in discover(paths, config).files:
         yield found if isinstance(found, Problem) else read(found)
 
 
@@ -168,8 +170,23 @@ def is_installed_packages(folder: Path) -> bool:
 # --- which files ---
 
 
-def discover(paths: Iterable[Path], config: Config) -> list[Path | Problem]:
-    """The files named, and the Python files in the folders named: once each, in the order of their paths.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the paths that a user named hold.
+
+    Attributes:
+        files: the files to check, and what cannot be looked at, in the order of their paths.
+        notebooks: how many notebooks the folders hold; they are not checked.
+        excluded: whether something is left out because the configuration says so.
+    """
+
+    files: tuple[Path | Problem, ...]
+    notebooks: int
+    excluded: bool
+
+
+def discover(paths: Iterable[Path], config: Config) -> Found:
+    """The files named, and the Python files in the folders named: once each.
 
     `exclude` of the configuration holds for everything; `.gitignore` and the folders that are never entered (virtual
     environments among them, whatever they are called) hold only for what a walk finds, so that naming a file always reaches
@@ -177,16 +194,20 @@ def discover(paths: Iterable[Path], config: Config) -> list[Path | Problem]:
     """
     excluded = excluder(config)
     files: dict[str, Path] = {}
+    notebooks: set[str] = set()
     problems: list[Problem] = []
     for path in paths:
         for found in _named(path, excluded):
             if isinstance(found, Problem):
                 problems.append(found)
+            elif found.suffix == NOTEBOOK:
+                notebooks.add(os.path.realpath(found))
             else:
                 _keep_real(files, found)
     by_path: list[tuple[str, Path | Problem]] = [(displayed(file), file) for file in files.values()]
     by_path += [(problem.path, problem) for problem in dict.fromkeys(problems)]
-    return [found for _, found in sorted(by_path, key=lambda pair: pair[0])]
+    in_order = tuple(found for _, found in sorted(by_path, key=lambda pair: pair[0]))
+    return Found(in_order, len(notebooks), excluded.fired)
 
 
 def excluder(config: Config) -> _Excluder:
@@ -198,9 +219,13 @@ class _Excluder:
     def __init__(self, root: Path, patterns: tuple[str, ...]) -> None:
         self.root = root
         self.spec = _spec(patterns) if patterns else None
+        self.fired = False
+        """Whether it said yes to anything so far."""
 
     def __call__(self, path: Path) -> bool:
-        return self.spec is not None and matches(self.spec, self.root, path)
+        matched = self.spec is not None and matches(self.spec, self.root, path)
+        self.fired = self.fired or matched
+        return matched
 
 
 def matches(spec: GitIgnoreSpec, root: Path, path: Path) -> bool:
@@ -239,10 +264,9 @@ def _named(path: Path, excluded: _Excluder) -> Iterator[Path | Problem]:
         return
     if stat.S_ISDIR(mode):
         yield from _Walk(excluded).walk(path)
-    elif path.suffix == ".ipynb":
-        yield Problem(shown, 0, "notebooks are not supported yet; convert it to a script first")
     elif not excluded(path):
-        yield path
+        is_notebook = path.suffix == NOTEBOOK
+        yield Problem(shown, 0, "notebooks are not supported yet; convert it to a script first") if is_notebook else path
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +325,7 @@ class _Walk:
                 self.links.append((path, ignores))
             else:
                 yield from self._folder(path, ignores)
-        elif not is_folder and entry.name.endswith(".py") and not self._left_out(path, ignores, is_folder=False):
+        elif not is_folder and entry.name.endswith((".py", NOTEBOOK)) and not self._left_out(path, ignores, is_folder=False):
             yield path
 
     def _left_out(self, path: Path, ignores: tuple[_Ignore, ...], *, is_folder: bool) -> bool:

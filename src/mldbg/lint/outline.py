@@ -173,7 +173,7 @@ def _first_too_deep(tree: ast.Module, lines: Sequence[str]) -> int | None:
     """The line of a statement on which libcst's parser could overflow the stack, which kills the process.
 
     `ast` refuses most of them, but newer Pythons fewer than older ones, and `a and b and ...` is flat for `ast` and nested for
-    libcst. Each level takes a character, so levels are counted only in statements with as many characters.
+    libcst. Levels are counted only in statements with as many characters.
     """
     starts = list(accumulate(map(len, lines), initial=0))
     todo: list[tuple[ast.stmt | ast.ExceptHandler, int]] = [(node, 1) for node in tree.body]
@@ -181,7 +181,7 @@ def _first_too_deep(tree: ast.Module, lines: Sequence[str]) -> int | None:
         node, depth = todo.pop()
         first = min((each.lineno for each in getattr(node, "decorator_list", ())), default=node.lineno)
         if depth + starts[node.end_lineno or node.lineno] - starts[first - 1] <= MOST_LEVELS:
-            continue
+            continue  # each level takes a character at least
         inner = [each for block in _BLOCKS for each in getattr(node, block, ())]
         last = inner[0].lineno if inner else node.end_lineno or node.lineno
         if depth > MOST_LEVELS or (starts[last] - starts[first - 1] > MOST_LEVELS and _levels(node) > MOST_LEVELS):

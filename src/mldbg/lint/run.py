@@ -7,8 +7,10 @@ suppression, per-file ignores, removal of doubles and sorting happen here, after
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import signal
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -41,7 +43,10 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Sorted findings and problems, the texts of all files that findings mention, and how many files were checked."""
+    """Sorted findings and problems, the texts of all files that findings mention, and how many files were checked.
+
+    `notebooks` is how many were found and not checked; `excluded` says whether the configuration left something out.
+    """
 
     findings: tuple[Finding, ...] = ()
     problems: tuple[Problem, ...] = ()
@@ -49,6 +54,8 @@ class Result:
     checked: int = 0
     callers: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """For each file with findings the other files whose check led to them."""
+    notebooks: int = 0
+    excluded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +69,16 @@ class Fixed:
 def check_files(paths: Iterable[Path], task: Task, jobs: int | None = None, progress: Progress | None = None) -> Result:
     """Check files and folders. `jobs` is the number of processes, by default chosen from the number of files."""
     found = files.discover(paths, task.config)
-    to_check = [file for file in found if isinstance(file, Path)]
-    problems = [problem for problem in found if isinstance(problem, Problem)]
+    to_check = [file for file in found.files if isinstance(file, Path)]
+    problems = [problem for problem in found.files if isinstance(problem, Problem)]
     parts: list[Result] = [Result(problems=tuple(problems))]
     processes = min(jobs or _processes_for(len(to_check)), len(to_check))
-    check = _check_in_processes(to_check, task, processes) if processes > 1 else _check_here(to_check, task)
-    for done, part in enumerate(check, start=1):
-        parts.append(part)
-        if progress:
-            progress(done, len(to_check))
-    return _merged(parts, task)
+    with closing(_check_in_processes(to_check, task, processes) if processes > 1 else _check_here(to_check, task)) as check:
+        for done, part in enumerate(check, start=1):
+            parts.append(part)
+            if progress:
+                progress(done, len(to_check))
+    return replace(_merged(parts, task), notebooks=found.notebooks, excluded=found.excluded)
 
 
 def check_source(source: Source, task: Task) -> Result:
@@ -147,25 +154,53 @@ def _processes_for(count: int) -> int:
     return (os.cpu_count() or 1) if count > FILES_WORTH_PROCESSES else 1
 
 
-def _check_here(to_check: Iterable[Path], task: Task) -> Iterator[Result]:
+def _check_here(to_check: Iterable[Path], task: Task) -> Generator[Result, None, None]:
     project = task.project()
     for file in to_check:
         yield _check(files.read(file), task, project)
 
 
-def _check_in_processes(to_check: Sequence[Path], task: Task, processes: int) -> Iterator[Result]:
+def _check_in_processes(to_check: Sequence[Path], task: Task, processes: int) -> Generator[Result, None, None]:
     from concurrent.futures import ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
 
     # Many more chunks than processes, because files with something in them cost far more than the others.
     chunks = list(_chunks(to_check, max(1, len(to_check) // (processes * 16))))
-    with ProcessPoolExecutor(processes, initializer=_Worker.start, initargs=(task,)) as pool:
-        futures = [pool.submit(_Worker.check, chunk) for chunk in chunks]
+    pool = ProcessPoolExecutor(processes, initializer=_Worker.start, initargs=(task,))
+    try:
+        with _deaf_to_interrupts():
+            futures = [pool.submit(_Worker.check, chunk) for chunk in chunks]
         for chunk, future in zip(chunks, futures, strict=True):
             try:
                 yield from future.result()
             except BrokenProcessPool:
                 yield from (Result(problems=(_lost(file),)) for file in chunk)
+    except BaseException:  # interrupted: nobody wants what is still under way
+        _kill_workers()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes started meanwhile never see an interrupt from the terminal: it is for this process, which ends them."""
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _kill_workers() -> None:
+    """A worker inside libcst's parser hears no polite request."""
+    from multiprocessing import active_children
+
+    for worker in active_children():
+        worker.kill()
 
 
 def _lost(file: Path) -> Problem:
@@ -201,7 +236,10 @@ def _merged(parts: Iterable[Result], task: Task) -> Result:
     texts = {path: text for part in parts for path, text in part.texts.items()}
     findings = _without_doubles(finding for part in parts for finding in part.findings)
     paths = sorted({*texts, *(finding.span.path for finding in findings)})
-    kept = [finding for path in paths for finding in _kept_in(path, texts.get(path, ""), findings, task)]
+    by_path: dict[str, list[Finding]] = {path: [] for path in paths}
+    for finding in findings:
+        by_path[finding.span.path].append(finding)
+    kept = [finding for path in paths for finding in _kept_in(path, texts.get(path, ""), by_path[path], task)]
     problems = dict.fromkeys(problem for part in parts for problem in part.problems)
     callers: dict[str, frozenset[str]] = {}
     for part in parts:
@@ -232,7 +270,7 @@ def _place(finding: Finding) -> tuple[object, ...]:
 def _kept_in(path: str, text: str, findings: Iterable[Finding], task: Task) -> list[Finding]:
     active = {rule.name for rule in _rules_for(path, task)}
     ignored = _ignored_in(path, task)
-    here = [finding for finding in findings if finding.span.path == path and finding.rule in active]
+    here = [finding for finding in findings if finding.rule in active]
     about_comments = {rule.name: rule.group for rule in registry.about_comments() if registry.names_of(rule).isdisjoint(ignored)}
     known = {rule.name: rule.group for rule in (*task.known, *registry.about_comments())}
     kept = suppress.apply(here, text, path, active.union(about_comments), known)

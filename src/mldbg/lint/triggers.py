@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mldbg.lint.library.names import EVALUATION_LINE, SAYS_ONE
-from mldbg.operations import sklearn
+from mldbg.operations import losses, sklearn
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +43,12 @@ TABULAR_LIBRARIES = ("sklearn", "imblearn", "boruta", "mlxtend")
 
 NORMALISED = frozenset({"softmax", "log_softmax", "Softmax", "LogSoftmax"})
 
-MISUSED_LOSSES = frozenset(
-    {"cross_entropy", "CrossEntropyLoss", "nll_loss", "NLLLoss", "kl_div", "KLDivLoss"}
-    | {"binary_cross_entropy", "BCELoss", "binary_cross_entropy_with_logits", "BCEWithLogitsLoss"}
-)
-"""Losses that want one meaning of their input."""
+PARTICULAR_LOSSES = frozenset(
+    name for loss in losses.LOSSES.values() if loss.takes is not None for name in (loss.name, loss.cls)
+) | frozenset(cls for cls, name in losses.OLD_CLASSES.items() if losses.LOSSES[name].takes is not None)
+"""Losses that take one meaning and no other."""
 
-LOSSES = Trigger(MISUSED_LOSSES | {"backward("})
+LOSSES = Trigger(PARTICULAR_LOSSES | {"backward("})
 """A call of a loss may stand in another file than the loss's name, hence the word that runs beside it."""
 
 TRAINING = Trigger(frozenset({"backward(", "optim"}))

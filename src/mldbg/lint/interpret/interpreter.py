@@ -70,6 +70,12 @@ DEEPEST_ATTRIBUTE = 4
 MOST_STATEMENTS = 4_000
 """Statements that one entry point may execute; beyond it, calls of project functions give an unknown value."""
 
+MOST_FOR_CALL = 2_000
+"""Statements that one call may take, with all that it calls: a large helper leaves something for what follows it."""
+
+MOST_WHILE_SILENT = 500
+"""The same where only a value is wanted and the rules hear nothing: the layers of a model."""
+
 MOST_FOR_DECORATORS = 60
 """Statements that applying a function's decorators may take; a wrapper needs few."""
 
@@ -137,6 +143,11 @@ class Interpreter:
         """A test at this point whose outcome is not known."""
         return Condition(self.site(test), holds, partial(chosen_by, test, loops_under_way(self.frames)))
 
+    def outcomes(self, test: cst.CSTNode) -> tuple[Condition, Condition]:
+        """That a test at this point holds, and that it fails, where neither is known."""
+        holds = self.condition(test, holds=True)
+        return holds, Condition(holds.test, holds=False, deciding=holds.deciding)
+
     @contextmanager
     def under(self, *conditions: Condition) -> Iterator[None]:
         """Execute what depends on these conditions, and on none that arises inside once it is over."""
@@ -160,12 +171,12 @@ class Interpreter:
     def defer(self, node: cst.CSTNode, compute: Callable[[], Value]) -> Value:
         """A value that is computed when somebody asks, in the state as it is now; the rules hear nothing of what happens then."""
         state, frames = self.state.fork(), list(self.frames)
-        known = state.refs()
         done: list[tuple[Value, dict[Ref, Record]]] = []
 
         def run() -> tuple[Value, dict[Ref, Record]]:
             if not done:
                 done.append((UNKNOWN, {}))  # guards against recursion
+                known = state.refs()  # nothing has touched the state in the meantime
                 with self.elsewhere(state, frames):
                     value = self.force(compute())
                     made = {ref: dict(self.state.record(ref)) for ref in self.state.refs() - known}
@@ -247,7 +258,9 @@ class Interpreter:
         with self.in_module(cls.part.module):
             self.frame.part = cls.part
             methods = self._methods(cls, wanted)
-            nested = [value.thing for value in self.classes.class_record(cls).values() if isinstance(value.thing, ClassThing)]
+            within = set(cls.node.body.body)  # of other classes that it names one may be itself: `Node.root = Node`
+            values = self.classes.class_record(cls).values()
+            nested = [value.thing for value in values if isinstance(value.thing, ClassThing) and value.thing.inner in within]
             pending = [method for method in methods if method.node not in self.visited or method.owner != cls]
             if pending:
                 self_value = self.assumed_instance(cls)
@@ -578,6 +591,9 @@ class Interpreter:
         entered = self.frames[-1]
         self.frames.append(frame)
         grad = self.state.grad
+        limit = self.limit
+        if not assume:
+            self.limit = min(limit, self.executed + (MOST_WHILE_SILENT if self.unheard else MOST_FOR_CALL))
         try:
             self.parameters.bind(function, arguments, assume=assume)
             if isinstance(node, cst.FunctionDef):
@@ -588,6 +604,9 @@ class Interpreter:
                 result = self._body(node)
         finally:
             self.frames.pop()
+            if self.executed > self.limit:
+                self.visited.discard(node)  # not all that it calls was followed: it is worth a look of its own
+            self.limit = limit
         assert self.frames[-1] is entered
         self.state.grad = grad
         if not frame.keeps:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import libcst as cst
 
 from mldbg.lint.interpret import carried
-from mldbg.lint.interpret.address import Site
+from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.arguments import Argument, bound
 from mldbg.lint.interpret.builtin_calls import BuiltinCalls
 from mldbg.lint.interpret.classes import Classes
@@ -138,7 +138,10 @@ class LibraryCalls:
         return lazy and waits and canonical(name) not in self.wanted
 
     def _forced(self, arguments: Sequence[Argument]) -> list[Argument]:
-        return [replace(argument, value=self.machine.force(argument.value)) for argument in arguments]
+        return [
+            replace(argument, value=self.machine.force(argument.value)) if isinstance(argument.value.thing, Lazy) else argument
+            for argument in arguments
+        ]
 
     def call_method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of a method that the project does not define."""
@@ -277,12 +280,16 @@ class LibraryCalls:
         return result
 
     def run_container(self, callee: Value, arguments: Sequence[Argument], site: Site) -> Value:
-        """nn.Sequential: layer after layer; what precedes the known tail gives an unknown value."""
+        """nn.Sequential: layer after layer; what precedes the known tail gives an unknown value.
+
+        Each layer counts as a statement that is executed, for containers that hold others twice would otherwise take for ever.
+        """
+        self.machine.executed += 1
         items = self.contents.items_of(callee)
         value = arguments[0].value if arguments else UNKNOWN
         if isinstance(value.thing, Lazy):
             return self.machine.defer(site.node, lambda: self.run_container(callee, self._forced(arguments), site))
-        if items is None:
+        if items is None or self.machine.executed > self.machine.limit or self._holds_itself(callee):
             return self.lineage.derived([value], site)
         if not items.exact:
             value = self.lineage.derived([value], site)
@@ -293,6 +300,20 @@ class LibraryCalls:
         if value.meaning is not None:
             value = value.step(site, "returned by this nn.Sequential")
         return value
+
+    def _holds_itself(self, container: Value) -> bool:
+        """Whether a container is, at any depth, among its own layers: `layers.append(layers)`."""
+        seen: set[Ref] = set()
+        todo = [container]
+        while todo:
+            items = self.contents.items_of(todo.pop())
+            inner = [layer for layer in items.all if _is_container(layer)] if items is not None else []
+            refs = {layer.thing.ref: layer for layer in inner if isinstance(layer.thing, Object)}
+            if isinstance(container.thing, Object) and container.thing.ref in refs:
+                return True
+            todo += [layer for ref, layer in refs.items() if ref not in seen]
+            seen |= refs.keys()
+        return False
 
     def apply(self, effect: Effect, name: str, arguments: Sequence[Argument], site: Site, receiver: Value | None) -> Value:
         """The result of a call that the tables know; tells the rules that listen to it."""
@@ -417,3 +438,7 @@ def _follows_window(node: cst.CSTNode) -> bool:
         before = before.value
     made = before.func if isinstance(before, cst.Call) else None
     return isinstance(made, cst.Attribute) and made.attr.value in rows.WINDOWS
+
+
+def _is_container(value: Value) -> bool:
+    return isinstance(value.thing, Object) and isinstance(value.thing.cls, str) and value.thing.cls in torch.CONTAINERS

@@ -27,6 +27,7 @@ class Machine(Protocol):
         facts: what was told to the rules so far.
         conditions: the undecided tests on which it depends that this point is reached.
         executed: statements executed since the entry point.
+        limit: how many of them may be; then project functions are unknown code.
         entry: the module that is checked.
     """
 
@@ -35,6 +36,7 @@ class Machine(Protocol):
     facts: list[Fact]
     conditions: list[Condition]
     executed: int
+    limit: int
     entry: Module | None
 
     # -------------------------------------------------------------------------------------------------------- where we are
@@ -50,6 +52,9 @@ class Machine(Protocol):
 
     def condition(self, test: cst.CSTNode, *, holds: bool) -> Condition:
         """A test at this point whose outcome is not known."""
+
+    def outcomes(self, test: cst.CSTNode) -> tuple[Condition, Condition]:
+        """That a test at this point holds, and that it fails, where neither is known."""
 
     def new_ref(self, site: Site, kind: Made = Made.VALUE, detail: object = None) -> Ref:
         """The identity of what a place makes under the calls under way."""

@@ -11,7 +11,10 @@ from mldbg.lint.run import Result
 def closing(result: Result) -> str:
     """How much was found, what can be fixed, and what could not be checked."""
     found = counted(len(result.findings), "finding") if result.findings else "no findings"
-    parts = [f"{found} in {counted(result.checked, 'file')}"]
+    if result.checked:
+        parts = [f"{found} in {counted(result.checked, 'file')}"]
+    else:
+        parts = [found] if result.findings else ["no files were checked"]
     safe = sum(1 for finding in result.findings if finding.fix and finding.fix.safe)
     unsafe = sum(1 for finding in result.findings if finding.fix and not finding.fix.safe)
     if safe:
