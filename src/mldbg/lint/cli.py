@@ -245,7 +245,12 @@ def _nothing_to_fix(result: Result, options: Options) -> str:
 
 def _checked(task: Task, options: Options) -> Result:
     with _Progress() as progress:
-        return run.check_files([Path(path) for path in options.paths or (".",)], task, options.jobs, progress.show)
+
+        def seen(done: int, total: int) -> None:
+            run.set_aside()
+            progress.show(done, total)
+
+        return run.check_files([Path(path) for path in options.paths or (".",)], task, options.jobs, seen)
 
 
 def _unchecked(result: Result) -> str | None:

@@ -179,8 +179,10 @@ def _first_too_deep(tree: ast.Module, lines: Sequence[str]) -> int | None:
     todo: list[tuple[ast.stmt | ast.ExceptHandler, int]] = [(node, 1) for node in tree.body]
     while todo:
         node, depth = todo.pop()
-        inner = [each for block in _BLOCKS for each in getattr(node, block, ())]
         first = min((each.lineno for each in getattr(node, "decorator_list", ())), default=node.lineno)
+        if depth + starts[node.end_lineno or node.lineno] - starts[first - 1] <= MOST_LEVELS:
+            continue  # each level takes a character at least
+        inner = [each for block in _BLOCKS for each in getattr(node, block, ())]
         last = inner[0].lineno if inner else node.end_lineno or node.lineno
         if depth > MOST_LEVELS or (starts[last] - starts[first - 1] > MOST_LEVELS and _levels(node) > MOST_LEVELS):
             return node.lineno

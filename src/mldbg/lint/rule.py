@@ -75,7 +75,7 @@ class Rule:
     topic: ClassVar[Topic] = Topic.OTHER
     listens_to: ClassVar[Listening]
     about_experiments: ClassVar[bool] = False
-    """It is about what a result is worth, and so has nothing to say of software tests."""
+    """It is about what a result is worth or what a long run costs, and so has nothing to say of software tests."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -6,6 +6,7 @@ suppression, per-file ignores, removal of doubles and sorting happen here, after
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -23,6 +24,9 @@ from mldbg.lint.rule import Rule
 
 # Below this many files the start of processes costs more than they save.
 FILES_WORTH_PROCESSES = 50
+
+# Fewer new objects than this are left for the next file: most files are never interpreted and leave hardly any.
+OBJECTS_WORTH_A_COLLECTION = 50_000
 
 Progress = Callable[[int, int], None]
 
@@ -79,6 +83,16 @@ def check_files(paths: Iterable[Path], task: Task, jobs: int | None = None, prog
             if progress:
                 progress(done, len(to_check))
     return replace(_merged(parts, task), notebooks=found.notebooks, excluded=found.excluded)
+
+
+def set_aside() -> None:
+    """Remove the garbage of the last file, and let later collections of garbage pass over what is kept of it.
+
+    What is kept, the trees of project files, lives as long as the run. Only for processes that do nothing but check files.
+    """
+    if gc.get_count()[0] > OBJECTS_WORTH_A_COLLECTION:
+        gc.collect(0)
+        gc.freeze()
 
 
 def check_source(source: Source, task: Task) -> Result:
@@ -225,7 +239,13 @@ class _Worker:
 
     @classmethod
     def check(cls, to_check: list[Path]) -> list[Result]:
-        return [_check(files.read(file), cls.task, cls.project) for file in to_check]
+        return [cls._checked(file) for file in to_check]
+
+    @classmethod
+    def _checked(cls, file: Path) -> Result:
+        result = _check(files.read(file), cls.task, cls.project)
+        set_aside()
+        return result
 
 
 # --- all findings together ---

@@ -29,11 +29,11 @@ class Trigger:
     within: tuple[str, ...] = ()
 
 
-RUNS = (r"backward\(", r"\boptim\b", "DataLoader", r"loader\b", "load_state_dict", "__main__", "argparse", "batches")
-"""What stands in code that runs models, rather than only defining them."""
+RUNS = (r"backward\(", "DataLoader", r"loader\b", "load_state_dict", "__main__", "argparse", "batches", r"\boptim\b")
+"""What stands in code that runs models, rather than only defining them; what is dear to search for comes last."""
 
-HELD_OUT = (EVALUATION_LINE, "_split")
-"""What stands in code that holds data out."""
+HELD_OUT = ("_split", EVALUATION_LINE)
+"""What stands in code that holds data out; what is dear to search for comes last."""
 
 FITTED_CLASSES = frozenset(name.rpartition(".")[2] for name in sklearn.TRANSFORMERS | sklearn.SELECTORS | sklearn.RESAMPLERS)
 """Names of the classes whose objects learn from the rows they are fitted on."""

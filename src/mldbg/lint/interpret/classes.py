@@ -41,6 +41,8 @@ class Classes:
         self.machine = machine
         self.names = names
         self._records: dict[Ref, dict[Ref, Record]] = {}
+        self._lines: dict[ClassThing, tuple[ClassThing | str, ...]] = {}
+        """The ancestors of classes for which they are the same in every state."""
 
     def class_record(self, cls: ClassThing) -> Record:
         """The attributes that a class body defines."""
@@ -114,8 +116,27 @@ class Classes:
                 return UNKNOWN
         return value
 
-    def ancestors(self, cls: ClassThing) -> Iterator[ClassThing | str]:
+    def ancestors(self, cls: ClassThing) -> tuple[ClassThing | str, ...]:
         """The class and its bases, depth first; bases outside the project by qualified name."""
+        known = self._lines.get(cls)
+        if known is None:
+            known = tuple(self._line(cls))
+            if all(self._has_fixed_bases(each) for each in known if isinstance(each, ClassThing)):
+                self._lines[cls] = known
+        return known
+
+    def _has_fixed_bases(self, cls: ClassThing) -> bool:
+        """Whether a class has the same bases in every state: each is named by what one definition or import binds."""
+        module = cls.part.module
+        names = [name.partition(".") for name in cls.part.statement.base_names if name is not None]
+        return cls.inner is None and all(
+            name in module.definitions
+            and self.machine.state.get(module_ref(module), name) is None
+            and (not rest or isinstance(module.definitions[name].thing, Symbol))
+            for name, _, rest in names
+        )
+
+    def _line(self, cls: ClassThing) -> Iterator[ClassThing | str]:
         todo: list[ClassThing | str] = [cls]
         seen: set[ClassThing | str] = set()
         while todo:

@@ -21,7 +21,6 @@ from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.names import Names
 from mldbg.lint.interpret.operators import combined, compared, folded, is_named_loss, truth_of
-from mldbg.lint.interpret.state import merged
 from mldbg.lint.interpret.subscripts import MASK, Subscripts
 from mldbg.lint.interpret.sums import note_cut
 from mldbg.lint.interpret.value import (
@@ -118,10 +117,7 @@ class Expressions:
         return self.machine.attribute(self.of(node.value), node.attr.value, self.machine.site(node))
 
     def _number(self, node: cst.Integer | cst.Float) -> Value:
-        try:
-            return literal(ast.literal_eval(node.value))
-        except (ValueError, SyntaxError):
-            return UNKNOWN
+        return _number_value(node.value)
 
     def _string(self, node: cst.SimpleString | cst.ConcatenatedString) -> Value:
         if isinstance(node, cst.SimpleString):
@@ -139,6 +135,8 @@ class Expressions:
         """The content of a display; `*more` is spliced in where its elements are known."""
         if len(elements) > MOST_ITEMS:
             return Items("builtins.tuple", (), UNKNOWN)
+        if not any(type(element) is cst.StarredElement for element in elements):
+            return Items("builtins.tuple", tuple(self.of(element.value) for element in elements))
         items = Items("builtins.tuple", ())
         for element in elements:
             value = self.of(element.value)
@@ -297,7 +295,7 @@ class Expressions:
         if truth is False:
             return self.of(node.orelse)
         machine = self.machine
-        holds, fails = (machine.condition(node.test, holds=outcome) for outcome in (True, False))
+        holds, fails = machine.outcomes(node.test)
         if not self._acts(node.body):
             return self._perhaps(node.orelse, self.of(node.body), fails)
         if not self._acts(node.orelse):
@@ -305,12 +303,12 @@ class Expressions:
         other = machine.state.fork()
         with machine.under(holds):
             one = self.of(node.body)
-        taken = machine.state.fork()
-        machine.state.become(other)
+        taken = machine.state.left_for(other)
         with machine.under(fails):
             two = self.of(node.orelse)
         value = join(one, two) if taken.live and machine.state.live else one if taken.live else two
-        machine.state.become(merged([taken, machine.state]))
+        taken.meet(machine.state)
+        machine.state.become(taken)
         return value
 
     def _perhaps(self, node: cst.BaseExpression, other: Value, condition: Condition) -> Value:
@@ -322,7 +320,7 @@ class Expressions:
         with machine.under(condition):
             value = self.of(node)
         live = machine.state.live
-        machine.state.become(merged([machine.state, without]))
+        machine.state.meet(without)
         return join(other, value) if live else other
 
     def _acts(self, node: cst.BaseExpression) -> bool:
@@ -431,6 +429,15 @@ def _works_in_place(name: str, arguments: Sequence[Argument]) -> bool:
     return (name.endswith("_") and not name.endswith("__")) or any(
         argument.keyword == "inplace" and argument.value.constant is True for argument in arguments
     )
+
+
+@lru_cache(maxsize=4096)
+def _number_value(source: str) -> Value:
+    """The value of a number's literal."""
+    try:
+        return literal(ast.literal_eval(source))
+    except (ValueError, SyntaxError):
+        return UNKNOWN
 
 
 @lru_cache(maxsize=4096)

@@ -65,12 +65,12 @@ def with_named_role(name: str, value: Value, part: Part) -> Value:
 
     Only where parts of data exist: the value comes out of a split, or the text around binds a name of another role, too.
     """
-    if value.role is not None or not isinstance(value.thing, Unknown | Opaque | Object):
+    role = _named_role(name)
+    if role is None or value.role is not None or not isinstance(value.thing, Unknown | Opaque | Object):
         return value
     if isinstance(value.thing, Object) and value.thing.cls is not None:
         return value
-    role = _named_role(name)
-    if role is None or not (value.data or value.rows):
+    if not (value.data or value.rows):
         return value
     if (value.data is None or value.data.split is None) and not _has_counterpart(name, role, part):
         return value

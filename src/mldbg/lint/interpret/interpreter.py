@@ -143,6 +143,11 @@ class Interpreter:
         """A test at this point whose outcome is not known."""
         return Condition(self.site(test), holds, partial(chosen_by, test, loops_under_way(self.frames)))
 
+    def outcomes(self, test: cst.CSTNode) -> tuple[Condition, Condition]:
+        """That a test at this point holds, and that it fails, where neither is known."""
+        holds = self.condition(test, holds=True)
+        return holds, Condition(holds.test, holds=False, deciding=holds.deciding)
+
     @contextmanager
     def under(self, *conditions: Condition) -> Iterator[None]:
         """Execute what depends on these conditions, and on none that arises inside once it is over."""
@@ -166,12 +171,12 @@ class Interpreter:
     def defer(self, node: cst.CSTNode, compute: Callable[[], Value]) -> Value:
         """A value that is computed when somebody asks, in the state as it is now; the rules hear nothing of what happens then."""
         state, frames = self.state.fork(), list(self.frames)
-        known = state.refs()
         done: list[tuple[Value, dict[Ref, Record]]] = []
 
         def run() -> tuple[Value, dict[Ref, Record]]:
             if not done:
                 done.append((UNKNOWN, {}))  # guards against recursion
+                known = state.refs()  # nothing has touched the state in the meantime
                 with self.elsewhere(state, frames):
                     value = self.force(compute())
                     made = {ref: dict(self.state.record(ref)) for ref in self.state.refs() - known}

@@ -138,7 +138,10 @@ class LibraryCalls:
         return lazy and waits and canonical(name) not in self.wanted
 
     def _forced(self, arguments: Sequence[Argument]) -> list[Argument]:
-        return [replace(argument, value=self.machine.force(argument.value)) for argument in arguments]
+        return [
+            replace(argument, value=self.machine.force(argument.value)) if isinstance(argument.value.thing, Lazy) else argument
+            for argument in arguments
+        ]
 
     def call_method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of a method that the project does not define."""

@@ -53,6 +53,9 @@ class Machine(Protocol):
     def condition(self, test: cst.CSTNode, *, holds: bool) -> Condition:
         """A test at this point whose outcome is not known."""
 
+    def outcomes(self, test: cst.CSTNode) -> tuple[Condition, Condition]:
+        """That a test at this point holds, and that it fails, where neither is known."""
+
     def new_ref(self, site: Site, kind: Made = Made.VALUE, detail: object = None) -> Ref:
         """The identity of what a place makes under the calls under way."""
 

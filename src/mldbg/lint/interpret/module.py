@@ -249,6 +249,8 @@ class Module:
         """The project files that its imports led to."""
         self.missing: set[Path] = set()
         """Where its imports were looked for in vain."""
+        self.sought: set[str] = set()
+        """The absolute names that its imports were looked for by."""
         self.is_package = file is not None and file.name == "__init__.py"
 
     @cached_property
@@ -352,6 +354,7 @@ class Modules:
         self._by_file: dict[Path, Module | None] = {}
         self._unnamed: list[Module] = []
         self._by_name: dict[tuple[Path | None, str], Look] = {}
+        self._folders: dict[tuple[Path, str], tuple[Path, ...]] = {}
 
     def add(self, module: Module) -> None:
         """Make a module known before anything imports it."""
@@ -371,7 +374,9 @@ class Modules:
         if key not in self._by_name:
             self._by_name[key] = self._find(dotted, importer)
         look = self._by_name[key]
-        importer.missing.update(look.missing)
+        if dotted not in importer.sought:
+            importer.sought.add(dotted)
+            importer.missing.update(look.missing)
         if look.file is not None:
             importer.found.add(look.file)
         return self._load(look.file) if look.file is not None else None
@@ -381,9 +386,7 @@ class Modules:
         if not dotted:
             return Look(None, ())
         relative = Path(*dotted.split("."))
-        for root in dict.fromkeys((importer.root, *self._parents(importer), *self._roots)):
-            if importer.file is not None and not _is_of_project(root, relative.parts[0], importer.file):
-                continue
+        for root in self._searched(relative.parts[0], importer):
             for candidate in (root / relative.with_suffix(".py"), root / relative / "__init__.py"):
                 if candidate != importer.file and candidate.is_file():
                     return Look(candidate, tuple(missing))
@@ -409,6 +412,17 @@ class Modules:
                 missing |= other.missing
                 todo += other.found
         return frozenset(found - {module.file}), frozenset(missing)
+
+    def _searched(self, top: str, importer: Module) -> tuple[Path, ...]:
+        """The folders in which a module looks for a top-level name of its project."""
+        file = importer.file
+        if file is None:
+            return tuple(dict.fromkeys((importer.root, *self._roots)))
+        key = (file if is_installed_packages(file.parent) else file.parent, top)
+        if key not in self._folders:
+            roots = dict.fromkeys((importer.root, *self._parents(importer), *self._roots))
+            self._folders[key] = tuple(root for root in roots if _is_of_project(root, top, file))
+        return self._folders[key]
 
     def _parents(self, importer: Module) -> list[Path]:
         """Folders above a script up to the project's root: scripts are often run from there."""

@@ -35,16 +35,17 @@ class Names:
 
     def lookup(self, name: str) -> Value:
         """The value of a name at this point."""
-        ref: Ref | None = self.machine.frame.ref
-        if name in self.machine.frame.global_names:
-            ref = module_ref(self.machine.frame.module)
+        frame = self.machine.frame
+        state = self.machine.state
+        ref: Ref | None = frame.ref if name not in frame.global_names else module_ref(frame.module)
         while ref is not None:
-            value = self.machine.state.get(ref, name)
+            record = state.record(ref)
+            value = record.get(name)
             if value is not None:
                 return value
-            closure = self.machine.state.get(ref, Slot.CLOSURE)
+            closure = record.get(Slot.CLOSURE)
             ref = closure.thing.ref if closure is not None and isinstance(closure.thing, Object) else None
-        return self.module_name(self.machine.frame.module, name)
+        return self.module_name(frame.module, name)
 
     def module_name(self, module: Module, name: str) -> Value:
         """A module-level name: as executed so far, else from the text that binds it, else imported, else a builtin."""

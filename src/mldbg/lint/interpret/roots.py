@@ -5,6 +5,8 @@ All decided from words of the text, before any libcst tree is built.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mldbg.lint.interpret.module import Module, Part
@@ -23,6 +25,16 @@ _SILENT = dict.fromkeys(FILLING, SOFT_WORDS)
 
 MOST_REACHED = 60
 """Definitions that are looked through for trigger words before a class is taken to hold none."""
+
+
+LONGEST_ASSIGNMENT = 40
+"""Lines of an assignment that are looked through for the attribute on its left."""
+
+_BINDS = re.compile(
+    r"\s*(?:self\.(?P<attribute>\w+)(?:\.(?:append|extend|insert|update)\(|\s*(?:\[[^\]=]*\]\s*)?(?::[^=]*)?=(?!=))"
+    r"|(?P<name>\w+)\s*(?::[^=]*)?=(?!=))"
+)
+"""A line that gives a value to an attribute, or to a name (in a class body that is an attribute, too)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +90,11 @@ def _methods(module: Module, statement: Statement, wanted: set[str]) -> frozense
     if statement.kind is not Kind.CLASS or not statement.methods:
         return None
     texts = {name: module.outline.words(first, last) - _SILENT.get(name, frozenset()) for name, first, last in statement.methods}
-    names = wanted - set(statement.names)
-    if not names.isdisjoint(texts.get("__init__", frozenset()) | _outside_methods(module, statement)):
+    names = wanted - set(statement.names) - statement.bases  # what stands in the header says nothing of a method
+    held = _attributes_that_hold(module, statement, names)
+    if held is None:
         return None
+    names |= held
     found: set[str] = set()
     grown = True
     while grown:
@@ -88,7 +102,42 @@ def _methods(module: Module, statement: Statement, wanted: set[str]) -> frozense
         grown = bool(more)
         found |= more
         names |= more - {"__init__"}
-    return frozenset(found)
+        if "forward" in more:
+            names.add("self(")
+    return None if found == {"__init__"} else frozenset(found)
+
+
+def _attributes_that_hold(module: Module, statement: Statement, wanted: set[str]) -> set[str] | None:
+    """The attributes to which `__init__` and the class body give something wanted: the methods that read them are of interest.
+
+    None where something wanted goes elsewhere, and every method may be.
+    """
+    inside = {line for name, first, last in statement.methods if name != "__init__" for line in range(first, last + 1)}
+    filling = {line for name, first, last in statement.methods if name == "__init__" for line in range(first, last + 1)}
+    code = module.outline.code
+    names, found = set(wanted), set[str]()
+    for line in range(statement.first + 1, statement.last + 1):
+        if line in inside or names.isdisjoint(module.outline.words(line, line)):
+            continue
+        bound = _BINDS.match(code[_start_of_statement(code, line) - 1])
+        if bound is None:
+            return None
+        if bound["attribute"] is None and line in filling:
+            names.add(bound["name"])  # a variable, which may be given to an attribute further down
+        else:
+            found.add(bound["attribute"] or bound["name"])
+    return found
+
+
+def _start_of_statement(code: Sequence[str], line: int) -> int:
+    """The line on which the statement begins that a line belongs to, judged from brackets and backslashes."""
+    start, depth = line, 0
+    for above in range(line - 1, max(line - LONGEST_ASSIGNMENT, 0), -1):
+        text = code[above - 1].rstrip()
+        depth += sum(map(text.count, "([{")) - sum(map(text.count, ")]}"))
+        if depth > 0 or (text.endswith("\\") and start == above + 1):
+            start, depth = above, 0
+    return start
 
 
 def _mentioned(module: Module, statement: Statement) -> frozenset[str]:

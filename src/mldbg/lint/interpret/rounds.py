@@ -18,9 +18,17 @@ UnderWay = tuple[tuple[Frame, tuple[cst.For | cst.While, ...]], ...]
 """Each frame under way with its loops, innermost first; empty where there is no loop."""
 
 
+def under_a_loop(frames: Sequence[Frame]) -> bool:
+    """Whether there is a loop at this point, be it a caller's."""
+    for frame in frames:  # noqa: SIM110  # asked for each assignment, and a generator takes twice as long
+        if frame.loops:
+            return True
+    return False
+
+
 def loops_under_way(frames: Sequence[Frame]) -> UnderWay:
     """The loops at this point, those of callers included."""
-    if not any(frame.loops for frame in frames):
+    if not under_a_loop(frames):
         return ()
     return tuple((frame, tuple(loop.node for loop in frame.loops)) for frame in reversed(frames))
 

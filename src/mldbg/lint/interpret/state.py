@@ -49,8 +49,9 @@ class State:
 
     def fork(self) -> State:
         """A copy; both share records until one of them writes."""
-        copy = State()
-        copy._records = dict(self._records)
+        copy = State.__new__(State)
+        copy._records = self._records.copy()
+        copy._owned = set()
         copy.live, copy.grad = self.live, self.grad
         shared = self._log if self._log.written or self._log.before is None else self._log.before
         copy._log, self._log = _Log(shared), _Log(shared)
@@ -116,6 +117,22 @@ class State:
         """Take over another state's content; the other is not to be used any more."""
         self._records, self._owned, self._log = other._records, other._owned, other._log
         self.live, self.grad = other.live, other.grad
+
+    def left_for(self, other: State) -> State:
+        """Take over another state's content as `become` does; the content that was here until now, as a state of its own."""
+        here = State.__new__(State)
+        here.become(self)
+        self.become(other)
+        return here
+
+    def meet(self, other: State) -> None:
+        """What `merged` makes of two states that are not to be used any more, without copying either."""
+        if not other.live:
+            return
+        if self.live:
+            _merge(self, other)
+        else:
+            self.become(other)
 
     def differing(self, other: State) -> Collection[Ref]:
         """The records in which two states may differ, and perhaps some in which they do not."""

@@ -220,16 +220,16 @@ class Statements:
             self._else(node.orelse)
             return
         machine = self.machine
-        holds, fails = (machine.condition(node.test, holds=outcome) for outcome in (True, False))
+        holds, fails = machine.outcomes(node.test)
         other = machine.state.fork()
         jumps = self._under(holds, lambda: self.suite(node.body))
-        taken = machine.state.fork()
-        machine.state.become(other)
+        taken = machine.state.left_for(other)
         other_jumps = self._under(fails, lambda: self._else(node.orelse))
         only_one_goes_on = taken.live is not machine.state.live
         if only_one_goes_on and (other_jumps if taken.live else jumps):  # a branch that raises is no alternative
             machine.conditions.append(holds if taken.live else fails)
-        machine.state.become(merged([taken, machine.state]))
+        taken.meet(machine.state)
+        machine.state.become(taken)
 
     def _under(self, condition: Condition, branch: Callable[[], None]) -> bool:
         """Execute a branch; whether it can be left by return, break or continue."""

@@ -10,7 +10,7 @@ import libcst as cst
 from mldbg.lint.interpret.address import Ref, Site, module_ref
 from mldbg.lint.interpret.facts import Accumulated, Cell, Restarted
 from mldbg.lint.interpret.machine import Machine
-from mldbg.lint.interpret.rounds import names_in
+from mldbg.lint.interpret.rounds import names_in, under_a_loop
 from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.value import Items, Object, Value
@@ -29,7 +29,7 @@ def note_kept(
 
 def note_restart(machine: Machine, target: cst.BaseExpression, source: cst.BaseExpression, value: Value, site: Site) -> None:
     """Tell that a variable was given a value in a loop, unless it was made from what the variable held."""
-    if not any(frame.loops for frame in machine.frames):
+    if not under_a_loop(machine.frames):
         return
     if isinstance(target, cst.Tuple | cst.List):
         for element in target.elements:

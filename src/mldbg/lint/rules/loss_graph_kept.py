@@ -46,11 +46,12 @@ class LossGraphKept(Rule):
     ## Limits
     Fires when the very loss that backward runs on is accumulated. A sum that is itself differentiated (several
     losses, then one backward) is fine, and so is anything under no_grad, a sum that the same loop sets back or detaches,
-    and a sum over the layers or the chunks of one batch.
+    and a sum over the layers or the chunks of one batch. Tests of software, whose loops are short, are left alone.
     """
 
     group = Group.CORRECTNESS
     topic = Topic.TRAINING
+    about_experiments = True
     listens_to = hears(Loop)
 
     def on_loop(self, loop: Loop) -> Iterator[Finding]:
