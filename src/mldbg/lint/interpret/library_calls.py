@@ -231,6 +231,7 @@ class LibraryCalls:
 
     def _escape(self, name: str, values: list[Value], arguments: Sequence[Argument], site: Site) -> None:
         machine = self.machine
+        self.training.handed_on(name, values, site)
         if self.training.may_clear(name, arguments):
             machine.facts.append(Escape(machine.place(site), name, tuple(values)))
             self.training.forget_gradients()

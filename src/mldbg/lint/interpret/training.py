@@ -36,7 +36,7 @@ from mldbg.lint.interpret.value import (
     first_step,
     literal,
 )
-from mldbg.lint.library.names import OPTIMIZER_NAME
+from mldbg.lint.library.names import OPTIMIZER_NAME, says_beginning
 from mldbg.operations import schedulers, tables, torch
 from mldbg.semantics import Semantic
 
@@ -292,6 +292,18 @@ class Training:
         self._spread(thing, mode)
         self.machine.facts.append(ModeSet(self.machine.place(site), thing, training, node))
         return base
+
+    def handed_on(self, name: str, values: Sequence[Value], site: Site) -> None:
+        """Unknown code that prepares something, or whose name is unknown, may set the mode of the models that it can reach."""
+        callee = site.node.func if isinstance(site.node, cst.Call) else None
+        called = name or (last_name(callee) if isinstance(callee, cst.Name | cst.Attribute) else "")
+        if called and not says_beginning(called):
+            return
+        for value in values:
+            if isinstance(value.thing, Object):
+                for model in (value.thing, *self._inside(value.thing)):
+                    if self._can_be_module(model):
+                        self.machine.facts.append(ModeSet(self.machine.place(site), model, None, None))
 
     def _spread(self, thing: Object, mode: Value) -> None:
         """A mode reaches all modules inside."""
