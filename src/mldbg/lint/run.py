@@ -21,6 +21,7 @@ from mldbg.lint import directives, engine, files, registry, suppress
 from mldbg.lint.config import ALL, Config
 from mldbg.lint.files import Source
 from mldbg.lint.finding import Finding, Problem
+from mldbg.lint.importers import importers_of
 from mldbg.lint.rule import Rule
 
 # Below this many files the start of processes costs more than they save.
@@ -61,6 +62,8 @@ class Result:
     """For each file with findings the other files whose check led to them."""
     notebooks: int = 0
     excluded: bool = False
+    judged: frozenset[str] = frozenset()
+    """The files that were checked themselves: only of those is it known which comments suppress nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +76,39 @@ class Fixed:
 
 def check_files(paths: Iterable[Path], task: Task, jobs: int | None = None, progress: Progress | None = None) -> Result:
     """Check files and folders. `jobs` is the number of processes, by default chosen from the number of files."""
+    paths = list(paths)
     found = files.discover(paths, task.config)
-    to_check = [file for file in found.files if isinstance(file, Path)]
+    named = [file for file in found.files if isinstance(file, Path)]
     problems = [problem for problem in found.files if isinstance(problem, Problem)]
     parts: list[Result] = [Result(problems=tuple(problems))]
+    project = task.project()
+    followed = importers_of(named, task.config, project.links) if all(path.is_file() for path in paths) else []
+    to_check = [*named, *followed]
+    shown = frozenset(map(files.displayed, named))
     processes = min(jobs or _processes_for(len(to_check)), len(to_check))
-    with closing(_check_in_processes(to_check, task, processes) if processes > 1 else _check_here(to_check, task)) as check:
+    with closing(
+        _check_in_processes(to_check, task, processes) if processes > 1 else _check_here(to_check, task, project)
+    ) as check:
         for done, part in enumerate(check, start=1):
-            parts.append(part)
+            parts.append(part if done <= len(named) else _about(part, shown))
             if progress:
                 progress(done, len(to_check))
     return replace(_merged(parts, task), notebooks=found.notebooks, excluded=found.excluded)
+
+
+def _about(result: Result, paths: frozenset[str]) -> Result:
+    """What the check of a file that nobody named says about those that were: findings that lie in them or pass through them.
+
+    Nobody asked for the file itself to be changed.
+    """
+    findings = tuple(
+        replace(finding, fix=finding.fix if finding.span.path in paths else None)
+        for finding in result.findings
+        if not paths.isdisjoint({finding.span.path, *(step.span.path for step in finding.steps)})
+    )
+    mentioned = {span.path for finding in findings for span in (finding.span, *(step.span for step in finding.steps))}
+    texts = {path: text for path, text in result.texts.items() if path in mentioned}
+    return Result(findings, (), texts, callers=result.callers)
 
 
 def set_aside() -> None:
@@ -164,7 +189,8 @@ def _check(source: Source | Problem, task: Task, project: engine.Project) -> Res
         return Result(problems=(engine.internal_error(source.path, 0, error),))
     elsewhere = {finding.span.path for finding in outcome.findings} - {source.path}
     callers = {path: frozenset({source.path}) for path in elsewhere}
-    return Result(outcome.findings, outcome.problems, texts, 0 if outcome.problems else 1, callers)
+    checked = 0 if outcome.problems else 1
+    return Result(outcome.findings, outcome.problems, texts, checked, callers, judged=frozenset({source.path}))
 
 
 def _mentioned(source: Source, findings: Iterable[Finding]) -> set[str]:
@@ -184,8 +210,7 @@ def _processes_for(count: int) -> int:
     return (os.cpu_count() or 1) if count > FILES_WORTH_PROCESSES else 1
 
 
-def _check_here(to_check: Iterable[Path], task: Task) -> Generator[Result, None, None]:
-    project = task.project()
+def _check_here(to_check: Iterable[Path], task: Task, project: engine.Project) -> Generator[Result, None, None]:
     for file in to_check:
         yield _check(files.read(file), task, project)
 
@@ -275,14 +300,20 @@ def _merged(parts: Iterable[Result], task: Task) -> Result:
     by_path: dict[str, list[Finding]] = {path: [] for path in paths}
     for finding in findings:
         by_path[finding.span.path].append(finding)
-    kept = [finding for path in paths for finding in _kept_in(path, texts.get(path, ""), by_path[path], task)]
+    judged = frozenset(path for part in parts for path in part.judged)
+    kept = [
+        finding
+        for path in paths
+        for finding in _kept_in(path, texts.get(path, ""), by_path[path], task)
+        if path in judged or finding.rule not in suppress.OWN_NAMES
+    ]
     problems = dict.fromkeys(problem for part in parts for problem in part.problems)
     callers: dict[str, frozenset[str]] = {}
     for part in parts:
         for path, calling in part.callers.items():
             callers[path] = callers.get(path, frozenset()) | calling
     checked = sum(part.checked for part in parts)
-    return Result(tuple(sorted(kept, key=_place)), tuple(sorted(problems)), texts, checked, callers)
+    return Result(tuple(sorted(kept, key=_place)), tuple(sorted(problems)), texts, checked, callers, judged=judged)
 
 
 def _without_doubles(findings: Iterable[Finding]) -> list[Finding]:
