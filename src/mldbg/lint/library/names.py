@@ -51,6 +51,18 @@ def says_evaluation(name: str) -> bool:
     return bool(EVALUATION_NAME.search(_snake(name)))
 
 
+_BEGINNING_NAME = re.compile(
+    r"(^|_)(train|training|trainable|mode|modes|begin|start|before|pre|prepare|setup|on|hook|hooks|callback|callbacks|notify|dispatch|emit"
+    r"|trigger|restore|reset|unfreeze)(_|$|[0-9])",
+    re.IGNORECASE,
+)
+
+
+def says_beginning(name: str) -> bool:
+    """Whether a name says that something is prepared, or that listeners are told: models are put into training mode there."""
+    return bool(_BEGINNING_NAME.search(_snake(name)))
+
+
 _STOCHASTIC_NAME = re.compile(
     r"(^|_)(mc|mcd|monte|carlo|dropout|uncertaint(y|ies)|bayes|bayesian|stochastic|ensemble|bn|batchnorm|recalibrate|calibrate)(_|$|[0-9])",
     re.IGNORECASE,
