@@ -518,6 +518,8 @@ def _of_two(how: Arithmetic, first: Value, second: Value) -> Left:
             return Left(LOGITS, first.axes)
         case Arithmetic.OVER if first.meaning is LOGITS and second.meaning is None:
             return whole(first)  # a temperature
+        case Arithmetic.OVER if first.scaled and first.meaning in (PROBS, UNIT) and second.meaning is None:
+            return whole(first)  # a sum, divided by how many were added up
         case Arithmetic.TIMES if both in (PROBS, UNIT) and not first.scaled and not second.scaled:
             return Left(UNIT)
         case Arithmetic.TIMES if MASK in (_class_of(first), _class_of(second)):
