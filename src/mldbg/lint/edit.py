@@ -222,6 +222,16 @@ def statement_at(site: Site) -> cst.CSTNode | None:
     return node
 
 
+def is_used(site: Site) -> bool:
+    """Whether the value of an expression is used: it is not a statement by itself."""
+    statement = statement_at(site)
+    return not (isinstance(statement, cst.SimpleStatementLine) and any(_is_alone(one, site.node) for one in statement.body))
+
+
+def _is_alone(statement: cst.CSTNode, node: cst.CSTNode) -> bool:
+    return isinstance(statement, cst.Expr) and statement.value is node
+
+
 def siblings(part: Part, statement: cst.CSTNode) -> list[cst.CSTNode]:
     """The statements of the block that a statement stands in, in order."""
     block = part.parents.get(statement)
