@@ -193,10 +193,10 @@ class Accumulated:
 
 @dataclass(frozen=True, slots=True)
 class ModeSet:
-    """A module's mode is set: train() or eval()."""
+    """A module's mode is set: train() or eval(). `model`: None where it may be any, as in `[net.train() for net in nets]`."""
 
     place: Place
-    model: Object
+    model: Object | None
     training: bool | None
     expression: cst.BaseExpression | None
 

@@ -135,7 +135,7 @@ class Loops:
             del machine.facts[start:]
             entry = following
         facts = tuple(machine.facts[start:])
-        models = {fact.model.ref for fact in facts if isinstance(fact, ModeSet)}
+        models = {fact.model.ref for fact in facts if isinstance(fact, ModeSet) and fact.model is not None}
         built = frozenset(ref for ref in models if ref.kind in (Made.OBJECT, Made.COPY) and not first.has(ref))
         modes_at_end = self.training.modes(ended)
         cleared = self.training.cleared(ended) if ended.live and any(isinstance(fact, GradientUse) for fact in facts) else {}

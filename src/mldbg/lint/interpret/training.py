@@ -104,6 +104,8 @@ class Training:
             return UNKNOWN
         if name in ("eval", "train") and isinstance(base.thing, Object) and self._can_be_module(base.thing):
             return self._set_mode(base, base.thing, name, arguments, site, node)
+        if name == "train" and isinstance(base.thing, Unknown) and not any(argument.keyword is None for argument in arguments):
+            self.machine.facts.append(ModeSet(self.machine.place(site), None, True, node))
         if _CLEARS.search(name):
             self.clear_gradients(None, site)
         return None

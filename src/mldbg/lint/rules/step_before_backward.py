@@ -7,6 +7,7 @@ from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.facts import Backward, Escape, Gradients, GradientsCleared, GradientUse, Loop, ModelCall
 from mldbg.lint.interpret.value import Object, first_step
+from mldbg.lint.library.names import says_loss
 from mldbg.lint.rule import Rule, Topic, hears
 
 
@@ -128,7 +129,8 @@ def _cleared_by_hand(loop: Loop, index: int) -> Site | None:
     plain = not step.parameters and isinstance(step.optimizer.thing, Object) and step.optimizer.thing.cls is None
     if not plain or not cleared or len(steps) > 1 or any(isinstance(fact, Backward | Escape) for fact in before):
         return None
-    models = [fact.model.thing for fact in loop.facts if isinstance(fact, ModelCall)]
+    calls = [fact for fact in loop.facts if isinstance(fact, ModelCall)]
+    models = [fact.model.thing for fact in calls if not says_loss(edit.code(fact.expression))]
     refs = {model.ref for model in models if isinstance(model, Object)}
     return cleared[-1].place.site if refs == cleared[-1].parameters else None
 
