@@ -451,6 +451,8 @@ class Interpreter:
                 return self.defer(site.node, lambda: self.call_method(self.force(waiting), name, arguments, site))
             base = self.force(base)
         thing = base.thing
+        if name == "__call__" and isinstance(thing, Object | Function | Bound | Partial):
+            return self.call(base, arguments, site)
         if isinstance(thing, Object):
             self.built(thing.ref)
         if isinstance(thing, Symbol | ModuleThing | ClassThing):
