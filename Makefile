@@ -5,7 +5,7 @@ DEV := .venv-dev/bin
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format fix docs benchmark benchmark-contracts calibrate rivals cuda ecosystem clean
+.PHONY: help demo test lint format fix docs benchmark benchmark-contracts calibrate rivals cuda ecosystem accuracy clean
 
 help:
 	@echo "make demo       lint examples/ with a base install"
@@ -19,6 +19,7 @@ help:
 	@echo "make rivals     the same 18 faults with four other packages, each in its own environment"
 	@echo "make cuda       test and time contracts on a CUDA device, calibrate mldebug-verify there"
 	@echo "make ecosystem  count findings on pinned releases of real projects"
+	@echo "make accuracy   lint programs by authors who never saw the linter, count what is found and what is false"
 
 .venv/ready: pyproject.toml constraints.txt
 	rm -rf .venv
@@ -76,6 +77,9 @@ cuda:
 
 ecosystem: .venv-dev/ready
 	$(DEV)/python tools/ecosystem.py
+
+accuracy: .venv-dev/ready
+	$(DEV)/python tools/accuracy.py
 
 clean:
 	rm -rf .venv .venv-dev .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -101,9 +101,9 @@ class Tensors:
         values = [self._computed(value) for value in values]
         source = next((each for value in values for each in elements_of(value) if each.meaning is not None), None)
         rest = left(effect, given, values) if source is not None else LOST
-        if source is None or rest.meaning is None:
-            return made
         same_places = isinstance(effect, Clamps | Drops | Fills)
+        if source is None or rest.meaning is None:
+            return replace(made, axes=values[0].axes) if same_places and values else made
         origin = source.origin if same_places else made.origin
         return replace(_with(made, rest), origin=origin, attached=source.attached, trail=source.trail)
 
