@@ -262,7 +262,8 @@ def test_await_stands_at_the_top_level(check: Callable[..., Result]) -> None:
 
 
 def test_ipython_takes_away_the_indentation_of_a_cell(check: Callable[..., Result]) -> None:
-    result = check(TORCH, "    p = torch.softmax(x, dim=1)\n    %time q = torch.log(torch.softmax(x, dim=1))\n    torch.log(torch.softmax(x, dim=1))")
+    log = "torch.log(torch.softmax(x, dim=1))"
+    result = check(TORCH, f"    p = {log[10:-1]}\n    %time q = {log}\n    {log}")
     assert [(cell, line) for cell, line, _ in places(result)] == [(2, 2), (2, 3)]
     assert result.findings[1].span.column == 5
 
