@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,13 @@ def test_the_nearest_come_first(project: Path, monkeypatch: pytest.MonkeyPatch) 
     links = engine.Project(project).links
     found = importers.importers_of([project / "parts" / "net.py"], Config(root=project), links)
     assert [file.name for file in found] == ["z.py"]
+
+
+def test_a_notebook_can_be_the_one_that_joins_the_pieces(project: Path) -> None:
+    (project / "main.py").unlink()
+    cells: list[dict[str, object]] = [
+        {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None, "source": FILES["main.py"]}
+    ]
+    book = {"cells": cells, "metadata": {"language_info": {"name": "python"}}, "nbformat": 4, "nbformat_minor": 5}
+    (project / "explore.ipynb").write_text(json.dumps(book), encoding="utf-8")
+    assert places(check(project, "parts/net.py")) == [TWICE]

@@ -60,16 +60,22 @@ def importers_of(named: Sequence[Path], config: Config, links: Links) -> list[Pa
 def _texts_around(named: set[Path], config: Config) -> dict[Path, bytes]:
     """The other files of the project and what is in them, the nearest to those that were named first."""
     texts: dict[Path, bytes] = {}
-    size = 0
+    left = MOST_BYTES
     for file in islice(files.around(_outwards(named, config.root.resolve()), config, MOST_ENTRIES), MOST_SEARCHED):
-        source = files.read(file)
-        if file in named or not isinstance(source, Source):
-            continue
-        size += len(source.data)
-        if size > MOST_BYTES:
+        left -= _size(file)
+        if left < 0:
             break
-        texts[file] = source.data
+        source = files.read(file) if file not in named else None
+        if isinstance(source, Source):
+            texts[file] = source.data
     return texts
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
 
 
 def _outwards(named: set[Path], root: Path) -> Iterator[Path]:

@@ -12,8 +12,10 @@ CONVENTIONAL_ALIASES: dict[str, str] = {
     "np": "numpy",
     "pd": "pandas",
     "plt": "matplotlib.pyplot",
+    "display": "IPython.display.display",
+    "get_ipython": "IPython.get_ipython",
 }
-"""What these names mean where nothing imports them (snippets, notebook cells)."""
+"""What these names mean where nothing imports them (snippets, notebook cells, where the last two are always there)."""
 
 SAYS_ONE = r"(?:class|label|out|logit|width|unit)\w*\s*(?::\s*int\s*)?=\s*1\b"
 """The spelling of a number of outputs that is one."""
