@@ -211,9 +211,9 @@ def _facts_of(source: Source, project: Project) -> Facts:
     from mldbg.lint.outline import CannotOutlineError
 
     module = project.modules.known_as(source.path, file, source.text) or Module(source.path, file, source.text)
-    module.wanted = True
     grounds = Grounds(file, module, project)
     try:
+        module.must_be_read()
         if module.is_test:
             joined = links.NO_OFFER  # what a test joins is tried on a few rows
         roots = links.roots_in(module, triggers, joined)
