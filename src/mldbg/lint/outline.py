@@ -20,7 +20,8 @@ from mldbg.lint.prose import without_prose
 from mldbg.lint.statement import Import, Kind, Statement, carried_to, covering, split_lines, with_sure_places
 
 __all__ = [
-    "TOO_DEEP", "CannotOutlineError", "Import", "Kind", "Outline", "Statement", "bound", "outline", "split_lines", "trees", "uses",
+    "TOO_DEEP", "CannotOutlineError", "Import", "Kind", "Outline", "Statement", "bound", "outline", "split_lines", "trees",
+    "uses",
 ]  # fmt: skip
 
 TOO_DEEP = "nested too deeply to be analysed"

@@ -17,7 +17,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from mldbg.lint import directives, engine, files, registry, suppress
+from mldbg.lint import directives, engine, files, patterns, registry, suppress
 from mldbg.lint.config import ALL, Config
 from mldbg.lint.files import Foreign, Source
 from mldbg.lint.finding import Finding, Problem, cell_name
@@ -421,6 +421,6 @@ def _ignored_in(path: str, task: Task) -> frozenset[str]:
     by_pattern = [
         names
         for pattern, names in task.config.per_file_ignores
-        if files.matches(files.patterns(pattern), task.config.root, Path(path))
+        if files.matches(patterns.spec([pattern]), task.config.root, Path(path))
     ]
     return frozenset(task.ignore).union(*by_pattern)

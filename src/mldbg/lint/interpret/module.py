@@ -272,7 +272,7 @@ class Module:
         return _NOTHING
 
     def must_be_read(self) -> None:
-        """The file is checked itself. Raises CannotOutlineError where it cannot be read, even if its importers have tried before."""
+        """Raises CannotOutlineError where the file cannot be read, even if that was passed over when it was imported."""
         self.wanted = True
         read = self._read
         if isinstance(read, CannotOutlineError):
