@@ -187,7 +187,6 @@ ROWS: dict[str, Effect] = {
     "pandas.concat": Derives(),
 }
 
-TRANSPARENT_DECORATORS: frozenset[str] = frozenset({"builtins.staticmethod", "functools.lru_cache", "functools.cache"})
 
 DATACLASSES: frozenset[str] = frozenset(
     {"dataclasses.dataclass", "attr.s", "attr.define", "attrs.define", "attrs.frozen", "attr.dataclass"}
