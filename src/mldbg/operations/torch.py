@@ -164,7 +164,7 @@ FUNCTIONS: Mapping[str, Effect] = {
     "Tensor FloatTensor LongTensor": Keeps(attached=False),
     "rand randn zeros ones empty": Special("filled"),
     "compile": Wraps(0, "model"),
-    "save manual_seed set_grad_enabled": NoEffect(),
+    "manual_seed set_grad_enabled": NoEffect(),
 }
 """Names that are only functions of `torch`."""
 

@@ -9,9 +9,11 @@ import libcst as cst
 from mldbg.lint.interpret.address import Made, Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.classes import Classes
+from mldbg.lint.interpret.datasets import row_of
 from mldbg.lint.interpret.join import joined
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.slots import Slot
+from mldbg.lint.interpret.splits import pair_of_folds
 from mldbg.lint.interpret.value import (
     MOST_ITEMS,
     UNKNOWN,
@@ -25,6 +27,7 @@ from mldbg.lint.interpret.value import (
     Value,
     literal,
 )
+from mldbg.operations import sklearn
 
 
 class Contents:
@@ -98,13 +101,19 @@ class Contents:
         if mapping is not None:
             return joined([literal(key) for key, _ in mapping.items]) if mapping.items else UNKNOWN
         thing = value.thing
+        if isinstance(thing, Object) and isinstance(thing.cls, str) and thing.cls in sklearn.SPLITTERS:
+            return pair_of_folds(self.machine, frozenset(), site)  # KFold(n, n_folds=3) of old held the pairs itself
         if isinstance(thing, Object) and isinstance(thing.cls, ClassThing):
             method = self.classes.class_attribute(thing.cls, "__iter__")
             if method is not None and isinstance(method.thing, Function):
                 made = self.machine.call_function(method.thing, [Argument(value)], site)
                 return self.element_of(made, site) if made.thing != value.thing else UNKNOWN
+        row = row_of(self.machine, self.classes, value, site)
+        if row is not None:
+            return row
+        data = value.data or (Data(rows=value.rows) if value.rows else None)
         return Value(
-            data=value.data or (Data(rows=value.rows) if value.rows else None),
+            data=replace(data, one_row=True) if data is not None else None,
             origin=self.machine.new_ref(site, Made.ELEMENT),
             trail=value.trail if value.fits else None,
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 import libcst as cst
 
+from mldbg.lint.interpret import scaling
 from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.classes import Classes
@@ -149,7 +150,10 @@ class Statements:
             return
         result = UNKNOWN
         if not (isinstance(before.thing, Constant) and isinstance(value.thing, Constant)):
-            result = combined(node.operator, before, value, machine.new_ref(machine.site(node)))
+            origin = machine.new_ref(site)
+            result = scaling.noted(
+                node.operator, before, value, combined(node.operator, before, value, origin), origin, machine.executed
+            )
         self.assignment.assign(node.target, result, site)
 
     def _note_sum(self, target: cst.BaseExpression, total: cst.BinaryOperation, site: Site) -> None:
@@ -163,7 +167,7 @@ class Statements:
         value = NONE if node.value is None else self.machine.evaluate(node.value)
         value = stepped(value, self.machine.site(node), "returned")
         if self.machine.frame.function is not None:
-            self.estimators.handed_on(value, self.machine.site(node))
+            self.estimators.evaluations.handed_on(value, self.machine.site(node))
         self.machine.frame.returns.append((value, self.machine.state.fork()))
         self.machine.state.live = False
 
