@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Made, Site
+from mldbg.lint.interpret import carried
+from mldbg.lint.interpret.address import Made, Ref, Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.datasets import row_of
@@ -111,11 +112,21 @@ class Contents:
         row = row_of(self.machine, self.classes, value, site)
         if row is not None:
             return row
+        return self.entry_of(value, self.machine.new_ref(site, Made.ELEMENT))
+
+    @staticmethod
+    def entry_of(value: Value, origin: Ref) -> Value:
+        """One entry along the first axis of a tensor or an array."""
+        rest = carried.entry(value)
         data = value.data or (Data(rows=value.rows) if value.rows else None)
         return Value(
+            meaning=rest.meaning,
             data=replace(data, one_row=True) if data is not None else None,
-            origin=self.machine.new_ref(site, Made.ELEMENT),
-            trail=value.trail if value.fits else None,
+            origin=origin,
+            axes=rest.axes,
+            attached=value.attached if rest.meaning is not None else None,
+            trail=value.trail if rest.meaning is not None or value.fits else None,
+            scaled=rest.scaled,
         )
 
     def extend(self, sequence: Value, more: Items) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 CONVENTIONAL_ALIASES: dict[str, str] = {
     "torch": "torch",
@@ -11,8 +12,10 @@ CONVENTIONAL_ALIASES: dict[str, str] = {
     "np": "numpy",
     "pd": "pandas",
     "plt": "matplotlib.pyplot",
+    "display": "IPython.display.display",
+    "get_ipython": "IPython.get_ipython",
 }
-"""What these names mean where nothing imports them (snippets, notebook cells)."""
+"""What these names mean where nothing imports them (snippets, notebook cells, where the last two are always there)."""
 
 SAYS_ONE = r"(?:class|label|out|logit|width|unit)\w*\s*(?::\s*int\s*)?=\s*1\b"
 """The spelling of a number of outputs that is one."""
@@ -103,6 +106,7 @@ def says_stochastic(name: str) -> bool:
     return bool(_STOCHASTIC_NAME.search(_snake(name)))
 
 
+@lru_cache(maxsize=8192)
 def says_loss(name: str) -> bool:
     return bool(re.search(r"loss|cost|criterion", name, re.IGNORECASE))
 
