@@ -185,7 +185,7 @@ FUNCTIONS: Mapping[str, Effect] = {
     "rand randn ones": Special("filled"),
     "zeros empty zeros_like empty_like": Special("waiting"),
     "compile": Wraps(0, "model"),
-    "save manual_seed set_grad_enabled": NoEffect(),
+    "manual_seed set_grad_enabled": NoEffect(),
 }
 """Names that are only functions of `torch`."""
 
@@ -273,6 +273,31 @@ _SCATTERED = ("input", "dim", "index", "src", "value")
 OTHERS: Mapping[str, Effect] = {
     "torch.jit.script": Wraps(),
     "torch.jit.trace": Wraps(0, "func"),
+    "torch.jit.trace_module": Wraps(0, "mod"),
+    "torch.jit.freeze": Wraps(0, "mod"),
+    "torch.jit.optimize_for_inference": Wraps(0, "mod"),
+    "torch.fx.symbolic_trace": Wraps(0, "root"),
+    "torch.nn.SyncBatchNorm.convert_sync_batchnorm": Wraps(0, "module"),
+    **{
+        f"torch.nn.utils.{name}": Wraps(0, "module")
+        for name in (
+            "spectral_norm",
+            "weight_norm",
+            "remove_spectral_norm",
+            "remove_weight_norm",
+            "parametrizations.spectral_norm",
+            "parametrizations.weight_norm",
+            "parametrizations.orthogonal",
+            "parametrize.register_parametrization",
+            "prune.identity",
+            "prune.random_unstructured",
+            "prune.l1_unstructured",
+            "prune.random_structured",
+            "prune.ln_structured",
+            "prune.custom_from_mask",
+            "prune.remove",
+        )
+    },
     "torch.autograd.Variable": Keeps(),
     "torch.utils.checkpoint.checkpoint": Special("called"),
     "torch.utils.checkpoint.checkpoint_sequential": Special("called_in_turn"),
@@ -284,6 +309,7 @@ OTHERS: Mapping[str, Effect] = {
     "torch.nn.parallel.DataParallel": Wraps(0, "module"),
     "torch.nn.parallel.DistributedDataParallel": Wraps(0, "module"),
     "torch.distributed.fsdp.FullyShardedDataParallel": Wraps(0, "module"),
+    "torch.distributed.fsdp.fully_shard": Wraps(0, "module"),
     "torch.utils.data.DataLoader": Wraps(0, "dataset"),
     "torch.utils.data.TensorDataset": Special("tensor_dataset"),
     "torch.utils.data.Subset": Special("subset"),
@@ -450,3 +476,11 @@ def _rows() -> Iterator[tuple[str, Effect]]:
 
 
 ROWS: dict[str, Effect] = dict(_rows())
+
+NORMALIZERS: frozenset[str] = frozenset(
+    name for name, effect in ROWS.items() if isinstance(effect, Gives) and effect.meaning in (PROBS, LOG_PROBS)
+)
+"""Softmax and its kin, by every name under which torch has them: what comes out depends on all values along an axis."""
+
+LOGARITHMS: frozenset[str] = frozenset(name for name, effect in ROWS.items() if isinstance(effect, Maps) and effect.verb == "log")
+"""The natural logarithm, by every name under which torch has it."""
