@@ -197,7 +197,7 @@ def _interpreted(module: Module, roots: list[Root], project: Project, words: fro
     entries: list[Entry] = []
     problems: list[Problem] = []
     for part, enter in _entry_points(run, module, roots):
-        run.executed = 0
+        run.budget.begin()
         run.facts.clear()
         before = run.state.fork()
         line = part.statement.first if part is not None else 0

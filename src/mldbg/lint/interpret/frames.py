@@ -22,6 +22,8 @@ class LoopFrame:
 
     feeding: str
     node: cst.For | cst.While
+    one_by_one: int = 1
+    """How many rounds are taken, where they are taken one by one."""
     breaks: list[State] = field(default_factory=list)
     continues: list[State] = field(default_factory=list)
 
