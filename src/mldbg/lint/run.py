@@ -19,8 +19,9 @@ from pathlib import Path
 
 from mldbg.lint import directives, engine, files, registry, suppress
 from mldbg.lint.config import ALL, Config
-from mldbg.lint.files import Source
-from mldbg.lint.finding import Finding, Problem
+from mldbg.lint.files import Foreign, Source
+from mldbg.lint.finding import Finding, Problem, cell_name
+from mldbg.lint.notebook import Layout
 from mldbg.lint.rule import Rule
 
 # Below this many files the start of processes costs more than they save.
@@ -50,7 +51,7 @@ class Task:
 class Result:
     """Sorted findings and problems, the texts of all files that findings mention, and how many files were checked.
 
-    `notebooks` is how many were found and not checked; `excluded` says whether the configuration left something out.
+    `foreign` are notebooks in other languages; `excluded` says whether the configuration left something out.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -59,7 +60,9 @@ class Result:
     checked: int = 0
     callers: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """For each file with findings the other files whose check led to them."""
-    notebooks: int = 0
+    notebooks: Mapping[str, Layout] = field(default_factory=dict)
+    """For each notebook that findings or problems mention where the lines of its code stand."""
+    foreign: tuple[Foreign, ...] = ()
     excluded: bool = False
 
 
@@ -69,6 +72,17 @@ class Fixed:
 
     source: Source
     text: str
+
+    def changes(self) -> Iterator[tuple[str, str, str]]:
+        """What changes, by name, before and after: the file, or each of its cells in which something does."""
+        notebook = self.source.notebook
+        if notebook is None:
+            yield self.source.path, self.source.text, self.text
+            return
+        changed = notebook.sources(self.text) or {}
+        for cell in notebook.cells:
+            if cell.source.number in changed:
+                yield cell_name(self.source.path, cell.source.number), cell.source.source, changed[cell.source.number]
 
 
 def check_files(paths: Iterable[Path], task: Task, jobs: int | None = None, progress: Progress | None = None) -> Result:
@@ -83,7 +97,7 @@ def check_files(paths: Iterable[Path], task: Task, jobs: int | None = None, prog
             parts.append(part)
             if progress:
                 progress(done, len(to_check))
-    return replace(_merged(parts, task), notebooks=found.notebooks, excluded=found.excluded)
+    return replace(_merged(parts, task), excluded=found.excluded)
 
 
 def set_aside() -> None:
@@ -102,16 +116,16 @@ def _trust_the_parser() -> None:
 
     A third of the time of parsing. It lasts for the whole process, for switching it costs more than it saves.
     """
-    libcst = sys.modules.get("libcst")
-    if libcst is not None and libcst.CSTNode.__post_init__ is not _accept:
-        libcst.CSTNode.__post_init__ = _accept
+    loaded = sys.modules.get("libcst._nodes.base")  # libcst itself may stand there unloaded, until somebody uses it
+    if loaded is not None and loaded.CSTNode.__post_init__ is not _accept:
+        loaded.CSTNode.__post_init__ = _accept
 
 
 def _accept(_node: object) -> None:
     """In place of the validation of a node."""
 
 
-def check_source(source: Source, task: Task) -> Result:
+def check_source(source: Source | Problem | Foreign, task: Task) -> Result:
     """Check one text, for instance standard input."""
     return _merged([_check(source, task, task.project())], task)
 
@@ -152,9 +166,11 @@ def _not_allowed(finding: Finding, text: str, path: str) -> bool:
 # --- one file ---
 
 
-def _check(source: Source | Problem, task: Task, project: engine.Project) -> Result:
+def _check(source: Source | Problem | Foreign, task: Task, project: engine.Project) -> Result:
     if isinstance(source, Problem):
         return Result(problems=(source,))
+    if isinstance(source, Foreign):
+        return Result(foreign=(source,))
     try:
         outcome = engine.check(source, task.rules, project)
         texts = {
@@ -164,7 +180,9 @@ def _check(source: Source | Problem, task: Task, project: engine.Project) -> Res
         return Result(problems=(engine.internal_error(source.path, 0, error),))
     elsewhere = {finding.span.path for finding in outcome.findings} - {source.path}
     callers = {path: frozenset({source.path}) for path in elsewhere}
-    return Result(outcome.findings, outcome.problems, texts, 0 if outcome.problems else 1, callers)
+    wanted = source.notebook is not None and (texts or outcome.problems)
+    notebooks = {source.path: source.notebook.layout()} if source.notebook is not None and wanted else {}
+    return Result(outcome.findings, outcome.problems, texts, 0 if outcome.problems else 1, callers, notebooks)
 
 
 def _mentioned(source: Source, findings: Iterable[Finding]) -> set[str]:
@@ -282,7 +300,26 @@ def _merged(parts: Iterable[Result], task: Task) -> Result:
         for path, calling in part.callers.items():
             callers[path] = callers.get(path, frozenset()) | calling
     checked = sum(part.checked for part in parts)
-    return Result(tuple(sorted(kept, key=_place)), tuple(sorted(problems)), texts, checked, callers)
+    foreign = tuple(sorted(notebook for part in parts for notebook in part.foreign))
+    merged = Result(tuple(sorted(kept, key=_place)), tuple(sorted(problems)), texts, checked, callers, foreign=foreign)
+    return _in_cells(merged, {path: layout for part in parts for path, layout in part.notebooks.items()})
+
+
+def _in_cells(result: Result, notebooks: Mapping[str, Layout]) -> Result:
+    """The result with places in cells where it tells of lines of notebooks."""
+    if not notebooks:
+        return result
+    findings = tuple(_in_cells_of(finding, notebooks) for finding in result.findings)
+    problems = tuple(
+        notebooks[problem.path].problem(problem) if problem.path in notebooks else problem for problem in result.problems
+    )
+    return replace(result, findings=findings, problems=problems, notebooks=notebooks)
+
+
+def _in_cells_of(finding: Finding, notebooks: Mapping[str, Layout]) -> Finding:
+    for path in {finding.span.path, *(step.span.path for step in finding.steps)} & notebooks.keys():
+        finding = notebooks[path].finding(finding, path)
+    return finding
 
 
 def _without_doubles(findings: Iterable[Finding]) -> list[Finding]:

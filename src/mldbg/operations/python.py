@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mldbg.operations.effect import Derives, Effect, Keeps, NoEffect, Special, Wraps, WrapsAll
+from mldbg.operations.effect import Arranges, Derives, Effect, Keeps, NoEffect, Special, Wraps, WrapsAll
 
 DERIVING_PACKAGES: tuple[str, ...] = (
     "numpy.",
@@ -136,6 +136,13 @@ ROWS: dict[str, Effect] = {
     "builtins.classmethod": Wraps(),
     "collections.OrderedDict": Special("dict"),
     "collections.deque": Special("deque"),
+    "collections.namedtuple": Special("named_tuple"),
+    "collections.namedtuple.__new__": Special("of_named_tuple"),
+    "types.SimpleNamespace": Special("namespace"),
+    "argparse.Namespace": Special("namespace"),
+    "einops.rearrange": Arranges(),
+    "einops.repeat": Arranges(),
+    "einops.reduce": Arranges(reduces=True),
     "functools.partial": Special("partial"),
     "functools.wraps": NoEffect(),
     "copy.copy": Special("clone"),
@@ -161,6 +168,14 @@ ROWS: dict[str, Effect] = {
     "accelerate.Accelerator.gather": Wraps(),
     "accelerate.Accelerator.backward": Special("owned_backward"),
     "accelerate.Accelerator.clip_grad_norm_": NoEffect(),
+    "apex.amp.initialize": WrapsAll(),
+    "peft.get_peft_model": Wraps(0, "model"),
+    "peft.prepare_model_for_kbit_training": Wraps(0, "model"),
+    "prefetch_generator.BackgroundGenerator": Wraps(0, "generator"),
+    "fastprogress.progress_bar": Wraps(0, "gen"),
+    "fastprogress.fastprogress.progress_bar": Wraps(0, "gen"),
+    "apex.amp.scale_loss": Wraps(0, "loss"),
+    "apex.amp.master_params": NoEffect(),
     "lightning.Fabric.setup": WrapsAll(),
     "lightning.fabric.Fabric.setup": WrapsAll(),
     "lightning.Fabric.setup_dataloaders": WrapsAll(),

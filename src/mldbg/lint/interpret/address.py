@@ -93,6 +93,14 @@ class Made(Enum):
     """Some of the rows of a table or array, picked by a slice or a mask."""
     SPLIT = auto()
     """One side of a split."""
+    LOSS = auto()
+    """What was assigned to a name that says loss."""
+    SUM = auto()
+    """A sum or product of several losses; its detail names them."""
+    TOTAL = auto()
+    """What a statement that adds to a variable leaves in it."""
+    EITHER = auto()
+    """A loss that is one of several; its detail names them."""
     PARAMETERS = auto()
     """The parameters of a model, all of them."""
     GRADIENTS = auto()
@@ -162,6 +170,16 @@ def made_at(site: Site, context: Context | None, kind: Made = Made.VALUE, detail
     ref = table.get(key)
     if ref is None:
         ref = table[key] = Ref(site, context, kind, detail, None, table)
+    return ref
+
+
+def one_of(members: frozenset[Ref]) -> Ref:
+    """The identity of what is one of several, whichever came first."""
+    table = min(members, key=id).made
+    key = (None, Made.EITHER, members)
+    ref = table.get(key)
+    if ref is None:
+        ref = table[key] = Ref(None, None, Made.EITHER, members, None, table)
     return ref
 
 

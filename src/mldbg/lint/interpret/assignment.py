@@ -6,21 +6,34 @@ from dataclasses import replace
 
 import libcst as cst
 
+from mldbg.lint.interpret import carried
 from mldbg.lint.interpret.address import Made, Site
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.columns import Columns
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.frames import with_named_role
-from mldbg.lint.interpret.join import join, join_data, joined, tuple_of
+from mldbg.lint.interpret.join import join, join_data, joined, named_loss, tuple_of
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.names import Names
 from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.sums import note_emptied
 from mldbg.lint.interpret.training import Training
-from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Constant, Data, Entries, Items, Lazy, ModuleThing, Object, Value
+from mldbg.lint.interpret.value import (
+    UNKNOWN,
+    ClassThing,
+    Constant,
+    Data,
+    Entries,
+    Items,
+    Lazy,
+    ModuleThing,
+    Object,
+    Unknown,
+    Value,
+    is_blank,
+)
 from mldbg.lint.library.names import says_label
-from mldbg.semantics import Semantic
 
 
 class Assignment:
@@ -37,7 +50,7 @@ class Assignment:
     def assign(self, target: cst.BaseExpression, value: Value, site: Site) -> None:
         """Bind a target (name, attribute, subscript, tuple of targets) to a value."""
         if isinstance(target, cst.Name):
-            self.names.bind(target.value, value)
+            self.names.bind(target.value, named_loss(target.value, value))
         elif isinstance(target, cst.Tuple | cst.List):
             self._unpack(target, value, site)
         elif isinstance(target, cst.StarredElement):
@@ -88,7 +101,7 @@ class Assignment:
         if isinstance(value.thing, Object) and value.thing.cls is None:
             self.machine.state.ensure(origin)
             return Value(Object(origin), data=data, origin=origin)
-        return Value(data=data, origin=origin, trail=value.trail if value.fits else None)
+        return replace(self.contents.entry_of(value, origin), data=data)
 
     def _assign_attribute(self, target: cst.Attribute, value: Value, site: Site) -> None:
         base = self.machine.now(target.value)
@@ -100,6 +113,7 @@ class Assignment:
             return
         thing = base.thing
         if isinstance(thing, Object):
+            value = named_loss(name, value)
             self.machine.state.set(thing.ref, name, with_named_role(name, value, self.machine.frame.part))
         elif isinstance(thing, ModuleThing):
             self.names.set_in_module(thing.module, name, value)
@@ -125,8 +139,9 @@ class Assignment:
                 every = joined([*held.thing.all, value])
                 self.machine.state.set(thing.ref, Slot.ITEMS, Value(Items(held.thing.cls, (), every)))
                 return
-        if base.meaning is not None and base.meaning is not value.meaning and not _masks(base, value):
-            base = replace(base, meaning=None)
+        written = carried.written(base, value)
+        if written is not None:
+            base = _with(base, written, value)
             self.rebind(target.value, base)
         fits = frozenset() if isinstance(index.constant, str) and says_label(index.constant) else value.fits
         self._fill(target, base, indices, replace(value, data=Data(fits=fits)))
@@ -146,7 +161,9 @@ class Assignment:
 
     def rebind(self, node: cst.BaseExpression, value: Value) -> None:
         """A value was changed in place: the name or attribute that holds it now holds what it became."""
-        if isinstance(node, cst.Name):
+        if isinstance(node, cst.Subscript):
+            self._rewrite(node, value)
+        elif isinstance(node, cst.Name):
             self.names.bind(node.value, value)
         elif isinstance(node, cst.Attribute):
             holder = self.machine.evaluate(node.value)
@@ -154,6 +171,13 @@ class Assignment:
                 self.machine.state.set(holder.thing.ref, node.attr.value, value)
             elif node.attr.value in ("loc", "iloc", "values"):
                 self.rebind(node.value, replace(holder, data=value.data, trail=value.trail))
+
+    def _rewrite(self, node: cst.Subscript, value: Value) -> None:
+        """Part of a tensor was changed in place: `scores[:, 0].sigmoid_()`."""
+        base = self.machine.now(node.value)
+        written = carried.written(base, value)
+        if written is not None:
+            self.rebind(node.value, _with(base, written, value))
 
     def delete(self, node: cst.Del) -> None:
         """Unbind targets."""
@@ -190,9 +214,11 @@ class Assignment:
             machine.state.set(base.thing.ref, Slot.ITEMS, Value(_without(held.thing, index.constant)))
 
 
-def _masks(base: Value, value: Value) -> bool:
-    """`logits[mask] = -inf`: still logits."""
-    return base.meaning is Semantic.LOGITS and isinstance(value.constant, int | float)
+def _with(base: Value, written: carried.Left, value: Value) -> Value:
+    """A tensor after some of its values were replaced."""
+    thing = Unknown() if is_blank(base) else base.thing
+    trail = base.trail if base.meaning is not None else value.trail if written.meaning is not None else None
+    return replace(base, thing=thing, meaning=written.meaning, axes=written.axes, scaled=written.scaled, trail=trail)
 
 
 def _without(items: Items, position: object) -> Items:

@@ -15,13 +15,14 @@ from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.columns import Columns
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.facts import Condition
+from mldbg.lint.interpret.indexing import MASK
 from mldbg.lint.interpret.join import join, join_all, joined, spliced, tuple_of
 from mldbg.lint.interpret.library_calls import LibraryCalls
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.names import Names
 from mldbg.lint.interpret.operators import combined, compared, folded, is_named_loss, truth_of
-from mldbg.lint.interpret.subscripts import MASK, Subscripts
+from mldbg.lint.interpret.subscripts import Subscripts
 from mldbg.lint.interpret.sums import note_cut
 from mldbg.lint.interpret.value import (
     MOST_ITEMS,
@@ -77,6 +78,7 @@ class Expressions:
             cst.Integer: self._number,
             cst.Float: self._number,
             cst.Imaginary: lambda node: UNKNOWN,
+            cst.Ellipsis: lambda node: literal(...),
             cst.SimpleString: self._string,
             cst.ConcatenatedString: self._string,
             cst.FormattedString: self._formatted,

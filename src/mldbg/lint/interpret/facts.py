@@ -11,6 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, cast
 
 from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.slots import Key, Slot
 from mldbg.lint.interpret.value import UNKNOWN, Fit, Object, Role, Value
 
 if TYPE_CHECKING:
@@ -113,6 +114,8 @@ class GradientUse:
     clip: bool
     chosen_by: frozenset[cst.CSTNode] = frozenset()
     """The loops whose round decides which optimizer this is: in each of them, every optimizer has its turn."""
+    identity: Key = Slot.ANY_OPTIMIZER
+    """Whose gradients they are, as `Loop.cleared_at_end` names them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,24 +174,29 @@ class Accumulated:
         into: what it is added to, as the source says it.
         into_ref: the identity of the list or other object that it is added to.
         cells: the variables on the way there: of `state.losses` the name `state` and its attribute.
+        expression: what is added, where the source names it alone.
+        total: the identity that everything added here has in the sum.
+        counted: the loops that give each value a place of its own, as `values[step] = value` does; None: each is added anyway.
     """
 
     place: Place
     into: str
     into_ref: Ref | None
     value: Value
-    expression: cst.BaseExpression
+    expression: cst.BaseExpression | None
     before: Value
     grad: bool
     cells: frozenset[Cell] = frozenset()
+    total: Ref | None = None
+    counted: frozenset[cst.CSTNode] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ModeSet:
-    """A module's mode is set: train() or eval()."""
+    """A module's mode is set: train() or eval(). `model`: None where it may be any, as in `[net.train() for net in nets]`."""
 
     place: Place
-    model: Object
+    model: Object | None
     training: bool | None
     expression: cst.BaseExpression | None
 
@@ -255,6 +263,8 @@ class Loop:
     """Modes where a round goes on to the next one, by the end of its body or by `continue`."""
     built_inside: frozenset[Ref]
     """Objects whose mode is set in the loop and which did not exist before it."""
+    cleared_at_end: Mapping[Key, Site | None] = field(default_factory=dict)
+    """Whose gradients are cleared where a round goes on to the next one, and where that was done."""
 
 
 Fact = (

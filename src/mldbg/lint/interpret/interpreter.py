@@ -380,6 +380,8 @@ class Interpreter:
         if name == "training":
             mode = self.state.get(thing.ref, Slot.MODE)
             return mode if mode is not None and isinstance(mode.thing, Constant) else UNKNOWN
+        if name == "module" and thing.ref.kind is not Made.SELF and (thing.cls is None or self.classes.is_module(thing.cls)):
+            return base  # a parallel wrapper stands for what it wraps
         if thing.cls is None or isinstance(thing.cls, ClassThing):
             return self._child(base, thing, name)
         return self.library.attribute(base, name, site)
@@ -434,6 +436,8 @@ class Interpreter:
                 return self.defer(site.node, lambda: self.call_method(self.force(waiting), name, arguments, site))
             base = self.force(base)
         thing = base.thing
+        if name == "__call__" and isinstance(thing, Object | Function | Bound | Partial):
+            return self.call(base, arguments, site)
         if isinstance(thing, Object):
             self.built(thing.ref)
         if isinstance(thing, Symbol | ModuleThing | ClassThing):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mldbg.lint.interpret.address import Ref
+from mldbg.lint.interpret.address import Made, Ref
+from mldbg.lint.interpret.parts import either_of, says_it_is_loss
 from mldbg.lint.interpret.value import (
     MOST_ITEMS,
     NONE,
     UNKNOWN,
+    ZEROS,
     Axes,
     Data,
     Entries,
@@ -21,7 +23,10 @@ from mldbg.lint.interpret.value import (
     Thing,
     Unknown,
     Value,
+    is_blank,
 )
+from mldbg.lint.library.names import says_loss
+from mldbg.semantics import Semantic, either
 
 
 def join(one: Value, two: Value) -> Value:
@@ -34,21 +39,53 @@ def join(one: Value, two: Value) -> Value:
         return one if one.or_none else replace(one, or_none=True)
     if isinstance(one.thing, Lazy) or isinstance(two.thing, Lazy):
         return _join_lazy(one, two)
+    if is_loss(one) or is_loss(two):
+        for begins, loss in ((one, two), (two, one)):
+            if is_blank(begins) and is_loss(loss):
+                return replace(loss, attached=_attached(one, two), or_none=one.or_none or two.or_none)
+    blanks = is_blank(one), is_blank(two)
     return Value(
-        thing=_join_things(one.thing, two.thing),
-        meaning=one.meaning if one.meaning is two.meaning else None,
+        thing=Opaque(ZEROS) if all(blanks) and one.thing != two.thing else _join_things(one.thing, two.thing),
+        meaning=_join_meanings(one, two, blanks),
         data=join_data(one.data, two.data),
-        origin=one.origin if one.origin == two.origin else None,
+        origin=one.origin if one.origin == two.origin else _one_of(one, two),
         axes=Axes(
             one.axes.rank if one.axes.rank == two.axes.rank else None,
             one.axes.last if one.axes.last == two.axes.last else None,
-            one.axes.along if one.axes.along == two.axes.along else None,
+            two.axes.along if blanks[0] else one.axes.along if blanks[1] or one.axes.along == two.axes.along else None,
         ),
-        attached=False if False in (one.attached, two.attached) else one.attached if one.attached is two.attached else None,
+        attached=_attached(one, two),
         trail=one.trail if one.trail is not None else two.trail,
-        scaled=one.scaled or two.scaled,
+        scaled=one.scaled or two.scaled or any(blanks),
         or_none=one.or_none or two.or_none,
     )
+
+
+def is_loss(value: Value) -> bool:
+    """Whether a value is a loss: by its meaning, or by the name that it was given."""
+    return value.meaning is Semantic.SCALAR_LOSS or says_it_is_loss(value.origin)
+
+
+def named_loss(name: str, value: Value) -> Value:
+    """A value of which nothing is known is a loss where it gets a name that says so."""
+    origin = value.origin
+    if origin is None or origin.kind not in _UNSAID or value.meaning is not None or not isinstance(value.thing, Unknown):
+        return value
+    return replace(value, origin=origin.inside(Made.LOSS, None)) if says_loss(name) else value
+
+
+_UNSAID = frozenset({Made.VALUE, Made.UNPACKED})
+
+
+def _one_of(one: Value, two: Value) -> Ref | None:
+    """The origin of a loss that comes from one of two places."""
+    if one.origin is None or two.origin is None or not (is_loss(one) and is_loss(two)):
+        return None
+    return either_of(one.origin, two.origin)
+
+
+def _attached(one: Value, two: Value) -> bool | None:
+    return False if False in (one.attached, two.attached) else one.attached if one.attached is two.attached else None
 
 
 def joined(values: tuple[Value, ...] | list[Value]) -> Value:
@@ -59,6 +96,17 @@ def joined(values: tuple[Value, ...] | list[Value]) -> Value:
     for value in values[1:]:
         result = join(result, value)
     return result
+
+
+def _join_meanings(one: Value, two: Value, blanks: tuple[bool, bool]) -> Semantic | None:
+    """Either meaning; the start of a sum or of a collection gives way to those of its elements that zeros do not break."""
+    if True not in blanks:
+        return either(one.meaning, two.meaning)
+    meaning = two.meaning if blanks[0] else one.meaning
+    return meaning if meaning in _SURVIVES_ZEROS else None
+
+
+_SURVIVES_ZEROS = (Semantic.PROBS, Semantic.UNIT_INTERVAL, Semantic.LOGITS)
 
 
 def _join_lazy(one: Value, two: Value) -> Value:
@@ -94,7 +142,11 @@ def widened(before: Value, after: Value) -> Value:
     if isinstance(after.thing, Lazy):
         return before if isinstance(before.thing, Unknown) else UNKNOWN
     return Value(
-        data=after.data, attached=after.attached, trail=after.trail if after.fits else None, scaled=after.scaled, or_none=after.or_none
+        data=after.data,
+        attached=after.attached,
+        trail=after.trail if after.fits else None,
+        scaled=after.scaled,
+        or_none=after.or_none,
     )
 
 

@@ -24,7 +24,19 @@ from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.sums import note_emptied
 from mldbg.lint.interpret.tensors import Tensors
 from mldbg.lint.interpret.training import Training
-from mldbg.lint.interpret.value import UNKNOWN, Constant, Entries, Items, Lazy, Method, Object, Opaque, Unknown, Value
+from mldbg.lint.interpret.value import (
+    UNKNOWN,
+    VALUES_AND_INDICES,
+    Constant,
+    Entries,
+    Items,
+    Lazy,
+    Method,
+    Object,
+    Opaque,
+    Unknown,
+    Value,
+)
 from mldbg.operations import rows, tables, torch
 from mldbg.operations.effect import (
     Affine,
@@ -93,6 +105,8 @@ class LibraryCalls:
             return UNKNOWN
         if isinstance(thing, Object | Opaque) and isinstance(thing.cls, str) and not isinstance(thing, Opaque):
             return Value(Method(base, name))
+        if isinstance(thing, Items) and thing.cls == VALUES_AND_INDICES and name in ("values", "indices"):
+            return thing.tail[name == "indices"]
         if isinstance(thing, Constant | Items | Entries):
             return Value(Method(base, name))
         if name == "data" and isinstance(thing, Unknown | Opaque):
@@ -157,6 +171,8 @@ class LibraryCalls:
     def _method_called(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         machine = self.machine
         thing = base.thing
+        if name in ("forward", "__call__") and isinstance(thing, Object) and self.classes.is_module(thing.cls):
+            return machine.call(base, arguments, site)
         for family in (self.training, self.estimators):
             handled = family.method(base, name, arguments, site)
             if handled is not None:
@@ -208,7 +224,7 @@ class LibraryCalls:
     def _unknown_method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A method of something that is not known: its result is taken to be made from the receiver and the arguments."""
         thing = base.thing
-        if name == "append" and arguments:
+        if name in ("append", "extend") and arguments:
             self._containers.tell_appended(base, arguments, site)
         if name in LOSES_CONTENT:
             note_emptied(self.machine, base, site)
@@ -218,7 +234,7 @@ class LibraryCalls:
             return self.lineage.derived([argument.value for argument in arguments], site)
         if name in INSPECTING_METHODS:
             return self.lineage.unknown_result(site)
-        self._escape(name, [argument.value for argument in arguments], arguments, site)
+        self._escape(name, [argument.value for argument in arguments], arguments, site, base)
         if isinstance(thing, Object):
             self.estimators.passed_on(name, arguments, site)
         return self.lineage.derived([base, *(argument.value for argument in arguments)], site)
@@ -229,9 +245,10 @@ class LibraryCalls:
         self.estimators.passed_on(name, arguments, site)
         return self.lineage.unknown_result(site)
 
-    def _escape(self, name: str, values: list[Value], arguments: Sequence[Argument], site: Site) -> None:
+    def _escape(self, name: str, values: list[Value], arguments: Sequence[Argument], site: Site, base: Value = UNKNOWN) -> None:
         machine = self.machine
-        if self.training.may_clear(name, arguments):
+        self.training.handed_on(name, values, site)
+        if self.training.may_clear(base, name, arguments, site):
             machine.facts.append(Escape(machine.place(site), name, tuple(values)))
             self.training.forget_gradients()
 
@@ -396,7 +413,7 @@ class LibraryCalls:
                 keyword = next((argument.value for argument in arguments if argument.keyword == effect.keyword), None)
                 return keyword or (values[effect.of] if effect.of < len(values) else UNKNOWN)
             case WrapsAll():
-                wrapped = values[1:] if receiver is not None else values
+                wrapped = [argument.value for argument in arguments if argument.keyword is None]
                 return wrapped[0] if len(wrapped) == 1 else tuple_of(*wrapped)
             case SplitsArrays():
                 return self.estimators.split_arrays(arguments, site)
@@ -413,8 +430,10 @@ class LibraryCalls:
                 if special is not None:
                     of_method = receiver is not None and not name.endswith(".__call__")
                     return special([Argument(receiver), *arguments] if receiver is not None and of_method else arguments, site)
-                if effect.name == "filled":
-                    return self._tensors.filled(values, site)
+                if effect.name in ("filled", "waiting"):
+                    return (self._tensors.filled if effect.name == "filled" else self._tensors.waiting)(values, site)
+                if effect.name == "scattered":
+                    return self._tensors.scattered(given, values, site)
                 return self.training.special(effect.name, receiver, arguments, site)
             case _:
                 return self._tensors.carried(effect, given, values, site)

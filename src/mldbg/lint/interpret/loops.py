@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
+from typing import cast
 
 import libcst as cst
 
 from mldbg.lint.interpret.address import Context, Made, Ref, Site
 from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.contents import Contents
-from mldbg.lint.interpret.facts import Fact, Loop, ModeSet
+from mldbg.lint.interpret.facts import Fact, GradientsCleared, GradientUse, Loop, ModeSet
 from mldbg.lint.interpret.frames import LoopFrame
 from mldbg.lint.interpret.join import widened
 from mldbg.lint.interpret.machine import Machine
@@ -66,6 +67,20 @@ class Loops:
         else:
             element = self.contents.element_of(iterable, site)
             self._rounds(node, feeding(node), lambda: self.assignment.assign(node.target, element, site))
+            if iterable.origin is not None and iterable.origin.kind is Made.PARAMETERS:
+                self._note_clearing(iterable.rows)
+
+    def _note_clearing(self, models: frozenset[Ref]) -> None:
+        """Tell that a loop over the parameters of models clears the gradient of each, or of each that has one."""
+        loop = self.machine.facts[-1] if self.machine.facts else None
+        if not isinstance(loop, Loop):
+            return
+        for fact in loop.facts:
+            if isinstance(fact, GradientsCleared):
+                tests = [code(cast("cst.BaseExpression", each.test.node)) for each in fact.place.conditions_inside(loop.place)]
+                if all("grad" in test for test in tests):
+                    self.training.clear_all(models, fact.place.site)
+                    return
 
     def _is_worth_unrolling(self, items: Items) -> bool:
         """Whether the elements differ and are few, the rounds of loops around counted with them."""
@@ -125,8 +140,8 @@ class Loops:
             following = merged([entry, ended])
             cut_short = machine.budget.refused - before
             if number == 0 or cut_short <= refused:
-                facts, refused, modes_at_end = tuple(machine.facts[start:]), cut_short, self.training.modes(ended)
-            elif cut_short:
+                facts, refused, seen = tuple(machine.facts[start:]), cut_short, ended
+            else:
                 break
             if not ended.live or entry.settled(following):
                 break
@@ -137,9 +152,11 @@ class Loops:
             entry = following
         machine.facts[start:] = facts
         self._remember(node, following)
-        models = {fact.model.ref for fact in facts if isinstance(fact, ModeSet)}
+        models = {fact.model.ref for fact in facts if isinstance(fact, ModeSet) and fact.model is not None}
         built = frozenset(ref for ref in models if ref.kind in (Made.OBJECT, Made.COPY) and not first.has(ref))
-        machine.facts.append(Loop(machine.place(machine.site(node)), node, facts, modes, modes_at_end, built))
+        cleared = self.training.cleared(seen) if seen.live and any(isinstance(fact, GradientUse) for fact in facts) else {}
+        modes_at_end = self.training.modes(seen)
+        machine.facts.append(Loop(machine.place(machine.site(node)), node, facts, modes, modes_at_end, built, cleared))
         if endless:
             machine.state.become(merged(loop.breaks) if loop.breaks else ended)
         else:
@@ -159,10 +176,12 @@ class Loops:
         return loop
 
     def _resumed(self, node: cst.For | cst.While, first: State) -> State:
-        """Where the rounds of a loop begin: where they ended in the last round of the loop around it, for that round knew less."""
+        """Where the rounds of a loop begin: where they ended in the last round of the loop around it, which knew less."""
+        if self.machine.budget.silent:
+            return first
         if not under_a_loop(self.machine.frames):
             self._stable.clear()
-        known = None if self.machine.budget.silent else self._stable.get(self._visit(node))
+        known = self._stable.get(self._visit(node))
         return first if known is None else merged([first, known])
 
     def _remember(self, node: cst.For | cst.While, stable: State) -> None:

@@ -16,6 +16,7 @@ from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
 from mldbg.lint.interpret.facts import Backward, Gradients, GradientsCleared, GradientUse, ModelCall, ModeSet, SchedulerStep
+from mldbg.lint.interpret.join import is_loss
 from mldbg.lint.interpret.lineage import Lineage
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.reads import reached
@@ -36,9 +37,9 @@ from mldbg.lint.interpret.value import (
     first_step,
     literal,
 )
-from mldbg.lint.library.names import OPTIMIZER_NAME
+from mldbg.lint.library import bystanders
+from mldbg.lint.library.names import OPTIMIZER_NAME, says_beginning
 from mldbg.operations import schedulers, tables, torch
-from mldbg.semantics import Semantic
 
 ABSTRACT_BASES = frozenset({"builtins.object", "abc.ABC", "typing.Generic", "typing.Protocol"})
 
@@ -46,8 +47,13 @@ _READS_MODE = re.compile(r"\bself\.training\b(?!\s*=[^=])")
 _OWNERS = re.compile(
     r"(^|_)(accelerator|fabric|engine|model_engine|booster|strategy|dist_autograd|amp|trainer|runner|plugin)$", re.IGNORECASE
 )
-_CLEARS = re.compile(r"zero_?grad|clear_?grad|reset_?grad|zero_?gradients|clean_?grad", re.IGNORECASE)
+_CLEARS = re.compile(r"(zero|clear|reset|clean|null|drop)[a-z]*_?(all_|out_|model_)?(the_)?grad", re.IGNORECASE)
 _TRAINS = re.compile(r"(^|_)(train|step|update|backward|optimi[sz]e|closure|fit)(_|$)", re.IGNORECASE)
+_SCALER = re.compile(r"(^|_)scaler$", re.IGNORECASE)
+"""What a gradient scaler is called, in code that does not say where it comes from."""
+
+_DOES_TRAIN = re.compile(r"(^|_)(train_?step|step|update|backward|optimi[sz]e|closure|fit)(_|$)|^train$", re.IGNORECASE)
+"""The same of something that is not known and called: a loader or a transform may be called `train_...`, too."""
 
 
 class Training:
@@ -84,6 +90,13 @@ class Training:
             known = self.is_optimizer(base, node)
             self.clear_gradients(base if known else None, site, None if known else base)
             return UNKNOWN
+        if (
+            name == "scale"
+            and len(arguments) == 1
+            and isinstance(base.thing, Unknown | Object)
+            and _SCALER.search(last_name(node))
+        ):
+            return arguments[0].value
         if name == "parameters":
             return Value(data=Data(rows=base.rows), origin=self.machine.new_ref(site, Made.PARAMETERS))
         if name in ("zero_", "detach_", "fill_") and isinstance(node, cst.Attribute) and _holds_grad(node):
@@ -91,6 +104,8 @@ class Training:
             return UNKNOWN
         if name in ("eval", "train") and isinstance(base.thing, Object) and self._can_be_module(base.thing):
             return self._set_mode(base, base.thing, name, arguments, site, node)
+        if name == "train" and isinstance(base.thing, Unknown) and not any(argument.keyword is None for argument in arguments):
+            self.machine.facts.append(ModeSet(self.machine.place(site), None, True, node))
         if _CLEARS.search(name):
             self.clear_gradients(None, site)
         return None
@@ -113,15 +128,26 @@ class Training:
     # ------------------------------------------------------------------------------------------------------------- gradients
     def _backward(self, base: Value, node: cst.BaseExpression | None, arguments: Sequence[Argument], site: Site) -> Value | None:
         name = last_name(node)
+        base = self._before_reduction(base, node)
         positional = [argument for argument in arguments if argument.keyword is None]
         if name == "dist_autograd" or (isinstance(base.thing, Object) and isinstance(base.thing.cls, ClassThing)):
             return None
         owner = bool(_OWNERS.search(name)) or (bool(positional) and name in ("self", "model"))
-        if owner or (positional and positional[0].value.meaning is Semantic.SCALAR_LOSS):
+        if owner or (positional and is_loss(positional[0].value) and not is_loss(base)):
             self._note_backward(positional[0].value if positional else UNKNOWN, arguments, site, owned=True)
         else:
             self._note_backward(base, arguments, site, owned=False)
         return UNKNOWN
+
+    def _before_reduction(self, base: Value, node: cst.BaseExpression | None) -> Value:
+        """Of `loss.mean().backward()` the loss: the mean over the devices or the rows, the same graph."""
+        function = node.func if isinstance(node, cst.Call) else None
+        if not isinstance(function, cst.Attribute) or function.attr.value not in ("mean", "sum"):
+            return base
+        if not isinstance(function.value, cst.Name | cst.Attribute):
+            return base
+        reduced = self.machine.now(function.value)
+        return reduced if is_loss(reduced) else base
 
     def _note_backward(self, loss: Value, arguments: Sequence[Argument], site: Site, *, owned: bool) -> None:
         machine = self.machine
@@ -191,6 +217,7 @@ class Training:
                 self.parameters_of(optimizer),
                 clip=False,
                 chosen_by=chosen_by(node, loops_under_way(machine.frames)),
+                identity=self._key(optimizer),
             )
         )
 
@@ -218,6 +245,23 @@ class Training:
         machine.state.set(GRADIENTS, self._key(optimizer), cleared)
         others = [key for key in machine.state.record(GRADIENTS) if key not in (Slot.ANY_OPTIMIZER, self._key(optimizer))]
         machine.state.set(GRADIENTS, Slot.ANY_OPTIMIZER, literal(Gradients.UNKNOWN.value) if others else cleared)
+
+    def clear_all(self, models: frozenset[Ref], site: Site) -> None:
+        """A loop over all parameters of models has cleared the gradients of each."""
+        machine = self.machine
+        machine.facts.append(GradientsCleared(machine.place(site), models))
+        machine.state.ensure(GRADIENTS)
+        cleared = replace(literal(Gradients.CLEARED.value), trail=first_step(site, "gradients are cleared here"))
+        for model in models:
+            machine.state.set(GRADIENTS, model, cleared)
+
+    def cleared(self, state: State) -> dict[Key, Site | None]:
+        """Whose gradients are cleared, and where that was done."""
+        return {
+            key: held.trail.site if held.trail is not None else None
+            for key, held in state.record(GRADIENTS).items()
+            if held.constant == Gradients.CLEARED.value
+        }
 
     def forget_gradients(self) -> None:
         """Unknown code may have changed them."""
@@ -252,13 +296,42 @@ class Training:
             return False
         return self.machine.frame.module.uses_torch and bool(OPTIMIZER_NAME.search(last_name(node)))
 
-    def may_clear(self, name: str, arguments: Sequence[Argument]) -> bool:
-        """Whether unknown code that gets these arguments may clear gradients or step an optimizer."""
-        if _TRAINS.search(name):
-            return True
-        return any(
+    def may_clear(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> bool:
+        """Whether unknown code (a method of `base`, or a function) that gets these arguments may clear gradients or step."""
+        function = site.node.func if isinstance(site.node, cst.Call) else None
+        if any(
             self.is_optimizer(argument.value, argument.node) or self.holds_optimizer(argument.value) for argument in arguments
-        )
+        ):
+            return not bystanders.only_sets_or_reports(name or last_name(function))
+        if _CLEARS.search(name or last_name(function)):
+            return True
+        if not _TRAINS.search(name) and (name or not _DOES_TRAIN.search(last_name(function))):
+            return False
+        if self._is_called_optimizer(base):
+            return True
+        receiver = last_name(function.value) if isinstance(function, cst.Attribute) else ""
+        gets_model = self._was_given_model(base) or any(self._may_be_model(argument) for argument in arguments)
+        return not bystanders.leaves_gradients_alone(receiver, name or last_name(function), gets_model=gets_model)
+
+    def _is_called_optimizer(self, value: Value) -> bool:
+        """Whether an object's class is called an optimizer: `ScheduledOptim`."""
+        cls = value.thing.cls if isinstance(value.thing, Object) else None
+        name = cls.name if isinstance(cls, ClassThing) else (cls or "").rpartition(".")[2]
+        return bool(OPTIMIZER_NAME.search(bystanders.snake(name)))
+
+    def _was_given_model(self, value: Value) -> bool:
+        """Whether an object was built with a model or an optimizer, or is one."""
+        if not isinstance(value.thing, Object) or value.thing.cls is None:
+            return False
+        held = [value, *self.machine.state.record(value.thing.ref).values()]
+        classes = [one.thing.cls for one in held if isinstance(one.thing, Object) and one.thing.cls is not None]
+        return any(self.classes.is_module(cls) for cls in classes) or any(self.is_optimizer(one, None) for one in held[1:])
+
+    def _may_be_model(self, argument: Argument) -> bool:
+        thing = argument.value.thing
+        if isinstance(thing, Object) and thing.cls is not None:
+            return self.classes.is_module(thing.cls)
+        return bystanders.may_be_model(last_name(argument.node))
 
     def holds_optimizer(self, value: Value) -> bool:
         """Whether an object has an optimizer among its attributes."""
@@ -292,6 +365,18 @@ class Training:
         self._spread(thing, mode)
         self.machine.facts.append(ModeSet(self.machine.place(site), thing, training, node))
         return base
+
+    def handed_on(self, name: str, values: Sequence[Value], site: Site) -> None:
+        """Unknown code that prepares something, or whose name is unknown, may set the mode of the models that it can reach."""
+        callee = site.node.func if isinstance(site.node, cst.Call) else None
+        called = name or (last_name(callee) if isinstance(callee, cst.Name | cst.Attribute) else "")
+        if called and not says_beginning(called):
+            return
+        for value in values:
+            if isinstance(value.thing, Object):
+                for model in (value.thing, *self._inside(value.thing)):
+                    if self._can_be_module(model):
+                        self.machine.facts.append(ModeSet(self.machine.place(site), model, None, None))
 
     def _spread(self, thing: Object, mode: Value) -> None:
         """A mode reaches all modules inside."""

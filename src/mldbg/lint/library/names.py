@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 CONVENTIONAL_ALIASES: dict[str, str] = {
     "torch": "torch",
@@ -11,8 +12,10 @@ CONVENTIONAL_ALIASES: dict[str, str] = {
     "np": "numpy",
     "pd": "pandas",
     "plt": "matplotlib.pyplot",
+    "display": "IPython.display.display",
+    "get_ipython": "IPython.get_ipython",
 }
-"""What these names mean where nothing imports them (snippets, notebook cells)."""
+"""What these names mean where nothing imports them (snippets, notebook cells, where the last two are always there)."""
 
 SAYS_ONE = r"(?:class|label|out|logit|width|unit)\w*\s*(?::\s*int\s*)?=\s*1\b"
 """The spelling of a number of outputs that is one."""
@@ -49,6 +52,18 @@ def says_validation(name: str) -> bool:
 
 def says_evaluation(name: str) -> bool:
     return bool(EVALUATION_NAME.search(_snake(name)))
+
+
+_BEGINNING_NAME = re.compile(
+    r"(^|_)(train|training|trainable|mode|modes|begin|start|before|pre|prepare|setup|on|hook|hooks|callback|callbacks|notify|dispatch|emit"
+    r"|trigger|restore|reset|unfreeze)(_|$|[0-9])",
+    re.IGNORECASE,
+)
+
+
+def says_beginning(name: str) -> bool:
+    """Whether a name says that something is prepared, or that listeners are told: models are put into training mode there."""
+    return bool(_BEGINNING_NAME.search(_snake(name)))
 
 
 _STOCHASTIC_NAME = re.compile(
@@ -91,6 +106,7 @@ def says_stochastic(name: str) -> bool:
     return bool(_STOCHASTIC_NAME.search(_snake(name)))
 
 
+@lru_cache(maxsize=8192)
 def says_loss(name: str) -> bool:
     return bool(re.search(r"loss|cost|criterion", name, re.IGNORECASE))
 
