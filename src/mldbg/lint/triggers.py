@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from mldbg.lint.library.names import EVALUATION_LINE, SAYS_ONE
 from mldbg.operations import losses, sklearn
+from mldbg.operations.effect import Scales
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,11 @@ HELD_OUT = ("_split", EVALUATION_LINE)
 FITTED_CLASSES = frozenset(name.rpartition(".")[2] for name in sklearn.TRANSFORMERS | sklearn.SELECTORS | sklearn.RESAMPLERS)
 """Names of the classes whose objects learn from the rows they are fitted on."""
 
+SCALERS = frozenset(name.rpartition(".")[2] for name, effect in sklearn.ROWS.items() if isinstance(effect, Scales)) - {
+    "normalize"
+}
+"""Names of functions that do what the object of such a class does."""
+
 TABULAR_LIBRARIES = ("sklearn", "imblearn", "boruta", "mlxtend")
 """Packages of which a text with a leak names at least one."""
 
@@ -55,9 +61,15 @@ TRAINING = Trigger(frozenset({"backward(", "optim"}))
 EVALUATION = Trigger(frozenset({"no_grad", "inference_mode", "optim"}), (RUNS, HELD_OUT), HELD_OUT)
 SPLITS = Trigger(
     frozenset({"train_test_split", "cross_val_score", "cross_validate", "cross_val_predict"})
-    | {"fit_transform", "fit_resample(", "transform(", "get_support(", "resample("},
+    | {"fit_transform", "fit_resample(", "transform(", "get_support(", "resample("}
+    | SCALERS
+    | frozenset(name.rpartition(".")[2] for name in sklearn.SPLITTERS),
     (TABULAR_LIBRARIES,),
 )
+SCALED = Trigger(
+    frozenset({"evaluate(", "validation_data", "validation_split"}), ((r"\bstd\(", r"\bptp\(", r"\bmax\("), HELD_OUT[1:])
+)
+"""An evaluation beside arithmetic that may be a scaler's."""
 FITS = Trigger(frozenset({"train_test_split", "fit_transform", *FITTED_CLASSES}))
 LOGARITHMS = Trigger(
     frozenset({"softmax", "sigmoid", "Softmax", "Sigmoid"}),
@@ -66,7 +78,7 @@ LOGARITHMS = Trigger(
 SINGLE_COLUMNS = Trigger(NORMALISED, ((r"Linear\([^()]*\b1\s*[,)]", SAYS_ONE),))
 """A softmax, where some layer has a single output."""
 
-TRIGGERS = (LOSSES, TRAINING, EVALUATION, SPLITS, FITS, LOGARITHMS, SINGLE_COLUMNS)
+TRIGGERS = (LOSSES, TRAINING, EVALUATION, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS)
 
 
 def with_calls(names: Iterable[str]) -> tuple[Trigger, ...]:

@@ -185,7 +185,7 @@ FUNCTIONS: Mapping[str, Effect] = {
     "rand randn ones": Special("filled"),
     "zeros empty zeros_like empty_like": Special("waiting"),
     "compile": Wraps(0, "model"),
-    "save manual_seed set_grad_enabled": NoEffect(),
+    "manual_seed set_grad_enabled": NoEffect(),
 }
 """Names that are only functions of `torch`."""
 

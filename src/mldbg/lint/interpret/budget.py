@@ -107,6 +107,11 @@ class Budget:
         self.refused = 0
 
     @property
+    def executed(self) -> int:
+        """All statements so far, as a clock."""
+        return self._heard.executed + self._unheard.executed
+
+    @property
     def silent(self) -> bool:
         """Whether the rules hear nothing of what is under way."""
         return self.now is self._unheard

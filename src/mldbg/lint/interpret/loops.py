@@ -98,7 +98,7 @@ class Loops:
     def _unrolled(self, node: cst.For, elements: tuple[Value, ...], site: Site) -> None:
         """A loop over few known elements that differ: round after round."""
         machine = self.machine
-        loop = LoopFrame(feeding(node), node, len(elements))
+        loop = LoopFrame(feeding(node), node, machine.executed, len(elements))
         machine.frame.loops.append(loop)
         for number, element in enumerate(elements):
             if not machine.state.live:
@@ -126,6 +126,7 @@ class Loops:
         That is the last one, or the last before calls were refused that had been followed until then.
         """
         machine = self.machine
+        started = machine.executed
         first = machine.state.fork()
         modes = self.training.modes(first)
         start = len(machine.facts)
@@ -135,7 +136,7 @@ class Loops:
         for number in range(MOST_ROUNDS + MOST_WIDENED):
             del machine.facts[start:]
             before = machine.budget.refused
-            loop = self._round(node, fed_by, entry, begin)
+            loop = self._round(node, fed_by, started, entry, begin)
             ended = merged([machine.state, *loop.continues])
             following = merged([entry, ended])
             cut_short = machine.budget.refused - before
@@ -163,10 +164,10 @@ class Loops:
             machine.state.become(following)
             self._leave_loop(node, loop.breaks)
 
-    def _round(self, node: cst.For | cst.While, fed_by: str, entry: State, begin: Callable[[], None]) -> LoopFrame:
+    def _round(self, node: cst.For | cst.While, fed_by: str, started: int, entry: State, begin: Callable[[], None]) -> LoopFrame:
         """Execute one round; the states in which it was left."""
         machine = self.machine
-        loop = LoopFrame(fed_by, node)
+        loop = LoopFrame(fed_by, node, started)
         machine.state.become(entry.fork())
         machine.frame.loops.append(loop)
         begin()

@@ -40,6 +40,10 @@ class Machine(Protocol):
 
     # -------------------------------------------------------------------------------------------------------- where we are
     @property
+    def executed(self) -> int:
+        """Statements executed since the entry point: what has come to be later has a higher number."""
+
+    @property
     def frame(self) -> Frame:
         """The innermost frame."""
 
