@@ -385,7 +385,7 @@ class LibraryCalls:
             case Maps():
                 return self._tensors.maps(effect, first, site)
             case Keeps():
-                return self._tensors.keeps(effect, values, site)
+                return self.training.volatile(self._tensors.keeps(effect, values, site), arguments, site)
             case Moves(Move.FLATTEN):
                 return self._tensors.flattened(given, first, site, is_layer=name.endswith("__call__"))
             case Moves():
