@@ -572,8 +572,6 @@ class Interpreter:
         active = sum(1 for frame in self.frames if frame.function is not None and frame.function.node is node)
         if active > 0 or self.executed > self.limit or depth > DEEPEST_CALL or (not assume and _is_of_framework(function)):
             return self.library.unknown_call(UNKNOWN, function.name, arguments, site)
-        if not self.unheard:
-            self.visited.add(node)
         if not assume and not function.raw and isinstance(node, cst.FunctionDef) and node.decorators:
             wrapped = self._decorated(function)
             if wrapped is not None:
@@ -599,7 +597,9 @@ class Interpreter:
         if not assume:
             self.limit = min(limit, self.executed + (MOST_WHILE_SILENT if self.unheard else MOST_FOR_CALL))
         try:
-            self.parameters.bind(function, arguments, assume=assume)
+            informed = self.parameters.bind(function, arguments, assume=assume)
+            if informed and not self.unheard:
+                self.visited.add(node)
             if isinstance(node, cst.FunctionDef):
                 wish = self._grad_wish(node)
                 if wish is not None:
