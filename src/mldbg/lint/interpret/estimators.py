@@ -64,6 +64,8 @@ class Estimators:
             isinstance(base.thing, Object) and self.classes.is_module(base.thing.cls)
         ):
             return None
+        if name == "sample" and any(argument.keyword == "replace" and argument.value.constant is True for argument in arguments):
+            return self.resample(Resamples("replace"), [Argument(base)], site)
         given = rows_given(arguments)
         if given is None:
             if name in ("get_support", "get_feature_names_out") and isinstance(base.thing, Object):
