@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mldbg.lint.library.names import EVALUATION_LINE, SAYS_ONE
-from mldbg.operations import losses, sklearn
+from mldbg.operations import losses, sklearn, torch
 from mldbg.operations.effect import Scales
 
 
@@ -47,7 +47,7 @@ SCALERS = frozenset(name.rpartition(".")[2] for name, effect in sklearn.ROWS.ite
 TABULAR_LIBRARIES = ("sklearn", "imblearn", "boruta", "mlxtend")
 """Packages of which a text with a leak names at least one."""
 
-NORMALISED = frozenset({"softmax", "log_softmax", "Softmax", "LogSoftmax"})
+NORMALISED = frozenset(name.removesuffix(".__call__").rpartition(".")[2] for name in torch.NORMALIZERS)
 
 PARTICULAR_LOSSES = frozenset(
     name for loss in losses.LOSSES.values() if loss.takes is not None for name in (loss.name, loss.cls)
@@ -74,9 +74,9 @@ SCALED = Trigger(
 FITS = Trigger(frozenset({"train_test_split", "fit_transform", *FITTED_CLASSES}))
 LOGARITHMS = Trigger(
     frozenset({"softmax", "sigmoid", "Softmax", "Sigmoid"}),
-    ((r"log\(\s*[\w.]*(?:softmax|sigmoid|Softmax|Sigmoid)", r"\)\s*\.log\(\)"),),
+    ((r"\)\s*\.log_?\(\)", r"\blog_?\([^;]{0,200}?(?:softmax|sigmoid|Softmax|Sigmoid)"),),
 )
-SINGLE_COLUMNS = Trigger(NORMALISED, ((r"Linear\([^()]*\b1\s*[,)]", SAYS_ONE),))
+SINGLE_COLUMNS = Trigger(NORMALISED, ((r"Linear\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\b1\s*[,)]", SAYS_ONE),))
 """A softmax, where some layer has a single output."""
 
 TRIGGERS = (LOSSES, TRAINING, EVALUATION, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS)

@@ -213,7 +213,6 @@ ROWS: dict[str, Effect] = {
     "catboost.Pool": Special("tensor_dataset"),
 }
 
-TRANSPARENT_DECORATORS: frozenset[str] = frozenset({"builtins.staticmethod", "functools.lru_cache", "functools.cache"})
 
 DATACLASSES: frozenset[str] = frozenset(
     {"dataclasses.dataclass", "attr.s", "attr.define", "attrs.define", "attrs.frozen", "attr.dataclass"}
