@@ -265,7 +265,7 @@ class Interpreter:
                     self.visited.discard(method.node)
                     self.run_function(method, receiver)
             elif not methods and self._may_start_alone(cls, wanted):
-                self.executed = 0
+                self.budget.begin()
                 self.assumed_instance(cls)
             for inner in nested:
                 self.run_class(inner)
