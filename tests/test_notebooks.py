@@ -353,8 +353,8 @@ def test_pictures_do_not_count_against_the_limit_of_a_source(tmp_path: Path) -> 
 
 
 def test_a_null_byte_is_told_with_its_cell(check: Callable[..., Result]) -> None:
-    [problem] = check("x = 1", 'y = "\0"').problems
-    assert "null byte" in problem.message
+    [problem] = check("x = 1", 'x = 1\ny = "\0"').problems
+    assert (problem.cell, problem.line, problem.message) == (2, 2, "contains a null byte; not checked")
 
 
 @pytest.mark.parametrize(
@@ -504,6 +504,35 @@ def test_sarif_tells_places_and_fixes_of_the_file(project: Path, lint: Run) -> N
     assert line[region["startColumn"] - 1 : region["endColumn"] - 1] == "torch.log(torch.softmax(logits, dim=-1))"
     assert results[1]["message"]["text"].startswith("cell 3, line 5: logarithm of a softmax")
     assert results[1]["locations"][0]["logicalLocations"] == [{"name": "cell 3", "fullyQualifiedName": "n.ipynb:cell 3"}]
+
+
+def test_a_fix_may_change_two_cells(project: Path, lint: Run) -> None:
+    imports = (
+        "linear_model import LogisticRegression",
+        "model_selection import train_test_split",
+        "preprocessing import StandardScaler",
+    )
+    cells = (
+        "\n".join([*(f"from sklearn.{each}" for each in imports), "X, y = load()"]),
+        text("## Scale"),
+        "scaler = StandardScaler()\nX = scaler.fit_transform(X)",
+        text("## Split"),
+        "X_train, X_test, y_train, y_test = train_test_split(X, y)",
+        "LogisticRegression().fit(X_train, y_train).score(X_test, y_test)",
+    )
+    file = written(project, "n.ipynb", *cells)
+    [finding] = json.loads(lint("--format", "sarif").stdout)["runs"][0]["results"]
+    replacements = [one for change in finding["fixes"][0]["artifactChanges"] for one in change["replacements"]]
+    by_sarif = json.loads(edited(file.read_text(encoding="utf-8"), replacements))["cells"]
+    assert lint("--fix", "--unsafe-fixes").returncode == 0
+    after = json.loads(file.read_text(encoding="utf-8"))["cells"]
+    assert "".join(after[2]["source"]) == "scaler = StandardScaler()"
+    assert after[4]["source"] == [
+        "X_train, X_test, y_train, y_test = train_test_split(X, y)\n",
+        "X_train = scaler.fit_transform(X_train)\n",
+        "X_test = scaler.transform(X_test)",
+    ]
+    assert ["".join(cell["source"]).strip() for cell in by_sarif] == ["".join(cell["source"]) for cell in after]
 
 
 def test_an_insertion_behind_a_cell_is_one_behind_its_last_line() -> None:
