@@ -6,6 +6,7 @@ import io
 import os
 import re
 import stat
+import sys
 import tokenize
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -260,6 +261,16 @@ def discover(paths: Iterable[Path], config: Config) -> Found:
     return Found(in_order, excluded.fired)
 
 
+def around(folders: Iterable[Path], config: Config, most: int) -> Iterator[Path]:
+    """The files in some folders and below that could be checked, one folder after the other, each file once.
+
+    What a walk leaves out is left out here, too; it ends when so many entries were passed.
+    """
+    walk = _Walk(excluder(config), most)
+    for folder in folders:
+        yield from (path for path in walk.walk(folder) if isinstance(path, Path))
+
+
 def excluder(config: Config) -> _Excluder:
     """A test for the `exclude` patterns of the configuration."""
     return _Excluder(config.root, config.exclude)
@@ -327,10 +338,14 @@ class _Ignore:
 
 
 class _Walk:
-    """One walk below one folder; remembers which folders it has seen, because links may lead to them again."""
+    """A walk below folders; remembers which it has seen, because links may lead to them again.
 
-    def __init__(self, excluded: _Excluder) -> None:
+    `most`: entries of folders after which it ends.
+    """
+
+    def __init__(self, excluded: _Excluder, most: int = sys.maxsize) -> None:
         self.excluded = excluded
+        self.left = most
         self.seen: set[str] = set()
         self.links: list[tuple[Path, tuple[_Ignore, ...]]] = []
 
@@ -351,13 +366,17 @@ class _Walk:
             yield from self._folder(link, ignores)
 
     def _folder(self, folder: Path, ignores: tuple[_Ignore, ...]) -> Iterator[Path | Problem]:
-        self.seen.add(os.path.realpath(folder))
+        real = os.path.realpath(folder)
+        if real in self.seen:
+            return
+        self.seen.add(real)
         try:
             with os.scandir(folder) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
+                entries = sorted(islice(found, self.left), key=lambda entry: entry.name)
         except OSError as error:
             yield Problem(displayed(folder), 0, f"cannot be read: {_reason(error)}")
             return
+        self.left -= len(entries)
         if any(entry.name == ".gitignore" for entry in entries):
             ignores = (*ignores, *_ignore_in(folder))
         for entry in entries:

@@ -113,8 +113,9 @@ class Assignment:
             return
         thing = base.thing
         if isinstance(thing, Object):
-            value = named_loss(name, value)
-            self.machine.state.set(thing.ref, name, with_named_role(name, value, self.machine.frame.part))
+            held = with_named_role(name, named_loss(name, value), self.machine.frame.part)
+            self.machine.state.set(thing.ref, name, held)
+            self.training.estimators.evaluations.kept(held, name, site)
         elif isinstance(thing, ModuleThing):
             self.names.set_in_module(thing.module, name, value)
         elif isinstance(thing, ClassThing):
