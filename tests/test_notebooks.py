@@ -622,6 +622,18 @@ def test_standard_input(project: Path, lint: Run) -> None:
     assert foreign.stderr == "mldebug-lint: a notebook was not checked, because it is not in Python: x.ipynb (R)\n"
 
 
+def test_a_file_that_a_notebook_uses_is_checked_with_it(project: Path, lint: Run) -> None:
+    model = "import torch\n\n\ndef shares(x):\n    return torch.softmax(x, dim=1)\n"
+    (project / "model.py").write_text(model, encoding="utf-8")
+    picture = {"output_type": "display_data", "metadata": {}, "data": {"image/png": "A" * 40_000_000}}
+    written(project, "large.ipynb", code("from model import shares", outputs=[picture]))
+    written(
+        project, "train.ipynb", "from model import shares\nfrom torch.nn import functional as F", "F.cross_entropy(shares(x), y)"
+    )
+    result = lint("model.py", "--format", "concise")
+    assert result.stdout.startswith("train.ipynb:cell 2:1:1: cross-entropy gets probabilities")
+
+
 def test_which_notebooks_are_checked(project: Path, lint: Run) -> None:
     for name in ("a.ipynb", "sub/b.ipynb", ".ipynb_checkpoints/a-checkpoint.ipynb", "ignored.ipynb", "left/c.ipynb"):
         (project / name).parent.mkdir(exist_ok=True)
