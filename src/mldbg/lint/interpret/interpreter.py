@@ -580,8 +580,6 @@ class Interpreter:
             if not admitted:
                 self.budget.refuse(self.frames)
             return self.library.unknown_call(UNKNOWN, function.name, arguments, site)
-        if not self.budget.silent:
-            self.visited.add(node)
         if not assume and not function.raw and isinstance(node, cst.FunctionDef) and node.decorators:
             wrapped = self._decorated(function)
             if wrapped is not None:
@@ -606,7 +604,9 @@ class Interpreter:
         refused = self.budget.refused
         try:
             with nullcontext() if assume else self.budget.now.call(node):
-                self.parameters.bind(function, arguments, assume=assume)
+                informed = self.parameters.bind(function, arguments, assume=assume)
+                if informed and not self.budget.silent:
+                    self.visited.add(node)
                 if isinstance(node, cst.FunctionDef):
                     wish = self._grad_wish(node)
                     if wish is not None:
