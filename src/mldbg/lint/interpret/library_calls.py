@@ -172,7 +172,7 @@ class LibraryCalls:
         if name == "align" and arguments:  # each of two tables gets the columns of both
             return tuple_of(base, arguments[0].value)
         result = applied(self.machine, base, name, arguments, site) or self._method_called(base, name, arguments, site)
-        result = scaling.noted_method(name, base, arguments, result, self.machine.new_ref(site), self.machine.executed)
+        result = scaling.noted_method(name, base, arguments, result, self.machine.new_ref(site))
         chosen = self._columns.chosen(base, name, arguments) if result.data is not None else None
         if chosen is not None:
             return replace(result, data=chosen)
@@ -403,7 +403,7 @@ class LibraryCalls:
             case Maps():
                 return self._tensors.maps(effect, first, site)
             case Keeps():
-                return self._tensors.keeps(effect, values, site)
+                return self.training.volatile(self._tensors.keeps(effect, values, site), arguments, site)
             case Moves(Move.FLATTEN):
                 return self._tensors.flattened(given, first, site, is_layer=name.endswith("__call__"))
             case Moves():
