@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import libcst as cst
 
-from mldbg.lint.interpret.value import Value
+from mldbg.lint.interpret.value import Constant, Items, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +43,18 @@ def bound(
         if argument.node is not None:
             nodes[name] = argument.node
     return values, nodes
+
+
+_UNKNOWN_AXIS = -1
+
+
+def axis_of(arguments: Sequence[Argument], position: int, default: int | None = None) -> object:
+    """The axis (or axes) along which an operation runs: the default where none is given, the last where it is not known."""
+    given = next((argument.value for argument in arguments if argument.keyword in ("axis", "dim")), None)
+    if given is None and len(arguments) > position and arguments[position].keyword is None:
+        given = arguments[position].value
+    if given is None:
+        return default
+    if isinstance(given.thing, Items):
+        return tuple(axis.constant for axis in given.thing.tail)
+    return given.constant if isinstance(given.thing, Constant) else _UNKNOWN_AXIS

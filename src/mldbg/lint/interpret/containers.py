@@ -10,6 +10,7 @@ import libcst as cst
 from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.contents import Contents
+from mldbg.lint.interpret.frames import loop_started
 from mldbg.lint.interpret.join import joined, tuple_of
 from mldbg.lint.interpret.lineage import Lineage
 from mldbg.lint.interpret.machine import Machine
@@ -38,7 +39,8 @@ class Containers:
         values = [argument.value for argument in arguments]
         if name == "append" and values:
             self.tell_appended(base, arguments, site)
-            self.contents.extend(base, Items("", (values[0],)))
+            since = loop_started(machine.frames)
+            self.contents.extend(base, Items("", (values[0] if since is None else values[0].gathered(since),)))
             return literal(None)
         if name in ("extend", "__iadd__") and values:
             self.tell_appended(base, arguments, site)

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import libcst as cst
 
-from mldbg.lint.interpret import carried
+from mldbg.lint.interpret import carried, scaling
 from mldbg.lint.interpret.address import Ref, Site
-from mldbg.lint.interpret.arguments import Argument, bound
+from mldbg.lint.interpret.applied import applied
+from mldbg.lint.interpret.arguments import Argument, axis_of, bound
 from mldbg.lint.interpret.builtin_calls import BuiltinCalls
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.columns import Columns, of_attribute
@@ -53,11 +54,13 @@ from mldbg.operations.effect import (
     RandomSplits,
     Resamples,
     Returns,
+    Scales,
     Selects,
     Special,
     SplitsArrays,
     Wraps,
     WrapsAll,
+    Writes,
 )
 from mldbg.operations.python import (
     CHANGES_CONTENT,
@@ -67,9 +70,12 @@ from mldbg.operations.python import (
     INSPECTING_METHODS,
     LOSES_CONTENT,
     TORCH_CLASS_PACKAGES,
+    WRITING_METHODS,
 )
 from mldbg.operations.spelling import canonical
 from mldbg.semantics import Semantic
+
+TENSOR_ATTRIBUTES = {name: effect for names, effect in torch.ATTRIBUTES.items() for name in names.split()}
 
 
 class LibraryCalls:
@@ -111,6 +117,9 @@ class LibraryCalls:
             return Value(Method(base, name))
         if name == "data" and isinstance(thing, Unknown | Opaque):
             return replace(base, attached=False)
+        effect = TENSOR_ATTRIBUTES.get(name) if base.meaning is not None and isinstance(thing, Unknown) else None
+        if isinstance(effect, Moves):
+            return self._tensors.moved(effect, {"input": base}, [base], site)
         data = of_attribute(derived_data(base), name)
         trail = base.trail if data is not None and data.fits else None
         return Value(data=data, origin=base.origin.attribute(name) if base.origin is not None else None, trail=trail)
@@ -162,7 +171,8 @@ class LibraryCalls:
         base = self.machine.force(base)
         if name == "align" and arguments:  # each of two tables gets the columns of both
             return tuple_of(base, arguments[0].value)
-        result = self._method_called(base, name, arguments, site)
+        result = applied(self.machine, base, name, arguments, site) or self._method_called(base, name, arguments, site)
+        result = scaling.noted_method(name, base, arguments, result, self.machine.new_ref(site))
         chosen = self._columns.chosen(base, name, arguments) if result.data is not None else None
         if chosen is not None:
             return replace(result, data=chosen)
@@ -217,7 +227,7 @@ class LibraryCalls:
         if name in rows.OF_THE_FIRST:
             return replace(result, data=rows_of_first(derived_data(first), data))
         several = self.contents.items_of(first) is not None  # the mean of several arrays is one for each row
-        if several or _follows_window(site.node) or not rows.runs_over_rows(_axis(arguments, rows.CONDENSING[name])):
+        if several or _follows_window(site.node) or not rows.runs_over_rows(axis_of(arguments, rows.CONDENSING[name])):
             return result
         return replace(result, data=replace(data, condensed=True))
 
@@ -232,17 +242,20 @@ class LibraryCalls:
             self.contents.some_changed(base)
         if isinstance(thing, Object) and isinstance(thing.cls, str) and thing.cls.startswith(HARMLESS_PACKAGES):
             return self.lineage.derived([argument.value for argument in arguments], site)
+        if name in WRITING_METHODS:
+            self.estimators.evaluations.used(base, "is written to a file", site)
+            return self.lineage.unknown_result(site)
         if name in INSPECTING_METHODS:
             return self.lineage.unknown_result(site)
         self._escape(name, [argument.value for argument in arguments], arguments, site, base)
-        if isinstance(thing, Object):
-            self.estimators.passed_on(name, arguments, site)
+        if isinstance(thing, Object) or (isinstance(thing, Unknown) and base.data is None):
+            self.estimators.evaluations.passed_on(name, arguments, site)
         return self.lineage.derived([base, *(argument.value for argument in arguments)], site)
 
     def unknown_call(self, callee: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of something that is not known: anything may happen to what it is given."""
         self._escape(name, [argument.value for argument in arguments], arguments, site)
-        self.estimators.passed_on(name, arguments, site)
+        self.estimators.evaluations.passed_on(name, arguments, site)
         return self.lineage.unknown_result(site)
 
     def _escape(self, name: str, values: list[Value], arguments: Sequence[Argument], site: Site, base: Value = UNKNOWN) -> None:
@@ -301,12 +314,17 @@ class LibraryCalls:
 
         Each layer counts as a statement that is executed, for containers that hold others twice would otherwise take for ever.
         """
-        self.machine.executed += 1
+        account = self.machine.budget.now
+        with account.call(site.node):
+            account.executed += 1
+            return self._run_layers(callee, arguments, site)
+
+    def _run_layers(self, callee: Value, arguments: Sequence[Argument], site: Site) -> Value:
         items = self.contents.items_of(callee)
         value = arguments[0].value if arguments else UNKNOWN
         if isinstance(value.thing, Lazy):
             return self.machine.defer(site.node, lambda: self.run_container(callee, self._forced(arguments), site))
-        if items is None or self.machine.executed > self.machine.limit or self._holds_itself(callee):
+        if items is None or self.machine.budget.now.exhausted or self._holds_itself(callee):
             return self.lineage.derived([value], site)
         if not items.exact:
             value = self.lineage.derived([value], site)
@@ -385,7 +403,7 @@ class LibraryCalls:
             case Maps():
                 return self._tensors.maps(effect, first, site)
             case Keeps():
-                return self._tensors.keeps(effect, values, site)
+                return self.training.volatile(self._tensors.keeps(effect, values, site), arguments, site)
             case Moves(Move.FLATTEN):
                 return self._tensors.flattened(given, first, site, is_layer=name.endswith("__call__"))
             case Moves():
@@ -416,6 +434,11 @@ class LibraryCalls:
                 return self.estimators.random_split(arguments, site)
             case CrossValidates():
                 return self.estimators.cross_validate(name, arguments, site)
+            case Scales():
+                return self.estimators.scaled(effect, name, arguments, site)
+            case Writes():
+                self.estimators.evaluations.written(effect, arguments, site)
+                return self.lineage.unknown_result(site)
             case Resamples():
                 return self.estimators.resample(effect, arguments, site)
             case NoEffect():
@@ -432,21 +455,6 @@ class LibraryCalls:
                 return self.training.special(effect.name, receiver, arguments, site)
             case _:
                 return self._tensors.carried(effect, given, values, site)
-
-
-_UNKNOWN_AXIS = -1
-
-
-def _axis(arguments: Sequence[Argument], position: int) -> object:
-    """The axis (or axes) along which a reduction runs: None where none is given."""
-    given = next((argument.value for argument in arguments if argument.keyword in ("axis", "dim")), None)
-    if given is None and len(arguments) > position and arguments[position].keyword is None:
-        given = arguments[position].value
-    if given is None:
-        return None
-    if isinstance(given.thing, Items):
-        return tuple(axis.constant for axis in given.thing.tail)
-    return given.constant if isinstance(given.thing, Constant) else _UNKNOWN_AXIS
 
 
 def _follows_window(node: cst.CSTNode) -> bool:

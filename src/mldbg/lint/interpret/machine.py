@@ -10,6 +10,7 @@ import libcst as cst
 
 from mldbg.lint.interpret.address import Made, Ref, Site
 from mldbg.lint.interpret.arguments import Argument
+from mldbg.lint.interpret.budget import Budget
 from mldbg.lint.interpret.facts import Condition, Fact, Place
 from mldbg.lint.interpret.frames import Frame
 from mldbg.lint.interpret.module import Module
@@ -26,8 +27,7 @@ class Machine(Protocol):
         frames: the functions, class bodies and modules under way, outermost first.
         facts: what was told to the rules so far.
         conditions: the undecided tests on which it depends that this point is reached.
-        executed: statements executed since the entry point.
-        limit: how many of them may be; then project functions are unknown code.
+        budget: how much may still be executed; then project functions are unknown code.
         entry: the module that is checked.
     """
 
@@ -35,11 +35,14 @@ class Machine(Protocol):
     frames: list[Frame]
     facts: list[Fact]
     conditions: list[Condition]
-    executed: int
-    limit: int
+    budget: Budget
     entry: Module | None
 
     # -------------------------------------------------------------------------------------------------------- where we are
+    @property
+    def executed(self) -> int:
+        """Statements executed since the entry point: what has come to be later has a higher number."""
+
     @property
     def frame(self) -> Frame:
         """The innermost frame."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import libcst as cst
 
+from mldbg.lint.interpret import scaling
 from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.classes import Classes
@@ -93,7 +94,7 @@ class Statements:
                 return
             execute = self._by_type.get(type(statement))
             if execute is not None:
-                self.machine.executed += 1
+                self.machine.budget.now.executed += 1
                 execute(statement)
                 if guard is not None and self.machine.state.live:
                     guard.raised.append(self.machine.state.fork())
@@ -153,7 +154,9 @@ class Statements:
             return
         result = UNKNOWN
         if not (isinstance(before.thing, Constant) and isinstance(value.thing, Constant)):
-            result = combined(node.operator, before, value, machine.new_ref(machine.site(node)))
+            origin = machine.new_ref(site)
+            result = combined(node.operator, before, value, origin)
+            result = scaling.noted(node.operator, before, value, result, origin)
             if isinstance(node.operator, cst.AddAssign):
                 result = with_total(machine, before, value, result, site)
         self.assignment.assign(node.target, result, site)
@@ -175,7 +178,7 @@ class Statements:
         value = NONE if node.value is None else self.machine.evaluate(node.value)
         value = stepped(value, self.machine.site(node), "returned")
         if self.machine.frame.function is not None:
-            self.estimators.handed_on(value, self.machine.site(node))
+            self.estimators.evaluations.handed_on(value, self.machine.site(node))
         self.machine.frame.returns.append((value, self.machine.state.fork()))
         self.machine.state.live = False
 

@@ -8,13 +8,15 @@ import libcst as cst
 
 from mldbg.lint.interpret import carried
 from mldbg.lint.interpret.address import Made, Ref, Site
-from mldbg.lint.interpret.columns import Columns
+from mldbg.lint.interpret.columns import Columns, picks_one
 from mldbg.lint.interpret.contents import Contents
+from mldbg.lint.interpret.frames import with_keyed_role
 from mldbg.lint.interpret.indexing import MASK
 from mldbg.lint.interpret.join import join_all
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.slots import Slot
+from mldbg.lint.interpret.splits import picked
 from mldbg.lint.interpret.value import (
     UNKNOWN,
     Constant,
@@ -60,9 +62,11 @@ class Subscripts:
             names = self.columns.named(indices[-1])
             data = data if names is None else data.of_columns(names)
         data = _with_selection(data, indices)
-        picked = next((one.data for one in indices if one.data is not None and one.data.picks is not None), None)
-        if data is not None and picked is not None:
-            data = replace(data, role=picked.picks, split=picked.split)
+        if data is not None and picks_one(index, node):
+            data = replace(data, one_row=True)
+        fold = next((one.data for one in indices if one.data is not None and one.data.picks is not None), None)
+        if data is not None and fold is not None:
+            data = picked(data, fold.picks, fold.split)
         origin = self.machine.new_ref(self.machine.site(node))
         if (
             isinstance(base.thing, Object)
@@ -73,9 +77,9 @@ class Subscripts:
         ):
             ref = base.thing.ref.inside(Made.ITEM, str(index.constant))
             self.machine.state.ensure(ref)
-            return Value(Object(ref), data=data, origin=ref, trail=base.trail)
+            return self._keyed(index, Value(Object(ref), data=data, origin=ref, trail=base.trail))
         rest = carried.picked(base, indices)
-        return Value(
+        picked_out = Value(
             meaning=rest.meaning,
             data=data,
             origin=origin,
@@ -84,6 +88,13 @@ class Subscripts:
             trail=_trail_of(base, indices) if rest.meaning is not None or (data is not None and data.fits) else None,
             scaled=rest.scaled,
         )
+        return self._keyed(index, picked_out)
+
+    def _keyed(self, index: Value, item: Value) -> Value:
+        """An item, with the role that its key says."""
+        if not isinstance(index.constant, str):
+            return item
+        return with_keyed_role(index.constant, item, self.machine.frame.module)
 
     def _known_item(self, base: Value, index: Value, site: Site) -> Value | None:
         mapping = self.contents.mapping_of(base)
