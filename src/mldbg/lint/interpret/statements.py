@@ -142,7 +142,7 @@ class Statements:
     def _assign(self, target: cst.BaseExpression, source: cst.BaseExpression, value: Value, site: Site) -> None:
         self.assignment.assign(target, value, site)
         if isinstance(target, cst.Subscript) and under_a_loop(self.machine.frames):
-            note_item(self.machine, target, self.machine.now(target.value), value, source, site)
+            note_item(self.machine, target, value, source, site)
         note_restart(self.machine, target, source, value, site)
 
     def _augmented(self, node: cst.AugAssign) -> None:
