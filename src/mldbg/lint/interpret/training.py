@@ -274,7 +274,7 @@ class Training:
     def _gradients_of(self, optimizer: Value | None) -> tuple[Gradients, Site | None]:
         key = Slot.ANY_OPTIMIZER if optimizer is None else self._key(optimizer)
         held = self.machine.state.get(GRADIENTS, key)
-        if optimizer is not None and (held is None or held.constant == Gradients.UNKNOWN.value):
+        if optimizer is not None and (held is None or held.constant in (None, Gradients.UNKNOWN.value)):
             models = self.parameters_of(optimizer)
             if len(models) == 1:
                 held = self.machine.state.get(GRADIENTS, next(iter(models)))
