@@ -78,7 +78,7 @@ def _left_after(operator: cst.BaseBinaryOp | cst.BaseAugOp, left: Value, right: 
     if Semantic.SCALAR_LOSS in (left.meaning, right.meaning):
         return Left(Semantic.SCALAR_LOSS, (left if left.meaning is Semantic.SCALAR_LOSS else right).axes)
     if isinstance(operator, cst.MatrixMultiply | cst.MatrixMultiplyAssign):
-        return multiplied(left, right, matrices=False)
+        return multiplied(left, right)
     how = _ARITHMETIC.get(type(operator))
     return operated(how, left, right) if how is not None else LOST
 

@@ -128,6 +128,10 @@ def says_label(name: str) -> bool:
     return bool(_LABEL_NAME.search(name))
 
 
+def says_one_hot(name: str) -> bool:
+    return bool(re.search(r"(^|_)one_?hot(_|$|s$)", name, re.IGNORECASE))
+
+
 def _snake(name: str) -> str:
     """XTrain -> x_Train, Xtest -> X_test."""
     name = _CAMEL.sub("_", name)
