@@ -9,7 +9,7 @@ from functools import partial
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Context, Made, Ref, Site, made_at, module_ref, site_of
+from mldbg.lint.interpret.address import GRADIENTS, Context, Made, Ref, Site, made_at, module_ref, site_of
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.budget import MOST_FOR_DECORATORS, Budget
@@ -86,6 +86,7 @@ class Interpreter:
         self.reach = Reach(words)
         self.effects = effects
         self.state = State()
+        self.state.ensure(GRADIENTS)
         self.facts: list[Fact] = []
         self.frames: list[Frame] = []
         self.conditions: list[Condition] = []

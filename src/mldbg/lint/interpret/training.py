@@ -274,10 +274,11 @@ class Training:
     def _gradients_of(self, optimizer: Value | None) -> tuple[Gradients, Site | None]:
         key = Slot.ANY_OPTIMIZER if optimizer is None else self._key(optimizer)
         held = self.machine.state.get(GRADIENTS, key)
-        if optimizer is not None and (held is None or held.constant == Gradients.UNKNOWN.value):
+        if optimizer is not None and (held is None or held.constant in (None, Gradients.UNKNOWN.value)):
             models = self.parameters_of(optimizer)
-            if len(models) == 1:
-                held = self.machine.state.get(GRADIENTS, next(iter(models)))
+            of_model = self.machine.state.get(GRADIENTS, next(iter(models))) if len(models) == 1 else None
+            if of_model is not None and of_model.constant == Gradients.CLEARED.value:
+                held = of_model
         if held is None or not isinstance(held.constant, str):
             return Gradients.UNKNOWN, None
         return Gradients(held.constant), held.trail.site if held.trail is not None else None
