@@ -12,7 +12,9 @@ from mldbg.lint.interpret.join import tuple_of
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.names import Names
 from mldbg.lint.interpret.slots import Slot
-from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Entries, Function, Object, Symbol, Value
+from mldbg.lint.interpret.value import UNKNOWN, Axes, ClassThing, Entries, Function, Object, Symbol, Value
+from mldbg.lint.library.names import says_one_hot
+from mldbg.semantics import Semantic
 
 
 class Parameters:
@@ -22,11 +24,16 @@ class Parameters:
         self.machine = machine
         self.names = names
 
-    def bind(self, function: Function, arguments: Sequence[Argument], *, assume: bool) -> None:
-        """Give the parameters of a function their values."""
+    def bind(self, function: Function, arguments: Sequence[Argument], *, assume: bool) -> bool:
+        """Give the parameters of a function their values.
+
+        Returns whether they say as much as names and annotations would: where an argument is wholly unknown, the function by
+        itself says more.
+        """
         parameters = function.node.params
         positional = [argument.value for argument in arguments if argument.keyword is None and not argument.star]
-        named = {argument.keyword: argument.value for argument in arguments if argument.keyword is not None}
+        given = {argument.keyword: argument.value for argument in arguments if argument.keyword is not None}
+        named = dict(given)
         spread = any(argument.star for argument in arguments)
         everything = [*parameters.posonly_params, *parameters.params]
         for index, parameter in enumerate(everything):
@@ -53,6 +60,7 @@ class Parameters:
             content = Entries(tuple((key, value) for key, value in named.items()), exact=not (assume or spread))
             self.machine.state.set(ref, Slot.ITEMS, Value(content))
             self.names.bind(parameters.star_kwarg.name.value, Value(Object(ref, "builtins.dict")))
+        return assume or not any(value == UNKNOWN for value in (*positional[: len(everything)], *given.values()))
 
     def _bind(self, name: str, value: Value, function: Function, *, assume: bool) -> None:
         context = self.machine.frame.context
@@ -70,7 +78,9 @@ class Parameters:
         ref = self.machine.new_ref(self.machine.site(parameter), Made.PARAMETER)
         self.machine.state.ensure(ref)
         cls = self._annotated_class(parameter) if assume else None
-        self.names.bind(name, Value(Object(ref, cls), origin=ref))
+        hot = parameter.default is None and says_one_hot(name)
+        meaning, axes = (Semantic.ONE_HOT, Axes(along=-1)) if hot else (None, Axes())
+        self.names.bind(name, Value(Object(ref, cls), meaning=meaning, axes=axes, origin=ref))
 
     def _annotated_class(self, parameter: cst.Param) -> str | ClassThing | None:
         """The class that a parameter's annotation names, where objects of it can be followed."""

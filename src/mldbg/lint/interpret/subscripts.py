@@ -8,7 +8,7 @@ import libcst as cst
 
 from mldbg.lint.interpret import carried
 from mldbg.lint.interpret.address import Made, Ref, Site
-from mldbg.lint.interpret.columns import Columns
+from mldbg.lint.interpret.columns import Columns, picks_one
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.frames import with_keyed_role
 from mldbg.lint.interpret.indexing import MASK
@@ -18,7 +18,9 @@ from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.splits import picked
 from mldbg.lint.interpret.value import (
+    NONE,
     UNKNOWN,
+    ClassThing,
     Constant,
     Data,
     Entries,
@@ -32,7 +34,6 @@ from mldbg.lint.interpret.value import (
     Unknown,
     Value,
 )
-from mldbg.lint.library.names import says_position
 from mldbg.operations import torch
 
 DEEPEST_ITEM = 3
@@ -63,7 +64,7 @@ class Subscripts:
             names = self.columns.named(indices[-1])
             data = data if names is None else data.of_columns(names)
         data = _with_selection(data, indices)
-        if data is not None and _picks_one(index, node):
+        if data is not None and picks_one(index, node):
             data = replace(data, one_row=True)
         fold = next((one.data for one in indices if one.data is not None and one.data.picks is not None), None)
         if data is not None and fold is not None:
@@ -101,9 +102,12 @@ class Subscripts:
         mapping = self.contents.mapping_of(base)
         if mapping is not None:
             return mapping.get(index.constant) if isinstance(index.thing, Constant) else UNKNOWN
+        field = self._field(base, index)
+        if field is not None:
+            return field
         items = self.contents.items_of(base)
         if items is None:
-            return self._field(base, index)
+            return None
         if isinstance(index.thing, Items) and index.thing.cls == "builtins.slice":
             low, high, step = (bound.constant for bound in index.thing.tail)
             known = all(
@@ -129,9 +133,23 @@ class Subscripts:
 
     def _field(self, base: Value, index: Value) -> Value | None:
         """`output["logits"]` and `output[0]` of a dataclass-like object of the project."""
-        if isinstance(base.thing, Object) and isinstance(index.constant, str):
+        if not isinstance(base.thing, Object):
+            return None
+        if isinstance(index.constant, str):
             return self.machine.state.get(base.thing.ref, index.constant)
+        if isinstance(index.constant, int) and isinstance(base.thing.cls, ClassThing):
+            return self._filled_field(base.thing, base.thing.cls, index.constant)
         return None
+
+    def _filled_field(self, output: Object, cls: ClassThing, position: int) -> Value | None:
+        """`output[0]` of a ModelOutput: the first field that is not None."""
+        if not any(isinstance(base, str) and base.endswith("ModelOutput") for base in self.contents.classes.ancestors(cls)):
+            return None
+        fields = [self.machine.state.get(output.ref, name) or NONE for name in self.contents.classes.fields(cls)]
+        filled = [field for field in fields if not field.is_none]
+        if any(field.or_none for field in fields) or not -len(filled) <= position < len(filled):
+            return None
+        return filled[position]
 
     def _named_layer(self, base: Value, index: Value, items: Items) -> Value | None:
         """`heads["a"]` of an nn.ModuleDict that is as it was made."""
@@ -149,15 +167,6 @@ def _rows_of_part(data: Data | None, indices: list[Value], part: Ref) -> Data | 
     if data is None or not data.rows or not (sliced or masked):
         return data
     return replace(data, rows=data.rows | {part})
-
-
-def _picks_one(index: Value, node: cst.CSTNode) -> bool:
-    """Whether an index picks one row among many: `X[3]`, `X[i]`, but neither `frame["age"]` nor `frame[column]`."""
-    if isinstance(index.thing, Constant):
-        return isinstance(index.constant, int)
-    inner = node.slice[0].slice if isinstance(node, cst.Subscript) else None
-    named = inner.value if isinstance(inner, cst.Index) else None
-    return isinstance(named, cst.Name) and says_position(named.value) and isinstance(index.thing, Unknown | Object)
 
 
 def _with_selection(data: Data | None, indices: list[Value]) -> Data | None:
