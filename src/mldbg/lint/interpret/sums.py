@@ -16,11 +16,14 @@ from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.parts import made_of, parts_of
 from mldbg.lint.interpret.rounds import counters, names_in, under_a_loop
 from mldbg.lint.interpret.slots import Slot
-from mldbg.lint.interpret.source_text import code
+from mldbg.lint.interpret.source_text import code, last_name
 from mldbg.lint.interpret.value import Constant, Entries, Items, Object, Unknown, Value
 
 ANY_ITEM = "[]"
 """The cell of an item of which the key is not known."""
+
+_JOINS = frozenset({"cat", "concat", "concatenate", "hstack", "vstack"})
+"""Functions that put tensors one behind the other."""
 
 MOST_KEPT = 16
 """Values in what is added that are looked at one by one."""
@@ -85,12 +88,17 @@ def with_total(machine: Machine, before: Value, value: Value, result: Value, sit
 
 
 def terms_added(target: cst.BaseExpression, total: cst.BaseExpression) -> list[cst.BaseExpression]:
-    """What `total = total + a + b` and `mean = 0.9 * mean + 0.1 * a` add to the target; empty where they do not go on from it."""
+    """What `total = total + a + b`, `mean = 0.9 * mean + 0.1 * a` and `all = torch.cat([all, a])` add to the target.
+
+    Empty where they do not go on from it.
+    """
     terms, todo = [], [total] if _mentions(total, target) or isinstance(target, cst.Subscript) else []
     while todo:
         node = todo.pop()
         if isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.Add):
             todo += [node.right, node.left]
+        elif node is total and isinstance(node, cst.Call) and last_name(node) in _JOINS and node.args:
+            todo += _nodes_in(node.args[0].value)
         else:
             terms.append(node)
     others = [node for node in terms if not _is_scaled(node, target)]
