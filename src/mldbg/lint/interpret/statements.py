@@ -174,11 +174,15 @@ class Statements:
                 result = with_total(machine, before, value, result, site)
         self.assignment.assign(node.target, result, site)
 
-    def _summed(self, target: cst.BaseExpression, total: cst.BaseExpression, value: Value, site: Site) -> Value:
+    def _summed(
+        self, target: cst.BaseExpression, total: cst.BaseExpression, value: Value, site: Site, *, whole: bool = True
+    ) -> Value:
         """`total = total + value` accumulates as `total += value` does; the value assigned."""
         machine = self.machine
         if isinstance(total, cst.IfExp):  # `mean = loss if mean is None else 0.9 * mean + 0.1 * loss`
-            return self._summed(target, total.body, self._summed(target, total.orelse, value, site), site)
+            for branch in (total.body, total.orelse):
+                value = self._summed(target, branch, value, site, whole=False)
+            return value
         if not isinstance(total, cst.BinaryOperation | cst.Call):
             return value
         terms = terms_added(target, total) if isinstance(target, cst.Name | cst.Attribute | cst.Subscript) else []
@@ -187,7 +191,7 @@ class Statements:
         before = machine.now(target)
         for term in terms:
             added = machine.now(term)
-            note_kept(machine, target, before, added, term, site)
+            note_kept(machine, target, before, added, term if whole else None, site)
             value = with_total(machine, before, added, value, site)
         return value
 

@@ -34,11 +34,14 @@ def note_kept(
     into: cst.BaseExpression,
     before: Value,
     value: Value,
-    expression: cst.BaseExpression,
+    expression: cst.BaseExpression | None,
     site: Site,
     counted: frozenset[cst.CSTNode] | None = None,
 ) -> None:
-    """Tell that a value is added to what an expression names; of a tuple, list or dict each value in it."""
+    """Tell that a value is added to what an expression names; of a tuple, list or dict each value in it.
+
+    `expression` is None where more than what is added keeps the graph.
+    """
     content = before.thing.ref if isinstance(before.thing, Object) else None
     cells = _cells(machine, into)
     total = machine.new_ref(site, Made.TOTAL)
@@ -137,7 +140,8 @@ def note_restart(machine: Machine, target: cst.BaseExpression, source: cst.BaseE
         content = value.thing.ref if isinstance(value.thing, Object) else None
         cell = _cell(machine, target)
         if cell is not None or content is not None:
-            machine.facts.append(Restarted(machine.place(site), cell, content))
+            by_loss = is_loss(value) and value.attached is not False
+            machine.facts.append(Restarted(machine.place(site), cell, content, by_loss))
 
 
 def _note_item_restarted(machine: Machine, target: cst.Subscript, source: cst.BaseExpression, value: Value, site: Site) -> None:
