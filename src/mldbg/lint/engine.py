@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mldbg.lint import gate, registry, syntax
+from mldbg.lint import gate, registry, syntax, worlds
 from mldbg.lint.files import Source, encoded, read
 from mldbg.lint.finding import Edit, Finding, Fix, Problem
 from mldbg.lint.rule import Rule
@@ -123,7 +123,7 @@ class Entry:
     def findings(self, rules: Sequence[Rule]) -> Iterator[Finding]:
         """What rules make of it."""
         hearing = [rule for rule in rules if not (self.is_test and rule.about_experiments)]
-        return (finding for fact in self.facts for rule in hearing for finding in rule.hear(fact))
+        return (finding for rule in hearing for finding in worlds.judged(rule, self.facts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,8 @@ class Made(Enum):
     """The frame in which a function's decorators are looked up."""
     CLASS = auto()
     MODULE = auto()
+    EITHER = auto()
+    """One of several, as it turns out."""
     SELF = auto()
     """The object on which a method is executed of which no caller is known."""
 
@@ -186,3 +188,22 @@ def _of_source(owner: Part | Module, kind: Made) -> Ref:
 
 GRADIENTS = Ref(None, None, Made.GRADIENTS)
 """The record of what optimizers' gradients hold."""
+
+MOST_EITHER = 4
+"""Identities of which something may have one, as it turns out, so that it still has an identity of its own."""
+
+
+def either_of(one: Ref, two: Ref) -> Ref | None:
+    """The identity of what is either of two, whichever comes first; None where there are too many."""
+    several: frozenset[Ref] = frozenset().union(
+        *(ref.detail if isinstance(ref.detail, frozenset) else {ref} for ref in (one, two))
+    )
+    if len(several) > MOST_EITHER:
+        return None
+    key = (several, Made.EITHER, None)
+    ref = one.made.get(key)
+    if ref is None:
+        ref = Ref(None, None, Made.EITHER, several)
+        for each in (one, two, *several):
+            each.made[key] = ref
+    return ref

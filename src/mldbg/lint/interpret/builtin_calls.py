@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.arguments import Argument
+from mldbg.lint.interpret.choices import members
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.construction import Construction
 from mldbg.lint.interpret.contents import Contents
@@ -139,8 +140,10 @@ class BuiltinCalls:
         return UNKNOWN
 
     def _setattr(self, arguments: Sequence[Argument], site: Site) -> Value:
-        if len(arguments) == 3 and isinstance(arguments[0].value.thing, Object) and isinstance(arguments[1].value.constant, str):
-            self.machine.state.set(arguments[0].value.thing.ref, arguments[1].value.constant, arguments[2].value)
+        name = arguments[1].value.constant if len(arguments) == 3 else None
+        for target in members(arguments[0].value) if isinstance(name, str) else ():
+            if isinstance(target.thing, Object) and isinstance(name, str):
+                self.machine.state.set(target.thing.ref, name, arguments[2].value)
         return literal(None)
 
     def _isinstance(self, arguments: Sequence[Argument], site: Site) -> Value:

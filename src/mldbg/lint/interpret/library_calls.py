@@ -11,6 +11,7 @@ from mldbg.lint.interpret import carried
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.arguments import Argument, bound
 from mldbg.lint.interpret.builtin_calls import BuiltinCalls
+from mldbg.lint.interpret.choices import Choices
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.columns import Columns, of_attribute
 from mldbg.lint.interpret.construction import Construction
@@ -81,6 +82,7 @@ class LibraryCalls:
         self.training = training
         self.construction = construction
         self.wanted: frozenset[str] = frozenset()
+        self._choices = Choices(machine)
         self._columns = Columns(contents)
         self._containers = Containers(machine, contents, lineage)
         self._tensors = Tensors(machine, contents, lineage)
@@ -318,6 +320,10 @@ class LibraryCalls:
 
     def apply(self, effect: Effect, name: str, arguments: Sequence[Argument], site: Site, receiver: Value | None) -> Value:
         """The result of a call that the tables know; tells the rules that listen to it."""
+        if isinstance(effect, _OF_TENSORS):
+            whichever = self._choices.of_arguments(arguments, lambda given: self.apply(effect, name, given, site, receiver), site)
+            if whichever is not None:
+                return whichever
         is_method = receiver is not None and not name.endswith(".__call__")
         params = getattr(effect, "params", ())
         given, nodes = bound(params, arguments, receiver if is_method else None)
@@ -415,6 +421,9 @@ class LibraryCalls:
             case _:
                 return self._tensors.carried(effect, given, values, site)
 
+
+_OF_TENSORS = Gives | Affine | Maps | Keeps | Moves | Selects | Loss | carried.Carrying
+"""Effects of which the result depends on what the tensors mean that they get."""
 
 _UNKNOWN_AXIS = -1
 

@@ -10,7 +10,7 @@ import libcst as cst
 
 from mldbg.lint.interpret.address import Made, Ref, Site
 from mldbg.lint.interpret.arguments import Argument
-from mldbg.lint.interpret.facts import Condition, Fact, Place
+from mldbg.lint.interpret.facts import Condition, Fact, Place, Supposition
 from mldbg.lint.interpret.frames import Frame
 from mldbg.lint.interpret.module import Module
 from mldbg.lint.interpret.state import State
@@ -26,6 +26,7 @@ class Machine(Protocol):
         frames: the functions, class bodies and modules under way, outermost first.
         facts: what was told to the rules so far.
         conditions: the undecided tests on which it depends that this point is reached.
+        supposed: what is supposed at this point of values that may be one of several.
         executed: statements executed since the entry point.
         limit: how many of them may be; then project functions are unknown code.
         entry: the module that is checked.
@@ -35,6 +36,7 @@ class Machine(Protocol):
     frames: list[Frame]
     facts: list[Fact]
     conditions: list[Condition]
+    supposed: tuple[Supposition, ...]
     executed: int
     limit: int
     entry: Module | None
