@@ -220,7 +220,7 @@ class LibraryCalls:
             return self.lineage.derived([argument.value for argument in arguments], site)
         if name in INSPECTING_METHODS:
             return self.lineage.unknown_result(site)
-        self._escape(name, [argument.value for argument in arguments], arguments, site)
+        self._escape(name, [argument.value for argument in arguments], arguments, site, base)
         if isinstance(thing, Object):
             self.estimators.passed_on(name, arguments, site)
         return self.lineage.derived([base, *(argument.value for argument in arguments)], site)
@@ -231,10 +231,10 @@ class LibraryCalls:
         self.estimators.passed_on(name, arguments, site)
         return self.lineage.unknown_result(site)
 
-    def _escape(self, name: str, values: list[Value], arguments: Sequence[Argument], site: Site) -> None:
+    def _escape(self, name: str, values: list[Value], arguments: Sequence[Argument], site: Site, base: Value = UNKNOWN) -> None:
         machine = self.machine
         self.training.handed_on(name, values, site)
-        if self.training.may_clear(name, arguments):
+        if self.training.may_clear(base, name, arguments, site):
             machine.facts.append(Escape(machine.place(site), name, tuple(values)))
             self.training.forget_gradients()
 
@@ -398,7 +398,7 @@ class LibraryCalls:
                 keyword = next((argument.value for argument in arguments if argument.keyword == effect.keyword), None)
                 return keyword or (values[effect.of] if effect.of < len(values) else UNKNOWN)
             case WrapsAll():
-                wrapped = values[1:] if receiver is not None else values
+                wrapped = [argument.value for argument in arguments if argument.keyword is None]
                 return wrapped[0] if len(wrapped) == 1 else tuple_of(*wrapped)
             case SplitsArrays():
                 return self.estimators.split_arrays(arguments, site)

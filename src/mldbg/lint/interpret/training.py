@@ -37,6 +37,7 @@ from mldbg.lint.interpret.value import (
     first_step,
     literal,
 )
+from mldbg.lint.library import bystanders
 from mldbg.lint.library.names import OPTIMIZER_NAME, says_beginning
 from mldbg.operations import schedulers, tables, torch
 from mldbg.semantics import Semantic
@@ -47,8 +48,10 @@ _READS_MODE = re.compile(r"\bself\.training\b(?!\s*=[^=])")
 _OWNERS = re.compile(
     r"(^|_)(accelerator|fabric|engine|model_engine|booster|strategy|dist_autograd|amp|trainer|runner|plugin)$", re.IGNORECASE
 )
-_CLEARS = re.compile(r"zero_?grad|clear_?grad|reset_?grad|zero_?gradients|clean_?grad", re.IGNORECASE)
+_CLEARS = re.compile(r"(zero|clear|reset|clean|null|drop)[a-z]*_?(all_|out_|model_)?(the_)?grad", re.IGNORECASE)
 _TRAINS = re.compile(r"(^|_)(train|step|update|backward|optimi[sz]e|closure|fit)(_|$)", re.IGNORECASE)
+_DOES_TRAIN = re.compile(r"(^|_)(train_?step|step|update|backward|optimi[sz]e|closure|fit)(_|$)|^train$", re.IGNORECASE)
+"""The same of something that is not known and called: a loader or a transform may be called `train_...`, too."""
 
 
 class Training:
@@ -253,13 +256,42 @@ class Training:
             return False
         return self.machine.frame.module.uses_torch and bool(OPTIMIZER_NAME.search(last_name(node)))
 
-    def may_clear(self, name: str, arguments: Sequence[Argument]) -> bool:
-        """Whether unknown code that gets these arguments may clear gradients or step an optimizer."""
-        if _TRAINS.search(name):
-            return True
-        return any(
+    def may_clear(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> bool:
+        """Whether unknown code (a method of `base`, or a function) that gets these arguments may clear gradients or step."""
+        function = site.node.func if isinstance(site.node, cst.Call) else None
+        if any(
             self.is_optimizer(argument.value, argument.node) or self.holds_optimizer(argument.value) for argument in arguments
-        )
+        ):
+            return not bystanders.only_sets_or_reports(name or last_name(function))
+        if _CLEARS.search(name or last_name(function)):
+            return True
+        if not _TRAINS.search(name) and (name or not _DOES_TRAIN.search(last_name(function))):
+            return False
+        if self._is_called_optimizer(base):
+            return True
+        receiver = last_name(function.value) if isinstance(function, cst.Attribute) else ""
+        gets_model = self._was_given_model(base) or any(self._may_be_model(argument) for argument in arguments)
+        return not bystanders.leaves_gradients_alone(receiver, name or last_name(function), gets_model=gets_model)
+
+    def _is_called_optimizer(self, value: Value) -> bool:
+        """Whether an object's class is called an optimizer: `ScheduledOptim`."""
+        cls = value.thing.cls if isinstance(value.thing, Object) else None
+        name = cls.name if isinstance(cls, ClassThing) else (cls or "").rpartition(".")[2]
+        return bool(OPTIMIZER_NAME.search(bystanders.snake(name)))
+
+    def _was_given_model(self, value: Value) -> bool:
+        """Whether an object was built with a model or an optimizer, or is one."""
+        if not isinstance(value.thing, Object) or value.thing.cls is None:
+            return False
+        held = [value, *self.machine.state.record(value.thing.ref).values()]
+        classes = [one.thing.cls for one in held if isinstance(one.thing, Object) and one.thing.cls is not None]
+        return any(self.classes.is_module(cls) for cls in classes) or any(self.is_optimizer(one, None) for one in held[1:])
+
+    def _may_be_model(self, argument: Argument) -> bool:
+        thing = argument.value.thing
+        if isinstance(thing, Object) and thing.cls is not None:
+            return self.classes.is_module(thing.cls)
+        return bystanders.may_be_model(last_name(argument.node))
 
     def holds_optimizer(self, value: Value) -> bool:
         """Whether an object has an optimizer among its attributes."""

@@ -44,7 +44,8 @@ class MissingZeroGrad(Rule):
     Looks at the innermost loop in which an optimizer steps again and again after backward, helpers and closures
     included: not at a loop over several models, each with its own optimizer, but at the one around it. Silent when
     anything in it may clear gradients (a conditional zero_grad, or unknown code that receives the optimizer), and
-    where a framework owns the loop.
+    where a framework owns the loop. What is called a scheduler, a meter, a logger or an average of weights is taken to
+    leave gradients alone.
     """
 
     group = Group.CORRECTNESS
