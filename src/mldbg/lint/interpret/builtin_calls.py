@@ -21,6 +21,7 @@ from mldbg.lint.interpret.value import (
     Constant,
     Entries,
     Items,
+    ModuleThing,
     Object,
     Partial,
     Super,
@@ -51,6 +52,7 @@ class BuiltinCalls:
             "reversed": self._reversed,
             "next": self._next,
             "getattr": self._getattr,
+            "globals": self._globals,
             "setattr": self._setattr,
             "isinstance": self._isinstance,
             "super": self._super,
@@ -137,7 +139,12 @@ class BuiltinCalls:
     def _getattr(self, arguments: Sequence[Argument], site: Site) -> Value:
         if len(arguments) >= 2 and isinstance(arguments[1].value.constant, str):
             return self.machine.attribute(arguments[0].value, arguments[1].value.constant, site)
+        if len(arguments) >= 2 and isinstance(arguments[0].value.thing, ModuleThing):
+            return self.contents.member_of(arguments[0].value.thing.module, arguments[1].value, site)
         return UNKNOWN
+
+    def _globals(self, arguments: Sequence[Argument], site: Site) -> Value:
+        return Value(ModuleThing(self.machine.frame.module))
 
     def _setattr(self, arguments: Sequence[Argument], site: Site) -> Value:
         name = arguments[1].value.constant if len(arguments) == 3 else None

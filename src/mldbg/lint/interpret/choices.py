@@ -12,7 +12,7 @@ import libcst as cst
 from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.facts import Condition, Supposition
-from mldbg.lint.interpret.join import joined, settled, under
+from mldbg.lint.interpret.join import MOST_OPTIONS, joined, options_of, settled, under
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.value import UNKNOWN, Among, Constant, Entries, Items, Lazy, Object, Option, Outcome, Value
 
@@ -129,6 +129,21 @@ def members(value: Value) -> tuple[Value, ...]:
     return tuple(option.value if option.value != UNKNOWN else unknown for option in value.among.options)
 
 
+def picked(machine: Machine, mapping: Entries, key: Value, node: cst.CSTNode, otherwise: Value | None = None) -> Value:
+    """What a dict holds under a key that is not known, where it holds a few things that are told apart: one of them.
+
+    `otherwise`: what is taken where the dict does not have the key.
+    """
+    if not mapping.items or len(mapping.items) > MOST_OPTIONS or not all(options_of(held) for _, held in mapping.items):
+        return UNKNOWN
+    chosen = [(equals(machine, key, name, node), held) for name, held in mapping.items]
+    values = [under(held, frozenset({outcome})) for outcome, held in chosen]
+    if not mapping.exact or otherwise is not None:
+        rest = UNKNOWN if otherwise is None or not mapping.exact else otherwise
+        values.append(under(rest, frozenset(replace(outcome, holds=False) for outcome, _ in chosen)))
+    return settled(joined(values))
+
+
 # --- tests ---
 
 
@@ -151,7 +166,7 @@ def outcome_of(machine: Machine, test: cst.CSTNode, *, holds: bool) -> Outcome |
     return Outcome(machine.new_ref(site) if subject is None else subject.ref, None, holds, site)
 
 
-def equals(machine: Machine, subject: Value, constant: object, node: cst.CSTNode) -> Outcome | None:
+def equals(machine: Machine, subject: Value, constant: object, node: cst.CSTNode) -> Outcome:
     """That a value of which little is known equals a constant."""
     site = machine.site(node)
     ref = subject.thing.ref if isinstance(subject.thing, Object) else subject.origin or machine.new_ref(site)

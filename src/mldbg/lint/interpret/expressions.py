@@ -209,7 +209,7 @@ class Expressions:
         """The body's value for each element known one by one, else once for their join (then marked as not exact)."""
         machine = self.machine
         iterable = self.of(clause.iter)
-        items = self.contents.items_of(iterable)
+        items = self.contents.iterated(iterable)
         saved = dict(machine.state.record(machine.frame.ref))
         site = machine.site(clause)
         one_by_one = items is not None and items.exact and len(items.tail) <= MOST_ONE_BY_ONE

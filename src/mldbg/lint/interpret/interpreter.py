@@ -506,8 +506,11 @@ class Interpreter:
         row = self._row_for(cls, *RUNS)
         if row is not None:
             return self.library.apply(self.effects[row], row, arguments, site, None)
-        method = self.classes.class_attribute(cls, "__call__")
         module = self.classes.is_module(cls)
+        replaced = self.state.get(callee.thing.ref, "forward") if module and isinstance(callee.thing, Object) else None
+        if replaced is not None:
+            return self.call(replaced, arguments, site)
+        method = self.classes.class_attribute(cls, "__call__")
         if method is None and module:
             method = self.classes.class_attribute(cls, "forward")
         if method is not None and isinstance(method.thing, Function):

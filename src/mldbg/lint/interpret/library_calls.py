@@ -11,7 +11,7 @@ from mldbg.lint.interpret import carried
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.arguments import Argument, bound
 from mldbg.lint.interpret.builtin_calls import BuiltinCalls
-from mldbg.lint.interpret.choices import Choices
+from mldbg.lint.interpret.choices import Choices, members
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.columns import Columns, of_attribute
 from mldbg.lint.interpret.construction import Construction
@@ -310,7 +310,7 @@ class LibraryCalls:
         todo = [container]
         while todo:
             items = self.contents.items_of(todo.pop())
-            inner = [layer for layer in items.all if _is_container(layer)] if items is not None else []
+            inner = [layer for one in (items.all if items is not None else ()) for layer in members(one) if _is_container(layer)]
             refs = {layer.thing.ref: layer for layer in inner if isinstance(layer.thing, Object)}
             if isinstance(container.thing, Object) and container.thing.ref in refs:
                 return True

@@ -49,7 +49,7 @@ class Loops:
         machine = self.machine
         iterable = machine.evaluate(node.iter)
         site = machine.site(node)
-        items = self.contents.items_of(iterable)
+        items = self.contents.iterated(iterable)
         if (
             items is not None
             and items.exact

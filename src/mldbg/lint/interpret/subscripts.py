@@ -7,6 +7,7 @@ from dataclasses import replace
 import libcst as cst
 
 from mldbg.lint.interpret.address import Made, Ref, Site
+from mldbg.lint.interpret.choices import picked
 from mldbg.lint.interpret.columns import Columns
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.join import join_all
@@ -15,12 +16,14 @@ from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.value import (
     UNKNOWN,
+    ClassThing,
     Constant,
     Data,
     Entries,
     FitKind,
     Items,
     Lazy,
+    ModuleThing,
     Object,
     Opaque,
     Symbol,
@@ -89,10 +92,14 @@ class Subscripts:
     def _known_item(self, base: Value, index: Value, site: Site) -> Value | None:
         mapping = self.contents.mapping_of(base)
         if mapping is not None:
-            return mapping.get(index.constant) if isinstance(index.thing, Constant) else UNKNOWN
+            return (
+                mapping.get(index.constant)
+                if isinstance(index.thing, Constant)
+                else picked(self.machine, mapping, index, site.node)
+            )
         items = self.contents.items_of(base)
         if items is None:
-            return self._field(base, index)
+            return self._member(base, index, site) or self._field(base, index)
         if isinstance(index.thing, Items) and index.thing.cls == "builtins.slice":
             low, high, step = (bound.constant for bound in index.thing.tail)
             known = all(
@@ -115,6 +122,15 @@ class Subscripts:
             if items.exact and 0 <= position < len(items.tail):
                 return items.tail[position]
         return self.contents.element_of(base, site)
+
+    def _member(self, base: Value, index: Value, site: Site) -> Value | None:
+        """`globals()["Net"]`, `sys.modules[__name__]`, and `Net[int]` of a generic class."""
+        module = self.machine.frame.module
+        if isinstance(base.thing, ModuleThing):
+            return self.contents.member_of(base.thing.module, index, site)
+        if base.thing == Symbol("sys.modules") and index.constant in (module.name, "__main__"):
+            return Value(ModuleThing(module))
+        return base if isinstance(base.thing, ClassThing) else None
 
     def _field(self, base: Value, index: Value) -> Value | None:
         """`output["logits"]` and `output[0]` of a dataclass-like object of the project."""
