@@ -41,8 +41,10 @@ Join = Callable[[Value, Value], Value]
 REFS = [Ref(None, None, Made.VALUE, name) for name in "abcd"]
 MARKS = st.builds(
     Value,
-    thing=st.sampled_from([UNKNOWN.thing, literal(1).thing, literal("x").thing, Opaque("builtins.str"), Object(REFS[0], "a.B")]),
-    meaning=st.none() | st.sampled_from([Semantic.LOGITS, Semantic.PROBS]),
+    thing=st.sampled_from(
+        [UNKNOWN.thing, literal(0).thing, literal(1).thing, literal("x").thing, Opaque("builtins.str"), Object(REFS[0], "a.B")]
+    ),
+    meaning=st.none() | st.sampled_from([Semantic.LOGITS, Semantic.PROBS, Semantic.SCALAR_LOSS]),
     data=st.none()
     | st.builds(Data, rows=st.frozensets(st.sampled_from(REFS), max_size=2), role=st.none() | st.sampled_from(Role)),
     origin=st.none() | st.sampled_from(REFS),

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mldbg.lint import gate, registry, syntax, worlds
+from mldbg.lint import links, registry, syntax, worlds
 from mldbg.lint.files import Source, encoded, read
 from mldbg.lint.finding import Edit, Finding, Fix, Problem
+from mldbg.lint.imports import Finder
+from mldbg.lint.links import Links
 from mldbg.lint.rule import Rule
-from mldbg.lint.triggers import Trigger, with_calls
+from mldbg.lint.triggers import with_calls
 
 if TYPE_CHECKING:
     from mldbg.lint.interpret.facts import Fact
@@ -70,7 +71,9 @@ class Project:
         self.triggers = with_calls(name for rule in plugged_in for name in rule.listens_to.names)
         self.semantics = semantics or {}
         self._overlay = overlay or {}
+        self._finder = Finder((self.root, self.root / "src"))
         self._modules: Modules | None = None
+        self.links = Links(self._finder, self._read, self.triggers, lambda: self.modules)
 
     @property
     def modules(self) -> Modules:
@@ -78,7 +81,7 @@ class Project:
         if self._modules is None:
             from mldbg.lint.interpret.module import Modules
 
-            self._modules = Modules((self.root, self.root / "src"), self._read)
+            self._modules = Modules(self._finder, self._text_of)
         return self._modules
 
     @property
@@ -95,9 +98,13 @@ class Project:
                 rows[name] = Keeps(int(str(row["keeps"])))
         return rows
 
-    def _read(self, file: Path) -> tuple[str, str] | None:
+    def _read(self, file: Path) -> Source | None:
         source = self._overlay.get(file) or read(file)
-        return (source.path, source.text) if isinstance(source, Source) else None
+        return source if isinstance(source, Source) else None
+
+    def _text_of(self, file: Path) -> tuple[str, str] | None:
+        source = self._read(file)
+        return (source.path, source.text) if source is not None else None
 
     def text(self, path: str) -> str | None:
         """The text of a consulted file, by the path that reports print."""
@@ -123,7 +130,7 @@ class Entry:
     def findings(self, rules: Sequence[Rule]) -> Iterator[Finding]:
         """What rules make of it."""
         hearing = [rule for rule in rules if not (self.is_test and rule.about_experiments)]
-        return (finding for rule in hearing for finding in worlds.judged(rule, self.facts))
+        return worlds.judged(hearing, self.facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,35 +140,85 @@ class Facts:
     Attributes:
         entries: what each entry point did, in the order of execution.
         problems: what could not be executed.
-        consulted: the project files that the facts rest on, the file itself left out.
-        missing: paths at which a project file was looked for and none was. The facts are void once one of them exists.
+        grounds: what they rest on besides the text of the file.
     """
 
     entries: tuple[Entry, ...] = ()
     problems: tuple[Problem, ...] = ()
-    consulted: frozenset[Path] = frozenset()
-    missing: frozenset[Path] = frozenset()
+    grounds: Grounds | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def consulted(self) -> frozenset[Path]:
+        """The project files that the facts rest on, the file itself left out."""
+        return self.grounds.consulted if self.grounds is not None else frozenset()
+
+    @property
+    def missing(self) -> frozenset[Path]:
+        """Paths at which a project file was looked for and none was. The facts are void once one of them exists."""
+        return self.grounds.missing if self.grounds is not None else frozenset()
+
+
+class Grounds:
+    """What the facts of a file rest on besides its text: the files that it imports, and those that they import.
+
+    Worked out when somebody asks.
+
+    Args:
+        file: the file, None for standard input.
+        module: the file as it was executed, None where nothing in it was.
+        project: its project.
+    """
+
+    def __init__(self, file: Path | None, module: Module | None, project: Project) -> None:
+        self._file = file
+        self._module = module
+        self._project = project
+
+    @cached_property
+    def consulted(self) -> frozenset[Path]:
+        return self._all[0]
+
+    @cached_property
+    def missing(self) -> frozenset[Path]:
+        return self._all[1]
+
+    @cached_property
+    def _all(self) -> tuple[frozenset[Path], frozenset[Path]]:
+        files, missing = self._project.links.consulted_by(self._file) if self._file is not None else (frozenset(), frozenset())
+        if self._module is None:
+            return files, missing
+        executed, sought = self._project.modules.consulted_by(self._module)
+        return files | executed, missing | sought
 
 
 def facts_of(source: Source, project: Project) -> Facts:
     """Execute what is worth it in a file, and what that calls."""
-    triggers = gate.present(source.data, project.triggers)
-    if not triggers:
+    file = source.file.resolve() if source.file else None
+    triggers = project.links.triggers_in(source, file)
+    joined = project.links.into(file)
+    if not triggers and not joined:
         problem = syntax.problem(source)
-        return Facts(problems=(problem,) if problem else ())
+        return Facts(problems=(problem,) if problem else (), grounds=Grounds(file, None, project))
     from mldbg.lint.interpret.module import Module
     from mldbg.lint.outline import CannotOutlineError
 
-    module = Module(source.path, source.file.resolve() if source.file else None, source.text)
+    module = project.modules.known_as(source.path, file, source.text) or Module(source.path, file, source.text)
+    module.wanted = True
+    grounds = Grounds(file, module, project)
     try:
-        roots = _roots(module, triggers)
+        if module.is_test:
+            joined = links.NO_OFFER  # what a test joins is tried on a few rows
+        roots = links.roots_in(module, triggers, joined)
     except CannotOutlineError as error:
-        return Facts(problems=(Problem(source.path, error.line, error.reason),))
+        module.wanted = False  # for those that import it
+        return Facts(problems=(Problem(source.path, error.line, error.reason),), grounds=grounds)
     if not roots:
-        return Facts()
+        return Facts(grounds=grounds)
     project.modules.add(module)
+    words = frozenset(word for trigger in joined.triggers.union(triggers) for word in trigger.words)
     with _deep_recursion():
-        return _interpreted(module, roots, project, frozenset(word for trigger in triggers for word in trigger.words))
+        entries, problems = _interpreted(module, roots, project, words)
+    return Facts(entries, problems, grounds)
 
 
 @contextmanager
@@ -174,22 +231,9 @@ def _deep_recursion() -> Iterator[None]:
         sys.setrecursionlimit(limit)
 
 
-def _roots(module: Module, triggers: Sequence[Trigger]) -> list[Root]:
-    """What to execute. Raises CannotOutlineError."""
-    from mldbg.lint.interpret.roots import roots_of, together
-
-    words: dict[tuple[str, ...], frozenset[str]] = {}
-    for trigger in triggers:
-        words[trigger.within] = words.get(trigger.within, frozenset()) | trigger.words
-    found: list[Root] = []
-    for within, wanted in words.items():
-        roots = roots_of(module, wanted)
-        if not within or any(re.search(pattern, root.part.code) for pattern in within for root in roots):
-            found += roots
-    return together(module, found)
-
-
-def _interpreted(module: Module, roots: list[Root], project: Project, words: frozenset[str]) -> Facts:
+def _interpreted(
+    module: Module, roots: list[Root], project: Project, words: frozenset[str]
+) -> tuple[tuple[Entry, ...], tuple[Problem, ...]]:
     from mldbg.lint.interpret.interpreter import Interpreter
 
     run = Interpreter(project.modules, project.effects, words)
@@ -209,8 +253,7 @@ def _interpreted(module: Module, roots: list[Root], project: Project, words: fro
         if part is not None:
             run.state.become(before)
         entries.append(Entry(tuple(run.facts), module.is_test or (part is not None and part.is_test), line))
-    consulted, missing = project.modules.consulted_by(module)
-    return Facts(tuple(entries), tuple(problems), consulted, missing)
+    return tuple(entries), tuple(problems)
 
 
 # ----------------------------------------------------------------------------------------------------------------------- check

@@ -104,9 +104,9 @@ def _trust_the_parser() -> None:
 
     A third of the time of parsing. It lasts for the whole process, for switching it costs more than it saves.
     """
-    libcst = sys.modules.get("libcst")
-    if libcst is not None and libcst.CSTNode.__post_init__ is not _accept:
-        libcst.CSTNode.__post_init__ = _accept
+    loaded = sys.modules.get("libcst._nodes.base")  # libcst itself may stand there unloaded, until somebody uses it
+    if loaded is not None and loaded.CSTNode.__post_init__ is not _accept:
+        loaded.CSTNode.__post_init__ = _accept
 
 
 def _accept(_node: object) -> None:

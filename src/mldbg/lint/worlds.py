@@ -20,13 +20,13 @@ MOST_IN_A_LOOP = 2
 Supposed = tuple["Supposition", ...]
 
 
-def judged(rule: Rule, facts: Iterable[Fact]) -> Iterator[Finding]:
-    """What a rule finds in facts: in the rule's group what holds whichever its possibilities a value is, else as suspicious."""
+def judged(rules: Sequence[Rule], facts: Iterable[Fact]) -> Iterator[Finding]:
+    """What rules find in facts: in the rule's group what holds whichever its possibilities a value is, else as suspicious."""
     found: dict[object, list[tuple[Finding, Supposed]]] = {}
     for fact in facts:
-        for finding, supposed in _heard(rule, fact):
+        for finding, supposed in (each for rule in rules for each in _heard(rule, fact)):
             if supposed:
-                found.setdefault(finding.span, []).append((finding, supposed))
+                found.setdefault((finding.rule, finding.span), []).append((finding, supposed))
             else:
                 yield finding
     for several in found.values():

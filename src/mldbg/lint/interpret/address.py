@@ -93,6 +93,14 @@ class Made(Enum):
     """Some of the rows of a table or array, picked by a slice or a mask."""
     SPLIT = auto()
     """One side of a split."""
+    LOSS = auto()
+    """What was assigned to a name that says loss."""
+    SUM = auto()
+    """A sum or product of several losses; its detail names them."""
+    TOTAL = auto()
+    """What a statement that adds to a variable leaves in it."""
+    EITHER = auto()
+    """A loss that is one of several; its detail names them."""
     PARAMETERS = auto()
     """The parameters of a model, all of them."""
     GRADIENTS = auto()
@@ -104,8 +112,6 @@ class Made(Enum):
     """The frame in which a function's decorators are looked up."""
     CLASS = auto()
     MODULE = auto()
-    EITHER = auto()
-    """One of several, as it turns out."""
     SELF = auto()
     """The object on which a method is executed of which no caller is known."""
 
@@ -167,6 +173,16 @@ def made_at(site: Site, context: Context | None, kind: Made = Made.VALUE, detail
     return ref
 
 
+def one_of(members: frozenset[Ref]) -> Ref:
+    """The identity of what is one of several, whichever came first."""
+    table = min(members, key=id).made
+    key = (None, Made.EITHER, members)
+    ref = table.get(key)
+    if ref is None:
+        ref = table[key] = Ref(None, None, Made.EITHER, members, None, table)
+    return ref
+
+
 def class_ref(part: Part) -> Ref:
     """The identity of the class that a top-level statement defines, which need not be parsed for that."""
     return _of_source(part, Made.CLASS)
@@ -188,22 +204,3 @@ def _of_source(owner: Part | Module, kind: Made) -> Ref:
 
 GRADIENTS = Ref(None, None, Made.GRADIENTS)
 """The record of what optimizers' gradients hold."""
-
-MOST_EITHER = 4
-"""Identities of which something may have one, as it turns out, so that it still has an identity of its own."""
-
-
-def either_of(one: Ref, two: Ref) -> Ref | None:
-    """The identity of what is either of two, whichever comes first; None where there are too many."""
-    several: frozenset[Ref] = frozenset().union(
-        *(ref.detail if isinstance(ref.detail, frozenset) else {ref} for ref in (one, two))
-    )
-    if len(several) > MOST_EITHER:
-        return None
-    key = (several, Made.EITHER, None)
-    ref = one.made.get(key)
-    if ref is None:
-        ref = Ref(None, None, Made.EITHER, several)
-        for each in (one, two, *several):
-            each.made[key] = ref
-    return ref

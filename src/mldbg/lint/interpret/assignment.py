@@ -12,7 +12,7 @@ from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.columns import Columns
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.frames import with_named_role
-from mldbg.lint.interpret.join import join, join_data, joined, tuple_of
+from mldbg.lint.interpret.join import join, join_data, joined, named_loss, tuple_of
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.names import Names
@@ -39,7 +39,7 @@ class Assignment:
     def assign(self, target: cst.BaseExpression, value: Value, site: Site) -> None:
         """Bind a target (name, attribute, subscript, tuple of targets) to a value."""
         if isinstance(target, cst.Name):
-            self.names.bind(target.value, value)
+            self.names.bind(target.value, named_loss(target.value, value))
         elif isinstance(target, cst.Tuple | cst.List):
             self._unpack(target, value, site)
         elif isinstance(target, cst.StarredElement):
@@ -107,6 +107,7 @@ class Assignment:
     def _set_attribute(self, base: Value, name: str, value: Value) -> None:
         thing = base.thing
         if isinstance(thing, Object):
+            value = named_loss(name, value)
             self.machine.state.set(thing.ref, name, with_named_role(name, value, self.machine.frame.part))
         elif isinstance(thing, ModuleThing):
             self.names.set_in_module(thing.module, name, value)

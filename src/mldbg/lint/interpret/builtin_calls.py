@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from mldbg.lint.interpret.address import Site
+from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.choices import members
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.construction import Construction
 from mldbg.lint.interpret.contents import Contents
-from mldbg.lint.interpret.join import tuple_of
+from mldbg.lint.interpret.join import is_loss, tuple_of
 from mldbg.lint.interpret.lineage import Lineage
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.parts import made_of, parts_of
 from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.value import (
     UNKNOWN,
@@ -189,9 +190,19 @@ class BuiltinCalls:
         element = self.contents.element_of(arguments[0].value, site)
         kept = element.meaning if element.meaning is Semantic.SCALAR_LOSS else None
         total = replace(self.lineage.derived([arguments[0].value], site), meaning=kept, attached=element.attached)
+        total = replace(total, origin=self._origin_of_sum(arguments[0].value, total.origin))
         if total.data is None or self.contents.items_of(arguments[0].value) is not None:
             return total
         return replace(total, data=replace(total.data, condensed=True))
+
+    def _origin_of_sum(self, summed: Value, made: Ref | None) -> Ref | None:
+        """A sum of losses is made of them, and of the list that collects them."""
+        items = self.contents.items_of(summed)
+        losses = [value.origin for value in items.all if is_loss(value)] if items is not None else []
+        if made is None or not losses:
+            return made
+        held = {summed.thing.ref} if isinstance(summed.thing, Object) else set()
+        return made_of(made, frozenset(part for origin in losses for part in parts_of(origin)) | held)
 
     def _map(self, arguments: Sequence[Argument], site: Site) -> Value:
         if len(arguments) != 2:

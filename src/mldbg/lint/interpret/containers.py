@@ -42,6 +42,7 @@ class Containers:
             self.contents.extend(base, Items("", (values[0],)))
             return literal(None)
         if name in ("extend", "__iadd__") and values:
+            self.tell_appended(base, arguments, site)
             more = self.contents.items_of(values[0]) or Items("", (), self.contents.element_of(values[0], site))
             self.contents.extend(base, more)
             return literal(None)

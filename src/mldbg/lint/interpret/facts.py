@@ -201,16 +201,21 @@ class Accumulated:
         into: what it is added to, as the source says it.
         into_ref: the identity of the list or other object that it is added to.
         cells: the variables on the way there: of `state.losses` the name `state` and its attribute.
+        expression: what is added, where the source names it alone.
+        total: the identity that everything added here has in the sum.
+        counted: the loops that give each value a place of its own, as `values[step] = value` does; None: each is added anyway.
     """
 
     place: Place
     into: str
     into_ref: Ref | None
     value: Value
-    expression: cst.BaseExpression
+    expression: cst.BaseExpression | None
     before: Value
     grad: bool
     cells: frozenset[Cell] = frozenset()
+    total: Ref | None = None
+    counted: frozenset[cst.CSTNode] | None = None
 
 
 @dataclass(frozen=True, slots=True)

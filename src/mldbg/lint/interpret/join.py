@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mldbg.lint.interpret.address import Ref, either_of
+from mldbg.lint.interpret.address import Made, Ref
+from mldbg.lint.interpret.parts import either_of, says_it_is_loss
 from mldbg.lint.interpret.value import (
     MOST_ITEMS,
     NONE,
@@ -18,6 +19,7 @@ from mldbg.lint.interpret.value import (
     Axes,
     Bound,
     ClassThing,
+    Constant,
     Data,
     Entries,
     Fit,
@@ -35,6 +37,7 @@ from mldbg.lint.interpret.value import (
     Unknown,
     Value,
 )
+from mldbg.lint.library.names import says_loss
 from mldbg.semantics import Semantic
 
 MOST_OPTIONS = 4
@@ -54,17 +57,21 @@ def join(one: Value, two: Value) -> Value:
         return one if one.or_none else replace(one, or_none=True)
     if isinstance(one.thing, Lazy) or isinstance(two.thing, Lazy):
         return _join_lazy(one, two)
+    if is_loss(one) or is_loss(two):
+        for begins, loss in ((one, two), (two, one)):
+            if _is_zero(begins) and is_loss(loss):
+                return replace(loss, attached=_attached(one, two), or_none=one.or_none or two.or_none)
     return Value(
         thing=_join_things(one.thing, two.thing),
         meaning=one.meaning if one.meaning is two.meaning else None,
         data=join_data(one.data, two.data),
-        origin=_join_origins(one, two),
+        origin=one.origin if one.origin == two.origin else _one_of(one, two),
         axes=Axes(
             one.axes.rank if one.axes.rank == two.axes.rank else None,
             one.axes.last if one.axes.last == two.axes.last else None,
             one.axes.along if one.axes.along == two.axes.along else None,
         ),
-        attached=False if False in (one.attached, two.attached) else one.attached if one.attached is two.attached else None,
+        attached=_attached(one, two),
         trail=one.trail if one.trail is not None else two.trail,
         scaled=one.scaled or two.scaled,
         or_none=one.or_none or two.or_none,
@@ -72,13 +79,36 @@ def join(one: Value, two: Value) -> Value:
     )
 
 
-def _join_origins(one: Value, two: Value) -> Ref | None:
-    """Two losses of two branches are one loss from there on; with other tensors, names that are exchanged would be the same."""
-    if one.origin is two.origin:
-        return one.origin
-    if one.meaning is two.meaning is Semantic.SCALAR_LOSS and one.origin is not None and two.origin is not None:
-        return either_of(one.origin, two.origin)
-    return None
+def is_loss(value: Value) -> bool:
+    """Whether a value is a loss: by its meaning, or by the name that it was given."""
+    return value.meaning is Semantic.SCALAR_LOSS or says_it_is_loss(value.origin)
+
+
+def named_loss(name: str, value: Value) -> Value:
+    """A value of which nothing is known is a loss where it gets a name that says so."""
+    origin = value.origin
+    if origin is None or origin.kind not in _UNSAID or value.meaning is not None or not isinstance(value.thing, Unknown):
+        return value
+    return replace(value, origin=origin.inside(Made.LOSS, None)) if says_loss(name) else value
+
+
+_UNSAID = frozenset({Made.VALUE, Made.UNPACKED})
+
+
+def _one_of(one: Value, two: Value) -> Ref | None:
+    """The origin of a loss that comes from one of two places."""
+    if one.origin is None or two.origin is None or not (is_loss(one) and is_loss(two)):
+        return None
+    return either_of(one.origin, two.origin)
+
+
+def _is_zero(value: Value) -> bool:
+    """Where a sum begins: a loss takes its place in the first round."""
+    return isinstance(value.thing, Constant) and value.thing.kind in ("int", "float") and value.thing.value == 0
+
+
+def _attached(one: Value, two: Value) -> bool | None:
+    return False if False in (one.attached, two.attached) else one.attached if one.attached is two.attached else None
 
 
 # --- possibilities ---
@@ -128,7 +158,7 @@ def _is_told_apart(thing: Thing) -> bool:
 
 def under(value: Value, outcomes: frozenset[Outcome]) -> Value:
     """The value as it is where tests have these outcomes; to be joined with what it is where they have others."""
-    if not outcomes or value.is_none:
+    if not outcomes or value.is_none or is_loss(value):
         return value
     if isinstance(value.thing, Lazy):
         return _under_lazy(value, value.thing, outcomes)

@@ -210,7 +210,7 @@ class LibraryCalls:
     def _unknown_method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A method of something that is not known: its result is taken to be made from the receiver and the arguments."""
         thing = base.thing
-        if name == "append" and arguments:
+        if name in ("append", "extend") and arguments:
             self._containers.tell_appended(base, arguments, site)
         if name in LOSES_CONTENT:
             note_emptied(self.machine, base, site)

@@ -14,8 +14,8 @@ from typing import Any, cast
 import libcst as cst
 from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
 
-from mldbg.lint.files import is_installed_packages
 from mldbg.lint.finding import Span
+from mldbg.lint.imports import Finder, Home, absolute
 from mldbg.lint.outline import CannotOutlineError, Import, Kind, Outline, Statement, bound, outline, uses
 from mldbg.lint.statement import width_of_feeds, with_sure_places
 
@@ -223,6 +223,9 @@ class Method(Part):
         return cast("cst.FunctionDef", cast("cst.ClassDef", self.tree.body[0]).body.body[0])
 
 
+_NOTHING = Outline((), (), {}, ())
+
+
 class Module:
     """A file of the project.
 
@@ -231,10 +234,12 @@ class Module:
         file: where it lies; None for standard input.
         name: dotted import name, as far as the folders tell.
         text: its source text.
+        wanted: whether it is the file that is checked: one that cannot be read then raises CannotOutlineError, where one that
+            is only imported defines nothing.
     """
 
-    def __init__(self, path: str, file: Path | None, text: str, *, lenient: bool = False) -> None:
-        self._lenient = lenient
+    def __init__(self, path: str, file: Path | None, text: str, *, wanted: bool = True) -> None:
+        self.wanted = wanted
         self.definitions: dict[str, Any] = {}
         """Cache: values of names that exactly one definition or import binds."""
         self.kept: dict[Any, Any] = {}
@@ -244,24 +249,34 @@ class Module:
         self.path = path
         self.file = file
         self.text = text
-        self.root, self.name = _import_name(file) if file else (Path.cwd(), "")
+        self.home = Home(file)
         self.found: set[Path] = set()
         """The project files that its imports led to."""
         self.missing: set[Path] = set()
         """Where its imports were looked for in vain."""
         self.sought: set[str] = set()
         """The absolute names that its imports were looked for by."""
-        self.is_package = file is not None and file.name == "__init__.py"
+
+    @property
+    def name(self) -> str:
+        return self.home.name
+
+    @property
+    def outline(self) -> Outline:
+        """Raises CannotOutlineError where the module is wanted and cannot be read."""
+        read = self._read
+        if isinstance(read, Outline):
+            return read
+        if self.wanted:
+            raise CannotOutlineError(read.line, read.reason, read.path)
+        return _NOTHING
 
     @cached_property
-    def outline(self) -> Outline:
-        """Raises CannotOutlineError, unless the module is lenient: then one that cannot be read defines nothing."""
+    def _read(self) -> Outline | CannotOutlineError:
         try:
             return outline(self.text)
-        except CannotOutlineError:
-            if not self._lenient:
-                raise
-            return Outline((), (), {}, ())
+        except CannotOutlineError as error:
+            return error
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
@@ -305,56 +320,20 @@ class Module:
 
     def absolute(self, imported: Import) -> str:
         """The absolute dotted module name that an import statement of this module names."""
-        if not imported.level:
-            return imported.module
-        package = self.name.split(".")
-        keep = len(package) - imported.level + (1 if self.is_package else 0)
-        base = package[: max(keep, 0)]
-        return ".".join([*base, imported.module] if imported.module else base)
-
-
-def _import_name(file: Path) -> tuple[Path, str]:
-    """The folder that imports start from, and the dotted name of a file below it."""
-    parts = [] if file.name == "__init__.py" else [file.stem]
-    folder = file.parent
-    while (folder / "__init__.py").is_file() and folder.parent != folder:
-        parts.insert(0, folder.name)
-        folder = folder.parent
-    return folder, ".".join(parts)
-
-
-def _is_of_project(root: Path, top: str, file: Path) -> bool:
-    """Whether a top-level name found in a root belongs to the project of a file that imports it."""
-    home = next((folder for folder in file.parents if is_installed_packages(folder)), None)
-    if home is None:
-        return not is_installed_packages(root)
-    own = file.relative_to(home).parts[0].removesuffix(".py")
-    return root.is_relative_to(home) and (root != home or top == own)
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """Where an import leads: the file, and the places where it was looked for first."""
-
-    file: Path | None
-    missing: tuple[Path, ...]
+        return absolute(imported, self.name, is_package=self.home.is_package)
 
 
 class Modules:
     """The project's modules by file and by import name; nothing outside the project is ever read.
 
-    In a folder of installed packages each package is a project of its own: what lies beside it is library code.
-
     `read` gives display path and text of a file, or None where it cannot be read.
     """
 
-    def __init__(self, roots: Sequence[Path], read: Callable[[Path], tuple[str, str] | None]) -> None:
-        self._roots = tuple(roots)
+    def __init__(self, finder: Finder, read: Callable[[Path], tuple[str, str] | None]) -> None:
+        self._finder = finder
         self._read = read
         self._by_file: dict[Path, Module | None] = {}
         self._unnamed: list[Module] = []
-        self._by_name: dict[tuple[Path | None, str], Look] = {}
-        self._folders: dict[tuple[Path, str], tuple[Path, ...]] = {}
 
     def add(self, module: Module) -> None:
         """Make a module known before anything imports it."""
@@ -363,35 +342,28 @@ class Modules:
         else:
             self._by_file[module.file] = module
 
+    def at(self, file: Path) -> Module | None:
+        """The module of a file, or None where that cannot be read."""
+        return self._load(file)
+
+    def known_as(self, path: str, file: Path | None, text: str) -> Module | None:
+        """The module of a file, if it was read already, and as the same text."""
+        module = self._by_file.get(file) if file is not None else None
+        return module if module is not None and module.path == path and module.text == text else None
+
     def known(self) -> list[Module]:
         """All modules read so far."""
         return [*self._unnamed, *(module for module in self._by_file.values() if module is not None)]
 
     def find(self, dotted: str, importer: Module) -> Module | None:
         """The project module that `importer` gets by this absolute name, or None when it is not the project's."""
-        folder = importer.file.parent if importer.file else None
-        key = (folder, dotted)
-        if key not in self._by_name:
-            self._by_name[key] = self._find(dotted, importer)
-        look = self._by_name[key]
+        look = self._finder.find(dotted, importer.home)
         if dotted not in importer.sought:
             importer.sought.add(dotted)
             importer.missing.update(look.missing)
         if look.file is not None:
             importer.found.add(look.file)
         return self._load(look.file) if look.file is not None else None
-
-    def _find(self, dotted: str, importer: Module) -> Look:
-        missing: list[Path] = []
-        if not dotted:
-            return Look(None, ())
-        relative = Path(*dotted.split("."))
-        for root in self._searched(relative.parts[0], importer):
-            for candidate in (root / relative.with_suffix(".py"), root / relative / "__init__.py"):
-                if candidate != importer.file and candidate.is_file():
-                    return Look(candidate, tuple(missing))
-                missing.append(candidate)
-        return Look(None, tuple(missing))
 
     def consulted_by(self, module: Module) -> tuple[frozenset[Path], frozenset[Path]]:
         """The files that what is known of a module rests on, and where files were looked for in vain.
@@ -413,28 +385,10 @@ class Modules:
                 todo += other.found
         return frozenset(found - {module.file}), frozenset(missing)
 
-    def _searched(self, top: str, importer: Module) -> tuple[Path, ...]:
-        """The folders in which a module looks for a top-level name of its project."""
-        file = importer.file
-        if file is None:
-            return tuple(dict.fromkeys((importer.root, *self._roots)))
-        key = (file if is_installed_packages(file.parent) else file.parent, top)
-        if key not in self._folders:
-            roots = dict.fromkeys((importer.root, *self._parents(importer), *self._roots))
-            self._folders[key] = tuple(root for root in roots if _is_of_project(root, top, file))
-        return self._folders[key]
-
-    def _parents(self, importer: Module) -> list[Path]:
-        """Folders above a script up to the project's root: scripts are often run from there."""
-        if importer.file is None:
-            return []
-        top = self._roots[0] if self._roots else importer.root
-        return [folder for folder in importer.file.parents if folder.is_relative_to(top)]
-
     def _load(self, file: Path) -> Module | None:
         if file not in self._by_file:
             self._by_file[file] = None  # an import cycle, or a file that cannot be read
             read = self._read(file)
             if read is not None:
-                self._by_file[file] = Module(read[0], file, read[1], lenient=True)
+                self._by_file[file] = Module(read[0], file, read[1], wanted=False)
         return self._by_file[file]

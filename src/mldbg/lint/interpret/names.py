@@ -140,7 +140,7 @@ class Names:
     def _from_star(self, module: Module, star: Import, name: str) -> Value | None:
         source = self.modules.find(module.absolute(star), module)
         if source is not None:
-            if (source, f"*{name}") in self._evaluating or name not in source.text:
+            if (source, f"*{name}") in self._evaluating or (name not in source.text and not source.outline.star_imports):
                 return None
             self._evaluating.add((source, f"*{name}"))
             try:

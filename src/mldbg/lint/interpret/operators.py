@@ -6,8 +6,9 @@ import libcst as cst
 
 from mldbg.lint.interpret.address import Ref
 from mldbg.lint.interpret.carried import LOST, Left, operated
-from mldbg.lint.interpret.join import mix_data, rows_of_first
+from mldbg.lint.interpret.join import is_loss, mix_data, rows_of_first
 from mldbg.lint.interpret.lineage import derived_data
+from mldbg.lint.interpret.parts import made_of, parts_of
 from mldbg.lint.interpret.value import MOST_TEXT, Constant, Entries, Function, Items, Object, Opaque, Symbol, Value, literal
 from mldbg.lint.library.names import says_loss
 from mldbg.operations.effect import Arithmetic
@@ -20,9 +21,8 @@ def combined(operator: cst.BaseBinaryOp | cst.BaseAugOp, left: Value, right: Val
     """The value of arithmetic on two tensors or arrays; `origin`: where it is done."""
     rest = _left_after(operator, left, right)
     meaning = rest.meaning
-    losses = [value for value in (left, right) if value.meaning is Semantic.SCALAR_LOSS]
-    if len(losses) == 1 and losses[0].origin is not None and isinstance(operator, _SCALINGS):
-        origin = losses[0].origin
+    if isinstance(operator, _SCALINGS) and (is_loss(left) or is_loss(right)):
+        origin = _origin_of_loss(operator, left, right, origin)
     carrier = left if left.meaning is meaning and left.trail is not None else right
     data = mix_data(derived_data(left), derived_data(right))
     if isinstance(operator, cst.MatrixMultiply | cst.MatrixMultiplyAssign):
@@ -38,6 +38,16 @@ def combined(operator: cst.BaseBinaryOp | cst.BaseAugOp, left: Value, right: Val
         trail=trail if keeps_trail else None,
         scaled=rest.scaled,
     )
+
+
+def _origin_of_loss(operator: cst.BaseBinaryOp | cst.BaseAugOp, left: Value, right: Value, made: Ref) -> Ref:
+    """A loss times a factor or plus a number is the same loss; what several are added up or multiplied to has them as parts."""
+    sums = isinstance(operator, cst.Add | cst.Subtract)
+    terms = [value.origin for value in (left, right) if (sums and not isinstance(value.thing, Constant)) or is_loss(value)]
+    known = [origin for origin in terms if origin is not None]
+    if len(known) == 1:
+        return known[0]
+    return made_of(made, frozenset(part for origin in known for part in parts_of(origin)))
 
 
 def _left_after(operator: cst.BaseBinaryOp | cst.BaseAugOp, left: Value, right: Value) -> Left:

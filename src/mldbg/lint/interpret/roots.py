@@ -6,8 +6,8 @@ All decided from words of the text, before any libcst tree is built.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from mldbg.lint.interpret.module import Module, Part
 from mldbg.lint.outline import Kind, Statement
@@ -45,8 +45,58 @@ class Root:
     methods: frozenset[str] | None = None
 
 
-def roots_of(module: Module, words: frozenset[str]) -> list[Root]:
-    """The parts that hold a trigger word, or a module-level name bound by one that does, in text order.
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What names of a module mean in other files of the project, where that is worth executing with what the module hands on.
+
+    Attributes:
+        names: names of functions, classes and the like.
+        modules: names of modules, each with what is of interest in it.
+        bases: of the classes those that make their subclasses of interest, as the header of a subclass says them.
+    """
+
+    names: frozenset[str] = frozenset()
+    modules: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    bases: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.names or self.modules)
+
+    def are_mentioned(self, words: frozenset[str]) -> bool:
+        """Whether words name any of it."""
+        return not self.names.isdisjoint(words) or any(
+            name in words and not inside.isdisjoint(words) for name, inside in self.modules.items()
+        )
+
+    def is_base_of(self, statement: Statement) -> bool:
+        """Whether a class inherits from any of it."""
+        return not self.bases.isdisjoint(statement.base_names)
+
+
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """Parts that hold certain words, and all that lead to them.
+
+    Attributes:
+        parts: in text order.
+        names: what they bind, where what mentions it is of interest, too; the words themselves, and names of other files.
+        inherited: the classes among them whose subclasses are of interest.
+    """
+
+    parts: tuple[Part, ...]
+    names: frozenset[str]
+    inherited: frozenset[str]
+
+    def roots(self) -> list[Root]:
+        """The parts with the methods that are of interest."""
+        return [Root(part, _methods(part.module, part.statement, set(self.names))) for part in self.parts]
+
+
+NOTHING = Joined()
+
+
+def closure(module: Module, words: frozenset[str], joined: Joined) -> Closure:
+    """The parts that hold a trigger word or a name of another file, or a module-level name bound by one that does.
 
     Raises CannotOutlineError.
     """
@@ -60,17 +110,31 @@ def roots_of(module: Module, words: frozenset[str]) -> list[Root]:
         grown = False
         for part in parts:
             statement = part.statement
+            if part in found:
+                continue
             mentioned = texts[part] - statement.bases
-            if part in found or (wanted.isdisjoint(mentioned) and inherited.isdisjoint(statement.bases)):
+            inherits = not inherited.isdisjoint(statement.bases) or joined.is_base_of(statement)
+            leads = inherits or joined.are_mentioned(mentioned)
+            if not leads and wanted.isdisjoint(mentioned):
                 continue
             found.add(part)
             grown = True
-            if (wanted - LOCAL_WORDS).isdisjoint(mentioned) and inherited.isdisjoint(statement.bases):
+            if not leads and (wanted - LOCAL_WORDS).isdisjoint(mentioned):
                 continue
             wanted.update(statement.names)
-            if statement.kind is Kind.CLASS and not (words - SOFT_WORDS - LOCAL_WORDS).isdisjoint(texts[part]):
+            loud = words - SOFT_WORDS - LOCAL_WORDS
+            if statement.kind is Kind.CLASS and (joined.is_base_of(statement) or not loud.isdisjoint(texts[part])):
                 inherited.update(statement.names)
-    return [Root(part, _methods(module, part.statement, wanted)) for part in parts if part in found]
+    names = wanted.union(joined.names, joined.modules)
+    return Closure(tuple(part for part in parts if part in found), frozenset(names), frozenset(inherited))
+
+
+def roots_of(module: Module, words: frozenset[str], joined: Joined = NOTHING) -> list[Root]:
+    """What to execute for the sake of some words and of what other files define, in text order.
+
+    Raises CannotOutlineError.
+    """
+    return closure(module, words, joined).roots()
 
 
 def together(module: Module, roots: list[Root]) -> list[Root]:

@@ -88,6 +88,22 @@ def _varying(loop: cst.For | cst.While) -> frozenset[str]:
     return frozenset(varying)
 
 
+@lru_cache(maxsize=512)
+def counters(loop: cst.For | cst.While) -> frozenset[str]:
+    """Names that count the rounds of a loop: `step` in `for step, batch in enumerate(loader)`, and in `step += 1`."""
+    moving = {name for names, sources, moves in _bindings(loop.body) if moves and not sources for name in names}
+    if not isinstance(loop, cst.For):
+        return frozenset(moving)
+    iterated: cst.BaseExpression = loop.iter
+    called = ""
+    while isinstance(iterated, cst.Call) and called not in ("enumerate", "range", "trange"):
+        called = iterated.func.attr.value if isinstance(iterated.func, cst.Attribute) else getattr(iterated.func, "value", "")
+        iterated = iterated.args[0].value if iterated.args else iterated.func
+    first = loop.target.elements[0].value if isinstance(loop.target, cst.Tuple) else loop.target
+    counts = called in ("enumerate", "range", "trange") and isinstance(first, cst.Name)
+    return frozenset(moving | ({first.value} if counts and isinstance(first, cst.Name) else set()))
+
+
 def _bindings(block: cst.CSTNode) -> Iterator[tuple[frozenset[str], frozenset[str], bool]]:
     """Names bound in a block, the names they are bound from, and whether they move on from what they were."""
     todo = [block]

@@ -24,9 +24,10 @@ from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.managers import Managers
 from mldbg.lint.interpret.names import Names
 from mldbg.lint.interpret.operators import combined, truth_of
+from mldbg.lint.interpret.rounds import under_a_loop
 from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.state import State, merged
-from mldbg.lint.interpret.sums import note_kept, note_restart
+from mldbg.lint.interpret.sums import note_item, note_kept, note_restart, terms_added, with_total
 from mldbg.lint.interpret.training import Training
 from mldbg.lint.interpret.value import NONE, UNKNOWN, ClassThing, Constant, Function, Items, Lazy, Object, Value
 from mldbg.lint.outline import Import, Kind
@@ -118,7 +119,7 @@ class Statements:
         value = self.machine.evaluate(node.value)
         self.machine.frame.unpacking = None
         if isinstance(node.value, cst.BinaryOperation) and isinstance(node.value.operator, cst.Add) and len(node.targets) == 1:
-            self._note_sum(node.targets[0].target, node.value, self.machine.site(node))
+            value = self._summed(node.targets[0].target, node.value, value, self.machine.site(node))
         for target in node.targets:
             self._assign(target.target, node.value, value, self.machine.site(node))
 
@@ -128,6 +129,8 @@ class Statements:
 
     def _assign(self, target: cst.BaseExpression, source: cst.BaseExpression, value: Value, site: Site) -> None:
         self.assignment.assign(target, value, site)
+        if isinstance(target, cst.Subscript) and under_a_loop(self.machine.frames):
+            note_item(self.machine, target, self.machine.now(target.value), value, source, site)
         note_restart(self.machine, target, source, value, site)
 
     def _augmented(self, node: cst.AugAssign) -> None:
@@ -140,6 +143,7 @@ class Statements:
         if isinstance(node.operator, cst.AddAssign):
             if first is not None:
                 more = second or Items("", (), self.contents.element_of(value, site))
+                note_kept(machine, node.target, before, value, node.value, site)
                 if isinstance(before.thing, Object):
                     self.contents.extend(before, more)
                 else:
@@ -152,14 +156,22 @@ class Statements:
         result = UNKNOWN
         if not (isinstance(before.thing, Constant) and isinstance(value.thing, Constant)):
             result = combined(node.operator, before, value, machine.new_ref(machine.site(node)))
+            if isinstance(node.operator, cst.AddAssign):
+                result = with_total(machine, before, value, result, site)
         self.assignment.assign(node.target, result, site)
 
-    def _note_sum(self, target: cst.BaseExpression, total: cst.BinaryOperation, site: Site) -> None:
-        """`total = total + value` accumulates as `total += value` does."""
-        if isinstance(target, cst.Name | cst.Attribute) and target.deep_equals(total.left):
-            machine = self.machine
-            before, value = machine.now(total.left), machine.now(total.right)
-            note_kept(machine, target, before, value, total.right, site)
+    def _summed(self, target: cst.BaseExpression, total: cst.BinaryOperation, value: Value, site: Site) -> Value:
+        """`total = total + value` accumulates as `total += value` does; the value assigned."""
+        machine = self.machine
+        terms = terms_added(target, total) if isinstance(target, cst.Name | cst.Attribute | cst.Subscript) else []
+        if not terms:
+            return value
+        before = machine.now(target)
+        for term in terms:
+            added = machine.now(term)
+            note_kept(machine, target, before, added, term, site)
+            value = with_total(machine, before, added, value, site)
+        return value
 
     def _return(self, node: cst.Return) -> None:
         value = NONE if node.value is None else self.machine.evaluate(node.value)

@@ -3,28 +3,117 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Ref, Site, module_ref
+from mldbg.lint.interpret.address import Made, Ref, Site, module_ref
 from mldbg.lint.interpret.facts import Accumulated, Cell, Restarted
+from mldbg.lint.interpret.join import is_loss
 from mldbg.lint.interpret.machine import Machine
-from mldbg.lint.interpret.rounds import names_in, under_a_loop
+from mldbg.lint.interpret.parts import made_of, parts_of
+from mldbg.lint.interpret.rounds import counters, names_in, under_a_loop
 from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.source_text import code
-from mldbg.lint.interpret.value import Items, Object, Value
+from mldbg.lint.interpret.value import Constant, Entries, Items, Object, Unknown, Value
+
+ANY_ITEM = "[]"
+"""The cell of an item of which the key is not known."""
+
+MOST_KEPT = 16
+"""Values in what is added that are looked at one by one."""
 
 
 def note_kept(
-    machine: Machine, into: cst.BaseExpression, before: Value, value: Value, expression: cst.BaseExpression, site: Site
+    machine: Machine,
+    into: cst.BaseExpression,
+    before: Value,
+    value: Value,
+    expression: cst.BaseExpression,
+    site: Site,
+    counted: frozenset[cst.CSTNode] | None = None,
 ) -> None:
-    """Tell that a value is added to what an expression names."""
+    """Tell that a value is added to what an expression names; of a tuple, list or dict each value in it."""
     content = before.thing.ref if isinstance(before.thing, Object) else None
     cells = _cells(machine, into)
-    machine.facts.append(
-        Accumulated(machine.place(site), code(into), content, value, expression, before, machine.state.grad, cells)
-    )
+    total = machine.new_ref(site, Made.TOTAL)
+    place, text, grad = machine.place(site), code(into), machine.state.grad
+    for one, node in _kept(machine, value, expression):
+        machine.facts.append(Accumulated(place, text, content, one, node, before, grad, cells, total, counted))
+
+
+def _kept(machine: Machine, value: Value, node: cst.BaseExpression | None) -> Iterator[tuple[Value, cst.BaseExpression | None]]:
+    """A value, or those in a tuple, list or dict, and where the source names each."""
+    todo: list[tuple[Value, cst.BaseExpression | None]] = [(value, node)]
+    for _ in range(MOST_KEPT):
+        if not todo:
+            return
+        one, here = todo.pop(0)
+        held = _content(machine, one)
+        if held is None:
+            yield one, here
+        else:
+            nodes = _nodes_in(here)
+            todo += zip(held, nodes if len(nodes) == len(held) else [None] * len(held), strict=True)
+
+
+def _content(machine: Machine, value: Value) -> tuple[Value, ...] | None:
+    thing = value.thing
+    if isinstance(thing, Object) and thing.cls in ("builtins.list", "builtins.dict"):
+        held = machine.state.get(thing.ref, Slot.ITEMS)
+        thing = held.thing if held is not None else thing
+    if isinstance(thing, Items):
+        return thing.all
+    return tuple(each for _, each in thing.items) if isinstance(thing, Entries) else None
+
+
+def _nodes_in(node: cst.BaseExpression | None) -> list[cst.BaseExpression]:
+    if isinstance(node, cst.Tuple | cst.List | cst.Dict):
+        return [element.value for element in node.elements]
+    return []
+
+
+def with_total(machine: Machine, before: Value, value: Value, result: Value, site: Site) -> Value:
+    """The result of adding to a variable, made of what it held and of what is added, and of the sum itself."""
+    if not isinstance(result.thing, Unknown) or not (is_loss(before) or is_loss(value)):
+        return result
+    terms = [one.origin for one in (before, value) if is_loss(one) or isinstance(one.thing, Unknown)]
+    parts = frozenset(part for origin in terms for part in parts_of(origin))
+    return replace(result, origin=made_of(machine.new_ref(site), parts | {machine.new_ref(site, Made.TOTAL)}))
+
+
+def terms_added(target: cst.BaseExpression, total: cst.BaseExpression) -> list[cst.BaseExpression]:
+    """What `total = total + a + b` and `mean = 0.9 * mean + 0.1 * a` add to the target; empty where they do not go on from it."""
+    terms, todo = [], [total] if _mentions(total, target) or isinstance(target, cst.Subscript) else []
+    while todo:
+        node = todo.pop()
+        if isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.Add):
+            todo += [node.right, node.left]
+        else:
+            terms.append(node)
+    others = [node for node in terms if not _is_scaled(node, target)]
+    return others if len(others) < len(terms) else []
+
+
+def _is_scaled(node: cst.BaseExpression, target: cst.BaseExpression) -> bool:
+    """Whether an expression is the target itself, times or divided by something, or `values.get(key, 0)` for `values[key]`."""
+    if isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.Multiply | cst.Divide):
+        return _is_scaled(node.left, target) or (isinstance(node.operator, cst.Multiply) and _is_scaled(node.right, target))
+    if isinstance(target, cst.Subscript) and isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute):
+        return node.func.attr.value in ("get", "setdefault", "pop") and node.func.value.deep_equals(target.value)
+    return node.deep_equals(target)
+
+
+def note_item(machine: Machine, target: cst.Subscript, base: Value, value: Value, node: cst.BaseExpression, site: Site) -> None:
+    """Tell that each value is put into a place of its own, `values[step] = value`, where a counter of a loop says which."""
+    index = target.slice[0].slice if len(target.slice) == 1 else None
+    if not isinstance(index, cst.Index) or not isinstance(index.value, cst.Name):
+        return
+    counted = frozenset(loop.node for loop in machine.frame.loops if index.value.value in counters(loop.node))
+    if counted:
+        note_kept(machine, target.value, base, value, node, site, counted)
 
 
 def note_restart(machine: Machine, target: cst.BaseExpression, source: cst.BaseExpression, value: Value, site: Site) -> None:
@@ -34,11 +123,27 @@ def note_restart(machine: Machine, target: cst.BaseExpression, source: cst.BaseE
     if isinstance(target, cst.Tuple | cst.List):
         for element in target.elements:
             note_restart(machine, element.value, source, value, site)
+    elif isinstance(target, cst.Subscript):
+        _note_item_restarted(machine, target, source, value, site)
     elif isinstance(target, cst.Name | cst.Attribute) and (not _mentions(source, target) or _is_cut(source, value)):
         content = value.thing.ref if isinstance(value.thing, Object) else None
         cell = _cell(machine, target)
         if cell is not None or content is not None:
             machine.facts.append(Restarted(machine.place(site), cell, content))
+
+
+def _note_item_restarted(machine: Machine, target: cst.Subscript, source: cst.BaseExpression, value: Value, site: Site) -> None:
+    """`sums["loss"] = 0.0` starts that sum anew, `sums[name] = 0.0` any of them."""
+    if terms_added(target, source) and not _is_cut(source, value):
+        return
+    cell = _cell(machine, target)
+    base = machine.now(target.value)
+    if not isinstance(base.thing, Object):
+        return
+    if cell is not None:
+        machine.facts.append(Restarted(machine.place(site), cell, None))
+    elif isinstance(value.thing, Constant):
+        machine.facts.append(Restarted(machine.place(site), (base.thing.ref, ANY_ITEM), None))
 
 
 def note_cut(machine: Machine, node: cst.BaseExpression, site: Site) -> None:
@@ -61,6 +166,9 @@ def _cells(machine: Machine, node: cst.BaseExpression) -> frozenset[Cell]:
         cell = _cell(machine, node)
         if cell is not None:
             found.add(cell)
+        if isinstance(node, cst.Subscript):
+            base = machine.now(node.value)
+            found.update([(base.thing.ref, ANY_ITEM)] if isinstance(base.thing, Object) else [])
         if isinstance(node, cst.Attribute | cst.Subscript):
             node = node.value
         elif isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute):
@@ -75,6 +183,12 @@ def _cell(machine: Machine, node: cst.BaseExpression) -> Cell | None:
     if isinstance(node, cst.Attribute) and isinstance(node.value, cst.Name | cst.Attribute):
         base = machine.now(node.value)
         return (base.thing.ref, node.attr.value) if isinstance(base.thing, Object) else None
+    if not isinstance(node, cst.Subscript) or len(node.slice) != 1:
+        return None
+    index = node.slice[0].slice
+    if isinstance(index, cst.Index) and isinstance(index.value, cst.SimpleString | cst.Integer):
+        base = machine.now(node.value)
+        return (base.thing.ref, f"[{code(index.value)}]") if isinstance(base.thing, Object) else None
     return None
 
 

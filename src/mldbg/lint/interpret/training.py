@@ -17,6 +17,7 @@ from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
 from mldbg.lint.interpret.facts import Backward, Gradients, GradientsCleared, GradientUse, ModelCall, ModeSet, SchedulerStep
+from mldbg.lint.interpret.join import is_loss
 from mldbg.lint.interpret.lineage import Lineage
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.reads import reached
@@ -40,7 +41,6 @@ from mldbg.lint.interpret.value import (
 from mldbg.lint.library import bystanders
 from mldbg.lint.library.names import OPTIMIZER_NAME, says_beginning
 from mldbg.operations import schedulers, tables, torch
-from mldbg.semantics import Semantic
 
 ABSTRACT_BASES = frozenset({"builtins.object", "abc.ABC", "typing.Generic", "typing.Protocol"})
 
@@ -50,6 +50,9 @@ _OWNERS = re.compile(
 )
 _CLEARS = re.compile(r"(zero|clear|reset|clean|null|drop)[a-z]*_?(all_|out_|model_)?(the_)?grad", re.IGNORECASE)
 _TRAINS = re.compile(r"(^|_)(train|step|update|backward|optimi[sz]e|closure|fit)(_|$)", re.IGNORECASE)
+_SCALER = re.compile(r"(^|_)scaler$", re.IGNORECASE)
+"""What a gradient scaler is called, in code that does not say where it comes from."""
+
 _DOES_TRAIN = re.compile(r"(^|_)(train_?step|step|update|backward|optimi[sz]e|closure|fit)(_|$)|^train$", re.IGNORECASE)
 """The same of something that is not known and called: a loader or a transform may be called `train_...`, too."""
 
@@ -88,6 +91,13 @@ class Training:
             known = self.is_optimizer(base, node)
             self.clear_gradients(base if known else None, site, None if known else base)
             return UNKNOWN
+        if (
+            name == "scale"
+            and len(arguments) == 1
+            and isinstance(base.thing, Unknown | Object)
+            and _SCALER.search(last_name(node))
+        ):
+            return arguments[0].value
         if name == "parameters":
             return Value(data=Data(rows=base.rows), origin=self.machine.new_ref(site, Made.PARAMETERS))
         if name in ("zero_", "detach_", "fill_") and isinstance(node, cst.Attribute) and _holds_grad(node):
@@ -117,15 +127,26 @@ class Training:
     # ------------------------------------------------------------------------------------------------------------- gradients
     def _backward(self, base: Value, node: cst.BaseExpression | None, arguments: Sequence[Argument], site: Site) -> Value | None:
         name = last_name(node)
+        base = self._before_reduction(base, node)
         positional = [argument for argument in arguments if argument.keyword is None]
         if name == "dist_autograd" or (isinstance(base.thing, Object) and isinstance(base.thing.cls, ClassThing)):
             return None
         owner = bool(_OWNERS.search(name)) or (bool(positional) and name in ("self", "model"))
-        if owner or (positional and positional[0].value.meaning is Semantic.SCALAR_LOSS):
+        if owner or (positional and is_loss(positional[0].value) and not is_loss(base)):
             self._note_backward(positional[0].value if positional else UNKNOWN, arguments, site, owned=True)
         else:
             self._note_backward(base, arguments, site, owned=False)
         return UNKNOWN
+
+    def _before_reduction(self, base: Value, node: cst.BaseExpression | None) -> Value:
+        """Of `loss.mean().backward()` the loss: the mean over the devices or the rows, the same graph."""
+        function = node.func if isinstance(node, cst.Call) else None
+        if not isinstance(function, cst.Attribute) or function.attr.value not in ("mean", "sum"):
+            return base
+        if not isinstance(function.value, cst.Name | cst.Attribute):
+            return base
+        reduced = self.machine.now(function.value)
+        return reduced if is_loss(reduced) else base
 
     def _note_backward(self, loss: Value, arguments: Sequence[Argument], site: Site, *, owned: bool) -> None:
         machine = self.machine

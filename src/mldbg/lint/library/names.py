@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 CONVENTIONAL_ALIASES: dict[str, str] = {
     "torch": "torch",
@@ -103,6 +104,7 @@ def says_stochastic(name: str) -> bool:
     return bool(_STOCHASTIC_NAME.search(_snake(name)))
 
 
+@lru_cache(maxsize=8192)
 def says_loss(name: str) -> bool:
     return bool(re.search(r"loss|cost|criterion", name, re.IGNORECASE))
 

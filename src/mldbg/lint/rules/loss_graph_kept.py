@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Fix, Group
+from mldbg.lint.interpret.address import Ref
 from mldbg.lint.interpret.facts import Accumulated, Backward, Escape, Loop, Restarted
+from mldbg.lint.interpret.parts import parts_of
 from mldbg.lint.interpret.value import first_step
 from mldbg.lint.rule import Rule, Topic, hears
 from mldbg.lint.training_loop import repeated_steps
@@ -44,7 +46,7 @@ class LossGraphKept(Rule):
             return total
 
     ## Limits
-    Fires when the very loss that backward runs on is accumulated. A sum that is itself differentiated (several
+    Fires when the loss that backward runs on, or a part of it, is accumulated. A sum that is itself differentiated (several
     losses, then one backward) is fine, and so is anything under no_grad, a sum that the same loop sets back or detaches,
     and a sum over the layers or the chunks of one batch. Tests of software, whose loops are short, are left alone.
     """
@@ -55,16 +57,14 @@ class LossGraphKept(Rule):
     listens_to = hears(Loop)
 
     def on_loop(self, loop: Loop) -> Iterator[Finding]:
-        passes = [
-            fact for fact in loop.facts if isinstance(fact, Backward) and not fact.keeps_graph and fact.loss.origin is not None
-        ]
+        passes = [fact for fact in loop.facts if isinstance(fact, Backward)]
         if not _trains(loop):
             return
         for fact in loop.facts:
             if not isinstance(fact, Accumulated) or not fact.grad or fact.value.attached is False or _starts_anew(fact, loop):
                 continue
-            backward = next((one for one in passes if one.loss.origin == fact.value.origin), None)
-            if backward is None:
+            backward = _backward_of(fact, passes)
+            if backward is None or (fact.counted is not None and loop.node not in fact.counted):
                 continue
             yield self.found(
                 fact.place.site,
@@ -74,6 +74,21 @@ class LossGraphKept(Rule):
                 last=(fact.place.site, f"the loss tensor itself is stored in `{fact.into}`"),
                 fix=_fix(fact, backward),
             )
+
+
+def _backward_of(fact: Accumulated, passes: list[Backward]) -> Backward | None:
+    """The backward pass on the loss that is added, or on a sum of which it is a part; None where there is one on the total."""
+    parts = parts_of(fact.value.origin)
+    covered = frozenset[Ref]()
+    found: list[Backward] = []
+    for one in passes:
+        within = parts_of(one.loss.origin)
+        if fact.total in within or fact.into_ref in within:
+            return None
+        if not one.keeps_graph and not parts.isdisjoint(within):
+            covered |= within
+            found.append(one)
+    return found[0] if found and parts <= covered else None
 
 
 def _trains(loop: Loop) -> bool:
@@ -91,12 +106,14 @@ def _starts_anew(sum_of: Accumulated, loop: Loop) -> bool:
     )
 
 
-def _fix(fact: Accumulated, backward: Backward) -> Fix:
+def _fix(fact: Accumulated, backward: Backward) -> Fix | None:
     """Detach what is added.
 
     Not safe in another function, which others may call with plain numbers, and in code that does not name torch: the loss of
     another library may have a backward() and no detach().
     """
+    if fact.expression is None:
+        return None
     part = fact.place.site.part
     change = edit.replaced(part, fact.expression, edit.detached(fact.expression))
     plain = fact.place.function is backward.place.function and "torch" in part.module.text
