@@ -56,6 +56,19 @@ class Semantic(StrEnum):
         return _TOLERANCES.get(self, EXACT)
 
 
+def either(one: Semantic | None, two: Semantic | None) -> Semantic | None:
+    """What numbers mean that are one or the other; None where nothing holds of both that misuses of either would break.
+
+    Probabilities lie in [0, 1], too. That they are also not negative is left unsaid: a loss may ask for [0, 1].
+    """
+    if one is two:
+        return one
+    return Semantic.UNIT_INTERVAL if {one, two} <= _WITHIN_UNIT else None
+
+
+_WITHIN_UNIT = {Semantic.PROBS, Semantic.UNIT_INTERVAL}
+
+
 class Extent(StrEnum):
     """Which values of a tensor one statement of a law is about."""
 

@@ -23,7 +23,7 @@ h = p + p  # reveal h: probs scaled=yes
 i = p * 2  # reveal i: probs scaled=yes
 j = p + 1e-8  # reveal j: probs
 k = 1 - u  # reveal k: unit-interval
-m = 1 - p  # reveal m: no-meaning
+m = 1 - p  # reveal m: unit-interval
 n = p.to("cuda").detach().cpu()  # reveal n: probs attached=no
 o = p.clone()  # reveal o: probs
 y = p.clamp(1e-7, 1)  # reveal y: probs
@@ -37,10 +37,10 @@ ff = -F.linear(x, x)  # reveal ff: logits
 gg = F.linear(x, x) / 2  # reveal gg: logits
 hh = F.linear(x, x) * torch.rand(1)  # reveal hh: no-meaning
 ii = p[0]  # reveal ii: probs
-jj = p[:, 1]  # reveal jj: no-meaning
-kk = p[..., 0]  # reveal kk: no-meaning
+jj = p[:, 1]  # reveal jj: unit-interval
+kk = p[..., 0]  # reveal kk: unit-interval
 mm = p[:5]  # reveal mm: probs
-nn_ = p[p > 0.5]  # reveal nn_: no-meaning
+nn_ = p[p > 0.5]  # reveal nn_: unit-interval
 oo = p.T  # reveal oo: no-meaning
 pp = p.unsqueeze(0)  # reveal pp: probs
 qq = torch.where(x > 0, p, x)  # reveal qq: no-meaning
@@ -54,8 +54,8 @@ xx = F.softplus(x)  # reveal xx: non-negative
 yy = v - 1  # reveal yy: no-meaning
 zz = torch.softmax(x, 1) if len(x) else torch.softmax(x, -1)  # reveal zz: probs
 ab = torch.softmax(x, 1) if len(x) else x  # reveal ab: no-meaning
-ac = torch.softmax(x, 1) if len(x) else torch.sigmoid(x)  # reveal ac: no-meaning
-ad = p**2  # reveal ad: no-meaning
+ac = torch.softmax(x, 1) if len(x) else torch.sigmoid(x)  # reveal ac: unit-interval
+ad = p**2  # reveal ad: unit-interval
 ae = p @ x  # reveal ae: no-meaning
 af = p > 0.5  # reveal af: no-meaning
 ag = F.cross_entropy(x, d, reduction="none")  # reveal ag: no-meaning

@@ -24,6 +24,8 @@ class Gives:
     params: tuple[str, ...] = ("input", "dim")
     keeps_meanings: frozenset[Semantic] = frozenset()
     """Meanings of the input that survive."""
+    axis: int | None = None
+    """The axis along which the law holds where the call names none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,8 @@ class Choice(Enum):
     ENTRY = "one entry along an axis, which goes"
     ENTRIES = "each entry along an axis as a tensor of its own"
     VALUES = "single values from anywhere"
+    BEST = "some of the greatest or smallest along one axis, and beside them their places"
+    EXTREME = "the greatest or smallest: of all values, along one axis with their places, or of two tensors value by value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,14 @@ class Selects:
 
     what: Choice
     params: tuple[str, ...] = ("input",)
+
+
+@dataclass(frozen=True, slots=True)
+class Arranges:
+    """The axes go where a pattern of einops says. `reduces`: those that the pattern leaves out on the right are reduced."""
+
+    params: tuple[str, ...] = ("input", "pattern", "reduction")
+    reduces: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +129,9 @@ class Pools:
     """Means over neighbours along the last axes, as pooling and interpolation take. `spatial`: how many; None: all but two."""
 
     spatial: int | None = None
+    greatest: bool = False
+    """The greatest of the neighbours instead of their mean."""
+    params: tuple[str, ...] = ("input",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +167,7 @@ class Arithmetic(Enum):
     PLUS = "plus"
     MINUS = "minus"
     FROM = "subtracted from"
+    TO = "to the power of"
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,16 +202,21 @@ class Chooses:
 
 @dataclass(frozen=True, slots=True)
 class Fills:
-    """Some values are replaced by another one."""
+    """Some values are replaced by another one, or such values are put around them. `usual`: the value where none is given."""
 
     params: tuple[str, ...] = ("input", "mask", "value")
+    usual: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Multiplies:
-    """A product of matrices: an affine layer if the second factor is a parameter, weighted means if the first holds weights."""
+    """A product of matrices: an affine layer if the second factor is a parameter, weighted means if the first holds weights.
+
+    `matrices`: both factors have at least two axes.
+    """
 
     params: tuple[str, ...] = ("input", "other")
+    matrices: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +347,7 @@ Effect = (
     | Drops
     | Moves
     | Selects
+    | Arranges
     | Reduces
     | Pools
     | Maps

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mldbg.operations.effect import Derives, Effect, Keeps, NoEffect, Special, Wraps, WrapsAll
+from mldbg.operations.effect import Arranges, Derives, Effect, Keeps, NoEffect, Special, Wraps, WrapsAll
 
 DERIVING_PACKAGES: tuple[str, ...] = (
     "numpy.",
@@ -137,6 +137,13 @@ ROWS: dict[str, Effect] = {
     "builtins.classmethod": Wraps(),
     "collections.OrderedDict": Special("dict"),
     "collections.deque": Special("deque"),
+    "collections.namedtuple": Special("named_tuple"),
+    "collections.namedtuple.__new__": Special("of_named_tuple"),
+    "types.SimpleNamespace": Special("namespace"),
+    "argparse.Namespace": Special("namespace"),
+    "einops.rearrange": Arranges(),
+    "einops.repeat": Arranges(),
+    "einops.reduce": Arranges(reduces=True),
     "functools.partial": Special("partial"),
     "functools.wraps": NoEffect(),
     "copy.copy": Special("clone"),

@@ -49,9 +49,11 @@ _LOG_SOFTMAX = Gives(LOG_PROBS, "log_softmax")
 _SIGMOID = Gives(UNIT, "sigmoid", ("input",))
 _RELU = Gives(NON_NEGATIVE, "relu", ("input",), keeps_meanings=frozenset({PROBS, UNIT}))
 _SOFTPLUS = Gives(NON_NEGATIVE, "softplus", ("input",))
+_ROOT = {UNIT: UNIT, PROBS: UNIT}
 _REAL = Gives(LOGITS, "activation", ("input",))
 _TANH = Gives(None, "tanh", ("input",))
 
+_WINDOW = ("input", "kernel_size", "stride", "padding", "ceil_mode", "count_include_pad")
 _AXIS = ("input", "dim")
 _AXES = ("input", "dim0", "dim1")
 
@@ -65,7 +67,9 @@ METHODS_AND_FUNCTIONS: Mapping[str, Effect] = {
     "exp exp_": Maps({LOG_PROBS: PROBS}, "exp"),
     "logsumexp": Normalizer(),
     "matmul": Multiplies(),
-    "mm bmm": Multiplies(("input", "mat2")),
+    "mm bmm": Multiplies(("input", "mat2"), matrices=True),
+    "sqrt sqrt_": Maps(_ROOT, "sqrt"),
+    "square square_": Maps(_ROOT, "square"),
     "clone nan_to_num nan_to_num_ roll flip positive": Keeps(),
     "detach detach_": Keeps(attached=False),
     "clamp clamp_ clip clip_": Clamps(),
@@ -95,6 +99,17 @@ METHODS_AND_FUNCTIONS: Mapping[str, Effect] = {
     "select": Selects(Choice.ENTRY, ("input", "dim", "index")),
     "unbind": Selects(Choice.ENTRIES, _AXIS),
     "masked_select": Selects(Choice.VALUES, ("input", "mask")),
+    "gather": Selects(Choice.VALUES, ("input", "dim", "index")),
+    "take": Selects(Choice.VALUES, ("input", "index")),
+    "take_along_dim": Selects(Choice.VALUES, ("input", "indices", "dim")),
+    "diagonal": Selects(Choice.VALUES, ("input", "offset", "dim1", "dim2")),
+    "amax amin": Selects(Choice.VALUES, ("input", "dim", "keepdim")),
+    "max min median": Selects(Choice.EXTREME, ("input", "dim", "keepdim")),
+    "topk": Selects(Choice.BEST, ("input", "k", "dim", "largest", "sorted")),
+    "kthvalue": Selects(Choice.BEST, ("input", "k", "dim", "keepdim")),
+    "sort": Selects(Choice.BEST, ("input", "dim", "descending")),
+    "cummax cummin": Selects(Choice.BEST, _AXIS),
+    "maximum minimum fmax fmin": Chooses(("input", "other")),
     "mean": Reduces(),
     "sum": Reduces(total=True),
     "neg neg_ negative negative_": Negates(),
@@ -102,6 +117,7 @@ METHODS_AND_FUNCTIONS: Mapping[str, Effect] = {
     "div divide true_divide": Operates(Arithmetic.OVER),
     "add": Operates(Arithmetic.PLUS),
     "sub subtract": Operates(Arithmetic.MINUS),
+    "pow": Operates(Arithmetic.TO, ("input", "exponent")),
     "masked_fill": Fills(),
 }
 """Names that are methods of a tensor and functions of `torch`."""
@@ -127,6 +143,9 @@ METHODS: Mapping[str, Effect] = {
     "add_ __add__ __radd__ __iadd__": Operates(Arithmetic.PLUS),
     "sub_ subtract_ __sub__ __isub__": Operates(Arithmetic.MINUS),
     "__rsub__": Operates(Arithmetic.FROM),
+    "pow_ __pow__": Operates(Arithmetic.TO, ("input", "exponent")),
+    "where": Chooses(("input", "condition", "other")),
+    "new_zeros new_empty": Special("waiting"),
     "masked_fill_": Fills(),
     "__setitem__": Fills(("input", "index", "value")),
     "backward": Special("backward"),
@@ -156,13 +175,15 @@ FUNCTIONS: Mapping[str, Effect] = {
     "conv_transpose1d": Affine("conv_transpose1d", params=("input", "weight", "bias"), features=-2),
     "conv_transpose2d": Affine("conv_transpose2d", params=("input", "weight", "bias"), features=-3),
     "conv_transpose3d": Affine("conv_transpose3d", params=("input", "weight", "bias"), features=-4),
-    "avg_pool1d adaptive_avg_pool1d": Pools(1),
+    "avg_pool1d": Pools(1, params=_WINDOW),
+    "adaptive_avg_pool1d": Pools(1),
     "dropout dropout_ feature_dropout alpha_dropout": Drops(("input", "p", "train")),
     "tensor": Keeps(attached=False),
     "as_tensor asarray": Keeps(),
     "from_numpy": Keeps(attached=False),
     "Tensor FloatTensor LongTensor": Keeps(attached=False),
-    "rand randn zeros ones empty": Special("filled"),
+    "rand randn ones": Special("filled"),
+    "zeros empty zeros_like empty_like": Special("waiting"),
     "compile": Wraps(0, "model"),
     "save manual_seed set_grad_enabled": NoEffect(),
 }
@@ -190,10 +211,18 @@ FUNCTIONAL: Mapping[str, Effect] = {
     "conv_transpose2d": Affine("F.conv_transpose2d", params=("input", "weight", "bias"), features=-3),
     "conv_transpose3d": Affine("F.conv_transpose3d", params=("input", "weight", "bias"), features=-4),
     "dropout dropout1d dropout2d dropout3d alpha_dropout": Drops(),
-    "avg_pool1d adaptive_avg_pool1d": Pools(1),
-    "avg_pool2d adaptive_avg_pool2d": Pools(2),
-    "avg_pool3d adaptive_avg_pool3d": Pools(3),
-    "interpolate": Pools(),
+    "avg_pool1d": Pools(1, params=_WINDOW),
+    "avg_pool2d": Pools(2, params=(*_WINDOW, "divisor_override")),
+    "avg_pool3d": Pools(3, params=(*_WINDOW, "divisor_override")),
+    "adaptive_avg_pool1d": Pools(1),
+    "adaptive_avg_pool2d": Pools(2),
+    "adaptive_avg_pool3d": Pools(3),
+    "max_pool1d adaptive_max_pool1d": Pools(1, greatest=True),
+    "max_pool2d adaptive_max_pool2d": Pools(2, greatest=True),
+    "max_pool3d adaptive_max_pool3d": Pools(3, greatest=True),
+    "interpolate upsample": Pools(params=("input", "size", "scale_factor", "mode")),
+    "pad": Fills(("input", "pad", "mode", "value"), usual=0),
+    "one_hot": Gives(Semantic.ONE_HOT, "one_hot", ("input", "num_classes"), axis=-1),
 }
 """Names in `torch.nn.functional`, losses apart."""
 
@@ -201,7 +230,8 @@ SPECIAL: Mapping[str, Effect] = {"softmax": _SOFTMAX, "log_softmax": _LOG_SOFTMA
 """Names in `torch.special`."""
 
 LAYERS: Mapping[str, Effect] = {
-    "Softmax Softmax2d": _SOFTMAX,
+    "Softmax": _SOFTMAX,
+    "Softmax2d": Gives(PROBS, "softmax", ("input",), axis=-3),
     "Softmin": Gives(PROBS, "softmin"),
     "LogSoftmax": _LOG_SOFTMAX,
     "Sigmoid Hardsigmoid": _SIGMOID,
@@ -231,12 +261,25 @@ LAYERS: Mapping[str, Effect] = {
     "AvgPool1d AdaptiveAvgPool1d": Pools(1),
     "AvgPool2d AdaptiveAvgPool2d": Pools(2),
     "AvgPool3d AdaptiveAvgPool3d": Pools(3),
-    "Upsample": Pools(),
+    "MaxPool1d AdaptiveMaxPool1d": Pools(1, greatest=True),
+    "MaxPool2d AdaptiveMaxPool2d": Pools(2, greatest=True),
+    "MaxPool3d AdaptiveMaxPool3d": Pools(3, greatest=True),
+    "Upsample UpsamplingBilinear2d UpsamplingNearest2d": Pools(),
 }
 """Layers of `torch.nn`, losses apart -> effect of calling one."""
 
+_SCATTERED = ("input", "dim", "index", "src", "value")
+
 OTHERS: Mapping[str, Effect] = {
     "torch.jit.script": Wraps(),
+    "torch.jit.trace": Wraps(0, "func"),
+    "torch.autograd.Variable": Keeps(),
+    "torch.utils.checkpoint.checkpoint": Special("called"),
+    "torch.utils.checkpoint.checkpoint_sequential": Special("called_in_turn"),
+    "torch.nn.parallel.data_parallel": Special("called"),
+    "torch.scatter": Special("scattered", _SCATTERED),
+    "torch.Tensor.scatter": Special("scattered", _SCATTERED),
+    "torch.Tensor.scatter_": Special("scattered", _SCATTERED),
     "torch.nn.DataParallel": Wraps(0, "module"),
     "torch.nn.parallel.DataParallel": Wraps(0, "module"),
     "torch.nn.parallel.DistributedDataParallel": Wraps(0, "module"),
@@ -275,6 +318,11 @@ CONSTRUCTOR_PARAMETERS: dict[str, tuple[str, ...]] = {
     "torch.nn.LazyLinear": ("out_features", "bias"),
     "torch.nn.Bilinear": ("in1_features", "in2_features", "out_features", "bias"),
     "torch.nn.Flatten": ("start_dim", "end_dim"),
+    **{
+        f"torch.nn.{name}": ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad")
+        for name in ("AvgPool1d", "AvgPool2d", "AvgPool3d")
+    },
+    "torch.nn.Upsample": ("size", "scale_factor", "mode"),
     "torch.nn.Softmax": ("dim",),
     "torch.nn.Softmin": ("dim",),
     "torch.nn.LogSoftmax": ("dim",),

@@ -24,6 +24,7 @@ from mldbg.contracts.sanitize.effect import (
 )
 from mldbg.contracts.sanitize.tags import Tag
 from mldbg.contracts.sanitize.watch import Watch
+from mldbg.operations.effect import Pools
 from mldbg.semantics import Semantic
 
 Change = Callable[[Tag, torch.Size, Tensor, Arguments, Keywords], Tag | None]
@@ -198,12 +199,21 @@ def reduce(*, total: bool) -> Effect:
     return follows(change)
 
 
-def pools(spatial: int | None = None) -> Effect:
-    """Means over neighbours along the last axes (None: all behind samples and channels), as pooling and interpolation take."""
+def pools(row: Pools) -> Effect:
+    """Means over neighbours along the last axes, as pooling and interpolation take. Bicubic interpolation overshoots."""
 
     def change(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
-        untouched = 2 if spatial is None else len(shape) - spatial
-        return tag if tag.meaning in (PROBS, LOGITS) and tag.axis is not None and tag.axis < untouched else None
+        given = dict(zip(row.params, args, strict=False)) | kwargs
+        if given.get("mode") == "bicubic":
+            return None
+        whole_sums = given.get("divisor_override") is None
+        if tag.meaning is UNIT:
+            return tag if whole_sums else None
+        untouched = 2 if row.spatial is None else len(shape) - row.spatial
+        if tag.meaning not in (PROBS, LOGITS) or tag.axis is None or tag.axis >= untouched:
+            return None
+        padded = given.get("padding", 0) not in (0, (0,) * len(shape[untouched:]))
+        return scaled(tag) if padded or not whole_sums else tag
 
     return follows(change)
 

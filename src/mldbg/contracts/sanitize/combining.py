@@ -8,9 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from mldbg.contracts.sanitize import axes, evidence
-from mldbg.contracts.sanitize.carrying import part, scaled
+from mldbg.contracts.sanitize.carrying import follows, part, pick, scaled
 from mldbg.contracts.sanitize.effect import (
-    LOG_PROBS,
     LOGITS,
     PROBS,
     UNIT,
@@ -23,6 +22,7 @@ from mldbg.contracts.sanitize.effect import (
 )
 from mldbg.contracts.sanitize.tags import Tag
 from mldbg.contracts.sanitize.watch import Watch
+from mldbg.operations.effect import Chooses
 from mldbg.semantics import FORGOTTEN
 
 EPSILON = 1e-3
@@ -93,6 +93,12 @@ def plus(tag: Tag, number: Any) -> Tag | None:
         return tag
     is_epsilon = not isinstance(number, Tensor) and abs(number) <= EPSILON
     return tag if is_epsilon and tag.meaning in (PROBS, UNIT) else None
+
+
+def power(tag: Tag, number: Any) -> Tag | None:
+    """A tensor to the power of a constant: what lies in [0, 1] stays there."""
+    inside = tag.meaning in (PROBS, UNIT) and not tag.scaled
+    return Tag(UNIT, None, tag.site) if inside and not isinstance(number, Tensor) and number > 0 else None
 
 
 def complement(tag: Tag, number: Any) -> Tag | None:
@@ -181,12 +187,32 @@ def fills(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -
     return result
 
 
-def chooses(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
-    """where(condition, a, b): what both are; a number may replace some logits."""
-    left, right = argument(args, kwargs, 1, "input", "self"), argument(args, kwargs, 2, "other")
-    tag, other = watch.tags.of(left), watch.tags.of(right)
-    result = function(*args, **kwargs)
-    if tag is not None and other is not None and tag.meaning is other.meaning:
-        new = tag.along(None) if tag.meaning is not LOG_PROBS else None
-        watch.tags.put(result, new._replace(scaled=tag.scaled or other.scaled) if new is not None else None)
-    return result
+def chooses(row: Chooses) -> Effect:
+    """where(condition, a, b), maximum(a, b): what both are, value by value."""
+    places = [row.params.index(name) for name in ("input", "other")]
+
+    def effect(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
+        left, right = argument(args, kwargs, places[0], "input", "self"), argument(args, kwargs, places[1], "other")
+        tag, other = watch.tags.of(left), watch.tags.of(right)
+        result = function(*args, **kwargs)
+        if tag is not None and other is not None:
+            watch.tags.put(result, _either(tag, other))
+        return result
+
+    return effect
+
+
+def _either(one: Tag, two: Tag) -> Tag | None:
+    """The tag of values that come from one or the other of two tensors."""
+    new = part(one) if one.meaning is two.meaning else None
+    return new._replace(scaled=one.scaled or two.scaled) if new is not None else None
+
+
+def extreme(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
+    """max(x), max(x, dim) with the places beside the values, max(a, b) value by value."""
+    if isinstance(argument(args, kwargs, 1, "other"), Tensor):
+        return _PAIRWISE(watch, function, args, kwargs)
+    return follows(pick)(watch, function, args, kwargs)
+
+
+_PAIRWISE = chooses(Chooses(("input", "other")))

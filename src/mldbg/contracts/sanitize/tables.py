@@ -35,6 +35,7 @@ _ARITHMETIC: Mapping[kinds.Arithmetic, Effect] = {
     kinds.Arithmetic.OVER: combining.operands(combining.times, combining.unknown, commutes=False),
     kinds.Arithmetic.PLUS: combining.operands(combining.plus, combining.summed, commutes=True, adds=True),
     kinds.Arithmetic.MINUS: combining.operands(combining.plus, combining.difference, commutes=False),
+    kinds.Arithmetic.TO: combining.operands(combining.power, combining.unknown, commutes=False),
     kinds.Arithmetic.FROM: combining.operands(combining.complement, combining.difference, commutes=False),
 }
 
@@ -55,8 +56,10 @@ def _selected(row: kinds.Selects) -> Effect:
             return carrying.cut(row.params.index("dim"))
         case kinds.Choice.ENTRY | kinds.Choice.ENTRIES:
             return carrying.follows(carrying.drop_axis)
-        case kinds.Choice.VALUES:
+        case kinds.Choice.VALUES | kinds.Choice.BEST:
             return carrying.follows(carrying.pick)
+        case kinds.Choice.EXTREME:
+            return combining.extreme
 
 
 def _lossy(row: kinds.Loss) -> Effect | None:
@@ -76,14 +79,14 @@ _CARRIED_OUT: Mapping[type, Callable[[Any], Effect | None]] = {
     kinds.Moves: lambda row: _MOVES[row.how],
     kinds.Selects: _selected,
     kinds.Reduces: lambda row: carrying.reduce(total=row.total),
-    kinds.Pools: lambda row: carrying.pools(row.spatial),
+    kinds.Pools: lambda row: carrying.follows(carrying.pick) if row.greatest else carrying.pools(row),
     kinds.Maps: lambda row: making.maps(row) if row.meanings else None,
     kinds.Negates: lambda row: carrying.follows(carrying.negate),
     kinds.Normalizer: lambda row: making.normalises,
     kinds.Operates: lambda row: _ARITHMETIC[row.how],
     kinds.Joins: lambda row: combining.concatenates(row.axis),
     kinds.Stacks: lambda row: combining.stacks,
-    kinds.Chooses: lambda row: combining.chooses,
+    kinds.Chooses: combining.chooses,
     kinds.Fills: lambda row: combining.fills,
     kinds.Multiplies: lambda row: making.product,
     kinds.Contracts: lambda row: making.contraction,
@@ -93,6 +96,7 @@ _CARRIED_OUT: Mapping[type, Callable[[Any], Effect | None]] = {
 
 NOT_CARRIED_OUT = frozenset(
     {
+        kinds.Arranges,
         kinds.Derives,
         kinds.Returns,
         kinds.Wraps,

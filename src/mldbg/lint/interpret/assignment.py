@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import libcst as cst
 
+from mldbg.lint.interpret import carried
 from mldbg.lint.interpret.address import Made, Site
 from mldbg.lint.interpret.choices import Choices
 from mldbg.lint.interpret.classes import Classes
@@ -19,9 +20,21 @@ from mldbg.lint.interpret.names import Names
 from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.sums import note_emptied
 from mldbg.lint.interpret.training import Training
-from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Constant, Data, Entries, Items, Lazy, ModuleThing, Object, Value
+from mldbg.lint.interpret.value import (
+    UNKNOWN,
+    ClassThing,
+    Constant,
+    Data,
+    Entries,
+    Items,
+    Lazy,
+    ModuleThing,
+    Object,
+    Unknown,
+    Value,
+    is_blank,
+)
 from mldbg.lint.library.names import says_label
-from mldbg.semantics import Semantic
 
 
 class Assignment:
@@ -90,7 +103,7 @@ class Assignment:
         if isinstance(value.thing, Object) and value.thing.cls is None:
             self.machine.state.ensure(origin)
             return Value(Object(origin), data=data, origin=origin)
-        return Value(data=data, origin=origin, trail=value.trail if value.fits else None)
+        return replace(self.contents.entry_of(value, origin), data=data)
 
     def _assign_attribute(self, target: cst.Attribute, value: Value, site: Site) -> None:
         name = target.attr.value
@@ -136,8 +149,9 @@ class Assignment:
                 every = joined([*held.thing.all, value])
                 self.machine.state.set(thing.ref, Slot.ITEMS, Value(Items(held.thing.cls, (), every)))
                 return
-        if base.meaning is not None and base.meaning is not value.meaning and not _masks(base, value):
-            base = replace(base, meaning=None)
+        written = carried.written(base, value)
+        if written is not None:
+            base = _with(base, written, value)
             self.rebind(target.value, base)
         fits = frozenset() if isinstance(index.constant, str) and says_label(index.constant) else value.fits
         self._fill(target, base, indices, replace(value, data=Data(fits=fits)))
@@ -157,7 +171,9 @@ class Assignment:
 
     def rebind(self, node: cst.BaseExpression, value: Value) -> None:
         """A value was changed in place: the name or attribute that holds it now holds what it became."""
-        if isinstance(node, cst.Name):
+        if isinstance(node, cst.Subscript):
+            self._rewrite(node, value)
+        elif isinstance(node, cst.Name):
             self.names.bind(node.value, value)
         elif isinstance(node, cst.Attribute):
             holder = self.machine.evaluate(node.value)
@@ -165,6 +181,13 @@ class Assignment:
                 self.machine.state.set(holder.thing.ref, node.attr.value, value)
             elif node.attr.value in ("loc", "iloc", "values"):
                 self.rebind(node.value, replace(holder, data=value.data, trail=value.trail))
+
+    def _rewrite(self, node: cst.Subscript, value: Value) -> None:
+        """Part of a tensor was changed in place: `scores[:, 0].sigmoid_()`."""
+        base = self.machine.now(node.value)
+        written = carried.written(base, value)
+        if written is not None:
+            self.rebind(node.value, _with(base, written, value))
 
     def delete(self, node: cst.Del) -> None:
         """Unbind targets."""
@@ -201,9 +224,11 @@ class Assignment:
             machine.state.set(base.thing.ref, Slot.ITEMS, Value(_without(held.thing, index.constant)))
 
 
-def _masks(base: Value, value: Value) -> bool:
-    """`logits[mask] = -inf`: still logits."""
-    return base.meaning is Semantic.LOGITS and isinstance(value.constant, int | float)
+def _with(base: Value, written: carried.Left, value: Value) -> Value:
+    """A tensor after some of its values were replaced."""
+    thing = Unknown() if is_blank(base) else base.thing
+    trail = base.trail if base.meaning is not None else value.trail if written.meaning is not None else None
+    return replace(base, thing=thing, meaning=written.meaning, axes=written.axes, scaled=written.scaled, trail=trail)
 
 
 def _without(items: Items, position: object) -> Items:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.address import Made, Ref, Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.choices import members
 from mldbg.lint.interpret.classes import Classes
@@ -31,6 +31,11 @@ from mldbg.lint.interpret.value import (
     literal,
 )
 from mldbg.semantics import Semantic
+
+NAMESPACE = "types.SimpleNamespace"
+"""The class of objects that only hold attributes."""
+
+_OF_CHECKPOINT = ("use_reentrant", "preserve_rng_state", "context_fn", "determinism_check", "debug", "early_stop")
 
 
 class BuiltinCalls:
@@ -66,6 +71,11 @@ class BuiltinCalls:
             "shuffle": self._each_derived,
             "tensor_dataset": self._tensor_dataset,
             "subset": self._subset,
+            "called": self._called,
+            "called_in_turn": self._called_in_turn,
+            "namespace": self._namespace,
+            "named_tuple": self._named_tuple,
+            "of_named_tuple": self._of_named_tuple,
         }
 
     def named(self, name: str) -> Callable[[Sequence[Argument], Site], Value] | None:
@@ -209,6 +219,65 @@ class BuiltinCalls:
             return UNKNOWN
         element = self.contents.element_of(arguments[1].value, site)
         return Value(Items("builtins.generator", (), self.machine.call(arguments[0].value, [Argument(element)], site)))
+
+    def _called(self, arguments: Sequence[Argument], site: Site) -> Value:
+        """`checkpoint(function, x, use_reentrant=False)`: the function gets the rest."""
+        if not arguments:
+            return UNKNOWN
+        rest = [argument for argument in arguments[1:] if argument.keyword not in _OF_CHECKPOINT]
+        return self.machine.call(arguments[0].value, rest, site)
+
+    def _called_in_turn(self, arguments: Sequence[Argument], site: Site) -> Value:
+        """`checkpoint_sequential(layers, segments, x)`: layer after layer."""
+        layers = self.contents.items_of(arguments[0].value) if arguments else None
+        given = next((argument.value for argument in arguments if argument.keyword == "input"), None)
+        value = given if given is not None else arguments[2].value if len(arguments) > 2 else UNKNOWN
+        if layers is None or not layers.exact:
+            return self.lineage.derived([value], site)
+        for layer in layers.tail:
+            value = self.machine.call(layer, [Argument(value)], site)
+        return value
+
+    def _namespace(self, arguments: Sequence[Argument], site: Site) -> Value:
+        """An object whose attributes are the keyword arguments: SimpleNamespace, the output classes of transformers."""
+        ref = self.machine.new_ref(site, Made.OBJECT, "namespace")
+        self.machine.state.open(ref)
+        for argument in arguments:
+            if argument.keyword is not None:
+                self.machine.state.set(ref, argument.keyword, argument.value)
+        return Value(Object(ref, NAMESPACE), origin=ref)
+
+    def _named_tuple(self, arguments: Sequence[Argument], site: Site) -> Value:
+        """`namedtuple("Output", "logits hidden")`: a class, known by the names of its fields."""
+        named = next((argument.value for argument in arguments if argument.keyword == "field_names"), None)
+        fields = named if named is not None else arguments[1].value if len(arguments) > 1 else UNKNOWN
+        text = fields.constant
+        if isinstance(text, str):
+            names = text.replace(",", " ").split()
+        else:
+            items = self.contents.items_of(fields)
+            if items is None or not items.exact:
+                return UNKNOWN
+            names = [str(item.constant) for item in items.tail if isinstance(item.constant, str)]
+            if len(names) != len(items.tail):
+                return UNKNOWN
+        maker = Value(Symbol("collections.namedtuple.__new__"))
+        return Value(Partial(maker, ((None, tuple_of(*map(literal, names))),)))
+
+    def _of_named_tuple(self, arguments: Sequence[Argument], site: Site) -> Value:
+        """An instance: its fields have names, and it unpacks like a tuple."""
+        held = self.contents.items_of(arguments[0].value) if arguments else None
+        names = [str(item.constant) for item in held.tail] if held is not None else []
+        given = {argument.keyword: argument.value for argument in arguments[1:] if argument.keyword is not None}
+        positional = [argument.value for argument in arguments[1:] if argument.keyword is None and not argument.star]
+        given = dict(zip(names, positional, strict=False)) | given
+        if any(argument.star for argument in arguments) or not names:
+            return self.lineage.unknown_result(site)
+        made = self._namespace([Argument(given.get(name, UNKNOWN), name) for name in names], site)
+        assert isinstance(made.thing, Object)
+        fields = Items("builtins.tuple", tuple(given.get(name, UNKNOWN) for name in names))
+        self.machine.state.set(made.thing.ref, Slot.ITEMS, Value(fields))
+        return made
 
     def _field(self, arguments: Sequence[Argument], site: Site) -> Value:
         factory = next((argument.value for argument in arguments if argument.keyword == "default_factory"), None)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from mldbg.lint.interpret.value import Axes, Constant, Items, Value
+from mldbg.lint.interpret.indexing import MASK, indexed
+from mldbg.lint.interpret.value import NO_ENTRIES, UNKNOWN, Axes, Constant, Items, Opaque, Unknown, Value, is_blank, literal
 from mldbg.operations.effect import (
     Arithmetic,
+    Arranges,
     Choice,
     Chooses,
     Clamps,
@@ -26,15 +29,20 @@ from mldbg.operations.effect import (
     Selects,
     Stacks,
 )
-from mldbg.semantics import FORGOTTEN, Semantic
+from mldbg.semantics import FORGOTTEN, Semantic, either
 
 PROBS, LOG_PROBS, UNIT, LOGITS = Semantic.PROBS, Semantic.LOG_PROBS, Semantic.UNIT_INTERVAL, Semantic.LOGITS
+NON_NEGATIVE, ONE_HOT = Semantic.NON_NEGATIVE, Semantic.ONE_HOT
+
+TINY_LOG = -12.0
+"""A log-probability that is cut off here was below 1e-5."""
 
 EPSILON = 1e-3
 """A constant up to this size that is added to probabilities keeps a logarithm finite and changes nothing else."""
 
 Carrying = (
-    Clamps
+    Arranges
+    | Clamps
     | Contracts
     | Chooses
     | Drops
@@ -66,6 +74,8 @@ class Left:
 
 
 LOST = Left()
+ZERO = literal(0)
+_CONSTANT = literal("constant")
 
 
 def left(effect: Carrying, given: Mapping[str, Value], values: Sequence[Value]) -> Left:
@@ -76,38 +86,46 @@ def left(effect: Carrying, given: Mapping[str, Value], values: Sequence[Value]) 
         case Stacks():
             return stacked(elements_of(values[0]), _number(given.get("dim")) if "dim" in given else 0)
         case Chooses():
-            return chosen(values[1:])
+            return chosen([given[name] for name in ("input", "other") if name in given])
         case Operates():
             return operated(effect.how, *values[:2]) if len(values) == 2 and len(given) == 2 else LOST
-        case Multiplies() | Contracts() | Normalizer():
+        case Multiplies():
+            return multiplied(*values[:2], matrices=effect.matrices) if len(values) >= 2 else LOST
+        case Contracts() | Normalizer():
             return LOST
         case _:
             return _of_one(effect, given, values)
 
 
 def _of_one(
-    effect: Moves | Selects | Reduces | Pools | Negates | Clamps | Drops | Fills,
+    effect: Arranges | Moves | Selects | Reduces | Pools | Negates | Clamps | Drops | Fills,
     given: Mapping[str, Value],
     values: Sequence[Value],
 ) -> Left:
     value = values[0]
     match effect:
+        case Arranges():
+            return arranged(value, given, reduces=effect.reduces)
         case Moves():
             return moved(effect, value, given, values[1:])
+        case Selects(Choice.EXTREME) if "other" in given or given.get("dim", UNKNOWN).meaning is not None:
+            return chosen([value, given.get("other", given.get("dim", UNKNOWN))])
         case Selects():
             return selected(effect.what, value, _number(given.get("dim")) if "dim" in given else 0)
         case Reduces():
             return reduced(value, _numbers(given.get("dim")), given, total=effect.total)
         case Pools():
-            return pooled(value, effect.spatial)
+            return pooled(value, effect, given)
         case Negates():
             return whole(value) if value.meaning is LOGITS else LOST
         case Clamps():
-            return whole(value) if value.meaning in (PROBS, UNIT, LOG_PROBS) else LOST
+            return clamped(value, given)
         case Drops():
             return whole(value) if value.meaning is LOGITS else LOST
         case Fills():
-            return filled(value, given.get("value"))
+            if given.get("mode", _CONSTANT).constant != "constant":
+                return part(value)  # F.pad repeats values
+            return filled(value, given.get("value", literal(effect.usual)))
 
 
 def means_nothing(effect: Carrying, value: Value) -> bool:
@@ -122,9 +140,9 @@ def whole(value: Value) -> Left:
 
 def part(value: Value) -> Left:
     """Some of the values that a law ties together: probabilities stay between 0 and 1, log-probabilities become unknown."""
-    if value.meaning is PROBS:
+    if value.meaning in (PROBS, ONE_HOT):
         return LOST if value.scaled else Left(UNIT)
-    return LOST if value.meaning is LOG_PROBS else Left(value.meaning)
+    return LOST if value.meaning is LOG_PROBS else Left(value.meaning, scaled=value.scaled)
 
 
 def scaled(value: Value, axes: Axes) -> Left:
@@ -179,7 +197,7 @@ def _moved_axis(how: Move, axes: Axes, given: Mapping[str, Value], sizes: Sequen
         case Move.SWAP_LAST if along < 0:
             return {-1: -2, -2: -1}.get(along, along)
         case Move.UNSQUEEZE if len(known) == 1:
-            return _unsqueezed(along, known[0])
+            return _unsqueezed(along, known[0], axes.rank)
         case Move.SQUEEZE if len(known) == 1:
             return _without(along, known)
         case Move.PERMUTE:
@@ -193,28 +211,67 @@ def _permuted(along: int | None, dims: Sequence[int | None]) -> int | None:
     return order.index(along % len(dims)) if along is not None and sorted(order) == list(range(len(dims))) and order else None
 
 
-def _unsqueezed(along: int, dim: int) -> int | None:
+def _unsqueezed(along: int, dim: int, rank: int | None) -> int | None:
+    """The axis after another one has come. Where the rank is not known, the tensor is taken to have an axis of samples, too."""
+    if rank:
+        place, old = dim % (rank + 1), along % rank
+        return old + (place <= old) - (rank + 1 if along < 0 else 0)
     if along >= 0 and dim >= 0:
         return along + (dim <= along)
     if along < 0 and dim < 0:
         return along - (dim >= along)
-    return along if dim == 0 else None
+    stays = dim in (0, 1) if along < 0 else dim == -1 or along == 0 == dim + 2
+    return along if stays else None
 
 
-def _without(along: int, dims: Sequence[int]) -> int | None:
+def _without(along: int | None, dims: Sequence[int]) -> int | None:
     """The axis after others have gone. Axes that are counted from different ends stay where they are if the first one goes."""
+    if along is None:
+        return None
     if along >= 0:
         return along - sum(dim < along for dim in dims) if all(dim >= 0 for dim in dims) else None
     from_end = [dim for dim in dims if dim < 0]
     return along + sum(dim > along for dim in from_end)
 
 
+def arranged(value: Value, given: Mapping[str, Value], *, reduces: bool) -> Left:
+    """einops: an axis that stands alone on both sides of the pattern keeps its law; means over others do, too."""
+    pattern = given.get("pattern", UNKNOWN).constant
+    before, arrow, after = pattern.partition("->") if isinstance(pattern, str) else ("", "", "")
+    how = given.get("reduction", UNKNOWN).constant if reduces else "mean"
+    if not arrow or how not in ("mean", "sum", "max", "min"):
+        return LOST
+    along = _arranged_axis(value.axes.along, before, after)
+    if how in ("max", "min"):
+        return part(value)
+    if along is None:
+        return LOST if how == "sum" else part(value)
+    return scaled(value, Axes(along=along)) if how == "sum" else Left(value.meaning, Axes(along=along), value.scaled)
+
+
+def _arranged_axis(along: int | None, before: str, after: str) -> int | None:
+    """Where the axis of the law is behind the arrow; None where it was split, merged or left out."""
+    old, new = (_GROUP.findall(side) for side in (before, after))
+    if along is None or not -len(old) <= along < len(old):
+        return None
+    name = old[along]
+    beside = old[:along] if along >= 0 else old[along:]
+    if not name.isidentifier() or "..." in beside or new.count(name) != 1:
+        return None
+    place = new.index(name)
+    return place if "..." not in new[:place] else place - len(new)
+
+
+_GROUP = re.compile(r"\([^)]*\)|[^\s()]+")
+"""One axis on a side of a pattern of einops: a name, a number, dots, or a group in brackets."""
+
+
 def repeated(effect: Moves, value: Value, given: Mapping[str, Value]) -> Left:
     """expand, repeat: what is repeated along the axis of the law no longer sums to 1."""
     if "dim" in effect.params:  # repeat_interleave
         dim = _number(given.get("dim"))
-        apart = dim is not None and is_axis(value.axes, dim) is False
-        return Left(value.meaning, Axes(along=value.axes.along), value.scaled) if apart else _each(value)
+        kept = dim is not None and apart(value.axes, dim)
+        return Left(value.meaning, Axes(along=value.axes.along), value.scaled) if kept else _each(value)
     if "repeats" in effect.params or "dims" in effect.params:
         return _each(value)
     along = value.axes.along  # expand: new axes come in front
@@ -229,14 +286,45 @@ def _each(value: Value) -> Left:
 # ------------------------------------------------------------------------------------------------------------ cuts and means
 def selected(what: Choice, value: Value, dim: int | None) -> Left:
     """Some of the values, chosen along one axis."""
-    apart = what not in (Choice.VALUES, Choice.INDEX) and dim is not None and is_axis(value.axes, dim) is False
-    if not apart:
+    if what not in _ALONG_ONE_AXIS or dim is None or not apart(value.axes, dim):
         return part(value)
-    assert dim is not None
     if what in (Choice.ENTRY, Choice.ENTRIES):
-        assert value.axes.along is not None
         return Left(value.meaning, Axes(along=_without(value.axes.along, [dim])), value.scaled)
     return Left(value.meaning, Axes(value.axes.rank, along=value.axes.along), value.scaled)
+
+
+_ALONG_ONE_AXIS = (Choice.CUT, Choice.PARTS, Choice.ENTRY, Choice.ENTRIES)
+"""Of these, what is left along the other axes stays together."""
+
+
+def entry(value: Value) -> Left:
+    """What iterating over a tensor, or unpacking it, yields."""
+    tells = isinstance(value.thing, Unknown) and value.meaning not in (None, Semantic.SCALAR_LOSS)
+    return selected(Choice.ENTRY, value, 0) if tells else LOST
+
+
+def picked(value: Value, indices: Sequence[Value]) -> Left:
+    """What `tensor[indices]` is."""
+    if value.meaning is None:
+        return LOST
+    found = indexed(value.axes, indices)
+    return part(value) if found.touched else Left(value.meaning, Axes(along=found.along), value.scaled)
+
+
+def written(base: Value, value: Value) -> Left | None:
+    """What a tensor is once some of its values were replaced: `scores[mask] = -inf`, `buffer[i] = row`; None: what it was."""
+    number = _as_number(value)
+    if is_blank(base):
+        if number == 0:
+            return None
+        fits = value.meaning in (PROBS, UNIT, LOGITS, NON_NEGATIVE) and isinstance(base.thing, Opaque)
+        return Left(value.meaning, scaled=value.scaled or value.meaning is PROBS) if fits else Left()
+    if base.meaning is None or (number is not None and base.meaning is LOGITS):
+        return None
+    if number is not None:
+        return filled(base, literal(number)) if base.meaning in (UNIT, NON_NEGATIVE) else LOST
+    meaning = either(base.meaning, value.meaning)
+    return Left(meaning, base.axes, base.scaled or value.scaled) if meaning not in (None, LOG_PROBS) else LOST
 
 
 def reduced(value: Value, dims: Sequence[int] | None, given: Mapping[str, Value], *, total: bool) -> Left:
@@ -244,9 +332,13 @@ def reduced(value: Value, dims: Sequence[int] | None, given: Mapping[str, Value]
     if dims is None:
         return LOST
     if value.meaning is UNIT and not total:
-        return Left(UNIT)
+        return Left(UNIT, scaled=value.scaled)
     along = value.axes.along
-    if value.meaning not in (PROBS, LOGITS) or along is None or any(not _apart(value.axes, dim) for dim in dims):
+    # the mean of all classes is a constant that nobody asks for: where an axis may be theirs, it is another one
+    kept = [
+        is_axis(value.axes, dim) is not True if value.meaning is PROBS and not total else apart(value.axes, dim) for dim in dims
+    ]
+    if value.meaning not in (PROBS, LOGITS) or along is None or not all(kept):
         return LOST
     keepdim = given.get("keepdim")
     if keepdim is None or keepdim.constant is False:
@@ -256,19 +348,55 @@ def reduced(value: Value, dims: Sequence[int] | None, given: Mapping[str, Value]
     return scaled(value, axes) if total else Left(value.meaning, axes, value.scaled)
 
 
-def _apart(axes: Axes, dim: int) -> bool:
-    """Whether a mean over `dim` surely leaves the axis of the law alone.
+def apart(axes: Axes, dim: int) -> bool:
+    """Whether what happens along `dim` leaves the axis of the law alone.
 
-    Only a vector's first axis is its last one, and the mean of a vector is a number, which no loss takes for probabilities.
+    Only a vector's first axis is its last one, and what is made of a vector is a number, which no loss takes for probabilities.
+    The first axis is that of the samples where nothing says along which axis the law holds.
     """
-    return is_axis(axes, dim) is False or {axes.along, dim} == {0, -1}
+    known = is_axis(axes, dim)
+    return not known if known is not None else {axes.along, dim} == {0, -1} or (axes.along is None and dim == 0)
 
 
-def pooled(value: Value, spatial: int | None) -> Left:
-    """Means over neighbours along the last axes."""
-    along, behind = value.axes.along, spatial if spatial is not None else 3
-    apart = along is not None and (0 <= along <= 1 or along < -behind)
-    return whole(value) if apart and value.meaning in (PROBS, LOGITS) else LOST
+def pooled(value: Value, effect: Pools, given: Mapping[str, Value]) -> Left:
+    """Means over neighbours along the last axes, or the greatest of them."""
+    if given.get("mode", UNKNOWN).constant == "bicubic":
+        return LOST  # it overshoots
+    if value.meaning is UNIT:
+        return LOST if "divisor_override" in given else whole(value)
+    along, behind = value.axes.along, effect.spatial if effect.spatial is not None else 3
+    beside = along is not None and (0 <= along <= 1 or along < -behind)
+    if effect.greatest:
+        return part(value) if value.meaning in (PROBS, LOGITS) else LOST
+    if value.meaning is PROBS and not beside:
+        return part(value)  # a mean of probabilities of other classes
+    if value.meaning not in (PROBS, LOGITS) or not beside:
+        return LOST
+    fewer = given.get("padding", ZERO).constant != 0 or "divisor_override" in given  # at the border zeros are counted in
+    return scaled(value, value.axes) if fewer else whole(value)
+
+
+def clamped(value: Value, given: Mapping[str, Value]) -> Left:
+    """Values beyond a bound are put onto it: bounds that hardly touch probabilities guard a logarithm."""
+    bounds = [given[name].constant if name in given else None for name in ("min", "max")]
+    low, high = (bound if isinstance(bound, int | float) else None for bound in bounds)
+    match value.meaning:
+        case Semantic.PROBS | Semantic.UNIT_INTERVAL if value.scaled:
+            return whole(value) if (low is None or low <= 0) and high is None else LOST
+        case Semantic.PROBS:
+            if (low is None or low <= EPSILON) and (high is None or high >= 1 - EPSILON):
+                return whole(value)
+            return Left(UNIT) if _meets_unit(low, high) else LOST
+        case Semantic.UNIT_INTERVAL:
+            return whole(value) if _meets_unit(low, high) else LOST
+        case Semantic.LOG_PROBS:
+            return whole(value) if (low is None or low <= TINY_LOG) and (high is None or high >= 0) else LOST
+        case _:
+            return LOST
+
+
+def _meets_unit(low: float | None, high: float | None) -> bool:
+    return (low is None or low <= 1) and (high is None or high >= 0)
 
 
 def filled(value: Value, filler: Value | None) -> Left:
@@ -280,8 +408,8 @@ def filled(value: Value, filler: Value | None) -> Left:
         return LOST
     if value.meaning is PROBS and (number >= 0 or number <= FORGOTTEN):
         return scaled(value, value.axes)
-    within = value.meaning is UNIT and 0 <= number <= 1
-    return whole(value) if within or (value.meaning is Semantic.NON_NEGATIVE and number >= 0) else LOST
+    within = value.meaning is UNIT and 0 <= number <= 1 and not (value.scaled and number)
+    return whole(value) if within or (value.meaning is NON_NEGATIVE and number >= 0) else LOST
 
 
 # ----------------------------------------------------------------------------------------------------------- several tensors
@@ -292,12 +420,24 @@ def elements_of(value: Value) -> Sequence[Value]:
 
 
 def _common(values: Sequence[Value]) -> Value | None:
-    """What all values share; None where they mean different things."""
-    first = values[0] if values else None
-    if first is None or any(each.meaning is not first.meaning for each in values):
+    """What all values share, zeros and tensors without entries apart; None where nothing holds of all."""
+    telling = [each for each in values if not is_blank(each)]
+    if not telling:
         return None
-    along = first.axes.along if all(each.axes.along == first.axes.along for each in values) else None
-    return replace(first, axes=Axes(along=along), scaled=any(each.scaled for each in values))
+    first = telling[0]
+    meaning = first.meaning
+    for each in telling[1:]:
+        meaning = either(meaning, each.meaning)
+    zeros = any(is_blank(each) and not _has_no_entries(each) for each in values)
+    if meaning is None or (zeros and meaning not in (PROBS, UNIT, LOGITS, NON_NEGATIVE)):
+        return None
+    along = first.axes.along if all(each.axes.along == first.axes.along for each in telling) else None
+    factor = any(each.scaled for each in telling) or (zeros and meaning is PROBS)
+    return replace(first, meaning=meaning, axes=Axes(along=along), scaled=factor)
+
+
+def _has_no_entries(value: Value) -> bool:
+    return isinstance(value.thing, Opaque) and value.thing.cls == NO_ENTRIES
 
 
 def joined(values: Sequence[Value], dim: int | None) -> Left:
@@ -305,7 +445,7 @@ def joined(values: Sequence[Value], dim: int | None) -> Left:
     value = _common(values)
     if value is None:
         return LOST
-    return whole(value) if dim is not None and is_axis(value.axes, dim) is False else part(value)
+    return whole(value) if dim is not None and apart(value.axes, dim) else part(value)
 
 
 def stacked(values: Sequence[Value], dim: int | None) -> Left:
@@ -313,45 +453,122 @@ def stacked(values: Sequence[Value], dim: int | None) -> Left:
     value = _common(values)
     if value is None:
         return LOST
-    along = _unsqueezed(value.axes.along, dim) if value.axes.along is not None and dim is not None else None
+    along = _unsqueezed(value.axes.along, dim, value.axes.rank) if value.axes.along is not None and dim is not None else None
     return Left(value.meaning, Axes(along=along), value.scaled)
 
 
+def multiplied(first: Value, second: Value, *, matrices: bool) -> Left:
+    """A matrix product: weights that sum to 1 take means of the rows of the second factor."""
+    weighs = first.meaning in (PROBS, ONE_HOT) and not first.scaled and is_axis(first.axes, -1) is True
+    if not weighs or second.scaled:
+        return LOST
+    if second.meaning in (PROBS, ONE_HOT) and matrices and is_axis(second.axes, -1) is True:
+        return Left(PROBS, Axes(along=-1))
+    return Left(UNIT) if second.meaning in (PROBS, ONE_HOT, UNIT) else LOST
+
+
 def chosen(values: Sequence[Value]) -> Left:
-    """where(condition, a, b): what both are, value by value."""
-    value = _common(values) if len(values) == 2 else None
-    return LOST if value is None or value.meaning is LOG_PROBS else Left(value.meaning, Axes(), value.scaled)
+    """where(condition, a, b): what both are, value by value; a number fills up what the other one leaves free."""
+    if len(values) != 2:
+        return LOST
+    numbers = [value for value in values if _as_number(value) is not None]
+    if len(numbers) == 1:
+        other = next(value for value in values if value is not numbers[0])
+        return filled(other, literal(_as_number(numbers[0])))
+    value = _common(values)
+    return part(value) if value is not None else LOST
 
 
+# --------------------------------------------------------------------------------------------------------------- arithmetic
 def operated(how: Arithmetic, first: Value, second: Value) -> Left:
     """Arithmetic of a tensor with a number or with another tensor."""
-    if isinstance(second.thing, Constant):
-        return _with_number(how, first, second.constant)
-    if isinstance(first.thing, Constant):
-        return _number_with(how, first.constant, second)
-    if how in (Arithmetic.PLUS, Arithmetic.MINUS, Arithmetic.FROM) and LOGITS is first.meaning is second.meaning:
-        return Left(LOGITS, first.axes)
-    if how is Arithmetic.OVER and first.meaning is LOGITS and second.meaning is None:
-        return whole(first)  # a temperature
-    alike = first.meaning is second.meaning and first.axes.along == second.axes.along
-    return scaled(first, first.axes) if how is Arithmetic.PLUS and first.meaning is PROBS and alike else LOST
+    if (number := _as_number(second)) is not None:
+        return _broadcast(second, _with_number(how, first, number))
+    if (number := _as_number(first)) is not None:
+        return _broadcast(first, _number_with(how, number, second))
+    if isinstance(second.thing, Constant) or isinstance(first.thing, Constant):
+        return LOST
+    return _of_two(how, first, second)
 
 
-def _with_number(how: Arithmetic, value: Value, number: object) -> Left:
+def _broadcast(number: Value, rest: Left) -> Left:
+    """What is left where the number is a tensor of zeros, which may have more axes: they come in front."""
+    if isinstance(number.thing, Constant):
+        return rest
+    along = rest.axes.along
+    return replace(rest, axes=Axes(along=along if along is not None and along < 0 else None))
+
+
+def _as_number(value: Value) -> float | None:
+    """A number, or a tensor that is the same as one."""
+    if is_blank(value):
+        return 0
+    number = value.constant
+    return number if isinstance(number, int | float) and not isinstance(number, bool) else None
+
+
+def _of_two(how: Arithmetic, first: Value, second: Value) -> Left:
+    both = either(first.meaning, second.meaning)
+    match how:
+        case Arithmetic.PLUS if first.meaning is second.meaning is PROBS and first.axes.along == second.axes.along:
+            return scaled(first, first.axes)
+        case Arithmetic.PLUS if both in (PROBS, UNIT):
+            return Left(UNIT, scaled=True)
+        case Arithmetic.PLUS | Arithmetic.MINUS | Arithmetic.FROM if both is LOGITS:
+            return Left(LOGITS, first.axes)
+        case Arithmetic.OVER if first.meaning is LOGITS and second.meaning is None:
+            return whole(first)  # a temperature
+        case Arithmetic.OVER if first.scaled and first.meaning in (PROBS, UNIT) and second.meaning is None:
+            return whole(first)  # a sum, divided by how many were added up
+        case Arithmetic.TIMES if both in (PROBS, UNIT) and not first.scaled and not second.scaled:
+            return Left(UNIT)
+        case Arithmetic.TIMES if MASK in (_class_of(first), _class_of(second)):
+            return filled(second if _class_of(first) == MASK else first, ZERO)
+        case _:
+            return LOST
+
+
+def _class_of(value: Value) -> str | None:
+    return value.thing.cls if isinstance(value.thing, Opaque) else None
+
+
+def _with_number(how: Arithmetic, value: Value, number: float) -> Left:
+    if how is Arithmetic.FROM:
+        return _complement(value, number)
+    if how is Arithmetic.TO:
+        inside = value.meaning in (PROBS, UNIT) and not value.scaled
+        return Left(UNIT) if inside and number > 0 else LOST
     if value.meaning is LOGITS:
         return whole(value)
-    if not isinstance(number, int | float) or isinstance(number, bool):
-        return LOST
-    if how in (Arithmetic.TIMES, Arithmetic.OVER) and number > 0:
-        return scaled(value, value.axes)
-    tiny = isinstance(number, float) and 0 < abs(number) <= EPSILON
-    guards = how in (Arithmetic.PLUS, Arithmetic.MINUS) and tiny and value.meaning in (PROBS, UNIT)
+    if how in (Arithmetic.TIMES, Arithmetic.OVER):
+        return _times(value, number, how) if number > 0 else LOST
+    if number == 0:
+        return whole(value)
+    guards = abs(number) <= EPSILON and value.meaning in (PROBS, UNIT)
     return whole(value) if guards else LOST  # p + 1e-8 guards a logarithm
 
 
-def _number_with(how: Arithmetic, number: object, value: Value) -> Left:
-    if how is Arithmetic.MINUS and number in (1, 1.0) and value.meaning is UNIT:
-        return Left(UNIT)
-    if how is Arithmetic.OVER:
-        return LOST
-    return whole(value) if how is Arithmetic.MINUS and value.meaning is LOGITS else _with_number(how, value, number)
+def _times(value: Value, number: float, how: Arithmetic) -> Left:
+    if value.meaning is UNIT:
+        shrinks = number <= 1 if how is Arithmetic.TIMES else number >= 1
+        return whole(value) if shrinks else LOST
+    return scaled(value, value.axes)
+
+
+def _number_with(how: Arithmetic, number: float, value: Value) -> Left:
+    match how:
+        case Arithmetic.MINUS:
+            return _complement(value, number)
+        case Arithmetic.PLUS | Arithmetic.TIMES:
+            return _with_number(how, value, number)
+        case Arithmetic.FROM:
+            return _with_number(Arithmetic.MINUS, value, number)
+        case _:
+            return LOST
+
+
+def _complement(value: Value, number: float) -> Left:
+    """A number minus a tensor."""
+    if value.meaning is LOGITS:
+        return whole(value)
+    return Left(UNIT) if number == 1 and value.meaning in (PROBS, UNIT) and not value.scaled else LOST

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Made, Site
+from mldbg.lint.interpret import carried
+from mldbg.lint.interpret.address import Made, Ref, Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.choices import picked
 from mldbg.lint.interpret.classes import Classes
@@ -111,10 +112,20 @@ class Contents:
             if method is not None and isinstance(method.thing, Function):
                 made = self.machine.call_function(method.thing, [Argument(value)], site)
                 return self.element_of(made, site) if made.thing != value.thing else UNKNOWN
+        return self.entry_of(value, self.machine.new_ref(site, Made.ELEMENT))
+
+    @staticmethod
+    def entry_of(value: Value, origin: Ref) -> Value:
+        """One entry along the first axis of a tensor or an array."""
+        rest = carried.entry(value)
         return Value(
+            meaning=rest.meaning,
             data=value.data or (Data(rows=value.rows) if value.rows else None),
-            origin=self.machine.new_ref(site, Made.ELEMENT),
-            trail=value.trail if value.fits else None,
+            origin=origin,
+            axes=rest.axes,
+            attached=value.attached if rest.meaning is not None else None,
+            trail=value.trail if rest.meaning is not None or value.fits else None,
+            scaled=rest.scaled,
         )
 
     def iterated(self, value: Value) -> Items | None:

@@ -16,13 +16,14 @@ from mldbg.lint.interpret.choices import Choices
 from mldbg.lint.interpret.columns import Columns
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.facts import Condition, told
-from mldbg.lint.interpret.join import either, join_all, joined, spliced, tuple_of
+from mldbg.lint.interpret.indexing import MASK
+from mldbg.lint.interpret.join import join_all, joined, of_branches, spliced, tuple_of
 from mldbg.lint.interpret.library_calls import LibraryCalls
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.names import Names
 from mldbg.lint.interpret.operators import combined, compared, folded, is_named_loss, truth_of
-from mldbg.lint.interpret.subscripts import MASK, Subscripts
+from mldbg.lint.interpret.subscripts import Subscripts
 from mldbg.lint.interpret.sums import note_cut
 from mldbg.lint.interpret.value import (
     MOST_ITEMS,
@@ -79,6 +80,7 @@ class Expressions:
             cst.Integer: self._number,
             cst.Float: self._number,
             cst.Imaginary: lambda node: UNKNOWN,
+            cst.Ellipsis: lambda node: literal(...),
             cst.SimpleString: self._string,
             cst.ConcatenatedString: self._string,
             cst.FormattedString: self._formatted,
@@ -310,7 +312,7 @@ class Expressions:
         with machine.under(fails):
             two = self.of(node.orelse)
         both = taken.live and machine.state.live
-        value = either(one, told(holds), two, told(fails)) if both else one if taken.live else two
+        value = of_branches(one, told(holds), two, told(fails)) if both else one if taken.live else two
         taken.meet(machine.state, told(holds), told(fails))
         machine.state.become(taken)
         return value
@@ -319,14 +321,14 @@ class Expressions:
         """The value of an expression that is evaluated under a condition, or the other value where it is not."""
         so, otherwise = told(condition), told(condition.opposite)
         if not self._acts(node):
-            return either(other, otherwise, self.of(node), so)
+            return of_branches(other, otherwise, self.of(node), so)
         machine = self.machine
         without = machine.state.fork()
         with machine.under(condition):
             value = self.of(node)
         live = machine.state.live
         machine.state.meet(without, so, otherwise)
-        return either(other, otherwise, value, so) if live else other
+        return of_branches(other, otherwise, value, so) if live else other
 
     def _acts(self, node: cst.BaseExpression) -> bool:
         """Whether evaluating an expression can change the state."""

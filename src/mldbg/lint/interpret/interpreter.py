@@ -455,6 +455,8 @@ class Interpreter:
         if base.among is not None and name != "backward":
             return self.choices.each(base, lambda one: self.call_method(one, name, arguments, site), site)
         thing = base.thing
+        if name == "__call__" and isinstance(thing, Object | Function | Bound | Partial):
+            return self.call(base, arguments, site)
         if isinstance(thing, Object):
             self.built(thing.ref)
         if isinstance(thing, Symbol | ModuleThing | ClassThing):

@@ -15,11 +15,11 @@ from mldbg.lint.interpret.value import (
     MOST_ITEMS,
     NONE,
     UNKNOWN,
+    ZEROS,
     Among,
     Axes,
     Bound,
     ClassThing,
-    Constant,
     Data,
     Entries,
     Fit,
@@ -36,9 +36,10 @@ from mldbg.lint.interpret.value import (
     Thing,
     Unknown,
     Value,
+    is_blank,
 )
 from mldbg.lint.library.names import says_loss
-from mldbg.semantics import Semantic
+from mldbg.semantics import Semantic, either
 
 MOST_OPTIONS = 4
 """Values that something may be which are kept apart."""
@@ -59,21 +60,22 @@ def join(one: Value, two: Value) -> Value:
         return _join_lazy(one, two)
     if is_loss(one) or is_loss(two):
         for begins, loss in ((one, two), (two, one)):
-            if _is_zero(begins) and is_loss(loss):
+            if is_blank(begins) and is_loss(loss):
                 return replace(loss, attached=_attached(one, two), or_none=one.or_none or two.or_none)
+    blanks = is_blank(one), is_blank(two)
     return Value(
-        thing=_join_things(one.thing, two.thing),
-        meaning=one.meaning if one.meaning is two.meaning else None,
+        thing=Opaque(ZEROS) if all(blanks) and one.thing != two.thing else _join_things(one.thing, two.thing),
+        meaning=_join_meanings(one, two, blanks),
         data=join_data(one.data, two.data),
         origin=one.origin if one.origin == two.origin else _one_of(one, two),
         axes=Axes(
             one.axes.rank if one.axes.rank == two.axes.rank else None,
             one.axes.last if one.axes.last == two.axes.last else None,
-            one.axes.along if one.axes.along == two.axes.along else None,
+            two.axes.along if blanks[0] else one.axes.along if blanks[1] or one.axes.along == two.axes.along else None,
         ),
         attached=_attached(one, two),
         trail=one.trail if one.trail is not None else two.trail,
-        scaled=one.scaled or two.scaled,
+        scaled=one.scaled or two.scaled or any(blanks),
         or_none=one.or_none or two.or_none,
         among=_among(one, two),
     )
@@ -100,11 +102,6 @@ def _one_of(one: Value, two: Value) -> Ref | None:
     if one.origin is None or two.origin is None or not (is_loss(one) and is_loss(two)):
         return None
     return either_of(one.origin, two.origin)
-
-
-def _is_zero(value: Value) -> bool:
-    """Where a sum begins: a loss takes its place in the first round."""
-    return isinstance(value.thing, Constant) and value.thing.kind in ("int", "float") and value.thing.value == 0
 
 
 def _attached(one: Value, two: Value) -> bool | None:
@@ -138,7 +135,7 @@ def among(*options: Option) -> Among | None:
     """These possibilities, each only once; None where they are too many, where one may be anything, or only one is left."""
     found: dict[object, Option] = {}
     for option in options:
-        key = option.value.thing if _is_told_apart(option.value.thing) else option.value.meaning
+        key = option.value.thing if _is_told_apart(option.value.thing) else (option.value.meaning, option.when)
         known = found.get(key)
         if known is not None:
             option = Option(join(known.value, option.value), known.when & option.when)  # noqa: PLW2901  # the two are one
@@ -181,7 +178,7 @@ def _under_lazy(value: Value, thing: Lazy, outcomes: frozenset[Outcome]) -> Valu
     return replace(value, thing=Lazy((thing.key, outcomes), compute))
 
 
-def either(one: Value, if_one: frozenset[Outcome], two: Value, if_two: frozenset[Outcome]) -> Value:
+def of_branches(one: Value, if_one: frozenset[Outcome], two: Value, if_two: frozenset[Outcome]) -> Value:
     """What holds of a value that is one of two, as tests turn out."""
     if not (_differs_by_branch(one) or _differs_by_branch(two)) or one == two:
         return join(one, two)
@@ -195,17 +192,17 @@ def _differs_by_branch(value: Value) -> bool:
 
 
 def settled(value: Value) -> Value:
-    """A value whose only possibility is that value; of a sequence each element."""
+    """A value without possibilities among which there is nothing to choose; of a sequence each element."""
     if isinstance(value.thing, Items):
-        tail = value.thing.tail
-        if any(item.among is not None and len(item.among.options) == 1 for item in tail):
-            return replace(value, thing=replace(value.thing, tail=tuple(map(settled, tail))))
-    return replace(value, among=None) if value.among is not None and len(value.among.options) == 1 else value
-
-
-def without_branches(value: Value) -> Value:
-    """What holds of a value whichever it is: a tensor of which it is not told how it differs from branch to branch."""
-    return replace(value, among=None) if value.among is not None else value
+        tail, lead = value.thing.tail, value.thing.lead
+        if any(item.among is not None for item in value.thing.all):
+            items = replace(value.thing, tail=tuple(map(settled, tail)), lead=settled(lead) if lead is not None else None)
+            return replace(value, thing=items)
+    known = value.among.options if value.among is not None else ()
+    if any(_is_told_apart(option.value.thing) for option in known) and len(known) > 1:
+        return value
+    nothing_else = value.meaning is not None or all(option.value.meaning is None for option in known)
+    return replace(value, among=None) if known and (len(known) == 1 or nothing_else) else value
 
 
 def joined(values: tuple[Value, ...] | list[Value]) -> Value:
@@ -216,6 +213,17 @@ def joined(values: tuple[Value, ...] | list[Value]) -> Value:
     for value in values[1:]:
         result = join(result, value)
     return result
+
+
+def _join_meanings(one: Value, two: Value, blanks: tuple[bool, bool]) -> Semantic | None:
+    """Either meaning; the start of a sum or of a collection gives way to those of its elements that zeros do not break."""
+    if True not in blanks:
+        return either(one.meaning, two.meaning)
+    meaning = two.meaning if blanks[0] else one.meaning
+    return meaning if meaning in _SURVIVES_ZEROS else None
+
+
+_SURVIVES_ZEROS = (Semantic.PROBS, Semantic.UNIT_INTERVAL, Semantic.LOGITS)
 
 
 def _join_lazy(one: Value, two: Value) -> Value:

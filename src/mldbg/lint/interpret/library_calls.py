@@ -25,7 +25,19 @@ from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.sums import note_emptied
 from mldbg.lint.interpret.tensors import Tensors
 from mldbg.lint.interpret.training import Training
-from mldbg.lint.interpret.value import UNKNOWN, Constant, Entries, Items, Lazy, Method, Object, Opaque, Unknown, Value
+from mldbg.lint.interpret.value import (
+    UNKNOWN,
+    VALUES_AND_INDICES,
+    Constant,
+    Entries,
+    Items,
+    Lazy,
+    Method,
+    Object,
+    Opaque,
+    Unknown,
+    Value,
+)
 from mldbg.operations import rows, tables, torch
 from mldbg.operations.effect import (
     Affine,
@@ -95,6 +107,8 @@ class LibraryCalls:
             return UNKNOWN
         if isinstance(thing, Object | Opaque) and isinstance(thing.cls, str) and not isinstance(thing, Opaque):
             return Value(Method(base, name))
+        if isinstance(thing, Items) and thing.cls == VALUES_AND_INDICES and name in ("values", "indices"):
+            return thing.tail[name == "indices"]
         if isinstance(thing, Constant | Items | Entries):
             return Value(Method(base, name))
         if name == "data" and isinstance(thing, Unknown | Opaque):
@@ -159,6 +173,8 @@ class LibraryCalls:
     def _method_called(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         machine = self.machine
         thing = base.thing
+        if name in ("forward", "__call__") and isinstance(thing, Object) and self.classes.is_module(thing.cls):
+            return machine.call(base, arguments, site)
         for family in (self.training, self.estimators):
             handled = family.method(base, name, arguments, site)
             if handled is not None:
@@ -415,8 +431,10 @@ class LibraryCalls:
                 if special is not None:
                     of_method = receiver is not None and not name.endswith(".__call__")
                     return special([Argument(receiver), *arguments] if receiver is not None and of_method else arguments, site)
-                if effect.name == "filled":
-                    return self._tensors.filled(values, site)
+                if effect.name in ("filled", "waiting"):
+                    return (self._tensors.filled if effect.name == "filled" else self._tensors.waiting)(values, site)
+                if effect.name == "scattered":
+                    return self._tensors.scattered(given, values, site)
                 return self.training.special(effect.name, receiver, arguments, site)
             case _:
                 return self._tensors.carried(effect, given, values, site)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import libcst as cst
 
 from mldbg.lint.interpret.address import Ref
-from mldbg.lint.interpret.carried import LOST, Left, operated
+from mldbg.lint.interpret.carried import LOST, Left, multiplied, operated
 from mldbg.lint.interpret.join import is_loss, mix_data, rows_of_first
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.parts import made_of, parts_of
@@ -54,6 +54,8 @@ def _left_after(operator: cst.BaseBinaryOp | cst.BaseAugOp, left: Value, right: 
     """What a sum, product ... of two values leaves of their meanings."""
     if Semantic.SCALAR_LOSS in (left.meaning, right.meaning):
         return Left(Semantic.SCALAR_LOSS, (left if left.meaning is Semantic.SCALAR_LOSS else right).axes)
+    if isinstance(operator, cst.MatrixMultiply | cst.MatrixMultiplyAssign):
+        return multiplied(left, right, matrices=False)
     how = _ARITHMETIC.get(type(operator))
     return operated(how, left, right) if how is not None else LOST
 
@@ -67,6 +69,8 @@ _ARITHMETIC: dict[type[cst.CSTNode], Arithmetic] = {
     cst.MultiplyAssign: Arithmetic.TIMES,
     cst.Divide: Arithmetic.OVER,
     cst.DivideAssign: Arithmetic.OVER,
+    cst.Power: Arithmetic.TO,
+    cst.PowerAssign: Arithmetic.TO,
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from mldbg.lint.interpret.address import Ref
-from mldbg.lint.interpret.join import either, join
+from mldbg.lint.interpret.join import join, of_branches
 from mldbg.lint.interpret.slots import Key
 from mldbg.lint.interpret.value import Outcome, Record, Value
 
@@ -193,7 +193,7 @@ def _merge(into: State, other: State, here: frozenset[Outcome] = _NO_OUTCOMES, t
             into._note(ref)
         elif mine is not record:
             changed = {
-                name: value if held is None else either(held, here, value, there) if here or there else join(held, value)
+                name: value if held is None else of_branches(held, here, value, there) if here or there else join(held, value)
                 for name, value in record.items()
                 if (held := mine.get(name)) is not value
             }

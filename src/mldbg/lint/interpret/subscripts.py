@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import libcst as cst
 
+from mldbg.lint.interpret import carried
 from mldbg.lint.interpret.address import Made, Ref, Site
 from mldbg.lint.interpret.choices import picked
 from mldbg.lint.interpret.columns import Columns
 from mldbg.lint.interpret.contents import Contents
+from mldbg.lint.interpret.indexing import MASK
 from mldbg.lint.interpret.join import join_all
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
@@ -32,13 +34,9 @@ from mldbg.lint.interpret.value import (
     Value,
 )
 from mldbg.operations import torch
-from mldbg.semantics import Semantic
 
 DEEPEST_ITEM = 3
 """Items of items of something unknown that have an identity of their own."""
-
-MASK = "a boolean mask"
-"""The class that comparisons of arrays have."""
 
 
 class Subscripts:
@@ -79,14 +77,15 @@ class Subscripts:
             ref = base.thing.ref.inside(Made.ITEM, str(index.constant))
             self.machine.state.ensure(ref)
             return Value(Object(ref), data=data, origin=ref, trail=base.trail)
-        meaning = base.meaning if self._keeps_classes(indices) and not _picks_numbers(base, index) else None
+        rest = carried.picked(base, indices)
         return Value(
-            meaning=meaning,
+            meaning=rest.meaning,
             data=data,
             origin=origin,
+            axes=rest.axes,
             attached=base.attached,
-            trail=_trail_of(base, indices) if meaning is not None or (data is not None and data.fits) else None,
-            scaled=base.scaled and meaning is not None,
+            trail=_trail_of(base, indices) if rest.meaning is not None or (data is not None and data.fits) else None,
+            scaled=rest.scaled,
         )
 
     def _known_item(self, base: Value, index: Value, site: Site) -> Value | None:
@@ -145,13 +144,6 @@ class Subscripts:
             return None
         return held.thing.get(index.constant)
 
-    @staticmethod
-    def _keeps_classes(indices: list[Value]) -> bool:
-        """Whether an index leaves the class axis alone: `x[mask]`, `x[:n]`, `x[i]` do, `x[:, 0]` and `x[..., 0]` do not."""
-        return len(indices) == 1 or all(
-            isinstance(index.thing, Items) and all(bound.is_none for bound in index.thing.tail) for index in indices[1:]
-        )
-
 
 def _rows_of_part(data: Data | None, indices: list[Value], part: Ref) -> Data | None:
     """Lineage of some of the rows: they are rows of the whole, and a part of it with an identity of its own."""
@@ -161,12 +153,6 @@ def _rows_of_part(data: Data | None, indices: list[Value], part: Ref) -> Data | 
     if data is None or not data.rows or not (sliced or masked):
         return data
     return replace(data, rows=data.rows | {part})
-
-
-def _picks_numbers(base: Value, index: Value) -> bool:
-    """`p[p > 0.5]`: single numbers of distributions; a mask of one axis picks rows."""
-    masked = isinstance(index.thing, Opaque) and index.thing.cls == MASK and index.axes.rank != 1
-    return masked and base.meaning in (Semantic.PROBS, Semantic.LOG_PROBS)
 
 
 def _with_selection(data: Data | None, indices: list[Value]) -> Data | None:

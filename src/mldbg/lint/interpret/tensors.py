@@ -11,7 +11,23 @@ from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.slots import argument_of
-from mldbg.lint.interpret.value import UNKNOWN, Axes, Constant, Entries, Items, Object, Symbol, Unknown, Value, literal, onward
+from mldbg.lint.interpret.value import (
+    NO_ENTRIES,
+    UNKNOWN,
+    VALUES_AND_INDICES,
+    ZEROS,
+    Axes,
+    Constant,
+    Entries,
+    Items,
+    Object,
+    Opaque,
+    Symbol,
+    Unknown,
+    Value,
+    literal,
+    onward,
+)
 from mldbg.operations.effect import Affine, Choice, Clamps, Drops, Fills, Gives, Keeps, Maps, Moves, Selects
 from mldbg.semantics import Semantic
 
@@ -26,7 +42,7 @@ class Tensors:
 
     def gives(self, effect: Gives, value: Value, dim: Value | None, site: Site) -> Value:
         """The result of an operation that gives its numbers a meaning, which lies along an axis where one is named."""
-        along = dim.constant if dim is not None and isinstance(dim.constant, int) else None
+        along = effect.axis if dim is None else dim.constant if isinstance(dim.constant, int) else None
         kept = value.meaning in effect.keeps_meanings
         meaning = value.meaning if kept else effect.meaning
         text = f"{effect.verb} returns {meaning.words}" if meaning is not None else f"passed through {effect.verb}"
@@ -92,8 +108,31 @@ class Tensors:
         if not values or values[0].meaning is None:
             return self.lineage.derived(values, site)
         one = self.carried(effect, given, values, site)
-        several = effect.what in (Choice.PARTS, Choice.ENTRIES)
-        return Value(Items("builtins.tuple", (), one)) if several else one
+        match effect.what:
+            case Choice.PARTS | Choice.ENTRIES:
+                return Value(Items("builtins.tuple", (), one))
+            case Choice.BEST:
+                return self._with_places(one, site)
+            case Choice.EXTREME if "dim" in given and given["dim"].meaning is None:
+                says_axis = isinstance(given["dim"].constant, int)
+                return self._with_places(one, site) if says_axis else self.lineage.derived(values, site)
+            case _:
+                return one
+
+    def _with_places(self, values: Value, site: Site) -> Value:
+        """What `scores.topk(5)` returns: `values, indices`."""
+        return Value(Items(VALUES_AND_INDICES, (values, self.lineage.unknown_result(site))))
+
+    def scattered(self, given: Mapping[str, Value], values: list[Value], site: Site) -> Value:
+        """`zeros.scatter_(1, labels.unsqueeze(1), 1)`: one-hot rows along that axis."""
+        made = replace(self.lineage.derived(values, site), attached=values[0].attached if values else None)
+        if not values or not isinstance(values[0].thing, Opaque) or values[0].thing.cls != ZEROS:
+            return made
+        put, dim = given.get("src", given.get("value", UNKNOWN)).constant, given.get("dim", UNKNOWN).constant
+        if put != 1 or isinstance(put, bool) or not isinstance(dim, int):
+            return made
+        trail = onward(None, site, f"scatter puts ones into zeros: {Semantic.ONE_HOT.words}")
+        return replace(made, meaning=Semantic.ONE_HOT, axes=Axes(values[0].axes.rank, along=dim), trail=trail)
 
     def carried(self, effect: Carrying, given: Mapping[str, Value], values: list[Value], site: Site) -> Value:
         """What is made from tensors, with what is left of their meaning."""
@@ -127,6 +166,14 @@ class Tensors:
         sizes = [value for value in values if isinstance(value.constant, int)]
         rank = len(values) if len(values) > 1 and len(sizes) == len(values) else None
         return replace(self.lineage.unknown_result(site), axes=Axes(rank=rank), attached=False)
+
+    def waiting(self, values: list[Value], site: Site) -> Value:
+        """torch.zeros(2, 3), torch.empty(0): a tensor that waits for its values."""
+        made = self.filled(values, site)
+        sizes = self.contents.items_of(values[0]) if len(values) == 1 else None
+        every = values if sizes is None else sizes.all
+        nothing = any(size.constant == 0 and isinstance(size.constant, int) for size in every)
+        return replace(made, thing=Opaque(NO_ENTRIES if nothing else ZEROS))
 
 
 def _with(value: Value, rest: Left) -> Value:

@@ -441,6 +441,28 @@ class Value:
         return self.data.fits if self.data else frozenset()
 
 
+VALUES_AND_INDICES = "torch.return_types"
+"""The class of what `torch.max(x, dim)` and its like return."""
+
+ZEROS = "a tensor of zeros"
+"""The class of a tensor that is zero everywhere, or was never given values: it waits for those that mean something."""
+
+NO_ENTRIES = "a tensor without entries"
+"""The class of a tensor of size 0, to which others will be joined."""
+
+
+def is_blank(value: Value) -> bool:
+    """Whether a value is the start of a sum or of a collection: the number 0, zeros, or a tensor without entries.
+
+    Wherever it meets a tensor that means something it gives way, as None does. What it leaves of a meaning is that meaning up to
+    a factor, for some rows may still be 0.
+    """
+    thing = value.thing
+    if isinstance(thing, Constant):
+        return thing.kind in ("int", "float") and thing.value == 0
+    return isinstance(thing, Opaque) and thing.cls in (ZEROS, NO_ENTRIES)
+
+
 UNKNOWN = Value()
 NONE = Value(Constant("NoneType", None))
 
