@@ -42,9 +42,10 @@ OWNERS = ("torch", "torch.Tensor", "torch.nn.functional", "torch.special")
 def missing_in_torch(names: Iterable[str]) -> list[str]:
     """Names that this release of torch does not have."""
     missing = []
+    for module in ("torch.distributed.fsdp", "torch.nn.utils.prune"):
+        importlib.import_module(module)
     for name in names:
         plain = name.removesuffix(".__call__")
-        importlib.import_module("torch.distributed.fsdp")
         try:
             attrgetter(plain.removeprefix("torch."))(torch)
         except AttributeError:

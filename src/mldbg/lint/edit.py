@@ -222,6 +222,30 @@ def statement_at(site: Site) -> cst.CSTNode | None:
     return node
 
 
+def is_used(site: Site) -> bool:
+    """Whether the value of an expression is used: it is not a statement by itself."""
+    statement = statement_at(site)
+    return not (isinstance(statement, cst.SimpleStatementLine) and any(_is_alone(one, site.node) for one in statement.body))
+
+
+def _is_alone(statement: cst.CSTNode, node: cst.CSTNode) -> bool:
+    return isinstance(statement, cst.Expr) and statement.value is node
+
+
+def is_bound_between(site: Site, outer: cst.CSTNode, expression: cst.BaseExpression) -> bool:
+    """Whether a loop inside another node, around a site, binds the name that an expression begins with."""
+    root: cst.CSTNode = expression
+    while isinstance(root, cst.Attribute | cst.Subscript):
+        root = root.value
+    node = site.part.parents.get(site.node)
+    while node is not None and node is not outer:
+        targets = descendants(node.target) if isinstance(node, cst.For) else ()
+        if isinstance(root, cst.Name) and any(is_name(target, root.value) for target in targets):
+            return True
+        node = site.part.parents.get(node)
+    return False
+
+
 def siblings(part: Part, statement: cst.CSTNode) -> list[cst.CSTNode]:
     """The statements of the block that a statement stands in, in order."""
     block = part.parents.get(statement)

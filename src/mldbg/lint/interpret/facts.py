@@ -11,6 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, cast
 
 from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.slots import Key, Slot
 from mldbg.lint.interpret.value import UNKNOWN, Among, Fit, Object, Option, Outcome, Role, Value
 
 if TYPE_CHECKING:
@@ -143,6 +144,8 @@ class GradientUse:
     clip: bool
     chosen_by: frozenset[cst.CSTNode] = frozenset()
     """The loops whose round decides which optimizer this is: in each of them, every optimizer has its turn."""
+    identity: Key = Slot.ANY_OPTIMIZER
+    """Whose gradients they are, as `Loop.cleared_at_end` names them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,10 +223,10 @@ class Accumulated:
 
 @dataclass(frozen=True, slots=True)
 class ModeSet:
-    """A module's mode is set: train() or eval()."""
+    """A module's mode is set: train() or eval(). `model`: None where it may be any, as in `[net.train() for net in nets]`."""
 
     place: Place
-    model: Object
+    model: Object | None
     training: bool | None
     expression: cst.BaseExpression | None
 
@@ -290,6 +293,8 @@ class Loop:
     """Modes where a round goes on to the next one, by the end of its body or by `continue`."""
     built_inside: frozenset[Ref]
     """Objects whose mode is set in the loop and which did not exist before it."""
+    cleared_at_end: Mapping[Key, Site | None] = field(default_factory=dict)
+    """Whose gradients are cleared where a round goes on to the next one, and where that was done."""
 
 
 Fact = (

@@ -402,6 +402,8 @@ class Interpreter:
         if name == "training":
             mode = self.state.get(thing.ref, Slot.MODE)
             return mode if mode is not None and isinstance(mode.thing, Constant) else UNKNOWN
+        if name == "module" and thing.ref.kind is not Made.SELF and (thing.cls is None or self.classes.is_module(thing.cls)):
+            return base  # a parallel wrapper stands for what it wraps
         if thing.cls is None or isinstance(thing.cls, ClassThing):
             return self._child(base, thing, name)
         return self.library.attribute(base, name, site)

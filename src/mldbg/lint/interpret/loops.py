@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Made, Site
+from mldbg.lint.interpret.address import Made, Ref, Site
 from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.contents import Contents
-from mldbg.lint.interpret.facts import Loop, ModeSet
+from mldbg.lint.interpret.facts import GradientsCleared, GradientUse, Loop, ModeSet
 from mldbg.lint.interpret.frames import LoopFrame
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.operators import truth_of
@@ -60,6 +61,20 @@ class Loops:
         else:
             element = self.contents.element_of(iterable, site)
             self._rounds(node, feeding(node), lambda: self.assignment.assign(node.target, element, site))
+            if iterable.origin is not None and iterable.origin.kind is Made.PARAMETERS:
+                self._note_clearing(iterable.rows)
+
+    def _note_clearing(self, models: frozenset[Ref]) -> None:
+        """Tell that a loop over the parameters of models clears the gradient of each, or of each that has one."""
+        loop = self.machine.facts[-1] if self.machine.facts else None
+        if not isinstance(loop, Loop):
+            return
+        for fact in loop.facts:
+            if isinstance(fact, GradientsCleared):
+                tests = [code(cast("cst.BaseExpression", each.test.node)) for each in fact.place.conditions_inside(loop.place)]
+                if all("grad" in test for test in tests):
+                    self.training.clear_all(models, fact.place.site)
+                    return
 
     def _leave_loop(self, node: cst.For | cst.While, breaks: list[State]) -> None:
         """The `else` of a loop runs unless it was left by break."""
@@ -120,10 +135,11 @@ class Loops:
             del machine.facts[start:]
             entry = following
         facts = tuple(machine.facts[start:])
-        models = {fact.model.ref for fact in facts if isinstance(fact, ModeSet)}
+        models = {fact.model.ref for fact in facts if isinstance(fact, ModeSet) and fact.model is not None}
         built = frozenset(ref for ref in models if ref.kind in (Made.OBJECT, Made.COPY) and not first.has(ref))
         modes_at_end = self.training.modes(ended)
-        machine.facts.append(Loop(machine.place(machine.site(node)), node, facts, modes, modes_at_end, built))
+        cleared = self.training.cleared(ended) if ended.live and any(isinstance(fact, GradientUse) for fact in facts) else {}
+        machine.facts.append(Loop(machine.place(machine.site(node)), node, facts, modes, modes_at_end, built, cleared))
         if endless:
             machine.state.become(merged(loop.breaks) if loop.breaks else ended)
         else:

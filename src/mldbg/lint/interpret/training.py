@@ -105,6 +105,8 @@ class Training:
             return UNKNOWN
         if name in ("eval", "train") and isinstance(base.thing, Object) and self._can_be_module(base.thing):
             return self._set_mode(base, base.thing, name, arguments, site, node)
+        if name == "train" and isinstance(base.thing, Unknown) and not any(argument.keyword is None for argument in arguments):
+            self.machine.facts.append(ModeSet(self.machine.place(site), None, True, node))
         if _CLEARS.search(name):
             self.clear_gradients(None, site)
         return None
@@ -216,6 +218,7 @@ class Training:
                 self.parameters_of(optimizer),
                 clip=False,
                 chosen_by=chosen_by(node, loops_under_way(machine.frames)),
+                identity=self._key(optimizer),
             )
         )
 
@@ -243,6 +246,23 @@ class Training:
         machine.state.set(GRADIENTS, self._key(optimizer), cleared)
         others = [key for key in machine.state.record(GRADIENTS) if key not in (Slot.ANY_OPTIMIZER, self._key(optimizer))]
         machine.state.set(GRADIENTS, Slot.ANY_OPTIMIZER, literal(Gradients.UNKNOWN.value) if others else cleared)
+
+    def clear_all(self, models: frozenset[Ref], site: Site) -> None:
+        """A loop over all parameters of models has cleared the gradients of each."""
+        machine = self.machine
+        machine.facts.append(GradientsCleared(machine.place(site), models))
+        machine.state.ensure(GRADIENTS)
+        cleared = replace(literal(Gradients.CLEARED.value), trail=first_step(site, "gradients are cleared here"))
+        for model in models:
+            machine.state.set(GRADIENTS, model, cleared)
+
+    def cleared(self, state: State) -> dict[Key, Site | None]:
+        """Whose gradients are cleared, and where that was done."""
+        return {
+            key: held.trail.site if held.trail is not None else None
+            for key, held in state.record(GRADIENTS).items()
+            if held.constant == Gradients.CLEARED.value
+        }
 
     def forget_gradients(self) -> None:
         """Unknown code may have changed them."""

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Fix, Group
-from mldbg.lint.interpret.facts import Backward, Gradients, GradientUse, Loop
-from mldbg.lint.interpret.value import first_step
+from mldbg.lint.interpret.address import Site
+from mldbg.lint.interpret.facts import Backward, Escape, Gradients, GradientsCleared, GradientUse, Loop, ModelCall
+from mldbg.lint.interpret.value import Object, first_step
+from mldbg.lint.library.names import says_loss
 from mldbg.lint.rule import Rule, Topic, hears
 
 
@@ -42,7 +44,8 @@ class StepBeforeBackward(Rule):
                 optimizer.step()
 
     ## Limits
-    Fires when the gradients are cleared on every path to the step, and a backward stands in the same loop or block.
+    Fires when the gradients are cleared on every path to the step (or by the round before), and a backward stands in the
+    same loop or block; and when the only optimizer's gradients are clipped behind its step and then cleared.
     With two optimizers each has its own gradients.
     """
 
@@ -56,25 +59,33 @@ class StepBeforeBackward(Rule):
 
     def on_loop(self, loop: Loop) -> Iterator[Finding]:
         passes = [fact for fact in loop.facts if isinstance(fact, Backward) and not fact.owned]
-        for fact in loop.facts:
-            if isinstance(fact, GradientUse) and fact.gradients is Gradients.CLEARED and passes:
-                yield self._finding(fact, passes)
+        for index, fact in enumerate(loop.facts):
+            if not isinstance(fact, GradientUse) or not passes:
+                continue
+            if fact.gradients is Gradients.CLEARED:
+                yield self._finding(fact, passes, fact.cleared)
+            elif fact.clip and not edit.is_used(fact.place.site) and _comes_after_the_step(loop, index):
+                yield self._late(fact, passes)
+            elif not fact.clip and fact.gradients is Gradients.UNKNOWN:
+                cleared = _cleared_before_round(loop, index) or _cleared_by_hand(loop, index)
+                if cleared is not None:
+                    yield self._finding(fact, passes, cleared)
 
     def on_gradient_use(self, use: GradientUse) -> Iterator[Finding]:
         if use.gradients is Gradients.CLEARED:
             self._idle.append(use)
             passes = [one for one in self._passes if edit.same_block(use.place, one.place)]
             if passes:
-                yield self._finding(use, passes)
+                yield self._finding(use, passes, use.cleared)
 
     def on_backward(self, backward: Backward) -> Iterator[Finding]:
         if not backward.owned:
             self._passes.append(backward)
             for use in self._idle:
                 if edit.same_block(use.place, backward.place):
-                    yield self._finding(use, [backward])
+                    yield self._finding(use, [backward], use.cleared)
 
-    def _finding(self, use: GradientUse, passes: list[Backward]) -> Finding:
+    def _finding(self, use: GradientUse, passes: list[Backward], cleared: Site | None) -> Finding:
         what = "gradients are clipped" if use.clip else "the optimizer steps"
         return self.found(
             use.place.site,
@@ -82,10 +93,61 @@ class StepBeforeBackward(Rule):
             if use.clip
             else f"{what} on cleared gradients: no backward has run since",
             hint="call zero_grad, then backward, then clip, then step",
-            trail=first_step(use.cleared, "gradients are cleared here") if use.cleared is not None else None,
+            trail=first_step(cleared, "gradients are cleared here") if cleared is not None else None,
             last=(use.place.site, f"{what} with no backward in between"),
             fix=_fix(use, passes[0]),
         )
+
+    def _late(self, clip: GradientUse, passes: list[Backward]) -> Finding:
+        gradient, statement = edit.statement_of(passes[-1].place), edit.statement_of(clip.place)
+        plain = gradient is not None and statement is not None and edit.same_block(clip.place, passes[-1].place)
+        return self.found(
+            clip.place.site,
+            "gradients are clipped after the step that uses them: the clipping has no effect",
+            hint="clip between backward and step",
+            last=(clip.place.site, "gradients are clipped here, and cleared before the next step"),
+            fix=edit.moved_after(clip.place.site.part, statement, gradient) if plain and statement and gradient else None,
+        )
+
+
+def _cleared_before_round(loop: Loop, index: int) -> Site | None:
+    """Where a round clears the gradients on which the next one steps first of all."""
+    step, before = loop.facts[index], loop.facts[:index]
+    assert isinstance(step, GradientUse)
+    touched = any(isinstance(fact, Backward | GradientsCleared | Escape) for fact in before)
+    if touched or step.place.conditions_inside(loop.place):
+        return None
+    return loop.cleared_at_end.get(step.identity)
+
+
+def _cleared_by_hand(loop: Loop, index: int) -> Site | None:
+    """Where the only model's gradients are cleared, one by one, before the only optimizer of which nothing is known steps."""
+    step, before = loop.facts[index], loop.facts[:index]
+    assert isinstance(step, GradientUse)
+    steps = {fact.identity for fact in loop.facts if isinstance(fact, GradientUse) and not fact.clip}
+    cleared = [fact for fact in before if isinstance(fact, GradientsCleared) and fact.parameters]
+    plain = not step.parameters and isinstance(step.optimizer.thing, Object) and step.optimizer.thing.cls is None
+    if not plain or not cleared or len(steps) > 1 or any(isinstance(fact, Backward | Escape) for fact in before):
+        return None
+    calls = [fact for fact in loop.facts if isinstance(fact, ModelCall)]
+    models = [fact.model.thing for fact in calls if not says_loss(edit.code(fact.expression))]
+    refs = {model.ref for model in models if isinstance(model, Object)}
+    return cleared[-1].place.site if refs == cleared[-1].parameters else None
+
+
+def _comes_after_the_step(loop: Loop, index: int) -> bool:
+    """Whether gradients are clipped when the only optimizer has just stepped, and are cleared before it steps again."""
+    clip = loop.facts[index]
+    kinds = (Backward, GradientUse, GradientsCleared, Escape)
+    round_ = [fact for fact in (*loop.facts[index + 1 :], *loop.facts[:index]) if isinstance(fact, kinds)]
+    round_ = [fact for fact in round_ if not (isinstance(fact, GradientUse) and fact.clip)]
+    steps = {fact.identity for fact in round_ if isinstance(fact, GradientUse)}
+    if len(steps) != 1 or any(isinstance(fact, Escape) for fact in round_):
+        return False
+    last, following = round_[-1], round_[0]
+    assert isinstance(clip, GradientUse)
+    same = last.place.conditions == clip.place.conditions and last.place.function is clip.place.function
+    return same and isinstance(last, GradientUse) and isinstance(following, GradientsCleared)
 
 
 def _fix(use: GradientUse, backward: Backward) -> Fix | None:
