@@ -500,42 +500,6 @@ def test_an_empty_folder(project: Path, lint: Run) -> None:
     assert lint("--exit-zero").returncode == 2
 
 
-@pytest.mark.parametrize("form", ["text", "json", "github", "sarif"])
-def test_a_folder_that_holds_only_notebooks(project: Path, lint: Run, form: str) -> None:
-    (project / "nb").mkdir()
-    for name in ("a", "b"):
-        (project / "nb" / f"{name}.ipynb").write_text("{}", encoding="utf-8")
-    result = lint("nb", "--format", form)
-    assert result.returncode == 2
-    assert "no findings" not in result.stdout
-    assert result.stderr == (
-        "mldebug-lint: nothing was checked: 2 notebooks found, which are not supported yet; convert them to scripts first\n"
-    )
-
-
-def test_notebooks_beside_python_files_are_counted_once(project: Path, lint: Run) -> None:
-    write(project, a=CLEAN, b=LOG)
-    for name in ("a.ipynb", "b.ipynb", ".ipynb_checkpoints/c.ipynb", "ignored.ipynb"):
-        (project / name).parent.mkdir(exist_ok=True)
-        (project / name).write_text("{}", encoding="utf-8")
-    (project / ".gitignore").write_text("ignored*\n", encoding="utf-8")
-    note = "mldebug-lint: 2 notebooks were not checked: notebooks are not supported yet\n"
-    result = lint("a.py", ".", ".")
-    assert (result.returncode, result.stderr) == (1, note)
-    fixed = lint("--fix")
-    assert (fixed.returncode, fixed.stderr) == (0, f"{note}mldebug-lint: fixed b.py\n")
-    (project / "b.ipynb").unlink()
-    assert lint().stderr == "mldebug-lint: 1 notebook was not checked: notebooks are not supported yet\n"
-
-
-def test_a_notebook_that_is_named_could_not_be_checked(project: Path, lint: Run) -> None:
-    write(project, a=CLEAN)
-    (project / "n.ipynb").write_text("{}", encoding="utf-8")
-    result = lint("a.py", "n.ipynb")
-    assert (result.returncode, result.stderr) == (2, "")
-    assert result.stdout.splitlines()[0] == "n.ipynb: notebooks are not supported yet; convert it to a script first"
-
-
 def test_files_that_the_configuration_excludes_are_no_reason_to_fail(project: Path, lint: Run) -> None:
     (project / "pyproject.toml").write_text('[tool.mldebug-lint]\nexclude = ["gen/", "*.ipynb"]\n', encoding="utf-8")
     (project / "gen").mkdir()

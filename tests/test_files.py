@@ -6,7 +6,7 @@ import pytest
 
 from mldbg.lint import files
 from mldbg.lint.config import Config
-from mldbg.lint.files import Source
+from mldbg.lint.files import Foreign, Source
 from mldbg.lint.finding import Problem
 
 
@@ -26,7 +26,7 @@ def found(here: Path, *paths: str, exclude: tuple[str, ...] = ()) -> list[str]:
     return [each.path for each in iterated(here, paths, exclude)]
 
 
-def iterated(here: Path, paths: Iterable[str], exclude: tuple[str, ...] = ()) -> list[Source | Problem]:
+def iterated(here: Path, paths: Iterable[str], exclude: tuple[str, ...] = ()) -> list[Source | Problem | Foreign]:
     return list(files.iterate([Path(path) for path in paths], Config(root=here, exclude=exclude)))
 
 
@@ -175,10 +175,9 @@ def test_something_that_is_no_file(here: Path) -> None:
     assert only_problem(here, ".").message == "is not a regular file; not checked"
 
 
-def test_a_notebook(here: Path) -> None:
+def test_a_notebook_that_is_none(here: Path) -> None:
     made(here, "n.ipynb")
-    assert "notebook" in only_problem(here, "n.ipynb").message
-    assert found(here, ".") == []
+    assert only_problem(here, ".") == Problem("n.ipynb", 1, "is not a notebook: invalid JSON (expecting value); not checked")
 
 
 def test_an_unreadable_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

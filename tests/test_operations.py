@@ -30,6 +30,7 @@ from mldbg.operations.effect import Effect, Gives, Keeps, Loss, Maps, Move, Move
 from mldbg.operations.losses import LOSSES, MADE_OF, MISUSES, Misuse, misuse_of
 from mldbg.semantics import Semantic
 from mldbg.verify import probe
+from mldbg.verify.checks import loss_input_range
 
 ROOT = Path(__file__).parent.parent
 LINTED = {rule.name: rule for rule in registry.built_in(mldbg.lint.rules)}
@@ -180,6 +181,11 @@ def test_the_bench_hears_every_loss_that_takes_a_meaning() -> None:
         probe.KL_DIV,
         probe.VALUES,
     }
+
+
+def test_the_bench_calls_misuses_by_their_names() -> None:
+    causes = set(re.findall(r'_Fault\(\s*"([\w-]+)"', inspect.getsource(loss_input_range)))
+    assert causes - {each.rule for each in MISUSES} == {"targets-out-of-range"}
 
 
 # --- misuses ---

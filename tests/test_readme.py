@@ -188,10 +188,12 @@ def test_no_path_of_one_machine() -> None:
     assert not re.findall(r"(?<![\w.])/(?:home|tmp|work|root|Users)/", README + ARCHITECTURE)
 
 
-def test_the_demo_shows_the_founding_bugs_one_of_them_across_files() -> None:
+def test_the_demo_shows_the_founding_bugs_one_of_them_across_files_and_one_in_a_notebook() -> None:
     command: list[str | Path] = [Path(sys.executable).parent / "mldebug-lint", "--format", "json", "--exit-zero", "examples"]
     shown = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, encoding="utf-8").stdout)
     files = {finding["rule"]: {step["path"] for step in finding["steps"]} for finding in shown["findings"]}
     assert {"softmax-before-cross-entropy", "bce-on-logits", "fit-before-split"} <= files.keys()
     assert len(files["softmax-before-cross-entropy"]) == 2
     assert not any("correct.py" in finding["path"] for finding in shown["findings"])
+    in_cells = {finding["rule"] for finding in shown["findings"] if "cell" in finding}
+    assert in_cells == {"fit-before-split"}

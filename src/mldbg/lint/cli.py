@@ -18,7 +18,7 @@ import click
 from mldbg import __version__
 from mldbg.lint import config, files, registry, report, run
 from mldbg.lint.config import Config, ConfigError
-from mldbg.lint.files import Source
+from mldbg.lint.files import Foreign, Source
 from mldbg.lint.finding import Problem
 from mldbg.lint.registry import RegistryError
 from mldbg.lint.rule import Rule
@@ -27,6 +27,7 @@ from mldbg.lint.run import Fixed, Result, Task
 PROGRAM = "mldebug-lint"
 STDIN = "-"
 SECONDS_BEFORE_PROGRESS = 2.0
+MOST_NAMED = 3
 
 
 class Exit(IntEnum):
@@ -216,8 +217,7 @@ def _refuse_unknown(option: str, names: Iterable[str], known: Iterable[str]) -> 
 
 def _check_paths(task: Task, options: Options) -> Exit:
     result = _checked(task, options)
-    if unchecked := _unchecked(result):
-        click.echo(f"{PROGRAM}: {unchecked}", err=True)
+    _tell_what_was_passed_over(result)
     problems: list[Problem] = []
     if options.fix or options.diff:
         fixed, problems = run.fix_files(result, task, unsafe=options.unsafe_fixes)
@@ -253,15 +253,22 @@ def _checked(task: Task, options: Options) -> Result:
         return run.check_files([Path(path) for path in options.paths or (".",)], task, options.jobs, seen)
 
 
-def _unchecked(result: Result) -> str | None:
-    """What was passed over without being a problem: notebooks, or everything."""
-    several = f"{result.notebooks} notebook{'s' if result.notebooks != 1 else ''}"
-    if result.checked or result.problems:
-        was = "was" if result.notebooks == 1 else "were"
-        return f"{several} {was} not checked: notebooks are not supported yet" if result.notebooks else None
-    if result.notebooks:
-        return f"nothing was checked: {several} found, which are not supported yet; convert them to scripts first"
-    return f"nothing was checked: {'the configuration excludes everything' if result.excluded else 'no Python files found'}"
+def _tell_what_was_passed_over(result: Result) -> None:
+    """What was not checked without being a problem: notebooks in other languages, or everything."""
+    if result.foreign:
+        click.echo(f"{PROGRAM}: {_in_other_languages(result.foreign)}", err=True)
+    if not (result.checked or result.problems or result.foreign):
+        reason = "the configuration excludes everything" if result.excluded else "no Python files found"
+        click.echo(f"{PROGRAM}: nothing was checked: {reason}", err=True)
+
+
+def _in_other_languages(foreign: Sequence[Foreign]) -> str:
+    """One line about notebooks that are not in Python, the first few by name."""
+    named = [f"{each.path} ({each.language})" for each in foreign[:MOST_NAMED]]
+    listed = ", ".join([*named, *(["..."] if len(foreign) > MOST_NAMED else [])])
+    if len(foreign) == 1:
+        return f"a notebook was not checked, because it is not in Python: {listed}"
+    return f"{len(foreign)} notebooks were not checked, because they are not in Python: {listed}"
 
 
 def _check_stdin(task: Task, options: Options) -> Exit:
@@ -269,14 +276,16 @@ def _check_stdin(task: Task, options: Options) -> Exit:
     source = Source(files.displayed(name), None, sys.stdin.buffer.read())
     admitted = files.admitted(source)
     excluded = options.stdin_filename is not None and files.excluder(task.config)(name)
-    if isinstance(admitted, Problem) or excluded:
-        result = Result(problems=(admitted,)) if isinstance(admitted, Problem) and not excluded else Result(excluded=True)
+    if excluded or not isinstance(admitted, Source):
+        result = Result(excluded=True) if excluded else run.check_source(admitted, task)
         if options.fix:
             sys.stdout.buffer.write(source.data)
     elif options.fix or options.diff:
-        result = _fix_stdin(source, task, options)
+        result = _fix_stdin(admitted, task, options)
     else:
-        result = run.check_source(source, task)
+        result = run.check_source(admitted, task)
+    if result.foreign:
+        _tell_what_was_passed_over(result)
     if not options.diff:
         _show(result, task, options, to_stderr=options.fix)
     return _exit_code(result, [], options)
@@ -288,9 +297,9 @@ def _fix_stdin(source: Source, task: Task, options: Options) -> Result:
     if options.diff:
         _show_diff([fixed] if fixed else [], options)
         return _with_problems(run.check_source(source, task), [problem] if problem else [])
-    after = files.encoded(fixed.text, like=source.data) if fixed else source.data
+    after = source.contents(fixed.text if fixed else source.text)
     sys.stdout.buffer.write(after)
-    return _with_problems(run.check_source(Source(source.path, None, after), task), [problem] if problem else [])
+    return _with_problems(run.check_source(files.admitted(Source(source.path, None, after)), task), [problem] if problem else [])
 
 
 def _with_problems(result: Result, more: Sequence[Problem]) -> Result:
@@ -300,7 +309,7 @@ def _with_problems(result: Result, more: Sequence[Problem]) -> Result:
 
 
 def _exit_code(result: Result, more: Sequence[Problem], options: Options) -> Exit:
-    nothing = not result.checked and (result.notebooks or not result.excluded)
+    nothing = not (result.checked or result.excluded or result.foreign)
     if result.problems or more or nothing:
         return Exit.NOT_CHECKED
     return Exit.FINDINGS if result.findings and not options.exit_zero else Exit.CLEAN
@@ -327,10 +336,11 @@ def _show_diff(fixed: Iterable[Fixed], options: Options) -> None:
 
     colours = {"+": "green", "-": "red", "@": "cyan"}
     for each in fixed:
-        before, after = (text.splitlines(keepends=True) for text in (each.source.text, each.text))
-        for line in unified_diff(before, after, each.source.path, each.source.path):
-            ended = line if line.endswith("\n") else line + "\n\\ No newline at end of file\n"
-            click.echo(click.style(ended, fg=colours.get(line[0])), nl=False, color=_colour(options))
+        for name, *texts in each.changes():
+            before, after = (text.splitlines(keepends=True) for text in texts)
+            for line in unified_diff(before, after, name, name):
+                ended = line if line.endswith("\n") else line + "\n\\ No newline at end of file\n"
+                click.echo(click.style(ended, fg=colours.get(line[0])), nl=False, color=_colour(options))
 
 
 def _colour(options: Options) -> bool | None:

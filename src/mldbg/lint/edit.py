@@ -288,7 +288,7 @@ def inserted_before(part: Part, statement: cst.CSTNode, text: str) -> Edit:
     """A line of its own before a statement, indented alike."""
     span = part.span(statement)
     at = Span(span.path, span.line, 1, span.line, 1)
-    return Edit(at, " " * 0 + _indent(part, span.line) + text + "\n")
+    return Edit(at, _indent(part, span.line) + text + "\n")
 
 
 def inserted_after(part: Part, statement: cst.CSTNode, text: str) -> Edit:

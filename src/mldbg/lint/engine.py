@@ -6,13 +6,13 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mldbg.lint import links, registry, syntax, worlds
-from mldbg.lint.files import Source, encoded, read
+from mldbg.lint.files import Source, read
 from mldbg.lint.finding import Edit, Finding, Fix, Problem
 from mldbg.lint.imports import Finder
 from mldbg.lint.links import Links
@@ -192,7 +192,15 @@ class Grounds:
 
 
 def facts_of(source: Source, project: Project) -> Facts:
-    """Execute what is worth it in a file, and what that calls."""
+    """Execute what is worth it in a file, and what that calls. Of a notebook cells that are no Python are left out."""
+    if source.notebook is None:
+        return _facts_of(source, project)
+    readable, broken = syntax.without_broken_cells(source, source.notebook)
+    facts = _facts_of(readable, project)
+    return replace(facts, problems=(*facts.problems, *broken))
+
+
+def _facts_of(source: Source, project: Project) -> Facts:
     file = source.file.resolve() if source.file else None
     triggers = project.links.triggers_in(source, file)
     joined = project.links.into(file)
@@ -426,9 +434,10 @@ class _Bench:
     def proved(self, source: Source, text: str, before: Outcome, findings: list[Finding]) -> tuple[str, Outcome] | None:
         """The text after some fixes and what is found in it, if every fix holds what it promises."""
         fixed = apply(text, [edit for finding in findings for edit in _edits(finding)])
-        if not _is_python(fixed):
+        changed = source.holding(fixed)
+        if changed is None or not _is_python(fixed):
             return None
-        after = self.check(Source(source.path, source.file, encoded(fixed, like=source.data)))
+        after = self.check(changed)
         allowed = Counter(finding.rule for finding in before.findings)
         allowed.subtract(finding.rule for finding in findings)
         found = Counter(finding.rule for finding in after.findings)

@@ -6,15 +6,18 @@ import io
 import os
 import re
 import stat
+import sys
 import tokenize
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mldbg.lint import ipynb, notebook
 from mldbg.lint.finding import Problem
+from mldbg.lint.notebook import NotANotebookError, Notebook
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 
 # Generated tables pass this size, code written by people does not: the largest file in CPython's standard library has 0.3 MB.
 SIZE_LIMIT = 2_000_000
+
+# Of a notebook only the code is measured by the limit above. Pictures make the rest large; GitHub takes no file beyond this.
+NOTEBOOK_SIZE_LIMIT = 100_000_000
 
 NEVER_ENTERED = frozenset(
     {
@@ -43,16 +49,42 @@ class UndecodableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file as it is on disk. `path` is how reports print it; `file` is None for standard input."""
+    """One file as it is on disk. `path` is how reports print it; `file` is None for standard input.
+
+    Of a notebook `data` is its code, all cells as one module, and `notebook` the way back to cells and file.
+    """
 
     path: str
     file: Path | None
     data: bytes
+    notebook: Notebook | None = None
 
     @property
     def text(self) -> str:
         """The decoded file, line ends as they are, without a byte order mark. May raise `UndecodableError`."""
         return decoded(self.data)
+
+    def holding(self, text: str) -> Source | None:
+        """The same file with another text; None where it is a notebook that cannot take it."""
+        if self.notebook is not None and self.notebook.sources(text) is None:
+            return None
+        return replace(self, data=encoded(text, like=self.data))
+
+    def contents(self, text: str) -> bytes:
+        """The bytes of the file with another text, which it can take."""
+        if self.notebook is None:
+            return encoded(text, like=self.data)
+        changed = self.notebook.contents(text)
+        assert changed is not None  # see `holding`
+        return changed
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Foreign:
+    """A notebook that is not checked because its kernel runs another language."""
+
+    path: str
+    language: str
 
 
 @lru_cache(maxsize=16)
@@ -99,20 +131,20 @@ def displayed(path: Path) -> str:
         return absolute.as_posix()
 
 
-def iterate(paths: Iterable[Path], config: Config) -> Iterator[Source | Problem]:
+def iterate(paths: Iterable[Path], config: Config) -> Iterator[Source | Problem | Foreign]:
     """All files to check, read one at a time, in the order of their paths."""
     for found in discover(paths, config).files:
         yield found if isinstance(found, Problem) else read(found)
 
 
-def read(file: Path) -> Source | Problem:
+def read(file: Path) -> Source | Problem | Foreign:
     """The content of one file, or why there is none that can be checked."""
     path = displayed(file)
     try:
         state = file.stat()
         if not stat.S_ISREG(state.st_mode):
             return Problem(path, 0, "is not a regular file; not checked")
-        if state.st_size > SIZE_LIMIT:
+        if state.st_size > _limit(path):
             return _too_large(path, state.st_size)
         data = file.read_bytes()
     except OSError as error:
@@ -120,10 +152,28 @@ def read(file: Path) -> Source | Problem:
     return admitted(Source(path, file, data))
 
 
-def admitted(source: Source) -> Source | Problem:
-    """The same source when it is text of a reasonable size, else the reason why it is not."""
-    if len(source.data) > SIZE_LIMIT:
+def admitted(source: Source) -> Source | Problem | Foreign:
+    """The same source when it is text of a reasonable size, else the reason why it is not. A notebook is opened."""
+    if len(source.data) > _limit(source.path):
         return _too_large(source.path, len(source.data))
+    return _admitted_notebook(source) if source.path.endswith(NOTEBOOK) else _admitted_text(source)
+
+
+def _admitted_notebook(source: Source) -> Source | Problem | Foreign:
+    try:
+        found = notebook.opened(source.data)
+    except NotANotebookError as error:
+        return Problem(source.path, error.line, f"{error}; not checked")
+    if not ipynb.is_python(found.language):
+        return Foreign(source.path, found.language)
+    code = found.module.encode()
+    if len(code) > SIZE_LIMIT:
+        return _too_large(source.path, len(code))
+    text = _admitted_text(Source(source.path, source.file, code, found))
+    return found.layout().problem(text) if isinstance(text, Problem) else text
+
+
+def _admitted_text(source: Source) -> Source | Problem:
     if b"\0" in source.data:
         return Problem(
             source.path, 0, f"line {_line_of_null(source.data)} contains a null byte, so this is not Python source; not checked"
@@ -141,14 +191,19 @@ def write(source: Source, text: str) -> Problem | None:
     if source.file is None:
         return None
     try:
-        source.file.write_bytes(encoded(text, like=source.data))
+        source.file.write_bytes(source.contents(text))
     except OSError as error:
         return Problem(source.path, 0, f"cannot be written: {_reason(error)}")
     return None
 
 
+def _limit(path: str) -> int:
+    return NOTEBOOK_SIZE_LIMIT if path.endswith(NOTEBOOK) else SIZE_LIMIT
+
+
 def _too_large(path: str, size: int) -> Problem:
-    return Problem(path, 0, f"file too large ({size / 1e6:.1f} MB, limit {SIZE_LIMIT / 1e6:.0f} MB); not checked")
+    limit = NOTEBOOK_SIZE_LIMIT if size > NOTEBOOK_SIZE_LIMIT else SIZE_LIMIT
+    return Problem(path, 0, f"file too large ({size / 1e6:.1f} MB, limit {limit / 1e6:.0f} MB); not checked")
 
 
 def _line_of_null(data: bytes) -> int:
@@ -176,17 +231,15 @@ class Found:
 
     Attributes:
         files: the files to check, and what cannot be looked at, in the order of their paths.
-        notebooks: how many notebooks the folders hold; they are not checked.
         excluded: whether something is left out because the configuration says so.
     """
 
     files: tuple[Path | Problem, ...]
-    notebooks: int
     excluded: bool
 
 
 def discover(paths: Iterable[Path], config: Config) -> Found:
-    """The files named, and the Python files in the folders named: once each.
+    """The files named, and the Python files and notebooks in the folders named: once each.
 
     `exclude` of the configuration holds for everything; `.gitignore` and the folders that are never entered (virtual
     environments among them, whatever they are called) hold only for what a walk finds, so that naming a file always reaches
@@ -194,20 +247,27 @@ def discover(paths: Iterable[Path], config: Config) -> Found:
     """
     excluded = excluder(config)
     files: dict[str, Path] = {}
-    notebooks: set[str] = set()
     problems: list[Problem] = []
     for path in paths:
         for found in _named(path, excluded):
             if isinstance(found, Problem):
                 problems.append(found)
-            elif found.suffix == NOTEBOOK:
-                notebooks.add(os.path.realpath(found))
             else:
                 _keep_real(files, found)
     by_path: list[tuple[str, Path | Problem]] = [(displayed(file), file) for file in files.values()]
     by_path += [(problem.path, problem) for problem in dict.fromkeys(problems)]
     in_order = tuple(found for _, found in sorted(by_path, key=lambda pair: pair[0]))
-    return Found(in_order, len(notebooks), excluded.fired)
+    return Found(in_order, excluded.fired)
+
+
+def around(folders: Iterable[Path], config: Config, most: int) -> Iterator[Path]:
+    """The files in some folders and below that could be checked, one folder after the other, each file once.
+
+    What a walk leaves out is left out here, too; it ends when so many entries were passed.
+    """
+    walk = _Walk(excluder(config), most)
+    for folder in folders:
+        yield from (path for path in walk.walk(folder) if isinstance(path, Path))
 
 
 def excluder(config: Config) -> _Excluder:
@@ -265,8 +325,7 @@ def _named(path: Path, excluded: _Excluder) -> Iterator[Path | Problem]:
     if stat.S_ISDIR(mode):
         yield from _Walk(excluded).walk(path)
     elif not excluded(path):
-        is_notebook = path.suffix == NOTEBOOK
-        yield Problem(shown, 0, "notebooks are not supported yet; convert it to a script first") if is_notebook else path
+        yield path
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,10 +337,14 @@ class _Ignore:
 
 
 class _Walk:
-    """One walk below one folder; remembers which folders it has seen, because links may lead to them again."""
+    """A walk below folders; remembers which it has seen, because links may lead to them again.
 
-    def __init__(self, excluded: _Excluder) -> None:
+    `most`: entries of folders after which it ends.
+    """
+
+    def __init__(self, excluded: _Excluder, most: int = sys.maxsize) -> None:
         self.excluded = excluded
+        self.left = most
         self.seen: set[str] = set()
         self.links: list[tuple[Path, tuple[_Ignore, ...]]] = []
 
@@ -302,13 +365,17 @@ class _Walk:
             yield from self._folder(link, ignores)
 
     def _folder(self, folder: Path, ignores: tuple[_Ignore, ...]) -> Iterator[Path | Problem]:
-        self.seen.add(os.path.realpath(folder))
+        real = os.path.realpath(folder)
+        if real in self.seen:
+            return
+        self.seen.add(real)
         try:
             with os.scandir(folder) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
+                entries = sorted(islice(found, self.left), key=lambda entry: entry.name)
         except OSError as error:
             yield Problem(displayed(folder), 0, f"cannot be read: {_reason(error)}")
             return
+        self.left -= len(entries)
         if any(entry.name == ".gitignore" for entry in entries):
             ignores = (*ignores, *_ignore_in(folder))
         for entry in entries:

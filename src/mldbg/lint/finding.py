@@ -1,7 +1,8 @@
 """What a rule reports: plain frozen data, text ranges only, no syntax tree inside.
 
 Lines and columns count from 1, columns count characters, and an end column is exclusive: the convention of SARIF and of
-most editors. Paths are as the reports print them (relative to the working directory where possible).
+most editors. Paths are as the reports print them (relative to the working directory where possible). In a notebook, reports
+count lines from the first one of a cell.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ class Group(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
-    """A range of text in a file."""
+    """A range of text in a file, or in one cell of a notebook: `cell` is its place among all cells, 0 where there are none."""
 
     path: str
     line: int
     column: int
     end_line: int
     end_column: int
+    cell: int = 0
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -71,8 +73,19 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """Something that could not be checked: a file (line 0) or a place in it, with the reason in one line."""
+    """Something that could not be checked: a file (line 0) or a place in it, with the reason in one line; `cell` as in `Span`."""
 
     path: str
     line: int
     message: str
+    cell: int = 0
+
+
+def cell_name(path: str, cell: int) -> str:
+    """A file, or a cell of a notebook, as reports for people name it."""
+    return f"{path}:cell {cell}" if cell else path
+
+
+def in_cell(message: str, cell: int, line: int) -> str:
+    """A message that says where it belongs by itself, for readers that know only lines of a notebook's file."""
+    return f"cell {cell}, line {line}: {message}" if cell else message

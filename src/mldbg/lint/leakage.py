@@ -10,8 +10,9 @@ from mldbg.lint import edit
 from mldbg.lint.finding import Fix
 from mldbg.lint.interpret.address import Made
 from mldbg.lint.interpret.facts import Evaluated
-from mldbg.lint.interpret.value import Fit, FitKind, Trail
+from mldbg.lint.interpret.value import Fit, FitKind, Means, Trail
 from mldbg.lint.labels import has_labels
+from mldbg.lint.library.names import at_the_start
 
 if TYPE_CHECKING:
     import libcst as cst
@@ -38,6 +39,17 @@ class Leak:
         if len(lines) == 1:
             return f"; the fit in line {lines[0]} does the same"
         return f"; the fits in lines {', '.join(lines[:-1])} and {lines[-1]} do the same"
+
+
+def learning(fit: Fit) -> str:
+    """The beginning of a sentence that says from which rows something was learned; the rows are to follow."""
+    match fit.means:
+        case Means.ESTIMATOR:
+            return f"{at_the_start(fit.estimator)} is fitted on"
+        case Means.FUNCTION:
+            return f"{fit.estimator}() takes its statistics from"
+        case Means.ARITHMETIC:
+            return f"{fit.estimator} uses statistics of"
 
 
 def leaks(evaluated: Evaluated, kind: FitKind) -> Iterator[Leak]:

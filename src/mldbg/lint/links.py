@@ -117,6 +117,16 @@ class Links:
         """What the names of a file mean in others that is worth executing with what this file hands to it."""
         return self._joined(os.fspath(file), DEEPEST_LINK) if file is not None else NO_OFFER
 
+    def leads_to(self, file: Path) -> frozenset[Path]:
+        """The files of the project that a file imports."""
+        survey = self._survey(os.fspath(file))
+        return frozenset(map(Path, survey.leads_to)) if survey is not None else frozenset()
+
+    def is_of_interest(self, file: Path) -> bool:
+        """Whether anything in a file may be worth executing."""
+        survey = self._survey(os.fspath(file))
+        return survey is not None and bool(survey.triggers or self.into(file))
+
     def consulted_by(self, file: Path) -> tuple[frozenset[Path], frozenset[Path]]:
         """The files that this rests on, and where files were looked for in vain."""
         found: set[str] = set()
@@ -138,13 +148,19 @@ class Links:
 
     def _surveyed(self, home: Home, data: bytes) -> _Survey:
         targets: list[_Target] = []
-        looks: dict[Look, None] = {}
+        by_module: dict[tuple[str, int], Look] = {}
+        looks: list[Look] = []
         for binding in bindings(data):
             what = binding.what
-            look = self._finder.find(absolute(what, home.name, is_package=home.is_package), home)
+            key = what.module, what.level
+            if key not in by_module:
+                by_module[key] = self._finder.find(absolute(what, home.name, is_package=home.is_package), home)
+                looks.append(by_module[key])
+            look = by_module[key]
             whole = what.name is None and binding.name != "*"
-            inner = self._submodule(look, what.name, home) if what.name is not None else look if whole else None
-            looks.update({each: None for each in (look, inner) if each is not None})
+            inner = look if whole else self._submodule(look, what.name, home) if what.name is not None else None
+            if inner is not None:
+                looks.append(inner)
             source = None if whole else _path(look)
             module = _path(inner) if inner is not None else None
             if source is not None or module is not None:
@@ -155,7 +171,7 @@ class Links:
     def _submodule(self, package: Look, name: str, home: Home) -> Look | None:
         """Where a module lies that `from package import name` may bind."""
         file = package.file
-        if file is not None and (file.name != "__init__.py" or not self._finder.holds(file, name)):
+        if not package.near or (file is not None and (file.name != "__init__.py" or not self._finder.holds(file, name))):
             return None
         return self._finder.find(f"{package.dotted}.{name}" if package.dotted else name, home)
 

@@ -19,8 +19,10 @@ from pathlib import Path
 
 from mldbg.lint import directives, engine, files, registry, suppress
 from mldbg.lint.config import ALL, Config
-from mldbg.lint.files import Source
-from mldbg.lint.finding import Finding, Group, Problem
+from mldbg.lint.files import Foreign, Source
+from mldbg.lint.finding import Finding, Group, Problem, cell_name
+from mldbg.lint.importers import importers_of
+from mldbg.lint.notebook import Layout
 from mldbg.lint.rule import Rule
 
 # Below this many files the start of processes costs more than they save.
@@ -52,7 +54,7 @@ class Task:
 class Result:
     """Sorted findings and problems, the texts of all files that findings mention, and how many files were checked.
 
-    `notebooks` is how many were found and not checked; `excluded` says whether the configuration left something out.
+    `foreign` are notebooks in other languages; `excluded` says whether the configuration left something out.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -61,8 +63,12 @@ class Result:
     checked: int = 0
     callers: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """For each file with findings the other files whose check led to them."""
-    notebooks: int = 0
+    notebooks: Mapping[str, Layout] = field(default_factory=dict)
+    """For each notebook that findings or problems mention where the lines of its code stand."""
+    foreign: tuple[Foreign, ...] = ()
     excluded: bool = False
+    judged: frozenset[str] = frozenset()
+    """The files that were checked themselves: only of those is it known which comments suppress nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,26 +78,60 @@ class Fixed:
     source: Source
     text: str
 
+    def changes(self) -> Iterator[tuple[str, str, str]]:
+        """What changes, by name, before and after: the file, or each of its cells in which something does."""
+        notebook = self.source.notebook
+        if notebook is None:
+            yield self.source.path, self.source.text, self.text
+            return
+        changed = notebook.sources(self.text) or {}
+        for cell in notebook.cells:
+            if cell.source.number in changed:
+                yield cell_name(self.source.path, cell.source.number), cell.source.source, changed[cell.source.number]
+
 
 def check_files(paths: Iterable[Path], task: Task, jobs: int | None = None, progress: Progress | None = None) -> Result:
     """Check files and folders. `jobs` is the number of processes, by default chosen from the number of files."""
+    paths = list(paths)
     found = files.discover(paths, task.config)
-    to_check = [file for file in found.files if isinstance(file, Path)]
+    named = [file for file in found.files if isinstance(file, Path)]
     problems = [problem for problem in found.files if isinstance(problem, Problem)]
     parts: list[Result] = [Result(problems=tuple(problems))]
+    project = task.project()
+    followed = importers_of(named, task.config, project.links) if all(path.is_file() for path in paths) else []
+    to_check = [*named, *followed]
+    shown = frozenset(map(files.displayed, named))
     processes = min(jobs or _processes_for(len(to_check)), len(to_check))
-    with closing(_check_in_processes(to_check, task, processes) if processes > 1 else _check_here(to_check, task)) as check:
+    with closing(
+        _check_in_processes(to_check, task, processes) if processes > 1 else _check_here(to_check, task, project)
+    ) as check:
         for done, part in enumerate(check, start=1):
-            parts.append(part)
+            parts.append(part if done <= len(named) else _about(part, shown))
             if progress:
                 progress(done, len(to_check))
-    return replace(_merged(parts, task), notebooks=found.notebooks, excluded=found.excluded)
+    return replace(_merged(parts, task), excluded=found.excluded)
+
+
+def _about(result: Result, paths: frozenset[str]) -> Result:
+    """What the check of a file that nobody named says about those that were: findings that lie in them or pass through them.
+
+    Nobody asked for the file itself to be changed.
+    """
+    findings = tuple(
+        replace(finding, fix=finding.fix if finding.span.path in paths else None)
+        for finding in result.findings
+        if not paths.isdisjoint({finding.span.path, *(step.span.path for step in finding.steps)})
+    )
+    mentioned = {span.path for finding in findings for span in (finding.span, *(step.span for step in finding.steps))}
+    texts = {path: text for path, text in result.texts.items() if path in mentioned}
+    return Result(findings, (), texts, callers=result.callers, notebooks=result.notebooks)
 
 
 def set_aside() -> None:
-    """Remove the garbage of the last file, and let later collections of garbage pass over what is kept of it.
+    """Between two files: remove the garbage of the last one, and let later collections of garbage pass over what is kept of it.
 
-    What is kept, the trees of project files, lives as long as the run. Only for processes that do nothing but check files.
+    What is kept, the trees of project files, lives as long as the run. Only for processes that do nothing but check files: the
+    parser is told to trust itself, too.
     """
     _trust_the_parser()
     if gc.get_count()[0] > OBJECTS_WORTH_A_COLLECTION:
@@ -102,7 +142,7 @@ def set_aside() -> None:
 def _trust_the_parser() -> None:
     """Keep libcst from validating each node that its parser makes: a tree made of text is valid, and no other is made here.
 
-    A third of the time of parsing. It lasts for the whole process, for switching it costs more than it saves.
+    That takes a fifth of the time of parsing. It lasts for the whole process, for switching it costs more than it saves.
     """
     loaded = sys.modules.get("libcst._nodes.base")  # libcst itself may stand there unloaded, until somebody uses it
     if loaded is not None and loaded.CSTNode.__post_init__ is not _accept:
@@ -113,7 +153,7 @@ def _accept(_node: object) -> None:
     """In place of the validation of a node."""
 
 
-def check_source(source: Source, task: Task) -> Result:
+def check_source(source: Source | Problem | Foreign, task: Task) -> Result:
     """Check one text, for instance standard input."""
     return _merged([_check(source, task, task.project())], task)
 
@@ -154,9 +194,11 @@ def _not_allowed(finding: Finding, text: str, path: str) -> bool:
 # --- one file ---
 
 
-def _check(source: Source | Problem, task: Task, project: engine.Project) -> Result:
+def _check(source: Source | Problem | Foreign, task: Task, project: engine.Project) -> Result:
     if isinstance(source, Problem):
         return Result(problems=(source,))
+    if isinstance(source, Foreign):
+        return Result(foreign=(source,))
     try:
         outcome = engine.check(source, task.rules, project)
         texts = {
@@ -166,7 +208,11 @@ def _check(source: Source | Problem, task: Task, project: engine.Project) -> Res
         return Result(problems=(engine.internal_error(source.path, 0, error),))
     elsewhere = {finding.span.path for finding in outcome.findings} - {source.path}
     callers = {path: frozenset({source.path}) for path in elsewhere}
-    return Result(outcome.findings, outcome.problems, texts, 0 if outcome.problems else 1, callers)
+    wanted = source.notebook is not None and (texts or outcome.problems)
+    notebooks = {source.path: source.notebook.layout()} if source.notebook is not None and wanted else {}
+    checked = 0 if outcome.problems else 1
+    judged = frozenset({source.path})
+    return Result(outcome.findings, outcome.problems, texts, checked, callers, notebooks, judged=judged)
 
 
 def _mentioned(source: Source, findings: Iterable[Finding]) -> set[str]:
@@ -186,8 +232,7 @@ def _processes_for(count: int) -> int:
     return (os.cpu_count() or 1) if count > FILES_WORTH_PROCESSES else 1
 
 
-def _check_here(to_check: Iterable[Path], task: Task) -> Generator[Result, None, None]:
-    project = task.project()
+def _check_here(to_check: Iterable[Path], task: Task, project: engine.Project) -> Generator[Result, None, None]:
     for file in to_check:
         yield _check(files.read(file), task, project)
 
@@ -277,14 +322,40 @@ def _merged(parts: Iterable[Result], task: Task) -> Result:
     by_path: dict[str, list[Finding]] = {path: [] for path in paths}
     for finding in findings:
         by_path[finding.span.path].append(finding)
-    kept = [finding for path in paths for finding in _kept_in(path, texts.get(path, ""), by_path[path], task)]
+    judged = frozenset(path for part in parts for path in part.judged)
+    kept = [
+        finding
+        for path in paths
+        for finding in _kept_in(path, texts.get(path, ""), by_path[path], task)
+        if path in judged or finding.rule not in suppress.OWN_NAMES
+    ]
     problems = dict.fromkeys(problem for part in parts for problem in part.problems)
     callers: dict[str, frozenset[str]] = {}
     for part in parts:
         for path, calling in part.callers.items():
             callers[path] = callers.get(path, frozenset()) | calling
     checked = sum(part.checked for part in parts)
-    return Result(tuple(sorted(kept, key=_place)), tuple(sorted(problems)), texts, checked, callers)
+    foreign = tuple(sorted(notebook for part in parts for notebook in part.foreign))
+    ordered = tuple(sorted(kept, key=_place))
+    merged = Result(ordered, tuple(sorted(problems)), texts, checked, callers, foreign=foreign, judged=judged)
+    return _in_cells(merged, {path: layout for part in parts for path, layout in part.notebooks.items()})
+
+
+def _in_cells(result: Result, notebooks: Mapping[str, Layout]) -> Result:
+    """The result with places in cells where it tells of lines of notebooks."""
+    if not notebooks:
+        return result
+    findings = tuple(_in_cells_of(finding, notebooks) for finding in result.findings)
+    problems = tuple(
+        notebooks[problem.path].problem(problem) if problem.path in notebooks else problem for problem in result.problems
+    )
+    return replace(result, findings=findings, problems=problems, notebooks=notebooks)
+
+
+def _in_cells_of(finding: Finding, notebooks: Mapping[str, Layout]) -> Finding:
+    for path in {finding.span.path, *(step.span.path for step in finding.steps)} & notebooks.keys():
+        finding = notebooks[path].finding(finding, path)
+    return finding
 
 
 def _without_doubles(findings: Iterable[Finding]) -> list[Finding]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import symtable
 import warnings
+from dataclasses import replace
 
-from mldbg.lint.files import Source
+from mldbg.lint.files import Source, encoded
 from mldbg.lint.finding import Problem
+from mldbg.lint.notebook import Notebook
+from mldbg.lint.statement import split_lines
 
 
 def problem(source: Source) -> Problem | None:
@@ -32,3 +35,24 @@ def _judged_by_outline(source: Source) -> Problem | None:
     except CannotOutlineError as error:
         return Problem(source.path, error.line, error.reason)
     return None
+
+
+def without_broken_cells(source: Source, notebook: Notebook) -> tuple[Source, tuple[Problem, ...]]:
+    """A notebook as a module that can be read: cells that are no Python are empty in it. One problem tells of all of them."""
+    if problem(source) is None:
+        return source, ()
+    lines = split_lines(source.text)
+    starts = notebook.first_lines()
+    broken: list[Problem] = []
+    for start, end in zip(starts, [*starts[1:], len(lines) + 1], strict=True):
+        cell = lines[start - 1 : end - 1]
+        found = problem(replace(source, data=encoded("".join(cell), like=source.data)))
+        if found is not None:
+            broken.append(replace(found, line=start + max(found.line, 1) - 1))
+            lines[start - 1 : end - 1] = ["\n"] * len(cell)
+    if not broken:
+        return source, ()
+    more = len(broken) - 1
+    also = f" (nor can {more} more cell{'s' if more > 1 else ''} be read)" if more else ""
+    first = replace(broken[0], message=broken[0].message + also)
+    return replace(source, data=encoded("".join(lines), like=source.data)), (first,)

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mldbg.lint.library.names import EVALUATION_LINE, SAYS_ONE
-from mldbg.operations import losses, sklearn
+from mldbg.operations import losses, sklearn, torch
+from mldbg.operations.effect import Scales
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,15 @@ HELD_OUT = ("_split", EVALUATION_LINE)
 FITTED_CLASSES = frozenset(name.rpartition(".")[2] for name in sklearn.TRANSFORMERS | sklearn.SELECTORS | sklearn.RESAMPLERS)
 """Names of the classes whose objects learn from the rows they are fitted on."""
 
+SCALERS = frozenset(name.rpartition(".")[2] for name, effect in sklearn.ROWS.items() if isinstance(effect, Scales)) - {
+    "normalize"
+}
+"""Names of functions that do what the object of such a class does."""
+
 TABULAR_LIBRARIES = ("sklearn", "imblearn", "boruta", "mlxtend")
 """Packages of which a text with a leak names at least one."""
 
-NORMALISED = frozenset({"softmax", "log_softmax", "Softmax", "LogSoftmax"})
+NORMALISED = frozenset(name.removesuffix(".__call__").rpartition(".")[2] for name in torch.NORMALIZERS)
 
 PARTICULAR_LOSSES = frozenset(
     name for loss in losses.LOSSES.values() if loss.takes is not None for name in (loss.name, loss.cls)
@@ -55,18 +61,24 @@ TRAINING = Trigger(frozenset({"backward(", "optim"}))
 EVALUATION = Trigger(frozenset({"no_grad", "inference_mode", "optim"}), (RUNS, HELD_OUT), HELD_OUT)
 SPLITS = Trigger(
     frozenset({"train_test_split", "cross_val_score", "cross_validate", "cross_val_predict"})
-    | {"fit_transform", "fit_resample(", "transform(", "get_support(", "resample("},
+    | {"fit_transform", "fit_resample(", "transform(", "get_support(", "resample("}
+    | SCALERS
+    | frozenset(name.rpartition(".")[2] for name in sklearn.SPLITTERS),
     (TABULAR_LIBRARIES,),
 )
+SCALED = Trigger(
+    frozenset({"evaluate(", "validation_data", "validation_split"}), ((r"\bstd\(", r"\bptp\(", r"\bmax\("), HELD_OUT[1:])
+)
+"""An evaluation beside arithmetic that may be a scaler's."""
 FITS = Trigger(frozenset({"train_test_split", "fit_transform", *FITTED_CLASSES}))
 LOGARITHMS = Trigger(
     frozenset({"softmax", "sigmoid", "Softmax", "Sigmoid"}),
-    ((r"log\(\s*[\w.]*(?:softmax|sigmoid|Softmax|Sigmoid)", r"\)\s*\.log\(\)"),),
+    ((r"\)\s*\.log_?\(\)", r"\blog_?\([^;]{0,200}?(?:softmax|sigmoid|Softmax|Sigmoid)"),),
 )
-SINGLE_COLUMNS = Trigger(NORMALISED, ((r"Linear\([^()]*\b1\s*[,)]", SAYS_ONE),))
+SINGLE_COLUMNS = Trigger(NORMALISED, ((r"Linear\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\b1\s*[,)]", SAYS_ONE),))
 """A softmax, where some layer has a single output."""
 
-TRIGGERS = (LOSSES, TRAINING, EVALUATION, SPLITS, FITS, LOGARITHMS, SINGLE_COLUMNS)
+TRIGGERS = (LOSSES, TRAINING, EVALUATION, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS)
 
 
 def with_calls(names: Iterable[str]) -> tuple[Trigger, ...]:

@@ -312,6 +312,27 @@ class Resamples:
 
 
 @dataclass(frozen=True, slots=True)
+class Scales:
+    """A function that scales its argument by statistics of that argument, as a scaler does that is fitted on it.
+
+    Attributes:
+        axis: along which the statistics are taken unless the call says otherwise; None: along all.
+        position: of the axis among the arguments.
+    """
+
+    axis: int | None = 0
+    position: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Writes:
+    """Arguments are written to a file: all from `first` on, by position or by name."""
+
+    first: int = 0
+    last: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SplitsArrays:
     """train_test_split: for each array its training part and its test part."""
 
@@ -366,6 +387,8 @@ Effect = (
     | Wraps
     | WrapsAll
     | Resamples
+    | Scales
+    | Writes
     | SplitsArrays
     | RandomSplits
     | CrossValidates

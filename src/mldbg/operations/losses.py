@@ -1,6 +1,7 @@
 """What each loss of torch takes and applies, and what each misuse of one, or of an activation, is called and means.
 
-The linter, `sanitize` and the bench read the same rows, so that a misuse has one name and one sentence wherever it is seen.
+The linter, `sanitize` and the bench read the same rows, so that a misuse has one name wherever it is seen. The linter and
+`sanitize` say it in the sentence of its row; the bench says what it measured.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ class Misuse:
             class axis.
         hint: what to do about it; it may hold the same words in braces.
         expected: what belongs there.
-        at: names of losses, or qualified names of other functions, that get it.
+        at: names of the losses that get it. Those of other functions are their readers' business.
         gets: the meanings that make it a misuse.
         parameter: which argument is meant.
         last: the last step of the path.
@@ -140,7 +141,7 @@ class Misuse:
     @property
     def losses(self) -> tuple[Loss, ...]:
         """The losses that get it."""
-        return tuple(LOSSES[name] for name in self.at if name in LOSSES)
+        return tuple(LOSSES[name] for name in self.at)
 
 
 def _words(meaning: Semantic | None) -> dict[str, str]:
@@ -150,10 +151,6 @@ def _words(meaning: Semantic | None) -> dict[str, str]:
 
 _ACTIVATIONS: Mapping[Semantic | None, tuple[str, str]] = {PROBS: ("softmax", "log_softmax"), UNIT: ("sigmoid", "logsigmoid")}
 
-_SOFTMAXES = (
-    *("torch.softmax", "torch.log_softmax", "torch.Tensor.softmax", "torch.Tensor.log_softmax"),
-    *("torch.nn.functional.softmax", "torch.nn.functional.log_softmax", "torch.nn.Softmax", "torch.nn.LogSoftmax"),
-)
 _NOT_LOGGED: Mapping[Semantic, Case] = {
     PROBS: Case(remedy=Remedy.LOG_ACTIVATION),
     UNIT: Case(),
@@ -187,7 +184,7 @@ SINGLE_LOGIT = Misuse(
     "{what} over a class axis of size one is constant: nothing is learned",
     "use one output with sigmoid and binary cross-entropy, or as many outputs as classes",
     "two or more classes, with one logit each",
-    at=("cross_entropy", *_SOFTMAXES),
+    at=("cross_entropy",),
     last="{what} over its only column",
     linted=True,
 )
@@ -196,7 +193,6 @@ DOUBLE_SOFTMAX = Misuse(
     "softmax is applied to probabilities: the result is nearly uniform",
     "apply softmax only once: drop it here, or where the probabilities are produced",
     LOGITS.words,
-    at=_SOFTMAXES,
     gets={PROBS: Case()},
 )
 DOUBLE_SIGMOID = Misuse(
@@ -204,7 +200,6 @@ DOUBLE_SIGMOID = Misuse(
     "sigmoid is applied to probabilities: the result lies between 0.5 and 0.73",
     "apply sigmoid only once: drop it here, or where the probabilities are produced",
     LOGITS.words,
-    at=("torch.sigmoid", "torch.nn.functional.sigmoid", "torch.Tensor.sigmoid"),
     gets={UNIT: Case()},
 )
 LOG_OF_SOFTMAX = Misuse(
@@ -212,7 +207,6 @@ LOG_OF_SOFTMAX = Misuse(
     "logarithm of a {activation}: -inf where the {activation} underflows to 0",
     "use {stable}, which computes the same value directly from the logits",
     "values that cannot underflow",
-    at=("torch.log", "torch.Tensor.log"),
     gets={PROBS: Case(), UNIT: Case()},
     last="its logarithm is taken",
     optional=True,
@@ -223,17 +217,13 @@ MASK_AFTER_SOFTMAX = Misuse(
     "the mask is applied after the softmax: the weighted mean is infinite or NaN where something is masked",
     "apply the mask (-inf) to the scores, then apply softmax",
     "a mask on the scores, before the softmax",
-    at=("torch.matmul", "torch.bmm", "torch.einsum"),
-    parameter="mask",
 )
 PROBS_AS_LOGITS = Misuse(
     "probs-as-logits",
     "a distribution gets probabilities as its logits: it is nearly uniform",
     "pass them as probs=, or pass the logits",
     "logits (unbounded values), or log-probabilities",
-    at=("torch.distributions.Categorical", "torch.distributions.OneHotCategorical"),
     gets={PROBS: Case()},
-    parameter="logits",
 )
 TARGET_IS_LOGGED = Misuse(
     "kl-div-log-target",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mldbg.operations.effect import Arranges, Derives, Effect, Keeps, NoEffect, Special, Wraps, WrapsAll
+from mldbg.operations.effect import Arranges, Derives, Effect, Keeps, NoEffect, Special, Wraps, WrapsAll, Writes
 
 DERIVING_PACKAGES: tuple[str, ...] = (
     "numpy.",
@@ -74,17 +74,30 @@ INSPECTING_ATTRIBUTES: frozenset[str] = frozenset(
 )
 """Attributes of data that describe it and hold none of it."""
 
+WRITING_METHODS: frozenset[str] = frozenset(
+    [
+        "to_csv",
+        "to_parquet",
+        "to_pickle",
+        "to_excel",
+        "to_feather",
+        "to_hdf",
+        "to_json",
+        "to_sql",
+        "to_stata",
+        "tofile",
+        "write_csv",
+        "write_parquet",
+    ]
+)
+"""Methods of data that write it to a file."""
+
 INSPECTING_METHODS: frozenset[str] = frozenset(
     [
         "info",
         "head",
         "tail",
         "describe",
-        "to_csv",
-        "to_parquet",
-        "to_pickle",
-        "to_excel",
-        "to_sql",
         "plot",
         "hist",
         "boxplot",
@@ -99,7 +112,7 @@ INSPECTING_METHODS: frozenset[str] = frozenset(
         "memory_usage",
     ]
 )
-"""Methods of data that only look at it or write it away."""
+"""Methods of data that only look at it."""
 
 REARRANGES: frozenset[str] = frozenset({"sort", "reverse", "remove", "appendleft", "extendleft", "rotate"})
 """Methods of lists and deques after which it is not known which element stands where."""
@@ -184,11 +197,23 @@ ROWS: dict[str, Effect] = {
     "lightning.Fabric.backward": Special("owned_backward"),
     "lightning.fabric.Fabric.backward": Special("owned_backward"),
     "lightning.LightningModule.manual_backward": Special("manual_backward"),
+    "numpy.save": Writes(1),
+    "numpy.savez": Writes(1),
+    "numpy.savez_compressed": Writes(1),
+    "numpy.savetxt": Writes(1, last=1),
+    "scipy.sparse.save_npz": Writes(1, last=1),
+    "scipy.io.savemat": Writes(1, last=1),
+    "pickle.dump": Writes(last=0),
+    "cloudpickle.dump": Writes(last=0),
+    "dill.dump": Writes(last=0),
+    "torch.save": Writes(last=0),
     "numpy.concatenate": Derives(),
     "pandas.concat": Derives(),
+    "xgboost.DMatrix": Special("tensor_dataset"),
+    "lightgbm.Dataset": Special("tensor_dataset"),
+    "catboost.Pool": Special("tensor_dataset"),
 }
 
-TRANSPARENT_DECORATORS: frozenset[str] = frozenset({"builtins.staticmethod", "functools.lru_cache", "functools.cache"})
 
 DATACLASSES: frozenset[str] = frozenset(
     {"dataclasses.dataclass", "attr.s", "attr.define", "attrs.define", "attrs.frozen", "attr.dataclass"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mldbg.operations.effect import CrossValidates, Derives, Effect, NoEffect, Resamples, Special, SplitsArrays
+from mldbg.operations.effect import CrossValidates, Derives, Effect, Resamples, Scales, Special, SplitsArrays, Writes
 
 
 def _names(package: str, names: str) -> frozenset[str]:
@@ -13,13 +13,13 @@ TRANSFORMERS: frozenset[str] = (
     _names(
         "sklearn.preprocessing",
         "StandardScaler MinMaxScaler MaxAbsScaler RobustScaler QuantileTransformer PowerTransformer KBinsDiscretizer "
-        "OneHotEncoder OrdinalEncoder TargetEncoder KernelCenterer SplineTransformer",
+        "OneHotEncoder OrdinalEncoder TargetEncoder KernelCenterer SplineTransformer Imputer",
     )
     | _names("sklearn.impute", "SimpleImputer KNNImputer IterativeImputer")
     | _names(
         "sklearn.decomposition",
-        "PCA IncrementalPCA KernelPCA SparsePCA MiniBatchSparsePCA TruncatedSVD FastICA NMF MiniBatchNMF FactorAnalysis "
-        "LatentDirichletAllocation DictionaryLearning MiniBatchDictionaryLearning",
+        "PCA RandomizedPCA IncrementalPCA KernelPCA SparsePCA MiniBatchSparsePCA TruncatedSVD FastICA NMF MiniBatchNMF "
+        "FactorAnalysis LatentDirichletAllocation DictionaryLearning MiniBatchDictionaryLearning",
     )
     | _names("sklearn.feature_extraction.text", "CountVectorizer TfidfVectorizer TfidfTransformer")
     | _names("sklearn.feature_extraction", "DictVectorizer")
@@ -34,6 +34,9 @@ TRANSFORMERS: frozenset[str] = (
 
 Left out on purpose: stateless ones (Normalizer, Binarizer, FunctionTransformer, HashingVectorizer, PolynomialFeatures, random
 projections) and label encoders, which learn only the names of the classes."""
+
+NUMBERING: frozenset[str] = _names("sklearn.preprocessing", "LabelEncoder LabelBinarizer MultiLabelBinarizer")
+"""Encoders that learn which categories there are, and nothing that leaks. Fitted anew they may number the same ones otherwise."""
 
 BUILDERS: dict[str, str] = {"sklearn.compose.make_column_transformer": "sklearn.compose.ColumnTransformer"}
 """Functions that return an instance of a class."""
@@ -72,6 +75,29 @@ SPLITTERS: frozenset[str] = _names(
 )
 """Classes whose split() yields pairs of training and test indices."""
 
+VALIDATION_KEYWORDS: frozenset[str] = frozenset(
+    [
+        "validation_data",
+        "eval_set",
+        "eval_data",
+        "eval_sets",
+        "evals",
+        "valid_sets",
+        "val_data",
+        "valid_data",
+        "test_data",
+        "eval_dataset",
+        "val_dataset",
+        "X_val",
+        "X_valid",
+        "X_test",
+        "x_val",
+        "x_valid",
+        "x_test",
+    ]
+)
+"""Arguments of a fit that it evaluates on."""
+
 EVALUATING_METHODS: frozenset[str] = frozenset(
     {"predict", "predict_proba", "predict_log_proba", "decision_function", "score", "evaluate", "predict_generator"}
 )
@@ -94,6 +120,24 @@ PREDICTOR_PACKAGES: tuple[str, ...] = (
 )
 """Packages whose classes predict."""
 
+UNIMPORTED: dict[str, str] = {
+    name.rpartition(".")[2]: name
+    for name in sorted(
+        TRANSFORMERS
+        | SELECTORS
+        | RESAMPLERS
+        | SPLITTERS
+        | SEARCHES
+        | NUMBERING
+        | _names(
+            "sklearn.model_selection", "train_test_split cross_val_score cross_validate cross_val_predict permutation_test_score"
+        )
+        | _names("sklearn.preprocessing", "minmax_scale maxabs_scale robust_scale")
+    )
+    if name.startswith(("sklearn.", "imblearn."))
+}
+"""What these names mean where nothing binds them: in snippets, and where cells with the imports are left out."""
+
 ROWS: dict[str, Effect] = {
     "sklearn.model_selection.train_test_split": SplitsArrays(),
     "sklearn.model_selection.cross_val_score": CrossValidates(),
@@ -105,5 +149,16 @@ ROWS: dict[str, Effect] = {
     "sklearn.utils.check_array": Derives(),
     "sklearn.utils.check_X_y": Special("shuffle"),
     "sklearn.base.clone": Special("clone"),
-    "joblib.dump": NoEffect(),
+    "sklearn.preprocessing.scale": Scales(),
+    "sklearn.preprocessing.minmax_scale": Scales(position=2),
+    "sklearn.preprocessing.maxabs_scale": Scales(),
+    "sklearn.preprocessing.robust_scale": Scales(),
+    "sklearn.preprocessing.quantile_transform": Scales(),
+    "sklearn.preprocessing.power_transform": Scales(position=9),
+    "sklearn.preprocessing.normalize": Scales(axis=1, position=2),
+    "keras.utils.normalize": Scales(axis=-1),
+    "tensorflow.keras.utils.normalize": Scales(axis=-1),
+    "scipy.stats.zscore": Scales(),
+    "scipy.cluster.vq.whiten": Scales(position=9),
+    "joblib.dump": Writes(last=0),
 }

@@ -185,7 +185,7 @@ FUNCTIONS: Mapping[str, Effect] = {
     "rand randn ones": Special("filled"),
     "zeros empty zeros_like empty_like": Special("waiting"),
     "compile": Wraps(0, "model"),
-    "save manual_seed set_grad_enabled": NoEffect(),
+    "manual_seed set_grad_enabled": NoEffect(),
 }
 """Names that are only functions of `torch`."""
 
@@ -476,3 +476,11 @@ def _rows() -> Iterator[tuple[str, Effect]]:
 
 
 ROWS: dict[str, Effect] = dict(_rows())
+
+NORMALIZERS: frozenset[str] = frozenset(
+    name for name, effect in ROWS.items() if isinstance(effect, Gives) and effect.meaning in (PROBS, LOG_PROBS)
+)
+"""Softmax and its kin, by every name under which torch has them: what comes out depends on all values along an axis."""
+
+LOGARITHMS: frozenset[str] = frozenset(name for name, effect in ROWS.items() if isinstance(effect, Maps) and effect.verb == "log")
+"""The natural logarithm, by every name under which torch has it."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import libcst as cst
 
-from mldbg.lint.interpret.value import Partial, Value
+from mldbg.lint.interpret.value import Constant, Items, Partial, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +52,18 @@ def completed(callee: Partial, arguments: Sequence[Argument]) -> list[Argument]:
     positional = [argument for argument in before if argument.keyword is None]
     named = [argument for argument in before if argument.keyword is not None]
     return [*positional, *arguments, *named]
+
+
+_UNKNOWN_AXIS = -1
+
+
+def axis_of(arguments: Sequence[Argument], position: int, default: int | None = None) -> object:
+    """The axis (or axes) along which an operation runs: the default where none is given, the last where it is not known."""
+    given = next((argument.value for argument in arguments if argument.keyword in ("axis", "dim")), None)
+    if given is None and len(arguments) > position and arguments[position].keyword is None:
+        given = arguments[position].value
+    if given is None:
+        return default
+    if isinstance(given.thing, Items):
+        return tuple(axis.constant for axis in given.thing.tail)
+    return given.constant if isinstance(given.thing, Constant) else _UNKNOWN_AXIS

@@ -115,13 +115,14 @@ class Assignment:
             self.training.clear_gradients(None, site)
             return
         for base in bases:
-            self._set_attribute(base, name, value)
+            self._set_attribute(base, name, value, site)
 
-    def _set_attribute(self, base: Value, name: str, value: Value) -> None:
+    def _set_attribute(self, base: Value, name: str, value: Value, site: Site) -> None:
         thing = base.thing
         if isinstance(thing, Object):
-            value = named_loss(name, value)
-            self.machine.state.set(thing.ref, name, with_named_role(name, value, self.machine.frame.part))
+            held = with_named_role(name, named_loss(name, value), self.machine.frame.part)
+            self.machine.state.set(thing.ref, name, held)
+            self.training.estimators.evaluations.kept(held, name, site)
         elif isinstance(thing, ModuleThing):
             self.names.set_in_module(thing.module, name, value)
         elif isinstance(thing, ClassThing):

@@ -11,6 +11,7 @@ from mldbg.lint.interpret.choices import members
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.construction import Construction
 from mldbg.lint.interpret.contents import Contents
+from mldbg.lint.interpret.datasets import held_fits
 from mldbg.lint.interpret.join import is_loss, tuple_of
 from mldbg.lint.interpret.lineage import Lineage
 from mldbg.lint.interpret.machine import Machine
@@ -304,4 +305,5 @@ class BuiltinCalls:
         values = [argument.value for argument in arguments]
         if len(values) < 2:
             return UNKNOWN
+        values[0] = held_fits(self.machine, values[0]) or values[0]
         return self.machine.item(self.lineage.derived(values[:1], site), [values[1]], site.node, site)

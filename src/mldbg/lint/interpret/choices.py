@@ -129,7 +129,7 @@ def members(value: Value) -> tuple[Value, ...]:
     return tuple(option.value if option.value != UNKNOWN else unknown for option in value.among.options)
 
 
-def picked(machine: Machine, mapping: Entries, key: Value, node: cst.CSTNode, otherwise: Value | None = None) -> Value:
+def one_of_entries(machine: Machine, mapping: Entries, key: Value, node: cst.CSTNode, otherwise: Value | None = None) -> Value:
     """What a dict holds under a key that is not known, where it holds a few things that are told apart: one of them.
 
     `otherwise`: what is taken where the dict does not have the key.

@@ -9,8 +9,9 @@ import libcst as cst
 
 from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.arguments import Argument
-from mldbg.lint.interpret.choices import picked
+from mldbg.lint.interpret.choices import one_of_entries
 from mldbg.lint.interpret.contents import Contents
+from mldbg.lint.interpret.frames import loop_started
 from mldbg.lint.interpret.join import joined, tuple_of
 from mldbg.lint.interpret.lineage import Lineage
 from mldbg.lint.interpret.machine import Machine
@@ -39,7 +40,8 @@ class Containers:
         values = [argument.value for argument in arguments]
         if name == "append" and values:
             self.tell_appended(base, arguments, site)
-            self.contents.extend(base, Items("", (values[0],)))
+            since = loop_started(machine.frames)
+            self.contents.extend(base, Items("", (values[0] if since is None else values[0].gathered(since),)))
             return literal(None)
         if name in ("extend", "__iadd__") and values:
             self.tell_appended(base, arguments, site)
@@ -109,7 +111,7 @@ class Containers:
                 if mapping.exact and len(values) > 1:
                     return values[1]
             elif name == "get":
-                return picked(machine, mapping, key, site.node, values[1] if len(values) > 1 else None)
+                return one_of_entries(machine, mapping, key, site.node, values[1] if len(values) > 1 else None)
             return UNKNOWN
         if name == "items":
             pairs = tuple(tuple_of(literal(key), value) for key, value in mapping.items)

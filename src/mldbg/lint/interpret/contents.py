@@ -9,12 +9,14 @@ import libcst as cst
 from mldbg.lint.interpret import carried
 from mldbg.lint.interpret.address import Made, Ref, Site
 from mldbg.lint.interpret.arguments import Argument
-from mldbg.lint.interpret.choices import picked
+from mldbg.lint.interpret.choices import one_of_entries
 from mldbg.lint.interpret.classes import Classes
+from mldbg.lint.interpret.datasets import row_of
 from mldbg.lint.interpret.join import joined
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.module import Module
 from mldbg.lint.interpret.slots import Slot
+from mldbg.lint.interpret.splits import pair_of_folds
 from mldbg.lint.interpret.value import (
     MOST_ITEMS,
     UNKNOWN,
@@ -31,6 +33,7 @@ from mldbg.lint.interpret.value import (
     literal,
 )
 from mldbg.lint.outline import Kind
+from mldbg.operations import sklearn
 
 MOST_CLASSES = 12
 """Classes of a module that are looked at for its networks, where one is asked for by a name that is not known."""
@@ -107,20 +110,26 @@ class Contents:
         if mapping is not None:
             return joined([literal(key) for key, _ in mapping.items]) if mapping.items else UNKNOWN
         thing = value.thing
+        if isinstance(thing, Object) and isinstance(thing.cls, str) and thing.cls in sklearn.SPLITTERS:
+            return pair_of_folds(self.machine, frozenset(), site)  # KFold(n, n_folds=3) of old held the pairs itself
         if isinstance(thing, Object) and isinstance(thing.cls, ClassThing):
             method = self.classes.class_attribute(thing.cls, "__iter__")
             if method is not None and isinstance(method.thing, Function):
                 made = self.machine.call_function(method.thing, [Argument(value)], site)
                 return self.element_of(made, site) if made.thing != value.thing else UNKNOWN
+        row = row_of(self.machine, self.classes, value, site)
+        if row is not None:
+            return row
         return self.entry_of(value, self.machine.new_ref(site, Made.ELEMENT))
 
     @staticmethod
     def entry_of(value: Value, origin: Ref) -> Value:
         """One entry along the first axis of a tensor or an array."""
         rest = carried.entry(value)
+        data = value.data or (Data(rows=value.rows) if value.rows else None)
         return Value(
             meaning=rest.meaning,
-            data=value.data or (Data(rows=value.rows) if value.rows else None),
+            data=replace(data, one_row=True) if data is not None else None,
             origin=origin,
             axes=rest.axes,
             attached=value.attached if rest.meaning is not None else None,
@@ -152,7 +161,7 @@ class Contents:
         values = [(each, self.machine.attribute(namespace, each, site)) for each in classes]
         networks = [(each, value) for each, value in values if self._is_network(value)]
         exact = not any(part.statement.kind is Kind.FUNCTION for part in module.parts)
-        return picked(self.machine, Entries(tuple(networks), exact), name, site.node)
+        return one_of_entries(self.machine, Entries(tuple(networks), exact), name, site.node)
 
     def _is_network(self, value: Value) -> bool:
         return isinstance(value.thing, ClassThing) and self.classes.is_module(value.thing)

@@ -9,15 +9,19 @@ from dataclasses import replace
 import libcst as cst
 
 from mldbg.lint.interpret.address import Made, Site
-from mldbg.lint.interpret.arguments import Argument
+from mldbg.lint.interpret.arguments import Argument, axis_of
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.contents import Contents
-from mldbg.lint.interpret.facts import Evaluated, Fitted
+from mldbg.lint.interpret.datasets import held_fits
+from mldbg.lint.interpret.evaluations import Evaluations
+from mldbg.lint.interpret.facts import Fitted
+from mldbg.lint.interpret.frames import with_named_role
 from mldbg.lint.interpret.join import tuple_of
 from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.slots import ArgumentOf, Slot
 from mldbg.lint.interpret.source_text import last_name
+from mldbg.lint.interpret.splits import fits_after_folds, pair_of_folds, split_apart
 from mldbg.lint.interpret.value import (
     UNKNOWN,
     ClassThing,
@@ -25,7 +29,7 @@ from mldbg.lint.interpret.value import (
     Fit,
     FitKind,
     Items,
-    Lazy,
+    Means,
     Object,
     Role,
     Unknown,
@@ -33,14 +37,10 @@ from mldbg.lint.interpret.value import (
     first_step,
     onward,
 )
-from mldbg.lint.library.names import says_label
-from mldbg.operations import sklearn
-from mldbg.operations.effect import Resamples
+from mldbg.lint.library.names import array_and_part, at_the_start, says_label
+from mldbg.operations import rows, sklearn
+from mldbg.operations.effect import Resamples, Scales
 
-_LOOKS_ON = re.compile(
-    r"plot|show|draw|print|log|save|dump|write|export|describe|report|hist|display|len|visuali[sz]e|inspect|check|assert",
-    re.IGNORECASE,
-)
 _FITTING = frozenset({"fit", "fit_transform", "fit_resample", "fit_sample", "partial_fit", "fit_predict"})
 _FOLDS = re.compile(r"(^|_)(cv|kf|skf|gkf|kfold|folds?|splitter|tscv|rkf|sss)(_|$|[0-9])|fold$|split$", re.IGNORECASE)
 
@@ -56,6 +56,7 @@ class Estimators:
         self.classes = classes
         self.contents = contents
         self.lineage = lineage
+        self.evaluations = Evaluations(machine, contents)
 
     def method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value | None:
         """The result of an estimator's or splitter's method, or None when it is not one."""
@@ -63,47 +64,53 @@ class Estimators:
             isinstance(base.thing, Object) and self.classes.is_module(base.thing.cls)
         ):
             return None
-        features = _features(arguments)
-        if name in _FITTING and features is not None and isinstance(base.thing, Object):
-            return self._fit(base, base.thing, name, features, arguments, site)
-        if (
-            name in ("transform", "inverse_transform")
-            and features is not None
-            and isinstance(base.thing, Object)
-            and base.thing.cls is not None
-        ):
-            return self._transformed(features, self._fits(base.thing), site)
-        if name in sklearn.EVALUATING_METHODS and features is not None:
-            self.used(features, f"is passed to `{name}`", site, base, scored=name in ("score", "evaluate"))
-            return self.lineage.derived([features], site)
+        given = rows_given(arguments)
+        if given is None:
+            if name in ("get_support", "get_feature_names_out") and isinstance(base.thing, Object):
+                return self._about_fit(base.thing, site)
+            return None
+        if name in _FITTING:
+            features = self._as_data(given, site)
+            self.evaluations.validated(features, arguments, site, base)
+            return self._fit(base, base.thing, name, features, arguments, site) if isinstance(base.thing, Object) else None
+        if name in ("transform", "inverse_transform") and isinstance(base.thing, Object) and base.thing.cls is not None:
+            return self._transformed(self._as_data(given, site), self.fits_of(base.thing), site)
+        if name in sklearn.EVALUATING_METHODS:
+            self.evaluations.used(given.value, f"is passed to `{name}`", site, base, scored=name in ("score", "evaluate"))
+            return self.lineage.derived([given.value], site)
         if name in ("get_support", "get_feature_names_out") and isinstance(base.thing, Object):
             return self._about_fit(base.thing, site)
-        if name == "split" and features is not None and self._is_splitter(base, site):
-            return self._folds(features, site)
+        if name == "split" and self._is_splitter(base, site):
+            return self._folds(given.value, site)
         return None
+
+    def _as_data(self, given: Argument, site: Site) -> Value:
+        """Rows that are given to an estimator: those of a list are its elements', and its name may say which part it is."""
+        value = given.value
+        if not isinstance(value.thing, Items) and not (isinstance(value.thing, Object) and value.thing.cls == "builtins.list"):
+            return value
+        made = self.lineage.derived([value], site)
+        if made.data is None:
+            made = replace(made, data=Data(rows=value.rows or made.rows))
+        return with_named_role(last_name(given.node), made, self.machine.frame.part)
 
     # ------------------------------------------------------------------------------------------------------------------ fit
     def _fit(
         self, base: Value, estimator: Object, method: str, features: Value, arguments: Sequence[Argument], site: Site
     ) -> Value:
-        machine = self.machine
-        name = self._name(estimator)
-        earlier = self._fits(estimator)
+        if method == "fit_transform" and isinstance(estimator.cls, ClassThing) and self._fits_by_itself(estimator.cls):
+            self.machine.call_method(base, "fit", arguments, site)
+            return self.machine.call_method(base, "transform", arguments[:1], site)
         kind = self._kind(estimator)
-        before = tuple(sorted(earlier, key=lambda fit: fit.estimator))
-        machine.facts.append(Fitted(machine.place(site), base, name, method, features, before, self._prepares(estimator, method)))
-        seen = features.role.value + " data" if features.role is not None else "the data"
-        trail = onward(features.trail if features.fits else None, site, f"{name or 'an estimator'} is fitted on {seen}")
-        fit = Fit(
-            kind or FitKind.TRANSFORM, name if kind is not None else "", site, features.rows, features.role, estimator.ref, trail
-        )
-        machine.state.set(estimator.ref, Slot.FITS, Value(data=Data(fits=frozenset({fit}))))
-        machine.state.set(estimator.ref, Slot.TRAINED, Value(data=features.data))
-        if self._is_search(estimator) and features.role is None and features.data is not None:
+        prepares = self._prepares(estimator, method, rows_given(arguments))
+        fit = self.learn(base, estimator, method, features, site, kind, prepares=prepares)
+        if self._is_search(estimator) and features.data is not None and (features.role is None or features.data.split is None):
             # unsupervised scaling before a search is contested, and a rule of its own; selection and resampling are not
-            serious = frozenset(fit for fit in features.fits if fit.kind is not FitKind.TRANSFORM)
+            serious = frozenset(
+                fit for fit in fits_after_folds(features.data) if fit.kind in (FitKind.SELECTION, FitKind.RESAMPLING)
+            )
             searched = replace(features, data=replace(features.data.without_names(), fits=serious))
-            self._evaluated(searched, f"cross-validated by {name}", site, Role.VALIDATION, base)
+            self.evaluations.evaluated(searched, f"cross-validated by {self._name(estimator)}", site, Role.VALIDATION, base)
         if method == "fit_transform":
             return self._transformed(features, frozenset({fit}), site)
         if method in ("fit_resample", "fit_sample"):
@@ -112,6 +119,46 @@ class Estimators:
         if method == "fit_predict":
             return self.lineage.derived([features], site)
         return base
+
+    def _fits_by_itself(self, cls: ClassThing) -> bool:
+        """Whether a class of the project has fit and transform, and fit_transform from a base outside."""
+        return all(self.classes.class_attribute(cls, name) is not None for name in ("fit", "transform"))
+
+    def learn(
+        self,
+        base: Value,
+        estimator: Object,
+        method: str,
+        features: Value,
+        site: Site,
+        kind: FitKind | None,
+        *,
+        prepares: bool = True,
+    ) -> Fit:
+        """Note that an estimator is fitted, and tell the rules."""
+        machine = self.machine
+        name = self._name(estimator)
+        earlier = self.fits_of(estimator)
+        before = tuple(sorted(earlier, key=lambda fit: fit.estimator))
+        machine.facts.append(Fitted(machine.place(site), base, name, method, features, before, prepares))
+        seen = features.role.value + " data" if features.role is not None else "the data"
+        trail = onward(
+            features.trail if features.fits else None, site, f"{at_the_start(name) or 'an estimator'} is fitted on {seen}"
+        )
+        fit = Fit(
+            kind or FitKind.TRANSFORM,
+            name if kind is not None else "",
+            site,
+            features.rows,
+            features.role,
+            estimator.ref,
+            trail,
+            split=features.data.split if features.data is not None else None,
+            born=machine.executed,
+        )
+        machine.state.set(estimator.ref, Slot.FITS, Value(data=Data(fits=frozenset({fit}))))
+        machine.state.set(estimator.ref, Slot.TRAINED, Value(data=features.data))
+        return fit
 
     def _transformed(self, features: Value, fits: frozenset[Fit], site: Site) -> Value:
         known = frozenset(fit for fit in fits if fit.estimator)
@@ -124,11 +171,12 @@ class Estimators:
 
     def _about_fit(self, estimator: Object, site: Site) -> Value:
         """What a fitted selector says of the columns."""
-        fits = frozenset(fit for fit in self._fits(estimator) if fit.kind is FitKind.SELECTION)
+        fits = frozenset(fit for fit in self.fits_of(estimator) if fit.kind is FitKind.SELECTION)
         trail = next((fit.trail for fit in sorted(fits, key=lambda fit: fit.estimator)), None)
         return Value(data=Data(fits=fits) if fits else None, origin=self.machine.new_ref(site), trail=trail)
 
-    def _fits(self, estimator: Object) -> frozenset[Fit]:
+    def fits_of(self, estimator: Object) -> frozenset[Fit]:
+        """What an estimator was fitted on last."""
         held = self.machine.state.get(estimator.ref, Slot.FITS)
         return held.fits if held is not None else frozenset()
 
@@ -173,12 +221,35 @@ class Estimators:
                     found.add(kind)
         return found
 
-    def _prepares(self, estimator: Object, method: str) -> bool:
+    def _prepares(self, estimator: Object, method: str, given: Argument | None) -> bool:
         """Whether an estimator prepares data: it is known to, or it transforms what it is fitted on."""
+        if estimator.cls in sklearn.NUMBERING:  # of labels the same classes are in all parts, and get the same numbers
+            return given is not None and not _is_label(given.node)
         return self._kind(estimator) is not None or (method == "fit_transform" and estimator.cls is None)
 
     def _is_search(self, estimator: Object) -> bool:
         return isinstance(estimator.cls, str) and estimator.cls in sklearn.SEARCHES
+
+    def scaled(self, effect: Scales, name: str, arguments: Sequence[Argument], site: Site) -> Value:
+        """scale(X): what a scaler gives that is fitted on X and nothing else."""
+        given = rows_given(arguments)
+        features = given.value if given is not None else None
+        made = self.lineage.derived([features] if features is not None else [], site)
+        if (
+            features is None
+            or made.data is None
+            or made.data.one_row
+            or not rows.runs_over_rows(axis_of(arguments, effect.position, effect.axis))
+        ):
+            return made
+        title = name.rpartition(".")[2]
+        trail = onward(features.trail if features.fits else None, site, f"`{title}` takes its statistics from these rows")
+        machine = self.machine
+        by = machine.new_ref(site)
+        fit = Fit(
+            FitKind.TRANSFORM, title, site, features.rows, made.role, by, trail, Means.FUNCTION, made.data.split, machine.executed
+        )
+        return replace(made, data=replace(made.data, fits=made.data.fits | {fit}), trail=made.trail or trail)
 
     # ---------------------------------------------------------------------------------------------------------------- splits
     def split_arrays(self, arguments: Sequence[Argument], site: Site) -> Value:
@@ -193,18 +264,21 @@ class Estimators:
         return tuple_of(*parts, cls="builtins.list")
 
     def _part(self, value: Value, role: Role, site: Site, *, label: bool) -> Value:
-        fits = frozenset() if label else value.fits
-        columns = frozenset() if label or value.data is None else value.data.columns
-        inner = value.data.role if value.data is not None else None
-        kept = Role.TRAIN if role is Role.TRAIN else (Role.VALIDATION if inner is Role.TRAIN else role)
+        whole = derived_data(value)
         rows = value.rows or frozenset({self.machine.new_ref(site)})
-        data = Data(rows=rows, role=kept, split=site, fits=fits, columns=columns)
-        trail = onward(value.trail, site, "the train/test split happens only here") if fits else None
-        return Value(data=data, origin=self.machine.new_ref(site, Made.SPLIT, role), trail=trail)
+        data = Data(rows=rows, role=role, split=site)
+        if whole is not None:
+            kept = Role.VALIDATION if role is not Role.TRAIN and whole.role is Role.TRAIN else role
+            data = replace(data, role=kept)
+        if whole is not None and not label:
+            data = split_apart(whole, data.role, site)
+        trail = onward(value.trail, site, "the train/test split happens only here") if data.fits else None
+        return Value(data=replace(data, rows=rows), origin=self.machine.new_ref(site, Made.SPLIT, role), trail=trail)
 
     def random_split(self, arguments: Sequence[Argument], site: Site) -> Value:
         """random_split: parts whose role the names say."""
         value = arguments[0].value if arguments else UNKNOWN
+        value = held_fits(self.machine, value) or value
         data = replace(derived_data(value) or Data(), split=site, role=None)
         part = Value(data=data, origin=self.machine.new_ref(site), trail=value.trail if value.fits else None)
         return Value(Items("builtins.list", (), part))
@@ -218,11 +292,7 @@ class Estimators:
 
     def _folds(self, features: Value, site: Site) -> Value:
         """Pairs of index arrays."""
-        pair = tuple(
-            Value(data=Data(rows=features.rows, split=site, picks=role), origin=self.machine.new_ref(site, Made.SPLIT, role))
-            for role in (Role.TRAIN, Role.TEST)
-        )
-        return Value(Items("builtins.generator", (), tuple_of(*pair)))
+        return Value(Items("builtins.generator", (), pair_of_folds(self.machine, features.rows, site)))
 
     def resample(self, effect: Resamples, arguments: Sequence[Argument], site: Site) -> Value:
         """Rows drawn with replacement: the same row can land on both sides of a later split."""
@@ -246,53 +316,42 @@ class Estimators:
         positional = [argument.value for argument in arguments if argument.keyword is None]
         features = named.get("X", positional[1] if len(positional) > 1 else None)
         estimator = named.get("estimator", positional[0] if positional else UNKNOWN)
-        if features is not None and features.role is None:
-            self._evaluated(features, f"split and scored by `{name.rpartition('.')[2]}`", site, Role.VALIDATION, estimator)
+        if features is not None and features.role in (None, Role.TRAIN):
+            folds = (
+                replace(features, data=replace(features.data, fits=fits_after_folds(features.data)))
+                if features.data
+                else features
+            )
+            self.evaluations.evaluated(
+                folds, f"split and scored by `{name.rpartition('.')[2]}`", site, Role.VALIDATION, estimator
+            )
         return self.lineage.unknown_result(site)
 
-    def used(self, value: Value, how: str, site: Site, estimator: Value = UNKNOWN, *, scored: bool = False) -> None:
-        """Data goes into a prediction, a score or a model: an evaluation, if it is held out."""
-        if isinstance(value.thing, Lazy):
-            return
-        items = self.contents.items_of(value)
-        for one in items.tail if items is not None else (value,):
-            if one.role is not None and one.role.held_out:
-                self._evaluated(one, f"the {one.role.value} set {how}", site, one.role, estimator, scored=scored)
 
-    def _evaluated(self, value: Value, how: str, site: Site, role: Role, estimator: Value, *, scored: bool = True) -> None:
-        machine = self.machine
-        thing = estimator.thing
-        trained = machine.state.get(thing.ref, Slot.TRAINED) if isinstance(thing, Object) else None
-        machine.facts.append(
-            Evaluated(
-                machine.place(site),
-                how,
-                value,
-                role,
-                trained.fits if trained is not None else frozenset(),
-                estimator,
-                scored or (value.data is not None and value.data.split is not None),
-            )
-        )
-
-    def handed_on(self, value: Value, site: Site) -> None:
-        """A function of which no caller is known returns held-out data: somebody will evaluate on it."""
-        functions = [frame for frame in self.machine.frames if frame.function is not None]
-        if len(functions) == 1 and functions[0].assumed:
-            self.used(value, "is returned", site)
-
-    def passed_on(self, name: str, arguments: Sequence[Argument], site: Site) -> None:
-        """Unknown code gets held-out data, and does not look as if it only looked at it."""
-        if not _LOOKS_ON.search(name):
-            for argument in arguments:
-                self.used(argument.value, f"is passed to `{name}`" if name else "is passed on", site)
-
-
-def _features(arguments: Sequence[Argument]) -> Value | None:
+def rows_given(arguments: Sequence[Argument]) -> Argument | None:
+    """The argument that holds the rows."""
     for argument in arguments:
         if argument.keyword in ("X", "x", "data", "raw_documents"):
-            return argument.value
+            return argument
     first = arguments[0] if arguments else None
-    if first is None or first.keyword is not None or first.star:
-        return None
-    return first.value
+    return first if first is not None and first.keyword is None and not first.star else None
+
+
+def _is_label(node: cst.BaseExpression | None) -> bool:
+    """Whether an expression names labels: `y_train`, `train["label"]`, `frame.target.values`."""
+    while node is not None:
+        if isinstance(node, cst.Subscript):
+            inner = node.slice[-1].slice
+            chosen = inner.value if isinstance(inner, cst.Index) else None
+            if isinstance(chosen, cst.SimpleString) and says_label(str(chosen.evaluated_value)):
+                return True
+            node = node.value
+        elif isinstance(node, cst.Call):
+            node = node.func
+        elif isinstance(node, cst.Attribute):
+            if says_label(array_and_part(node.attr.value)[0]):
+                return True
+            node = node.value
+        else:
+            return isinstance(node, cst.Name) and says_label(array_and_part(node.value)[0])
+    return False

@@ -10,6 +10,7 @@ from typing import Any
 
 import libcst as cst
 
+from mldbg.lint.interpret import scaling
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.choices import Choices
@@ -185,7 +186,11 @@ class Expressions:
         return self.contents.new_mapping(node, Entries(tuple(found.items()), exact))
 
     def _list_comprehension(self, node: cst.ListComp | cst.SetComp | cst.GeneratorExp) -> Value:
-        values = list(self._rounds(node.for_in, lambda: self.of(node.elt)))
+        since = self.machine.executed - 1
+        values = [
+            (value.gathered(since) if inexact else value, inexact)
+            for value, inexact in self._rounds(node.for_in, lambda: self.of(node.elt))
+        ]
         exact = _is_plain(node.for_in) and all(not inexact for _, inexact in values)
         elements = tuple(value for value, _ in values)
         if isinstance(node, cst.SetComp):
@@ -245,7 +250,10 @@ class Expressions:
         if isinstance(node.operator, cst.Add) and first is not None and second is not None:
             both = spliced(first, second)
             return self.contents.new_sequence(node, both) if both.cls == "builtins.list" else Value(both)
-        result = combined(node.operator, left, right, self.machine.new_ref(self.machine.site(node)))
+        origin = self.machine.new_ref(self.machine.site(node))
+        result = scaling.noted(
+            node.operator, left, right, combined(node.operator, left, right, origin), origin, self.machine.executed
+        )
         named = [value for value, side in ((left, node.left), (right, node.right)) if is_named_loss(side)]
         if (
             result.meaning is None
@@ -353,6 +361,7 @@ class Expressions:
             value = self.contents.element_of(inner, self.machine.site(node))
         elif node.value is not None:
             value = self.of(node.value)
+            self.library.estimators.evaluations.handed_on(value, self.machine.site(node), "is yielded")
         frame = self.machine.frame
         frame.yields.append(value)
         if frame.at_yield is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -22,6 +23,8 @@ class LoopFrame:
 
     feeding: str
     node: cst.For | cst.While
+    started: int = 0
+    """The statement that it is, counted from the entry point."""
     breaks: list[State] = field(default_factory=list)
     continues: list[State] = field(default_factory=list)
 
@@ -62,6 +65,11 @@ class Frame:
         return self.part.module
 
 
+def loop_started(frames: list[Frame]) -> int | None:
+    """The innermost loop under way, by its statement's number."""
+    return next((frame.loops[-1].started for frame in reversed(frames) if frame.loops), None)
+
+
 def with_named_role(name: str, value: Value, part: Part) -> Value:
     """A value of unknown role takes the role that its name says: X_test is test data.
 
@@ -70,13 +78,34 @@ def with_named_role(name: str, value: Value, part: Part) -> Value:
     role = _named_role(name)
     if role is None or value.role is not None or not isinstance(value.thing, Unknown | Opaque | Object):
         return value
-    if isinstance(value.thing, Object) and value.thing.cls is not None:
+    if isinstance(value.thing, Object) and value.thing.cls is not None and not is_dataset(value.thing):
         return value
     if not (value.data or value.rows):
         return value
     if (value.data is None or value.data.split is None) and not _has_counterpart(name, role, part):
         return value
     return replace(value, data=replace(value.data or Data(), rows=value.rows, role=role))
+
+
+def with_keyed_role(key: str, value: Value, module: Module) -> Value:
+    """What stands under a key that names a part of the data, where others stand beside it: `parts["test"]`."""
+    role = _named_role(key)
+    if role is None or value.role is not None or not value.rows or all(other is role for other in _roles_of_keys(module)):
+        return value
+    return replace(value, data=replace(value.data or Data(), rows=value.rows, role=role))
+
+
+def _roles_of_keys(module: Module) -> frozenset[Role]:
+    known: frozenset[Role] | None = module.kept.get(_KEYS)
+    if known is None:
+        roles = (_named_role(key) for key in _KEY.findall(module.text))
+        known = module.kept[_KEYS] = frozenset(role for role in roles if role is not None)
+    return known
+
+
+def is_dataset(thing: Object) -> bool:
+    """Whether an object of the project gives out rows by their index."""
+    return isinstance(thing.cls, ClassThing) and any(name == "__getitem__" for name, *_ in thing.cls.part.statement.methods)
 
 
 def _has_counterpart(name: str, role: Role, part: Part) -> bool:
@@ -109,6 +138,8 @@ def _roles_of(part: Part) -> frozenset[_Said]:
 
 _Said = tuple[Role, bool]
 _ROLES = "roles"
+_KEYS = "roles of keys"
+_KEY = re.compile(r"""\[\s*["'](\w+)["']\s*\]""")
 
 
 @lru_cache(maxsize=8192)

@@ -26,6 +26,7 @@ from mldbg.lint.interpret.library_calls import LibraryCalls
 from mldbg.lint.interpret.lineage import Lineage, data_of_arguments
 from mldbg.lint.interpret.module import Module, Modules, Part
 from mldbg.lint.interpret.names import Names
+from mldbg.lint.interpret.own_estimators import OwnEstimators
 from mldbg.lint.interpret.parameters import Parameters
 from mldbg.lint.interpret.roots import Reach
 from mldbg.lint.interpret.rounds import chosen_by, loops_under_way
@@ -117,6 +118,7 @@ class Interpreter:
         self.estimators = Estimators(self, self.classes, self.contents, self.lineage)
         self.training = Training(self, self.classes, self.contents, self.lineage, self.estimators)
         self.construction = Construction(self, self.classes, self.contents, self.training)
+        self.own_estimators = OwnEstimators(self, self.classes, self.estimators)
         self.library = LibraryCalls(
             self, self.classes, self.contents, self.lineage, self.estimators, self.training, self.construction
         )
@@ -243,6 +245,7 @@ class Interpreter:
                     self.statements.block(part.tree.body)
                     if not self.state.live:
                         self.state.live = True  # sys.exit() or raise at top level: what stands below is still of interest
+            self.estimators.evaluations.left_behind(module)
 
     def run_function(self, function: Function, receiver: Value | None = None) -> None:
         """Execute a function with nothing known of its arguments but their names and annotations."""
@@ -488,7 +491,10 @@ class Interpreter:
                         return self.call_function(found.thing, [Argument(Value(thing.cls)), *arguments], site)
                     if isinstance(found.thing, Function) and is_property(found.thing):
                         return self.call(self.attribute(base, name, site), arguments, site)
-                    return self.call(self._bound(found, base), arguments, site)
+                    method = self._bound(found, base)
+                    return self.own_estimators.called(
+                        base, thing, name, arguments, site, lambda: self.call(method, arguments, site)
+                    )
         return self.library.call_method(base, name, arguments, site)
 
     def call_object(self, callee: Value, thing: Object, arguments: Sequence[Argument], site: Site) -> Value:

@@ -283,6 +283,7 @@ def join_data(one: Data | None, two: Data | None) -> Data | None:
         picks=one.picks if one.picks is two.picks else None,
         condensed=one.condensed and two.condensed,
         columns=_columns_of(one, two),
+        one_row=one.one_row or two.one_row,
     )
 
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import libcst as cst
 
-from mldbg.lint.interpret import carried
+from mldbg.lint.interpret import carried, scaling
 from mldbg.lint.interpret.address import Ref, Site
-from mldbg.lint.interpret.arguments import Argument, bound
+from mldbg.lint.interpret.applied import applied
+from mldbg.lint.interpret.arguments import Argument, axis_of, bound
 from mldbg.lint.interpret.builtin_calls import BuiltinCalls
 from mldbg.lint.interpret.choices import Choices, members
 from mldbg.lint.interpret.classes import Classes
@@ -54,11 +55,13 @@ from mldbg.operations.effect import (
     RandomSplits,
     Resamples,
     Returns,
+    Scales,
     Selects,
     Special,
     SplitsArrays,
     Wraps,
     WrapsAll,
+    Writes,
 )
 from mldbg.operations.python import (
     CHANGES_CONTENT,
@@ -68,6 +71,7 @@ from mldbg.operations.python import (
     INSPECTING_METHODS,
     LOSES_CONTENT,
     TORCH_CLASS_PACKAGES,
+    WRITING_METHODS,
 )
 from mldbg.operations.spelling import canonical
 from mldbg.semantics import Semantic
@@ -164,7 +168,8 @@ class LibraryCalls:
         base = self.machine.force(base)
         if name == "align" and arguments:  # each of two tables gets the columns of both
             return tuple_of(base, arguments[0].value)
-        result = self._method_called(base, name, arguments, site)
+        result = applied(self.machine, base, name, arguments, site) or self._method_called(base, name, arguments, site)
+        result = scaling.noted_method(name, base, arguments, result, self.machine.new_ref(site), self.machine.executed)
         chosen = self._columns.chosen(base, name, arguments) if result.data is not None else None
         if chosen is not None:
             return replace(result, data=chosen)
@@ -219,7 +224,7 @@ class LibraryCalls:
         if name in rows.OF_THE_FIRST:
             return replace(result, data=rows_of_first(derived_data(first), data))
         several = self.contents.items_of(first) is not None  # the mean of several arrays is one for each row
-        if several or _follows_window(site.node) or not rows.runs_over_rows(_axis(arguments, rows.CONDENSING[name])):
+        if several or _follows_window(site.node) or not rows.runs_over_rows(axis_of(arguments, rows.CONDENSING[name])):
             return result
         return replace(result, data=replace(data, condensed=True))
 
@@ -234,17 +239,20 @@ class LibraryCalls:
             self.contents.some_changed(base)
         if isinstance(thing, Object) and isinstance(thing.cls, str) and thing.cls.startswith(HARMLESS_PACKAGES):
             return self.lineage.derived([argument.value for argument in arguments], site)
+        if name in WRITING_METHODS:
+            self.estimators.evaluations.used(base, "is written to a file", site)
+            return self.lineage.unknown_result(site)
         if name in INSPECTING_METHODS:
             return self.lineage.unknown_result(site)
         self._escape(name, [argument.value for argument in arguments], arguments, site, base)
-        if isinstance(thing, Object):
-            self.estimators.passed_on(name, arguments, site)
+        if isinstance(thing, Object) or (isinstance(thing, Unknown) and base.data is None):
+            self.estimators.evaluations.passed_on(name, arguments, site)
         return self.lineage.derived([base, *(argument.value for argument in arguments)], site)
 
     def unknown_call(self, callee: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of something that is not known: anything may happen to what it is given."""
         self._escape(name, [argument.value for argument in arguments], arguments, site)
-        self.estimators.passed_on(name, arguments, site)
+        self.estimators.evaluations.passed_on(name, arguments, site)
         return self.lineage.unknown_result(site)
 
     def _escape(self, name: str, values: list[Value], arguments: Sequence[Argument], site: Site, base: Value = UNKNOWN) -> None:
@@ -422,6 +430,11 @@ class LibraryCalls:
                 return self.estimators.random_split(arguments, site)
             case CrossValidates():
                 return self.estimators.cross_validate(name, arguments, site)
+            case Scales():
+                return self.estimators.scaled(effect, name, arguments, site)
+            case Writes():
+                self.estimators.evaluations.written(effect, arguments, site)
+                return self.lineage.unknown_result(site)
             case Resamples():
                 return self.estimators.resample(effect, arguments, site)
             case NoEffect():
@@ -442,20 +455,6 @@ class LibraryCalls:
 
 _OF_TENSORS = Gives | Affine | Maps | Keeps | Moves | Selects | Loss | carried.Carrying
 """Effects of which the result depends on what the tensors mean that they get."""
-
-_UNKNOWN_AXIS = -1
-
-
-def _axis(arguments: Sequence[Argument], position: int) -> object:
-    """The axis (or axes) along which a reduction runs: None where none is given."""
-    given = next((argument.value for argument in arguments if argument.keyword in ("axis", "dim")), None)
-    if given is None and len(arguments) > position and arguments[position].keyword is None:
-        given = arguments[position].value
-    if given is None:
-        return None
-    if isinstance(given.thing, Items):
-        return tuple(axis.constant for axis in given.thing.tail)
-    return given.constant if isinstance(given.thing, Constant) else _UNKNOWN_AXIS
 
 
 def _follows_window(node: cst.CSTNode) -> bool:

@@ -86,7 +86,7 @@ class Loops:
     def _unrolled(self, node: cst.For, elements: tuple[Value, ...], site: Site) -> None:
         """A loop over few known elements that differ: round after round."""
         machine = self.machine
-        loop = LoopFrame(feeding(node), node)
+        loop = LoopFrame(feeding(node), node, machine.executed)
         machine.frame.loops.append(loop)
         for number, element in enumerate(elements):
             if not machine.state.live:
@@ -111,13 +111,14 @@ class Loops:
     def _rounds(self, node: cst.For | cst.While, fed_by: str, begin: Callable[[], None], *, endless: bool = False) -> None:
         """Execute a loop until its state at the start of a round is stable; only the last round's facts count."""
         machine = self.machine
+        started = machine.executed
         entry = machine.state.fork()
         modes = self.training.modes(entry)
         start = len(machine.facts)
         first = entry
-        loop = LoopFrame(fed_by, node)
+        loop = LoopFrame(fed_by, node, started)
         for number in range(MOST_ROUNDS + MOST_WIDENED):
-            loop = LoopFrame(fed_by, node)
+            loop = LoopFrame(fed_by, node, started)
             machine.state.become(entry.fork())
             machine.frame.loops.append(loop)
             begin()

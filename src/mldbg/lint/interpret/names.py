@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 
-from mldbg.lint.interpret.address import Ref, module_ref
+from mldbg.lint.interpret.address import Made, Ref, module_ref
 from mldbg.lint.interpret.frames import with_named_role
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.module import Module, Modules, Part
@@ -14,6 +14,7 @@ from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Function, ModuleThin
 from mldbg.lint.library.names import CONVENTIONAL_ALIASES
 from mldbg.lint.outline import Import, Kind
 from mldbg.operations import tables
+from mldbg.operations.sklearn import UNIMPORTED
 from mldbg.operations.spelling import canonical
 
 MOST_STAR_IMPORTS = 20
@@ -58,7 +59,9 @@ class Names:
             return Value(Symbol(f"builtins.{name}"))
         if name in CONVENTIONAL_ALIASES:
             return Value(Symbol(CONVENTIONAL_ALIASES[name]))
-        return UNKNOWN
+        if name in UNIMPORTED:
+            return Value(Symbol(UNIMPORTED[name]))
+        return Value(origin=module_ref(module).inside(Made.ATTRIBUTE, name))
 
     def module_attribute(self, module: Module, name: str) -> Value | None:
         value = self.machine.state.get(module_ref(module), name)

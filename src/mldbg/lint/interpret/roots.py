@@ -114,7 +114,8 @@ def closure(module: Module, words: frozenset[str], joined: Joined) -> Closure:
                 continue
             mentioned = texts[part] - statement.bases
             inherits = not inherited.isdisjoint(statement.bases) or joined.is_base_of(statement)
-            leads = inherits or joined.are_mentioned(mentioned)
+            of_package = module.home.is_package and statement.kind in (Kind.ASSIGNMENT, Kind.CODE)  # it only hands names on
+            leads = inherits or (not of_package and joined.are_mentioned(mentioned))
             if not leads and wanted.isdisjoint(mentioned):
                 continue
             found.add(part)

@@ -8,6 +8,7 @@ from typing import Any
 
 import libcst as cst
 
+from mldbg.lint.interpret import scaling
 from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.choices import Choices
@@ -155,7 +156,9 @@ class Statements:
             return
         result = UNKNOWN
         if not (isinstance(before.thing, Constant) and isinstance(value.thing, Constant)):
-            result = combined(node.operator, before, value, machine.new_ref(machine.site(node)))
+            origin = machine.new_ref(site)
+            result = combined(node.operator, before, value, origin)
+            result = scaling.noted(node.operator, before, value, result, origin, machine.executed)
             if isinstance(node.operator, cst.AddAssign):
                 result = with_total(machine, before, value, result, site)
         self.assignment.assign(node.target, result, site)
@@ -177,7 +180,7 @@ class Statements:
         value = NONE if node.value is None else self.machine.evaluate(node.value)
         value = stepped(value, self.machine.site(node), "returned")
         if self.machine.frame.function is not None:
-            self.estimators.handed_on(value, self.machine.site(node))
+            self.estimators.evaluations.handed_on(value, self.machine.site(node))
         value = under(value, told(*self.machine.conditions[self.machine.frame.conditions :]))
         self.machine.frame.returns.append((value, self.machine.state.fork()))
         self.machine.state.live = False

@@ -8,14 +8,16 @@ import libcst as cst
 
 from mldbg.lint.interpret import carried
 from mldbg.lint.interpret.address import Made, Ref, Site
-from mldbg.lint.interpret.choices import picked
+from mldbg.lint.interpret.choices import one_of_entries
 from mldbg.lint.interpret.columns import Columns
 from mldbg.lint.interpret.contents import Contents
+from mldbg.lint.interpret.frames import with_keyed_role
 from mldbg.lint.interpret.indexing import MASK
 from mldbg.lint.interpret.join import join_all
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.slots import Slot
+from mldbg.lint.interpret.splits import picked
 from mldbg.lint.interpret.value import (
     UNKNOWN,
     ClassThing,
@@ -33,6 +35,7 @@ from mldbg.lint.interpret.value import (
     Unknown,
     Value,
 )
+from mldbg.lint.library.names import says_position
 from mldbg.operations import torch
 
 DEEPEST_ITEM = 3
@@ -63,9 +66,11 @@ class Subscripts:
             names = self.columns.named(indices[-1])
             data = data if names is None else data.of_columns(names)
         data = _with_selection(data, indices)
-        picked = next((one.data for one in indices if one.data is not None and one.data.picks is not None), None)
-        if data is not None and picked is not None:
-            data = replace(data, role=picked.picks, split=picked.split)
+        if data is not None and _picks_one(index, node):
+            data = replace(data, one_row=True)
+        fold = next((one.data for one in indices if one.data is not None and one.data.picks is not None), None)
+        if data is not None and fold is not None:
+            data = picked(data, fold.picks, fold.split)
         origin = self.machine.new_ref(self.machine.site(node))
         if (
             isinstance(base.thing, Object)
@@ -76,9 +81,9 @@ class Subscripts:
         ):
             ref = base.thing.ref.inside(Made.ITEM, str(index.constant))
             self.machine.state.ensure(ref)
-            return Value(Object(ref), data=data, origin=ref, trail=base.trail)
+            return self._keyed(index, Value(Object(ref), data=data, origin=ref, trail=base.trail))
         rest = carried.picked(base, indices)
-        return Value(
+        picked_out = Value(
             meaning=rest.meaning,
             data=data,
             origin=origin,
@@ -87,6 +92,13 @@ class Subscripts:
             trail=_trail_of(base, indices) if rest.meaning is not None or (data is not None and data.fits) else None,
             scaled=rest.scaled,
         )
+        return self._keyed(index, picked_out)
+
+    def _keyed(self, index: Value, item: Value) -> Value:
+        """An item, with the role that its key says."""
+        if not isinstance(index.constant, str):
+            return item
+        return with_keyed_role(index.constant, item, self.machine.frame.module)
 
     def _known_item(self, base: Value, index: Value, site: Site) -> Value | None:
         mapping = self.contents.mapping_of(base)
@@ -94,7 +106,7 @@ class Subscripts:
             return (
                 mapping.get(index.constant)
                 if isinstance(index.thing, Constant)
-                else picked(self.machine, mapping, index, site.node)
+                else one_of_entries(self.machine, mapping, index, site.node)
             )
         items = self.contents.items_of(base)
         if items is None:
@@ -153,6 +165,15 @@ def _rows_of_part(data: Data | None, indices: list[Value], part: Ref) -> Data | 
     if data is None or not data.rows or not (sliced or masked):
         return data
     return replace(data, rows=data.rows | {part})
+
+
+def _picks_one(index: Value, node: cst.CSTNode) -> bool:
+    """Whether an index picks one row among many: `X[3]`, `X[i]`, but neither `frame["age"]` nor `frame[column]`."""
+    if isinstance(index.thing, Constant):
+        return isinstance(index.constant, int)
+    inner = node.slice[0].slice if isinstance(node, cst.Subscript) else None
+    named = inner.value if isinstance(inner, cst.Index) else None
+    return isinstance(named, cst.Name) and says_position(named.value) and isinstance(index.thing, Unknown | Object)
 
 
 def _with_selection(data: Data | None, indices: list[Value]) -> Data | None:

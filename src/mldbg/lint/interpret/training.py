@@ -469,7 +469,7 @@ class Training:
             )
         )
         if data.role is not None:
-            self.estimators.used(data, "is run through the model", site)
+            self.estimators.evaluations.used(data, "is run through the model", site)
 
     def _matters(self, mode: Value | None) -> bool:
         """Whether some rule may ask for mode-dependent layers: an evaluation in training mode, or a training that has a mode."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, cast
 
 from mldbg.lint.interpret.address import Made, Ref, Site, class_ref, made_at, site_of
@@ -233,11 +233,24 @@ class FitKind(StrEnum):
     TRANSFORM = "transform"
     SELECTION = "selection"
     RESAMPLING = "resampling"
+    CENTRING = "centring"
+    """The mean was subtracted: half of what a scaler does, and no leak to speak of by itself."""
+
+
+class Means(Enum):
+    """By what means something was learned from data."""
+
+    ESTIMATOR = "an object with a fit method"
+    FUNCTION = "a function that scales what it is given"
+    ARITHMETIC = "arithmetic with statistics"
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """An estimator was fitted: where, on which rows, and on which part of the data (None: all of it, or not known)."""
+    """An estimator was fitted: where, on which rows, and on which part of the data (None: all of it, or not known).
+
+    `split`: the split that this part came out of; None where only its name says which part it is.
+    """
 
     kind: FitKind
     estimator: str
@@ -246,6 +259,10 @@ class Fit:
     role: Role | None
     by: Ref | None
     trail: Trail | None = field(default=None, compare=False)
+    means: Means = Means.ESTIMATOR
+    split: Site | None = None
+    born: int = field(default=0, compare=False)
+    """The statement under way, counted from the entry point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +271,7 @@ class Data:
 
     `picks`: the value is an index array that picks this part out of the rows. `condensed`: it holds none of the rows, but a
     statistic of them (a mean, a vocabulary). `columns`: those of the fits that are known to be in named columns only.
+    `one_row`: it is one row (or batch, or file) among many, as iterating gives it, so that a statistic of it is one of no other.
     """
 
     rows: frozenset[Ref] = frozenset()
@@ -263,6 +281,7 @@ class Data:
     picks: Role | None = None
     condensed: bool = False
     columns: frozenset[tuple[str, Fit]] = frozenset()
+    one_row: bool = False
 
     def with_column_set(self, names: frozenset[str], fits: frozenset[Fit]) -> Data:
         """The lineage of a table after columns were given new content."""
@@ -285,6 +304,18 @@ class Data:
     def without_names(self) -> Data:
         """The lineage of something of which the columns are no longer known by name."""
         return replace(self, columns=frozenset()) if self.columns else self
+
+    def gathered(self, since: int) -> Data:
+        """The lineage of what was one among many, and is now put together with the others.
+
+        What was learned in passing, by arithmetic or a function, was learned from the one alone. `since`: the statement that
+        goes through the many.
+        """
+        alone = {fit for fit in self.fits if fit.means is not Means.ESTIMATOR and fit.born > since}
+        if not alone and not self.one_row:
+            return self
+        kept = frozenset((name, fit) for name, fit in self.columns if fit not in alone)
+        return replace(self, fits=self.fits - alone, columns=kept, one_row=False)
 
     @property
     def fits_everywhere(self) -> frozenset[Fit]:
@@ -413,6 +444,11 @@ class Value:
         if self.trail is None or (self.meaning is None and not self.fits):
             return self
         return replace(self, trail=onward(self.trail, site, text))
+
+    def gathered(self, since: int) -> Value:
+        """One among many that is put together with the others: what was learned from it alone says nothing of them."""
+        data = self.data.gathered(since) if self.data is not None else None
+        return self if data is self.data else replace(self, data=data)
 
     @property
     def constant(self) -> object:

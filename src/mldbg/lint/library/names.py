@@ -12,8 +12,10 @@ CONVENTIONAL_ALIASES: dict[str, str] = {
     "np": "numpy",
     "pd": "pandas",
     "plt": "matplotlib.pyplot",
+    "display": "IPython.display.display",
+    "get_ipython": "IPython.get_ipython",
 }
-"""What these names mean where nothing imports them (snippets, notebook cells)."""
+"""What these names mean where nothing imports them (snippets, notebook cells, where the last two are always there)."""
 
 SAYS_ONE = r"(?:class|label|out|logit|width|unit)\w*\s*(?::\s*int\s*)?=\s*1\b"
 """The spelling of a number of outputs that is one."""
@@ -107,6 +109,19 @@ def says_stochastic(name: str) -> bool:
 @lru_cache(maxsize=8192)
 def says_loss(name: str) -> bool:
     return bool(re.search(r"loss|cost|criterion", name, re.IGNORECASE))
+
+
+_POSITION_NAME = re.compile(r"^(i|j|k|m|n|s|t|b|ii|idx|index|ind|ix|item|row|sample|batch|num|number|no|pos|position)(_?\d+)?$")
+
+
+def says_position(name: str) -> bool:
+    """Whether a name says: the number of one row."""
+    return bool(_POSITION_NAME.match(name))
+
+
+def at_the_start(name: str) -> str:
+    """A class's name as a sentence that is no sentence of its own begins with it: `the Imputer`, but `StandardScaler`."""
+    return f"the {name}" if name[:1].isupper() and name[1:].islower() else name
 
 
 def says_label(name: str) -> bool:

@@ -1,10 +1,15 @@
-"""Workflow commands of GitHub Actions: each line becomes an annotation on the changed code."""
+"""Workflow commands of GitHub Actions: each line becomes an annotation on the changed code.
+
+GitHub shows the changes of a notebook as those of its JSON, and knows no cells: an annotation sits on the line of the file that
+holds the line of code, and its text names cell and line.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from mldbg.lint.finding import Finding, Problem
+from mldbg.lint.finding import Finding, Problem, Span, cell_name, in_cell
+from mldbg.lint.notebook import Layout, Region
 from mldbg.lint.rule import Rule
 from mldbg.lint.run import Result
 
@@ -12,25 +17,36 @@ from mldbg.lint.run import Result
 def render(result: Result, rules: Sequence[type[Rule]]) -> str:
     """Findings are errors, what could not be checked is a warning."""
     del rules
-    commands = [_finding(finding) for finding in result.findings] + [_problem(problem) for problem in result.problems]
+    commands = [_finding(finding, result.notebooks) for finding in result.findings]
+    commands += [_problem(problem, result.notebooks) for problem in result.problems]
     return "".join(f"{command}\n" for command in commands)
 
 
-def _finding(finding: Finding) -> str:
-    span = finding.span
-    place: dict[str, str | int] = {"file": span.path, "line": span.line, "endLine": span.end_line}
-    if span.line == span.end_line:  # GitHub reads columns as belonging to one line
-        place |= {"col": span.column, "endColumn": span.end_column}
-    steps = [f"{number}. {step.span.path}:{step.span.line} {step.text}" for number, step in enumerate(finding.steps, start=1)]
-    text = "\n".join([finding.message, *steps, f"hint: {finding.hint}"])
+def _finding(finding: Finding, notebooks: Mapping[str, Layout]) -> str:
+    region = _region(finding.span, notebooks)
+    place: dict[str, str | int] = {"file": finding.span.path, "line": region.line, "endLine": region.end_line}
+    if region.line == region.end_line:  # GitHub reads columns as belonging to one line
+        place |= {"col": region.column, "endColumn": region.end_column}
+    steps = [f"{number}. {_place(step.span)} {step.text}" for number, step in enumerate(finding.steps, start=1)]
+    message = in_cell(finding.message, finding.span.cell, finding.span.line)
+    text = "\n".join([message, *steps, f"hint: {finding.hint}"])
     return _command("error", place | {"title": finding.rule}, text)
 
 
-def _problem(problem: Problem) -> str:
+def _problem(problem: Problem, notebooks: Mapping[str, Layout]) -> str:
     place: dict[str, str | int] = {"file": problem.path}
     if problem.line:
-        place["line"] = problem.line
-    return _command("warning", place | {"title": "not checked"}, problem.message)
+        span = Span(problem.path, problem.line, 1, problem.line, 1, problem.cell)
+        place["line"] = _region(span, notebooks).line
+    return _command("warning", place | {"title": "not checked"}, in_cell(problem.message, problem.cell, problem.line))
+
+
+def _region(span: Span, notebooks: Mapping[str, Layout]) -> Span | Region:
+    return notebooks[span.path].region(span) if span.cell else span
+
+
+def _place(span: Span) -> str:
+    return f"{cell_name(span.path, span.cell)}:{span.line}"
 
 
 def _command(name: str, properties: dict[str, str | int], text: str) -> str:

@@ -1,4 +1,7 @@
-"""The report for programs: one JSON object whose shape only ever changes together with `version`."""
+"""The report for programs: one JSON object whose shape only ever changes together with `version`.
+
+Every place in a notebook has a `cell`, which places in files lack: lines count from the first one of that cell.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from mldbg.lint.finding import Edit, Finding, Fix, Problem, Step
+from mldbg.lint.finding import Edit, Finding, Fix, Problem, Span, Step
 from mldbg.lint.rule import Rule
 from mldbg.lint.run import Result
 
@@ -29,9 +32,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
     return {
         "rule": finding.rule,
         "group": finding.group.value,
-        "path": span.path,
-        "line": span.line,
-        "column": span.column,
+        **_start(span),
         "end_line": span.end_line,
         "end_column": span.end_column,
         "message": finding.message,
@@ -42,7 +43,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def _step(step: Step) -> dict[str, Any]:
-    return {"path": step.span.path, "line": step.span.line, "column": step.span.column, "text": step.text}
+    return {**_start(step.span), "text": step.text}
 
 
 def _fix(fix: Fix) -> dict[str, Any]:
@@ -51,15 +52,16 @@ def _fix(fix: Fix) -> dict[str, Any]:
 
 def _edit(edit: Edit) -> dict[str, Any]:
     span = edit.span
-    return {
-        "path": span.path,
-        "line": span.line,
-        "column": span.column,
-        "end_line": span.end_line,
-        "end_column": span.end_column,
-        "replacement": edit.replacement,
-    }
+    return {**_start(span), "end_line": span.end_line, "end_column": span.end_column, "replacement": edit.replacement}
+
+
+def _start(span: Span) -> dict[str, Any]:
+    return {**_file(span.path, span.cell), "line": span.line, "column": span.column}
+
+
+def _file(path: str, cell: int) -> dict[str, Any]:
+    return {"path": path, "cell": cell} if cell else {"path": path}
 
 
 def _error(problem: Problem) -> dict[str, Any]:
-    return {"path": problem.path, "line": problem.line, "message": problem.message}
+    return {**_file(problem.path, problem.cell), "line": problem.line, "message": problem.message}

@@ -1,23 +1,28 @@
 """SARIF 2.1.0, the interchange format of static analysis: code scanning services and editors read it.
 
 A finding's path is a `codeFlow`, its fix is a `fix`, and what could not be checked is a notification of the invocation.
+A region of a notebook is one of its JSON, the only text that the readers of SARIF have; the logical location names the cell, and
+messages name cell and line. Fixes replace JSON by JSON.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
 from mldbg import __version__
 from mldbg.lint import page
-from mldbg.lint.finding import Edit, Finding, Fix, Group, Problem, Span, Step
+from mldbg.lint.finding import Edit, Finding, Fix, Group, Problem, Span, Step, cell_name, in_cell
+from mldbg.lint.notebook import Layout, Region
 from mldbg.lint.rule import Rule
 from mldbg.lint.run import Result
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+
+Notebooks = Mapping[str, Layout]
 
 _LEVELS = {
     Group.CORRECTNESS: "error",
@@ -31,11 +36,12 @@ _LEVELS = {
 
 def render(result: Result, rules: Sequence[type[Rule]]) -> str:
     """One log with one run."""
+    names = [rule.name for rule in rules]
     run = {
         "tool": {"driver": _driver(rules)},
-        "invocations": [_invocation(result.problems)],
+        "invocations": [_invocation(result.problems, result.notebooks)],
         "columnKind": "unicodeCodePoints",
-        "results": [_result(finding, [rule.name for rule in rules]) for finding in result.findings],
+        "results": [_result(finding, names, result.notebooks) for finding in result.findings],
     }
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2, ensure_ascii=False) + "\n"
 
@@ -54,54 +60,70 @@ def _descriptor(rule: type[Rule]) -> dict[str, Any]:
     }
 
 
-def _invocation(problems: Iterable[Problem]) -> dict[str, Any]:
-    notifications = [_notification(problem) for problem in problems]
+def _invocation(problems: Iterable[Problem], notebooks: Notebooks) -> dict[str, Any]:
+    notifications = [_notification(problem, notebooks) for problem in problems]
     return {"executionSuccessful": not notifications, "toolExecutionNotifications": notifications}
 
 
-def _notification(problem: Problem) -> dict[str, Any]:
+def _notification(problem: Problem, notebooks: Notebooks) -> dict[str, Any]:
+    span = Span(problem.path, problem.line, 1, problem.line, 1, problem.cell)
     place: dict[str, Any] = {"artifactLocation": _artifact(problem.path)}
     if problem.line:
-        place["region"] = {"startLine": problem.line}
-    return {"level": "error", "message": {"text": problem.message}, "locations": [{"physicalLocation": place}]}
+        place["region"] = {"startLine": notebooks[problem.path].region(span).line if problem.cell else problem.line}
+    location = {"physicalLocation": place} | _logical(span)
+    return {"level": "error", "message": {"text": in_cell(problem.message, problem.cell, problem.line)}, "locations": [location]}
 
 
-def _result(finding: Finding, rules: list[str]) -> dict[str, Any]:
+def _result(finding: Finding, rules: list[str], notebooks: Notebooks) -> dict[str, Any]:
     result: dict[str, Any] = {
         "ruleId": finding.rule,
         "level": _LEVELS[finding.group],
-        "message": {"text": f"{finding.message}\n{finding.hint}"},
-        "locations": [_location(finding.span)],
+        "message": {"text": f"{in_cell(finding.message, finding.span.cell, finding.span.line)}\n{finding.hint}"},
+        "locations": [_location(finding.span, notebooks)],
     }
     if finding.rule in rules:
         result["ruleIndex"] = rules.index(finding.rule)
     if finding.steps:
-        result["codeFlows"] = [{"threadFlows": [{"locations": [_station(step) for step in finding.steps]}]}]
+        result["codeFlows"] = [{"threadFlows": [{"locations": [_station(step, notebooks) for step in finding.steps]}]}]
     if finding.fix:
-        result["fixes"] = [_fix(finding.fix, finding.hint)]
+        result["fixes"] = [_fix(finding.fix, finding.hint, notebooks)]
     return result
 
 
-def _station(step: Step) -> dict[str, Any]:
-    return {"location": _location(step.span) | {"message": {"text": step.text}}}
+def _station(step: Step, notebooks: Notebooks) -> dict[str, Any]:
+    return {
+        "location": _location(step.span, notebooks) | {"message": {"text": in_cell(step.text, step.span.cell, step.span.line)}}
+    }
 
 
-def _fix(fix: Fix, description: str) -> dict[str, Any]:
+def _fix(fix: Fix, description: str, notebooks: Notebooks) -> dict[str, Any]:
     paths = dict.fromkeys(edit.span.path for edit in fix.edits)
-    changes = [_change(path, [edit for edit in fix.edits if edit.span.path == path]) for path in paths]
+    changes = [_change(path, [edit for edit in fix.edits if edit.span.path == path], notebooks) for path in paths]
     return {"description": {"text": description}, "artifactChanges": changes, "properties": {"safe": fix.safe}}
 
 
-def _change(path: str, edits: Iterable[Edit]) -> dict[str, Any]:
-    replacements = [{"deletedRegion": _region(edit.span), "insertedContent": {"text": edit.replacement}} for edit in edits]
+def _change(path: str, edits: Iterable[Edit], notebooks: Notebooks) -> dict[str, Any]:
+    replacements = [_replacement(edit, notebooks) for edit in edits]
     return {"artifactLocation": _artifact(path), "replacements": replacements}
 
 
-def _location(span: Span) -> dict[str, Any]:
-    return {"physicalLocation": {"artifactLocation": _artifact(span.path), "region": _region(span)}}
+def _replacement(edit: Edit, notebooks: Notebooks) -> dict[str, Any]:
+    region, text = notebooks[edit.span.path].edit(edit) if edit.span.cell else (edit.span, edit.replacement)
+    return {"deletedRegion": _region(region), "insertedContent": {"text": text}}
 
 
-def _region(span: Span) -> dict[str, int]:
+def _location(span: Span, notebooks: Notebooks) -> dict[str, Any]:
+    region = notebooks[span.path].region(span) if span.cell else span
+    return {"physicalLocation": {"artifactLocation": _artifact(span.path), "region": _region(region)}} | _logical(span)
+
+
+def _logical(span: Span) -> dict[str, Any]:
+    if not span.cell:
+        return {}
+    return {"logicalLocations": [{"name": f"cell {span.cell}", "fullyQualifiedName": cell_name(span.path, span.cell)}]}
+
+
+def _region(span: Span | Region) -> dict[str, int]:
     return {"startLine": span.line, "startColumn": span.column, "endLine": span.end_line, "endColumn": span.end_column}
 
 

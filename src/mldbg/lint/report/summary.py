@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from click import style
 
-from mldbg.lint.finding import Problem, Span
+from mldbg.lint.finding import Problem, Span, cell_name
 from mldbg.lint.run import Result
 
 
@@ -27,13 +27,14 @@ def closing(result: Result) -> str:
 
 
 def place(span: Span) -> str:
-    """Where something starts, in the form that terminals and editors turn into a link."""
-    return style(f"{span.path}:{span.line}:{span.column}", bold=True)
+    """Where something starts, in the form that terminals and editors turn into a link; in a notebook with the cell."""
+    return style(f"{cell_name(span.path, span.cell)}:{span.line}:{span.column}", bold=True)
 
 
 def problem_line(problem: Problem) -> str:
     """What could not be checked: a file, or a line in it, and why."""
-    where = f"{problem.path}:{problem.line}" if problem.line else problem.path
+    name = cell_name(problem.path, problem.cell)
+    where = f"{name}:{problem.line}" if problem.line else name
     return f"{style(where, bold=True)}: {problem.message}"
 
 

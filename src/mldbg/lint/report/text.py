@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from click import style
 
 from mldbg.lint import files
-from mldbg.lint.finding import Finding, Fix, Span, Step
+from mldbg.lint.finding import Finding, Fix, Span, Step, cell_name
 from mldbg.lint.report.summary import closing, place, problem_line
 from mldbg.lint.rule import Rule
 from mldbg.lint.run import Result
+
+LineOf = Callable[[Span], str]
+"""Gives the line on which a range of text begins, or "" where it is not known."""
 
 
 def render(result: Result, rules: Sequence[type[Rule]]) -> str:
     """Findings, problems and a closing line."""
     del rules  # a person asks with --explain
-    lines = {path: files.lines(text) for path, text in result.texts.items()}
-    blocks = ["\n".join(_finding(finding, lines)) for finding in result.findings]
+    line_of = _line_of(result)
+    blocks = ["\n".join(_finding(finding, line_of)) for finding in result.findings]
     if result.problems:
         blocks.append("\n".join(problem_line(problem) for problem in result.problems))
     return "\n\n".join([*blocks, closing(result)]) + "\n"
 
 
-def _finding(finding: Finding, lines: Mapping[str, list[str]]) -> Iterator[str]:
+def _finding(finding: Finding, line_of: LineOf) -> Iterator[str]:
     span = finding.span
     yield f"{place(span)}: {finding.message} {style(f'[{finding.rule}]', fg='red')}"
-    yield from _excerpt(span, lines)
-    yield from _path(finding.steps, lines)
+    yield from _excerpt(span, line_of)
+    yield from _path(finding.steps, line_of)
     yield f"  {style('hint:', fg='green')} {finding.hint}"
     if finding.fix:
         yield f"  {style('fix:', fg='green')} {_how_to_fix(finding.fix)}"
@@ -38,8 +41,8 @@ def _how_to_fix(fix: Fix) -> str:
     return "available with --fix" if fix.safe else "available with --fix --unsafe-fixes; review the change before keeping it"
 
 
-def _excerpt(span: Span, lines: Mapping[str, list[str]]) -> Iterator[str]:
-    line = _line(span, lines)
+def _excerpt(span: Span, line_of: LineOf) -> Iterator[str]:
+    line = line_of(span)
     if not line.strip():
         return
     number = str(span.line)
@@ -51,21 +54,28 @@ def _excerpt(span: Span, lines: Mapping[str, list[str]]) -> Iterator[str]:
     yield f"  {' ' * len(number)} {bar} {before}{style('^' * max(1, _width(marked)), fg='red', bold=True)}"
 
 
-def _path(steps: tuple[Step, ...], lines: Mapping[str, list[str]]) -> Iterator[str]:
+def _path(steps: tuple[Step, ...], line_of: LineOf) -> Iterator[str]:
     if not steps:
         return
     yield f"  {style('path:', fg='green')}"
-    places = [f"{step.span.path}:{step.span.line}" for step in steps]
+    places = [f"{cell_name(step.span.path, step.span.cell)}:{step.span.line}" for step in steps]
     place_width = max(map(len, places))
     text_width = max(len(step.text) for step in steps)
     for number, (step, where) in enumerate(zip(steps, places, strict=True), start=1):
-        code = style(_line(step.span, lines).strip(), dim=True)
+        code = style(line_of(step.span).strip(), dim=True)
         yield f"    {number}. {where:<{place_width}}  {step.text:<{text_width}}  {code}".rstrip()
 
 
-def _line(span: Span, lines: Mapping[str, list[str]]) -> str:
-    known = lines.get(span.path, [])
-    return known[span.line - 1] if 0 < span.line <= len(known) else ""
+def _line_of(result: Result) -> LineOf:
+    lines = {path: files.lines(text) for path, text in result.texts.items()}
+
+    def line_of(span: Span) -> str:
+        if span.cell:
+            return result.notebooks[span.path].text(span)
+        known = lines.get(span.path, [])
+        return known[span.line - 1] if 0 < span.line <= len(known) else ""
+
+    return line_of
 
 
 def _width(text: str) -> int:

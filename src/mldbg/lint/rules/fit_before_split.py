@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Evaluated
-from mldbg.lint.interpret.value import FitKind
-from mldbg.lint.leakage import leaks, split_first
+from mldbg.lint.interpret.value import Fit, FitKind, Means
+from mldbg.lint.leakage import leaks, learning, split_first
 from mldbg.lint.rule import Rule, Topic, hears
 
 
@@ -40,6 +40,9 @@ class FitBeforeSplit(Rule):
 
     ## Limits
     Fires when the fitted result is split (or cross-validated) and the held-out part is then evaluated or passed on.
+    Fitting is also what `scale()` and its like do, `(X - X.mean()) / X.std()`, and the project's own classes with `fit`
+    and `transform`. Parts that are returned, kept in an object, written to files or given to unknown code count as passed
+    on. A training part that is split once more is all rows again.
     A test set without labels, as in a competition, is only predicted: nothing is evaluated there, and nothing reported.
     Of several fits side by side, each for some columns, the first is reported. Stateless transformers and label
     encoders learn nothing that leaks. The fix moves the split up where the two statements follow one another.
@@ -54,10 +57,15 @@ class FitBeforeSplit(Rule):
         for leak in leaks(evaluated, FitKind.TRANSFORM):
             yield self.found(
                 leak.fit.site,
-                f"{leak.fit.estimator} is fitted on rows that are later held out, so the evaluation does not use unseen data"
-                f"{leak.beside}",
-                hint=f"split first and fit on the training set only, or put the {leak.fit.estimator} into a Pipeline",
+                f"{learning(leak.fit)} rows that are later held out, so the evaluation does not use unseen data{leak.beside}",
+                hint=_hint(leak.fit),
                 trail=leak.trail,
                 last=(evaluated.place.site, evaluated.how),
                 fix=split_first(leak),
             )
+
+
+def _hint(fit: Fit) -> str:
+    if fit.means is Means.ESTIMATOR:
+        return f"split first and fit on the training set only, or put the {fit.estimator} into a Pipeline"
+    return "split first and scale both parts with the statistics of the training set"

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Evaluated, Fitted
-from mldbg.lint.interpret.value import Role
+from mldbg.lint.interpret.value import Fit, FitKind, Means, Role
+from mldbg.lint.leakage import learning
+from mldbg.lint.library.names import at_the_start
 from mldbg.lint.rule import Rule, Topic, hears
 
 
@@ -38,8 +40,9 @@ class FitOnTest(Rule):
             return LogisticRegression().fit(X_train, y_train).score(X_test, y_test)
 
     ## Limits
-    Fires when the same object was fitted on training data before, or when a second one of its class prepares the
-    test part for a model whose training data went through the first. Which set a value belongs to follows from the
+    Fires when the same object was fitted on training data before, when a second one of its class prepares the
+    test part for a model whose training data went through the first, or when a model is trained on what a fit on test
+    data has made of the training data. Which set a value belongs to follows from the
     split, or else from its name. A second scaler for other purposes is left alone. The fix is unsafe: the object may
     last have been fitted on other columns, and an encoder may reject categories it has not seen.
     """
@@ -50,10 +53,14 @@ class FitOnTest(Rule):
     listens_to = hears(Fitted, Evaluated)
 
     def on_fitted(self, fitted: Fitted) -> Iterator[Finding]:
+        yield from self._fitted_again(fitted)
+        yield from self._fitted_first(fitted)
+
+    def _fitted_again(self, fitted: Fitted) -> Iterator[Finding]:
         value = fitted.value
         trained = next((fit for fit in fitted.before if fit.role is Role.TRAIN), None)
         if fitted.transforms and value.role is not None and value.role.held_out and trained is not None:
-            name = fitted.estimator_name or "the estimator"
+            name = at_the_start(fitted.estimator_name) or "the estimator"
             change = edit.renamed(fitted.place.site, "transform") if fitted.method == "fit_transform" else None
             yield self.found(
                 fitted.place.site,
@@ -64,16 +71,46 @@ class FitOnTest(Rule):
                 fix=edit.unsafe(change) if change is not None else None,
             )
 
+    def _fitted_first(self, fitted: Fitted) -> Iterator[Finding]:
+        """A model is trained on rows that were prepared with what was learned from the test set."""
+        value = fitted.value
+        if fitted.transforms or value.role is not Role.TRAIN:
+            return
+        for fit in sorted(value.fits, key=lambda fit: (fit.site.part.module.path, fit.site.span)):
+            if fit.role is not None and fit.role.held_out and fit.kind is not FitKind.CENTRING:
+                yield self.found(
+                    fit.site,
+                    f"{learning(fit)} {fit.role.value} data, and the training data is prepared with what it learned there",
+                    hint="fit on the training set, and only call transform on held-out data",
+                    trail=fit.trail,
+                    last=(fitted.place.site, "a model is trained on what it made of the training data"),
+                )
+
     def on_evaluated(self, evaluated: Evaluated) -> Iterator[Finding]:
         for fit in evaluated.value.fits:
-            if fit.role is None or not fit.role.held_out:
+            if fit.role is None or not fit.role.held_out or fit.kind is FitKind.CENTRING:
                 continue
             for first in evaluated.estimator_fits:
-                if first.estimator == fit.estimator and first.by != fit.by and first.role is Role.TRAIN:
+                if first.estimator == fit.estimator and first.role is Role.TRAIN and _is_another(fit, first):
                     yield self.found(
                         fit.site,
-                        f"a second {fit.estimator} is fitted on {fit.role.value} data; the model was trained with the first one",
+                        _second(fit, fit.role),
                         hint="keep the object fitted on the training set and only call transform on held-out data",
                         trail=first.trail,
                         last=(evaluated.place.site, evaluated.how),
                     )
+
+
+def _is_another(fit: Fit, first: Fit) -> bool:
+    """Whether two objects were fitted; or one on the test set first, and then again on the training set."""
+    if fit.by != first.by:
+        return True
+    return fit.site.part is first.site.part and fit.site.span < first.site.span
+
+
+def _second(fit: Fit, role: Role) -> str:
+    match fit.means:
+        case Means.ESTIMATOR:
+            return f"a second {fit.estimator} is fitted on {role.value} data; the model was trained with the first one"
+        case Means.FUNCTION | Means.ARITHMETIC:
+            return f"{learning(fit)} {role.value} data; the model was trained with those of the training data"

@@ -8,6 +8,7 @@ from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Call
 from mldbg.lint.rule import Rule, Topic, calls
 from mldbg.operations.losses import LOG_OF_SOFTMAX
+from mldbg.operations.torch import LOGARITHMS
 
 if TYPE_CHECKING:
     import libcst as cst
@@ -41,7 +42,7 @@ class LogOfSoftmax(Rule):
 
     group = Group.CORRECTNESS
     topic = Topic.LOSSES
-    listens_to = calls("torch.log", "torch.Tensor.log")
+    listens_to = calls(*LOGARITHMS)
 
     def on_call(self, call: Call) -> Iterator[Finding]:
         value = call.argument("input")

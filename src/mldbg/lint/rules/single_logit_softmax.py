@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mldbg.lint import misuse
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Call
 from mldbg.lint.rule import Rule, Topic, calls
 from mldbg.operations.losses import SINGLE_LOGIT
+from mldbg.operations.torch import NORMALIZERS
 
 
 class SingleLogitSoftmax(Rule):
@@ -42,24 +44,13 @@ class SingleLogitSoftmax(Rule):
 
     group = Group.CORRECTNESS
     topic = Topic.LOSSES
-    listens_to = calls(
-        "torch.softmax",
-        "torch.log_softmax",
-        "torch.Tensor.softmax",
-        "torch.Tensor.log_softmax",
-        "torch.nn.functional.softmax",
-        "torch.nn.functional.log_softmax",
-        "torch.nn.functional.cross_entropy",
-        "torch.nn.Softmax.__call__",
-        "torch.nn.LogSoftmax.__call__",
-        "torch.nn.CrossEntropyLoss.__call__",
-    )
+    listens_to = calls(*NORMALIZERS, *misuse.calls_of(SINGLE_LOGIT))
 
     def on_call(self, call: Call) -> Iterator[Finding]:
         axes = call.argument("input").axes
         if axes.last != 1:
             return
-        loss = "ross" in call.name
+        loss = call.name not in NORMALIZERS
         axis = 1 if loss else call.argument("dim").constant
         if axis == -1 or (axes.rank is not None and axis == axes.rank - 1):
             what = "cross-entropy" if loss else "softmax"
