@@ -46,6 +46,7 @@ import libcst as cst
 import pytest
 
 from mldbg.lint import engine
+from mldbg.lint.interpret.budget import Budget
 from mldbg.lint.interpret.facts import Fact, GradientUse
 from mldbg.lint.interpret.interpreter import Interpreter
 from mldbg.lint.interpret.module import Module, Part
@@ -171,11 +172,12 @@ class WatchedStatements(Statements):
         if comment is None:
             return
         run = self._run
-        saved, mark, visited, executed = run.state, len(run.facts), set(run.visited), run.executed
+        saved, mark, visited, budget = run.state, len(run.facts), set(run.visited), run.budget
+        run.budget = Budget()
         run.state = saved.fork()
         run.state.live = True
         seen = list(self._watch(run, run.frame.part, comment))
-        run.state, run.executed = saved, executed
+        run.state, run.budget = saved, budget
         run.visited.clear()
         run.visited.update(visited)
         del run.facts[mark:]
@@ -202,7 +204,7 @@ def interpreted(file: Path, root: Path, watch: Watch, text: str | None = None, *
     roots = [Root(part) for part in module.parts if part.statement.kind is not Kind.IMPORT]
     seen: list[object] = []
     for part, enter in engine._entry_points(run, module, roots):
-        run.executed = 0
+        run.budget.begin()
         run.facts.clear()
         before = run.state.fork()
         enter()

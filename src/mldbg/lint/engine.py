@@ -249,7 +249,7 @@ def _interpreted(
     entries: list[Entry] = []
     problems: list[Problem] = []
     for part, enter in _entry_points(run, module, roots):
-        run.executed = 0
+        run.budget.begin()
         run.facts.clear()
         before = run.state.fork()
         line = part.statement.first if part is not None else 0

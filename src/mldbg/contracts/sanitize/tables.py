@@ -106,6 +106,8 @@ NOT_CARRIED_OUT = frozenset(
         kinds.RandomSplits,
         kinds.CrossValidates,
         kinds.NoEffect,
+        kinds.Scales,
+        kinds.Writes,
         kinds.Special,
     }
 )

@@ -25,6 +25,8 @@ class LoopFrame:
     node: cst.For | cst.While
     started: int = 0
     """The statement that it is, counted from the entry point."""
+    one_by_one: int = 1
+    """How many rounds are taken, where they are taken one by one."""
     breaks: list[State] = field(default_factory=list)
     continues: list[State] = field(default_factory=list)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -12,6 +12,7 @@ import libcst as cst
 from mldbg.lint.interpret.address import Context, Made, Ref, Site, made_at, module_ref, site_of
 from mldbg.lint.interpret.arguments import Argument, completed
 from mldbg.lint.interpret.assignment import Assignment
+from mldbg.lint.interpret.budget import MOST_FOR_DECORATORS, Budget
 from mldbg.lint.interpret.choices import Choices, given, outcome_of
 from mldbg.lint.interpret.classes import Classes, is_classmethod, is_property, is_static
 from mldbg.lint.interpret.columns import of_attribute
@@ -69,19 +70,6 @@ DEEPEST_CALL = 10
 DEEPEST_ATTRIBUTE = 4
 """Attributes of attributes of something unknown that have an identity of their own."""
 
-MOST_STATEMENTS = 4_000
-"""Statements that one entry point may execute; beyond it, calls of project functions give an unknown value."""
-
-MOST_FOR_CALL = 2_000
-"""Statements that one call may take, with all that it calls: a large helper leaves something for what follows it."""
-
-MOST_WHILE_SILENT = 500
-"""The same where only a value is wanted and the rules hear nothing: the layers of a model."""
-
-MOST_FOR_DECORATORS = 60
-"""Statements that applying a function's decorators may take; a wrapper needs few."""
-
-
 _HAPPENINGS = frozenset(
     {"backward", "step", "zero_grad", "eval", "train", "fit", "fit_transform", "fit_resample", "partial_fit"}
     | {"append", "extend", "update", "score", "predict"}
@@ -105,10 +93,9 @@ class Interpreter:
         """The undecided tests on which it depends that this point is reached."""
         self.supposed: tuple[Supposition, ...] = ()
         self.visited: set[cst.CSTNode] = set()
-        self.unheard = 0
-        """Depth of silent execution: its events are not reported to the rules."""
-        self.executed = 0
-        self.limit = MOST_STATEMENTS
+        self.followed: set[cst.CSTNode] = set()
+        """Functions of which one call was followed to its end, with all that it calls."""
+        self.budget = Budget()
         self.entry: Module | None = None
         self.choices = Choices(self)
         self.names = Names(self, modules)
@@ -131,6 +118,10 @@ class Interpreter:
         )
         self._contexts: dict[tuple[Site, Context | None, int], Context] = {}
         self._unbuilt: dict[Ref, tuple[Value, list[Frame], Sequence[Argument], Site]] = {}
+
+    @property
+    def executed(self) -> int:
+        return self.budget.executed
 
     @property
     def frame(self) -> Frame:
@@ -209,11 +200,10 @@ class Interpreter:
         mark = len(self.facts)
         self.state, self.frames = state, list(frames)
         self.state.live = True
-        self.unheard += 1
         try:
-            yield
+            with self.budget.silently():
+                yield
         finally:
-            self.unheard -= 1
             self.state, self.frames = saved
             del self.facts[mark:]
 
@@ -274,7 +264,7 @@ class Interpreter:
                 self_value = self.assumed_instance(cls)
                 ready = self.state.fork()
                 for method in pending:
-                    self.executed = 0
+                    self.budget.begin()
                     self.state.become(ready.fork())
                     receiver = None if is_static(method) else self_value
                     self.visited.discard(method.node)
@@ -339,11 +329,10 @@ class Interpreter:
         self.state.open(ref)
         self.state.set(ref, Slot.CLOSURE, Value(Object(function.closure)))
         self.frames.append(Frame(ref, function.part, function.closure))
-        limit, self.limit = self.limit, min(self.limit, self.executed + MOST_FOR_DECORATORS)
         try:
-            yield
+            with self.budget.now.call(function.node, MOST_FOR_DECORATORS):
+                yield
         finally:
-            self.limit = limit
             self.frames.pop()
             self.state.close(ref)
 
@@ -585,9 +574,12 @@ class Interpreter:
                 return self.library.apply(self.effects[name], name, given, site, None)
         depth = len(self.frames)
         active = sum(1 for frame in self.frames if frame.function is not None and frame.function.node is node)
-        if active > 0 or self.executed > self.limit or depth > DEEPEST_CALL or (not assume and _is_of_framework(function)):
+        admitted = depth <= DEEPEST_CALL and (assume or self.budget.now.admits(node))
+        if active > 0 or not admitted or (not assume and _is_of_framework(function)):
+            if not admitted:
+                self.budget.refuse(self.frames)
             return self.library.unknown_call(UNKNOWN, function.name, arguments, site)
-        if not self.unheard:
+        if not self.budget.silent:
             self.visited.add(node)
         if not assume and not function.raw and isinstance(node, cst.FunctionDef) and node.decorators:
             wrapped = self._decorated(function)
@@ -610,23 +602,23 @@ class Interpreter:
         entered = self.frames[-1]
         self.frames.append(frame)
         grad = self.state.grad
-        limit = self.limit
-        if not assume:
-            self.limit = min(limit, self.executed + (MOST_WHILE_SILENT if self.unheard else MOST_FOR_CALL))
+        refused = self.budget.refused
         try:
-            self.parameters.bind(function, arguments, assume=assume)
-            if isinstance(node, cst.FunctionDef):
-                wish = self._grad_wish(node)
-                if wish is not None:
-                    self.state.grad = wish
-            frame.conditions = len(self.conditions)
-            with self.under():
-                result = self._body(node)
+            with nullcontext() if assume else self.budget.now.call(node):
+                self.parameters.bind(function, arguments, assume=assume)
+                if isinstance(node, cst.FunctionDef):
+                    wish = self._grad_wish(node)
+                    if wish is not None:
+                        self.state.grad = wish
+                frame.conditions = len(self.conditions)
+                with self.under():
+                    result = self._body(node)
         finally:
             self.frames.pop()
-            if self.executed > self.limit:
+            if self.budget.refused == refused:
+                self.followed.add(node)
+            elif node not in self.followed:
                 self.visited.discard(node)  # not all that it calls was followed: it is worth a look of its own
-            self.limit = limit
         assert self.frames[-1] is entered
         self.state.grad = grad
         if not frame.keeps:

@@ -240,8 +240,31 @@ def _join_lazy(one: Value, two: Value) -> Value:
             values.append(known)
         return join(*values), records
 
-    keys = frozenset(value.thing.key if isinstance(value.thing, Lazy) else value for value in (one, two))
-    return Value(Lazy(keys, compute), or_none=one.or_none or two.or_none)
+    return Value(Lazy(_keys_of(one) | _keys_of(two), compute), or_none=one.or_none or two.or_none)
+
+
+def _keys_of(value: Value) -> frozenset[object]:
+    """What a value that is one of several is known by: flat, so that joining it once more with one of them gives nothing new."""
+    if not isinstance(value.thing, Lazy):
+        return frozenset({value})
+    key = value.thing.key
+    return key if isinstance(key, frozenset) else frozenset({key})
+
+
+def widened(before: Value, after: Value) -> Value:
+    """What is left of a value that changes with each round of a loop: only what can change a few times more.
+
+    Widening anything with what it has become ends in at most a step for each row and fit that there is.
+    """
+    if isinstance(after.thing, Lazy):
+        return before if isinstance(before.thing, Unknown) else UNKNOWN
+    return Value(
+        data=after.data,
+        attached=after.attached,
+        trail=after.trail if after.fits else None,
+        scaled=after.scaled,
+        or_none=after.or_none,
+    )
 
 
 def _join_things(one: Thing, two: Thing) -> Thing:

@@ -311,12 +311,17 @@ class LibraryCalls:
 
         Each layer counts as a statement that is executed, for containers that hold others twice would otherwise take for ever.
         """
-        self.machine.executed += 1
+        account = self.machine.budget.now
+        with account.call(site.node):
+            account.executed += 1
+            return self._run_layers(callee, arguments, site)
+
+    def _run_layers(self, callee: Value, arguments: Sequence[Argument], site: Site) -> Value:
         items = self.contents.items_of(callee)
         value = arguments[0].value if arguments else UNKNOWN
         if isinstance(value.thing, Lazy):
             return self.machine.defer(site.node, lambda: self.run_container(callee, self._forced(arguments), site))
-        if items is None or self.machine.executed > self.machine.limit or self._holds_itself(callee):
+        if items is None or self.machine.budget.now.exhausted or self._holds_itself(callee):
             return self.lineage.derived([value], site)
         if not items.exact:
             value = self.lineage.derived([value], site)

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import cast
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Made, Ref, Site
+from mldbg.lint.interpret.address import Context, Made, Ref, Site
 from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.contents import Contents
-from mldbg.lint.interpret.facts import GradientsCleared, GradientUse, Loop, ModeSet
+from mldbg.lint.interpret.facts import Fact, GradientsCleared, GradientUse, Loop, ModeSet
 from mldbg.lint.interpret.frames import LoopFrame
+from mldbg.lint.interpret.join import widened
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.operators import truth_of
+from mldbg.lint.interpret.rounds import under_a_loop
 from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.state import State, merged
 from mldbg.lint.interpret.training import Training
-from mldbg.lint.interpret.value import UNKNOWN, Value
+from mldbg.lint.interpret.value import UNKNOWN, Items, Value
 
 MOST_ROUNDS = 4
 """Rounds of a loop until what still changes is taken as unknown; real code needs two or three."""
@@ -28,6 +31,12 @@ MOST_WIDENED = 8
 MOST_UNROLLED = 12
 """Elements of a known sequence that a loop takes one by one."""
 
+MOST_UNROLLED_TOGETHER = 36
+"""Rounds that loops inside one another take one by one, all together."""
+
+_Visit = tuple[cst.CSTNode, Ref, Context | None]
+"""A loop, under certain calls."""
+
 
 class Loops:
     """Executes loops."""
@@ -37,6 +46,8 @@ class Loops:
         self.contents = contents
         self.assignment = assignment
         self.training = training
+        self._stable: dict[_Visit, State] = {}
+        """Of the loops inside the one under way, what held at the start of each round when they were executed last."""
 
     def leave_round(self, how: str) -> None:
         """Execute `break` and `continue`: the round ends here."""
@@ -51,12 +62,7 @@ class Loops:
         iterable = machine.evaluate(node.iter)
         site = machine.site(node)
         items = self.contents.iterated(iterable)
-        if (
-            items is not None
-            and items.exact
-            and 0 < len(items.tail) <= MOST_UNROLLED
-            and len({value.thing for value in items.tail}) > 1
-        ):
+        if items is not None and self._is_worth_unrolling(items):
             self._unrolled(node, items.tail, site)
         else:
             element = self.contents.element_of(iterable, site)
@@ -76,6 +82,12 @@ class Loops:
                     self.training.clear_all(models, fact.place.site)
                     return
 
+    def _is_worth_unrolling(self, items: Items) -> bool:
+        """Whether the elements differ and are few, the rounds of loops around counted with them."""
+        around = prod(loop.one_by_one for frame in self.machine.frames for loop in frame.loops)
+        few = items.exact and 0 < len(items.tail) <= min(MOST_UNROLLED, MOST_UNROLLED_TOGETHER // around)
+        return few and len({value.thing for value in items.tail}) > 1
+
     def _leave_loop(self, node: cst.For | cst.While, breaks: list[State]) -> None:
         """The `else` of a loop runs unless it was left by break."""
         if node.orelse is not None and self.machine.state.live:
@@ -86,7 +98,7 @@ class Loops:
     def _unrolled(self, node: cst.For, elements: tuple[Value, ...], site: Site) -> None:
         """A loop over few known elements that differ: round after round."""
         machine = self.machine
-        loop = LoopFrame(feeding(node), node, machine.executed)
+        loop = LoopFrame(feeding(node), node, machine.executed, len(elements))
         machine.frame.loops.append(loop)
         for number, element in enumerate(elements):
             if not machine.state.live:
@@ -109,37 +121,42 @@ class Loops:
         self.machine.evaluate(node.test)
 
     def _rounds(self, node: cst.For | cst.While, fed_by: str, begin: Callable[[], None], *, endless: bool = False) -> None:
-        """Execute a loop until its state at the start of a round is stable; only the last round's facts count."""
+        """Execute a loop until its state at the start of a round is stable; only one round's facts count.
+
+        That is the last one, or the last before calls were refused that had been followed until then.
+        """
         machine = self.machine
         started = machine.executed
-        entry = machine.state.fork()
-        modes = self.training.modes(entry)
+        first = machine.state.fork()
+        modes = self.training.modes(first)
         start = len(machine.facts)
-        first = entry
-        loop = LoopFrame(fed_by, node, started)
+        entry = self._resumed(node, first)
+        facts: tuple[Fact, ...] = ()
+        refused = 0
         for number in range(MOST_ROUNDS + MOST_WIDENED):
-            loop = LoopFrame(fed_by, node, started)
-            machine.state.become(entry.fork())
-            machine.frame.loops.append(loop)
-            begin()
-            with machine.under():
-                self.machine.execute(node.body)
-            machine.frame.loops.pop()
+            del machine.facts[start:]
+            before = machine.budget.refused
+            loop = self._round(node, fed_by, started, entry, begin)
             ended = merged([machine.state, *loop.continues])
             following = merged([entry, ended])
+            cut_short = machine.budget.refused - before
+            if number == 0 or cut_short <= refused:
+                facts, refused, seen = tuple(machine.facts[start:]), cut_short, ended
+            else:
+                break
             if not ended.live or entry.settled(following):
                 break
             if number >= MOST_ROUNDS - 1:
                 _widen(entry, following)
-            if number == MOST_ROUNDS + MOST_WIDENED - 1:
-                break
-            del machine.facts[start:]
+                if entry.settled(following):
+                    break
             entry = following
-        facts = tuple(machine.facts[start:])
+        machine.facts[start:] = facts
+        self._remember(node, following)
         models = {fact.model.ref for fact in facts if isinstance(fact, ModeSet) and fact.model is not None}
         built = frozenset(ref for ref in models if ref.kind in (Made.OBJECT, Made.COPY) and not first.has(ref))
-        modes_at_end = self.training.modes(ended)
-        cleared = self.training.cleared(ended) if ended.live and any(isinstance(fact, GradientUse) for fact in facts) else {}
+        cleared = self.training.cleared(seen) if seen.live and any(isinstance(fact, GradientUse) for fact in facts) else {}
+        modes_at_end = self.training.modes(seen)
         machine.facts.append(Loop(machine.place(machine.site(node)), node, facts, modes, modes_at_end, built, cleared))
         if endless:
             machine.state.become(merged(loop.breaks) if loop.breaks else ended)
@@ -147,14 +164,45 @@ class Loops:
             machine.state.become(following)
             self._leave_loop(node, loop.breaks)
 
+    def _round(self, node: cst.For | cst.While, fed_by: str, started: int, entry: State, begin: Callable[[], None]) -> LoopFrame:
+        """Execute one round; the states in which it was left."""
+        machine = self.machine
+        loop = LoopFrame(fed_by, node, started)
+        machine.state.become(entry.fork())
+        machine.frame.loops.append(loop)
+        begin()
+        with machine.under():
+            machine.execute(node.body)
+        machine.frame.loops.pop()
+        return loop
+
+    def _resumed(self, node: cst.For | cst.While, first: State) -> State:
+        """Where the rounds of a loop begin: where they ended in the last round of the loop around it, which knew less."""
+        if self.machine.budget.silent:
+            return first
+        if not under_a_loop(self.machine.frames):
+            self._stable.clear()
+        known = self._stable.get(self._visit(node))
+        return first if known is None else merged([first, known])
+
+    def _remember(self, node: cst.For | cst.While, stable: State) -> None:
+        if under_a_loop(self.machine.frames) and not self.machine.budget.silent and stable.live:
+            self._stable[self._visit(node)] = stable.fork()
+
+    def _visit(self, node: cst.For | cst.While) -> _Visit:
+        frame = self.machine.frame
+        return node, frame.ref, frame.context
+
 
 def _widen(entry: State, following: State) -> None:
-    """What a round has changed is unknown from then on."""
+    """Of what a round has changed, only little is known from then on."""
     for ref in entry.differing(following):
         before, after = entry.record(ref), following.record(ref)
         if entry.has(ref) and before is not after:
-            for name in [name for name, value in after.items() if before.get(name) != value]:
-                following.set(ref, name, UNKNOWN)
+            for name, value in list(after.items()):
+                known = before.get(name)
+                if known != value:
+                    following.set(ref, name, UNKNOWN if known is None else widened(known, value))
 
 
 def feeding(node: cst.For) -> str:

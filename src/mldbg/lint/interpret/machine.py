@@ -10,6 +10,7 @@ import libcst as cst
 
 from mldbg.lint.interpret.address import Made, Ref, Site
 from mldbg.lint.interpret.arguments import Argument
+from mldbg.lint.interpret.budget import Budget
 from mldbg.lint.interpret.facts import Condition, Fact, Place, Supposition
 from mldbg.lint.interpret.frames import Frame
 from mldbg.lint.interpret.module import Module
@@ -27,8 +28,7 @@ class Machine(Protocol):
         facts: what was told to the rules so far.
         conditions: the undecided tests on which it depends that this point is reached.
         supposed: what is supposed at this point of values that may be one of several.
-        executed: statements executed since the entry point.
-        limit: how many of them may be; then project functions are unknown code.
+        budget: how much may still be executed; then project functions are unknown code.
         entry: the module that is checked.
     """
 
@@ -37,11 +37,14 @@ class Machine(Protocol):
     facts: list[Fact]
     conditions: list[Condition]
     supposed: tuple[Supposition, ...]
-    executed: int
-    limit: int
+    budget: Budget
     entry: Module | None
 
     # -------------------------------------------------------------------------------------------------------- where we are
+    @property
+    def executed(self) -> int:
+        """Statements executed since the entry point: what has come to be later has a higher number."""
+
     @property
     def frame(self) -> Frame:
         """The innermost frame."""

@@ -96,7 +96,7 @@ class Statements:
                 return
             execute = self._by_type.get(type(statement))
             if execute is not None:
-                self.machine.executed += 1
+                self.machine.budget.now.executed += 1
                 execute(statement)
                 if guard is not None and self.machine.state.live:
                     guard.raised.append(self.machine.state.fork())

@@ -1,0 +1,134 @@
+"""How much is executed: what an entry point, each function in it and work that nobody hears may take, and what was left out.
+
+Only calls of project functions are ever refused; a body that was entered is executed to its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import libcst as cst
+
+    from mldbg.lint.interpret.frames import Frame
+    from mldbg.lint.interpret.value import Function
+
+MOST_STATEMENTS = 4_000
+"""Statements that all calls of one entry point may take; beyond it, calls of project functions give an unknown value."""
+
+MOST_FOR_CALL = 2_000
+"""Statements that one call may take, with all that it calls: a large helper leaves something for what follows it."""
+
+MOST_WHILE_SILENT = 500
+"""The same where only a value is wanted and the rules hear nothing: the layers of a model."""
+
+MOST_FOR_DECORATORS = 60
+"""Statements that applying a function's decorators may take; a wrapper needs few."""
+
+
+@dataclass(slots=True)
+class Account:
+    """What one kind of work has taken: that which the rules hear, or that which they do not.
+
+    Attributes:
+        executed: statements so far, those of the entry point's own body included.
+        limit: the count at which the call under way has taken what it may.
+        most: statements that one call may take.
+        calls: how many calls are under way.
+        since: the count at which the outermost of them began.
+        taken: statements of the outermost calls that are over.
+        inside: statements that calls inside the one under way have taken.
+        own: statements of each function's own body, in all of its calls.
+    """
+
+    most: int
+    executed: int = 0
+    limit: int = MOST_STATEMENTS
+    calls: int = 0
+    since: int = 0
+    taken: int = 0
+    inside: int = 0
+    own: dict[cst.CSTNode, int] = field(default_factory=dict)
+
+    @property
+    def left(self) -> int:
+        """Statements that calls of this entry point may still take."""
+        return MOST_STATEMENTS - self.taken - (self.executed - self.since if self.calls else 0)
+
+    def admits(self, function: cst.CSTNode) -> bool:
+        """Whether a function may be called once more.
+
+        Not one that has taken more than what is left for all: a helper that is called over and over leaves the other half to
+        functions that were called less.
+        """
+        return not (self.calls and self.exhausted) and self.own.get(function, 0) <= self.left
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the call under way has taken what it may."""
+        return self.executed > self.limit
+
+    @contextmanager
+    def call(self, function: cst.CSTNode, most: int | None = None) -> Iterator[None]:
+        """A call is under way, which may take so many statements."""
+        start, limit, inside = self.executed, self.limit, self.inside
+        if not self.calls:
+            limit, self.since = start + self.left, start
+        self.limit, self.inside = min(limit, start + (self.most if most is None else most)), 0
+        self.calls += 1
+        try:
+            yield
+        finally:
+            took = self.executed - start
+            self.own[function] = self.own.get(function, 0) + took - self.inside
+            self.limit, self.inside = limit, inside + took
+            self.calls -= 1
+            if not self.calls:
+                self.taken += took
+
+
+class Budget:
+    """What the entry point under way has taken, and how often it was refused more."""
+
+    __slots__ = ("_heard", "_unheard", "now", "partly", "refused")
+
+    def __init__(self) -> None:
+        self.partly: dict[Function, None] = {}
+        """Entry points of which not every call was followed."""
+        self.begin()
+
+    def begin(self) -> None:
+        """Another entry point begins."""
+        self._heard, self._unheard = Account(MOST_FOR_CALL), Account(MOST_WHILE_SILENT)
+        self.now = self._heard
+        self.refused = 0
+
+    @property
+    def executed(self) -> int:
+        """All statements so far, as a clock."""
+        return self._heard.executed + self._unheard.executed
+
+    @property
+    def silent(self) -> bool:
+        """Whether the rules hear nothing of what is under way."""
+        return self.now is self._unheard
+
+    @contextmanager
+    def silently(self) -> Iterator[None]:
+        """What only a value is wanted of is put down to an account of its own."""
+        before, self.now = self.now, self._unheard
+        try:
+            yield
+        finally:
+            self.now = before
+
+    def refuse(self, under_way: Sequence[Frame]) -> None:
+        """A call is not followed: what is under way is followed only in part."""
+        self.refused += 1
+        for frame in under_way:
+            if frame.function is not None:
+                self.partly[frame.function] = None
+                return
