@@ -353,8 +353,8 @@ def test_pictures_do_not_count_against_the_limit_of_a_source(tmp_path: Path) -> 
 
 
 def test_a_null_byte_is_told_with_its_cell(check: Callable[..., Result]) -> None:
-    [problem] = check("x = 1", 'y = "\0"').problems
-    assert "null byte" in problem.message
+    [problem] = check("x = 1", 'x = 1\ny = "\0"').problems
+    assert (problem.cell, problem.line, problem.message) == (2, 2, "contains a null byte; not checked")
 
 
 @pytest.mark.parametrize(
@@ -506,6 +506,35 @@ def test_sarif_tells_places_and_fixes_of_the_file(project: Path, lint: Run) -> N
     assert results[1]["locations"][0]["logicalLocations"] == [{"name": "cell 3", "fullyQualifiedName": "n.ipynb:cell 3"}]
 
 
+def test_a_fix_may_change_two_cells(project: Path, lint: Run) -> None:
+    imports = (
+        "linear_model import LogisticRegression",
+        "model_selection import train_test_split",
+        "preprocessing import StandardScaler",
+    )
+    cells = (
+        "\n".join([*(f"from sklearn.{each}" for each in imports), "X, y = load()"]),
+        text("## Scale"),
+        "scaler = StandardScaler()\nX = scaler.fit_transform(X)",
+        text("## Split"),
+        "X_train, X_test, y_train, y_test = train_test_split(X, y)",
+        "LogisticRegression().fit(X_train, y_train).score(X_test, y_test)",
+    )
+    file = written(project, "n.ipynb", *cells)
+    [finding] = json.loads(lint("--format", "sarif").stdout)["runs"][0]["results"]
+    replacements = [one for change in finding["fixes"][0]["artifactChanges"] for one in change["replacements"]]
+    by_sarif = json.loads(edited(file.read_text(encoding="utf-8"), replacements))["cells"]
+    assert lint("--fix", "--unsafe-fixes").returncode == 0
+    after = json.loads(file.read_text(encoding="utf-8"))["cells"]
+    assert "".join(after[2]["source"]) == "scaler = StandardScaler()"
+    assert after[4]["source"] == [
+        "X_train, X_test, y_train, y_test = train_test_split(X, y)\n",
+        "X_train = scaler.fit_transform(X_train)\n",
+        "X_test = scaler.transform(X_test)",
+    ]
+    assert ["".join(cell["source"]).strip() for cell in by_sarif] == ["".join(cell["source"]) for cell in after]
+
+
 def test_an_insertion_behind_a_cell_is_one_behind_its_last_line() -> None:
     from mldbg.lint.finding import Edit, Span
 
@@ -591,6 +620,18 @@ def test_standard_input(project: Path, lint: Run) -> None:
     foreign = lint(*arguments, stdin=json.dumps(document("x", metadata={"language_info": {"name": "R"}})))
     assert foreign.returncode == 0
     assert foreign.stderr == "mldebug-lint: a notebook was not checked, because it is not in Python: x.ipynb (R)\n"
+
+
+def test_a_file_that_a_notebook_uses_is_checked_with_it(project: Path, lint: Run) -> None:
+    model = "import torch\n\n\ndef shares(x):\n    return torch.softmax(x, dim=1)\n"
+    (project / "model.py").write_text(model, encoding="utf-8")
+    picture = {"output_type": "display_data", "metadata": {}, "data": {"image/png": "A" * 40_000_000}}
+    written(project, "large.ipynb", code("from model import shares", outputs=[picture]))
+    written(
+        project, "train.ipynb", "from model import shares\nfrom torch.nn import functional as F", "F.cross_entropy(shares(x), y)"
+    )
+    result = lint("model.py", "--format", "concise")
+    assert result.stdout.startswith("train.ipynb:cell 2:1:1: cross-entropy gets probabilities")
 
 
 def test_which_notebooks_are_checked(project: Path, lint: Run) -> None:

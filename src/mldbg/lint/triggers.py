@@ -67,7 +67,8 @@ SPLITS = Trigger(
     (TABULAR_LIBRARIES,),
 )
 SCALED = Trigger(
-    frozenset({"evaluate(", "validation_data", "validation_split"}), ((r"\bstd\(", r"\bptp\(", r"\bmax\("), HELD_OUT[1:])
+    frozenset({"evaluate(", "score(", "validation_data", "validation_split"}),
+    ((r"\.(?:std|ptp|min)\(",), (r"\b(?:[xX]_?[tT]est|test_?[xX]|test_data|test_set|test_features|validation_split)\b",)),
 )
 """An evaluation beside arithmetic that may be a scaler's."""
 FITS = Trigger(frozenset({"train_test_split", "fit_transform", *FITTED_CLASSES}))

@@ -323,7 +323,7 @@ OTHERS: Mapping[str, Effect] = {
     "torch.nn.utils.clip_grad_norm": Special("clip"),
     "torch.amp.GradScaler": Returns("torch.amp.GradScaler"),
     "torch.cuda.amp.GradScaler": Returns("torch.amp.GradScaler"),
-    "torch.amp.GradScaler.scale": Keeps(),
+    "torch.amp.GradScaler.scale": Keeps(1),
     "torch.amp.GradScaler.step": Special("scaler_step"),
     "torch.amp.GradScaler.update": NoEffect(),
     "torch.amp.GradScaler.unscale_": NoEffect(),

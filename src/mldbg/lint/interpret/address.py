@@ -101,6 +101,8 @@ class Made(Enum):
     """What a statement that adds to a variable leaves in it."""
     EITHER = auto()
     """A loss that is one of several; its detail names them."""
+    VOLATILE = auto()
+    """What `Variable(x, volatile=True)` made: before torch had no_grad, nothing computed from it recorded a graph."""
     PARAMETERS = auto()
     """The parameters of a model, all of them."""
     GRADIENTS = auto()

@@ -10,9 +10,9 @@ from mldbg.lint.interpret import carried
 from mldbg.lint.interpret.address import Made, Site
 from mldbg.lint.interpret.choices import Choices
 from mldbg.lint.interpret.classes import Classes
-from mldbg.lint.interpret.columns import Columns
+from mldbg.lint.interpret.columns import Columns, picks_one
 from mldbg.lint.interpret.contents import Contents
-from mldbg.lint.interpret.frames import with_named_role
+from mldbg.lint.interpret.frames import loop_started, with_named_role
 from mldbg.lint.interpret.join import join, join_data, joined, named_loss, tuple_of
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
@@ -154,6 +154,9 @@ class Assignment:
         if written is not None:
             base = _with(base, written, value)
             self.rebind(target.value, base)
+        since = loop_started(self.machine.frames)
+        if since is not None and picks_one(index, target):
+            value = value.gathered(since)
         fits = frozenset() if isinstance(index.constant, str) and says_label(index.constant) else value.fits
         self._fill(target, base, indices, replace(value, data=Data(fits=fits)))
 

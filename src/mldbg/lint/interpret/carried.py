@@ -108,8 +108,8 @@ def _of_one(
             return arranged(value, given, reduces=effect.reduces)
         case Moves():
             return moved(effect, value, given, values[1:])
-        case Selects(Choice.EXTREME) if "other" in given or given.get("dim", UNKNOWN).meaning is not None:
-            return chosen([value, given.get("other", given.get("dim", UNKNOWN))])
+        case Selects(Choice.EXTREME) if (other := other_extreme(given)) is not None:
+            return chosen([value, other])
         case Selects():
             return selected(effect.what, value, _number(given.get("dim")) if "dim" in given else 0)
         case Reduces():
@@ -126,6 +126,13 @@ def _of_one(
             if given.get("mode", _CONSTANT).constant != "constant":
                 return part(value)  # F.pad repeats values
             return filled(value, given.get("value", literal(effect.usual)))
+
+
+def other_extreme(given: Mapping[str, Value]) -> Value | None:
+    """The tensor with which `max(a, b)` compares; None where it is called with an axis, or alone."""
+    second = given.get("other", given.get("dim", UNKNOWN))
+    is_tensor = "other" in given or second.meaning is not None or (is_blank(second) and isinstance(second.thing, Opaque))
+    return second if is_tensor else None
 
 
 def means_nothing(effect: Carrying, value: Value) -> bool:
@@ -194,12 +201,14 @@ def _moved_axis(how: Move, axes: Axes, given: Mapping[str, Value], sizes: Sequen
     match how:
         case Move.TRANSPOSE if len(known) == 2 and all((dim < 0) == (along < 0) for dim in known):
             return {known[0]: known[1], known[1]: known[0]}.get(along, along)
+        case Move.REVERSE:
+            return -1 - along
         case Move.SWAP_LAST if along < 0:
             return {-1: -2, -2: -1}.get(along, along)
         case Move.UNSQUEEZE if len(known) == 1:
             return _unsqueezed(along, known[0], axes.rank)
         case Move.SQUEEZE if len(known) == 1:
-            return _without(along, known)
+            return _without(axes, known)
         case Move.PERMUTE:
             return _permuted(along, dims)
         case _:
@@ -224,14 +233,18 @@ def _unsqueezed(along: int, dim: int, rank: int | None) -> int | None:
     return along if stays else None
 
 
-def _without(along: int | None, dims: Sequence[int]) -> int | None:
-    """The axis after others have gone. Axes that are counted from different ends stay where they are if the first one goes."""
+def _without(axes: Axes, dims: Sequence[int]) -> int | None:
+    """The axis of the law after others have gone. Of those that are counted from the other end, only the outermost is placed."""
+    along = axes.along
+    if along is not None and axes.rank:
+        along, dims = along % axes.rank, [dim % axes.rank for dim in dims]
     if along is None:
         return None
     if along >= 0:
-        return along - sum(dim < along for dim in dims) if all(dim >= 0 for dim in dims) else None
-    from_end = [dim for dim in dims if dim < 0]
-    return along + sum(dim > along for dim in from_end)
+        return along - sum(0 <= dim < along for dim in dims) if all(dim >= 0 or dim == -1 for dim in dims) else None
+    if along < -1 and any(dim > 0 for dim in dims):
+        return None
+    return along + sum(along < dim < 0 for dim in dims)
 
 
 def arranged(value: Value, given: Mapping[str, Value], *, reduces: bool) -> Left:
@@ -289,7 +302,7 @@ def selected(what: Choice, value: Value, dim: int | None) -> Left:
     if what not in _ALONG_ONE_AXIS or dim is None or not apart(value.axes, dim):
         return part(value)
     if what in (Choice.ENTRY, Choice.ENTRIES):
-        return Left(value.meaning, Axes(along=_without(value.axes.along, [dim])), value.scaled)
+        return Left(value.meaning, Axes(along=_without(value.axes, [dim])), value.scaled)
     return Left(value.meaning, Axes(value.axes.rank, along=value.axes.along), value.scaled)
 
 
@@ -342,7 +355,7 @@ def reduced(value: Value, dims: Sequence[int] | None, given: Mapping[str, Value]
         return LOST
     keepdim = given.get("keepdim")
     if keepdim is None or keepdim.constant is False:
-        axes = Axes(along=_without(along, dims))
+        axes = Axes(along=_without(value.axes, dims))
     else:
         axes = Axes(value.axes.rank, along=along) if keepdim.constant is True else Axes()
     return scaled(value, axes) if total else Left(value.meaning, axes, value.scaled)

@@ -9,7 +9,8 @@ import libcst as cst
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.lineage import derived_data
-from mldbg.lint.interpret.value import UNKNOWN, Data, Items, Value
+from mldbg.lint.interpret.value import UNKNOWN, Constant, Data, Items, Object, Unknown, Value
+from mldbg.lint.library.names import says_position
 from mldbg.operations import rows
 
 CHOOSES_COLUMNS = frozenset({"drop", "filter", "pop", "assign"})
@@ -75,3 +76,12 @@ def of_attribute(data: Data | None, name: str) -> Data | None:
     if data is None or not data.columns or name in rows.FRAME_ATTRIBUTES:
         return data
     return data.of_columns(frozenset({name}))
+
+
+def picks_one(index: Value, node: cst.CSTNode) -> bool:
+    """Whether an index picks one row among many: `X[3]`, `X[i]`, but neither `frame["age"]` nor `frame[column]`."""
+    if isinstance(index.thing, Constant):
+        return isinstance(index.constant, int)
+    inner = node.slice[0].slice if isinstance(node, cst.Subscript) else None
+    named = inner.value if isinstance(inner, cst.Index) else None
+    return isinstance(named, cst.Name) and says_position(named.value) and isinstance(index.thing, Unknown | Object)

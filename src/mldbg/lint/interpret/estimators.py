@@ -64,6 +64,8 @@ class Estimators:
             isinstance(base.thing, Object) and self.classes.is_module(base.thing.cls)
         ):
             return None
+        if name == "sample" and any(argument.keyword == "replace" and argument.value.constant is True for argument in arguments):
+            return self.resample(Resamples("replace"), [Argument(base)], site)
         given = rows_given(arguments)
         if given is None:
             if name in ("get_support", "get_feature_names_out") and isinstance(base.thing, Object):
@@ -154,7 +156,6 @@ class Estimators:
             estimator.ref,
             trail,
             split=features.data.split if features.data is not None else None,
-            born=machine.executed,
         )
         machine.state.set(estimator.ref, Slot.FITS, Value(data=Data(fits=frozenset({fit}))))
         machine.state.set(estimator.ref, Slot.TRAINED, Value(data=features.data))
@@ -246,9 +247,7 @@ class Estimators:
         trail = onward(features.trail if features.fits else None, site, f"`{title}` takes its statistics from these rows")
         machine = self.machine
         by = machine.new_ref(site)
-        fit = Fit(
-            FitKind.TRANSFORM, title, site, features.rows, made.role, by, trail, Means.FUNCTION, made.data.split, machine.executed
-        )
+        fit = Fit(FitKind.TRANSFORM, title, site, features.rows, made.role, by, trail, Means.FUNCTION, made.data.split)
         return replace(made, data=replace(made.data, fits=made.data.fits | {fit}), trail=made.trail or trail)
 
     # ---------------------------------------------------------------------------------------------------------------- splits

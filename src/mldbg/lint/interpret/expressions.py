@@ -42,6 +42,7 @@ from mldbg.lint.interpret.value import (
     Unknown,
     Value,
     literal,
+    moment,
 )
 from mldbg.operations.torch import LEAVES_NUMBERS
 from mldbg.semantics import Semantic
@@ -186,7 +187,7 @@ class Expressions:
         return self.contents.new_mapping(node, Entries(tuple(found.items()), exact))
 
     def _list_comprehension(self, node: cst.ListComp | cst.SetComp | cst.GeneratorExp) -> Value:
-        since = self.machine.executed - 1
+        since = moment()
         values = [
             (value.gathered(since) if inexact else value, inexact)
             for value, inexact in self._rounds(node.for_in, lambda: self.of(node.elt))
@@ -251,9 +252,7 @@ class Expressions:
             both = spliced(first, second)
             return self.contents.new_sequence(node, both) if both.cls == "builtins.list" else Value(both)
         origin = self.machine.new_ref(self.machine.site(node))
-        result = scaling.noted(
-            node.operator, left, right, combined(node.operator, left, right, origin), origin, self.machine.executed
-        )
+        result = scaling.noted(node.operator, left, right, combined(node.operator, left, right, origin), origin)
         named = [value for value, side in ((left, node.left), (right, node.right)) if is_named_loss(side)]
         if (
             result.meaning is None

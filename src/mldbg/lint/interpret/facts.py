@@ -163,10 +163,16 @@ class SchedulerStep:
 
 @dataclass(frozen=True, slots=True)
 class GradientsCleared:
-    """Gradients are set to zero or None. `parameters`: of which models; empty where that is not known."""
+    """Gradients are set to zero or None.
+
+    Attributes:
+        parameters: of which models; empty where that is not known.
+        identity: the optimizer that does it, as `GradientUse` names it; None where no optimizer does.
+    """
 
     place: Place
     parameters: frozenset[Ref]
+    identity: Key | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ class LoopFrame:
     feeding: str
     node: cst.For | cst.While
     started: int = 0
-    """The statement that it is, counted from the entry point."""
+    """The moment at which its first round began."""
     one_by_one: int = 1
     """How many rounds are taken, where they are taken one by one."""
     breaks: list[State] = field(default_factory=list)
@@ -68,7 +68,7 @@ class Frame:
 
 
 def loop_started(frames: list[Frame]) -> int | None:
-    """The innermost loop under way, by its statement's number."""
+    """The innermost loop under way, by the moment at which it began."""
     return next((frame.loops[-1].started for frame in reversed(frames) if frame.loops), None)
 
 

@@ -269,9 +269,19 @@ class Interpreter:
                     receiver = None if is_static(method) else self_value
                     self.visited.discard(method.node)
                     self.run_function(method, receiver)
+            elif not methods and self._may_start_alone(cls, wanted):
+                self.budget.begin()
+                self.assumed_instance(cls)
             for inner in nested:
                 self.run_class(inner)
         self.state.become(before)
+
+    def _may_start_alone(self, cls: ClassThing, wanted: frozenset[str] | None) -> bool:
+        """Whether a class does what is of interest in its __init__, which nobody has called."""
+        init = self.classes.class_record(cls).get("__init__")
+        if init is None or not isinstance(init.thing, Function) or init.thing.node in self.visited:
+            return False
+        return wanted is None or "__init__" in wanted
 
     def _methods(self, cls: ClassThing, wanted: frozenset[str] | None) -> list[Function]:
         """The methods of a class to execute by themselves, and inherited ones of the project that hold a trigger word."""
@@ -579,8 +589,6 @@ class Interpreter:
             if not admitted:
                 self.budget.refuse(self.frames)
             return self.library.unknown_call(UNKNOWN, function.name, arguments, site)
-        if not self.budget.silent:
-            self.visited.add(node)
         if not assume and not function.raw and isinstance(node, cst.FunctionDef) and node.decorators:
             wrapped = self._decorated(function)
             if wrapped is not None:
@@ -605,7 +613,9 @@ class Interpreter:
         refused = self.budget.refused
         try:
             with nullcontext() if assume else self.budget.now.call(node):
-                self.parameters.bind(function, arguments, assume=assume)
+                informed = self.parameters.bind(function, arguments, assume=assume)
+                if informed and not self.budget.silent:
+                    self.visited.add(node)
                 if isinstance(node, cst.FunctionDef):
                     wish = self._grad_wish(node)
                     if wish is not None:

@@ -20,7 +20,7 @@ from mldbg.lint.interpret.rounds import under_a_loop
 from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.state import State, merged
 from mldbg.lint.interpret.training import Training
-from mldbg.lint.interpret.value import UNKNOWN, Items, Value
+from mldbg.lint.interpret.value import UNKNOWN, Items, Value, moment
 
 MOST_ROUNDS = 4
 """Rounds of a loop until what still changes is taken as unknown; real code needs two or three."""
@@ -98,7 +98,7 @@ class Loops:
     def _unrolled(self, node: cst.For, elements: tuple[Value, ...], site: Site) -> None:
         """A loop over few known elements that differ: round after round."""
         machine = self.machine
-        loop = LoopFrame(feeding(node), node, machine.executed, len(elements))
+        loop = LoopFrame(feeding(node), node, moment(), len(elements))
         machine.frame.loops.append(loop)
         for number, element in enumerate(elements):
             if not machine.state.live:
@@ -126,7 +126,7 @@ class Loops:
         That is the last one, or the last before calls were refused that had been followed until then.
         """
         machine = self.machine
-        started = machine.executed
+        started = moment()
         first = machine.state.fork()
         modes = self.training.modes(first)
         start = len(machine.facts)

@@ -20,6 +20,9 @@ from mldbg.operations.spelling import canonical
 MOST_STAR_IMPORTS = 20
 """Star imports of one module that are looked through; a module with more only collects names for others."""
 
+MOST_HANDING_ON = 60
+"""Modules that hand names on to one another by star imports, and are looked through."""
+
 BUILTIN_NAMES = frozenset(dir(builtins))
 
 
@@ -142,16 +145,48 @@ class Names:
 
     def _from_star(self, module: Module, star: Import, name: str) -> Value | None:
         source = self.modules.find(module.absolute(star), module)
-        if source is not None:
-            if (source, f"*{name}") in self._evaluating or (name not in source.text and not source.outline.star_imports):
-                return None
-            self._evaluating.add((source, f"*{name}"))
-            try:
-                return self.module_attribute(source, name)
-            finally:
-                self._evaluating.discard((source, f"*{name}"))
-        qualified = canonical(f"{star.module}.{name}")
-        return Value(Symbol(qualified)) if self.machine.effect_of(qualified) or tables.is_known(qualified) else None
+        origin = star.module if source is None else self._origin(source, name)
+        if isinstance(origin, str):
+            qualified = canonical(f"{origin}.{name}")
+            return Value(Symbol(qualified)) if self.machine.effect_of(qualified) or tables.is_known(qualified) else None
+        if origin is None or (origin, f"*{name}") in self._evaluating:
+            return None
+        self._evaluating.add((origin, f"*{name}"))
+        try:
+            return self.module_attribute(origin, name)
+        finally:
+            self._evaluating.discard((origin, f"*{name}"))
+
+    def _origin(self, module: Module, name: str) -> Module | str | None:
+        """The module that gives a name to those that star-import `module`, itself or one that it star-imports in turn."""
+        key = ("origin of", name)
+        if key not in module.kept:
+            module.kept[key] = next((each for each in self._handing_on(module) if self._gives(each, name)), None)
+        found: Module | str | None = module.kept[key]
+        return found
+
+    def _gives(self, module: Module | str, name: str) -> bool:
+        if isinstance(module, str):
+            qualified = canonical(f"{module}.{name}")
+            return self.machine.effect_of(qualified) is not None or tables.is_known(qualified)
+        return name in module.text and (name in module.part_of or name in module.outline.imports)
+
+    def _handing_on(self, module: Module) -> tuple[Module | str, ...]:
+        """A module and all that it star-imports, each once; those outside the project by their names."""
+        if "handing on" not in module.kept:
+            found: dict[Module | str, None] = {}
+            todo: list[Module | str] = [module]
+            while todo and len(found) < MOST_HANDING_ON:
+                each = todo.pop(0)
+                if each in found:
+                    continue
+                found[each] = None
+                if isinstance(each, Module):
+                    stars = each.outline.star_imports[:MOST_STAR_IMPORTS]
+                    todo += [self.modules.find(each.absolute(star), each) or star.module for star in stars]
+            module.kept["handing on"] = tuple(found)
+        handing: tuple[Module | str, ...] = module.kept["handing on"]
+        return handing
 
     def imported(self, module: Module, what: Import) -> Value:
         """What an import statement binds."""

@@ -22,11 +22,16 @@ class Parameters:
         self.machine = machine
         self.names = names
 
-    def bind(self, function: Function, arguments: Sequence[Argument], *, assume: bool) -> None:
-        """Give the parameters of a function their values."""
+    def bind(self, function: Function, arguments: Sequence[Argument], *, assume: bool) -> bool:
+        """Give the parameters of a function their values.
+
+        Returns whether they say as much as names and annotations would: where an argument is wholly unknown, the function by
+        itself says more.
+        """
         parameters = function.node.params
         positional = [argument.value for argument in arguments if argument.keyword is None and not argument.star]
-        named = {argument.keyword: argument.value for argument in arguments if argument.keyword is not None}
+        given = {argument.keyword: argument.value for argument in arguments if argument.keyword is not None}
+        named = dict(given)
         spread = any(argument.star for argument in arguments)
         everything = [*parameters.posonly_params, *parameters.params]
         for index, parameter in enumerate(everything):
@@ -53,6 +58,7 @@ class Parameters:
             content = Entries(tuple((key, value) for key, value in named.items()), exact=not (assume or spread))
             self.machine.state.set(ref, Slot.ITEMS, Value(content))
             self.names.bind(parameters.star_kwarg.name.value, Value(Object(ref, "builtins.dict")))
+        return assume or not any(value == UNKNOWN for value in (*positional[: len(everything)], *given.values()))
 
     def _bind(self, name: str, value: Value, function: Function, *, assume: bool) -> None:
         context = self.machine.frame.context

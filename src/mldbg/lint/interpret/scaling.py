@@ -26,11 +26,11 @@ _METHODS: dict[str, type[cst.BaseBinaryOp]] = {
 }
 
 
-def noted(operator: cst.CSTNode | type[cst.CSTNode], left: Value, right: Value, result: Value, by: Ref, born: int) -> Value:
+def noted(operator: cst.CSTNode | type[cst.CSTNode], left: Value, right: Value, result: Value, by: Ref) -> Value:
     """The result of arithmetic, with the fit that it amounts to.
 
     Subtracting a mean is half of it; what is divided by another statistic of the same rows afterwards has been scaled.
-    `by`: the identity of the result, whose place is that of the arithmetic. `born`: the statement under way.
+    `by`: the identity of the result, whose place is that of the arithmetic.
     """
     statistic = right.data
     if statistic is None or not statistic.condensed or result.data is None:
@@ -40,18 +40,18 @@ def noted(operator: cst.CSTNode | type[cst.CSTNode], left: Value, right: Value, 
         return result
     kind = operator if isinstance(operator, type) else type(operator)
     if issubclass(kind, _SUBTRACTIONS):
-        fit = _fit(FitKind.CENTRING, statistic, left, by, born, "a statistic of these rows is subtracted from them")
+        fit = _fit(FitKind.CENTRING, statistic, left, by, "a statistic of these rows is subtracted from them")
     elif issubclass(kind, _DIVISIONS) and _is_centred(rows, statistic):
-        fit = _fit(FitKind.TRANSFORM, statistic, left, by, born, "they are divided by a statistic of theirs")
+        fit = _fit(FitKind.TRANSFORM, statistic, left, by, "they are divided by a statistic of theirs")
     else:
         return result
     return replace(result, data=replace(result.data, fits=result.data.fits | {fit}), trail=fit.trail)
 
 
-def noted_method(name: str, base: Value, arguments: Sequence[Argument], result: Value, by: Ref, born: int) -> Value:
+def noted_method(name: str, base: Value, arguments: Sequence[Argument], result: Value, by: Ref) -> Value:
     """The same of `X.sub(X.mean())` and `X.div(X.std())`."""
     operator = _METHODS.get(name)
-    return noted(operator, base, arguments[0].value, result, by, born) if operator is not None and arguments else result
+    return noted(operator, base, arguments[0].value, result, by) if operator is not None and arguments else result
 
 
 def _is_of(statistic: Data, rows: Data) -> bool:
@@ -63,7 +63,7 @@ def _is_centred(rows: Data, statistic: Data) -> bool:
     return any(fit.kind is FitKind.CENTRING and fit.rows == statistic.rows and fit.role is statistic.role for fit in rows.fits)
 
 
-def _fit(kind: FitKind, statistic: Data, left: Value, by: Ref, born: int, step: str) -> Fit:
+def _fit(kind: FitKind, statistic: Data, left: Value, by: Ref, step: str) -> Fit:
     assert by.site is not None
     trail = onward(left.trail if left.fits else None, by.site, step)
-    return Fit(kind, SCALING, by.site, statistic.rows, statistic.role, by, trail, Means.ARITHMETIC, statistic.split, born)
+    return Fit(kind, SCALING, by.site, statistic.rows, statistic.role, by, trail, Means.ARITHMETIC, statistic.split)

@@ -158,7 +158,7 @@ class Statements:
         if not (isinstance(before.thing, Constant) and isinstance(value.thing, Constant)):
             origin = machine.new_ref(site)
             result = combined(node.operator, before, value, origin)
-            result = scaling.noted(node.operator, before, value, result, origin, machine.executed)
+            result = scaling.noted(node.operator, before, value, result, origin)
             if isinstance(node.operator, cst.AddAssign):
                 result = with_total(machine, before, value, result, site)
         self.assignment.assign(node.target, result, site)

@@ -9,7 +9,7 @@ import libcst as cst
 from mldbg.lint.interpret import carried
 from mldbg.lint.interpret.address import Made, Ref, Site
 from mldbg.lint.interpret.choices import one_of_entries
-from mldbg.lint.interpret.columns import Columns
+from mldbg.lint.interpret.columns import Columns, picks_one
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.frames import with_keyed_role
 from mldbg.lint.interpret.indexing import MASK
@@ -35,7 +35,6 @@ from mldbg.lint.interpret.value import (
     Unknown,
     Value,
 )
-from mldbg.lint.library.names import says_position
 from mldbg.operations import torch
 
 DEEPEST_ITEM = 3
@@ -66,7 +65,7 @@ class Subscripts:
             names = self.columns.named(indices[-1])
             data = data if names is None else data.of_columns(names)
         data = _with_selection(data, indices)
-        if data is not None and _picks_one(index, node):
+        if data is not None and picks_one(index, node):
             data = replace(data, one_row=True)
         fold = next((one.data for one in indices if one.data is not None and one.data.picks is not None), None)
         if data is not None and fold is not None:
@@ -165,15 +164,6 @@ def _rows_of_part(data: Data | None, indices: list[Value], part: Ref) -> Data | 
     if data is None or not data.rows or not (sliced or masked):
         return data
     return replace(data, rows=data.rows | {part})
-
-
-def _picks_one(index: Value, node: cst.CSTNode) -> bool:
-    """Whether an index picks one row among many: `X[3]`, `X[i]`, but neither `frame["age"]` nor `frame[column]`."""
-    if isinstance(index.thing, Constant):
-        return isinstance(index.constant, int)
-    inner = node.slice[0].slice if isinstance(node, cst.Subscript) else None
-    named = inner.value if isinstance(inner, cst.Index) else None
-    return isinstance(named, cst.Name) and says_position(named.value) and isinstance(index.thing, Unknown | Object)
 
 
 def _with_selection(data: Data | None, indices: list[Value]) -> Data | None:

@@ -234,7 +234,8 @@ class Training:
         """Gradients become zero: of one optimizer's parameters, of one model's, or (both None) of unknown ones."""
         machine = self.machine
         known = self.parameters_of(optimizer) if optimizer is not None else model.rows if model is not None else frozenset()
-        machine.facts.append(GradientsCleared(machine.place(site), known))
+        identity = self._key(optimizer) if optimizer is not None else None
+        machine.facts.append(GradientsCleared(machine.place(site), known, identity))
         machine.state.ensure(GRADIENTS)
         if optimizer is None:
             self.forget_gradients()
@@ -441,6 +442,12 @@ class Training:
             )
             self.note(value.thing.ref)
 
+    def volatile(self, value: Value, arguments: Sequence[Argument], site: Site) -> Value:
+        """A tensor, or where it is made volatile, one of which nothing computed records a graph."""
+        if not any(argument.keyword == "volatile" and argument.value.constant is True for argument in arguments):
+            return value
+        return replace(value, origin=self.machine.new_ref(site, Made.VOLATILE), attached=False)
+
     def model_called(self, model: Value, arguments: Sequence[Argument], site: Site, result: Value) -> None:
         """A module, or something that may be one, is run."""
         machine = self.machine
@@ -462,7 +469,7 @@ class Training:
                 mode,
                 self.mode_dependent(model.thing) if self._matters(mode) else None,
                 self.dependent_in_training(model.thing) if training is True else None,
-                machine.state.grad,
+                machine.state.grad and not any(_is_volatile(argument.value) for argument in arguments),
                 data,
                 machine.feeding(),
                 result,
@@ -577,6 +584,10 @@ class Training:
         if cls.startswith("torch.nn."):
             return False
         return None
+
+
+def _is_volatile(value: Value) -> bool:
+    return value.origin is not None and value.origin.kind is Made.VOLATILE
 
 
 def _holds_grad(node: cst.BaseExpression) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
+from itertools import count
 from typing import TYPE_CHECKING, cast
 
 from mldbg.lint.interpret.address import Made, Ref, Site, class_ref, made_at, site_of
@@ -237,6 +238,10 @@ class FitKind(StrEnum):
     """The mean was subtracted: half of what a scaler does, and no leak to speak of by itself."""
 
 
+moment: Callable[[], int] = count().__next__
+"""A number that grows from call to call, so that it can be said what was first."""
+
+
 class Means(Enum):
     """By what means something was learned from data."""
 
@@ -261,8 +266,7 @@ class Fit:
     trail: Trail | None = field(default=None, compare=False)
     means: Means = Means.ESTIMATOR
     split: Site | None = None
-    born: int = field(default=0, compare=False)
-    """The statement under way, counted from the entry point."""
+    born: int = field(default_factory=moment, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,8 +312,8 @@ class Data:
     def gathered(self, since: int) -> Data:
         """The lineage of what was one among many, and is now put together with the others.
 
-        What was learned in passing, by arithmetic or a function, was learned from the one alone. `since`: the statement that
-        goes through the many.
+        What was learned in passing, by arithmetic or a function, was learned from the one alone. `since`: the moment at
+        which going through the many began.
         """
         alone = {fit for fit in self.fits if fit.means is not Means.ESTIMATOR and fit.born > since}
         if not alone and not self.one_row:

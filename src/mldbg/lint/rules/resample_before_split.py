@@ -37,8 +37,8 @@ class ResampleBeforeSplit(Rule):
             return RandomForestClassifier().fit(X_res, y_res).score(X_test, y_test)
 
     ## Limits
-    Knows imbalanced-learn's over-samplers and sklearn.utils.resample with replacement. Under-sampling leaks
-    nothing.
+    Knows imbalanced-learn's over-samplers, and sklearn.utils.resample and pandas' sample with replacement. Under-sampling
+    leaks nothing.
     """
 
     group = Group.CORRECTNESS
