@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import libcst as cst
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,7 @@ from mldbg.contracts.laws import LAWS, Sample
 from mldbg.lint.interpret.interpreter import Interpreter
 from mldbg.lint.interpret.module import Part
 from mldbg.lint.interpret.value import Axes, Items, Value
+from mldbg.operations import arrays
 from mldbg.operations import torch as rows
 from mldbg.operations.effect import Affine, Effect, Loss
 from mldbg.semantics import FORGOTTEN, Semantic
@@ -323,6 +325,12 @@ def _resized_of_function(draw: Draw) -> str:
     return "size=(7, 9), mode='bicubic'" if bicubic else _resized(draw)
 
 
+def _grid(draw: Draw) -> str:
+    grid = draw.given(draw.noise(draw.shape[0], 3, 3, 2))
+    mode = draw.one_of("", "mode='nearest', ", "mode='bicubic', ")
+    return f"{grid}, {mode}align_corners=False"
+
+
 def _padding(draw: Draw) -> str:
     around = ["(1, 1)", "(0, 0, 1, 1)", "(1, 0), 'constant'", "(1, 1), value=0.5", "(1, 1), 'constant', 2", "(1, 1), value=0"]
     return draw.one_of(*around, *(["(1, 1), 'reflect'", "(1, 1), mode='replicate'"] if draw.rank in (2, 3) else []))
@@ -427,6 +435,7 @@ ARGUMENTS: Mapping[str, Shaped] = {
     "adaptive_avg_pool2d adaptive_max_pool2d": Shaped(_size, ranks=(4,)),
     "adaptive_avg_pool3d adaptive_max_pool3d": Shaped(_size, ranks=(5,)),
     "interpolate upsample": Shaped(_resized_of_function, ranks=(4,)),
+    "grid_sample": Shaped(_grid, ranks=(4,)),
     "AvgPool1d MaxPool1d": Shaped(constructor=_window, ranks=(3,)),
     "AvgPool2d MaxPool2d": Shaped(constructor=_window, ranks=(4,)),
     "AvgPool3d MaxPool3d": Shaped(constructor=_window, ranks=(5,)),
@@ -477,7 +486,7 @@ def _plain(name: str) -> str:
     return name.removesuffix(".__call__")
 
 
-OPERATIONS = {name: row for name, row in rows.ROWS.items() if is_drawn(name, row)}
+OPERATIONS = {name: row for name, row in {**rows.ROWS, **arrays.ROWS}.items() if is_drawn(name, row)}
 
 
 def statement(name: str, draw: Draw) -> str:
@@ -487,6 +496,8 @@ def statement(name: str, draw: Draw) -> str:
     in_place = last.endswith("_") and not last.endswith("__")
     shaped = shape_of(name)
     arguments = (shaped.constructor or shaped.arguments)(draw)
+    if owner == "numpy":
+        return of_arrays(last, draw)
     function = {"torch.nn.functional": f"F.{last}", "torch.Tensor": f"p.{last}"}.get(owner, plain)
     first = "" if owner == "torch.Tensor" else "p, " if arguments else "p"
     if last in ("squeeze", "squeeze_"):
@@ -509,6 +520,32 @@ def statement(name: str, draw: Draw) -> str:
     return f"r = {text}"
 
 
+OF_ARRAYS: Mapping[str, Template] = {
+    "mean": lambda draw: f"axis={draw.axis(but=draw.law_axis if draw.meaning is PROBS else None)}",
+    "sum max min amax amin sort": lambda draw: draw.one_of(f"axis={draw.axis()}", str(draw.axis())),
+    "clip": lambda draw: draw.one_of("0, 1", "1e-8, 1 - 1e-8", "0.2, 0.7", "-2, 2"),
+    "maximum minimum": lambda draw: draw.one_of(_number(draw), f"{_other_tensor(draw)}.numpy()"),
+    "add subtract multiply": lambda draw: draw.one_of(_number(draw), f"{_other_tensor(draw)}.numpy()"),
+    "divide": lambda draw: draw.one_of("2", "0.5", "1", "7"),
+    "power": lambda draw: draw.one_of("2", "0.5", "3"),
+    "expand_dims": lambda draw: str(draw.one_of(0, 1, -1)),
+}
+"""Of functions of numpy: the arguments behind the array."""
+
+
+def of_arrays(name: str, draw: Draw) -> str:
+    """Statements that bind `r` to what numpy makes of the array behind `p`."""
+    if name in ("concatenate", "stack", "vstack", "hstack"):
+        along = draw.one_of("", f", axis={draw.one_of(0, 1)}") if name in ("concatenate", "stack") else ""
+        another = draw.tensor(draw.one_of(draw.meaning, draw.meaning, *MEANINGS))
+        return f"r = np.{name}([p.numpy(), {another}.numpy()]{along})"
+    if name == "where":
+        return f"r = np.where({draw.given(draw.noise())}.numpy() > 0, p.numpy(), {draw.one_of('0', '1', '0.5')})"
+    template = next((template for names, template in OF_ARRAYS.items() if name in names.split()), _nothing)
+    arguments = ", ".join(filter(None, ["p.numpy()", template(draw)]))
+    return draw.one_of(f"r = np.{name}({arguments})", f"r = torch.from_numpy(np.asarray(np.{name}({arguments})))")
+
+
 def shape_of(name: str) -> Shaped:
     last = _plain(name).rpartition(".")[2]
     known = OF_NAME.get(last)
@@ -519,7 +556,7 @@ def shape_of(name: str) -> Shaped:
 
 # --- both readings ---
 
-HEADER = "import torch\nimport torch.nn.functional as F\nfrom torch import nn\nfrom elsewhere import {}\n"
+HEADER = "import numpy as np\nimport torch\nimport torch.nn.functional as F\nfrom torch import nn\nfrom elsewhere import {}\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -557,7 +594,7 @@ def _known(run: Interpreter, value: Value) -> Value:
 
 def computed(draw: Draw) -> Any:
     """What torch makes of a program."""
-    scope: dict[str, Any] = {"torch": torch, "F": functional, "nn": nn, **draw.inputs}
+    scope: dict[str, Any] = {"np": np, "torch": torch, "F": functional, "nn": nn, **draw.inputs}
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch would rather have other names used
         exec("\n".join(draw.lines), scope)
@@ -628,7 +665,7 @@ def test_what_an_operation_keeps_is_said_or_listed(name: str) -> None:
 
 
 def test_every_row_of_tensors_is_drawn_or_named() -> None:
-    for name, row in rows.ROWS.items():
+    for name, row in {**rows.ROWS, **arrays.ROWS}.items():
         last = _plain(name).rpartition(".")[2].removesuffix("_")
         assert name in OPERATIONS or last in NOT_RUN or isinstance(row, Affine | Loss) or type(row).__name__ in NOT_OF_MEANINGS
     assert len(OPERATIONS) > 340

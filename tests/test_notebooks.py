@@ -1,5 +1,6 @@
 """Notebooks end to end: what is read of them, where findings are said to be, and that fixes change nothing else."""
 
+import ast
 import json
 import re
 import shutil
@@ -9,12 +10,14 @@ from typing import Any
 
 import jsonschema
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from conftest import Run
-from mldbg.lint import files, ipynb, notebook, registry, run
+from mldbg.lint import files, ipynb, magics, notebook, registry, run
 from mldbg.lint.config import Config
 from mldbg.lint.files import Foreign, Source
-from mldbg.lint.finding import Problem
+from mldbg.lint.finding import Edit, Problem, Span
 from mldbg.lint.notebook import NotANotebookError, Notebook
 from mldbg.lint.run import Fixed, Result, Task
 
@@ -378,6 +381,7 @@ def test_other_languages_are_passed_over(tmp_path: Path, metadata: dict[str, Any
         {"kernelspec": {"name": "my-env", "language": "python"}},
         {"language_info": {"name": "ipython"}},
         {"kernelspec": {"name": "irene"}},
+        {"language_info": {"name": "Python 3.11"}},
         {"kernelspec": None, "language_info": []},
     ],
 )
@@ -394,6 +398,96 @@ def test_the_third_format_says_the_language_in_each_cell(tmp_path: Path) -> None
     assert notebook.opened(sheet("julia")).language == "julia"
     (tmp_path / "n.ipynb").write_bytes(sheet("ruby"))
     assert run.check_files([tmp_path], task(tmp_path), jobs=1).foreign == (Foreign(str(tmp_path / "n.ipynb"), "ruby"),)
+
+
+# --- scripts cut into cells ---
+
+SCRIPTS = [
+    next(iter(sorted(folder.glob(f"{kind}_*.py"))))
+    for folder in sorted((FIXTURES.parent / "lint").iterdir())
+    for kind in ("bad", "good")
+    if any(folder.glob(f"{kind}_*.py"))
+]
+
+
+def in_cells(source: str) -> dict[int, str]:
+    """A script as cells, one for each statement with the comments above it, by the line of the script on which they begin."""
+    lines = source.splitlines(keepends=True)
+    starts: list[int] = []
+    for node in ast.parse(source).body:
+        start = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))])
+        while start > 1 and lines[start - 2].startswith("#"):
+            start -= 1
+        starts.append(start)
+    starts[:1] = [1]
+    return {start: "".join(lines[start - 1 : end - 1]) for start, end in zip(starts, [*starts[1:], len(lines) + 1], strict=True)}
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: f"{script.parent.name}/{script.stem}")
+def test_a_script_cut_into_cells_has_the_findings_of_the_script(script: Path, tmp_path: Path) -> None:
+    source = script.read_text(encoding="utf-8")
+    (tmp_path / "a.py").write_text(source, encoding="utf-8")
+    cells = in_cells(source)
+    assert len(cells) > 1
+    written(tmp_path, "n.ipynb", *(f"%matplotlib inline\n{cell}" for cell in cells.values()))
+    rules = registry.rules()
+    everything = Task(Config(root=tmp_path), rules, rules)
+    plain, cut = (run.check_files([tmp_path / name], everything, jobs=1).findings for name in ("a.py", "n.ipynb"))
+    starts = list(cells)
+    there = [(starts[each.span.cell - 1] + each.span.line - 2, each.span.column, each.rule) for each in cut]
+    assert there == [(each.span.line, each.span.column, each.rule) for each in plain]
+
+
+# --- any notebook ---
+
+PIECES = [
+    *(
+        "%ls",
+        "!ls \\",
+        "%%time",
+        "%%bash",
+        "x?",
+        "y = !ls",
+        "%time f(x)",
+        "x = 1",
+        "if x:",
+        "    ",
+        "'",
+        '"',
+        '"""',
+        "(",
+        "]",
+        "\\",
+    ),
+    *("\t", "\r\n", "\r", "\n", "\f", "\x85", "\u2028", "é", "🌿", "# %1.", "# %cell 2", "%", "?", "!", "\x00", "/", "{"),
+]
+SOURCES = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
+
+
+@given(st.lists(SOURCES, max_size=4), st.booleans(), st.booleans(), st.sampled_from([None, 1, "\t"]))
+def test_any_notebook_is_as_many_lines_as_it_was_and_comes_back_as_it_was(
+    sources: list[str],
+    as_text: bool,
+    ascii_only: bool,
+    indent: int | str | None,
+) -> None:
+    cells = [code(source) | ({"source": source} if as_text else {}) for source in sources]
+    data = json.dumps(document(*cells), ensure_ascii=ascii_only, indent=indent)
+    found = notebook.opened(data.encode())
+    lines = magics.split_lines(found.module)
+    assert len(lines) == 1 + sum(1 + len(magics.split_lines(source)) for source in sources)
+    assert found.contents(found.module) == data.encode()
+    assert found.sources(found.module) == {}
+    layout = found.layout()
+    rows = data.split("\n")
+    for number, (cell, source) in enumerate(zip(found.cells, sources, strict=True), start=1):
+        written = [line.rstrip("\r\n") for line in magics.split_lines(source)]
+        assert [line.written for line in cell.lines] == written
+        for row, line in enumerate(written, start=1):
+            for column, character in enumerate(line, start=1):
+                region = layout.region(Span("n.ipynb", row, column, row, column + 1, number))
+                behind = rows[region.line - 1][region.column - 1 :]
+                assert json.JSONDecoder().raw_decode(f'"{behind}"')[0][0] == character
 
 
 # --- fixes ---
@@ -536,8 +630,6 @@ def test_a_fix_may_change_two_cells(project: Path, lint: Run) -> None:
 
 
 def test_an_insertion_behind_a_cell_is_one_behind_its_last_line() -> None:
-    from mldbg.lint.finding import Edit, Span
-
     found = opened("x = 1\ny = 2", "z = 3")
     layout = found.layout()
     behind = layout.span(Span("n.ipynb", 5, 1, 5, 1))

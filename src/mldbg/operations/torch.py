@@ -67,7 +67,8 @@ METHODS_AND_FUNCTIONS: Mapping[str, Effect] = {
     "exp exp_": Maps({LOG_PROBS: PROBS}, "exp"),
     "logsumexp": Normalizer(),
     "matmul": Multiplies(),
-    "mm bmm": Multiplies(("input", "mat2"), matrices=True),
+    "mm": Multiplies(("input", "mat2"), rank=2),
+    "bmm": Multiplies(("input", "mat2"), rank=3),
     "sqrt sqrt_": Maps(_ROOT, "sqrt"),
     "square square_": Maps(_ROOT, "square"),
     "clone nan_to_num nan_to_num_ roll flip positive": Keeps(),
@@ -221,6 +222,7 @@ FUNCTIONAL: Mapping[str, Effect] = {
     "max_pool2d adaptive_max_pool2d": Pools(2, greatest=True),
     "max_pool3d adaptive_max_pool3d": Pools(3, greatest=True),
     "interpolate upsample": Pools(params=("input", "size", "scale_factor", "mode")),
+    "grid_sample": Pools(beyond=True, params=("input", "grid", "mode")),
     "pad": Fills(("input", "pad", "mode", "value"), usual=0),
     "one_hot": Gives(Semantic.ONE_HOT, "one_hot", ("input", "num_classes"), axis=-1),
 }

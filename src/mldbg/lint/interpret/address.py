@@ -97,6 +97,8 @@ class Made(Enum):
     """What was assigned to a name that says loss."""
     SUM = auto()
     """A sum or product of several losses; its detail names them."""
+    SCALED = auto()
+    """A product with a number; its detail names what was multiplied."""
     TOTAL = auto()
     """What a statement that adds to a variable leaves in it."""
     EITHER = auto()

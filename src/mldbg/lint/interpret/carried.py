@@ -82,15 +82,15 @@ def left(effect: Carrying, given: Mapping[str, Value], values: Sequence[Value]) 
     """What an effect leaves of the meanings of its arguments, by parameter in `given` and in order in `values`."""
     match effect:
         case Joins():
-            return joined(elements_of(values[0]), _number(given.get("dim")) if "dim" in given else effect.axis)
+            return joined(elements_of(values[0]), _axis_of(given) if _names_axis(given) else effect.axis)
         case Stacks():
-            return stacked(elements_of(values[0]), _number(given.get("dim")) if "dim" in given else 0)
+            return stacked(elements_of(values[0]), _axis_of(given) if _names_axis(given) else 0)
         case Chooses():
             return chosen([given[name] for name in ("input", "other") if name in given])
         case Operates():
             return operated(effect.how, *values[:2]) if len(values) == 2 and len(given) == 2 else LOST
         case Multiplies():
-            return multiplied(*values[:2], matrices=effect.matrices) if len(values) >= 2 else LOST
+            return multiplied(values[0], values[1], effect.rank) if len(values) >= 2 else LOST
         case Contracts() | Normalizer():
             return LOST
         case _:
@@ -111,9 +111,9 @@ def _of_one(
         case Selects(Choice.EXTREME) if (other := other_extreme(given)) is not None:
             return chosen([value, other])
         case Selects():
-            return selected(effect.what, value, _number(given.get("dim")) if "dim" in given else 0)
+            return selected(effect.what, value, _axis_of(given) if _names_axis(given) else 0)
         case Reduces():
-            return reduced(value, _numbers(given.get("dim")), given, total=effect.total)
+            return reduced(value, _numbers(given.get("dim", given.get("axis"))), given, total=effect.total)
         case Pools():
             return pooled(value, effect, given)
         case Negates():
@@ -133,6 +133,15 @@ def other_extreme(given: Mapping[str, Value]) -> Value | None:
     second = given.get("other", given.get("dim", UNKNOWN))
     is_tensor = "other" in given or second.meaning is not None or (is_blank(second) and isinstance(second.thing, Opaque))
     return second if is_tensor else None
+
+
+def _names_axis(given: Mapping[str, Value]) -> bool:
+    return "dim" in given or "axis" in given
+
+
+def _axis_of(given: Mapping[str, Value]) -> int | None:
+    """Torch's `dim`, numpy's `axis`."""
+    return _number(given.get("dim", given.get("axis")))
 
 
 def means_nothing(effect: Carrying, value: Value) -> bool:
@@ -299,6 +308,8 @@ def _each(value: Value) -> Left:
 # ------------------------------------------------------------------------------------------------------------ cuts and means
 def selected(what: Choice, value: Value, dim: int | None) -> Left:
     """Some of the values, chosen along one axis."""
+    if what is Choice.ALL:
+        return whole(value)
     if what not in _ALONG_ONE_AXIS or dim is None or not apart(value.axes, dim):
         return part(value)
     if what in (Choice.ENTRY, Choice.ENTRIES):
@@ -335,7 +346,7 @@ def written(base: Value, value: Value) -> Left | None:
     if base.meaning is None or (number is not None and base.meaning is LOGITS):
         return None
     if number is not None:
-        return filled(base, literal(number)) if base.meaning in (UNIT, NON_NEGATIVE) else LOST
+        return filled(base, literal(number)) if base.meaning in (UNIT, NON_NEGATIVE) or number <= 1 else LOST
     meaning = either(base.meaning, value.meaning)
     return Left(meaning, base.axes, base.scaled or value.scaled) if meaning not in (None, LOG_PROBS) else LOST
 
@@ -385,7 +396,8 @@ def pooled(value: Value, effect: Pools, given: Mapping[str, Value]) -> Left:
         return part(value)  # a mean of probabilities of other classes
     if value.meaning not in (PROBS, LOGITS) or not beside:
         return LOST
-    fewer = given.get("padding", ZERO).constant != 0 or "divisor_override" in given  # at the border zeros are counted in
+    padded = effect.beyond or given.get("padding", ZERO).constant != 0  # zeros are counted in at the border
+    fewer = padded or "divisor_override" in given
     return scaled(value, value.axes) if fewer else whole(value)
 
 
@@ -470,12 +482,17 @@ def stacked(values: Sequence[Value], dim: int | None) -> Left:
     return Left(value.meaning, Axes(along=along), value.scaled)
 
 
-def multiplied(first: Value, second: Value, *, matrices: bool) -> Left:
-    """A matrix product: weights that sum to 1 take means of the rows of the second factor."""
-    weighs = first.meaning in (PROBS, ONE_HOT) and not first.scaled and is_axis(first.axes, -1) is True
-    if not weighs or second.scaled:
+def multiplied(first: Value, second: Value, rank: int | None = None) -> Left:
+    """A matrix product: weights that sum to 1 take means of the rows of the second factor. `rank`: of both, where it is fixed.
+
+    Weights along an axis that is not known are taken to run over the rows where these are one-hot: so labels are looked up.
+    """
+    last = is_axis(replace(first.axes, rank=rank or first.axes.rank), -1)
+    looks_up = first.axes.along is None and second.meaning is ONE_HOT
+    if first.meaning not in (PROBS, ONE_HOT) or first.scaled or second.scaled or not (last or looks_up):
         return LOST
-    if second.meaning in (PROBS, ONE_HOT) and matrices and is_axis(second.axes, -1) is True:
+    of_rows = is_axis(replace(second.axes, rank=rank or second.axes.rank), -1)
+    if second.meaning in (PROBS, ONE_HOT) and (rank or 0) >= 2 and of_rows:
         return Left(PROBS, Axes(along=-1))
     return Left(UNIT) if second.meaning in (PROBS, ONE_HOT, UNIT) else LOST
 
@@ -510,6 +527,13 @@ def _broadcast(number: Value, rest: Left) -> Left:
         return rest
     along = rest.axes.along
     return replace(rest, axes=Axes(along=along if along is not None and along < 0 else None))
+
+
+def summed(element: Value) -> Left:
+    """Python's sum over such elements."""
+    if element.meaning is Semantic.SCALAR_LOSS:
+        return Left(element.meaning)
+    return operated(Arithmetic.PLUS, element, element) if element.meaning is not None else LOST
 
 
 def _as_number(value: Value) -> float | None:

@@ -9,7 +9,7 @@ from functools import partial
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Context, Made, Ref, Site, made_at, module_ref, site_of
+from mldbg.lint.interpret.address import GRADIENTS, Context, Made, Ref, Site, made_at, module_ref, site_of
 from mldbg.lint.interpret.arguments import Argument, completed
 from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.budget import MOST_FOR_DECORATORS, Budget
@@ -87,6 +87,7 @@ class Interpreter:
         self.reach = Reach(words)
         self.effects = effects
         self.state = State()
+        self.state.ensure(GRADIENTS)
         self.facts: list[Fact] = []
         self.frames: list[Frame] = []
         self.conditions: list[Condition] = []
@@ -617,7 +618,7 @@ class Interpreter:
                 if informed and not self.budget.silent:
                     self.visited.add(node)
                 if isinstance(node, cst.FunctionDef):
-                    wish = self._grad_wish(node)
+                    wish = self.training.grad_wish(node)
                     if wish is not None:
                         self.state.grad = wish
                 frame.conditions = len(self.conditions)
@@ -660,19 +661,6 @@ class Interpreter:
         frame = self.frame
         self.execute(node.body)
         return self._finish(frame)
-
-    def _grad_wish(self, node: cst.FunctionDef) -> bool | None:
-        """What a function's decorators say about recording a graph."""
-        for decorator in node.decorators:
-            inner = decorator.decorator
-            target = inner.func if isinstance(inner, cst.Call) else inner
-            thing = self.evaluate(target).thing
-            if isinstance(thing, Symbol):
-                if thing.name in torch.NO_GRAD:
-                    return False
-                if thing.name in torch.ENABLE_GRAD:
-                    return True
-        return None
 
     def _decorated(self, function: Function) -> Value | None:
         """What the project's decorators make of a function; None where they leave it as it is. Others are taken to do that."""

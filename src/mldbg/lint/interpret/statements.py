@@ -30,7 +30,7 @@ from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.state import State, merged
 from mldbg.lint.interpret.sums import note_item, note_kept, note_restart, terms_added, with_total
 from mldbg.lint.interpret.training import Training
-from mldbg.lint.interpret.value import NONE, UNKNOWN, ClassThing, Constant, Function, Items, Lazy, Object, Value
+from mldbg.lint.interpret.value import NONE, UNKNOWN, ClassThing, Constant, Function, Items, Lazy, Object, Unknown, Value
 from mldbg.lint.outline import Import, Kind
 
 MOST_STEPPED = 8
@@ -123,6 +123,19 @@ class Statements:
             value = self._summed(node.targets[0].target, node.value, value, self.machine.site(node))
         for target in node.targets:
             self._assign(target.target, node.value, value, self.machine.site(node))
+        if len(node.targets) == 1 and isinstance(node.targets[0].target, cst.Tuple):
+            self._learn_rank(node.targets[0].target, node.value)
+
+    def _learn_rank(self, target: cst.Tuple, source: cst.BaseExpression) -> None:
+        """`b, t, d = x.shape` and `b, t, d = x.size()` say how many axes `x` has."""
+        shape = source.func if isinstance(source, cst.Call) and not source.args else source
+        if not isinstance(shape, cst.Attribute) or shape.attr.value != ("size" if shape is not source else "shape"):
+            return
+        if isinstance(shape.value, cst.Name) and not any(isinstance(one, cst.StarredElement) for one in target.elements):
+            value = self.machine.evaluate(shape.value)
+            if isinstance(value.thing, Unknown | Object) and value.axes.rank is None:
+                axes = replace(value.axes, rank=len(target.elements))
+                self.assignment.rebind(shape.value, replace(value, axes=axes))
 
     def _annotated(self, node: cst.AnnAssign) -> None:
         if node.value is not None:
@@ -131,7 +144,7 @@ class Statements:
     def _assign(self, target: cst.BaseExpression, source: cst.BaseExpression, value: Value, site: Site) -> None:
         self.assignment.assign(target, value, site)
         if isinstance(target, cst.Subscript) and under_a_loop(self.machine.frames):
-            note_item(self.machine, target, self.machine.now(target.value), value, source, site)
+            note_item(self.machine, target, value, source, site)
         note_restart(self.machine, target, source, value, site)
 
     def _augmented(self, node: cst.AugAssign) -> None:

@@ -106,14 +106,14 @@ def _is_scaled(node: cst.BaseExpression, target: cst.BaseExpression) -> bool:
     return node.deep_equals(target)
 
 
-def note_item(machine: Machine, target: cst.Subscript, base: Value, value: Value, node: cst.BaseExpression, site: Site) -> None:
+def note_item(machine: Machine, target: cst.Subscript, value: Value, node: cst.BaseExpression, site: Site) -> None:
     """Tell that each value is put into a place of its own, `values[step] = value`, where a counter of a loop says which."""
     index = target.slice[0].slice if len(target.slice) == 1 else None
     if not isinstance(index, cst.Index) or not isinstance(index.value, cst.Name):
         return
     counted = frozenset(loop.node for loop in machine.frame.loops if index.value.value in counters(loop.node))
     if counted:
-        note_kept(machine, target.value, base, value, node, site, counted)
+        note_kept(machine, target.value, machine.now(target.value), value, node, site, counted)
 
 
 def note_restart(machine: Machine, target: cst.BaseExpression, source: cst.BaseExpression, value: Value, site: Site) -> None:
@@ -137,13 +137,11 @@ def _note_item_restarted(machine: Machine, target: cst.Subscript, source: cst.Ba
     if terms_added(target, source) and not _is_cut(source, value):
         return
     cell = _cell(machine, target)
-    base = machine.now(target.value)
-    if not isinstance(base.thing, Object):
-        return
+    if cell is None and isinstance(value.thing, Constant):
+        base = machine.now(target.value)
+        cell = (base.thing.ref, ANY_ITEM) if isinstance(base.thing, Object) else None
     if cell is not None:
         machine.facts.append(Restarted(machine.place(site), cell, None))
-    elif isinstance(value.thing, Constant):
-        machine.facts.append(Restarted(machine.place(site), (base.thing.ref, ANY_ITEM), None))
 
 
 def note_cut(machine: Machine, node: cst.BaseExpression, site: Site) -> None:

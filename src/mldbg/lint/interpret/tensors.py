@@ -169,7 +169,7 @@ class Tensors:
 
     def waiting(self, values: list[Value], site: Site) -> Value:
         """torch.zeros(2, 3), torch.empty(0): a tensor that waits for its values."""
-        made = self.filled(values, site)
+        made = replace(self.lineage.derived(values, site), axes=self.filled(values, site).axes, attached=False)
         sizes = self.contents.items_of(values[0]) if len(values) == 1 else None
         every = values if sizes is None else sizes.all
         nothing = any(size.constant == 0 and isinstance(size.constant, int) for size in every)

@@ -33,6 +33,7 @@ from mldbg.lint.interpret.value import (
     Items,
     Lazy,
     Object,
+    Symbol,
     Unknown,
     Value,
     first_step,
@@ -127,6 +128,19 @@ class Training:
         return self.lineage.unknown_result(site)
 
     # ------------------------------------------------------------------------------------------------------------- gradients
+    def grad_wish(self, node: cst.FunctionDef) -> bool | None:
+        """What a function's decorators say about recording a graph."""
+        for decorator in node.decorators:
+            inner = decorator.decorator
+            target = inner.func if isinstance(inner, cst.Call) else inner
+            thing = self.machine.evaluate(target).thing
+            if isinstance(thing, Symbol):
+                if thing.name in torch.NO_GRAD:
+                    return False
+                if thing.name in torch.ENABLE_GRAD:
+                    return True
+        return None
+
     def _backward(self, base: Value, node: cst.BaseExpression | None, arguments: Sequence[Argument], site: Site) -> Value | None:
         name = last_name(node)
         base = self._before_reduction(base, node)
@@ -275,10 +289,11 @@ class Training:
     def _gradients_of(self, optimizer: Value | None) -> tuple[Gradients, Site | None]:
         key = Slot.ANY_OPTIMIZER if optimizer is None else self._key(optimizer)
         held = self.machine.state.get(GRADIENTS, key)
-        if optimizer is not None and (held is None or held.constant == Gradients.UNKNOWN.value):
+        if optimizer is not None and (held is None or held.constant in (None, Gradients.UNKNOWN.value)):
             models = self.parameters_of(optimizer)
-            if len(models) == 1:
-                held = self.machine.state.get(GRADIENTS, next(iter(models)))
+            of_model = self.machine.state.get(GRADIENTS, next(iter(models))) if len(models) == 1 else None
+            if of_model is not None and of_model.constant == Gradients.CLEARED.value:
+                held = of_model
         if held is None or not isinstance(held.constant, str):
             return Gradients.UNKNOWN, None
         return Gradients(held.constant), held.trail.site if held.trail is not None else None
