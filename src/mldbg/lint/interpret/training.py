@@ -33,7 +33,6 @@ from mldbg.lint.interpret.value import (
     Items,
     Lazy,
     Object,
-    Symbol,
     Unknown,
     Value,
     first_step,
@@ -120,7 +119,9 @@ class Training:
             optimizer, cleared = self._gradients_of(None)
             machine.facts.append(GradientUse(machine.place(site), UNKNOWN, None, optimizer, cleared, frozenset(), clip=True))
         elif (name == "backward" and receiver is None) or name == "manual_backward":
-            self._note_backward(values[0] if values else UNKNOWN, arguments, site, owned=False)
+            items = self.contents.items_of(values[0]) if values else None
+            for loss in items.all if items is not None else values[:1] or [UNKNOWN]:
+                self._note_backward(loss, arguments, site, owned=False)
         elif name == "owned_backward":
             self._note_backward(values[0] if values else UNKNOWN, arguments, site, owned=True)
         elif name == "scaler_step" and arguments:
@@ -128,19 +129,6 @@ class Training:
         return self.lineage.unknown_result(site)
 
     # ------------------------------------------------------------------------------------------------------------- gradients
-    def grad_wish(self, node: cst.FunctionDef) -> bool | None:
-        """What a function's decorators say about recording a graph."""
-        for decorator in node.decorators:
-            inner = decorator.decorator
-            target = inner.func if isinstance(inner, cst.Call) else inner
-            thing = self.machine.evaluate(target).thing
-            if isinstance(thing, Symbol):
-                if thing.name in torch.NO_GRAD:
-                    return False
-                if thing.name in torch.ENABLE_GRAD:
-                    return True
-        return None
-
     def _backward(self, base: Value, node: cst.BaseExpression | None, arguments: Sequence[Argument], site: Site) -> Value | None:
         name = last_name(node)
         base = self._before_reduction(base, node)
