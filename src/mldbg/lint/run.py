@@ -20,7 +20,7 @@ from pathlib import Path
 from mldbg.lint import directives, engine, files, patterns, registry, suppress
 from mldbg.lint.config import ALL, Config
 from mldbg.lint.files import Foreign, Source
-from mldbg.lint.finding import Finding, Problem, cell_name
+from mldbg.lint.finding import Finding, Group, Partly, Problem, cell_name
 from mldbg.lint.importers import has_importers_besides, importers_of
 from mldbg.lint.notebook import Layout
 from mldbg.lint.rule import Rule
@@ -42,6 +42,8 @@ class Task:
     rules: tuple[type[Rule], ...]
     known: tuple[type[Rule], ...]
     ignore: tuple[str, ...] = ()
+    select: tuple[str, ...] = ()
+    """The names by which `rules` were selected; a finding in another group than its rule is shown if they say so."""
 
     def project(self) -> engine.Project:
         """A fresh view of the project's files."""
@@ -65,6 +67,8 @@ class Result:
     """For each notebook that findings or problems mention where the lines of its code stand."""
     foreign: tuple[Foreign, ...] = ()
     excluded: bool = False
+    partly: tuple[Partly, ...] = ()
+    """What calls more than was followed: where nothing is found, this says that not everything was seen."""
     judged: frozenset[str] = frozenset()
     """The files that were checked themselves: only of those is it known which comments suppress nothing."""
     unsure: frozenset[str] = frozenset()
@@ -210,12 +214,22 @@ def _check(source: Source | Problem | Foreign, task: Task, project: engine.Proje
         return Result(problems=(engine.internal_error(source.path, 0, error),), unsure=_reached_from(source, project))
     elsewhere = {finding.span.path for finding in outcome.findings} - {source.path}
     callers = {path: frozenset({source.path}) for path in elsewhere}
-    wanted = source.notebook is not None and (texts or outcome.problems)
+    wanted = source.notebook is not None and (texts or outcome.problems or outcome.partly)
     notebooks = {source.path: source.notebook.layout()} if source.notebook is not None and wanted else {}
     checked = 0 if outcome.problems else 1
     judged = frozenset({source.path})
     unsure = _reached_from(source, project) if outcome.problems else frozenset()
-    return Result(outcome.findings, outcome.problems, texts, checked, callers, notebooks, judged=judged, unsure=unsure)
+    return Result(
+        outcome.findings,
+        outcome.problems,
+        texts,
+        checked,
+        callers,
+        notebooks,
+        partly=outcome.partly,
+        judged=judged,
+        unsure=unsure,
+    )
 
 
 def _reached_from(source: Source, project: engine.Project) -> frozenset[str]:
@@ -349,7 +363,8 @@ def _merged(parts: Iterable[Result], task: Task, executed: frozenset[str] | None
     checked = sum(part.checked for part in parts)
     foreign = tuple(sorted(notebook for part in parts for notebook in part.foreign))
     ordered = tuple(sorted(kept, key=_place))
-    merged = Result(ordered, tuple(sorted(problems)), texts, checked, callers, foreign=foreign, judged=judged)
+    partly = tuple(sorted({code for part in parts for code in part.partly}))
+    merged = Result(ordered, tuple(sorted(problems)), texts, checked, callers, foreign=foreign, partly=partly, judged=judged)
     return _in_cells(merged, {path: layout for part in parts for path, layout in part.notebooks.items()})
 
 
@@ -375,7 +390,8 @@ def _in_cells(result: Result, notebooks: Mapping[str, Layout]) -> Result:
     problems = tuple(
         notebooks[problem.path].problem(problem) if problem.path in notebooks else problem for problem in result.problems
     )
-    return replace(result, findings=findings, problems=problems, notebooks=notebooks)
+    partly = tuple(notebooks[code.path].problem(code) if code.path in notebooks else code for code in result.partly)
+    return replace(result, findings=findings, problems=problems, partly=partly, notebooks=notebooks)
 
 
 def _in_cells_of(finding: Finding, notebooks: Mapping[str, Layout]) -> Finding:
@@ -385,7 +401,7 @@ def _in_cells_of(finding: Finding, notebooks: Mapping[str, Layout]) -> Finding:
 
 
 def _without_doubles(findings: Iterable[Finding]) -> list[Finding]:
-    """Of several ways that lead to the same defect, the shortest."""
+    """Of several ways that lead to the same defect, the shortest of those that are not open only in some branch."""
     best: dict[tuple[object, ...], Finding] = {}
     for finding in findings:
         key = (finding.span, finding.rule)
@@ -395,7 +411,7 @@ def _without_doubles(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _length(finding: Finding) -> tuple[object, ...]:
-    return len(finding.steps), finding.steps, finding.message
+    return finding.group is Group.SUSPICIOUS, len(finding.steps), finding.steps, finding.message
 
 
 def _place(finding: Finding) -> tuple[object, ...]:
@@ -409,7 +425,9 @@ def _kept_in(path: str, text: str, findings: Iterable[Finding], task: Task) -> l
     about_comments = {rule.name: rule.group for rule in registry.about_comments() if registry.names_of(rule).isdisjoint(ignored)}
     known = {rule.name: rule.group for rule in (*task.known, *registry.about_comments())}
     kept = suppress.apply(here, text, path, active.union(about_comments), known)
-    return [finding for finding in kept if ignored.isdisjoint({finding.rule, finding.group.value, ALL})]
+    by_name = {rule.name: rule for rule in task.rules}
+    shown = (one for one in kept if one.rule not in by_name or registry.is_shown(one, by_name[one.rule], task.select))
+    return [finding for finding in shown if ignored.isdisjoint({finding.rule, finding.group.value, ALL})]
 
 
 def _rules_for(path: str, task: Task) -> tuple[type[Rule], ...]:

@@ -10,18 +10,21 @@ from functools import partial
 import libcst as cst
 
 from mldbg.lint.interpret.address import GRADIENTS, Context, Made, Ref, Site, made_at, module_ref, site_of
-from mldbg.lint.interpret.arguments import Argument
+from mldbg.lint.interpret.arguments import Argument, completed
 from mldbg.lint.interpret.assignment import Assignment
-from mldbg.lint.interpret.budget import MOST_FOR_DECORATORS, Budget
+from mldbg.lint.interpret.budget import Budget
+from mldbg.lint.interpret.built import Built
+from mldbg.lint.interpret.choices import Choices, given, outcome_of
 from mldbg.lint.interpret.classes import Classes, is_classmethod, is_property, is_static
 from mldbg.lint.interpret.columns import of_attribute
 from mldbg.lint.interpret.construction import Construction
 from mldbg.lint.interpret.contents import Contents
+from mldbg.lint.interpret.decorators import Decorators
 from mldbg.lint.interpret.estimators import Estimators
 from mldbg.lint.interpret.expressions import Expressions
-from mldbg.lint.interpret.facts import Condition, Fact, Place
+from mldbg.lint.interpret.facts import Condition, Fact, Place, Supposition
 from mldbg.lint.interpret.frames import Frame
-from mldbg.lint.interpret.join import joined
+from mldbg.lint.interpret.join import joined, settled
 from mldbg.lint.interpret.library_calls import LibraryCalls
 from mldbg.lint.interpret.lineage import Lineage, data_of_arguments
 from mldbg.lint.interpret.module import Module, Modules, Part
@@ -91,11 +94,13 @@ class Interpreter:
         self.frames: list[Frame] = []
         self.conditions: list[Condition] = []
         """The undecided tests on which it depends that this point is reached."""
+        self.supposed: tuple[Supposition, ...] = ()
         self.visited: set[cst.CSTNode] = set()
         self.followed: set[cst.CSTNode] = set()
         """Functions of which one call was followed to its end, with all that it calls."""
         self.budget = Budget()
         self.entry: Module | None = None
+        self.choices = Choices(self)
         self.names = Names(self, modules)
         self.classes = Classes(self, self.names)
         self.contents = Contents(self, self.classes)
@@ -110,11 +115,13 @@ class Interpreter:
         self.assignment = Assignment(self, self.names, self.classes, self.contents, self.training)
         self.subscripts = Subscripts(self, self.contents)
         self.expressions = Expressions(self, self.names, self.contents, self.library, self.assignment, self.subscripts)
+        self.decorators = Decorators(self)
         self.parameters = Parameters(self, self.names)
         self.statements = Statements(
             self, self.names, self.classes, self.contents, self.estimators, self.training, self.expressions, self.assignment
         )
         self._contexts: dict[tuple[Site, Context | None, int], Context] = {}
+        self._built: dict[Ref, Built | None] = {}
         self._unbuilt: dict[Ref, tuple[Value, list[Frame], Sequence[Argument], Site]] = {}
 
     @property
@@ -131,16 +138,17 @@ class Interpreter:
     def place(self, site: Site) -> Place:
         within = tuple(frame.function.name for frame in self.frames if frame.function is not None)
         function = self.frame.function
-        return Place(site, within, function.node if function else None, tuple(self.conditions))
+        return Place(site, within, function.node if function else None, tuple(self.conditions), self.supposed)
 
     def condition(self, test: cst.CSTNode, *, holds: bool) -> Condition:
         """A test at this point whose outcome is not known."""
-        return Condition(self.site(test), holds, partial(chosen_by, test, loops_under_way(self.frames)))
+        deciding = partial(chosen_by, test, loops_under_way(self.frames))
+        return Condition(self.site(test), holds, deciding, outcome_of(self, test, holds=holds))
 
     def outcomes(self, test: cst.CSTNode) -> tuple[Condition, Condition]:
         """That a test at this point holds, and that it fails, where neither is known."""
         holds = self.condition(test, holds=True)
-        return holds, Condition(holds.test, holds=False, deciding=holds.deciding)
+        return holds, holds.opposite
 
     @contextmanager
     def under(self, *conditions: Condition) -> Iterator[None]:
@@ -165,13 +173,14 @@ class Interpreter:
     def defer(self, node: cst.CSTNode, compute: Callable[[], Value]) -> Value:
         """A value that is computed when somebody asks, in the state as it is now; the rules hear nothing of what happens then."""
         state, frames = self.state.fork(), list(self.frames)
+        circumstances = list(self.conditions), self.supposed
         done: list[tuple[Value, dict[Ref, Record]]] = []
 
         def run() -> tuple[Value, dict[Ref, Record]]:
             if not done:
                 done.append((UNKNOWN, {}))  # guards against recursion
                 known = state.refs()  # nothing has touched the state in the meantime
-                with self.elsewhere(state, frames):
+                with self.elsewhere(state, frames), given(self, *circumstances):
                     value = self.force(compute())
                     made = {ref: dict(self.state.record(ref)) for ref in self.state.refs() - known}
                 done[0] = (value, made)
@@ -214,10 +223,15 @@ class Interpreter:
         value, frames, arguments, site = self._unbuilt[ref]
         assert isinstance(value.thing, Object)
         assert isinstance(value.thing.cls, ClassThing)
-        live = self.state.live
-        with self.elsewhere(self.state, frames):
-            self._initialise(value, value.thing.cls, arguments, site)
-        self.state.live = live
+        known = self._built.get(ref)
+        if known is not None:
+            known.leave(self.state, ref)
+        else:
+            live, before = self.state.live, self.state.fork()
+            with self.elsewhere(self.state, frames):
+                self._initialise(value, value.thing.cls, arguments, site)
+            self.state.live = live
+            self._built[ref] = Built.between(before, self.state, ref)
         self.training.spread_inside(value.thing)
 
     def run_module(self, module: Module) -> None:
@@ -328,20 +342,6 @@ class Interpreter:
         finally:
             frame.context = outer
 
-    @contextmanager
-    def inside(self, function: Function) -> Iterator[None]:
-        """Where a function was defined: what its decorators' names mean."""
-        ref = made_at(site_of(function.part, function.node), None, Made.DECORATORS)
-        self.state.open(ref)
-        self.state.set(ref, Slot.CLOSURE, Value(Object(function.closure)))
-        self.frames.append(Frame(ref, function.part, function.closure))
-        try:
-            with self.budget.now.call(function.node, MOST_FOR_DECORATORS):
-                yield
-        finally:
-            self.frames.pop()
-            self.state.close(ref)
-
     # ---------------------------------------------------------------------------------------------------------- evaluation
     def evaluate(self, node: cst.BaseExpression) -> Value:
         """The value of an expression."""
@@ -367,6 +367,8 @@ class Interpreter:
         """The value of `base.name`."""
         if isinstance(base.thing, Lazy):
             return self.defer(site.node, lambda: self.attribute(self.force(base), name, site))
+        if base.among is not None:
+            return self.choices.each(base, lambda one: self.attribute(one, name, site), site)
         thing = base.thing
         if isinstance(thing, Symbol):
             return Value(Symbol(canonical(f"{thing.name}.{name}")))
@@ -424,6 +426,8 @@ class Interpreter:
     def call(self, callee: Value, arguments: Sequence[Argument], site: Site) -> Value:
         """The value of a call."""
         callee = self.force(callee)
+        if callee.among is not None:
+            return self.choices.each(callee, lambda one: self.call(one, arguments, site), site)
         thing = callee.thing
         if isinstance(thing, Function):
             return self.call_function(thing, arguments, site)
@@ -432,12 +436,7 @@ class Interpreter:
         if isinstance(thing, ClassThing):
             return self.instantiate(thing, arguments, site)
         if isinstance(thing, Partial):
-            given = [Argument(value, keyword) for keyword, value in thing.arguments]
-            fresh = {argument.keyword for argument in arguments if argument.keyword}
-            given = [argument for argument in given if argument.keyword is None or argument.keyword not in fresh]
-            positional = [argument for argument in given if argument.keyword is None]
-            named = [argument for argument in given if argument.keyword is not None]
-            return self.call(thing.callee, [*positional, *arguments, *named], site)
+            return self.call(thing.callee, completed(thing, arguments), site)
         if isinstance(thing, Object):
             return self.call_object(callee, thing, arguments, site)
         if isinstance(thing, Symbol):
@@ -453,6 +452,8 @@ class Interpreter:
             if name not in _HAPPENINGS:
                 return self.defer(site.node, lambda: self.call_method(self.force(waiting), name, arguments, site))
             base = self.force(base)
+        if base.among is not None and name != "backward":
+            return self.choices.each(base, lambda one: self.call_method(one, name, arguments, site), site)
         thing = base.thing
         if name == "__call__" and isinstance(thing, Object | Function | Bound | Partial):
             return self.call(base, arguments, site)
@@ -460,7 +461,7 @@ class Interpreter:
             self.built(thing.ref)
         if isinstance(thing, Symbol | ModuleThing | ClassThing):
             callee = self.attribute(base, name, site)
-            if isinstance(callee.thing, Unknown):
+            if isinstance(callee.thing, Unknown) and callee.among is None:
                 return self.library.unknown_call(callee, name, arguments, site)
             if isinstance(callee.thing, Function) and isinstance(thing, ClassThing) and is_classmethod(callee.thing):
                 arguments = [Argument(base), *arguments]
@@ -473,7 +474,7 @@ class Interpreter:
             return self.library.call_super(thing.receiver, outside, name, arguments, site)
         if isinstance(thing, Object):
             held = self.state.get(thing.ref, name)
-            if held is not None and not isinstance(held.thing, Unknown):
+            if held is not None and (held.among is not None or not isinstance(held.thing, Unknown)):
                 return self.call(held, arguments, site)
             if isinstance(thing.cls, ClassThing):
                 row = self._row_for(thing.cls, *(RUNS if name in RUNS else (name,)))
@@ -510,8 +511,11 @@ class Interpreter:
         row = self._row_for(cls, *RUNS)
         if row is not None:
             return self.library.apply(self.effects[row], row, arguments, site, None)
-        method = self.classes.class_attribute(cls, "__call__")
         module = self.classes.is_module(cls)
+        replaced = self.state.get(callee.thing.ref, "forward") if module and isinstance(callee.thing, Object) else None
+        if replaced is not None:
+            return self.call(replaced, arguments, site)
+        method = self.classes.class_attribute(cls, "__call__")
         if method is None and module:
             method = self.classes.class_attribute(cls, "forward")
         if method is not None and isinstance(method.thing, Function):
@@ -540,6 +544,7 @@ class Interpreter:
         self.state.open(ref)
         if self._may_wait(cls):
             self._unbuilt[ref] = (value, list(self.frames), arguments, site)
+            self._built.pop(ref, None)
             self.state.set(ref, Slot.UNBUILT, NONE)
         else:
             self._initialise(value, cls, arguments, site)
@@ -582,7 +587,7 @@ class Interpreter:
                 self.budget.refuse(self.frames)
             return self.library.unknown_call(UNKNOWN, function.name, arguments, site)
         if not assume and not function.raw and isinstance(node, cst.FunctionDef) and node.decorators:
-            wrapped = self._decorated(function)
+            wrapped = self.decorators.applied(function)
             if wrapped is not None:
                 return self.call(wrapped, arguments, site)
         outer = self.frame.context
@@ -609,9 +614,10 @@ class Interpreter:
                 if informed and not self.budget.silent:
                     self.visited.add(node)
                 if isinstance(node, cst.FunctionDef):
-                    wish = self._grad_wish(node)
+                    wish = self.decorators.grad_wish(node)
                     if wish is not None:
                         self.state.grad = wish
+                frame.conditions = len(self.conditions)
                 with self.under():
                     result = self._body(node)
         finally:
@@ -642,7 +648,7 @@ class Interpreter:
         self.state.become(ended)
         if frame.yields:
             return Value(Items("builtins.generator", (), joined(frame.yields)))
-        return joined(values) if was_live or values else UNKNOWN
+        return settled(joined(values)) if was_live or values else UNKNOWN
 
     def _body(self, node: cst.FunctionDef | cst.Lambda) -> Value:
         """Execute a function's body in the frame just opened; the value it returns."""
@@ -651,38 +657,6 @@ class Interpreter:
         frame = self.frame
         self.execute(node.body)
         return self._finish(frame)
-
-    def _grad_wish(self, node: cst.FunctionDef) -> bool | None:
-        """What a function's decorators say about recording a graph."""
-        for decorator in node.decorators:
-            inner = decorator.decorator
-            target = inner.func if isinstance(inner, cst.Call) else inner
-            thing = self.evaluate(target).thing
-            if isinstance(thing, Symbol):
-                if thing.name in torch.NO_GRAD:
-                    return False
-                if thing.name in torch.ENABLE_GRAD:
-                    return True
-        return None
-
-    def _decorated(self, function: Function) -> Value | None:
-        """What the project's decorators make of a function; None where they leave it as it is. Others are taken to do that."""
-        value = Value(replace(function, raw=True))
-        changed = False
-        assert isinstance(function.node, cst.FunctionDef)
-        with self.inside(function):
-            for decorator in reversed(function.node.decorators):
-                node = decorator.decorator
-                thing = self.now(node.func if isinstance(node, cst.Call) else node).thing
-                if not isinstance(thing, Function) or thing.part.module is not function.part.module:
-                    continue
-                made = self.now(node)
-                wrapped = (
-                    self.call(made, [Argument(value)], self.site(node)) if isinstance(made.thing, Function | Bound) else UNKNOWN
-                )
-                if isinstance(wrapped.thing, Function | Bound) and wrapped != value:
-                    value, changed = wrapped, True
-        return value if changed else None
 
 
 def _qualified(function: Function) -> str:
