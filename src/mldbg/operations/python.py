@@ -136,6 +136,7 @@ ROWS: dict[str, Effect] = {
     "builtins.iter": Wraps(),
     "builtins.next": Special("next"),
     "builtins.getattr": Special("getattr"),
+    "builtins.globals": Special("globals"),
     "builtins.setattr": Special("setattr"),
     "builtins.hasattr": NoEffect(),
     "builtins.isinstance": Special("isinstance"),
