@@ -463,6 +463,8 @@ class LibraryCalls:
                     return special([Argument(receiver), *arguments] if receiver is not None and of_method else arguments, site)
                 if effect.name in ("filled", "waiting"):
                     return (self._tensors.filled if effect.name == "filled" else self._tensors.waiting)(values, site)
+                if effect.name == "copied":
+                    return self._tensors.copied(given, values, site)
                 if effect.name == "scattered":
                     return self._tensors.scattered(given, values, site)
                 return self.training.special(effect.name, receiver, arguments, site)
