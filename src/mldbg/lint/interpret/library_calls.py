@@ -173,6 +173,8 @@ class LibraryCalls:
             return tuple_of(base, arguments[0].value)
         result = applied(self.machine, base, name, arguments, site) or self._method_called(base, name, arguments, site)
         result = scaling.noted_method(name, base, arguments, result, self.machine.new_ref(site))
+        if name == "groupby" and result.data is not None:
+            result = replace(result, data=replace(result.data, one_row=True))  # what is done then is done to each group by itself
         chosen = self._columns.chosen(base, name, arguments) if result.data is not None else None
         if chosen is not None:
             return replace(result, data=chosen)
