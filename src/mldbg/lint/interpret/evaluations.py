@@ -64,10 +64,8 @@ class Evaluations:
         if data is None or not data.fits:
             return value
         part = (data.split or site).part
-        methods = [
-            frame.function for frame in self.machine.frames if frame.function is not None and frame.function.owner is not None
-        ]
-        if not any(method.name == "fit" and method.part is part for method in methods):
+        functions = (frame.function for frame in self.machine.frames if frame.function is not None)
+        if not any(one.name == "fit" and one.owner is not None and one.part is part for one in functions):
             return value
         serious = frozenset(fit for fit in data.fits if fit.kind in (FitKind.SELECTION, FitKind.RESAMPLING))
         return replace(value, data=replace(data.without_names(), fits=serious))

@@ -72,6 +72,7 @@ from mldbg.operations.python import (
     TORCH_CLASS_PACKAGES,
     WRITING_METHODS,
 )
+from mldbg.operations.sklearn import ABOUT_FIT
 from mldbg.operations.spelling import canonical
 from mldbg.semantics import Semantic
 
@@ -109,8 +110,8 @@ class LibraryCalls:
         thing = base.thing
         if name in INSPECTING_ATTRIBUTES:
             return UNKNOWN
-        if isinstance(thing, Object | Opaque) and isinstance(thing.cls, str) and not isinstance(thing, Opaque):
-            return Value(Method(base, name))
+        if isinstance(thing, Object) and isinstance(thing.cls, str):
+            return self.estimators.about_fit(thing, site) if name in ABOUT_FIT else Value(Method(base, name))
         if isinstance(thing, Items) and thing.cls == VALUES_AND_INDICES and name in ("values", "indices"):
             return thing.tail[name == "indices"]
         if isinstance(thing, Constant | Items | Entries):
