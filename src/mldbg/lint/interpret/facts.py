@@ -165,11 +165,13 @@ class Restarted:
     Attributes:
         cell: the variable.
         content: the new value's identity, or the container's.
+        by_loss: the new value is a loss with its graph.
     """
 
     place: Place
     cell: Cell | None
     content: Ref | None
+    by_loss: bool = False
 
 
 @dataclass(frozen=True, slots=True)

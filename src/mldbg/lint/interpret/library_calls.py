@@ -19,9 +19,10 @@ from mldbg.lint.interpret.containers import Containers
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
 from mldbg.lint.interpret.facts import Call, Escape
-from mldbg.lint.interpret.join import rows_of_first, tuple_of
+from mldbg.lint.interpret.join import is_loss, rows_of_first, tuple_of
 from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.parts import made_of, parts_of
 from mldbg.lint.interpret.sums import note_emptied
 from mldbg.lint.interpret.tensors import Tensors
 from mldbg.lint.interpret.training import Training
@@ -77,6 +78,10 @@ from mldbg.operations.spelling import canonical
 from mldbg.semantics import Semantic
 
 TENSOR_ATTRIBUTES = {name: effect for names, effect in torch.ATTRIBUTES.items() for name in names.split()}
+
+
+_REDUCTIONS = frozenset({"mean", "sum", "abs"})
+"""Methods of a loss, over devices or rows, whose result has the loss as its part."""
 
 
 class LibraryCalls:
@@ -173,6 +178,8 @@ class LibraryCalls:
         if name == "align" and arguments:  # each of two tables gets the columns of both
             return tuple_of(base, arguments[0].value)
         result = applied(self.machine, base, name, arguments, site) or self._method_called(base, name, arguments, site)
+        if name in _REDUCTIONS and is_loss(base) and result.origin is not None:
+            return replace(result, origin=made_of(result.origin, parts_of(base.origin)), attached=base.attached)
         result = scaling.noted_method(name, base, arguments, result, self.machine.new_ref(site))
         if name == "groupby" and result.data is not None:
             result = replace(result, data=replace(result.data, one_row=True))  # what is done then is done to each group by itself

@@ -117,7 +117,7 @@ class Statements:
                 self.machine.frame.unpacking = (node.value, names)
         value = self.machine.evaluate(node.value)
         self.machine.frame.unpacking = None
-        if isinstance(node.value, cst.BinaryOperation) and isinstance(node.value.operator, cst.Add) and len(node.targets) == 1:
+        if len(node.targets) == 1:
             value = self._summed(node.targets[0].target, node.value, value, self.machine.site(node))
         for target in node.targets:
             self._assign(target.target, node.value, value, self.machine.site(node))
@@ -174,16 +174,24 @@ class Statements:
                 result = with_total(machine, before, value, result, site)
         self.assignment.assign(node.target, result, site)
 
-    def _summed(self, target: cst.BaseExpression, total: cst.BinaryOperation, value: Value, site: Site) -> Value:
+    def _summed(
+        self, target: cst.BaseExpression, total: cst.BaseExpression, value: Value, site: Site, *, whole: bool = True
+    ) -> Value:
         """`total = total + value` accumulates as `total += value` does; the value assigned."""
         machine = self.machine
+        if isinstance(total, cst.IfExp):  # `mean = loss if mean is None else 0.9 * mean + 0.1 * loss`
+            for branch in (total.body, total.orelse):
+                value = self._summed(target, branch, value, site, whole=False)
+            return value
+        if not isinstance(total, cst.BinaryOperation | cst.Call):
+            return value
         terms = terms_added(target, total) if isinstance(target, cst.Name | cst.Attribute | cst.Subscript) else []
         if not terms:
             return value
         before = machine.now(target)
         for term in terms:
             added = machine.now(term)
-            note_kept(machine, target, before, added, term, site)
+            note_kept(machine, target, before, added, term if whole else None, site)
             value = with_total(machine, before, added, value, site)
         return value
 

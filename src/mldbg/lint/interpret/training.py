@@ -118,7 +118,9 @@ class Training:
             optimizer, cleared = self._gradients_of(None)
             machine.facts.append(GradientUse(machine.place(site), UNKNOWN, None, optimizer, cleared, frozenset(), clip=True))
         elif (name == "backward" and receiver is None) or name == "manual_backward":
-            self._note_backward(values[0] if values else UNKNOWN, arguments, site, owned=False)
+            items = self.contents.items_of(values[0]) if values else None
+            for loss in items.all if items is not None else values[:1] or [UNKNOWN]:
+                self._note_backward(loss, arguments, site, owned=False)
         elif name == "owned_backward":
             self._note_backward(values[0] if values else UNKNOWN, arguments, site, owned=True)
         elif name == "scaler_step" and arguments:
