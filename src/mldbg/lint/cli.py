@@ -191,7 +191,7 @@ def _task(known: tuple[type[Rule], ...], options: Options) -> Task:
     ignore = (*settings.ignore, *options.ignore)
     for option, values in (("--select", options.select), ("--ignore", options.ignore)):
         _refuse_unknown(option, values, names)
-    return Task(settings, registry.selected(known, select, ignore), known, ignore)
+    return Task(settings, registry.selected(known, select, ignore), known, ignore, tuple(select))
 
 
 def _settings(options: Options, names: frozenset[str]) -> Config:

@@ -11,7 +11,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mldbg.lint import links, registry, syntax
+from mldbg.lint import links, registry, syntax, worlds
 from mldbg.lint.files import Source, read
 from mldbg.lint.finding import Edit, Finding, Fix, Partly, Problem
 from mldbg.lint.imports import Finder
@@ -132,7 +132,7 @@ class Entry:
     def findings(self, rules: Sequence[Rule]) -> Iterator[Finding]:
         """What rules make of it."""
         hearing = [rule for rule in rules if not (self.is_test and rule.about_experiments)]
-        return (finding for fact in self.facts for rule in hearing for finding in rule.hear(fact))
+        return worlds.judged(hearing, self.facts)
 
 
 @dataclass(frozen=True, slots=True)

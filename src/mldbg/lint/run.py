@@ -20,7 +20,7 @@ from pathlib import Path
 from mldbg.lint import directives, engine, files, registry, suppress
 from mldbg.lint.config import ALL, Config
 from mldbg.lint.files import Foreign, Source
-from mldbg.lint.finding import Finding, Partly, Problem, cell_name
+from mldbg.lint.finding import Finding, Group, Partly, Problem, cell_name
 from mldbg.lint.importers import importers_of
 from mldbg.lint.notebook import Layout
 from mldbg.lint.rule import Rule
@@ -42,6 +42,8 @@ class Task:
     rules: tuple[type[Rule], ...]
     known: tuple[type[Rule], ...]
     ignore: tuple[str, ...] = ()
+    select: tuple[str, ...] = ()
+    """The names by which `rules` were selected; a finding in another group than its rule is shown if they say so."""
 
     def project(self) -> engine.Project:
         """A fresh view of the project's files."""
@@ -361,7 +363,7 @@ def _in_cells_of(finding: Finding, notebooks: Mapping[str, Layout]) -> Finding:
 
 
 def _without_doubles(findings: Iterable[Finding]) -> list[Finding]:
-    """Of several ways that lead to the same defect, the shortest."""
+    """Of several ways that lead to the same defect, the shortest of those that are not open only in some branch."""
     best: dict[tuple[object, ...], Finding] = {}
     for finding in findings:
         key = (finding.span, finding.rule)
@@ -371,7 +373,7 @@ def _without_doubles(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _length(finding: Finding) -> tuple[object, ...]:
-    return len(finding.steps), finding.steps, finding.message
+    return finding.group is Group.SUSPICIOUS, len(finding.steps), finding.steps, finding.message
 
 
 def _place(finding: Finding) -> tuple[object, ...]:
@@ -385,7 +387,9 @@ def _kept_in(path: str, text: str, findings: Iterable[Finding], task: Task) -> l
     about_comments = {rule.name: rule.group for rule in registry.about_comments() if registry.names_of(rule).isdisjoint(ignored)}
     known = {rule.name: rule.group for rule in (*task.known, *registry.about_comments())}
     kept = suppress.apply(here, text, path, active.union(about_comments), known)
-    return [finding for finding in kept if ignored.isdisjoint({finding.rule, finding.group.value, ALL})]
+    by_name = {rule.name: rule for rule in task.rules}
+    shown = (one for one in kept if one.rule not in by_name or registry.is_shown(one, by_name[one.rule], task.select))
+    return [finding for finding in shown if ignored.isdisjoint({finding.rule, finding.group.value, ALL})]
 
 
 def _rules_for(path: str, task: Task) -> tuple[type[Rule], ...]:

@@ -8,6 +8,7 @@ import libcst as cst
 
 from mldbg.lint.interpret import carried
 from mldbg.lint.interpret.address import Made, Ref, Site
+from mldbg.lint.interpret.choices import one_of_entries
 from mldbg.lint.interpret.columns import Columns, picks_one
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.frames import with_keyed_role
@@ -27,6 +28,7 @@ from mldbg.lint.interpret.value import (
     FitKind,
     Items,
     Lazy,
+    ModuleThing,
     Object,
     Opaque,
     Symbol,
@@ -113,13 +115,15 @@ class Subscripts:
     def _known_item(self, base: Value, index: Value, site: Site) -> Value | None:
         mapping = self.contents.mapping_of(base)
         if mapping is not None:
-            return mapping.get(index.constant) if isinstance(index.thing, Constant) else UNKNOWN
+            if not isinstance(index.thing, Constant):
+                return one_of_entries(self.machine, mapping, index, site.node)
+            return mapping.get(index.constant)
         field = self._field(base, index)
         if field is not None:
             return field
         items = self.contents.items_of(base)
         if items is None:
-            return None
+            return self._member(base, index, site)
         if isinstance(index.thing, Items) and index.thing.cls == "builtins.slice":
             low, high, step = (bound.constant for bound in index.thing.tail)
             known = all(
@@ -142,6 +146,15 @@ class Subscripts:
             if items.exact and 0 <= position < len(items.tail):
                 return items.tail[position]
         return self.contents.element_of(base, site)
+
+    def _member(self, base: Value, index: Value, site: Site) -> Value | None:
+        """`globals()["Net"]`, `sys.modules[__name__]`, and `Net[int]` of a generic class."""
+        module = self.machine.frame.module
+        if isinstance(base.thing, ModuleThing):
+            return self.contents.member_of(base.thing.module, index, site)
+        if base.thing == Symbol("sys.modules") and index.constant in (module.name, "__main__"):
+            return Value(ModuleThing(module))
+        return base if isinstance(base.thing, ClassThing) else None
 
     def _field(self, base: Value, index: Value) -> Value | None:
         """`output["logits"]` and `output[0]` of a dataclass-like object of the project."""
