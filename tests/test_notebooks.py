@@ -1,5 +1,6 @@
 """Notebooks end to end: what is read of them, where findings are said to be, and that fixes change nothing else."""
 
+import ast
 import json
 import re
 import shutil
@@ -9,12 +10,14 @@ from typing import Any
 
 import jsonschema
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from conftest import Run
-from mldbg.lint import files, ipynb, notebook, registry, run
+from mldbg.lint import files, ipynb, magics, notebook, registry, run
 from mldbg.lint.config import Config
 from mldbg.lint.files import Foreign, Source
-from mldbg.lint.finding import Problem
+from mldbg.lint.finding import Edit, Problem, Span
 from mldbg.lint.notebook import NotANotebookError, Notebook
 from mldbg.lint.run import Fixed, Result, Task
 
@@ -353,8 +356,8 @@ def test_pictures_do_not_count_against_the_limit_of_a_source(tmp_path: Path) -> 
 
 
 def test_a_null_byte_is_told_with_its_cell(check: Callable[..., Result]) -> None:
-    [problem] = check("x = 1", 'y = "\0"').problems
-    assert "null byte" in problem.message
+    [problem] = check("x = 1", 'x = 1\ny = "\0"').problems
+    assert (problem.cell, problem.line, problem.message) == (2, 2, "contains a null byte; not checked")
 
 
 @pytest.mark.parametrize(
@@ -378,6 +381,7 @@ def test_other_languages_are_passed_over(tmp_path: Path, metadata: dict[str, Any
         {"kernelspec": {"name": "my-env", "language": "python"}},
         {"language_info": {"name": "ipython"}},
         {"kernelspec": {"name": "irene"}},
+        {"language_info": {"name": "Python 3.11"}},
         {"kernelspec": None, "language_info": []},
     ],
 )
@@ -394,6 +398,96 @@ def test_the_third_format_says_the_language_in_each_cell(tmp_path: Path) -> None
     assert notebook.opened(sheet("julia")).language == "julia"
     (tmp_path / "n.ipynb").write_bytes(sheet("ruby"))
     assert run.check_files([tmp_path], task(tmp_path), jobs=1).foreign == (Foreign(str(tmp_path / "n.ipynb"), "ruby"),)
+
+
+# --- scripts cut into cells ---
+
+SCRIPTS = [
+    next(iter(sorted(folder.glob(f"{kind}_*.py"))))
+    for folder in sorted((FIXTURES.parent / "lint").iterdir())
+    for kind in ("bad", "good")
+    if any(folder.glob(f"{kind}_*.py"))
+]
+
+
+def in_cells(source: str) -> dict[int, str]:
+    """A script as cells, one for each statement with the comments above it, by the line of the script on which they begin."""
+    lines = source.splitlines(keepends=True)
+    starts: list[int] = []
+    for node in ast.parse(source).body:
+        start = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))])
+        while start > 1 and lines[start - 2].startswith("#"):
+            start -= 1
+        starts.append(start)
+    starts[:1] = [1]
+    return {start: "".join(lines[start - 1 : end - 1]) for start, end in zip(starts, [*starts[1:], len(lines) + 1], strict=True)}
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: f"{script.parent.name}/{script.stem}")
+def test_a_script_cut_into_cells_has_the_findings_of_the_script(script: Path, tmp_path: Path) -> None:
+    source = script.read_text(encoding="utf-8")
+    (tmp_path / "a.py").write_text(source, encoding="utf-8")
+    cells = in_cells(source)
+    assert len(cells) > 1
+    written(tmp_path, "n.ipynb", *(f"%matplotlib inline\n{cell}" for cell in cells.values()))
+    rules = registry.rules()
+    everything = Task(Config(root=tmp_path), rules, rules)
+    plain, cut = (run.check_files([tmp_path / name], everything, jobs=1).findings for name in ("a.py", "n.ipynb"))
+    starts = list(cells)
+    there = [(starts[each.span.cell - 1] + each.span.line - 2, each.span.column, each.rule) for each in cut]
+    assert there == [(each.span.line, each.span.column, each.rule) for each in plain]
+
+
+# --- any notebook ---
+
+PIECES = [
+    *(
+        "%ls",
+        "!ls \\",
+        "%%time",
+        "%%bash",
+        "x?",
+        "y = !ls",
+        "%time f(x)",
+        "x = 1",
+        "if x:",
+        "    ",
+        "'",
+        '"',
+        '"""',
+        "(",
+        "]",
+        "\\",
+    ),
+    *("\t", "\r\n", "\r", "\n", "\f", "\x85", "\u2028", "é", "🌿", "# %1.", "# %cell 2", "%", "?", "!", "\x00", "/", "{"),
+]
+SOURCES = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
+
+
+@given(st.lists(SOURCES, max_size=4), st.booleans(), st.booleans(), st.sampled_from([None, 1, "\t"]))
+def test_any_notebook_is_as_many_lines_as_it_was_and_comes_back_as_it_was(
+    sources: list[str],
+    as_text: bool,
+    ascii_only: bool,
+    indent: int | str | None,
+) -> None:
+    cells = [code(source) | ({"source": source} if as_text else {}) for source in sources]
+    data = json.dumps(document(*cells), ensure_ascii=ascii_only, indent=indent)
+    found = notebook.opened(data.encode())
+    lines = magics.split_lines(found.module)
+    assert len(lines) == 1 + sum(1 + len(magics.split_lines(source)) for source in sources)
+    assert found.contents(found.module) == data.encode()
+    assert found.sources(found.module) == {}
+    layout = found.layout()
+    rows = data.split("\n")
+    for number, (cell, source) in enumerate(zip(found.cells, sources, strict=True), start=1):
+        written = [line.rstrip("\r\n") for line in magics.split_lines(source)]
+        assert [line.written for line in cell.lines] == written
+        for row, line in enumerate(written, start=1):
+            for column, character in enumerate(line, start=1):
+                region = layout.region(Span("n.ipynb", row, column, row, column + 1, number))
+                behind = rows[region.line - 1][region.column - 1 :]
+                assert json.JSONDecoder().raw_decode(f'"{behind}"')[0][0] == character
 
 
 # --- fixes ---
@@ -506,9 +600,36 @@ def test_sarif_tells_places_and_fixes_of_the_file(project: Path, lint: Run) -> N
     assert results[1]["locations"][0]["logicalLocations"] == [{"name": "cell 3", "fullyQualifiedName": "n.ipynb:cell 3"}]
 
 
-def test_an_insertion_behind_a_cell_is_one_behind_its_last_line() -> None:
-    from mldbg.lint.finding import Edit, Span
+def test_a_fix_may_change_two_cells(project: Path, lint: Run) -> None:
+    imports = (
+        "linear_model import LogisticRegression",
+        "model_selection import train_test_split",
+        "preprocessing import StandardScaler",
+    )
+    cells = (
+        "\n".join([*(f"from sklearn.{each}" for each in imports), "X, y = load()"]),
+        text("## Scale"),
+        "scaler = StandardScaler()\nX = scaler.fit_transform(X)",
+        text("## Split"),
+        "X_train, X_test, y_train, y_test = train_test_split(X, y)",
+        "LogisticRegression().fit(X_train, y_train).score(X_test, y_test)",
+    )
+    file = written(project, "n.ipynb", *cells)
+    [finding] = json.loads(lint("--format", "sarif").stdout)["runs"][0]["results"]
+    replacements = [one for change in finding["fixes"][0]["artifactChanges"] for one in change["replacements"]]
+    by_sarif = json.loads(edited(file.read_text(encoding="utf-8"), replacements))["cells"]
+    assert lint("--fix", "--unsafe-fixes").returncode == 0
+    after = json.loads(file.read_text(encoding="utf-8"))["cells"]
+    assert "".join(after[2]["source"]) == "scaler = StandardScaler()"
+    assert after[4]["source"] == [
+        "X_train, X_test, y_train, y_test = train_test_split(X, y)\n",
+        "X_train = scaler.fit_transform(X_train)\n",
+        "X_test = scaler.transform(X_test)",
+    ]
+    assert ["".join(cell["source"]).strip() for cell in by_sarif] == ["".join(cell["source"]) for cell in after]
 
+
+def test_an_insertion_behind_a_cell_is_one_behind_its_last_line() -> None:
     found = opened("x = 1\ny = 2", "z = 3")
     layout = found.layout()
     behind = layout.span(Span("n.ipynb", 5, 1, 5, 1))
@@ -591,6 +712,18 @@ def test_standard_input(project: Path, lint: Run) -> None:
     foreign = lint(*arguments, stdin=json.dumps(document("x", metadata={"language_info": {"name": "R"}})))
     assert foreign.returncode == 0
     assert foreign.stderr == "mldebug-lint: a notebook was not checked, because it is not in Python: x.ipynb (R)\n"
+
+
+def test_a_file_that_a_notebook_uses_is_checked_with_it(project: Path, lint: Run) -> None:
+    model = "import torch\n\n\ndef shares(x):\n    return torch.softmax(x, dim=1)\n"
+    (project / "model.py").write_text(model, encoding="utf-8")
+    picture = {"output_type": "display_data", "metadata": {}, "data": {"image/png": "A" * 40_000_000}}
+    written(project, "large.ipynb", code("from model import shares", outputs=[picture]))
+    written(
+        project, "train.ipynb", "from model import shares\nfrom torch.nn import functional as F", "F.cross_entropy(shares(x), y)"
+    )
+    result = lint("model.py", "--format", "concise")
+    assert result.stdout.startswith("train.ipynb:cell 2:1:1: cross-entropy gets probabilities")
 
 
 def test_which_notebooks_are_checked(project: Path, lint: Run) -> None:

@@ -1,5 +1,6 @@
 """The hooks as a user meets them: a repository of their own, `pre-commit try-repo`, an environment made from scratch."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,6 +12,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGED = ("src", "pyproject.toml", "README.md", "LICENSE", ".pre-commit-hooks.yaml")
 LOG = "import torch\n\n\ndef entropy(x):\n    return torch.log(torch.softmax(x, dim=-1))\n"
+CELL: dict[str, object] = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": [], "source": LOG}
+NOTEBOOK = {"cells": [CELL], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
 
 pytestmark = [pytest.mark.network, pytest.mark.xdist_group("pre-commit")]
 
@@ -52,8 +55,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def user(tmp_path: Path) -> Path:
-    """A repository with one bug in it."""
+    """A repository with a bug in a file and one in a notebook."""
     (tmp_path / "model.py").write_text(LOG, encoding="utf-8")
+    (tmp_path / "model.ipynb").write_text(json.dumps(NOTEBOOK, indent=1), encoding="utf-8")
     (tmp_path / "notes.txt").write_text("log(softmax)", encoding="utf-8")
     return committed(tmp_path)
 
@@ -78,7 +82,8 @@ def test_the_hook_reports(tool: Path, user: Path, home: Path) -> None:
     result = try_hook("mldebug-lint", tool, user, home)
     assert result.returncode == 1, result.stdout + result.stderr
     assert "[log-of-softmax]" in result.stdout
-    assert "1 finding in 1 file" in result.stdout
+    assert "model.ipynb:cell 1:5:12: " in result.stdout
+    assert "2 findings in 2 files" in result.stdout
     assert (user / "model.py").read_text(encoding="utf-8") == LOG
 
 
@@ -86,7 +91,8 @@ def test_the_fixing_hook_fixes(tool: Path, user: Path, home: Path) -> None:
     result = try_hook("mldebug-lint-fix", tool, user, home)
     assert result.returncode == 1, result.stdout + result.stderr
     assert "files were modified by this hook" in result.stdout
-    assert "torch.log_softmax(x, dim=-1)" in (user / "model.py").read_text(encoding="utf-8")
+    for name in ("model.py", "model.ipynb"):
+        assert "torch.log_softmax(x, dim=-1)" in (user / name).read_text(encoding="utf-8")
     assert try_hook("mldebug-lint-fix", tool, user, home).returncode == 0
 
 

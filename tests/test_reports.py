@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from mldbg.lint import registry, report
-from mldbg.lint.finding import Edit, Finding, Fix, Group, Problem, Span, Step
+from mldbg.lint.finding import Edit, Finding, Fix, Group, Partly, Problem, Span, Step
 from mldbg.lint.run import Result
 
 DATA = Path(__file__).parent / "data"
@@ -95,6 +95,17 @@ def test_concise() -> None:
 def test_statistics() -> None:
     more = Result(findings=(*FINDINGS, FINDINGS[1]), checked=1)
     assert rendered("statistics", more).splitlines()[:2] == ["     2  unused-suppression", "     1  softmax-before-cross-entropy"]
+
+
+def test_statistics_tell_what_was_followed_only_in_part() -> None:
+    partly = (Partly("a.py", 0, "the top level"), Partly("a.py", 12, "train"), Partly("b.ipynb", 3, "Net.fit", cell=2))
+    assert rendered("statistics", Result(checked=2, partly=partly)).splitlines() == [
+        "3 definitions followed only in part, because of how much they call:",
+        "  a.py the top level",
+        "  a.py:12 train",
+        "  b.ipynb:cell 2:3 Net.fit",
+        "no findings in 2 files",
+    ]
 
 
 def test_json() -> None:

@@ -128,7 +128,7 @@ def look(batch: Path) -> Look:
             else:
                 copy.write_bytes(source.read_bytes())
             report = linted(copy)
-            found = {Said(program.name, place(program.name, finding), finding["rule"]) for finding in report["findings"]}
+            found = {Said(program.name, place(source, finding), finding["rule"]) for finding in report["findings"]}
             findings += sorted(found)
             if report["errors"]:
                 unchecked.append(program.name)
@@ -149,12 +149,15 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT / "src")}
 
 
-def place(program: str, finding: Mapping[str, object]) -> str:
-    """Where a finding stands, as the labels say it."""
+def place(program: Path, finding: Mapping[str, object]) -> str:
+    """Where a finding stands, as the labels say it; they count the cells with code only."""
     path = str(finding["path"])
-    inside = path if path == program else f"{program}/{path}"
-    cell = finding.get("cell")
-    return f"{inside}:{finding['line']}" if cell is None else f"{inside}:cell {cell}:{finding['line']}"
+    file = program if path == program.name else program / path
+    inside = path if path == program.name else f"{program.name}/{path}"
+    if "cell" not in finding:
+        return f"{inside}:{finding['line']}"
+    kinds = [cell["cell_type"] for cell in json.loads(file.read_text("utf-8"))["cells"]]
+    return f"{inside}:cell {kinds[: int(str(finding['cell']))].count('code')}:{finding['line']}"
 
 
 def count(batch: Path, seen: Look) -> Count:

@@ -40,7 +40,7 @@ after = index  # reveal optimizer.step(): gradients=none
 
 for parameter in model.parameters():
     parameter.grad = None
-cleared = 1  # reveal optimizer.step(): gradients=none
+cleared = 1  # reveal optimizer.step(): gradients=cleared; second.step(): gradients=none
 
 
 def train_step(optimizer, loss):
@@ -76,3 +76,11 @@ optimizer.zero_grad()
 if x.sum() > 0:
     optimizer.zero_grad()
 both = 1  # reveal optimizer.step(): gradients=cleared
+if x.sum() > 0:
+    second.zero_grad()
+one_way = 1  # reveal second.step(): gradients=none
+
+for parameter in other.parameters():
+    if parameter.grad is not None:
+        parameter.grad.zero_()
+by_hand = 1  # reveal second.step(): gradients=cleared

@@ -15,12 +15,12 @@ chance = random.random() > 0.5
 p = F.softmax(x, dim=-1)
 s = torch.sigmoid(x)
 for each in p:
-    print(each)  # reveal each: probs along=-1
+    print(each)  # reveal each: probs along=0
 for i, each_of_several in enumerate(s):
     print(i, each_of_several)  # reveal each_of_several: unit-interval
 for one, two in zip(p, x):
     print(one, two)  # reveal one: probs; two: no-meaning
-a, b, c, d = p  # reveal a: probs along=-1; d: probs along=-1
+a, b, c, d = p  # reveal a: probs along=0; d: probs along=0
 e, f = p.chunk(2)  # reveal e: probs; f: probs
 g, h = p.chunk(2, dim=-1)  # reveal g: unit-interval; h: unit-interval
 j = torch.split(p, [1, 3])[1]  # reveal j: probs

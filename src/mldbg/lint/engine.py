@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from mldbg.lint import links, registry, syntax
 from mldbg.lint.files import Source, read
-from mldbg.lint.finding import Edit, Finding, Fix, Problem
+from mldbg.lint.finding import Edit, Finding, Fix, Partly, Problem
 from mldbg.lint.imports import Finder
 from mldbg.lint.links import Links
 from mldbg.lint.rule import Rule
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mldbg.lint.interpret.interpreter import Interpreter
     from mldbg.lint.interpret.module import Module, Modules, Part
     from mldbg.lint.interpret.roots import Root
+    from mldbg.lint.interpret.value import Function
     from mldbg.operations.effect import Effect
 
 DEEPEST_RECURSION = 12_000
@@ -40,10 +41,11 @@ MOST_FIX_ROUNDS = 10
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Findings before suppression, and what could not be checked."""
+    """Findings before suppression, what could not be checked, and what was followed only in part."""
 
     findings: tuple[Finding, ...] = ()
     problems: tuple[Problem, ...] = ()
+    partly: tuple[Partly, ...] = ()
 
 
 class Project:
@@ -141,11 +143,13 @@ class Facts:
         entries: what each entry point did, in the order of execution.
         problems: what could not be executed.
         grounds: what they rest on besides the text of the file.
+        partly: what calls more than was followed.
     """
 
     entries: tuple[Entry, ...] = ()
     problems: tuple[Problem, ...] = ()
     grounds: Grounds | None = field(default=None, compare=False, repr=False)
+    partly: tuple[Partly, ...] = ()
 
     @property
     def consulted(self) -> frozenset[Path]:
@@ -225,8 +229,8 @@ def _facts_of(source: Source, project: Project) -> Facts:
     project.modules.add(module)
     words = frozenset(word for trigger in joined.triggers.union(triggers) for word in trigger.words)
     with _deep_recursion():
-        entries, problems = _interpreted(module, roots, project, words)
-    return Facts(entries, problems, grounds)
+        entries, problems, partly = _interpreted(module, roots, project, words)
+    return Facts(entries, problems, grounds, partly)
 
 
 @contextmanager
@@ -241,7 +245,7 @@ def _deep_recursion() -> Iterator[None]:
 
 def _interpreted(
     module: Module, roots: list[Root], project: Project, words: frozenset[str]
-) -> tuple[tuple[Entry, ...], tuple[Problem, ...]]:
+) -> tuple[tuple[Entry, ...], tuple[Problem, ...], tuple[Partly, ...]]:
     from mldbg.lint.interpret.interpreter import Interpreter
 
     run = Interpreter(project.modules, project.effects, words)
@@ -261,7 +265,17 @@ def _interpreted(
         if part is not None:
             run.state.become(before)
         entries.append(Entry(tuple(run.facts), module.is_test or (part is not None and part.is_test), line))
-    return tuple(entries), tuple(problems)
+    return tuple(entries), tuple(problems), tuple(map(_in_part, run.budget.partly))
+
+
+def _in_part(code: Function | Module) -> Partly:
+    """What a report says of code of which not every call was followed."""
+    from mldbg.lint.interpret.value import Function
+
+    if not isinstance(code, Function):
+        return Partly(code.path, 0, "the top level")
+    line = code.part.statement.first if code.inner is None else code.part.span(code.inner).line
+    return Partly(code.part.module.path, line, code.name if code.owner is None else f"{code.owner.name}.{code.name}")
 
 
 # ----------------------------------------------------------------------------------------------------------------------- check
@@ -277,7 +291,7 @@ def check(source: Source, rules: Sequence[type[Rule]], project: Project) -> Outc
                 findings.update(dict.fromkeys(entry.findings(instances)))
             except Exception as error:  # noqa: BLE001  # see `_interpreted`
                 problems.append(_stopped(error, source.path, entry.line, project))
-    return Outcome(tuple(findings), tuple(dict.fromkeys(problems)))
+    return Outcome(tuple(findings), tuple(dict.fromkeys(problems)), facts.partly)
 
 
 def _stopped(error: Exception, path: str, line: int, project: Project) -> Problem:

@@ -169,8 +169,9 @@ def _admitted_notebook(source: Source) -> Source | Problem | Foreign:
     code = found.module.encode()
     if len(code) > SIZE_LIMIT:
         return _too_large(source.path, len(code))
-    text = _admitted_text(Source(source.path, source.file, code, found))
-    return found.layout().problem(text) if isinstance(text, Problem) else text
+    if b"\0" in code:
+        return found.layout().problem(Problem(source.path, _line_of_null(code), "contains a null byte; not checked"))
+    return Source(source.path, source.file, code, found)
 
 
 def _admitted_text(source: Source) -> Source | Problem:

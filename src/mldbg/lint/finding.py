@@ -81,6 +81,16 @@ class Problem:
     cell: int = 0
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Partly:
+    """A definition, or the top level of a file (line 0), that calls more than was followed: what it does was seen in part."""
+
+    path: str
+    line: int
+    name: str
+    cell: int = 0
+
+
 def cell_name(path: str, cell: int) -> str:
     """A file, or a cell of a notebook, as reports for people name it."""
     return f"{path}:cell {cell}" if cell else path

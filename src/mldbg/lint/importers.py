@@ -25,7 +25,7 @@ MOST_SEARCHED = 3_000
 """Files that are searched for imports of those that were named, the nearest first."""
 
 MOST_BYTES = 30_000_000
-"""Bytes of them."""
+"""Bytes of them, and as many of notebooks, whose pictures must not keep files from being searched."""
 
 MOST_FOLLOWED = 30
 """Importers that are checked, too, those with the fewest files between first."""
@@ -60,11 +60,13 @@ def importers_of(named: Sequence[Path], config: Config, links: Links) -> list[Pa
 def _texts_around(named: set[Path], config: Config) -> dict[Path, bytes]:
     """The other files of the project and what is in them, the nearest to those that were named first."""
     texts: dict[Path, bytes] = {}
-    left = MOST_BYTES
+    left = {True: MOST_BYTES, False: MOST_BYTES}
     for file in islice(files.around(_outwards(named, config.root.resolve()), config, MOST_ENTRIES), MOST_SEARCHED):
-        left -= _size(file)
-        if left < 0:
-            break
+        is_notebook = file.suffix == files.NOTEBOOK
+        size = _size(file)
+        if size > left[is_notebook]:
+            continue
+        left[is_notebook] -= size
         source = files.read(file) if file not in named else None
         if isinstance(source, Source):
             texts[file] = source.data

@@ -13,7 +13,7 @@ from typing import Any
 
 _DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\n\r]*")
-_PYTHON = re.compile(r"(?:ipython|python|pyspark|xpython)[\d.]*")
+_PYTHON = re.compile(r"(?:ipython|python|pyspark|xpython)[\d. ]*")
 _OTHER_KERNELS = re.compile(
     r"\.net|bash|cling|deno|go|haskell|ihaskell|ijava|ijavascript|ir$|java|julia|kotlin|matlab|octave|ruby|rust|sage|sas|scala|sos|"
     r"spark|spylon|stata|tslab|xcpp|xeus-cling|xr$",

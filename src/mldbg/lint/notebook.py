@@ -8,13 +8,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count
+from typing import TypeVar
 
 from mldbg.lint import ipynb, magics
-from mldbg.lint.finding import Edit, Finding, Problem, Span
+from mldbg.lint.finding import Edit, Finding, Partly, Problem, Span
 from mldbg.lint.ipynb import CodeCell, Document, NotANotebookError
 from mldbg.lint.magics import Line, split_lines
 
 __all__ = ["Layout", "NotANotebookError", "Notebook", "Region", "opened"]
+
+Told = TypeVar("Told", Problem, Partly)
 
 _BOM = b"\xef\xbb\xbf"
 _FIRST = "# coding: utf-8\n"
@@ -257,8 +260,8 @@ class Layout:
         span = self.span(finding.span) if finding.span.path == path else finding.span
         return replace(finding, span=span, steps=steps, fix=fix)
 
-    def problem(self, problem: Problem) -> Problem:
-        """A problem with its line in a cell."""
+    def problem(self, problem: Told) -> Told:
+        """A problem, or what was followed in part, with its line in a cell."""
         cell, line, _ = self._in_cell(problem.line, 1) if problem.line else (0, 0, 0)
         return replace(problem, cell=cell, line=line) if cell else replace(problem, line=0)
 

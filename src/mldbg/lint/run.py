@@ -20,7 +20,7 @@ from pathlib import Path
 from mldbg.lint import directives, engine, files, registry, suppress
 from mldbg.lint.config import ALL, Config
 from mldbg.lint.files import Foreign, Source
-from mldbg.lint.finding import Finding, Problem, cell_name
+from mldbg.lint.finding import Finding, Partly, Problem, cell_name
 from mldbg.lint.importers import importers_of
 from mldbg.lint.notebook import Layout
 from mldbg.lint.rule import Rule
@@ -65,6 +65,8 @@ class Result:
     """For each notebook that findings or problems mention where the lines of its code stand."""
     foreign: tuple[Foreign, ...] = ()
     excluded: bool = False
+    partly: tuple[Partly, ...] = ()
+    """What calls more than was followed: where nothing is found, this says that not everything was seen."""
     judged: frozenset[str] = frozenset()
     """The files that were checked themselves: only of those is it known which comments suppress nothing."""
 
@@ -206,11 +208,11 @@ def _check(source: Source | Problem | Foreign, task: Task, project: engine.Proje
         return Result(problems=(engine.internal_error(source.path, 0, error),))
     elsewhere = {finding.span.path for finding in outcome.findings} - {source.path}
     callers = {path: frozenset({source.path}) for path in elsewhere}
-    wanted = source.notebook is not None and (texts or outcome.problems)
+    wanted = source.notebook is not None and (texts or outcome.problems or outcome.partly)
     notebooks = {source.path: source.notebook.layout()} if source.notebook is not None and wanted else {}
     checked = 0 if outcome.problems else 1
     judged = frozenset({source.path})
-    return Result(outcome.findings, outcome.problems, texts, checked, callers, notebooks, judged=judged)
+    return Result(outcome.findings, outcome.problems, texts, checked, callers, notebooks, partly=outcome.partly, judged=judged)
 
 
 def _mentioned(source: Source, findings: Iterable[Finding]) -> set[str]:
@@ -335,7 +337,8 @@ def _merged(parts: Iterable[Result], task: Task) -> Result:
     checked = sum(part.checked for part in parts)
     foreign = tuple(sorted(notebook for part in parts for notebook in part.foreign))
     ordered = tuple(sorted(kept, key=_place))
-    merged = Result(ordered, tuple(sorted(problems)), texts, checked, callers, foreign=foreign, judged=judged)
+    partly = tuple(sorted({code for part in parts for code in part.partly}))
+    merged = Result(ordered, tuple(sorted(problems)), texts, checked, callers, foreign=foreign, partly=partly, judged=judged)
     return _in_cells(merged, {path: layout for part in parts for path, layout in part.notebooks.items()})
 
 
@@ -347,7 +350,8 @@ def _in_cells(result: Result, notebooks: Mapping[str, Layout]) -> Result:
     problems = tuple(
         notebooks[problem.path].problem(problem) if problem.path in notebooks else problem for problem in result.problems
     )
-    return replace(result, findings=findings, problems=problems, notebooks=notebooks)
+    partly = tuple(notebooks[code.path].problem(code) if code.path in notebooks else code for code in result.partly)
+    return replace(result, findings=findings, problems=problems, partly=partly, notebooks=notebooks)
 
 
 def _in_cells_of(finding: Finding, notebooks: Mapping[str, Layout]) -> Finding:

@@ -95,6 +95,7 @@ class Choice(Enum):
     PARTS = "all entries along one axis, dealt out to several tensors"
     ENTRY = "one entry along an axis, which goes"
     ENTRIES = "each entry along an axis as a tensor of its own"
+    ALL = "all, in an array of its own"
     VALUES = "single values from anywhere"
     BEST = "some of the greatest or smallest along one axis, and beside them their places"
     EXTREME = "the greatest or smallest: of all values, along one axis with their places, or of two tensors value by value"
@@ -131,6 +132,8 @@ class Pools:
     spatial: int | None = None
     greatest: bool = False
     """The greatest of the neighbours instead of their mean."""
+    beyond: bool = False
+    """Zeros from beyond the border are taken in."""
     params: tuple[str, ...] = ("input",)
 
 
@@ -212,11 +215,11 @@ class Fills:
 class Multiplies:
     """A product of matrices: an affine layer if the second factor is a parameter, weighted means if the first holds weights.
 
-    `matrices`: both factors have at least two axes.
+    `rank`: how many axes both factors have, where that is fixed.
     """
 
     params: tuple[str, ...] = ("input", "other")
-    matrices: bool = False
+    rank: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,7 +206,6 @@ ROWS: dict[str, Effect] = {
     "cloudpickle.dump": Writes(last=0),
     "dill.dump": Writes(last=0),
     "torch.save": Writes(last=0),
-    "numpy.concatenate": Derives(),
     "pandas.concat": Derives(),
     "xgboost.DMatrix": Special("tensor_dataset"),
     "lightgbm.Dataset": Special("tensor_dataset"),

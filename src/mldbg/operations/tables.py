@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from mldbg.operations import python, schedulers, sklearn, torch
-from mldbg.operations.effect import Effect
+from mldbg.operations import arrays, python, schedulers, sklearn, torch
+from mldbg.operations.effect import Effect, Special
 from mldbg.operations.spelling import canonical
 
-ROWS: dict[str, Effect] = {**python.ROWS, **torch.ROWS, **schedulers.ROWS, **sklearn.ROWS}
+ROWS: dict[str, Effect] = {**python.ROWS, **arrays.ROWS, **torch.ROWS, **schedulers.ROWS, **sklearn.ROWS}
 
 LOSS_CLASSES: frozenset[str] = frozenset(torch.LOSS_CLASSES)
 
@@ -24,7 +24,15 @@ BASES: dict[str, str] = {
 def effect_of(name: str) -> Effect | None:
     """The row for a function, a class's construction or its `__call__`, or a method; a class without one has its base's."""
     name = canonical(name)
-    return ROWS.get(name) or _inherited(name)
+    return ROWS.get(name) or _inherited(name) or (_RECORD if _is_record_class(name) else None)
+
+
+_RECORD = Special("namespace")
+
+
+def _is_record_class(name: str) -> bool:
+    """Whether a class outside the project only holds what a model returns: the output classes of transformers and diffusers."""
+    return name.startswith(("transformers.", "diffusers.")) and "Output" in name.rpartition(".")[2] and is_class(name)
 
 
 def _inherited(name: str) -> Effect | None:

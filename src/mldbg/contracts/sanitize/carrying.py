@@ -212,7 +212,7 @@ def pools(row: Pools) -> Effect:
         untouched = 2 if row.spatial is None else len(shape) - row.spatial
         if tag.meaning not in (PROBS, LOGITS) or tag.axis is None or tag.axis >= untouched:
             return None
-        padded = given.get("padding", 0) not in (0, (0,) * len(shape[untouched:]))
+        padded = row.beyond or given.get("padding", 0) not in (0, (0,) * len(shape[untouched:]))
         return scaled(tag) if padded or not whole_sums else tag
 
     return follows(change)

@@ -52,6 +52,8 @@ def _selected(row: kinds.Selects) -> Effect:
     match row.what:
         case kinds.Choice.INDEX:
             return carrying.follows(carrying.index)
+        case kinds.Choice.ALL:
+            return carrying.follows(carrying.keep)
         case kinds.Choice.CUT | kinds.Choice.PARTS:
             return carrying.cut(row.params.index("dim"))
         case kinds.Choice.ENTRY | kinds.Choice.ENTRIES:

@@ -97,10 +97,14 @@ class Made(Enum):
     """What was assigned to a name that says loss."""
     SUM = auto()
     """A sum or product of several losses; its detail names them."""
+    SCALED = auto()
+    """A product with a number; its detail names what was multiplied."""
     TOTAL = auto()
     """What a statement that adds to a variable leaves in it."""
     EITHER = auto()
     """A loss that is one of several; its detail names them."""
+    VOLATILE = auto()
+    """What `Variable(x, volatile=True)` made: before torch had no_grad, nothing computed from it recorded a graph."""
     PARAMETERS = auto()
     """The parameters of a model, all of them."""
     GRADIENTS = auto()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import libcst as cst
 
     from mldbg.lint.interpret.frames import Frame
+    from mldbg.lint.interpret.module import Module
     from mldbg.lint.interpret.value import Function
 
 MOST_STATEMENTS = 4_000
@@ -96,8 +97,8 @@ class Budget:
     __slots__ = ("_heard", "_unheard", "now", "partly", "refused")
 
     def __init__(self) -> None:
-        self.partly: dict[Function, None] = {}
-        """Entry points of which not every call was followed."""
+        self.partly: dict[Function | Module, None] = {}
+        """Functions called by nobody, or by a module's top level, and top levels, of which not every call was followed."""
         self.begin()
 
     def begin(self) -> None:
@@ -128,7 +129,7 @@ class Budget:
     def refuse(self, under_way: Sequence[Frame]) -> None:
         """A call is not followed: what is under way is followed only in part."""
         self.refused += 1
-        for frame in under_way:
-            if frame.function is not None:
-                self.partly[frame.function] = None
-                return
+        functions = (frame.function for frame in under_way if frame.function is not None)
+        outermost = next(functions, under_way[0].module if under_way else None)
+        if outermost is not None:
+            self.partly[outermost] = None

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from mldbg.lint.interpret.address import Made, Ref, Site
 from mldbg.lint.interpret.arguments import Argument
+from mldbg.lint.interpret.carried import summed
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.construction import Construction
 from mldbg.lint.interpret.contents import Contents
@@ -189,8 +190,10 @@ class BuiltinCalls:
         if not arguments:
             return UNKNOWN
         element = self.contents.element_of(arguments[0].value, site)
-        kept = element.meaning if element.meaning is Semantic.SCALAR_LOSS else None
-        total = replace(self.lineage.derived([arguments[0].value], site), meaning=kept, attached=element.attached)
+        rest = summed(element)
+        total = replace(self.lineage.derived([arguments[0].value], site), meaning=rest.meaning, attached=element.attached)
+        if rest.meaning not in (None, Semantic.SCALAR_LOSS):
+            total = replace(total, axes=rest.axes, scaled=rest.scaled, trail=element.trail)
         total = replace(total, origin=self._origin_of_sum(arguments[0].value, total.origin))
         if total.data is None or self.contents.items_of(arguments[0].value) is not None:
             return total

@@ -82,15 +82,15 @@ def left(effect: Carrying, given: Mapping[str, Value], values: Sequence[Value]) 
     """What an effect leaves of the meanings of its arguments, by parameter in `given` and in order in `values`."""
     match effect:
         case Joins():
-            return joined(elements_of(values[0]), _number(given.get("dim")) if "dim" in given else effect.axis)
+            return joined(elements_of(values[0]), _axis_of(given) if _names_axis(given) else effect.axis)
         case Stacks():
-            return stacked(elements_of(values[0]), _number(given.get("dim")) if "dim" in given else 0)
+            return stacked(elements_of(values[0]), _axis_of(given) if _names_axis(given) else 0)
         case Chooses():
             return chosen([given[name] for name in ("input", "other") if name in given])
         case Operates():
             return operated(effect.how, *values[:2]) if len(values) == 2 and len(given) == 2 else LOST
         case Multiplies():
-            return multiplied(*values[:2], matrices=effect.matrices) if len(values) >= 2 else LOST
+            return multiplied(values[0], values[1], effect.rank) if len(values) >= 2 else LOST
         case Contracts() | Normalizer():
             return LOST
         case _:
@@ -108,12 +108,12 @@ def _of_one(
             return arranged(value, given, reduces=effect.reduces)
         case Moves():
             return moved(effect, value, given, values[1:])
-        case Selects(Choice.EXTREME) if "other" in given or given.get("dim", UNKNOWN).meaning is not None:
-            return chosen([value, given.get("other", given.get("dim", UNKNOWN))])
+        case Selects(Choice.EXTREME) if (other := other_extreme(given)) is not None:
+            return chosen([value, other])
         case Selects():
-            return selected(effect.what, value, _number(given.get("dim")) if "dim" in given else 0)
+            return selected(effect.what, value, _axis_of(given) if _names_axis(given) else 0)
         case Reduces():
-            return reduced(value, _numbers(given.get("dim")), given, total=effect.total)
+            return reduced(value, _numbers(given.get("dim", given.get("axis"))), given, total=effect.total)
         case Pools():
             return pooled(value, effect, given)
         case Negates():
@@ -126,6 +126,22 @@ def _of_one(
             if given.get("mode", _CONSTANT).constant != "constant":
                 return part(value)  # F.pad repeats values
             return filled(value, given.get("value", literal(effect.usual)))
+
+
+def other_extreme(given: Mapping[str, Value]) -> Value | None:
+    """The tensor with which `max(a, b)` compares; None where it is called with an axis, or alone."""
+    second = given.get("other", given.get("dim", UNKNOWN))
+    is_tensor = "other" in given or second.meaning is not None or (is_blank(second) and isinstance(second.thing, Opaque))
+    return second if is_tensor else None
+
+
+def _names_axis(given: Mapping[str, Value]) -> bool:
+    return "dim" in given or "axis" in given
+
+
+def _axis_of(given: Mapping[str, Value]) -> int | None:
+    """Torch's `dim`, numpy's `axis`."""
+    return _number(given.get("dim", given.get("axis")))
 
 
 def means_nothing(effect: Carrying, value: Value) -> bool:
@@ -194,12 +210,14 @@ def _moved_axis(how: Move, axes: Axes, given: Mapping[str, Value], sizes: Sequen
     match how:
         case Move.TRANSPOSE if len(known) == 2 and all((dim < 0) == (along < 0) for dim in known):
             return {known[0]: known[1], known[1]: known[0]}.get(along, along)
+        case Move.REVERSE:
+            return -1 - along
         case Move.SWAP_LAST if along < 0:
             return {-1: -2, -2: -1}.get(along, along)
         case Move.UNSQUEEZE if len(known) == 1:
             return _unsqueezed(along, known[0], axes.rank)
         case Move.SQUEEZE if len(known) == 1:
-            return _without(along, known)
+            return _without(axes, known)
         case Move.PERMUTE:
             return _permuted(along, dims)
         case _:
@@ -224,14 +242,18 @@ def _unsqueezed(along: int, dim: int, rank: int | None) -> int | None:
     return along if stays else None
 
 
-def _without(along: int | None, dims: Sequence[int]) -> int | None:
-    """The axis after others have gone. Axes that are counted from different ends stay where they are if the first one goes."""
+def _without(axes: Axes, dims: Sequence[int]) -> int | None:
+    """The axis of the law after others have gone. Of those that are counted from the other end, only the outermost is placed."""
+    along = axes.along
+    if along is not None and axes.rank:
+        along, dims = along % axes.rank, [dim % axes.rank for dim in dims]
     if along is None:
         return None
     if along >= 0:
-        return along - sum(dim < along for dim in dims) if all(dim >= 0 for dim in dims) else None
-    from_end = [dim for dim in dims if dim < 0]
-    return along + sum(dim > along for dim in from_end)
+        return along - sum(0 <= dim < along for dim in dims) if all(dim >= 0 or dim == -1 for dim in dims) else None
+    if along < -1 and any(dim > 0 for dim in dims):
+        return None
+    return along + sum(along < dim < 0 for dim in dims)
 
 
 def arranged(value: Value, given: Mapping[str, Value], *, reduces: bool) -> Left:
@@ -286,10 +308,12 @@ def _each(value: Value) -> Left:
 # ------------------------------------------------------------------------------------------------------------ cuts and means
 def selected(what: Choice, value: Value, dim: int | None) -> Left:
     """Some of the values, chosen along one axis."""
+    if what is Choice.ALL:
+        return whole(value)
     if what not in _ALONG_ONE_AXIS or dim is None or not apart(value.axes, dim):
         return part(value)
     if what in (Choice.ENTRY, Choice.ENTRIES):
-        return Left(value.meaning, Axes(along=_without(value.axes.along, [dim])), value.scaled)
+        return Left(value.meaning, Axes(along=_without(value.axes, [dim])), value.scaled)
     return Left(value.meaning, Axes(value.axes.rank, along=value.axes.along), value.scaled)
 
 
@@ -322,7 +346,7 @@ def written(base: Value, value: Value) -> Left | None:
     if base.meaning is None or (number is not None and base.meaning is LOGITS):
         return None
     if number is not None:
-        return filled(base, literal(number)) if base.meaning in (UNIT, NON_NEGATIVE) else LOST
+        return filled(base, literal(number)) if base.meaning in (UNIT, NON_NEGATIVE) or number <= 1 else LOST
     meaning = either(base.meaning, value.meaning)
     return Left(meaning, base.axes, base.scaled or value.scaled) if meaning not in (None, LOG_PROBS) else LOST
 
@@ -342,7 +366,7 @@ def reduced(value: Value, dims: Sequence[int] | None, given: Mapping[str, Value]
         return LOST
     keepdim = given.get("keepdim")
     if keepdim is None or keepdim.constant is False:
-        axes = Axes(along=_without(along, dims))
+        axes = Axes(along=_without(value.axes, dims))
     else:
         axes = Axes(value.axes.rank, along=along) if keepdim.constant is True else Axes()
     return scaled(value, axes) if total else Left(value.meaning, axes, value.scaled)
@@ -372,7 +396,8 @@ def pooled(value: Value, effect: Pools, given: Mapping[str, Value]) -> Left:
         return part(value)  # a mean of probabilities of other classes
     if value.meaning not in (PROBS, LOGITS) or not beside:
         return LOST
-    fewer = given.get("padding", ZERO).constant != 0 or "divisor_override" in given  # at the border zeros are counted in
+    padded = effect.beyond or given.get("padding", ZERO).constant != 0  # zeros are counted in at the border
+    fewer = padded or "divisor_override" in given
     return scaled(value, value.axes) if fewer else whole(value)
 
 
@@ -457,12 +482,17 @@ def stacked(values: Sequence[Value], dim: int | None) -> Left:
     return Left(value.meaning, Axes(along=along), value.scaled)
 
 
-def multiplied(first: Value, second: Value, *, matrices: bool) -> Left:
-    """A matrix product: weights that sum to 1 take means of the rows of the second factor."""
-    weighs = first.meaning in (PROBS, ONE_HOT) and not first.scaled and is_axis(first.axes, -1) is True
-    if not weighs or second.scaled:
+def multiplied(first: Value, second: Value, rank: int | None = None) -> Left:
+    """A matrix product: weights that sum to 1 take means of the rows of the second factor. `rank`: of both, where it is fixed.
+
+    Weights along an axis that is not known are taken to run over the rows where these are one-hot: so labels are looked up.
+    """
+    last = is_axis(replace(first.axes, rank=rank or first.axes.rank), -1)
+    looks_up = first.axes.along is None and second.meaning is ONE_HOT
+    if first.meaning not in (PROBS, ONE_HOT) or first.scaled or second.scaled or not (last or looks_up):
         return LOST
-    if second.meaning in (PROBS, ONE_HOT) and matrices and is_axis(second.axes, -1) is True:
+    of_rows = is_axis(replace(second.axes, rank=rank or second.axes.rank), -1)
+    if second.meaning in (PROBS, ONE_HOT) and (rank or 0) >= 2 and of_rows:
         return Left(PROBS, Axes(along=-1))
     return Left(UNIT) if second.meaning in (PROBS, ONE_HOT, UNIT) else LOST
 
@@ -497,6 +527,13 @@ def _broadcast(number: Value, rest: Left) -> Left:
         return rest
     along = rest.axes.along
     return replace(rest, axes=Axes(along=along if along is not None and along < 0 else None))
+
+
+def summed(element: Value) -> Left:
+    """Python's sum over such elements."""
+    if element.meaning is Semantic.SCALAR_LOSS:
+        return Left(element.meaning)
+    return operated(Arithmetic.PLUS, element, element) if element.meaning is not None else LOST
 
 
 def _as_number(value: Value) -> float | None:

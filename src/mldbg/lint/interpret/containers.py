@@ -48,6 +48,7 @@ class Containers:
             self.contents.extend(base, more)
             return literal(None)
         if name == "insert" and len(values) == 2 and isinstance(base.thing, Object):
+            self.tell_appended(base, arguments[1:], site)
             machine.state.set(
                 base.thing.ref,
                 Slot.ITEMS,

@@ -133,10 +133,16 @@ class SchedulerStep:
 
 @dataclass(frozen=True, slots=True)
 class GradientsCleared:
-    """Gradients are set to zero or None. `parameters`: of which models; empty where that is not known."""
+    """Gradients are set to zero or None.
+
+    Attributes:
+        parameters: of which models; empty where that is not known.
+        identity: the optimizer that does it, as `GradientUse` names it; None where no optimizer does.
+    """
 
     place: Place
     parameters: frozenset[Ref]
+    identity: Key | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +165,13 @@ class Restarted:
     Attributes:
         cell: the variable.
         content: the new value's identity, or the container's.
+        by_loss: the new value is a loss with its graph.
     """
 
     place: Place
     cell: Cell | None
     content: Ref | None
+    by_loss: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,16 @@ from functools import partial
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Context, Made, Ref, Site, made_at, module_ref, site_of
+from mldbg.lint.interpret.address import GRADIENTS, Context, Made, Ref, Site, made_at, module_ref, site_of
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.assignment import Assignment
-from mldbg.lint.interpret.budget import MOST_FOR_DECORATORS, Budget
+from mldbg.lint.interpret.budget import Budget
+from mldbg.lint.interpret.built import Built
 from mldbg.lint.interpret.classes import Classes, is_classmethod, is_property, is_static
 from mldbg.lint.interpret.columns import of_attribute
 from mldbg.lint.interpret.construction import Construction
 from mldbg.lint.interpret.contents import Contents
+from mldbg.lint.interpret.decorators import Decorators
 from mldbg.lint.interpret.estimators import Estimators
 from mldbg.lint.interpret.expressions import Expressions
 from mldbg.lint.interpret.facts import Condition, Fact, Place
@@ -86,6 +88,7 @@ class Interpreter:
         self.reach = Reach(words)
         self.effects = effects
         self.state = State()
+        self.state.ensure(GRADIENTS)
         self.facts: list[Fact] = []
         self.frames: list[Frame] = []
         self.conditions: list[Condition] = []
@@ -110,11 +113,13 @@ class Interpreter:
         self.assignment = Assignment(self, self.names, self.classes, self.contents, self.training)
         self.subscripts = Subscripts(self, self.contents)
         self.expressions = Expressions(self, self.names, self.contents, self.library, self.assignment, self.subscripts)
+        self.decorators = Decorators(self)
         self.parameters = Parameters(self, self.names)
         self.statements = Statements(
             self, self.names, self.classes, self.contents, self.estimators, self.training, self.expressions, self.assignment
         )
         self._contexts: dict[tuple[Site, Context | None, int], Context] = {}
+        self._built: dict[Ref, Built | None] = {}
         self._unbuilt: dict[Ref, tuple[Value, list[Frame], Sequence[Argument], Site]] = {}
 
     @property
@@ -214,10 +219,15 @@ class Interpreter:
         value, frames, arguments, site = self._unbuilt[ref]
         assert isinstance(value.thing, Object)
         assert isinstance(value.thing.cls, ClassThing)
-        live = self.state.live
-        with self.elsewhere(self.state, frames):
-            self._initialise(value, value.thing.cls, arguments, site)
-        self.state.live = live
+        known = self._built.get(ref)
+        if known is not None:
+            known.leave(self.state, ref)
+        else:
+            live, before = self.state.live, self.state.fork()
+            with self.elsewhere(self.state, frames):
+                self._initialise(value, value.thing.cls, arguments, site)
+            self.state.live = live
+            self._built[ref] = Built.between(before, self.state, ref)
         self.training.spread_inside(value.thing)
 
     @contextmanager
@@ -244,20 +254,6 @@ class Interpreter:
             yield
         finally:
             frame.context = outer
-
-    @contextmanager
-    def inside(self, function: Function) -> Iterator[None]:
-        """Where a function was defined: what its decorators' names mean."""
-        ref = made_at(site_of(function.part, function.node), None, Made.DECORATORS)
-        self.state.open(ref)
-        self.state.set(ref, Slot.CLOSURE, Value(Object(function.closure)))
-        self.frames.append(Frame(ref, function.part, function.closure))
-        try:
-            with self.budget.now.call(function.node, MOST_FOR_DECORATORS):
-                yield
-        finally:
-            self.frames.pop()
-            self.state.close(ref)
 
     # ---------------------------------------------------------------------------------------------------------- evaluation
     def evaluate(self, node: cst.BaseExpression) -> Value:
@@ -457,6 +453,7 @@ class Interpreter:
         self.state.open(ref)
         if self._may_wait(cls):
             self._unbuilt[ref] = (value, list(self.frames), arguments, site)
+            self._built.pop(ref, None)
             self.state.set(ref, Slot.UNBUILT, NONE)
         else:
             self._initialise(value, cls, arguments, site)
@@ -499,7 +496,7 @@ class Interpreter:
                 self.budget.refuse(self.frames)
             return self.library.unknown_call(UNKNOWN, function.name, arguments, site)
         if not assume and not function.raw and isinstance(node, cst.FunctionDef) and node.decorators:
-            wrapped = self._decorated(function)
+            wrapped = self.decorators.applied(function)
             if wrapped is not None:
                 return self.call(wrapped, arguments, site)
         outer = self.frame.context
@@ -526,7 +523,7 @@ class Interpreter:
                 if informed and not self.budget.silent:
                     self.visited.add(node)
                 if isinstance(node, cst.FunctionDef):
-                    wish = self._grad_wish(node)
+                    wish = self.decorators.grad_wish(node)
                     if wish is not None:
                         self.state.grad = wish
                 with self.under():
@@ -568,38 +565,6 @@ class Interpreter:
         frame = self.frame
         self.execute(node.body)
         return self._finish(frame)
-
-    def _grad_wish(self, node: cst.FunctionDef) -> bool | None:
-        """What a function's decorators say about recording a graph."""
-        for decorator in node.decorators:
-            inner = decorator.decorator
-            target = inner.func if isinstance(inner, cst.Call) else inner
-            thing = self.evaluate(target).thing
-            if isinstance(thing, Symbol):
-                if thing.name in torch.NO_GRAD:
-                    return False
-                if thing.name in torch.ENABLE_GRAD:
-                    return True
-        return None
-
-    def _decorated(self, function: Function) -> Value | None:
-        """What the project's decorators make of a function; None where they leave it as it is. Others are taken to do that."""
-        value = Value(replace(function, raw=True))
-        changed = False
-        assert isinstance(function.node, cst.FunctionDef)
-        with self.inside(function):
-            for decorator in reversed(function.node.decorators):
-                node = decorator.decorator
-                thing = self.now(node.func if isinstance(node, cst.Call) else node).thing
-                if not isinstance(thing, Function) or thing.part.module is not function.part.module:
-                    continue
-                made = self.now(node)
-                wrapped = (
-                    self.call(made, [Argument(value)], self.site(node)) if isinstance(made.thing, Function | Bound) else UNKNOWN
-                )
-                if isinstance(wrapped.thing, Function | Bound) and wrapped != value:
-                    value, changed = wrapped, True
-        return value if changed else None
 
 
 def _qualified(function: Function) -> str:

@@ -74,7 +74,7 @@ def named_loss(name: str, value: Value) -> Value:
     return replace(value, origin=origin.inside(Made.LOSS, None)) if says_loss(name) else value
 
 
-_UNSAID = frozenset({Made.VALUE, Made.UNPACKED})
+_UNSAID = frozenset({Made.VALUE, Made.UNPACKED, Made.SCALED})
 
 
 def _one_of(one: Value, two: Value) -> Ref | None:

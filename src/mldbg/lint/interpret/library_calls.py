@@ -19,9 +19,10 @@ from mldbg.lint.interpret.containers import Containers
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
 from mldbg.lint.interpret.facts import Call, Escape
-from mldbg.lint.interpret.join import rows_of_first, tuple_of
+from mldbg.lint.interpret.join import is_loss, rows_of_first, tuple_of
 from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.parts import made_of, parts_of
 from mldbg.lint.interpret.sums import note_emptied
 from mldbg.lint.interpret.tensors import Tensors
 from mldbg.lint.interpret.training import Training
@@ -75,6 +76,12 @@ from mldbg.operations.python import (
 from mldbg.operations.spelling import canonical
 from mldbg.semantics import Semantic
 
+TENSOR_ATTRIBUTES = {name: effect for names, effect in torch.ATTRIBUTES.items() for name in names.split()}
+
+
+_REDUCTIONS = frozenset({"mean", "sum", "abs"})
+"""Methods of a loss, over devices or rows, whose result has the loss as its part."""
+
 
 class LibraryCalls:
     """Applies the tables. `wanted`: names of calls that some rule listens to."""
@@ -115,6 +122,9 @@ class LibraryCalls:
             return Value(Method(base, name))
         if name == "data" and isinstance(thing, Unknown | Opaque):
             return replace(base, attached=False)
+        effect = TENSOR_ATTRIBUTES.get(name) if base.meaning is not None and isinstance(thing, Unknown) else None
+        if isinstance(effect, Moves):
+            return self._tensors.moved(effect, {"input": base}, [base], site)
         data = of_attribute(derived_data(base), name)
         trail = base.trail if data is not None and data.fits else None
         return Value(data=data, origin=base.origin.attribute(name) if base.origin is not None else None, trail=trail)
@@ -167,6 +177,8 @@ class LibraryCalls:
         if name == "align" and arguments:  # each of two tables gets the columns of both
             return tuple_of(base, arguments[0].value)
         result = applied(self.machine, base, name, arguments, site) or self._method_called(base, name, arguments, site)
+        if name in _REDUCTIONS and is_loss(base) and result.origin is not None:
+            return replace(result, origin=made_of(result.origin, parts_of(base.origin)), attached=base.attached)
         result = scaling.noted_method(name, base, arguments, result, self.machine.new_ref(site))
         chosen = self._columns.chosen(base, name, arguments) if result.data is not None else None
         if chosen is not None:
@@ -398,7 +410,7 @@ class LibraryCalls:
             case Maps():
                 return self._tensors.maps(effect, first, site)
             case Keeps():
-                return self._tensors.keeps(effect, values, site)
+                return self.training.volatile(self._tensors.keeps(effect, values, site), arguments, site)
             case Moves(Move.FLATTEN):
                 return self._tensors.flattened(given, first, site, is_layer=name.endswith("__call__"))
             case Moves():

@@ -8,8 +8,20 @@ from mldbg.lint.interpret.address import Ref
 from mldbg.lint.interpret.carried import LOST, Left, multiplied, operated
 from mldbg.lint.interpret.join import is_loss, mix_data, rows_of_first
 from mldbg.lint.interpret.lineage import derived_data
-from mldbg.lint.interpret.parts import made_of, parts_of
-from mldbg.lint.interpret.value import MOST_TEXT, Constant, Entries, Function, Items, Object, Opaque, Symbol, Value, literal
+from mldbg.lint.interpret.parts import made_of, parts_of, scaled
+from mldbg.lint.interpret.value import (
+    MOST_TEXT,
+    Constant,
+    Entries,
+    Function,
+    Items,
+    Object,
+    Opaque,
+    Symbol,
+    Unknown,
+    Value,
+    literal,
+)
 from mldbg.lint.library.names import says_loss
 from mldbg.operations.effect import Arithmetic
 from mldbg.semantics import Semantic
@@ -23,6 +35,8 @@ def combined(operator: cst.BaseBinaryOp | cst.BaseAugOp, left: Value, right: Val
     meaning = rest.meaning
     if isinstance(operator, _SCALINGS) and (is_loss(left) or is_loss(right)):
         origin = _origin_of_loss(operator, left, right, origin)
+    elif isinstance(operator, cst.Multiply | cst.Divide):
+        origin = _origin_of_term(left, right, origin)
     carrier = left if left.meaning is meaning and left.trail is not None else right
     data = mix_data(derived_data(left), derived_data(right))
     if isinstance(operator, cst.MatrixMultiply | cst.MatrixMultiplyAssign):
@@ -40,6 +54,15 @@ def combined(operator: cst.BaseBinaryOp | cst.BaseAugOp, left: Value, right: Val
     )
 
 
+def _origin_of_term(left: Value, right: Value, made: Ref) -> Ref:
+    """`0.1 * penalty`, `penalty * self.weight`: what is multiplied with a number, or with a setting, stays a term of a loss."""
+    for term, factor in ((left, right), (right, left)):
+        number = isinstance(factor.thing, Constant) or (isinstance(factor.thing, Object) and factor.thing.cls is None)
+        if number and isinstance(term.thing, Unknown) and term.origin is not None:
+            return scaled(made, term.origin)
+    return made
+
+
 def _origin_of_loss(operator: cst.BaseBinaryOp | cst.BaseAugOp, left: Value, right: Value, made: Ref) -> Ref:
     """A loss times a factor or plus a number is the same loss; what several are added up or multiplied to has them as parts."""
     sums = isinstance(operator, cst.Add | cst.Subtract)
@@ -55,7 +78,7 @@ def _left_after(operator: cst.BaseBinaryOp | cst.BaseAugOp, left: Value, right: 
     if Semantic.SCALAR_LOSS in (left.meaning, right.meaning):
         return Left(Semantic.SCALAR_LOSS, (left if left.meaning is Semantic.SCALAR_LOSS else right).axes)
     if isinstance(operator, cst.MatrixMultiply | cst.MatrixMultiplyAssign):
-        return multiplied(left, right, matrices=False)
+        return multiplied(left, right)
     how = _ARITHMETIC.get(type(operator))
     return operated(how, left, right) if how is not None else LOST
 

@@ -12,7 +12,9 @@ from mldbg.lint.interpret.join import tuple_of
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.names import Names
 from mldbg.lint.interpret.slots import Slot
-from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Entries, Function, Object, Symbol, Value
+from mldbg.lint.interpret.value import UNKNOWN, Axes, ClassThing, Entries, Function, Object, Symbol, Value
+from mldbg.lint.library.names import says_one_hot
+from mldbg.semantics import Semantic
 
 
 class Parameters:
@@ -76,7 +78,9 @@ class Parameters:
         ref = self.machine.new_ref(self.machine.site(parameter), Made.PARAMETER)
         self.machine.state.ensure(ref)
         cls = self._annotated_class(parameter) if assume else None
-        self.names.bind(name, Value(Object(ref, cls), origin=ref))
+        hot = parameter.default is None and says_one_hot(name)
+        meaning, axes = (Semantic.ONE_HOT, Axes(along=-1)) if hot else (None, Axes())
+        self.names.bind(name, Value(Object(ref, cls), meaning=meaning, axes=axes, origin=ref))
 
     def _annotated_class(self, parameter: cst.Param) -> str | ClassThing | None:
         """The class that a parameter's annotation names, where objects of it can be followed."""

@@ -19,9 +19,10 @@ def parts_of(loss: Ref | None) -> frozenset[Ref]:
     """The losses that a loss is made of or chosen from; of one that is neither, itself."""
     if loss is None:
         return frozenset()
-    if loss.kind in (Made.SUM, Made.EITHER) and isinstance(loss.detail, frozenset):
+    if loss.kind in (Made.SUM, Made.EITHER, Made.SCALED) and isinstance(loss.detail, frozenset):
         return frozenset(part for member in loss.detail for part in parts_of(member))
-    return frozenset({loss})
+    named = loss.whole if loss.kind is Made.LOSS else None
+    return frozenset({loss}) | parts_of(named) if named is not None and named.kind is Made.SCALED else frozenset({loss})
 
 
 def made_of(made: Ref, parts: frozenset[Ref]) -> Ref:
@@ -29,6 +30,13 @@ def made_of(made: Ref, parts: frozenset[Ref]) -> Ref:
     if not 1 <= len(parts) <= MOST_PARTS or made.site is None:
         return made
     return made_at(made.site, made.context, Made.SUM, parts)
+
+
+def scaled(made: Ref, term: Ref) -> Ref:
+    """The identity of what a place makes of a value and a number, which may become a term of a loss."""
+    if made.site is None or term.kind is Made.SCALED:
+        return made
+    return made_at(made.site, made.context, Made.SCALED, frozenset({term}))
 
 
 def either_of(one: Ref, two: Ref) -> Ref | None:

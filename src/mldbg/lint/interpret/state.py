@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from mldbg.lint.interpret.address import Ref
+from mldbg.lint.interpret.address import GRADIENTS, Ref
 from mldbg.lint.interpret.join import join
 from mldbg.lint.interpret.slots import Key
-from mldbg.lint.interpret.value import Record, Value
+from mldbg.lint.interpret.value import UNKNOWN, Record, Value
 
 
 class _Log:
@@ -163,7 +163,7 @@ class State:
 
 
 def merged(states: list[State]) -> State:
-    """The state after control flows together. A name that only some of the states know keeps its value."""
+    """The state after control flows together. A name that only some of the states know keeps its value; gradients do not."""
     live = [state for state in states if state.live]
     if not live:
         result = states[0].fork()
@@ -189,6 +189,8 @@ def _merge(into: State, other: State) -> None:
                 for name, value in record.items()
                 if (held := mine.get(name)) is not value
             }
+            if ref is GRADIENTS:  # what one way does to an optimizer's gradients does not hold on the way that leaves them
+                changed |= dict.fromkeys(mine.keys() ^ record.keys(), UNKNOWN)
             if changed:
                 into._records[ref] = {**mine, **changed}
                 into._note(ref)

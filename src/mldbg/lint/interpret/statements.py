@@ -29,7 +29,7 @@ from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.state import State, merged
 from mldbg.lint.interpret.sums import note_item, note_kept, note_restart, terms_added, with_total
 from mldbg.lint.interpret.training import Training
-from mldbg.lint.interpret.value import NONE, UNKNOWN, ClassThing, Constant, Function, Items, Lazy, Object, Value
+from mldbg.lint.interpret.value import NONE, UNKNOWN, ClassThing, Constant, Function, Items, Lazy, Object, Unknown, Value
 from mldbg.lint.outline import Import, Kind
 
 MOST_STEPPED = 8
@@ -117,10 +117,23 @@ class Statements:
                 self.machine.frame.unpacking = (node.value, names)
         value = self.machine.evaluate(node.value)
         self.machine.frame.unpacking = None
-        if isinstance(node.value, cst.BinaryOperation) and isinstance(node.value.operator, cst.Add) and len(node.targets) == 1:
+        if len(node.targets) == 1:
             value = self._summed(node.targets[0].target, node.value, value, self.machine.site(node))
         for target in node.targets:
             self._assign(target.target, node.value, value, self.machine.site(node))
+        if len(node.targets) == 1 and isinstance(node.targets[0].target, cst.Tuple):
+            self._learn_rank(node.targets[0].target, node.value)
+
+    def _learn_rank(self, target: cst.Tuple, source: cst.BaseExpression) -> None:
+        """`b, t, d = x.shape` and `b, t, d = x.size()` say how many axes `x` has."""
+        shape = source.func if isinstance(source, cst.Call) and not source.args else source
+        if not isinstance(shape, cst.Attribute) or shape.attr.value != ("size" if shape is not source else "shape"):
+            return
+        if isinstance(shape.value, cst.Name) and not any(isinstance(one, cst.StarredElement) for one in target.elements):
+            value = self.machine.evaluate(shape.value)
+            if isinstance(value.thing, Unknown | Object) and value.axes.rank is None:
+                axes = replace(value.axes, rank=len(target.elements))
+                self.assignment.rebind(shape.value, replace(value, axes=axes))
 
     def _annotated(self, node: cst.AnnAssign) -> None:
         if node.value is not None:
@@ -129,7 +142,7 @@ class Statements:
     def _assign(self, target: cst.BaseExpression, source: cst.BaseExpression, value: Value, site: Site) -> None:
         self.assignment.assign(target, value, site)
         if isinstance(target, cst.Subscript) and under_a_loop(self.machine.frames):
-            note_item(self.machine, target, self.machine.now(target.value), value, source, site)
+            note_item(self.machine, target, value, source, site)
         note_restart(self.machine, target, source, value, site)
 
     def _augmented(self, node: cst.AugAssign) -> None:
@@ -161,16 +174,24 @@ class Statements:
                 result = with_total(machine, before, value, result, site)
         self.assignment.assign(node.target, result, site)
 
-    def _summed(self, target: cst.BaseExpression, total: cst.BinaryOperation, value: Value, site: Site) -> Value:
+    def _summed(
+        self, target: cst.BaseExpression, total: cst.BaseExpression, value: Value, site: Site, *, whole: bool = True
+    ) -> Value:
         """`total = total + value` accumulates as `total += value` does; the value assigned."""
         machine = self.machine
+        if isinstance(total, cst.IfExp):  # `mean = loss if mean is None else 0.9 * mean + 0.1 * loss`
+            for branch in (total.body, total.orelse):
+                value = self._summed(target, branch, value, site, whole=False)
+            return value
+        if not isinstance(total, cst.BinaryOperation | cst.Call):
+            return value
         terms = terms_added(target, total) if isinstance(target, cst.Name | cst.Attribute | cst.Subscript) else []
         if not terms:
             return value
         before = machine.now(target)
         for term in terms:
             added = machine.now(term)
-            note_kept(machine, target, before, added, term, site)
+            note_kept(machine, target, before, added, term if whole else None, site)
             value = with_total(machine, before, added, value, site)
         return value
 

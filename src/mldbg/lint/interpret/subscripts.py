@@ -18,7 +18,9 @@ from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.splits import picked
 from mldbg.lint.interpret.value import (
+    NONE,
     UNKNOWN,
+    ClassThing,
     Constant,
     Data,
     Entries,
@@ -100,9 +102,12 @@ class Subscripts:
         mapping = self.contents.mapping_of(base)
         if mapping is not None:
             return mapping.get(index.constant) if isinstance(index.thing, Constant) else UNKNOWN
+        field = self._field(base, index)
+        if field is not None:
+            return field
         items = self.contents.items_of(base)
         if items is None:
-            return self._field(base, index)
+            return None
         if isinstance(index.thing, Items) and index.thing.cls == "builtins.slice":
             low, high, step = (bound.constant for bound in index.thing.tail)
             known = all(
@@ -128,9 +133,23 @@ class Subscripts:
 
     def _field(self, base: Value, index: Value) -> Value | None:
         """`output["logits"]` and `output[0]` of a dataclass-like object of the project."""
-        if isinstance(base.thing, Object) and isinstance(index.constant, str):
+        if not isinstance(base.thing, Object):
+            return None
+        if isinstance(index.constant, str):
             return self.machine.state.get(base.thing.ref, index.constant)
+        if isinstance(index.constant, int) and isinstance(base.thing.cls, ClassThing):
+            return self._filled_field(base.thing, base.thing.cls, index.constant)
         return None
+
+    def _filled_field(self, output: Object, cls: ClassThing, position: int) -> Value | None:
+        """`output[0]` of a ModelOutput: the first field that is not None."""
+        if not any(isinstance(base, str) and base.endswith("ModelOutput") for base in self.contents.classes.ancestors(cls)):
+            return None
+        fields = [self.machine.state.get(output.ref, name) or NONE for name in self.contents.classes.fields(cls)]
+        filled = [field for field in fields if not field.is_none]
+        if any(field.or_none for field in fields) or not -len(filled) <= position < len(filled):
+            return None
+        return filled[position]
 
     def _named_layer(self, base: Value, index: Value, items: Items) -> Value | None:
         """`heads["a"]` of an nn.ModuleDict that is as it was made."""

@@ -16,11 +16,14 @@ from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.parts import made_of, parts_of
 from mldbg.lint.interpret.rounds import counters, names_in, under_a_loop
 from mldbg.lint.interpret.slots import Slot
-from mldbg.lint.interpret.source_text import code
+from mldbg.lint.interpret.source_text import code, last_name
 from mldbg.lint.interpret.value import Constant, Entries, Items, Object, Unknown, Value
 
 ANY_ITEM = "[]"
 """The cell of an item of which the key is not known."""
+
+_JOINS = frozenset({"cat", "concat", "concatenate", "hstack", "vstack"})
+"""Functions that put tensors one behind the other."""
 
 MOST_KEPT = 16
 """Values in what is added that are looked at one by one."""
@@ -31,11 +34,14 @@ def note_kept(
     into: cst.BaseExpression,
     before: Value,
     value: Value,
-    expression: cst.BaseExpression,
+    expression: cst.BaseExpression | None,
     site: Site,
     counted: frozenset[cst.CSTNode] | None = None,
 ) -> None:
-    """Tell that a value is added to what an expression names; of a tuple, list or dict each value in it."""
+    """Tell that a value is added to what an expression names; of a tuple, list or dict each value in it.
+
+    `expression` is None where more than what is added keeps the graph.
+    """
     content = before.thing.ref if isinstance(before.thing, Object) else None
     cells = _cells(machine, into)
     total = machine.new_ref(site, Made.TOTAL)
@@ -85,12 +91,17 @@ def with_total(machine: Machine, before: Value, value: Value, result: Value, sit
 
 
 def terms_added(target: cst.BaseExpression, total: cst.BaseExpression) -> list[cst.BaseExpression]:
-    """What `total = total + a + b` and `mean = 0.9 * mean + 0.1 * a` add to the target; empty where they do not go on from it."""
+    """What `total = total + a + b`, `mean = 0.9 * mean + 0.1 * a` and `all = torch.cat([all, a])` add to the target.
+
+    Empty where they do not go on from it.
+    """
     terms, todo = [], [total] if _mentions(total, target) or isinstance(target, cst.Subscript) else []
     while todo:
         node = todo.pop()
         if isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.Add):
             todo += [node.right, node.left]
+        elif node is total and isinstance(node, cst.Call) and last_name(node) in _JOINS and node.args:
+            todo += _nodes_in(node.args[0].value)
         else:
             terms.append(node)
     others = [node for node in terms if not _is_scaled(node, target)]
@@ -106,14 +117,14 @@ def _is_scaled(node: cst.BaseExpression, target: cst.BaseExpression) -> bool:
     return node.deep_equals(target)
 
 
-def note_item(machine: Machine, target: cst.Subscript, base: Value, value: Value, node: cst.BaseExpression, site: Site) -> None:
+def note_item(machine: Machine, target: cst.Subscript, value: Value, node: cst.BaseExpression, site: Site) -> None:
     """Tell that each value is put into a place of its own, `values[step] = value`, where a counter of a loop says which."""
     index = target.slice[0].slice if len(target.slice) == 1 else None
     if not isinstance(index, cst.Index) or not isinstance(index.value, cst.Name):
         return
     counted = frozenset(loop.node for loop in machine.frame.loops if index.value.value in counters(loop.node))
     if counted:
-        note_kept(machine, target.value, base, value, node, site, counted)
+        note_kept(machine, target.value, machine.now(target.value), value, node, site, counted)
 
 
 def note_restart(machine: Machine, target: cst.BaseExpression, source: cst.BaseExpression, value: Value, site: Site) -> None:
@@ -129,7 +140,8 @@ def note_restart(machine: Machine, target: cst.BaseExpression, source: cst.BaseE
         content = value.thing.ref if isinstance(value.thing, Object) else None
         cell = _cell(machine, target)
         if cell is not None or content is not None:
-            machine.facts.append(Restarted(machine.place(site), cell, content))
+            by_loss = is_loss(value) and value.attached is not False
+            machine.facts.append(Restarted(machine.place(site), cell, content, by_loss))
 
 
 def _note_item_restarted(machine: Machine, target: cst.Subscript, source: cst.BaseExpression, value: Value, site: Site) -> None:
@@ -137,13 +149,11 @@ def _note_item_restarted(machine: Machine, target: cst.Subscript, source: cst.Ba
     if terms_added(target, source) and not _is_cut(source, value):
         return
     cell = _cell(machine, target)
-    base = machine.now(target.value)
-    if not isinstance(base.thing, Object):
-        return
+    if cell is None and isinstance(value.thing, Constant):
+        base = machine.now(target.value)
+        cell = (base.thing.ref, ANY_ITEM) if isinstance(base.thing, Object) else None
     if cell is not None:
         machine.facts.append(Restarted(machine.place(site), cell, None))
-    elif isinstance(value.thing, Constant):
-        machine.facts.append(Restarted(machine.place(site), (base.thing.ref, ANY_ITEM), None))
 
 
 def note_cut(machine: Machine, node: cst.BaseExpression, site: Site) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from mldbg.lint.interpret.address import Site
-from mldbg.lint.interpret.carried import LOST, Carrying, Left, elements_of, left
+from mldbg.lint.interpret.carried import LOST, Carrying, Left, elements_of, left, other_extreme
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
@@ -113,7 +113,7 @@ class Tensors:
                 return Value(Items("builtins.tuple", (), one))
             case Choice.BEST:
                 return self._with_places(one, site)
-            case Choice.EXTREME if "dim" in given and given["dim"].meaning is None:
+            case Choice.EXTREME if "dim" in given and other_extreme(given) is None:
                 says_axis = isinstance(given["dim"].constant, int)
                 return self._with_places(one, site) if says_axis else self.lineage.derived(values, site)
             case _:
@@ -169,7 +169,7 @@ class Tensors:
 
     def waiting(self, values: list[Value], site: Site) -> Value:
         """torch.zeros(2, 3), torch.empty(0): a tensor that waits for its values."""
-        made = self.filled(values, site)
+        made = replace(self.lineage.derived(values, site), axes=self.filled(values, site).axes, attached=False)
         sizes = self.contents.items_of(values[0]) if len(values) == 1 else None
         every = values if sizes is None else sizes.all
         nothing = any(size.constant == 0 and isinstance(size.constant, int) for size in every)

@@ -118,7 +118,9 @@ class Training:
             optimizer, cleared = self._gradients_of(None)
             machine.facts.append(GradientUse(machine.place(site), UNKNOWN, None, optimizer, cleared, frozenset(), clip=True))
         elif (name == "backward" and receiver is None) or name == "manual_backward":
-            self._note_backward(values[0] if values else UNKNOWN, arguments, site, owned=False)
+            items = self.contents.items_of(values[0]) if values else None
+            for loss in items.all if items is not None else values[:1] or [UNKNOWN]:
+                self._note_backward(loss, arguments, site, owned=False)
         elif name == "owned_backward":
             self._note_backward(values[0] if values else UNKNOWN, arguments, site, owned=True)
         elif name == "scaler_step" and arguments:
@@ -233,7 +235,8 @@ class Training:
         """Gradients become zero: of one optimizer's parameters, of one model's, or (both None) of unknown ones."""
         machine = self.machine
         known = self.parameters_of(optimizer) if optimizer is not None else model.rows if model is not None else frozenset()
-        machine.facts.append(GradientsCleared(machine.place(site), known))
+        identity = self._key(optimizer) if optimizer is not None else None
+        machine.facts.append(GradientsCleared(machine.place(site), known, identity))
         machine.state.ensure(GRADIENTS)
         if optimizer is None:
             self.forget_gradients()
@@ -273,10 +276,11 @@ class Training:
     def _gradients_of(self, optimizer: Value | None) -> tuple[Gradients, Site | None]:
         key = Slot.ANY_OPTIMIZER if optimizer is None else self._key(optimizer)
         held = self.machine.state.get(GRADIENTS, key)
-        if optimizer is not None and (held is None or held.constant == Gradients.UNKNOWN.value):
+        if optimizer is not None and (held is None or held.constant in (None, Gradients.UNKNOWN.value)):
             models = self.parameters_of(optimizer)
-            if len(models) == 1:
-                held = self.machine.state.get(GRADIENTS, next(iter(models)))
+            of_model = self.machine.state.get(GRADIENTS, next(iter(models))) if len(models) == 1 else None
+            if of_model is not None and of_model.constant == Gradients.CLEARED.value:
+                held = of_model
         if held is None or not isinstance(held.constant, str):
             return Gradients.UNKNOWN, None
         return Gradients(held.constant), held.trail.site if held.trail is not None else None
@@ -440,6 +444,12 @@ class Training:
             )
             self.note(value.thing.ref)
 
+    def volatile(self, value: Value, arguments: Sequence[Argument], site: Site) -> Value:
+        """A tensor, or where it is made volatile, one of which nothing computed records a graph."""
+        if not any(argument.keyword == "volatile" and argument.value.constant is True for argument in arguments):
+            return value
+        return replace(value, origin=self.machine.new_ref(site, Made.VOLATILE), attached=False)
+
     def model_called(self, model: Value, arguments: Sequence[Argument], site: Site, result: Value) -> None:
         """A module, or something that may be one, is run."""
         machine = self.machine
@@ -461,7 +471,7 @@ class Training:
                 mode,
                 self.mode_dependent(model.thing) if self._matters(mode) else None,
                 self.dependent_in_training(model.thing) if training is True else None,
-                machine.state.grad,
+                machine.state.grad and not any(_is_volatile(argument.value) for argument in arguments),
                 data,
                 machine.feeding(),
                 result,
@@ -575,6 +585,10 @@ class Training:
         if cls.startswith("torch.nn."):
             return False
         return None
+
+
+def _is_volatile(value: Value) -> bool:
+    return value.origin is not None and value.origin.kind is Made.VOLATILE
 
 
 def _holds_grad(node: cst.BaseExpression) -> bool:

@@ -58,7 +58,7 @@ def may_be_model(name: str) -> bool:
 def only_sets_or_reports(name: str) -> bool:
     """Whether a function says that it sets the learning rate, clips, or writes something down, whatever it is given."""
     words = _words(name)
-    return bool(words) and (words[0] in _REPORTS or not _SETS.isdisjoint(words))
+    return bool(words) and "and" not in words and (words[0] in _REPORTS or not _SETS.isdisjoint(words))
 
 
 def leaves_gradients_alone(receiver: str, method: str, *, gets_model: bool) -> bool:

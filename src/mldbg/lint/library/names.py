@@ -28,12 +28,20 @@ _EVALUATION = "eval|evaluate|evaluation|val|valid|validate|validation|test|testi
 EVALUATION_NAME = re.compile(rf"(^|_)({_EVALUATION})(_|$|[0-9])", re.IGNORECASE)
 """Function and loader names that say: held-out data is evaluated here."""
 
-EVALUATION_LINE = rf"\b(?:def|for)\b[^\n]*?(?:\b|_|(?<=[a-z0-9])(?=[A-Z])|\b[xXyY])(?i:{_EVALUATION})(?:_|\b|[0-9A-Z])"
+_PLURAL = "loader|set|data|dataset|iter|iterator|generator|gen|batches|dl|ds"
+"""What holds rows, in names that are written in one word: testloader, valset."""
+
+EVALUATION_LINE = (
+    rf"\b(?:def|for)\b[^\n]*?(?:\b|_|(?<=[a-z0-9])(?=[A-Z])|\b[xXyY])(?i:{_EVALUATION})(?:_|\b|[0-9A-Z]|(?:{_PLURAL})s?\b)"
+)
 """The line of a function or a loop with such a name in it."""
 
 _TRAIN_NAME = re.compile(r"(^|_)(train|training|tr)(_|$|[0-9])", re.IGNORECASE)
 _TEST_NAME = re.compile(r"(^|_)(test|testing|te|holdout)(_|$|[0-9])", re.IGNORECASE)
 _VALIDATION_NAME = re.compile(r"(^|_)(val|valid|validation|dev)(_|$|[0-9])", re.IGNORECASE)
+_ONE_WORD = re.compile(
+    rf"(^|_)(train|tr|test|val|valid|validation|dev|eval|holdout)(?=(?:{_PLURAL})s?(?:_|$|[0-9]))", re.IGNORECASE
+)
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _LABEL_NAME = re.compile(r"^(y|ys|label|labels|target|targets)(_|$|[0-9])", re.IGNORECASE)
 
@@ -128,7 +136,11 @@ def says_label(name: str) -> bool:
     return bool(_LABEL_NAME.search(name))
 
 
+def says_one_hot(name: str) -> bool:
+    return bool(re.search(r"(^|_)one_?hot(_|$|s$)", name, re.IGNORECASE))
+
+
 def _snake(name: str) -> str:
-    """XTrain -> x_Train, Xtest -> X_test."""
-    name = _CAMEL.sub("_", name)
+    """XTrain -> x_Train, Xtest -> X_test, testloader -> test_loader."""
+    name = _ONE_WORD.sub(r"\1\2_", _CAMEL.sub("_", name))
     return re.sub(r"^([xXyY])(?=(train|test|val|valid))", r"\1_", name)

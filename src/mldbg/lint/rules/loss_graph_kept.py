@@ -9,7 +9,7 @@ from mldbg.lint.interpret.facts import Accumulated, Backward, Escape, Loop, Rest
 from mldbg.lint.interpret.parts import parts_of
 from mldbg.lint.interpret.value import first_step
 from mldbg.lint.rule import Rule, Topic, hears
-from mldbg.lint.training_loop import repeated_steps
+from mldbg.lint.training_loop import holds_once, repeated_steps
 
 
 class LossGraphKept(Rule):
@@ -72,7 +72,7 @@ class LossGraphKept(Rule):
                 hint="accumulate loss.item(), or loss.detach() to avoid a device synchronisation",
                 trail=first_step(backward.place.site, "backward runs on this loss"),
                 last=(fact.place.site, f"the loss tensor itself is stored in `{fact.into}`"),
-                fix=_fix(fact, backward),
+                fix=_fix(fact, backward) if not any(one.by_loss for one in _restarts(fact, loop)) else None,
             )
 
 
@@ -98,12 +98,23 @@ def _trains(loop: Loop) -> bool:
 
 
 def _starts_anew(sum_of: Accumulated, loop: Loop) -> bool:
-    """Whether somewhere in the loop the sum is set back, cut off its graph, or the list loses elements."""
-    return any(
-        fact.cell in sum_of.cells or (fact.content is not None and fact.content == sum_of.into_ref)
+    """Whether somewhere in the loop the sum is set back, cut off its graph, or the list loses elements.
+
+    Not where it only begins, `if total is None: total = loss`.
+    """
+    return not all(
+        one.by_loss and any(holds_once(condition, loop) for condition in one.place.conditions_inside(loop.place))
+        for one in _restarts(sum_of, loop)
+    )
+
+
+def _restarts(sum_of: Accumulated, loop: Loop) -> list[Restarted]:
+    return [
+        fact
         for fact in loop.facts
         if isinstance(fact, Restarted)
-    )
+        and (fact.cell in sum_of.cells or (fact.content is not None and fact.content == sum_of.into_ref))
+    ]
 
 
 def _fix(fact: Accumulated, backward: Backward) -> Fix | None:

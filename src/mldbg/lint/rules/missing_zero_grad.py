@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Backward, Escape, GradientsCleared, GradientUse, Loop
+from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.value import first_step
 from mldbg.lint.rule import Rule, Topic, hears
 from mldbg.lint.training_loop import repeated_steps
@@ -74,8 +75,25 @@ class MissingZeroGrad(Rule):
 
 def _is_cleared(step: GradientUse, loop: Loop) -> bool:
     """Whether anything in the loop clears the gradients of this optimizer, or may."""
-    clearings = [fact.parameters for fact in loop.facts if isinstance(fact, GradientsCleared)]
-    return any(not step.parameters or not cleared or not cleared.isdisjoint(step.parameters) for cleared in clearings)
+    clearings = [fact for fact in loop.facts if isinstance(fact, GradientsCleared)]
+    return any(_may_be_of(step, clearing) and not _is_of_another(step, clearing, loop) for clearing in clearings)
+
+
+def _may_be_of(step: GradientUse, clearing: GradientsCleared) -> bool:
+    return not step.parameters or not clearing.parameters or not clearing.parameters.isdisjoint(step.parameters)
+
+
+def _is_of_another(step: GradientUse, clearing: GradientsCleared, loop: Loop) -> bool:
+    """Whether another optimizer clears its own gradients only: it steps with them, and this one after a backward of its own."""
+    if clearing.identity in (None, step.identity) or not {clearing.identity, step.identity}.isdisjoint(_NOBODY):
+        return False
+    own = [fact for fact in loop.facts[: loop.facts.index(step)] if isinstance(fact, GradientUse | Backward)]
+    other = [index for index, fact in enumerate(own) if isinstance(fact, GradientUse) and fact.identity == clearing.identity]
+    return bool(other) and any(isinstance(fact, Backward) for fact in own[other[-1] :])
+
+
+_NOBODY = frozenset({Slot.UNNAMED, Slot.ANY_OPTIMIZER})
+"""Identities under which several optimizers may go."""
 
 
 def _trains_in_each_round(loop: Loop) -> bool:

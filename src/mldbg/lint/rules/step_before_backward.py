@@ -9,6 +9,7 @@ from mldbg.lint.interpret.facts import Backward, Escape, Gradients, GradientsCle
 from mldbg.lint.interpret.value import Object, first_step
 from mldbg.lint.library.names import says_loss
 from mldbg.lint.rule import Rule, Topic, hears
+from mldbg.lint.training_loop import holds_once
 
 
 class StepBeforeBackward(Rule):
@@ -115,7 +116,7 @@ def _cleared_before_round(loop: Loop, index: int) -> Site | None:
     step, before = loop.facts[index], loop.facts[:index]
     assert isinstance(step, GradientUse)
     touched = any(isinstance(fact, Backward | GradientsCleared | Escape) for fact in before)
-    if touched or step.place.conditions_inside(loop.place):
+    if touched or any(holds_once(condition, loop) for condition in step.place.conditions_inside(loop.place)):
         return None
     return loop.cleared_at_end.get(step.identity)
 
