@@ -15,10 +15,24 @@ from hypothesis import strategies as st
 
 from mldbg.lint.interpret import address
 from mldbg.lint.interpret.address import Made, Ref
-from mldbg.lint.interpret.join import join, joined
+from mldbg.lint.interpret.join import MOST_OPTIONS, among, join, joined, options_of, under
 from mldbg.lint.interpret.module import Module
 from mldbg.lint.interpret.state import State, merged
-from mldbg.lint.interpret.value import NONE, UNKNOWN, Axes, Data, Entries, Items, Object, Opaque, Record, Role, Value, literal
+from mldbg.lint.interpret.value import (
+    NONE,
+    UNKNOWN,
+    Axes,
+    Data,
+    Entries,
+    Items,
+    Object,
+    Opaque,
+    Outcome,
+    Record,
+    Role,
+    Value,
+    literal,
+)
 from mldbg.semantics import Semantic
 
 laws = settings(max_examples=400, deadline=None, derandomize=True, database=None)
@@ -55,7 +69,23 @@ def _containers(inner: st.SearchStrategy[Value]) -> st.SearchStrategy[Value]:
 SMALL = st.builds(
     lambda thing, or_none: Value(thing, or_none=or_none), st.sampled_from([NONE.thing, literal(1).thing]), st.booleans()
 )
+OBJECTS = [Object(ref, cls) for ref in REFS for cls in ("a.B", "a.C")]
+SITE = address.site_of((PART := Module("a.py", None, "f()\n").parts[0]), PART.tree.body[0])
+OUTCOMES = st.frozensets(st.builds(Outcome, st.sampled_from(REFS[:2]), st.none(), st.booleans(), st.just(SITE)), max_size=2)
+ONE_OF_FEW = st.builds(
+    under,
+    st.builds(
+        Value,
+        thing=st.sampled_from([UNKNOWN.thing, *OBJECTS]),
+        meaning=st.none() | st.sampled_from([Semantic.LOGITS, Semantic.PROBS]),
+        or_none=st.booleans(),
+    ),
+    OUTCOMES,
+)
+ONE_OF_SEVERAL = st.lists(ONE_OF_FEW, min_size=1, max_size=3).map(joined)
+
 THREE = st.one_of(
+    st.tuples(*[st.one_of(ONE_OF_SEVERAL, MARKS, st.just(UNKNOWN))] * 3),
     st.tuples(*[st.one_of(MARKS, st.just(NONE), st.just(UNKNOWN), st.recursive(MARKS, _containers, max_leaves=4))] * 3),
     st.tuples(*[_containers(SMALL)] * 3),
 )
@@ -68,7 +98,8 @@ def seen(value: Value) -> object:
         thing = (thing.cls, tuple(map(seen, thing.tail)), seen(thing.lead) if thing.lead is not None else None)
     elif isinstance(thing, Entries):
         thing = (frozenset((key, seen(held)) for key, held in thing.items), thing.exact)
-    return (thing, value.meaning, value.data, value.origin, value.axes, value.attached, value.or_none)
+    among = frozenset((seen(one.value), one.when) for one in value.among.options) if value.among is not None else None
+    return (thing, value.meaning, value.data, value.origin, value.axes, value.attached, value.or_none, among)
 
 
 def broken_laws(join: Join, one: Value, two: Value, three: Value) -> list[str]:
@@ -96,6 +127,16 @@ ATTACHED = [True, None, False]
 @given(THREE)
 def test_joins_form_a_lattice(three: tuple[Value, Value, Value]) -> None:
     assert broken_laws(join, *three) == []
+
+
+@laws
+@given(st.lists(ONE_OF_FEW, min_size=1, max_size=8))
+def test_few_possibilities_are_kept_apart(values: list[Value]) -> None:
+    both = joined(values)
+    assert len(options_of(both)) <= MOST_OPTIONS
+    things = {value.thing for value in values if isinstance(value.thing, Object)}
+    if len(values) == len({value.thing for value in values}) <= MOST_OPTIONS and len(things) == len(values):
+        assert {option.value.thing for option in options_of(both)} == things
 
 
 def without_or_none(one: Value, two: Value) -> Value:
@@ -127,7 +168,26 @@ def equal_ends_only(one: Value, two: Value) -> Value:
     return replace(both, thing=Items(both.thing.cls, kept, rest))
 
 
-@pytest.mark.parametrize("wrong", [without_or_none, attached_if_either_is, first_role, first_meaning, equal_ends_only])
+def outcomes_of_both(one: Value, two: Value) -> Value:
+    """Takes what an object depends on in either branch for what it depends on in both."""
+    both = join(one, two)
+    if both.among is None:
+        return both
+    known = [option for value in (one, two) for option in options_of(value)]
+    options = [
+        replace(option, when=frozenset().union(*(each.when for each in known if each.value.thing == option.value.thing)))
+        for option in both.among.options
+    ]
+    return replace(both, among=among(*options))
+
+
+def first_options(one: Value, two: Value) -> Value:
+    return replace(join(one, two), among=one.among)
+
+
+@pytest.mark.parametrize(
+    "wrong", [outcomes_of_both, first_options, without_or_none, attached_if_either_is, first_role, first_meaning, equal_ends_only]
+)
 def test_a_wrong_join_breaks_a_law(wrong: Join) -> None:
     assert find(THREE, lambda three: bool(broken_laws(wrong, *three)), settings=settings(laws, max_examples=5_000))
 

@@ -36,7 +36,7 @@ class Net(nn.Module):
 
     def forward(self, x):
         a = self.layer(x)  # reveal a: logits last=none
-        b = self.act(a)  # reveal b: no-meaning
+        b = self.act(a)  # reveal b: unit-interval
         return self.other(a)  # reveal self.other: unknown; self.helper(a): probs
 
     def helper(self, x):

@@ -73,7 +73,7 @@ o = net.forward(x)  # reveal o: unit-interval
 first, second = Base(), Sigmoids()
 for net in (first, second):
     p = net(x)  # reveal p: probs | unit-interval
-q = (first if x.sum() > 0 else second)(x)  # reveal q: no-meaning
+q = (first if x.sum() > 0 else second)(x)  # reveal q: unit-interval
 r = Base(Config()).config.activation  # reveal r: 'softmax'
 net = Base()
 net.results = []

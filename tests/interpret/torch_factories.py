@@ -64,7 +64,7 @@ f = Builder().add(nn.Linear(3, 3)).add(nn.Sigmoid()).build()(x)  # reveal f: uni
 Layer = functools.partial(nn.Linear, 3)
 g = Layer(7)(x)  # reveal g: logits last=7
 Act = nn.Softmax if x.sum() > 0 else nn.Sigmoid
-h = Act()(x)  # reveal h: no-meaning
+h = Act()(x)  # reveal h: unit-interval
 Same = nn.Softmax if x.sum() > 0 else nn.Softmax
 i = Same(1)(x)  # reveal i: probs
 j = {"a": Soft, "b": Hard}["a"]()(x)  # reveal j: probs

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import einops
 import torch
 import torch.nn.functional as F
+from einops.layers.torch import Rearrange, Reduce
 from torch import nn
 from torch.autograd import Variable
 from torch.utils.checkpoint import checkpoint
@@ -128,3 +129,5 @@ class Net(nn.Module):
 
 az = Net().forward(x)  # reveal az: probs
 ba = Net().again(x)  # reveal ba: probs
+bb = nn.Sequential(nn.Softmax(dim=1), Rearrange("b c h w -> b (h w) c"))(x)  # reveal bb: probs along=2
+cc = nn.Sequential(nn.Sigmoid(), Reduce("b c h w -> b c", "max"))(x)  # reveal cc: unit-interval

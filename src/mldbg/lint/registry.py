@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import mldbg.lint.comment_rules
 import mldbg.lint.rules
 from mldbg.lint.config import ALL, current_name
-from mldbg.lint.finding import Group
+from mldbg.lint.finding import Finding, Group
 from mldbg.lint.rule import Rule
 from mldbg.lint.suggest import did_you_mean
 
@@ -60,8 +60,20 @@ def known_names(known: Iterable[type[Rule]]) -> frozenset[str]:
 def selected(known: Sequence[type[Rule]], select: Collection[str], ignore: Collection[str]) -> tuple[type[Rule], ...]:
     """The rules to run: those selected (by default the group correctness) without those ignored."""
     wanted = _members(known, select or DEFAULT)
+    if Group.SUSPICIOUS.value in select:  # of any rule what holds in some branch only
+        wanted |= {rule.name for rule in known if rule not in about_comments()}
     unwanted = _members(known, ignore)
     return tuple(rule for rule in known if rule.name in wanted - unwanted)
+
+
+def is_shown(finding: Finding, rule: type[Rule], select: Collection[str]) -> bool:
+    """Whether a finding of a rule that runs was asked for: it may be in another group than the rule.
+
+    Of a rule that is selected by its own name everything is shown that it finds; without a selection what is in its own group.
+    """
+    if finding.group is rule.group:
+        return not select or not names_of(rule).isdisjoint(select)
+    return not {ALL, finding.group.value, rule.name}.isdisjoint(select)
 
 
 def _members(known: Sequence[type[Rule]], names: Collection[str]) -> set[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import libcst as cst
 
-from mldbg.lint.interpret.value import Constant, Items, Value
+from mldbg.lint.interpret.value import Constant, Items, Partial, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,15 @@ def bound(
         if argument.node is not None:
             nodes[name] = argument.node
     return values, nodes
+
+
+def completed(callee: Partial, arguments: Sequence[Argument]) -> list[Argument]:
+    """The arguments of a call of a partial: those given before, unless a keyword is given anew."""
+    fresh = {argument.keyword for argument in arguments if argument.keyword}
+    before = [Argument(value, keyword) for keyword, value in callee.arguments if keyword is None or keyword not in fresh]
+    positional = [argument for argument in before if argument.keyword is None]
+    named = [argument for argument in before if argument.keyword is not None]
+    return [*positional, *arguments, *named]
 
 
 _UNKNOWN_AXIS = -1

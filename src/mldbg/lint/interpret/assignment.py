@@ -8,6 +8,7 @@ import libcst as cst
 
 from mldbg.lint.interpret import carried
 from mldbg.lint.interpret.address import Made, Site
+from mldbg.lint.interpret.choices import Choices
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.columns import Columns, picks_one
 from mldbg.lint.interpret.contents import Contents
@@ -44,6 +45,7 @@ class Assignment:
         self.names = names
         self.classes = classes
         self.contents = contents
+        self.choices = Choices(machine)
         self.columns = Columns(contents)
         self.training = training
 
@@ -104,13 +106,18 @@ class Assignment:
         return replace(self.contents.entry_of(value, origin), data=data)
 
     def _assign_attribute(self, target: cst.Attribute, value: Value, site: Site) -> None:
-        base = self.machine.now(target.value)
         name = target.attr.value
-        if isinstance(base.thing, Object):
-            self.machine.built(base.thing.ref)
+        bases = self.choices.now(target.value)
+        for base in bases:
+            if isinstance(base.thing, Object):
+                self.machine.built(base.thing.ref)
         if name == "grad":
             self.training.clear_gradients(None, site)
             return
+        for base in bases:
+            self._set_attribute(base, name, value, site)
+
+    def _set_attribute(self, base: Value, name: str, value: Value, site: Site) -> None:
         thing = base.thing
         if isinstance(thing, Object):
             held = with_named_role(name, named_loss(name, value), self.machine.frame.part)
@@ -124,7 +131,10 @@ class Assignment:
 
     def _assign_item(self, target: cst.Subscript, value: Value, site: Site) -> None:
         value = self.machine.force(value)
-        base = self.machine.now(target.value)
+        for base in self.choices.now(target.value):
+            self._set_item(target, base, value, site)
+
+    def _set_item(self, target: cst.Subscript, base: Value, value: Value, site: Site) -> None:
         indices = [self.machine.evaluate(item.slice.value) for item in target.slice if isinstance(item.slice, cst.Index)]
         index = indices[0] if len(indices) == 1 and len(target.slice) == 1 else UNKNOWN
         thing = base.thing
@@ -192,10 +202,10 @@ class Assignment:
             elif isinstance(target, cst.Subscript):
                 self._delete_item(target)
             elif isinstance(target, cst.Attribute):
-                base = self.machine.now(target.value)
-                if isinstance(base.thing, Object):
-                    self.machine.built(base.thing.ref)
-                    self.machine.state.drop(base.thing.ref, target.attr.value)
+                for base in self.choices.now(target.value):
+                    if isinstance(base.thing, Object):
+                        self.machine.built(base.thing.ref)
+                        self.machine.state.drop(base.thing.ref, target.attr.value)
 
     def _delete_item(self, target: cst.Subscript) -> None:
         machine = self.machine

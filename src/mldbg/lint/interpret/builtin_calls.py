@@ -8,6 +8,7 @@ from dataclasses import replace
 from mldbg.lint.interpret.address import Made, Ref, Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.carried import summed
+from mldbg.lint.interpret.choices import members
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.construction import Construction
 from mldbg.lint.interpret.contents import Contents
@@ -23,6 +24,7 @@ from mldbg.lint.interpret.value import (
     Constant,
     Entries,
     Items,
+    ModuleThing,
     Object,
     Partial,
     Super,
@@ -58,6 +60,7 @@ class BuiltinCalls:
             "reversed": self._reversed,
             "next": self._next,
             "getattr": self._getattr,
+            "globals": self._globals,
             "setattr": self._setattr,
             "isinstance": self._isinstance,
             "super": self._super,
@@ -149,11 +152,18 @@ class BuiltinCalls:
     def _getattr(self, arguments: Sequence[Argument], site: Site) -> Value:
         if len(arguments) >= 2 and isinstance(arguments[1].value.constant, str):
             return self.machine.attribute(arguments[0].value, arguments[1].value.constant, site)
+        if len(arguments) >= 2 and isinstance(arguments[0].value.thing, ModuleThing):
+            return self.contents.member_of(arguments[0].value.thing.module, arguments[1].value, site)
         return UNKNOWN
 
+    def _globals(self, arguments: Sequence[Argument], site: Site) -> Value:
+        return Value(ModuleThing(self.machine.frame.module))
+
     def _setattr(self, arguments: Sequence[Argument], site: Site) -> Value:
-        if len(arguments) == 3 and isinstance(arguments[0].value.thing, Object) and isinstance(arguments[1].value.constant, str):
-            self.machine.state.set(arguments[0].value.thing.ref, arguments[1].value.constant, arguments[2].value)
+        name = arguments[1].value.constant if len(arguments) == 3 else None
+        for target in members(arguments[0].value) if isinstance(name, str) else ():
+            if isinstance(target.thing, Object) and isinstance(name, str):
+                self.machine.state.set(target.thing.ref, name, arguments[2].value)
         return literal(None)
 
     def _isinstance(self, arguments: Sequence[Argument], site: Site) -> Value:

@@ -9,6 +9,7 @@ import libcst as cst
 
 from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.arguments import Argument
+from mldbg.lint.interpret.choices import one_of_entries
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.frames import loop_started
 from mldbg.lint.interpret.join import joined, tuple_of
@@ -110,6 +111,8 @@ class Containers:
                     )
                 if mapping.exact and len(values) > 1:
                     return values[1]
+            elif name == "get":
+                return one_of_entries(machine, mapping, key, site.node, values[1] if len(values) > 1 else None)
             return UNKNOWN
         if name == "items":
             pairs = tuple(tuple_of(literal(key), value) for key, value in mapping.items)

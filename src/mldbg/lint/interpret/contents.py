@@ -9,26 +9,34 @@ import libcst as cst
 from mldbg.lint.interpret import carried
 from mldbg.lint.interpret.address import Made, Ref, Site
 from mldbg.lint.interpret.arguments import Argument
+from mldbg.lint.interpret.choices import one_of_entries
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.datasets import row_of
 from mldbg.lint.interpret.join import joined
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.module import Module
 from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.splits import pair_of_folds
 from mldbg.lint.interpret.value import (
     MOST_ITEMS,
     UNKNOWN,
     ClassThing,
+    Constant,
     Data,
     Entries,
     Function,
     Items,
+    ModuleThing,
     Object,
     Opaque,
     Value,
     literal,
 )
+from mldbg.lint.outline import Kind
 from mldbg.operations import sklearn
+
+MOST_CLASSES = 12
+"""Classes of a module that are looked at for its networks, where one is asked for by a name that is not known."""
 
 
 class Contents:
@@ -128,6 +136,35 @@ class Contents:
             trail=value.trail if rest.meaning is not None or value.fits else None,
             scaled=rest.scaled,
         )
+
+    def iterated(self, value: Value) -> Items | None:
+        """What iterating over a value yields, one by one: elements of a sequence, keys of a dict."""
+        items = self.items_of(value)
+        mapping = self.mapping_of(value) if items is None else None
+        if mapping is None or not mapping.exact:
+            return items
+        return Items("builtins.generator", tuple(literal(key) for key, _ in mapping.items))
+
+    def member_of(self, module: Module, name: Value, site: Site) -> Value:
+        """`getattr(models, name)`: what a module holds under a name; where that is not known, one of its networks."""
+        namespace = Value(ModuleThing(module))
+        if isinstance(name.thing, Constant):
+            return self.machine.attribute(namespace, name.thing.value, site) if isinstance(name.thing.value, str) else UNKNOWN
+        inherited = {base for part in module.parts for base in part.statement.base_names}
+        classes = [
+            part.statement.names[0]
+            for part in module.parts
+            if part.statement.kind is Kind.CLASS and part.statement.names[0] not in inherited
+        ]
+        if len(classes) > MOST_CLASSES:
+            return UNKNOWN
+        values = [(each, self.machine.attribute(namespace, each, site)) for each in classes]
+        networks = [(each, value) for each, value in values if self._is_network(value)]
+        exact = not any(part.statement.kind is Kind.FUNCTION for part in module.parts)
+        return one_of_entries(self.machine, Entries(tuple(networks), exact), name, site.node)
+
+    def _is_network(self, value: Value) -> bool:
+        return isinstance(value.thing, ClassThing) and self.classes.is_module(value.thing)
 
     def extend(self, sequence: Value, more: Items) -> None:
         """A list grows at its end."""

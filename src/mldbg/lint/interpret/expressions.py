@@ -13,11 +13,12 @@ import libcst as cst
 from mldbg.lint.interpret import scaling
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.assignment import Assignment
+from mldbg.lint.interpret.choices import Choices
 from mldbg.lint.interpret.columns import Columns
 from mldbg.lint.interpret.contents import Contents
-from mldbg.lint.interpret.facts import Condition
+from mldbg.lint.interpret.facts import Condition, told
 from mldbg.lint.interpret.indexing import MASK
-from mldbg.lint.interpret.join import join, join_all, joined, spliced, tuple_of
+from mldbg.lint.interpret.join import join_all, joined, of_branches, spliced, tuple_of
 from mldbg.lint.interpret.library_calls import LibraryCalls
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
@@ -70,6 +71,7 @@ class Expressions:
         self.library = library
         self.assignment = assignment
         self.columns = Columns(contents)
+        self.choices = Choices(machine)
         self.subscripts = subscripts
         self._acting: dict[cst.CSTNode, bool] = {}
         self._by_type: dict[type, Callable[[Any], Value]] = {
@@ -215,7 +217,7 @@ class Expressions:
         """The body's value for each element known one by one, else once for their join (then marked as not exact)."""
         machine = self.machine
         iterable = self.of(clause.iter)
-        items = self.contents.items_of(iterable)
+        items = self.contents.iterated(iterable)
         saved = dict(machine.state.record(machine.frame.ref))
         site = machine.site(clause)
         one_by_one = items is not None and items.exact and len(items.tail) <= MOST_ONE_BY_ONE
@@ -299,6 +301,7 @@ class Expressions:
 
     def _conditional(self, node: cst.IfExp) -> Value:
         truth = truth_of(self.of(node.test))
+        truth = self.choices.decided(node.test) if truth is None else truth
         if truth is True:
             return self.of(node.body)
         if truth is False:
@@ -315,22 +318,24 @@ class Expressions:
         taken = machine.state.left_for(other)
         with machine.under(fails):
             two = self.of(node.orelse)
-        value = join(one, two) if taken.live and machine.state.live else one if taken.live else two
-        taken.meet(machine.state)
+        both = taken.live and machine.state.live
+        value = of_branches(one, told(holds), two, told(fails)) if both else one if taken.live else two
+        taken.meet(machine.state, told(holds), told(fails))
         machine.state.become(taken)
         return value
 
     def _perhaps(self, node: cst.BaseExpression, other: Value, condition: Condition) -> Value:
         """The value of an expression that is evaluated under a condition, or the other value where it is not."""
+        so, otherwise = told(condition), told(condition.opposite)
         if not self._acts(node):
-            return join(other, self.of(node))
+            return of_branches(other, otherwise, self.of(node), so)
         machine = self.machine
         without = machine.state.fork()
         with machine.under(condition):
             value = self.of(node)
         live = machine.state.live
-        machine.state.meet(without)
-        return join(other, value) if live else other
+        machine.state.meet(without, so, otherwise)
+        return of_branches(other, otherwise, value, so) if live else other
 
     def _acts(self, node: cst.BaseExpression) -> bool:
         """Whether evaluating an expression can change the state."""
@@ -400,7 +405,7 @@ class Expressions:
             return result
         callee = self.now(function)
         arguments = self.arguments(node)
-        if isinstance(callee.thing, Unknown):
+        if isinstance(callee.thing, Unknown) and callee.among is None:
             name = function.value if isinstance(function, cst.Name) else ""
             return self.library.unknown_call(callee, name, arguments, site)
         return self.machine.call(callee, arguments, site)

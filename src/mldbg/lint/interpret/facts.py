@@ -6,13 +6,13 @@ Every fact has a `site` and `within`, the names of the functions under way, oute
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, cast
 
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.slots import Key, Slot
-from mldbg.lint.interpret.value import UNKNOWN, Fit, Object, Role, Value
+from mldbg.lint.interpret.value import UNKNOWN, Among, Fit, Object, Option, Outcome, Role, Value
 
 if TYPE_CHECKING:
     import libcst as cst
@@ -26,16 +26,44 @@ class Condition:
         test: the expression; of a `case` its pattern.
         holds: False behind `else`, and after `if test: continue`.
         deciding: finds the loops whose round decides it. A function, for most conditions are never asked.
+        outcome: the same, in words that tests elsewhere share; None where nothing is to be told apart by it.
     """
 
     test: Site
     holds: bool
     deciding: Callable[[], frozenset[cst.CSTNode]] = field(compare=False, repr=False)
+    outcome: Outcome | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def opposite(self) -> Condition:
+        """That the test has the other outcome."""
+        outcome = replace(self.outcome, holds=not self.outcome.holds) if self.outcome is not None else None
+        return replace(self, holds=not self.holds, outcome=outcome)
 
     @property
     def chosen_by(self) -> frozenset[cst.CSTNode]:
         """The loops whose round decides it."""
         return self.deciding()
+
+
+def told(*conditions: Condition) -> frozenset[Outcome]:
+    """The outcomes of tests, where anything is to be told apart by all of them; else none."""
+    outcomes = [condition.outcome for condition in conditions]
+    return frozenset(outcome for outcome in outcomes if outcome is not None) if None not in outcomes else frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Supposition:
+    """That of the few values that something may be it is this one."""
+
+    among: Among
+    option: Option
+
+    def excludes(self, other: Supposition) -> bool:
+        """Whether both cannot be so."""
+        if self.among == other.among and self.option != other.option:
+            return True
+        return any(one.excludes(two) for one in self.option.when for two in other.option.when)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +79,8 @@ class Place:
 
     The tests of `while` and the choice of an exception handler are not among them.
     """
+    supposed: tuple[Supposition, ...] = ()
+    """What is supposed of values that may be one of several, for what is observed here."""
 
     def conditions_inside(self, around: Place) -> tuple[Condition, ...]:
         """Those that stand inside a loop or call that was entered at another place."""

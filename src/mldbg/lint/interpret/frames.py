@@ -49,6 +49,8 @@ class Frame:
     assumed: bool = False
     """Nothing is known of the caller."""
     is_init: bool = False
+    conditions: int = 0
+    """How many undecided tests it depended on that this was entered."""
     defines: ClassThing | None = None
     """The class whose body this is."""
     unpacking: tuple[cst.Call, tuple[str, ...]] | None = None

@@ -10,10 +10,11 @@ from functools import partial
 import libcst as cst
 
 from mldbg.lint.interpret.address import GRADIENTS, Context, Made, Ref, Site, made_at, module_ref, site_of
-from mldbg.lint.interpret.arguments import Argument
+from mldbg.lint.interpret.arguments import Argument, completed
 from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.budget import Budget
 from mldbg.lint.interpret.built import Built
+from mldbg.lint.interpret.choices import Choices, given, outcome_of
 from mldbg.lint.interpret.classes import Classes, is_classmethod, is_property, is_static
 from mldbg.lint.interpret.columns import of_attribute
 from mldbg.lint.interpret.construction import Construction
@@ -21,9 +22,9 @@ from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.decorators import Decorators
 from mldbg.lint.interpret.estimators import Estimators
 from mldbg.lint.interpret.expressions import Expressions
-from mldbg.lint.interpret.facts import Condition, Fact, Place
+from mldbg.lint.interpret.facts import Condition, Fact, Place, Supposition
 from mldbg.lint.interpret.frames import Frame
-from mldbg.lint.interpret.join import joined
+from mldbg.lint.interpret.join import joined, settled
 from mldbg.lint.interpret.library_calls import LibraryCalls
 from mldbg.lint.interpret.lineage import Lineage, data_of_arguments
 from mldbg.lint.interpret.module import Module, Modules
@@ -93,12 +94,14 @@ class Interpreter:
         self.frames: list[Frame] = []
         self.conditions: list[Condition] = []
         """The undecided tests on which it depends that this point is reached."""
+        self.supposed: tuple[Supposition, ...] = ()
         self.visited: set[cst.CSTNode] = set()
         self.followed: set[cst.CSTNode] = set()
         """Functions of which one call was followed to its end, with all that it calls."""
         self.budget = Budget()
         self.outstanding = Outstanding(words, self.budget)
         self.entry: Module | None = None
+        self.choices = Choices(self)
         self.names = Names(self, modules)
         self.classes = Classes(self, self.names)
         self.contents = Contents(self, self.classes)
@@ -136,16 +139,17 @@ class Interpreter:
     def place(self, site: Site) -> Place:
         within = tuple(frame.function.name for frame in self.frames if frame.function is not None)
         function = self.frame.function
-        return Place(site, within, function.node if function else None, tuple(self.conditions))
+        return Place(site, within, function.node if function else None, tuple(self.conditions), self.supposed)
 
     def condition(self, test: cst.CSTNode, *, holds: bool) -> Condition:
         """A test at this point whose outcome is not known."""
-        return Condition(self.site(test), holds, partial(chosen_by, test, loops_under_way(self.frames)))
+        deciding = partial(chosen_by, test, loops_under_way(self.frames))
+        return Condition(self.site(test), holds, deciding, outcome_of(self, test, holds=holds))
 
     def outcomes(self, test: cst.CSTNode) -> tuple[Condition, Condition]:
         """That a test at this point holds, and that it fails, where neither is known."""
         holds = self.condition(test, holds=True)
-        return holds, Condition(holds.test, holds=False, deciding=holds.deciding)
+        return holds, holds.opposite
 
     @contextmanager
     def under(self, *conditions: Condition) -> Iterator[None]:
@@ -170,13 +174,14 @@ class Interpreter:
     def defer(self, node: cst.CSTNode, compute: Callable[[], Value]) -> Value:
         """A value that is computed when somebody asks, in the state as it is now; the rules hear nothing of what happens then."""
         state, frames = self.state.fork(), list(self.frames)
+        circumstances = list(self.conditions), self.supposed
         done: list[tuple[Value, dict[Ref, Record]]] = []
 
         def run() -> tuple[Value, dict[Ref, Record]]:
             if not done:
                 done.append((UNKNOWN, {}))  # guards against recursion
                 known = state.refs()  # nothing has touched the state in the meantime
-                with self.elsewhere(state, frames):
+                with self.elsewhere(state, frames), given(self, *circumstances):
                     value = self.force(compute())
                     made = {ref: dict(self.state.record(ref)) for ref in self.state.refs() - known}
                 done[0] = (value, made)
@@ -280,6 +285,8 @@ class Interpreter:
         """The value of `base.name`."""
         if isinstance(base.thing, Lazy):
             return self.defer(site.node, lambda: self.attribute(self.force(base), name, site))
+        if base.among is not None:
+            return self.choices.each(base, lambda one: self.attribute(one, name, site), site)
         thing = base.thing
         if isinstance(thing, Symbol):
             return Value(Symbol(canonical(f"{thing.name}.{name}")))
@@ -337,6 +344,8 @@ class Interpreter:
     def call(self, callee: Value, arguments: Sequence[Argument], site: Site) -> Value:
         """The value of a call."""
         callee = self.force(callee)
+        if callee.among is not None:
+            return self.choices.each(callee, lambda one: self.call(one, arguments, site), site)
         thing = callee.thing
         if isinstance(thing, Function):
             return self.call_function(thing, arguments, site)
@@ -345,12 +354,7 @@ class Interpreter:
         if isinstance(thing, ClassThing):
             return self.instantiate(thing, arguments, site)
         if isinstance(thing, Partial):
-            given = [Argument(value, keyword) for keyword, value in thing.arguments]
-            fresh = {argument.keyword for argument in arguments if argument.keyword}
-            given = [argument for argument in given if argument.keyword is None or argument.keyword not in fresh]
-            positional = [argument for argument in given if argument.keyword is None]
-            named = [argument for argument in given if argument.keyword is not None]
-            return self.call(thing.callee, [*positional, *arguments, *named], site)
+            return self.call(thing.callee, completed(thing, arguments), site)
         if isinstance(thing, Object):
             return self.call_object(callee, thing, arguments, site)
         if isinstance(thing, Symbol):
@@ -366,6 +370,8 @@ class Interpreter:
             if name not in _HAPPENINGS:
                 return self.defer(site.node, lambda: self.call_method(self.force(waiting), name, arguments, site))
             base = self.force(base)
+        if base.among is not None and name != "backward":
+            return self.choices.each(base, lambda one: self.call_method(one, name, arguments, site), site)
         thing = base.thing
         if name == "__call__" and isinstance(thing, Object | Function | Bound | Partial):
             return self.call(base, arguments, site)
@@ -373,7 +379,7 @@ class Interpreter:
             self.built(thing.ref)
         if isinstance(thing, Symbol | ModuleThing | ClassThing):
             callee = self.attribute(base, name, site)
-            if isinstance(callee.thing, Unknown):
+            if isinstance(callee.thing, Unknown) and callee.among is None:
                 return self.library.unknown_call(callee, name, arguments, site)
             if isinstance(callee.thing, Function) and isinstance(thing, ClassThing) and is_classmethod(callee.thing):
                 arguments = [Argument(base), *arguments]
@@ -386,7 +392,7 @@ class Interpreter:
             return self.library.call_super(thing.receiver, outside, name, arguments, site)
         if isinstance(thing, Object):
             held = self.state.get(thing.ref, name)
-            if held is not None and not isinstance(held.thing, Unknown):
+            if held is not None and (held.among is not None or not isinstance(held.thing, Unknown)):
                 return self.call(held, arguments, site)
             if isinstance(thing.cls, ClassThing):
                 row = self._row_for(thing.cls, *(RUNS if name in RUNS else (name,)))
@@ -423,8 +429,11 @@ class Interpreter:
         row = self._row_for(cls, *RUNS)
         if row is not None:
             return self.library.apply(self.effects[row], row, arguments, site, None)
-        method = self.classes.class_attribute(cls, "__call__")
         module = self.classes.is_module(cls)
+        replaced = self.state.get(callee.thing.ref, "forward") if module and isinstance(callee.thing, Object) else None
+        if replaced is not None:
+            return self.call(replaced, arguments, site)
+        method = self.classes.class_attribute(cls, "__call__")
         if method is None and module:
             method = self.classes.class_attribute(cls, "forward")
         if method is not None and isinstance(method.thing, Function):
@@ -526,6 +535,7 @@ class Interpreter:
                     wish = self.decorators.grad_wish(node)
                     if wish is not None:
                         self.state.grad = wish
+                frame.conditions = len(self.conditions)
                 with self.under():
                     result = self._body(node)
         finally:
@@ -556,7 +566,7 @@ class Interpreter:
         self.state.become(ended)
         if frame.yields:
             return Value(Items("builtins.generator", (), joined(frame.yields)))
-        return joined(values) if was_live or values else UNKNOWN
+        return settled(joined(values)) if was_live or values else UNKNOWN
 
     def _body(self, node: cst.FunctionDef | cst.Lambda) -> Value:
         """Execute a function's body in the frame just opened; the value it returns."""

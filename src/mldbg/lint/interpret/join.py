@@ -1,4 +1,9 @@
-"""Joins: what holds of a value that is one of two. They form a lattice of finite height whose top is `UNKNOWN`."""
+"""Joins: what holds of a value that is one of two. They form a lattice of finite height whose top is `UNKNOWN`.
+
+A join keeps what both have in common and, where that is possible, which few values it may be (`Value.among`). An object, class or
+function is worth telling apart as it is; a tensor, and something of which nothing is known, only *under* outcomes of tests,
+for an alternative must be reported together with the branch that it belongs to.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +16,23 @@ from mldbg.lint.interpret.value import (
     NONE,
     UNKNOWN,
     ZEROS,
+    Among,
     Axes,
+    Bound,
+    ClassThing,
     Data,
     Entries,
     Fit,
+    Function,
     Items,
     Lazy,
     Object,
     Opaque,
+    Option,
+    Outcome,
+    Partial,
     Record,
+    Symbol,
     Thing,
     Unknown,
     Value,
@@ -27,6 +40,12 @@ from mldbg.lint.interpret.value import (
 )
 from mldbg.lint.library.names import says_loss
 from mldbg.semantics import Semantic, either
+
+MOST_OPTIONS = 4
+"""Values that something may be which are kept apart."""
+
+MOST_UNDER = 8
+"""Elements of a sequence of which the outcomes are kept that lead to it."""
 
 
 def join(one: Value, two: Value) -> Value:
@@ -58,6 +77,7 @@ def join(one: Value, two: Value) -> Value:
         trail=one.trail if one.trail is not None else two.trail,
         scaled=one.scaled or two.scaled or any(blanks),
         or_none=one.or_none or two.or_none,
+        among=_among(one, two),
     )
 
 
@@ -86,6 +106,103 @@ def _one_of(one: Value, two: Value) -> Ref | None:
 
 def _attached(one: Value, two: Value) -> bool | None:
     return False if False in (one.attached, two.attached) else one.attached if one.attached is two.attached else None
+
+
+# --- possibilities ---
+
+
+def _among(one: Value, two: Value) -> Among | None:
+    """The few values that either may be; None where that is too many, or not known, or only one."""
+    if one.among is None and two.among is None and one.thing == two.thing:
+        return None
+    first, second = options_of(one), options_of(two)
+    return among(*first, *second) if first and second else None
+
+
+def options_of(value: Value) -> tuple[Option, ...]:
+    """What a value may be; nothing where it may be anything."""
+    if value.among is not None:
+        return value.among.options
+    return (Option(plain(value)),) if _is_told_apart(value.thing) else ()
+
+
+def plain(value: Value) -> Value:
+    """A value without what a join has let give way."""
+    return replace(value, or_none=False, among=None) if value.or_none or value.among is not None else value
+
+
+def among(*options: Option) -> Among | None:
+    """These possibilities, each only once; None where they are too many, where one may be anything, or only one is left."""
+    found: dict[object, Option] = {}
+    for option in options:
+        key = option.value.thing if _is_told_apart(option.value.thing) else (option.value.meaning, option.when)
+        known = found.get(key)
+        if known is not None:
+            option = Option(join(known.value, option.value), known.when & option.when)  # noqa: PLW2901  # the two are one
+        found[key] = option
+    unbound = any(not option.when and not _is_told_apart(option.value.thing) for option in found.values())
+    if len(found) > MOST_OPTIONS or unbound or (len(found) == 1 and not next(iter(found.values())).when):
+        return None
+    return Among(tuple(found.values()), frozenset(found.values()))
+
+
+def _is_told_apart(thing: Thing) -> bool:
+    """Whether a thing is one among several for what it is, and not for the numbers in it."""
+    if isinstance(thing, Object):
+        return thing.cls is not None and not (isinstance(thing.cls, str) and thing.cls.startswith("builtins."))
+    return isinstance(thing, Symbol | Function | ClassThing | Bound | Partial)
+
+
+def under(value: Value, outcomes: frozenset[Outcome]) -> Value:
+    """The value as it is where tests have these outcomes; to be joined with what it is where they have others."""
+    if not outcomes or value.is_none or is_loss(value):
+        return value
+    if isinstance(value.thing, Lazy):
+        return _under_lazy(value, value.thing, outcomes)
+    if isinstance(value.thing, Items) and value.thing.exact and len(value.thing.tail) <= MOST_UNDER:
+        return replace(value, thing=replace(value.thing, tail=tuple(under(item, outcomes) for item in value.thing.tail)))
+    known = options_of(value) or (Option(_told_of(value)),)
+    return replace(value, among=among(*(replace(option, when=option.when | outcomes) for option in known)))
+
+
+def _told_of(value: Value) -> Value:
+    """What of a value is told apart: of one that is neither a tensor with a meaning nor an object, that it is something else."""
+    return plain(value) if isinstance(value.thing, Unknown) and value.meaning is not None else UNKNOWN
+
+
+def _under_lazy(value: Value, thing: Lazy, outcomes: frozenset[Outcome]) -> Value:
+    def compute() -> tuple[Value, dict[Ref, Record]]:
+        known, made = thing.compute()
+        return under(known, outcomes), made
+
+    return replace(value, thing=Lazy((thing.key, outcomes), compute))
+
+
+def of_branches(one: Value, if_one: frozenset[Outcome], two: Value, if_two: frozenset[Outcome]) -> Value:
+    """What holds of a value that is one of two, as tests turn out."""
+    if not (_differs_by_branch(one) or _differs_by_branch(two)) or one == two:
+        return join(one, two)
+    return settled(join(under(one, if_one), under(two, if_two)))
+
+
+def _differs_by_branch(value: Value) -> bool:
+    """Whether it may be worth knowing in which branch this value is the one."""
+    known = value.meaning is not None or value.among is not None or isinstance(value.thing, Items | Lazy)
+    return known or _is_told_apart(value.thing)
+
+
+def settled(value: Value) -> Value:
+    """A value without possibilities among which there is nothing to choose; of a sequence each element."""
+    if isinstance(value.thing, Items):
+        tail, lead = value.thing.tail, value.thing.lead
+        if any(item.among is not None for item in value.thing.all):
+            items = replace(value.thing, tail=tuple(map(settled, tail)), lead=settled(lead) if lead is not None else None)
+            return replace(value, thing=items)
+    known = value.among.options if value.among is not None else ()
+    if any(_is_told_apart(option.value.thing) for option in known) and len(known) > 1:
+        return value
+    nothing_else = value.meaning is not None or all(option.value.meaning is None for option in known)
+    return replace(value, among=None) if known and (len(known) == 1 or nothing_else) else value
 
 
 def joined(values: tuple[Value, ...] | list[Value]) -> Value:
@@ -161,8 +278,10 @@ def _join_things(one: Thing, two: Thing) -> Thing:
         keys = dict.fromkeys([key for key, _ in one.items] + [key for key, _ in two.items])
         both = tuple((key, join(one.get(key) or NONE, two.get(key) or NONE)) for key in keys)
         return Entries(both, one.exact and two.exact)
-    if isinstance(one, Opaque) and isinstance(two, Opaque) and one.cls == two.cls:
+    if isinstance(one, Opaque) and isinstance(two, Object | Opaque) and one.cls == two.cls:
         return one
+    if isinstance(two, Opaque) and isinstance(one, Object) and one.cls == two.cls:
+        return two
     return Unknown()
 
 

@@ -12,6 +12,7 @@ from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.applied import applied
 from mldbg.lint.interpret.arguments import Argument, axis_of, bound
 from mldbg.lint.interpret.builtin_calls import BuiltinCalls
+from mldbg.lint.interpret.choices import Choices, members
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.columns import Columns, of_attribute
 from mldbg.lint.interpret.construction import Construction
@@ -73,6 +74,7 @@ from mldbg.operations.python import (
     TORCH_CLASS_PACKAGES,
     WRITING_METHODS,
 )
+from mldbg.operations.sklearn import ABOUT_FIT
 from mldbg.operations.spelling import canonical
 from mldbg.semantics import Semantic
 
@@ -104,6 +106,7 @@ class LibraryCalls:
         self.training = training
         self.construction = construction
         self.wanted: frozenset[str] = frozenset()
+        self._choices = Choices(machine)
         self._columns = Columns(contents)
         self._containers = Containers(machine, contents, lineage)
         self._tensors = Tensors(machine, contents, lineage)
@@ -114,8 +117,8 @@ class LibraryCalls:
         thing = base.thing
         if name in INSPECTING_ATTRIBUTES:
             return UNKNOWN
-        if isinstance(thing, Object | Opaque) and isinstance(thing.cls, str) and not isinstance(thing, Opaque):
-            return Value(Method(base, name))
+        if isinstance(thing, Object) and isinstance(thing.cls, str):
+            return self.estimators.about_fit(thing, site) if name in ABOUT_FIT else Value(Method(base, name))
         if isinstance(thing, Items) and thing.cls == VALUES_AND_INDICES and name in ("values", "indices"):
             return thing.tail[name == "indices"]
         if isinstance(thing, Constant | Items | Entries):
@@ -180,6 +183,8 @@ class LibraryCalls:
         if name in _REDUCTIONS and is_loss(base) and result.origin is not None:
             return replace(result, origin=made_of(result.origin, parts_of(base.origin)), attached=base.attached)
         result = scaling.noted_method(name, base, arguments, result, self.machine.new_ref(site))
+        if name == "groupby" and result.data is not None:
+            result = replace(result, data=replace(result.data, one_row=True))  # what is done then is done to each group by itself
         chosen = self._columns.chosen(base, name, arguments) if result.data is not None else None
         if chosen is not None:
             return replace(result, data=chosen)
@@ -349,7 +354,7 @@ class LibraryCalls:
         todo = [container]
         while todo:
             items = self.contents.items_of(todo.pop())
-            inner = [layer for layer in items.all if _is_container(layer)] if items is not None else []
+            inner = [layer for one in (items.all if items is not None else ()) for layer in members(one) if _is_container(layer)]
             refs = {layer.thing.ref: layer for layer in inner if isinstance(layer.thing, Object)}
             if isinstance(container.thing, Object) and container.thing.ref in refs:
                 return True
@@ -359,6 +364,10 @@ class LibraryCalls:
 
     def apply(self, effect: Effect, name: str, arguments: Sequence[Argument], site: Site, receiver: Value | None) -> Value:
         """The result of a call that the tables know; tells the rules that listen to it."""
+        if isinstance(effect, _OF_TENSORS):
+            whichever = self._choices.of_arguments(arguments, lambda given: self.apply(effect, name, given, site, receiver), site)
+            if whichever is not None:
+                return whichever
         is_method = receiver is not None and not name.endswith(".__call__")
         params = getattr(effect, "params", ())
         given, nodes = bound(params, arguments, receiver if is_method else None)
@@ -462,6 +471,10 @@ class LibraryCalls:
                 return self.training.special(effect.name, receiver, arguments, site)
             case _:
                 return self._tensors.carried(effect, given, values, site)
+
+
+_OF_TENSORS = Gives | Affine | Maps | Keeps | Moves | Selects | Loss | carried.Carrying
+"""Effects of which the result depends on what the tensors mean that they get."""
 
 
 def _follows_window(node: cst.CSTNode) -> bool:

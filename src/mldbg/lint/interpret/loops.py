@@ -61,7 +61,7 @@ class Loops:
         machine = self.machine
         iterable = machine.evaluate(node.iter)
         site = machine.site(node)
-        items = self.contents.items_of(iterable)
+        items = self.contents.iterated(iterable)
         if items is not None and self._is_worth_unrolling(items):
             self._unrolled(node, items.tail, site)
         else:

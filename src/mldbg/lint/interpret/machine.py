@@ -11,7 +11,7 @@ import libcst as cst
 from mldbg.lint.interpret.address import Made, Ref, Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.budget import Budget
-from mldbg.lint.interpret.facts import Condition, Fact, Place
+from mldbg.lint.interpret.facts import Condition, Fact, Place, Supposition
 from mldbg.lint.interpret.frames import Frame
 from mldbg.lint.interpret.module import Module
 from mldbg.lint.interpret.outstanding import Outstanding
@@ -28,6 +28,7 @@ class Machine(Protocol):
         frames: the functions, class bodies and modules under way, outermost first.
         facts: what was told to the rules so far.
         conditions: the undecided tests on which it depends that this point is reached.
+        supposed: what is supposed at this point of values that may be one of several.
         budget: how much may still be executed; then project functions are unknown code.
         outstanding: what was defined on the way and may have to be executed by itself.
         entry: the module that is checked.
@@ -37,6 +38,7 @@ class Machine(Protocol):
     frames: list[Frame]
     facts: list[Fact]
     conditions: list[Condition]
+    supposed: tuple[Supposition, ...]
     budget: Budget
     outstanding: Outstanding
     entry: Module | None

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from mldbg.lint.interpret.address import GRADIENTS, Ref
-from mldbg.lint.interpret.join import join
+from mldbg.lint.interpret.join import join, of_branches
 from mldbg.lint.interpret.slots import Key
-from mldbg.lint.interpret.value import UNKNOWN, Record, Value
+from mldbg.lint.interpret.value import UNKNOWN, Outcome, Record, Value
+
+_NO_OUTCOMES: frozenset[Outcome] = frozenset()
 
 
 class _Log:
@@ -125,12 +127,18 @@ class State:
         self.become(other)
         return here
 
-    def meet(self, other: State) -> None:
-        """What `merged` makes of two states that are not to be used any more, without copying either."""
+    def meet(self, other: State, here: frozenset[Outcome] = _NO_OUTCOMES, there: frozenset[Outcome] = _NO_OUTCOMES) -> None:
+        """What `merged` makes of two states that are not to be used any more, without copying either.
+
+        Args:
+            other: the other state.
+            here: outcomes of tests without which this state is not reached.
+            there: those for the other.
+        """
         if not other.live:
             return
         if self.live:
-            _merge(self, other)
+            _merge(self, other, here, there)
         else:
             self.become(other)
 
@@ -175,7 +183,7 @@ def merged(states: list[State]) -> State:
     return result
 
 
-def _merge(into: State, other: State) -> None:
+def _merge(into: State, other: State, here: frozenset[Outcome] = _NO_OUTCOMES, there: frozenset[Outcome] = _NO_OUTCOMES) -> None:
     for ref in into.differing(other):
         mine, record = into._records.get(ref), other._records.get(ref)
         if record is None:
@@ -185,7 +193,7 @@ def _merge(into: State, other: State) -> None:
             into._note(ref)
         elif mine is not record:
             changed = {
-                name: value if held is None else join(held, value)
+                name: value if held is None else of_branches(held, here, value, there) if here or there else join(held, value)
                 for name, value in record.items()
                 if (held := mine.get(name)) is not value
             }

@@ -11,14 +11,15 @@ import libcst as cst
 from mldbg.lint.interpret import scaling
 from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.assignment import Assignment
+from mldbg.lint.interpret.choices import Choices
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
 from mldbg.lint.interpret.exits import Exits
 from mldbg.lint.interpret.expressions import Expressions
-from mldbg.lint.interpret.facts import Condition
+from mldbg.lint.interpret.facts import Condition, told
 from mldbg.lint.interpret.handlers import Handlers
-from mldbg.lint.interpret.join import spliced
+from mldbg.lint.interpret.join import spliced, under
 from mldbg.lint.interpret.loops import Loops
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.managers import Managers
@@ -56,6 +57,7 @@ class Statements:
         self.estimators = estimators
         self.training = training
         self.assignment = assignment
+        self.choices = Choices(machine)
         self.handlers = Handlers(machine, names)
         loops = Loops(machine, contents, assignment, training)
         managers = Managers(machine, classes, expressions, assignment)
@@ -200,6 +202,7 @@ class Statements:
         value = stepped(value, self.machine.site(node), "returned")
         if self.machine.frame.function is not None:
             self.estimators.evaluations.handed_on(value, self.machine.site(node))
+        value = under(value, told(*self.machine.conditions[self.machine.frame.conditions :]))
         self.machine.frame.returns.append((value, self.machine.state.fork()))
         self.machine.state.live = False
 
@@ -250,7 +253,8 @@ class Statements:
 
     def decided(self, test: cst.BaseExpression) -> bool | None:
         """Evaluate a condition; whether it holds, where that is known."""
-        return truth_of(self.machine.evaluate(test))
+        truth = truth_of(self.machine.evaluate(test))
+        return self.choices.decided(test) if truth is None else truth
 
     def _if(self, node: cst.If) -> None:
         truth = self.decided(node.test)
@@ -269,7 +273,7 @@ class Statements:
         only_one_goes_on = taken.live is not machine.state.live
         if only_one_goes_on and (other_jumps if taken.live else jumps):  # a branch that raises is no alternative
             machine.conditions.append(holds if taken.live else fails)
-        taken.meet(machine.state)
+        taken.meet(machine.state, told(holds), told(fails))
         machine.state.become(taken)
 
     def _under(self, condition: Condition, branch: Callable[[], None]) -> bool:

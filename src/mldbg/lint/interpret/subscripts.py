@@ -8,11 +8,12 @@ import libcst as cst
 
 from mldbg.lint.interpret import carried
 from mldbg.lint.interpret.address import Made, Ref, Site
+from mldbg.lint.interpret.choices import one_of_entries
 from mldbg.lint.interpret.columns import Columns, picks_one
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.frames import with_keyed_role
 from mldbg.lint.interpret.indexing import MASK
-from mldbg.lint.interpret.join import join_all
+from mldbg.lint.interpret.join import join_all, join_data
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.slots import Slot
@@ -27,6 +28,7 @@ from mldbg.lint.interpret.value import (
     FitKind,
     Items,
     Lazy,
+    ModuleThing,
     Object,
     Opaque,
     Symbol,
@@ -35,6 +37,8 @@ from mldbg.lint.interpret.value import (
     Value,
 )
 from mldbg.operations import torch
+
+_STACKING = frozenset({"numpy.r_", "numpy.c_"})
 
 DEEPEST_ITEM = 3
 """Items of items of something unknown that have an identity of their own."""
@@ -58,6 +62,8 @@ class Subscripts:
         if found is not None:
             return found
         if isinstance(base.thing, Symbol):
+            if base.thing.name in _STACKING:
+                return self._stacked(indices, node)
             return base  # list[int], Float[Tensor, "..."]
         data = _rows_of_part(derived_data(base), indices, self.machine.new_ref(site, Made.ROWS))
         if data is not None and data.columns:
@@ -92,6 +98,14 @@ class Subscripts:
         )
         return self._keyed(index, picked_out)
 
+    def _stacked(self, indices: list[Value], node: cst.CSTNode) -> Value:
+        """`np.r_[a, b]`: the rows of all."""
+        data: Data | None = None
+        for index in indices:
+            data = join_data(data, derived_data(index)) if index.thing != Unknown() or index.data or index.rows else data
+        trail = next((index.trail for index in indices if index.fits), None)
+        return Value(data=data, origin=self.machine.new_ref(self.machine.site(node)), trail=trail)
+
     def _keyed(self, index: Value, item: Value) -> Value:
         """An item, with the role that its key says."""
         if not isinstance(index.constant, str):
@@ -101,13 +115,15 @@ class Subscripts:
     def _known_item(self, base: Value, index: Value, site: Site) -> Value | None:
         mapping = self.contents.mapping_of(base)
         if mapping is not None:
-            return mapping.get(index.constant) if isinstance(index.thing, Constant) else UNKNOWN
+            if not isinstance(index.thing, Constant):
+                return one_of_entries(self.machine, mapping, index, site.node)
+            return mapping.get(index.constant)
         field = self._field(base, index)
         if field is not None:
             return field
         items = self.contents.items_of(base)
         if items is None:
-            return None
+            return self._member(base, index, site)
         if isinstance(index.thing, Items) and index.thing.cls == "builtins.slice":
             low, high, step = (bound.constant for bound in index.thing.tail)
             known = all(
@@ -130,6 +146,15 @@ class Subscripts:
             if items.exact and 0 <= position < len(items.tail):
                 return items.tail[position]
         return self.contents.element_of(base, site)
+
+    def _member(self, base: Value, index: Value, site: Site) -> Value | None:
+        """`globals()["Net"]`, `sys.modules[__name__]`, and `Net[int]` of a generic class."""
+        module = self.machine.frame.module
+        if isinstance(base.thing, ModuleThing):
+            return self.contents.member_of(base.thing.module, index, site)
+        if base.thing == Symbol("sys.modules") and index.constant in (module.name, "__main__"):
+            return Value(ModuleThing(module))
+        return base if isinstance(base.thing, ClassThing) else None
 
     def _field(self, base: Value, index: Value) -> Value | None:
         """`output["logits"]` and `output[0]` of a dataclass-like object of the project."""

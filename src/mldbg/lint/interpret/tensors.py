@@ -89,8 +89,13 @@ class Tensors:
 
     def keeps(self, effect: Keeps, values: list[Value], site: Site) -> Value:
         """The result of an operation that leaves the meaning as it is."""
+        if not values:
+            return self.waiting([literal(0)], site)  # torch.Tensor()
         value = values[effect.of] if effect.of < len(values) else UNKNOWN
-        if isinstance(value.thing, Constant | Items | Entries | Symbol) or self.contents.items_of(value) is not None:
+        sequence = self.contents.items_of(value)
+        if sequence is not None and sequence.exact and not sequence.tail:
+            return self.waiting([literal(0)], site)  # torch.tensor([])
+        if isinstance(value.thing, Constant | Items | Entries | Symbol) or sequence is not None:
             return self.lineage.derived([value], site)
         if effect.attached is False:
             value = replace(value, attached=False)
@@ -105,7 +110,8 @@ class Tensors:
 
     def selected(self, effect: Selects, given: dict[str, Value], values: list[Value], site: Site) -> Value:
         """Part of a tensor, or a tuple of parts."""
-        if not values or values[0].meaning is None:
+        means = values and any(each.meaning is not None for each in elements_of(self._computed(values[0])))
+        if not means:
             return self.lineage.derived(values, site)
         one = self.carried(effect, given, values, site)
         match effect.what:
@@ -139,7 +145,7 @@ class Tensors:
         made = self.lineage.derived(values, site)
         values = [self._computed(value) for value in values]
         source = next((each for value in values for each in elements_of(value) if each.meaning is not None), None)
-        rest = left(effect, given, values) if source is not None else LOST
+        rest = left(effect, {name: self._computed(one) for name, one in given.items()}, values) if source is not None else LOST
         same_places = isinstance(effect, Clamps | Drops | Fills)
         if source is None or rest.meaning is None:
             return replace(made, axes=values[0].axes) if same_places and values else made

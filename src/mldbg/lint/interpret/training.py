@@ -12,6 +12,7 @@ import libcst as cst
 
 from mldbg.lint.interpret.address import GRADIENTS, Made, Ref, Site
 from mldbg.lint.interpret.arguments import Argument
+from mldbg.lint.interpret.choices import members
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
@@ -403,7 +404,7 @@ class Training:
                 continue
             items = value.thing if isinstance(value.thing, Items) else None
             several = (value,) if items is None else items.all
-            for item in several:
+            for item in (each for one in several for each in members(one)):
                 inner = item.thing
                 if (
                     isinstance(inner, Object)
@@ -528,7 +529,8 @@ class Training:
                 continue
             items = self.contents.items_of(value)
             several = items.all if items is not None else (value,)
-            found = [item.thing for item in several if isinstance(item.thing, Object) and item.thing.ref != thing.ref]
+            each = [item.thing for one in several for item in members(one)]
+            found = [inner for inner in each if isinstance(inner, Object) and inner.ref != thing.ref]
             modules = [inner for inner in found if inner.cls is None or self.classes.is_module(inner.cls)]
             if modules and (not isinstance(key, str) or not isinstance(thing.cls, ClassThing) or self._is_run(thing.cls, key)):
                 yield from modules

@@ -374,6 +374,48 @@ class Axes:
     along: int | None = None
 
 
+# ----------------------------------------------------------------------------------------------------------- possibilities
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a test gives where its outcome is not known: whether a subject is true, or equal to a constant.
+
+    Attributes:
+        subject: the identity of what is tested, so that tests of the same thing in several places are known to agree.
+        equals: what it is compared with; None where it is tested as it is.
+        holds: the outcome.
+        test: where it is asked.
+    """
+
+    subject: Ref
+    equals: Constant | None
+    holds: bool
+    test: Site = field(compare=False)
+
+    def excludes(self, other: Outcome) -> bool:
+        """Whether both cannot be so."""
+        if self.subject is not other.subject:
+            return False
+        if self.equals == other.equals:
+            return self.holds is not other.holds
+        return self.holds and other.holds and self.equals is not None and other.equals is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One of the values that something may be, and the outcomes of tests without which it is not that one."""
+
+    value: Value
+    when: frozenset[Outcome] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Among:
+    """The values that something may be: one of these, and no other. Their order does not count."""
+
+    options: tuple[Option, ...] = field(compare=False)
+    each: frozenset[Option]
+
+
 # ------------------------------------------------------------------------------------------------------------------ values
 @dataclass(frozen=True, slots=True)
 class Value:
@@ -395,9 +437,14 @@ class Value:
     """The meaning holds but for a positive factor: half of some probabilities, a sum of several."""
     or_none: bool = False
     """A join has let None give way: whether the value is None is not known."""
+    among: Among | None = None
+    """The few values that it may be, where they are known; everything else here holds of each of them."""
 
     def step(self, site: Site, text: str) -> Value:
         """The same value one step further on its way, where there is a way to tell of."""
+        if self.among is not None:
+            options = tuple(replace(option, value=option.value.step(site, text)) for option in self.among.options)
+            return replace(self, among=replace(self.among, options=options))
         if self.trail is None or (self.meaning is None and not self.fits):
             return self
         return replace(self, trail=onward(self.trail, site, text))

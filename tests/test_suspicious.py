@@ -1,0 +1,219 @@
+"""What holds only in some branch is in the group suspicious: shown to those who ask for it, with the branch in its path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import mldbg.lint.rules
+from mldbg.lint import registry, run
+from mldbg.lint.config import Config
+from mldbg.lint.files import Source
+from mldbg.lint.finding import Finding, Group
+from mldbg.lint.run import Task
+
+RULES = tuple(registry.built_in(mldbg.lint.rules))
+NETS = """
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+class Shares(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(8, 3)
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x):
+        return self.head(self.drop(x)).softmax(1)
+
+class Scores(Shares):
+    def forward(self, x):
+        return self.head(x)
+"""
+
+
+def found(code: str, *select: str, ignore: tuple[str, ...] = ()) -> tuple[Finding, ...]:
+    task = Task(Config(root=Path("missing")), registry.selected(RULES, select, ignore), RULES, ignore, select)
+    return run.check_source(Source("example.py", None, (NETS + code).encode()), task).findings
+
+
+CHOSEN = {
+    "if": """
+def step(flag, x, y):
+    if flag:
+        net = Shares()
+    else:
+        net = Scores()
+    return F.cross_entropy(net(x), y)
+""",
+    "replaced": """
+def step(path, x, y):
+    net = Shares()
+    if path:
+        net = torch.load(path)
+    return F.cross_entropy(net(x), y)
+""",
+    "default": """
+def step(x, y, criterion=None):
+    criterion = criterion or nn.CrossEntropyLoss()
+    return criterion(Shares()(x), y)
+""",
+    "table": """
+def step(name, x, y):
+    return F.cross_entropy({"a": Shares, "b": Scores}[name]()(x), y)
+""",
+    "table with a default": """
+def step(name, x, y):
+    return F.cross_entropy({"a": Shares}.get(name, Scores)()(x), y)
+""",
+    "layers": """
+def step(flag, x, y):
+    layers = [nn.Linear(8, 3)]
+    if flag:
+        layers.append(nn.Softmax(1))
+    return F.cross_entropy(nn.Sequential(*layers)(x), y)
+""",
+    "tensor": """
+def step(flag, x, y):
+    out = Scores()(x)
+    if flag:
+        out = out.softmax(1)
+    return F.cross_entropy(out, y)
+""",
+    "activation": """
+def step(name, x, y):
+    act = {"soft": nn.Softmax(1), "none": nn.Identity()}[name]
+    return F.cross_entropy(act(x), y)
+""",
+    "attribute": """
+class Learner:
+    def __init__(self, soft):
+        self.net = Shares() if soft else Scores()
+
+    def step(self, x, y):
+        return F.cross_entropy(self.net(x), y)
+""",
+    "mode": """
+def fit(flag, loader, epochs):
+    net = Shares() if flag else Scores()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    for epoch in range(epochs):
+        for x, y in loader:
+            optimizer.zero_grad()
+            F.nll_loss(net(x).log(), y).backward()
+            optimizer.step()
+        net.eval()
+""",
+}
+
+
+@pytest.mark.parametrize("code", CHOSEN.values(), ids=CHOSEN)
+def test_a_branch_that_is_wrong_is_suspicious(code: str) -> None:
+    [finding] = [one for one in found(code, "ALL") if one.group is Group.SUSPICIOUS]
+    assert finding.steps[0].text.startswith("supposing that ")
+    assert finding.fix is None
+    assert found(code) == ()
+
+
+def test_the_group_and_the_rule_show_it() -> None:
+    code = CHOSEN["if"]
+    assert (
+        found(code, "suspicious") == found(code, "softmax-before-cross-entropy") == found(code, "correctness", "suspicious") != ()
+    )
+    assert found(code, "correctness") == ()
+    assert found(code, "ALL", ignore=("suspicious",)) == ()
+    assert found(code, "suspicious", ignore=("softmax-before-cross-entropy",)) == ()
+
+
+def test_what_is_certain_is_not_shown_as_suspicious() -> None:
+    code = "def step(x, y):\n    return F.cross_entropy(Shares()(x), y)\n"
+    assert found(code, "suspicious") == ()
+    assert [finding.group for finding in found(code, "suspicious", "correctness")] == [Group.CORRECTNESS]
+
+
+def test_the_path_says_which_branch() -> None:
+    [finding] = found(CHOSEN["table"], "suspicious")
+    assert finding.steps[0].text == "supposing that it is 'a'"
+
+
+def test_a_suppression_of_it_is_in_use() -> None:
+    comment = "  # mldebug: allow[softmax-before-cross-entropy] only for the ablation"
+    code = CHOSEN["tensor"].replace("(out, y)\n", f"(out, y){comment}\n")
+    assert found(code, "correctness") == found(code, "suspicious") == ()
+
+
+TOGETHER = {
+    "in one branch": """
+def step(flag, x, y):
+    if flag:
+        net, criterion = Scores(), nn.CrossEntropyLoss()
+    else:
+        net, criterion = Shares(), nn.MSELoss()
+    return criterion(net(x), y)
+""",
+    "in two places": """
+def step(args, x, y):
+    net = Shares() if args.loss == "mse" else Scores()
+    criterion = nn.MSELoss() if args.loss == "mse" else nn.CrossEntropyLoss()
+    return criterion(net(x), y)
+""",
+    "by three names": """
+def net_of(kind):
+    if kind == "mse":
+        return Shares()
+    elif kind == "ce":
+        return Scores()
+    return Scores()
+
+def loss_of(kind):
+    if kind == "ce":
+        return nn.CrossEntropyLoss()
+    return nn.MSELoss()
+
+def step(kind, x, y):
+    return loss_of(kind)(net_of(kind)(x), y)
+""",
+    "decided further down": """
+def step(flag, x, y):
+    net = Shares() if flag else Scores()
+    out = net(x)
+    if flag:
+        return F.mse_loss(out, y)
+    return F.cross_entropy(out, y)
+""",
+    "in an object": """
+class Learner:
+    def __init__(self, soft):
+        self.net = Shares() if soft else Scores()
+        self.criterion = nn.MSELoss() if soft else nn.CrossEntropyLoss()
+
+    def step(self, x, y):
+        return self.criterion(self.net(x), y)
+""",
+    "as a pair": """
+def pair_of(soft):
+    if soft:
+        return Shares(), nn.MSELoss()
+    return Scores(), nn.CrossEntropyLoss()
+
+def step(soft, x, y):
+    net, criterion = pair_of(soft)
+    return criterion(net(x), y)
+""",
+    "by the mode": """
+class Both(Shares):
+    def forward(self, x):
+        out = self.head(x)
+        return out if self.training else out.softmax(1)
+
+def step(net: Both, x, y):
+    return F.cross_entropy(net(x), y)
+""",
+}
+
+
+@pytest.mark.parametrize("code", TOGETHER.values(), ids=TOGETHER)
+def test_a_pair_that_never_meets_is_not_reported(code: str) -> None:
+    assert found(code, "ALL") == ()
