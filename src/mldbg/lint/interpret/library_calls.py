@@ -272,8 +272,8 @@ class LibraryCalls:
 
     def _escape(self, name: str, values: list[Value], arguments: Sequence[Argument], site: Site, base: Value = UNKNOWN) -> None:
         machine = self.machine
-        self.training.handed_on(name, values, site)
-        if self.training.may_clear(base, name, arguments, site):
+        reaches_optimizer = self.training.handed_on(name, values, site)
+        if reaches_optimizer or self.training.may_clear(base, name, arguments, site):
             machine.facts.append(Escape(machine.place(site), name, tuple(values)))
             self.training.forget_gradients()
 
@@ -466,6 +466,8 @@ class LibraryCalls:
                     return special([Argument(receiver), *arguments] if receiver is not None and of_method else arguments, site)
                 if effect.name in ("filled", "waiting"):
                     return (self._tensors.filled if effect.name == "filled" else self._tensors.waiting)(values, site)
+                if effect.name == "copied":
+                    return self._tensors.copied(given, values, site)
                 if effect.name == "scattered":
                     return self._tensors.scattered(given, values, site)
                 return self.training.special(effect.name, receiver, arguments, site)
