@@ -267,6 +267,17 @@ def _decorators(function: Function) -> list[str]:
     return names
 
 
+def leaves_it_to_others(node: cst.FunctionDef | cst.Lambda) -> bool:
+    """Whether a function does nothing but raise NotImplementedError: what is called is what a subclass has in its place."""
+    block = node.body.body if isinstance(node.body, cst.IndentedBlock) else ()
+    lines = [statement for line in block if isinstance(line, cst.SimpleStatementLine) for statement in line.body]
+    if not block or len(lines) > 2 or len(block) != len(lines) or not isinstance(lines[-1], cst.Raise):
+        return False
+    raised = lines[-1].exc.func if isinstance(lines[-1].exc, cst.Call) else lines[-1].exc
+    only = len(lines) == 1 or (isinstance(lines[0], cst.Expr) and isinstance(lines[0].value, cst.BaseString))
+    return only and isinstance(raised, cst.Name) and raised.value == "NotImplementedError"
+
+
 def is_static(function: Function) -> bool:
     return "staticmethod" in _decorators(function)
 

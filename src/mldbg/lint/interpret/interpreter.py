@@ -15,7 +15,7 @@ from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.budget import Budget
 from mldbg.lint.interpret.built import Built
 from mldbg.lint.interpret.choices import Choices, given, outcome_of
-from mldbg.lint.interpret.classes import Classes, is_classmethod, is_property, is_static
+from mldbg.lint.interpret.classes import Classes, is_classmethod, is_property, is_static, leaves_it_to_others
 from mldbg.lint.interpret.columns import of_attribute
 from mldbg.lint.interpret.construction import Construction
 from mldbg.lint.interpret.contents import Contents
@@ -116,7 +116,7 @@ class Interpreter:
         self.subscripts = Subscripts(self, self.contents)
         self.expressions = Expressions(self, self.names, self.contents, self.library, self.assignment, self.subscripts)
         self.decorators = Decorators(self)
-        self.parameters = Parameters(self, self.names)
+        self.parameters = Parameters(self, self.names, self.classes)
         self.statements = Statements(
             self, self.names, self.classes, self.contents, self.estimators, self.training, self.expressions, self.assignment
         )
@@ -305,10 +305,10 @@ class Interpreter:
                     found.setdefault(name, function)
         return list(found.values())
 
-    def assumed_instance(self, cls: ClassThing) -> Value:
+    def assumed_instance(self, cls: ClassThing, ref: Ref | None = None) -> Value:
         """An object of a class after __init__ with unknown arguments."""
         site = site_of(cls.part, cls.node)
-        ref = made_at(site, None, Made.SELF)
+        ref = made_at(site, None, Made.SELF) if ref is None else ref
         self_value = Value(Object(ref, cls), origin=ref)
         self.state.open(ref)
         init = self.classes.class_attribute(cls, "__init__")
@@ -586,6 +586,9 @@ class Interpreter:
             if not admitted:
                 self.budget.refuse(self.frames)
             return self.library.unknown_call(UNKNOWN, function.name, arguments, site)
+        if not assume and leaves_it_to_others(node):
+            given = arguments[1:] if function.owner is not None and not is_static(function) else arguments
+            return self.library.unknown_call(UNKNOWN, function.name, given, site)
         if not assume and not function.raw and isinstance(node, cst.FunctionDef) and node.decorators:
             wrapped = self.decorators.applied(function)
             if wrapped is not None:

@@ -15,7 +15,7 @@ from mldbg.lint.interpret.facts import Condition, Fact, Place, Supposition
 from mldbg.lint.interpret.frames import Frame
 from mldbg.lint.interpret.module import Module
 from mldbg.lint.interpret.state import State
-from mldbg.lint.interpret.value import Function, Value
+from mldbg.lint.interpret.value import ClassThing, Function, Value
 from mldbg.operations.effect import Effect
 
 
@@ -102,6 +102,9 @@ class Machine(Protocol):
         at_yield: Callable[[Value], None] | None = None,
     ) -> Value:
         """Execute a project function; `assume`: parameters without an argument are guessed from names and annotations."""
+
+    def assumed_instance(self, cls: ClassThing, ref: Ref | None = None) -> Value:
+        """An object of a class after __init__ with unknown arguments."""
 
     # ------------------------------------------------------------------------------------------- waiting, and being elsewhere
     def defer(self, node: cst.CSTNode, compute: Callable[[], Value]) -> Value:
