@@ -310,6 +310,24 @@ def test_diff_changes_nothing(project: Path, lint: Run) -> None:
     assert (project / "a.py").read_text(encoding="utf-8") == LOG
 
 
+def test_diff_says_why_it_is_empty(project: Path, lint: Run) -> None:
+    write(project, a=SOFTMAX, b=SOFTMAX)
+    assert lint("--diff", "a.py").stderr == "mldebug-lint: 1 finding, no safe fix; try --unsafe-fixes\n"
+    assert lint("--diff").stderr == "mldebug-lint: 2 findings in a.py, b.py, no safe fix; try --unsafe-fixes\n"
+
+
+@pytest.mark.parametrize("text", ["x = (\n", "x = 1\0\n"])
+def test_diff_names_what_could_not_be_checked(project: Path, lint: Run, text: str) -> None:
+    write(project, a=LOG, broken=text)
+    result = lint("--diff")
+    assert result.returncode == 2
+    assert result.stdout == lint("--diff", "a.py").stdout != ""
+    [line] = result.stderr.splitlines()
+    assert line.startswith(("broken.py:1: syntax error: ", "broken.py: line 1 contains a null byte"))
+    alone = lint("-", "--stdin-filename", "broken.py", "--diff", stdin=text)
+    assert (alone.returncode, alone.stdout, alone.stderr) == (2, "", line + "\n")
+
+
 def test_unsafe_fixes_are_for_those_who_ask(project: Path, lint: Run) -> None:
     write(project, a=SOFTMAX)
     assert lint("--fix").returncode == 1

@@ -49,6 +49,14 @@ def test_a_named_file_needs_no_suffix(here: Path) -> None:
     assert found(here, "train") == ["train"]
 
 
+@pytest.mark.parametrize("odd", ["!", "\\", "[z-a]", "[[a]"])
+def test_a_line_that_git_passes_over_is_passed_over(here: Path, odd: str, recwarn: pytest.WarningsRecorder) -> None:
+    made(here, "a.py", "b.py", "pkg/c.py")
+    (here / ".gitignore").write_text(f"a.py\n{odd}\npkg\n", encoding="utf-8")
+    assert found(here, ".") == ["b.py"]
+    assert not recwarn.list
+
+
 def test_some_folders_are_never_entered(here: Path) -> None:
     made(here, ".venv/a.py", "node_modules/a.py", "build/a.py", "x/__pycache__/a.py", "src/a.py")
     assert found(here, ".") == ["src/a.py"]

@@ -1,4 +1,4 @@
-"""What the tables and the interpreter say is left of a meaning holds for what torch computes.
+"""What the tables, the interpreter and `sanitize` say is left of a meaning holds for what torch computes.
 
 For every operation of tensors in the tables, programs are drawn: inputs with a meaning along a drawn axis, arguments that the
 operation takes. The interpreter reads a program, torch runs it, and the law of the meaning that the interpreter gives a result is
@@ -29,6 +29,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mldbg.contracts.laws import LAWS, Sample
+from mldbg.contracts.sanitize import RULES
+from mldbg.contracts.sanitize.surroundings import followed
+from mldbg.contracts.sanitize.watch import Watch
 from mldbg.lint.interpret.interpreter import Interpreter
 from mldbg.lint.interpret.module import Part
 from mldbg.lint.interpret.value import Axes, Items, Value
@@ -662,6 +665,22 @@ def says_something(value: Value) -> bool:
 def test_what_an_operation_keeps_is_said_or_listed(name: str) -> None:
     listed = _plain(name).rpartition(".")[2].removesuffix("_").lower() in UNDERSTATED
     assert is_kept_in_silence(results(name)) == listed
+
+
+def tagged(draw: Draw) -> list[tuple[Value, Tensor]]:
+    """What `sanitize` says of the tensors that a program ends with, and these tensors."""
+    watch = Watch(collect=True, silent=RULES)
+    with followed(watch):
+        result = computed(draw)
+    tensors = [each for each in (result if isinstance(result, tuple | list) else [result]) if isinstance(each, Tensor)]
+    tags = [(watch.tags.of(tensor), tensor) for tensor in tensors]
+    return [(Value(meaning=tag.meaning, axes=Axes(along=tag.axis), scaled=tag.scaled), each) for tag, each in tags if tag]
+
+
+@pytest.mark.parametrize("name", [name for name in OPERATIONS if name in rows.ROWS])
+def test_what_sanitize_follows_holds_too(name: str) -> None:
+    seen = [(draw, value, tensor) for draw, _, _ in results(name) for value, tensor in tagged(draw)]
+    assert [f"{'; '.join(draw.lines)}: {fault}" for draw, value, tensor in seen if (fault := breach(value, tensor))] == []
 
 
 def test_every_row_of_tensors_is_drawn_or_named() -> None:

@@ -86,3 +86,19 @@ def ranked(images, tokens, unknown, one_hot, labels_onehot=None):
     one = along[..., 0]  # reveal one: unit-interval
     found = F.softmax(tokens, dim=1) @ one_hot  # reveal found: unit-interval; one_hot: one-hot
     return one, rest, labels_onehot  # reveal labels_onehot: no-meaning
+
+
+# lists that become tensors, and tensors without entries yet
+gg = np.mean([k, k], axis=0)  # reveal gg: probs along=1
+hh = np.array([k, k])  # reveal hh: probs along=2
+ii = torch.Tensor()
+for y in x:
+    ii = torch.cat((ii, F.softmax(y, dim=-1)))
+print(ii)  # reveal ii: probs
+jj = torch.tensor([])
+for y in x:
+    jj = torch.cat((jj, torch.sigmoid(y)))
+print(jj)  # reveal jj: unit-interval
+kk = F.softmax(nn.Conv2d(3, 5, 3)(torch.randn(2, 3, 8, 8)), dim=1).mean(dim=[2, 3])  # reveal kk: probs along=1
+mm = p.view(2, 2, 3).mean(1)  # reveal mm: unit-interval
+nn_ = p.mean()  # reveal nn_: no-meaning

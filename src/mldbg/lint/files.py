@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from mldbg.lint import ipynb, notebook
 from mldbg.lint.finding import Problem
 from mldbg.lint.notebook import NotANotebookError, Notebook
+from mldbg.lint.patterns import spec, spec_of_valid
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -279,7 +280,7 @@ def excluder(config: Config) -> _Excluder:
 class _Excluder:
     def __init__(self, root: Path, patterns: tuple[str, ...]) -> None:
         self.root = root
-        self.spec = _spec(patterns) if patterns else None
+        self.spec = spec(patterns) if patterns else None
         self.fired = False
         """Whether it said yes to anything so far."""
 
@@ -296,17 +297,6 @@ def matches(spec: GitIgnoreSpec, root: Path, path: Path) -> bool:
     except ValueError:
         return False
     return spec.match_file(relative.as_posix()) or spec.match_file(relative.as_posix() + "/")
-
-
-def _spec(patterns: Iterable[str]) -> GitIgnoreSpec:
-    from pathspec import GitIgnoreSpec
-
-    return GitIgnoreSpec.from_lines(patterns)
-
-
-def patterns(*lines_of_patterns: str) -> GitIgnoreSpec:
-    """Patterns as in `.gitignore`, ready to be matched."""
-    return _spec(lines_of_patterns)
 
 
 def _keep_real(files: dict[str, Path], file: Path) -> None:
@@ -432,4 +422,4 @@ def _ignore_in(folder: Path) -> tuple[_Ignore, ...]:
         text = (folder / ".gitignore").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ()
-    return (_Ignore(folder, _spec(text.splitlines())),)
+    return (_Ignore(folder, spec_of_valid(text.splitlines())),)

@@ -6,7 +6,7 @@ A pre-commit hook names the files of a commit. What is wrong with a model may on
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -55,6 +55,12 @@ def importers_of(named: Sequence[Path], config: Config, links: Links) -> list[Pa
         if not level or len(found) >= MOST_FOLLOWED:
             break
     return found[:MOST_FOLLOWED]
+
+
+def has_importers_besides(executed: Collection[str], file: Path, config: Config, links: Links) -> bool:
+    """Whether more files lead to one than those that are executed, given by the paths that reports print."""
+    found = importers_of([file], config, links)
+    return len(found) == MOST_FOLLOWED or any(files.displayed(each) not in executed for each in found)
 
 
 def _texts_around(named: set[Path], config: Config) -> dict[Path, bytes]:

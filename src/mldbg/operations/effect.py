@@ -57,9 +57,10 @@ class Clamps:
 
 @dataclass(frozen=True, slots=True)
 class Drops:
-    """Dropout: in training some values become 0 and the others are scaled."""
+    """Dropout: in training some values become 0 and the others are scaled. `shifts`: and moved, as alpha dropout does."""
 
     params: tuple[str, ...] = ("input", "p", "training")
+    shifts: bool = False
 
 
 class Move(Enum):

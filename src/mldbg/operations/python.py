@@ -157,6 +157,8 @@ ROWS: dict[str, Effect] = {
     "einops.rearrange": Arranges(),
     "einops.repeat": Arranges(),
     "einops.reduce": Arranges(reduces=True),
+    "einops.layers.torch.Rearrange.__call__": Arranges(),
+    "einops.layers.torch.Reduce.__call__": Arranges(reduces=True),
     "functools.partial": Special("partial"),
     "functools.wraps": NoEffect(),
     "copy.copy": Special("clone"),
@@ -180,6 +182,7 @@ ROWS: dict[str, Effect] = {
     "accelerate.Accelerator.unwrap_model": Wraps(),
     "accelerate.Accelerator.prepare_data_loader": Wraps(),
     "accelerate.Accelerator.gather": Wraps(),
+    "accelerate.Accelerator.gather_for_metrics": Wraps(),
     "accelerate.Accelerator.backward": Special("owned_backward"),
     "accelerate.Accelerator.clip_grad_norm_": NoEffect(),
     "apex.amp.initialize": WrapsAll(),
@@ -213,6 +216,12 @@ ROWS: dict[str, Effect] = {
     "catboost.Pool": Special("tensor_dataset"),
 }
 
+
+CONSTRUCTOR_PARAMETERS: dict[str, tuple[str, ...]] = {
+    "einops.layers.torch.Rearrange": ("pattern",),
+    "einops.layers.torch.Reduce": ("pattern", "reduction"),
+}
+"""Names of the leading parameters of classes outside torch, where their arguments matter later."""
 
 DATACLASSES: frozenset[str] = frozenset(
     {"dataclasses.dataclass", "attr.s", "attr.define", "attrs.define", "attrs.frozen", "attr.dataclass"}

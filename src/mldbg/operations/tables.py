@@ -89,7 +89,8 @@ def constructor_parameters(name: str, count: int) -> tuple[str, ...]:
     """Names for the positional arguments of a class's constructor; where none are known, their numbers."""
     if schedulers.is_scheduler_class(name):
         return schedulers.scheduler_parameters(name)
-    return torch.CONSTRUCTOR_PARAMETERS.get(name) or tuple(str(index) for index in range(count))
+    known = torch.CONSTRUCTOR_PARAMETERS.get(name) or python.CONSTRUCTOR_PARAMETERS.get(name)
+    return known or tuple(str(index) for index in range(count))
 
 
 def is_predictor_class(name: str) -> bool:

@@ -150,6 +150,7 @@ METHODS: Mapping[str, Effect] = {
     "masked_fill_": Fills(),
     "__setitem__": Fills(("input", "index", "value")),
     "backward": Special("backward"),
+    "copy_": Special("copied", ("input", "src", "non_blocking")),
 }
 """Names that are only methods of a tensor."""
 
@@ -178,7 +179,8 @@ FUNCTIONS: Mapping[str, Effect] = {
     "conv_transpose3d": Affine("conv_transpose3d", params=("input", "weight", "bias"), features=-4),
     "avg_pool1d": Pools(1, params=_WINDOW),
     "adaptive_avg_pool1d": Pools(1),
-    "dropout dropout_ feature_dropout alpha_dropout": Drops(("input", "p", "train")),
+    "dropout dropout_ feature_dropout": Drops(("input", "p", "train")),
+    "alpha_dropout": Drops(("input", "p", "train"), shifts=True),
     "tensor": Keeps(attached=False),
     "as_tensor asarray": Keeps(),
     "from_numpy": Keeps(attached=False),
@@ -211,7 +213,8 @@ FUNCTIONAL: Mapping[str, Effect] = {
     "conv_transpose1d": Affine("F.conv_transpose1d", params=("input", "weight", "bias"), features=-2),
     "conv_transpose2d": Affine("F.conv_transpose2d", params=("input", "weight", "bias"), features=-3),
     "conv_transpose3d": Affine("F.conv_transpose3d", params=("input", "weight", "bias"), features=-4),
-    "dropout dropout1d dropout2d dropout3d alpha_dropout": Drops(),
+    "dropout dropout1d dropout2d dropout3d": Drops(),
+    "alpha_dropout": Drops(shifts=True),
     "avg_pool1d": Pools(1, params=_WINDOW),
     "avg_pool2d": Pools(2, params=(*_WINDOW, "divisor_override")),
     "avg_pool3d": Pools(3, params=(*_WINDOW, "divisor_override")),
@@ -259,7 +262,8 @@ LAYERS: Mapping[str, Effect] = {
     "Identity": Keeps(),
     "Flatten": Moves(Move.FLATTEN),
     "Unflatten": Moves(Move.REGROUP),
-    "Dropout Dropout1d Dropout2d Dropout3d AlphaDropout": Drops(("input",)),
+    "Dropout Dropout1d Dropout2d Dropout3d": Drops(("input",)),
+    "AlphaDropout": Drops(("input",), shifts=True),
     "AvgPool1d AdaptiveAvgPool1d": Pools(1),
     "AvgPool2d AdaptiveAvgPool2d": Pools(2),
     "AvgPool3d AdaptiveAvgPool3d": Pools(3),

@@ -24,7 +24,7 @@ from mldbg.contracts.sanitize.effect import (
 )
 from mldbg.contracts.sanitize.tags import Tag
 from mldbg.contracts.sanitize.watch import Watch
-from mldbg.operations.effect import Pools
+from mldbg.operations.effect import Clamps, Pools
 from mldbg.semantics import Semantic
 
 Change = Callable[[Tag, torch.Size, Tensor, Arguments, Keywords], Tag | None]
@@ -61,12 +61,43 @@ def keep(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: K
     return tag if result.shape == shape else None
 
 
+EPSILON = 1e-3
+"""A bound up to this far inside [0, 1] keeps a logarithm finite and changes nothing else of probabilities."""
+
+TINY_LOG = -12.0
+"""A log-probability that is cut off here was below 1e-5."""
+
+
+def clamps(row: Clamps) -> Effect:
+    """Values beyond a bound are put onto it. Bounds that are tensors are not read."""
+
+    def change(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
+        given = dict(zip(row.params, args, strict=False)) | kwargs
+        low, high = (given[name] if isinstance(given.get(name), int | float) else None for name in ("min", "max"))
+        if tag.meaning in (PROBS, LOG_PROBS):
+            lowest, highest = (EPSILON, 1 - EPSILON) if tag.meaning is PROBS else (TINY_LOG, 0)
+            if (low is None or low <= lowest) and (high is None or high >= highest or tag.scaled):
+                return tag
+            return part(tag) if (low is None or low <= 1) and (high is None or high >= 0) else None
+        within = (low is None or low <= 1) and (high is None or high >= 0)
+        return tag if tag.meaning is not UNIT or within else None
+
+    return follows(change)
+
+
+def lose_in_training(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
+    """Alpha dropout: some values become negative."""
+    return tag if tag.meaning is LOGITS or not _drops(args, kwargs) else None
+
+
 def scale_in_training(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
     """Dropout: some values become 0, the others are scaled."""
+    return scaled(tag) if _drops(args, kwargs) else tag
+
+
+def _drops(args: Arguments, kwargs: Keywords) -> bool:
     training = argument(args, kwargs, 2, "training", "train", default=True)
-    if not training or not argument(args, kwargs, 1, "p", default=0.5):
-        return tag
-    return scaled(tag)
+    return bool(training and argument(args, kwargs, 1, "p", default=0.5))
 
 
 def scaled(tag: Tag) -> Tag | None:

@@ -102,7 +102,7 @@ def _of_one(
     given: Mapping[str, Value],
     values: Sequence[Value],
 ) -> Left:
-    value = values[0]
+    value = _as_one(values[0])
     match effect:
         case Arranges():
             return arranged(value, given, reduces=effect.reduces)
@@ -142,6 +142,14 @@ def _names_axis(given: Mapping[str, Value]) -> bool:
 def _axis_of(given: Mapping[str, Value]) -> int | None:
     """Torch's `dim`, numpy's `axis`."""
     return _number(given.get("dim", given.get("axis")))
+
+
+def _as_one(value: Value) -> Value:
+    """A list of arrays is taken for one array with an axis more, as numpy does."""
+    if not isinstance(value.thing, Items):
+        return value
+    rest = stacked(value.thing.all, 0)
+    return Value(meaning=rest.meaning, axes=rest.axes, scaled=rest.scaled)
 
 
 def means_nothing(effect: Carrying, value: Value) -> bool:
@@ -363,7 +371,7 @@ def reduced(value: Value, dims: Sequence[int] | None, given: Mapping[str, Value]
         is_axis(value.axes, dim) is not True if value.meaning is PROBS and not total else apart(value.axes, dim) for dim in dims
     ]
     if value.meaning not in (PROBS, LOGITS) or along is None or not all(kept):
-        return LOST
+        return part(value) if value.meaning is PROBS and not total else LOST
     keepdim = given.get("keepdim")
     if keepdim is None or keepdim.constant is False:
         axes = Axes(along=_without(value.axes, dims))

@@ -89,8 +89,13 @@ class Tensors:
 
     def keeps(self, effect: Keeps, values: list[Value], site: Site) -> Value:
         """The result of an operation that leaves the meaning as it is."""
+        if not values:
+            return self.waiting([literal(0)], site)  # torch.Tensor()
         value = values[effect.of] if effect.of < len(values) else UNKNOWN
-        if isinstance(value.thing, Constant | Items | Entries | Symbol) or self.contents.items_of(value) is not None:
+        sequence = self.contents.items_of(value)
+        if sequence is not None and sequence.exact and not sequence.tail:
+            return self.waiting([literal(0)], site)  # torch.tensor([])
+        if isinstance(value.thing, Constant | Items | Entries | Symbol) or sequence is not None:
             return self.lineage.derived([value], site)
         if effect.attached is False:
             value = replace(value, attached=False)
@@ -105,7 +110,8 @@ class Tensors:
 
     def selected(self, effect: Selects, given: dict[str, Value], values: list[Value], site: Site) -> Value:
         """Part of a tensor, or a tuple of parts."""
-        if not values or values[0].meaning is None:
+        means = values and any(each.meaning is not None for each in elements_of(self._computed(values[0])))
+        if not means:
             return self.lineage.derived(values, site)
         one = self.carried(effect, given, values, site)
         match effect.what:
@@ -123,6 +129,12 @@ class Tensors:
         """What `scores.topk(5)` returns: `values, indices`."""
         return Value(Items(VALUES_AND_INDICES, (values, self.lineage.unknown_result(site))))
 
+    def copied(self, given: Mapping[str, Value], values: list[Value], site: Site) -> Value:
+        """`buffer.copy_(scores)`: the buffer holds the same numbers."""
+        source = given.get("src", UNKNOWN)
+        made = replace(self.lineage.derived(values, site), attached=source.attached)
+        return replace(made, meaning=source.meaning, axes=source.axes, scaled=source.scaled, trail=source.trail or made.trail)
+
     def scattered(self, given: Mapping[str, Value], values: list[Value], site: Site) -> Value:
         """`zeros.scatter_(1, labels.unsqueeze(1), 1)`: one-hot rows along that axis."""
         made = replace(self.lineage.derived(values, site), attached=values[0].attached if values else None)
@@ -139,7 +151,7 @@ class Tensors:
         made = self.lineage.derived(values, site)
         values = [self._computed(value) for value in values]
         source = next((each for value in values for each in elements_of(value) if each.meaning is not None), None)
-        rest = left(effect, given, values) if source is not None else LOST
+        rest = left(effect, {name: self._computed(one) for name, one in given.items()}, values) if source is not None else LOST
         same_places = isinstance(effect, Clamps | Drops | Fills)
         if source is None or rest.meaning is None:
             return replace(made, axes=values[0].axes) if same_places and values else made
