@@ -141,7 +141,7 @@ def test_select_and_ignore(project: Path, lint: Run) -> None:
     ]
     both = lint("--format", "json", "--select", "log-of-softmax,softmax-before-cross-entropy").stdout
     assert rules_of(both) == ["softmax-before-cross-entropy", "log-of-softmax"]
-    assert rules_of(lint("--format", "json", "--ignore", "correctness").stdout) == []
+    assert rules_of(lint("--format", "json", "--select", "ALL", "--ignore", "correctness").stdout) == []
 
 
 def test_an_unknown_rule_is_one_line_with_advice(project: Path, lint: Run) -> None:
@@ -249,6 +249,21 @@ def test_their_reports_may_be_selected_and_explained(project: Path, lint: Run, n
     assert lint("--select", name).returncode == 0
     title = dict(zip(FORMERLY, TODAY, strict=True)).get(name, name)
     assert lint("--explain", name).stdout.startswith(f"{title}\n\nGroup suspicious, on by default.\n")
+
+
+@pytest.mark.parametrize("name", [TODAY[0], FORMERLY[0]])
+def test_their_reports_may_be_all_that_is_wanted(project: Path, lint: Run, name: str) -> None:
+    write(project, a=LOG + IDLE, b=LOG.rstrip() + "  # mldebug: allow[log-of-softmax] only plotted\n")
+    result = lint("--select", name, "--format", "json")
+    assert (result.returncode, rules_of(result.stdout)) == (1, ["unused-suppression"])
+
+
+def test_a_run_without_a_rule_is_refused(project: Path, lint: Run) -> None:
+    write(project, a=SOFTMAX)
+    (project / "pyproject.toml").write_text('[tool.mldebug-lint]\nignore = ["ALL"]\n', encoding="utf-8")
+    for arguments in ((), ("--select", "log-of-softmax")):
+        result = lint(*arguments)
+        assert (result.returncode, result.stdout, result.stderr) == (2, "", "mldebug-lint: no rule is selected\n")
 
 
 def test_a_suppression_of_a_rule_that_is_not_selected_is_not_unused(project: Path, lint: Run) -> None:

@@ -168,8 +168,11 @@ def test_text_that_does_not_tokenize_still_has_comments() -> None:
     assert left(text, at(1), at(5, "fit-on-test")) == []
 
 
-def test_line_ends_of_windows() -> None:
-    assert left("# mldebug: allow[log-of-softmax] a\r\n\r\nf(x)\r\n", at(3)) == []
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("last", ["", "h((("])
+def test_line_ends_of_all_systems(end: str, last: str) -> None:
+    text = f"# mldebug: allow[log-of-softmax] a\n\nf(x)\ng(x)  {ALLOW}\nh(x)\n{last}".replace("\n", end)
+    assert left(text, at(3), at(4), at(5)) == [(5, "log-of-softmax")]
 
 
 def test_form_feeds_end_no_line() -> None:

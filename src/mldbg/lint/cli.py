@@ -192,7 +192,14 @@ def _task(known: tuple[type[Rule], ...], options: Options) -> Task:
     ignore = (*settings.ignore, *options.ignore)
     for option, values in (("--select", options.select), ("--ignore", options.ignore)):
         _refuse_unknown(option, values, names)
-    return Task(settings, registry.selected(known, select, ignore), known, ignore, tuple(select))
+    about_comments = registry.selected(registry.about_comments(), select, ignore) if select else ()
+    rules = registry.selected(known, select, ignore)
+    if not rules and about_comments:  # whether a comment is needed is known once the rules have run that it may be about
+        only = frozenset(rule.name for rule in about_comments)
+        return Task(settings, registry.selected(known, (), ignore), known, ignore, only=only)
+    if not rules:
+        raise click.UsageError("no rule is selected")
+    return Task(settings, rules, known, ignore, tuple(select))
 
 
 def _settings(options: Options, names: frozenset[str]) -> Config:

@@ -19,6 +19,7 @@ from mldbg.lint.suggest import did_you_mean
 LINE, FILE = "allow", "allow-file"
 FORM = "# mldebug: allow[rule-name] reason"
 
+_LINE_END = re.compile(r"\r\n?")
 _OURS = re.compile(r"#\s*mldebug:\s*(?P<said>[^#]*)")
 _NEARLY_OURS = re.compile(r"(?:#\s*(?:mldebug(?:-lint)?|mldbg)\b[\s:]*|\bmldebug:\s*)allow(?:[-_ ]file)?\s*[\[(]", re.IGNORECASE)
 _SAID = re.compile(r"(?P<word>[\w-]*)\s*(?P<rest>.*)", re.DOTALL)
@@ -76,7 +77,7 @@ def directives(text: str, path: str) -> tuple[Directive, ...]:
     """All suppressions of a file, in their order."""
     if not (_OURS.search(text) or _NEARLY_OURS.search(text)):
         return ()
-    return tuple(_directives(_layout(text), path))
+    return tuple(_directives(_layout(_LINE_END.sub("\n", text)), path))
 
 
 # --- layout: comments and statements ---

@@ -68,7 +68,7 @@ def _texts_around(named: set[Path], config: Config) -> dict[Path, bytes]:
     texts: dict[Path, bytes] = {}
     left = {True: MOST_BYTES, False: MOST_BYTES}
     for file in islice(files.around(_outwards(named, config.root.resolve()), config, MOST_ENTRIES), MOST_SEARCHED):
-        is_notebook = file.suffix == files.NOTEBOOK
+        is_notebook = files.is_notebook(file.name)
         size = _size(file)
         if size > left[is_notebook]:
             continue

@@ -44,6 +44,8 @@ class Task:
     ignore: tuple[str, ...] = ()
     select: tuple[str, ...] = ()
     """The names by which `rules` were selected; a finding in another group than its rule is shown if they say so."""
+    only: frozenset[str] = frozenset()
+    """The rules about comments that are to report alone, what `rules` find being only of use to them; empty: all report."""
 
     def project(self) -> engine.Project:
         """A fresh view of the project's files."""
@@ -354,7 +356,11 @@ def _merged(parts: Iterable[Result], task: Task, executed: frozenset[str] | None
         if path in judged or finding.rule not in suppress.OWN_NAMES
     ]
     unsure = frozenset(path for part in parts for path in part.unsure)
-    kept = list(_without_rash_complaints(kept, unsure, task, executed))
+    kept = [
+        finding
+        for finding in _without_rash_complaints(kept, unsure, task, executed)
+        if not task.only or finding.rule in task.only
+    ]
     problems = dict.fromkeys(problem for part in parts for problem in part.problems)
     callers: dict[str, frozenset[str]] = {}
     for part in parts:

@@ -272,8 +272,8 @@ class LibraryCalls:
 
     def _escape(self, name: str, values: list[Value], arguments: Sequence[Argument], site: Site, base: Value = UNKNOWN) -> None:
         machine = self.machine
-        self.training.handed_on(name, values, site)
-        if self.training.may_clear(base, name, arguments, site):
+        reaches_optimizer = self.training.handed_on(name, values, site)
+        if reaches_optimizer or self.training.may_clear(base, name, arguments, site):
             machine.facts.append(Escape(machine.place(site), name, tuple(values)))
             self.training.forget_gradients()
 
