@@ -331,11 +331,13 @@ def _entry_points(run: Interpreter, module: Module, roots: list[Root]) -> Iterat
 
     Definitions that others mention come last: their callers, executed first, know what they are called with.
     """
+    from mldbg.lint.interpret.alone import Alone
     from mldbg.lint.outline import Kind
 
+    alone = Alone(run)
     run.entry = module
     if any(root.part.statement.kind in (Kind.ASSIGNMENT, Kind.CODE) for root in roots):
-        yield None, lambda: run.run_module(module)
+        yield None, partial(alone.module, module)
     definitions = [root for root in roots if root.part.statement.kind in (Kind.FUNCTION, Kind.CLASS)]
     words = {root: module.outline.words(root.part.statement.first, root.part.statement.last) for root in definitions}
     mentioned = {
@@ -343,22 +345,7 @@ def _entry_points(run: Interpreter, module: Module, roots: list[Root]) -> Iterat
         for root in definitions
     }
     for root in sorted(definitions, key=lambda root: (mentioned[root], root.part.statement.first)):
-        yield root.part, partial(_enter, run, module, root)
-
-
-def _enter(run: Interpreter, module: Module, root: Root) -> None:
-    from mldbg.lint.interpret.value import ClassThing, Function
-
-    part = root.part
-    thing = run.module_name(module, part.statement.names[0]).thing
-    if isinstance(thing, Function) and thing.part is part:
-        run.run_function(thing)
-    elif isinstance(thing, ClassThing) and thing.part is part:
-        run.run_class(thing, root.methods)
-    else:
-        cls = run.class_of(module, part)
-        if cls is not None:
-            run.run_class(cls, root.methods)
+        yield root.part, partial(alone.enter, module, root)
 
 
 # ------------------------------------------------------------------------------------------------------------------------- fix

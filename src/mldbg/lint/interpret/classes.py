@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Ref, module_ref
+from mldbg.lint.interpret.address import Made, Ref, made_at, module_ref, site_of
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.frames import Frame
 from mldbg.lint.interpret.join import tuple_of
@@ -219,6 +219,18 @@ class Classes:
         if isinstance(cls, ClassThing):
             return any(tables.is_module_class(base) for base in self.ancestors(cls) if isinstance(base, str))
         return cls is not None and tables.is_module_class(cls)
+
+    def assumed_instance(self, cls: ClassThing, ref: Ref | None = None) -> Value:
+        """An object of a class after __init__ with unknown arguments; without an identity it is the one that methods run on."""
+        site = site_of(cls.part, cls.node)
+        ref = made_at(site, None, Made.SELF) if ref is None else ref
+        value = Value(Object(ref, cls), origin=ref)
+        self.machine.state.open(ref)
+        init = self.class_attribute(cls, "__init__")
+        if init is not None and isinstance(init.thing, Function):
+            self.machine.call_function(init.thing, [Argument(value)], site, assume=True)
+            self.machine.state.live = True
+        return value
 
     def takes_fields(self, cls: ClassThing) -> bool:
         """Whether a class gets an __init__ from its fields."""

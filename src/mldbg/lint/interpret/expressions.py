@@ -351,7 +351,9 @@ class Expressions:
 
     def _lambda(self, node: cst.Lambda) -> Value:
         self.machine.frame.keeps = True
-        return Value(Function(self.machine.frame.part, node, self.machine.frame.ref))
+        function = Function(self.machine.frame.part, node, self.machine.frame.ref)
+        self.machine.outstanding.note(function)
+        return Value(function)
 
     def _yield(self, node: cst.Yield) -> Value:
         value = UNKNOWN

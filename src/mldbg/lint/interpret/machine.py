@@ -14,8 +14,9 @@ from mldbg.lint.interpret.budget import Budget
 from mldbg.lint.interpret.facts import Condition, Fact, Place, Supposition
 from mldbg.lint.interpret.frames import Frame
 from mldbg.lint.interpret.module import Module
+from mldbg.lint.interpret.outstanding import Outstanding
 from mldbg.lint.interpret.state import State
-from mldbg.lint.interpret.value import ClassThing, Function, Value
+from mldbg.lint.interpret.value import Function, Value
 from mldbg.operations.effect import Effect
 
 
@@ -29,6 +30,7 @@ class Machine(Protocol):
         conditions: the undecided tests on which it depends that this point is reached.
         supposed: what is supposed at this point of values that may be one of several.
         budget: how much may still be executed; then project functions are unknown code.
+        outstanding: what was defined on the way and may have to be executed by itself.
         entry: the module that is checked.
     """
 
@@ -38,6 +40,7 @@ class Machine(Protocol):
     conditions: list[Condition]
     supposed: tuple[Supposition, ...]
     budget: Budget
+    outstanding: Outstanding
     entry: Module | None
 
     # -------------------------------------------------------------------------------------------------------- where we are
@@ -102,9 +105,6 @@ class Machine(Protocol):
         at_yield: Callable[[Value], None] | None = None,
     ) -> Value:
         """Execute a project function; `assume`: parameters without an argument are guessed from names and annotations."""
-
-    def assumed_instance(self, cls: ClassThing, ref: Ref | None = None) -> Value:
-        """An object of a class after __init__ with unknown arguments."""
 
     # ------------------------------------------------------------------------------------------- waiting, and being elsewhere
     def defer(self, node: cst.CSTNode, compute: Callable[[], Value]) -> Value:

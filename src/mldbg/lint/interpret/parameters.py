@@ -82,7 +82,7 @@ class Parameters:
         cls = self._annotated_class(parameter) if assume else None
         if isinstance(cls, ClassThing):
             mark = len(self.machine.facts)
-            self.names.bind(name, self.machine.assumed_instance(cls, ref))
+            self.names.bind(name, self.classes.assumed_instance(cls, ref))
             del self.machine.facts[mark:]
             return
         hot = parameter.default is None and says_one_hot(name)
