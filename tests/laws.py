@@ -23,6 +23,7 @@ PAGES = Path(__file__).parent.parent / "docs" / "rules"
 
 MARK = re.compile(r"\s*# expect: ([\w\-]+(?:, [\w\-]+)*)$", re.MULTILINE)
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+NEWER_SYNTAX = "\n\ndef first_of[T](items: list[T]) -> T:\n    return items[0]\n"
 
 Rules = tuple[type[Rule], ...]
 Check = Callable[[Path, Rules], Result]
@@ -157,6 +158,14 @@ def rules_find_alone_what_they_find_among_others(case: Path, rules: Rules, check
         if rule.name in concerned:
             restricted = tuple(finding for finding in among_all if finding.rule == rule.name)
             assert check(case, (rule,), rules).findings == restricted, rule.name
+
+
+def newer_syntax_costs_no_finding(case: Path, rules: Rules, scratch: Path) -> None:
+    """A file is judged alike when something stands in it that the running Python cannot read, but libcst can."""
+    copy = copied(case, scratch)
+    for file in python_files(copy):
+        file.write_text(file.read_text(encoding="utf-8") + NEWER_SYNTAX, encoding="utf-8")
+    findings_are_those_marked(copy, rules)
 
 
 def names_listened_to_have_rows(rule: type[Rule]) -> None:

@@ -141,7 +141,7 @@ def test_select_and_ignore(project: Path, lint: Run) -> None:
     ]
     both = lint("--format", "json", "--select", "log-of-softmax,softmax-before-cross-entropy").stdout
     assert rules_of(both) == ["softmax-before-cross-entropy", "log-of-softmax"]
-    assert rules_of(lint("--format", "json", "--ignore", "correctness").stdout) == []
+    assert rules_of(lint("--format", "json", "--select", "ALL", "--ignore", "correctness").stdout) == []
 
 
 def test_an_unknown_rule_is_one_line_with_advice(project: Path, lint: Run) -> None:
@@ -164,7 +164,7 @@ def test_the_configuration_of_the_project_is_used(project: Path, lint: Run) -> N
 
 def test_the_command_line_wins_over_select_and_adds_to_ignore(project: Path, lint: Run) -> None:
     write(project, a=SOFTMAX, b=LOG)
-    text = '[tool.mldebug-lint]\nselect = ["performance"]\nignore = ["log-of-softmax"]\n'
+    text = '[tool.mldebug-lint]\nselect = ["redundant"]\nignore = ["log-of-softmax"]\n'
     (project / "pyproject.toml").write_text(text, encoding="utf-8")
     assert rules_of(lint("--format", "json").stdout) == []
     assert rules_of(lint("--format", "json", "--select", "ALL").stdout) == ["softmax-before-cross-entropy"]
@@ -227,8 +227,8 @@ def test_comments_that_suppress_nothing_are_findings_until_ignored(project: Path
     write(project, a=IDLE)
     result = lint("--format", "concise")
     assert result.returncode == 1
-    assert "a.py:1:8: log-of-softmax reports nothing here [unused-suppression]" in result.stdout
-    assert 'a.py:2:8: unknown rule "lgo-of-softmax"; did you mean "log-of-softmax" [invalid-suppression]' in result.stdout
+    assert "a.py:1:8: nothing to suppress here for log-of-softmax [unused-suppression]" in result.stdout
+    assert 'a.py:2:8: unknown rule "lgo-of-softmax" (did you mean "log-of-softmax"?) [invalid-suppression]' in result.stdout
     for names in (TODAY, FORMERLY):
         assert lint("--ignore", ",".join(names)).returncode == 0
 
@@ -249,6 +249,21 @@ def test_their_reports_may_be_selected_and_explained(project: Path, lint: Run, n
     assert lint("--select", name).returncode == 0
     title = dict(zip(FORMERLY, TODAY, strict=True)).get(name, name)
     assert lint("--explain", name).stdout.startswith(f"{title}\n\nGroup suspicious, on by default.\n")
+
+
+@pytest.mark.parametrize("name", [TODAY[0], FORMERLY[0]])
+def test_their_reports_may_be_all_that_is_wanted(project: Path, lint: Run, name: str) -> None:
+    write(project, a=LOG + IDLE, b=LOG.rstrip() + "  # mldebug: allow[log-of-softmax] only plotted\n")
+    result = lint("--select", name, "--format", "json")
+    assert (result.returncode, rules_of(result.stdout)) == (1, ["unused-suppression"])
+
+
+def test_a_run_without_a_rule_is_refused(project: Path, lint: Run) -> None:
+    write(project, a=SOFTMAX)
+    (project / "pyproject.toml").write_text('[tool.mldebug-lint]\nignore = ["ALL"]\n', encoding="utf-8")
+    for arguments in ((), ("--select", "log-of-softmax")):
+        result = lint(*arguments)
+        assert (result.returncode, result.stdout, result.stderr) == (2, "", "mldebug-lint: no rule is selected\n")
 
 
 def test_a_suppression_of_a_rule_that_is_not_selected_is_not_unused(project: Path, lint: Run) -> None:
@@ -308,6 +323,24 @@ def test_diff_changes_nothing(project: Path, lint: Run) -> None:
     assert result.returncode == 1
     assert "-    return torch.log(torch.softmax(x, dim=-1))\n+    return torch.log_softmax(x, dim=-1)\n" in result.stdout
     assert (project / "a.py").read_text(encoding="utf-8") == LOG
+
+
+def test_diff_says_why_it_is_empty(project: Path, lint: Run) -> None:
+    write(project, a=SOFTMAX, b=SOFTMAX)
+    assert lint("--diff", "a.py").stderr == "mldebug-lint: 1 finding, no safe fix; try --unsafe-fixes\n"
+    assert lint("--diff").stderr == "mldebug-lint: 2 findings in a.py, b.py, no safe fix; try --unsafe-fixes\n"
+
+
+@pytest.mark.parametrize("text", ["x = (\n", "x = 1\0\n"])
+def test_diff_names_what_could_not_be_checked(project: Path, lint: Run, text: str) -> None:
+    write(project, a=LOG, broken=text)
+    result = lint("--diff")
+    assert result.returncode == 2
+    assert result.stdout == lint("--diff", "a.py").stdout != ""
+    [line] = result.stderr.splitlines()
+    assert line.startswith(("broken.py:1: syntax error: ", "broken.py: line 1 contains a null byte"))
+    alone = lint("-", "--stdin-filename", "broken.py", "--diff", stdin=text)
+    assert (alone.returncode, alone.stdout, alone.stderr) == (2, "", line + "\n")
 
 
 def test_unsafe_fixes_are_for_those_who_ask(project: Path, lint: Run) -> None:

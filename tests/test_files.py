@@ -1,3 +1,4 @@
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -44,9 +45,43 @@ def test_folders_are_walked_in_order_and_each_file_is_taken_once(here: Path) -> 
     assert found(here, ".", "b.py", "a") == ["a/b/c.py", "a/z.py", "b.py"]
 
 
+@pytest.mark.parametrize("name", ["Explore.IPYNB", "explore.Ipynb"])
+def test_the_case_of_a_suffix_does_not_count(here: Path, name: str) -> None:
+    cell: dict[str, object] = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None, "source": "x = 1\n"}
+    book = {"cells": [cell], "metadata": {"language_info": {"name": "python"}}, "nbformat": 4, "nbformat_minor": 5}
+    made(here, name, text=json.dumps(book))
+    made(here, "OLD.PY")
+    for paths in ((name, "OLD.PY"), (".",)):
+        sources = [each for each in iterated(here, paths) if isinstance(each, Source)]
+        assert {each.path: each.notebook is not None for each in sources} == {name: True, "OLD.PY": False}
+
+
+@pytest.mark.parametrize("name", ["data.json", "notes.md", "train.py.orig"])
+def test_a_named_file_that_is_no_python_by_its_name_is_a_problem(here: Path, name: str) -> None:
+    made(here, name, text="{}\n")
+    assert only_problem(here, name).message == "is neither Python code nor a notebook, by its name; not checked"
+    assert found(here, ".") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("run.cgi", "#!/usr/bin/env python3\n"), ("stub.pyi", "x: int\n"), ("tool.PYW", "x = 1\n")]
+)
+def test_python_goes_by_other_names_too(here: Path, name: str, text: str) -> None:
+    made(here, name, text=text)
+    assert [type(each) for each in iterated(here, [name])] == [Source]
+
+
 def test_a_named_file_needs_no_suffix(here: Path) -> None:
     made(here, "train")
     assert found(here, "train") == ["train"]
+
+
+@pytest.mark.parametrize("odd", ["!", "\\", "[z-a]", "[[a]"])
+def test_a_line_that_git_passes_over_is_passed_over(here: Path, odd: str, recwarn: pytest.WarningsRecorder) -> None:
+    made(here, "a.py", "b.py", "pkg/c.py")
+    (here / ".gitignore").write_text(f"a.py\n{odd}\npkg\n", encoding="utf-8")
+    assert found(here, ".") == ["b.py"]
+    assert not recwarn.list
 
 
 def test_some_folders_are_never_entered(here: Path) -> None:
@@ -158,8 +193,9 @@ def test_not_utf8_where_the_coding_comment_is_searched(here: Path) -> None:
     ],
 )
 def test_a_coding_that_is_none(here: Path, coding: str, message: str) -> None:
-    (here / "a.py").write_text(f"# coding: {coding}\n", encoding="utf-8")
-    assert only_problem(here, ".").message == message
+    for first in ("", f"# {'x' * 300}\n"):
+        (here / "a.py").write_text(f"{first}# coding: {coding}\n", encoding="utf-8")
+        assert only_problem(here, ".").message == message
 
 
 def test_a_generated_file(here: Path) -> None:

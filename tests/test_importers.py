@@ -9,6 +9,7 @@ import pytest
 
 from mldbg.lint import engine, importers, registry, run
 from mldbg.lint.config import Config
+from mldbg.lint.files import Source
 from mldbg.lint.run import Result, Task
 
 RULES = registry.rules()
@@ -85,6 +86,53 @@ def test_comments_of_others_are_no_concern_of_the_run(project: Path) -> None:
     (project / "loop.py").write_text(text, encoding="utf-8")
     assert places(check(project, "parts/net.py")) == [TWICE]
     assert "loop.py:9 unused-suppression" in places(check(project, "loop.py"))
+
+
+def suppressed_in(project: Path) -> None:
+    """A finding in `loop.py`, to which only the check of `main.py` leads, is suppressed where it is reported."""
+    text = FILES["loop.py"].replace(".backward()", ".backward()  # mldebug: allow[softmax-before-cross-entropy] as published")
+    (project / "loop.py").write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize("names", [("loop.py",), ("loop.py", "parts"), ("loop.py", "other.py"), (".",)])
+def test_a_suppression_that_an_importer_needs_is_not_unused(project: Path, names: tuple[str, ...]) -> None:
+    suppressed_in(project)
+    assert places(check(project, *names)) == []
+    (project / "main.py").unlink()
+    assert places(check(project, *names)) == ["loop.py:6 unused-suppression"]
+
+
+def test_nor_is_it_in_an_editor(project: Path) -> None:
+    suppressed_in(project)
+    source = Source("loop.py", None, (project / "loop.py").read_bytes())
+    task = Task(Config(root=project), RULES, RULES)
+    assert run.check_source(source, task).findings == ()
+    (project / "main.py").unlink()
+    assert places(run.check_source(source, task)) == ["loop.py:6 unused-suppression"]
+
+
+@pytest.mark.parametrize("names", [("loop.py",), (".",)])
+@pytest.mark.parametrize("broken", ["main.py", "loop.py"])
+def test_nor_while_a_file_that_may_need_it_cannot_be_read(project: Path, names: tuple[str, ...], broken: str) -> None:
+    suppressed_in(project)
+    with (project / broken).open("a", encoding="utf-8") as file:
+        file.write("x = (\n")
+    assert places(check(project, *names)) == []
+
+
+@pytest.mark.parametrize("names", [("loop.py",), ("a.py", "loop.py"), (".",)])
+def test_a_broken_file_is_a_problem_even_when_its_importers_came_first(project: Path, names: tuple[str, ...]) -> None:
+    (project / "main.py").rename(project / "a.py")
+    with (project / "loop.py").open("a", encoding="utf-8") as file:
+        file.write("x = (\n")
+    assert [problem.path for problem in check(project, *names).problems] == ["loop.py"]
+
+
+def test_importers_that_are_too_many_to_be_followed_may_need_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    suppressed_in(project)
+    monkeypatch.setattr(importers, "MOST_FOLLOWED", 1)
+    (project / "an_importer.py").write_text("import loop\n\n\ndef train(net, data):\n    loop.fit(net, data)\n", encoding="utf-8")
+    assert places(check(project, "loop.py")) == []
 
 
 def test_what_a_folder_holds_is_not_left(project: Path) -> None:

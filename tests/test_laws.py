@@ -8,7 +8,7 @@ import pytest
 
 import laws
 import mldbg.lint.rules
-from mldbg.lint import page, registry
+from mldbg.lint import outline, page, registry
 from mldbg.lint.finding import Finding, Group, Span
 from mldbg.lint.registry import RegistryError
 from mldbg.lint.rule import Rule, calls
@@ -97,6 +97,12 @@ def test_order_of_rules(case: Path) -> None:
 @each_case(BAD)
 def test_selection_of_rules(case: Path) -> None:
     laws.rules_find_alone_what_they_find_among_others(case, RULES)
+
+
+@each_case(BAD + GOOD)
+def test_newer_syntax(case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outline, "_libcst_reads", lambda _text: True)  # it does; asked, it starts a process
+    laws.newer_syntax_costs_no_finding(case, RULES, tmp_path)
 
 
 @each_case(BAD)

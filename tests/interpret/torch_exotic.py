@@ -108,4 +108,4 @@ dd = F.softmax(x, 0).sum(0)  # reveal dd: no-meaning
 x10 = F.softmax(x, 1)
 x11 = x10
 x10.mul_(2)  # reveal x10: probs scaled=yes; x11: scaled=none (python: scaled=yes)
-x10.copy_(x).sigmoid_()  # reveal x10: no-meaning?
+x10.copy_(x).sigmoid_()  # reveal x10: unit-interval

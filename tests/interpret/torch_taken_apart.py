@@ -131,3 +131,12 @@ az = Net().forward(x)  # reveal az: probs
 ba = Net().again(x)  # reveal ba: probs
 bb = nn.Sequential(nn.Softmax(dim=1), Rearrange("b c h w -> b (h w) c"))(x)  # reveal bb: probs along=2
 cc = nn.Sequential(nn.Sigmoid(), Reduce("b c h w -> b c", "max"))(x)  # reveal cc: unit-interval
+copied = torch.zeros(4, 3)
+copied[:2].copy_(p[:2])
+print(copied)  # reveal copied: probs scaled=yes
+whole = torch.empty(4, 3)
+whole.copy_(s)
+print(whole)  # reveal whole: unit-interval
+other = nn.Linear(3, 3)(x)
+other[:, 0].copy_(s[:, 0])
+print(other)  # reveal other: no-meaning

@@ -21,6 +21,7 @@ from mldbg.lint.config import Config, ConfigError
 from mldbg.lint.files import Foreign, Source
 from mldbg.lint.finding import Problem
 from mldbg.lint.registry import RegistryError
+from mldbg.lint.report.summary import counted, problem_line
 from mldbg.lint.rule import Rule
 from mldbg.lint.run import Fixed, Result, Task
 
@@ -191,7 +192,14 @@ def _task(known: tuple[type[Rule], ...], options: Options) -> Task:
     ignore = (*settings.ignore, *options.ignore)
     for option, values in (("--select", options.select), ("--ignore", options.ignore)):
         _refuse_unknown(option, values, names)
-    return Task(settings, registry.selected(known, select, ignore), known, ignore, tuple(select))
+    about_comments = registry.selected(registry.about_comments(), select, ignore) if select else ()
+    rules = registry.selected(known, select, ignore)
+    if not rules and about_comments:  # whether a comment is needed is known once the rules have run that it may be about
+        only = frozenset(rule.name for rule in about_comments)
+        return Task(settings, registry.selected(known, (), ignore), known, ignore, only=only)
+    if not rules:
+        raise click.UsageError("no rule is selected")
+    return Task(settings, rules, known, ignore, tuple(select))
 
 
 def _settings(options: Options, names: frozenset[str]) -> Config:
@@ -225,22 +233,24 @@ def _check_paths(task: Task, options: Options) -> Exit:
             _show_diff(fixed, options)
             if result.findings and not fixed:
                 click.echo(f"{PROGRAM}: {_nothing_to_fix(result, options)}", err=True)
-            return _exit_code(result, problems, options)
+            return _told_of_problems(_with_problems(result, problems), options)
         problems += [problem for each in fixed if (problem := files.write(each.source, each.text))]
         if fixed:
             click.echo(f"{PROGRAM}: fixed {', '.join(each.source.path for each in fixed)}", err=True)
             result = _checked(task, options)
     result = _with_problems(result, problems)
     _show(result, task, options)
-    return _exit_code(result, [], options)
+    return _exit_code(result, options)
 
 
 def _nothing_to_fix(result: Result, options: Options) -> str:
     """Why a difference is empty although there are findings."""
-    offered = any(finding.fix for finding in result.findings)
-    tip = "; try --unsafe-fixes" if offered and not options.unsafe_fixes else ""
-    count = len(result.findings)
-    return f"{count} finding{'s' if count != 1 else ''}, no safe fix{tip}" if not options.unsafe_fixes else "no applicable fix"
+    if options.unsafe_fixes:
+        return "no applicable fix"
+    tip = "; try --unsafe-fixes" if any(finding.fix for finding in result.findings) else ""
+    paths = sorted({finding.span.path for finding in result.findings})
+    where = f" in {_first_few(paths)}" if len(paths) > 1 else ""
+    return f"{counted(len(result.findings), 'finding')}{where}, no safe fix{tip}"
 
 
 def _checked(task: Task, options: Options) -> Result:
@@ -264,11 +274,15 @@ def _tell_what_was_passed_over(result: Result) -> None:
 
 def _in_other_languages(foreign: Sequence[Foreign]) -> str:
     """One line about notebooks that are not in Python, the first few by name."""
-    named = [f"{each.path} ({each.language})" for each in foreign[:MOST_NAMED]]
-    listed = ", ".join([*named, *(["..."] if len(foreign) > MOST_NAMED else [])])
+    named = [f"{each.path} ({each.language})" for each in foreign]
+    listed = _first_few(named)
     if len(foreign) == 1:
         return f"a notebook was not checked, because it is not in Python: {listed}"
     return f"{len(foreign)} notebooks were not checked, because they are not in Python: {listed}"
+
+
+def _first_few(names: Sequence[str]) -> str:
+    return ", ".join([*names[:MOST_NAMED], *(["..."] if len(names) > MOST_NAMED else [])])
 
 
 def _check_stdin(task: Task, options: Options) -> Exit:
@@ -286,9 +300,10 @@ def _check_stdin(task: Task, options: Options) -> Exit:
         result = run.check_source(admitted, task)
     if result.foreign:
         _tell_what_was_passed_over(result)
-    if not options.diff:
-        _show(result, task, options, to_stderr=options.fix)
-    return _exit_code(result, [], options)
+    if options.diff:
+        return _told_of_problems(result, options)
+    _show(result, task, options, to_stderr=options.fix)
+    return _exit_code(result, options)
 
 
 def _fix_stdin(source: Source, task: Task, options: Options) -> Result:
@@ -308,9 +323,9 @@ def _with_problems(result: Result, more: Sequence[Problem]) -> Result:
     return replace(result, problems=tuple(sorted({*result.problems, *more})))
 
 
-def _exit_code(result: Result, more: Sequence[Problem], options: Options) -> Exit:
+def _exit_code(result: Result, options: Options) -> Exit:
     nothing = not (result.checked or result.excluded or result.foreign)
-    if result.problems or more or nothing:
+    if result.problems or nothing:
         return Exit.NOT_CHECKED
     return Exit.FINDINGS if result.findings and not options.exit_zero else Exit.CLEAN
 
@@ -329,6 +344,13 @@ def _show(result: Result, task: Task, options: Options, *, to_stderr: bool = Fal
         options.output.write_text(text if options.color == "always" else click.unstyle(text), encoding="utf-8")
     except OSError as error:
         raise click.UsageError(f"--output: {options.output} cannot be written: {error.strerror or error}") from None
+
+
+def _told_of_problems(result: Result, options: Options) -> Exit:
+    """What could not be checked, on standard error: standard output holds nothing but a difference."""
+    for problem in result.problems:
+        click.echo(problem_line(problem), err=True, color=_colour(options))
+    return _exit_code(result, options)
 
 
 def _show_diff(fixed: Iterable[Fixed], options: Options) -> None:

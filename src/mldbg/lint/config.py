@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mldbg.lint.patterns import PatternError, spec
 from mldbg.lint.suggest import did_you_mean
 
 TABLE = "mldebug-lint"
@@ -104,8 +105,22 @@ def _strings(value: object, place: str, _known: Collection[str]) -> tuple[str, .
     return tuple(value)
 
 
+def _patterns(value: object, place: str, known: Collection[str]) -> tuple[str, ...]:
+    found = _strings(value, place, known)
+    _refuse_invalid(found, place)
+    return found
+
+
+def _refuse_invalid(patterns: Iterable[str], place: str) -> None:
+    try:
+        spec(patterns)
+    except PatternError as error:
+        raise ConfigError(f"{place}: {error}") from None
+
+
 def _names_by_pattern(value: object, place: str, known: Collection[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     table = _mapping(value, place)
+    _refuse_invalid(table, place)
     return tuple((pattern, _names(names, f'{place}."{pattern}"', known)) for pattern, names in table.items())
 
 
@@ -150,7 +165,7 @@ def _mapping(value: object, place: str) -> dict[str, Any]:
 _READERS: Mapping[str, Callable[[object, str, Collection[str]], Any]] = {
     "select": _names,
     "ignore": _names,
-    "exclude": _strings,
+    "exclude": _patterns,
     "per-file-ignores": _names_by_pattern,
     "semantics": _meanings,
 }

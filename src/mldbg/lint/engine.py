@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -129,9 +130,9 @@ class Entry:
     is_test: bool
     line: int
 
-    def findings(self, rules: Sequence[Rule]) -> Iterator[Finding]:
-        """What rules make of it."""
-        hearing = [rule for rule in rules if not (self.is_test and rule.about_experiments)]
+    def findings(self, rule: Rule) -> Iterator[Finding]:
+        """What a rule makes of it."""
+        hearing = [] if self.is_test and rule.about_experiments else [rule]
         return worlds.judged(hearing, self.facts)
 
 
@@ -215,9 +216,9 @@ def _facts_of(source: Source, project: Project) -> Facts:
     from mldbg.lint.outline import CannotOutlineError
 
     module = project.modules.known_as(source.path, file, source.text) or Module(source.path, file, source.text)
-    module.wanted = True
     grounds = Grounds(file, module, project)
     try:
+        module.must_be_read()
         if module.is_test:
             joined = links.NO_OFFER  # what a test joins is tried on a few rows
         roots = links.roots_in(module, triggers, joined)
@@ -286,16 +287,17 @@ def check(source: Source, rules: Sequence[type[Rule]], project: Project) -> Outc
     findings: dict[Finding, None] = {}
     problems = list(facts.problems)
     with _deep_recursion():
-        for entry in facts.entries:
+        for entry, rule in product(facts.entries, instances):
             try:
-                findings.update(dict.fromkeys(entry.findings(instances)))
-            except Exception as error:  # noqa: BLE001  # see `_interpreted`
-                problems.append(_stopped(error, source.path, entry.line, project))
-    return Outcome(tuple(findings), tuple(dict.fromkeys(problems)), facts.partly)
+                findings.update(dict.fromkeys(entry.findings(rule)))
+            except Exception as error:  # noqa: BLE001  # a rule that fails must not cost the user what the others find
+                problems.append(_stopped(error, source.path, entry.line, project, rule))
+    in_order = tuple(sorted(findings, key=lambda finding: finding.span))
+    return Outcome(in_order, tuple(dict.fromkeys(problems)), facts.partly)
 
 
-def _stopped(error: Exception, path: str, line: int, project: Project) -> Problem:
-    """Why executing an entry point, or judging it, ended early: code that cannot be read, or a defect of ours."""
+def _stopped(error: Exception, path: str, line: int, project: Project, rule: Rule | None = None) -> Problem:
+    """Why executing an entry point, or a rule's judging it, ended early: code that cannot be read, or a defect of ours."""
     from mldbg.lint.outline import TOO_DEEP, CannotOutlineError
 
     if isinstance(error, CannotOutlineError):
@@ -305,16 +307,23 @@ def _stopped(error: Exception, path: str, line: int, project: Project) -> Proble
         deepest = max(parts, key=lambda part: part.depth, default=None)
         if deepest is not None and deepest.depth > DEEP_NESTING:
             return Problem(deepest.module.path, deepest.statement.first, TOO_DEEP)
-    return internal_error(path, line, error)
+    return internal_error(path, line, error, rule)
 
 
-def internal_error(path: str, line: int, error: Exception) -> Problem:
-    """A defect of the linter: what it says, and that it should be reported."""
+def internal_error(path: str, line: int, error: Exception, rule: Rule | None = None) -> Problem:
+    """A defect of the linter, or of a rule: what it says, and that it should be reported, to those who wrote the rule."""
     try:
         reason = " ".join(str(error).split())[:LONGEST_REASON]
     except Exception:  # noqa: BLE001  # an error may quote a tree that is too deep to be written down
         reason = "its message cannot be shown"
-    return Problem(path, line, f"internal error: {type(error).__name__}: {reason}; please report it, along with this file")
+    where = f" in the rule {rule.name}" if rule is not None else ""
+    to_whom = "" if rule is None or registry.is_built_in(type(rule)) else f" to the authors of {_package(rule)}"
+    message = f"internal error{where}: {type(error).__name__}: {reason}; please report it{to_whom}, along with this file"
+    return Problem(path, line, message)
+
+
+def _package(rule: Rule) -> str:
+    return type(rule).__module__.partition(".")[0]
 
 
 def _entry_points(run: Interpreter, module: Module, roots: list[Root]) -> Iterator[tuple[Part | None, Callable[[], None]]]:
@@ -322,11 +331,13 @@ def _entry_points(run: Interpreter, module: Module, roots: list[Root]) -> Iterat
 
     Definitions that others mention come last: their callers, executed first, know what they are called with.
     """
+    from mldbg.lint.interpret.alone import Alone
     from mldbg.lint.outline import Kind
 
+    alone = Alone(run)
     run.entry = module
     if any(root.part.statement.kind in (Kind.ASSIGNMENT, Kind.CODE) for root in roots):
-        yield None, lambda: run.run_module(module)
+        yield None, partial(alone.module, module)
     definitions = [root for root in roots if root.part.statement.kind in (Kind.FUNCTION, Kind.CLASS)]
     words = {root: module.outline.words(root.part.statement.first, root.part.statement.last) for root in definitions}
     mentioned = {
@@ -334,22 +345,7 @@ def _entry_points(run: Interpreter, module: Module, roots: list[Root]) -> Iterat
         for root in definitions
     }
     for root in sorted(definitions, key=lambda root: (mentioned[root], root.part.statement.first)):
-        yield root.part, partial(_enter, run, module, root)
-
-
-def _enter(run: Interpreter, module: Module, root: Root) -> None:
-    from mldbg.lint.interpret.value import ClassThing, Function
-
-    part = root.part
-    thing = run.module_name(module, part.statement.names[0]).thing
-    if isinstance(thing, Function) and thing.part is part:
-        run.run_function(thing)
-    elif isinstance(thing, ClassThing) and thing.part is part:
-        run.run_class(thing, root.methods)
-    else:
-        cls = run.class_of(module, part)
-        if cls is not None:
-            run.run_class(cls, root.methods)
+        yield root.part, partial(alone.enter, module, root)
 
 
 # ------------------------------------------------------------------------------------------------------------------------- fix

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from mldbg.lint import ipynb, notebook
 from mldbg.lint.finding import Problem
 from mldbg.lint.notebook import NotANotebookError, Notebook
+from mldbg.lint.patterns import spec, spec_of_valid
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -40,6 +41,10 @@ NEVER_ENTERED = frozenset(
 
 NOTEBOOK = ".ipynb"
 
+# What Python code and notebooks are called. A script may have no suffix at all, or any if its first line names Python.
+SUFFIXES = frozenset({"", ".py", ".pyi", ".pyw", ".wsgi", NOTEBOOK})
+
+_SHEBANG = re.compile(rb"#!.*\bpython")
 _NEWLINE = re.compile(r"\r\n|\r|\n")
 
 
@@ -156,7 +161,12 @@ def admitted(source: Source) -> Source | Problem | Foreign:
     """The same source when it is text of a reasonable size, else the reason why it is not. A notebook is opened."""
     if len(source.data) > _limit(source.path):
         return _too_large(source.path, len(source.data))
-    return _admitted_notebook(source) if source.path.endswith(NOTEBOOK) else _admitted_text(source)
+    return _admitted_notebook(source) if is_notebook(source.path) else _admitted_text(source)
+
+
+def is_notebook(path: str) -> bool:
+    """Whether a file is a notebook, by its name."""
+    return path.lower().endswith(NOTEBOOK)
 
 
 def _admitted_notebook(source: Source) -> Source | Problem | Foreign:
@@ -179,12 +189,18 @@ def _admitted_text(source: Source) -> Source | Problem:
         return Problem(
             source.path, 0, f"line {_line_of_null(source.data)} contains a null byte, so this is not Python source; not checked"
         )
-    if not source.data.isascii() or b"coding" in source.data[:200]:
+    if not source.data.isascii() or _may_declare_encoding(source.data):
         try:
             decoded(source.data)
         except UndecodableError as error:
             return Problem(source.path, 0, f"{error}; not checked")
     return source
+
+
+def _may_declare_encoding(data: bytes) -> bool:
+    """Whether one of the first two lines may be a coding comment."""
+    end = data.find(b"\n", data.find(b"\n") + 1)
+    return data.find(b"coding", 0, end if end >= 0 else len(data)) >= 0
 
 
 def write(source: Source, text: str) -> Problem | None:
@@ -199,7 +215,7 @@ def write(source: Source, text: str) -> Problem | None:
 
 
 def _limit(path: str) -> int:
-    return NOTEBOOK_SIZE_LIMIT if path.endswith(NOTEBOOK) else SIZE_LIMIT
+    return NOTEBOOK_SIZE_LIMIT if is_notebook(path) else SIZE_LIMIT
 
 
 def _too_large(path: str, size: int) -> Problem:
@@ -279,7 +295,7 @@ def excluder(config: Config) -> _Excluder:
 class _Excluder:
     def __init__(self, root: Path, patterns: tuple[str, ...]) -> None:
         self.root = root
-        self.spec = _spec(patterns) if patterns else None
+        self.spec = spec(patterns) if patterns else None
         self.fired = False
         """Whether it said yes to anything so far."""
 
@@ -296,17 +312,6 @@ def matches(spec: GitIgnoreSpec, root: Path, path: Path) -> bool:
     except ValueError:
         return False
     return spec.match_file(relative.as_posix()) or spec.match_file(relative.as_posix() + "/")
-
-
-def _spec(patterns: Iterable[str]) -> GitIgnoreSpec:
-    from pathspec import GitIgnoreSpec
-
-    return GitIgnoreSpec.from_lines(patterns)
-
-
-def patterns(*lines_of_patterns: str) -> GitIgnoreSpec:
-    """Patterns as in `.gitignore`, ready to be matched."""
-    return _spec(lines_of_patterns)
 
 
 def _keep_real(files: dict[str, Path], file: Path) -> None:
@@ -326,7 +331,17 @@ def _named(path: Path, excluded: _Excluder) -> Iterator[Path | Problem]:
     if stat.S_ISDIR(mode):
         yield from _Walk(excluded).walk(path)
     elif not excluded(path):
-        yield path
+        known = not stat.S_ISREG(mode) or path.suffix.lower() in SUFFIXES or _says_python(path)
+        yield path if known else Problem(shown, 0, "is neither Python code nor a notebook, by its name; not checked")
+
+
+def _says_python(script: Path) -> bool:
+    """Whether the first line of a script says that Python runs it."""
+    try:
+        with script.open("rb") as file:
+            return _SHEBANG.match(file.readline(200)) is not None
+    except OSError:
+        return True  # why it cannot be read is said by `read`
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,7 +408,11 @@ class _Walk:
                 self.links.append((path, ignores))
             else:
                 yield from self._folder(path, ignores)
-        elif not is_folder and entry.name.endswith((".py", NOTEBOOK)) and not self._left_out(path, ignores, is_folder=False):
+        elif (
+            not is_folder
+            and entry.name.lower().endswith((".py", NOTEBOOK))
+            and not self._left_out(path, ignores, is_folder=False)
+        ):
             yield path
 
     def _left_out(self, path: Path, ignores: tuple[_Ignore, ...], *, is_folder: bool) -> bool:
@@ -432,4 +451,4 @@ def _ignore_in(folder: Path) -> tuple[_Ignore, ...]:
         text = (folder / ".gitignore").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ()
-    return (_Ignore(folder, _spec(text.splitlines())),)
+    return (_Ignore(folder, spec_of_valid(text.splitlines())),)

@@ -6,7 +6,7 @@ A pre-commit hook names the files of a commit. What is wrong with a model may on
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -57,12 +57,18 @@ def importers_of(named: Sequence[Path], config: Config, links: Links) -> list[Pa
     return found[:MOST_FOLLOWED]
 
 
+def has_importers_besides(executed: Collection[str], file: Path, config: Config, links: Links) -> bool:
+    """Whether more files lead to one than those that are executed, given by the paths that reports print."""
+    found = importers_of([file], config, links)
+    return len(found) == MOST_FOLLOWED or any(files.displayed(each) not in executed for each in found)
+
+
 def _texts_around(named: set[Path], config: Config) -> dict[Path, bytes]:
     """The other files of the project and what is in them, the nearest to those that were named first."""
     texts: dict[Path, bytes] = {}
     left = {True: MOST_BYTES, False: MOST_BYTES}
     for file in islice(files.around(_outwards(named, config.root.resolve()), config, MOST_ENTRIES), MOST_SEARCHED):
-        is_notebook = file.suffix == files.NOTEBOOK
+        is_notebook = files.is_notebook(file.name)
         size = _size(file)
         if size > left[is_notebook]:
             continue

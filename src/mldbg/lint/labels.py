@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mldbg.lint.interpret.value import Role
 from mldbg.lint.library.names import array_and_part, says_label, says_test, says_validation
+from mldbg.lint.outline import trees
 
 if TYPE_CHECKING:
     from mldbg.lint.interpret.module import Module
@@ -25,13 +26,13 @@ def has_labels(module: Module, role: Role) -> bool:
     said = says_test if role is Role.TEST else says_validation
     known: frozenset[str] | None = module.kept.get(_KEPT)
     if known is None:
-        known = module.kept[_KEPT] = frozenset(_label_names(ast.parse(module.text)))
+        known = module.kept[_KEPT] = frozenset(_label_names(trees(module.text)))
     return any(said(name) for name in known)
 
 
-def _label_names(tree: ast.Module) -> Iterator[str]:
+def _label_names(trees: Iterable[ast.Module]) -> Iterator[str]:
     """What is used as labels, by name; what a model has predicted is none."""
-    nodes = list(ast.walk(tree))
+    nodes = [node for tree in trees for node in ast.walk(tree)]
     predicted = set(_predicted(nodes))
     for node in nodes:
         if isinstance(node, ast.Name | ast.arg | ast.Attribute):

@@ -59,6 +59,7 @@ def leaks(evaluated: Evaluated, kind: FitKind) -> Iterator[Leak]:
     predicted, but nothing is evaluated on them.
     """
     found = [fit for fit in evaluated.value.fits if fit.kind is kind and fit.role is None and _saw(fit, evaluated)]
+    found = [fit for fit in found if not _came_scaled(fit, evaluated)]
     if not found or not (evaluated.scored or any(has_labels(each, evaluated.role) for each in _modules(evaluated, found))):
         return
     found.sort(key=lambda fit: (fit.site.part.module.path, fit.site.span, fit.estimator))
@@ -86,6 +87,14 @@ def _saw(fit: Fit, evaluated: Evaluated) -> bool:
     rows = evaluated.value.rows
     parts = {row for row in fit.rows if row.kind is Made.ROWS}
     return parts <= rows and not fit.rows.isdisjoint(rows)
+
+
+def _came_scaled(fit: Fit, evaluated: Evaluated) -> bool:
+    """Whether the loader of a data set, which stands in another file, hands it out like that: `load_faces()`."""
+    part = fit.site.part
+    if fit.means is Means.ESTIMATOR or part.module is evaluated.place.site.part.module:
+        return False
+    return any(name.startswith(("load_", "fetch_")) for name in part.statement.names)
 
 
 def split_first(leak: Leak) -> Fix | None:

@@ -19,7 +19,10 @@ from itertools import accumulate
 from mldbg.lint.prose import without_prose
 from mldbg.lint.statement import Import, Kind, Statement, carried_to, covering, split_lines, with_sure_places
 
-__all__ = ["TOO_DEEP", "CannotOutlineError", "Import", "Kind", "Outline", "Statement", "bound", "outline", "split_lines", "uses"]
+__all__ = [
+    "TOO_DEEP", "CannotOutlineError", "Import", "Kind", "Outline", "Statement", "bound", "outline", "split_lines", "trees",
+    "uses",
+]  # fmt: skip
 
 TOO_DEEP = "nested too deeply to be analysed"
 
@@ -150,12 +153,32 @@ def _bound_by(node: ast.AST) -> str | None:
     return None
 
 
+def trees(text: str) -> tuple[ast.Module, ...]:
+    """A text that `outline` can read, as `ast` reads it: where its syntax is newer, those statements that `ast` can read."""
+    tree = _tree(text)
+    if tree is not None:
+        return (tree,)
+    found = outline(text)
+    return tuple(tree for each in found.statements if (tree := _parsed_or_none(found.text(each))) is not None)
+
+
+def _parsed_or_none(text: str) -> ast.Module | None:
+    try:
+        return _parsed(text)
+    except SyntaxError:
+        return None
+
+
+def _parsed(text: str) -> ast.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(text)
+
+
 def _tree(text: str) -> ast.Module | None:
     """What `ast` reads; None where only libcst can. Raises CannotOutlineError."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(text)
+        return _parsed(text)
     except SyntaxError as error:
         line, reason = error.lineno or 0, error.msg
         if reason.startswith(("too many nested", "too many statically nested", "too many levels of indentation")):

@@ -17,11 +17,11 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from mldbg.lint import directives, engine, files, registry, suppress
+from mldbg.lint import directives, engine, files, patterns, registry, suppress
 from mldbg.lint.config import ALL, Config
 from mldbg.lint.files import Foreign, Source
 from mldbg.lint.finding import Finding, Group, Partly, Problem, cell_name
-from mldbg.lint.importers import importers_of
+from mldbg.lint.importers import has_importers_besides, importers_of
 from mldbg.lint.notebook import Layout
 from mldbg.lint.rule import Rule
 
@@ -44,6 +44,8 @@ class Task:
     ignore: tuple[str, ...] = ()
     select: tuple[str, ...] = ()
     """The names by which `rules` were selected; a finding in another group than its rule is shown if they say so."""
+    only: frozenset[str] = frozenset()
+    """The rules about comments that are to report alone, what `rules` find being only of use to them; empty: all report."""
 
     def project(self) -> engine.Project:
         """A fresh view of the project's files."""
@@ -71,6 +73,8 @@ class Result:
     """What calls more than was followed: where nothing is found, this says that not everything was seen."""
     judged: frozenset[str] = frozenset()
     """The files that were checked themselves: only of those is it known which comments suppress nothing."""
+    unsure: frozenset[str] = frozenset()
+    """The files that could not be checked, and those that they lead to: some findings there may be missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,9 @@ def check_files(paths: Iterable[Path], task: Task, jobs: int | None = None, prog
             parts.append(part if done <= len(named) else _about(part, shown))
             if progress:
                 progress(done, len(to_check))
-    return replace(_merged(parts, task), excluded=found.excluded)
+    whole = any(path.is_dir() and task.config.root.resolve().is_relative_to(path.resolve()) for path in paths)
+    executed = None if whole else frozenset(map(files.displayed, to_check))
+    return replace(_merged(parts, task, executed), excluded=found.excluded)
 
 
 def _about(result: Result, paths: frozenset[str]) -> Result:
@@ -126,7 +132,7 @@ def _about(result: Result, paths: frozenset[str]) -> Result:
     )
     mentioned = {span.path for finding in findings for span in (finding.span, *(step.span for step in finding.steps))}
     texts = {path: text for path, text in result.texts.items() if path in mentioned}
-    return Result(findings, (), texts, callers=result.callers, notebooks=result.notebooks)
+    return Result(findings, (), texts, callers=result.callers, notebooks=result.notebooks, unsure=result.unsure)
 
 
 def set_aside() -> None:
@@ -157,7 +163,7 @@ def _accept(_node: object) -> None:
 
 def check_source(source: Source | Problem | Foreign, task: Task) -> Result:
     """Check one text, for instance standard input."""
-    return _merged([_check(source, task, task.project())], task)
+    return _merged([_check(source, task, task.project())], task, frozenset({source.path}))
 
 
 def fix_source(
@@ -207,14 +213,31 @@ def _check(source: Source | Problem | Foreign, task: Task, project: engine.Proje
             path: text for path in _mentioned(source, outcome.findings) if (text := _text(path, source, project)) is not None
         }
     except Exception as error:  # noqa: BLE001  # a defect of ours must not cost the user the other files
-        return Result(problems=(engine.internal_error(source.path, 0, error),))
+        return Result(problems=(engine.internal_error(source.path, 0, error),), unsure=_reached_from(source, project))
     elsewhere = {finding.span.path for finding in outcome.findings} - {source.path}
     callers = {path: frozenset({source.path}) for path in elsewhere}
     wanted = source.notebook is not None and (texts or outcome.problems or outcome.partly)
     notebooks = {source.path: source.notebook.layout()} if source.notebook is not None and wanted else {}
     checked = 0 if outcome.problems else 1
     judged = frozenset({source.path})
-    return Result(outcome.findings, outcome.problems, texts, checked, callers, notebooks, partly=outcome.partly, judged=judged)
+    unsure = _reached_from(source, project) if outcome.problems else frozenset()
+    return Result(
+        outcome.findings,
+        outcome.problems,
+        texts,
+        checked,
+        callers,
+        notebooks,
+        partly=outcome.partly,
+        judged=judged,
+        unsure=unsure,
+    )
+
+
+def _reached_from(source: Source, project: engine.Project) -> frozenset[str]:
+    """A file, and those of the project that its imports lead to."""
+    reached = project.links.consulted_by(source.file.resolve())[0] if source.file is not None else ()
+    return frozenset({source.path, *map(files.displayed, reached)})
 
 
 def _mentioned(source: Source, findings: Iterable[Finding]) -> set[str]:
@@ -316,7 +339,8 @@ class _Worker:
 # --- all findings together ---
 
 
-def _merged(parts: Iterable[Result], task: Task) -> Result:
+def _merged(parts: Iterable[Result], task: Task, executed: frozenset[str] | None) -> Result:
+    """One result of many. `executed` are the files from which the run started, None where it is about the whole project."""
     parts = list(parts)
     texts = {path: text for part in parts for path, text in part.texts.items()}
     findings = _without_doubles(finding for part in parts for finding in part.findings)
@@ -331,6 +355,12 @@ def _merged(parts: Iterable[Result], task: Task) -> Result:
         for finding in _kept_in(path, texts.get(path, ""), by_path[path], task)
         if path in judged or finding.rule not in suppress.OWN_NAMES
     ]
+    unsure = frozenset(path for part in parts for path in part.unsure)
+    kept = [
+        finding
+        for finding in _without_rash_complaints(kept, unsure, task, executed)
+        if not task.only or finding.rule in task.only
+    ]
     problems = dict.fromkeys(problem for part in parts for problem in part.problems)
     callers: dict[str, frozenset[str]] = {}
     for part in parts:
@@ -342,6 +372,20 @@ def _merged(parts: Iterable[Result], task: Task) -> Result:
     partly = tuple(sorted({code for part in parts for code in part.partly}))
     merged = Result(ordered, tuple(sorted(problems)), texts, checked, callers, foreign=foreign, partly=partly, judged=judged)
     return _in_cells(merged, {path: layout for part in parts for path, layout in part.notebooks.items()})
+
+
+def _without_rash_complaints(
+    findings: Iterable[Finding], unsure: frozenset[str], task: Task, executed: frozenset[str] | None
+) -> Iterator[Finding]:
+    """The findings, where nobody is told to remove a comment that the check of another file, or a repaired one, may need."""
+    needed: dict[str, bool] = {}
+    for finding in findings:
+        path = finding.span.path
+        if finding.rule == suppress.UNUSED and path not in needed:
+            others = executed is not None and has_importers_besides(executed, Path(path), task.config, task.project().links)
+            needed[path] = path in unsure or others
+        if finding.rule != suppress.UNUSED or not needed[path]:
+            yield finding
 
 
 def _in_cells(result: Result, notebooks: Mapping[str, Layout]) -> Result:
@@ -402,6 +446,6 @@ def _ignored_in(path: str, task: Task) -> frozenset[str]:
     by_pattern = [
         names
         for pattern, names in task.config.per_file_ignores
-        if files.matches(files.patterns(pattern), task.config.root, Path(path))
+        if files.matches(patterns.spec([pattern]), task.config.root, Path(path))
     ]
     return frozenset(task.ignore).union(*by_pattern)

@@ -48,6 +48,9 @@ SELECTORS: frozenset[str] = _names(
 ) | frozenset({"boruta.BorutaPy", "mlxtend.feature_selection.SequentialFeatureSelector"})
 """Estimators that choose columns with the help of the target."""
 
+ABOUT_FIT: frozenset[str] = frozenset({"support_", "ranking_", "scores_", "pvalues_"})
+"""Attributes in which a fitted selector says which columns it chose."""
+
 RESAMPLERS: frozenset[str] = _names(
     "imblearn.over_sampling", "SMOTE SMOTENC SMOTEN ADASYN BorderlineSMOTE KMeansSMOTE SVMSMOTE RandomOverSampler"
 ) | _names("imblearn.combine", "SMOTEENN SMOTETomek")
@@ -160,5 +163,7 @@ ROWS: dict[str, Effect] = {
     "tensorflow.keras.utils.normalize": Scales(axis=-1),
     "scipy.stats.zscore": Scales(),
     "scipy.cluster.vq.whiten": Scales(position=9),
+    "xgboost.cv": CrossValidates(),
+    "lightgbm.cv": CrossValidates(),
     "joblib.dump": Writes(last=0),
 }

@@ -150,6 +150,7 @@ METHODS: Mapping[str, Effect] = {
     "masked_fill_": Fills(),
     "__setitem__": Fills(("input", "index", "value")),
     "backward": Special("backward"),
+    "copy_": Special("copied", ("input", "src", "non_blocking")),
 }
 """Names that are only methods of a tensor."""
 

@@ -25,8 +25,10 @@ class UnusedSuppression(Rule):
 
     ## Limits
     A suppression of a rule that does not run in this file, because it is not selected or is ignored there, is left
-    alone. So is one of a group unless all rules of the group run. A comment of its own in which other words precede
-    the suppression may be code that was commented out, and is not reported either.
+    alone. So is one of a group unless all rules of the group run. Findings may come from the check of a file that
+    imports this one: while such a file is not part of the run, or this one or such a file cannot be read, nothing is
+    reported. A comment of its own in which other words precede the suppression may be code that was commented out,
+    and is not reported either.
     """
 
     group = Group.SUSPICIOUS

@@ -69,7 +69,7 @@ class Estimators:
         given = rows_given(arguments)
         if given is None:
             if name in ("get_support", "get_feature_names_out") and isinstance(base.thing, Object):
-                return self._about_fit(base.thing, site)
+                return self.about_fit(base.thing, site)
             return None
         if name in _FITTING:
             features = self._as_data(given, site)
@@ -81,7 +81,7 @@ class Estimators:
             self.evaluations.used(given.value, f"is passed to `{name}`", site, base, scored=name in ("score", "evaluate"))
             return self.lineage.derived([given.value], site)
         if name in ("get_support", "get_feature_names_out") and isinstance(base.thing, Object):
-            return self._about_fit(base.thing, site)
+            return self.about_fit(base.thing, site)
         if name == "split" and self._is_splitter(base, site):
             return self._folds(given.value, site)
         return None
@@ -170,7 +170,7 @@ class Estimators:
             trail = fit.trail if trail is None else trail
         return Value(data=data, origin=self.machine.new_ref(site), trail=trail)
 
-    def _about_fit(self, estimator: Object, site: Site) -> Value:
+    def about_fit(self, estimator: Object, site: Site) -> Value:
         """What a fitted selector says of the columns."""
         fits = frozenset(fit for fit in self.fits_of(estimator) if fit.kind is FitKind.SELECTION)
         trail = next((fit.trail for fit in sorted(fits, key=lambda fit: fit.estimator)), None)
@@ -313,7 +313,8 @@ class Estimators:
         """cross_val_score(estimator, X, y): X is split, fitted on and scored."""
         named = {argument.keyword: argument.value for argument in arguments if argument.keyword}
         positional = [argument.value for argument in arguments if argument.keyword is None]
-        features = named.get("X", positional[1] if len(positional) > 1 else None)
+        given = (named[key] for key in ("X", "dtrain", "train_set") if key in named)
+        features = next(given, positional[1] if len(positional) > 1 else None)
         estimator = named.get("estimator", positional[0] if positional else UNKNOWN)
         if features is not None and features.role in (None, Role.TRAIN):
             folds = (

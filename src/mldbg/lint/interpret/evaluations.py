@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from mldbg.lint.interpret.address import Site, module_ref
 from mldbg.lint.interpret.arguments import Argument
@@ -12,7 +13,7 @@ from mldbg.lint.interpret.facts import Evaluated
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.module import Module
 from mldbg.lint.interpret.slots import Slot
-from mldbg.lint.interpret.value import UNKNOWN, Lazy, Object, Role, Value
+from mldbg.lint.interpret.value import UNKNOWN, FitKind, Lazy, Object, Role, Value
 from mldbg.operations import sklearn
 from mldbg.operations.effect import Writes
 
@@ -42,6 +43,7 @@ class Evaluations:
     def evaluated(self, value: Value, how: str, site: Site, role: Role, estimator: Value, *, scored: bool = True) -> None:
         """Data is used as this part of it."""
         machine = self.machine
+        value = self._searched(value, site)
         thing = estimator.thing
         trained = machine.state.get(thing.ref, Slot.TRAINED) if isinstance(thing, Object) else None
         machine.facts.append(
@@ -55,6 +57,18 @@ class Evaluations:
                 scored or (value.data is not None and value.data.split is not None),
             )
         )
+
+    def _searched(self, value: Value, site: Site) -> Value:
+        """What is evaluated inside a fit that splits its rows itself: a search, before which scaling all rows is contested."""
+        data = value.data
+        if data is None or not data.fits:
+            return value
+        part = (data.split or site).part
+        functions = (frame.function for frame in self.machine.frames if frame.function is not None)
+        if not any(one.name == "fit" and one.owner is not None and one.part is part for one in functions):
+            return value
+        serious = frozenset(fit for fit in data.fits if fit.kind in (FitKind.SELECTION, FitKind.RESAMPLING))
+        return replace(value, data=replace(data.without_names(), fits=serious))
 
     def _held(self, value: Value, depth: int = 0) -> Iterator[Value]:
         """The values in tuples, lists and dicts, or the value itself."""

@@ -351,7 +351,9 @@ class Expressions:
 
     def _lambda(self, node: cst.Lambda) -> Value:
         self.machine.frame.keeps = True
-        return Value(Function(self.machine.frame.part, node, self.machine.frame.ref))
+        function = Function(self.machine.frame.part, node, self.machine.frame.ref)
+        self.machine.outstanding.note(function)
+        return Value(function)
 
     def _yield(self, node: cst.Yield) -> Value:
         value = UNKNOWN
@@ -410,6 +412,7 @@ class Expressions:
 
     def _changed_in_place(self, node: cst.BaseExpression, method: str, before: Value, after: Value) -> None:
         """The name or attribute that holds a tensor holds from now on what an operation in place has made of it."""
+        node = _changed_before(node)
         if method == "detach_":
             note_cut(self.machine, node, self.machine.site(node))
         if method not in LEAVES_NUMBERS and (before.meaning is not None or after.meaning is not None):
@@ -437,6 +440,16 @@ class Expressions:
             else:
                 found.append(Argument(value, arg.keyword.value if arg.keyword else None, node=arg.value))
         return found
+
+
+def _changed_before(node: cst.BaseExpression) -> cst.BaseExpression:
+    """The tensor behind a chain of operations in place: `scores` of `scores.mul_(2).sigmoid_()`."""
+    while isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute):
+        name = node.func.attr.value
+        if not name.endswith("_") or name.endswith("__"):
+            break
+        node = node.func.value
+    return node
 
 
 def _works_in_place(name: str, arguments: Sequence[Argument]) -> bool:

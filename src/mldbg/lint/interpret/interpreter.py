@@ -27,8 +27,9 @@ from mldbg.lint.interpret.frames import Frame
 from mldbg.lint.interpret.join import joined, settled
 from mldbg.lint.interpret.library_calls import LibraryCalls
 from mldbg.lint.interpret.lineage import Lineage, data_of_arguments
-from mldbg.lint.interpret.module import Module, Modules, Part
+from mldbg.lint.interpret.module import Module, Modules
 from mldbg.lint.interpret.names import Names
+from mldbg.lint.interpret.outstanding import Outstanding
 from mldbg.lint.interpret.own_estimators import OwnEstimators
 from mldbg.lint.interpret.parameters import Parameters
 from mldbg.lint.interpret.roots import Reach
@@ -59,7 +60,6 @@ from mldbg.lint.interpret.value import (
     Unknown,
     Value,
 )
-from mldbg.lint.outline import Kind
 from mldbg.operations import tables, torch
 from mldbg.operations.effect import Effect
 from mldbg.operations.spelling import canonical
@@ -99,6 +99,7 @@ class Interpreter:
         self.followed: set[cst.CSTNode] = set()
         """Functions of which one call was followed to its end, with all that it calls."""
         self.budget = Budget()
+        self.outstanding = Outstanding(words, self.budget)
         self.entry: Module | None = None
         self.choices = Choices(self)
         self.names = Names(self, modules)
@@ -233,89 +234,6 @@ class Interpreter:
             self.state.live = live
             self._built[ref] = Built.between(before, self.state, ref) if self.budget.refused == refused else None
         self.training.spread_inside(value.thing)
-
-    def run_module(self, module: Module) -> None:
-        """Execute the module's top level, statement by statement."""
-        self.names.executed.add(module)
-        with self.in_module(module):
-            for part in module.parts:
-                again = part.statement.kind is not Kind.IMPORT and not module.parts_of.keys().isdisjoint(part.statement.names)
-                if again or part.statement.kind in (Kind.ASSIGNMENT, Kind.CODE):
-                    self.frame.part = part
-                    self.statements.block(part.tree.body)
-                    if not self.state.live:
-                        self.state.live = True  # sys.exit() or raise at top level: what stands below is still of interest
-            self.estimators.evaluations.left_behind(module)
-
-    def run_function(self, function: Function, receiver: Value | None = None) -> None:
-        """Execute a function with nothing known of its arguments but their names and annotations."""
-        if function.node in self.visited:
-            return
-        with self.in_module(function.part.module):
-            self.frame.part = function.part
-            arguments = [] if receiver is None else [Argument(receiver)]
-            self.call_function(function, arguments, self.site(function.node), assume=True)
-
-    def class_of(self, module: Module, part: Part) -> ClassThing | None:
-        """The class that a top-level class statement defines."""
-        return ClassThing(part, None, module_ref(module)) if part.statement.kind is Kind.CLASS else None
-
-    def run_class(self, cls: ClassThing, wanted: frozenset[str] | None = None) -> None:
-        """Execute the wanted methods of a class (None: all) on an object of which only __init__ is known to have run."""
-        before = self.state.fork()
-        with self.in_module(cls.part.module):
-            self.frame.part = cls.part
-            methods = self._methods(cls, wanted)
-            within = set(cls.node.body.body)  # of other classes that it names one may be itself: `Node.root = Node`
-            values = self.classes.class_record(cls).values()
-            nested = [value.thing for value in values if isinstance(value.thing, ClassThing) and value.thing.inner in within]
-            pending = [method for method in methods if method.node not in self.visited or method.owner != cls]
-            if pending:
-                self_value = self.assumed_instance(cls)
-                ready = self.state.fork()
-                for method in pending:
-                    self.budget.begin()
-                    self.state.become(ready.fork())
-                    receiver = None if is_static(method) else self_value
-                    self.visited.discard(method.node)
-                    self.run_function(method, receiver)
-            elif not methods and self._may_start_alone(cls, wanted):
-                self.budget.begin()
-                self.assumed_instance(cls)
-            for inner in nested:
-                self.run_class(inner)
-        self.state.become(before)
-
-    def _may_start_alone(self, cls: ClassThing, wanted: frozenset[str] | None) -> bool:
-        """Whether a class does what is of interest in its __init__, which nobody has called."""
-        init = self.classes.class_record(cls).get("__init__")
-        if init is None or not isinstance(init.thing, Function) or init.thing.node in self.visited:
-            return False
-        return wanted is None or "__init__" in wanted
-
-    def _methods(self, cls: ClassThing, wanted: frozenset[str] | None) -> list[Function]:
-        """The methods of a class to execute by themselves, and inherited ones of the project that hold a trigger word."""
-        found: dict[str, Function] = {}
-        for ancestor in self.classes.ancestors(cls):
-            if not isinstance(ancestor, ClassThing) or (ancestor != cls and ancestor.part.is_framework):
-                continue
-            names = wanted if ancestor == cls else self.reach.loud_methods(ancestor.part)
-            for name, function in self.classes.functions(ancestor):
-                if name != "__init__" and (names is None or name in names):
-                    found.setdefault(name, function)
-        return list(found.values())
-
-    def assumed_instance(self, cls: ClassThing) -> Value:
-        """An object of a class after __init__ with unknown arguments."""
-        site = site_of(cls.part, cls.node)
-        ref = made_at(site, None, Made.SELF)
-        self_value = Value(Object(ref, cls), origin=ref)
-        self.state.open(ref)
-        init = self.classes.class_attribute(cls, "__init__")
-        if init is not None and isinstance(init.thing, Function):
-            self.call_function(init.thing, [Argument(self_value)], site, assume=True)
-            self.state.live = True
-        return self_value
 
     @contextmanager
     def in_module(self, module: Module) -> Iterator[None]:

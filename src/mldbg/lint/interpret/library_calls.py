@@ -74,6 +74,7 @@ from mldbg.operations.python import (
     TORCH_CLASS_PACKAGES,
     WRITING_METHODS,
 )
+from mldbg.operations.sklearn import ABOUT_FIT
 from mldbg.operations.spelling import canonical
 from mldbg.semantics import Semantic
 
@@ -116,8 +117,8 @@ class LibraryCalls:
         thing = base.thing
         if name in INSPECTING_ATTRIBUTES:
             return UNKNOWN
-        if isinstance(thing, Object | Opaque) and isinstance(thing.cls, str) and not isinstance(thing, Opaque):
-            return Value(Method(base, name))
+        if isinstance(thing, Object) and isinstance(thing.cls, str):
+            return self.estimators.about_fit(thing, site) if name in ABOUT_FIT else Value(Method(base, name))
         if isinstance(thing, Items) and thing.cls == VALUES_AND_INDICES and name in ("values", "indices"):
             return thing.tail[name == "indices"]
         if isinstance(thing, Constant | Items | Entries):
@@ -182,6 +183,8 @@ class LibraryCalls:
         if name in _REDUCTIONS and is_loss(base) and result.origin is not None:
             return replace(result, origin=made_of(result.origin, parts_of(base.origin)), attached=base.attached)
         result = scaling.noted_method(name, base, arguments, result, self.machine.new_ref(site))
+        if name == "groupby" and result.data is not None:
+            result = replace(result, data=replace(result.data, one_row=True))  # what is done then is done to each group by itself
         chosen = self._columns.chosen(base, name, arguments) if result.data is not None else None
         if chosen is not None:
             return replace(result, data=chosen)
@@ -269,8 +272,8 @@ class LibraryCalls:
 
     def _escape(self, name: str, values: list[Value], arguments: Sequence[Argument], site: Site, base: Value = UNKNOWN) -> None:
         machine = self.machine
-        self.training.handed_on(name, values, site)
-        if self.training.may_clear(base, name, arguments, site):
+        reaches_optimizer = self.training.handed_on(name, values, site)
+        if reaches_optimizer or self.training.may_clear(base, name, arguments, site):
             machine.facts.append(Escape(machine.place(site), name, tuple(values)))
             self.training.forget_gradients()
 
@@ -463,6 +466,8 @@ class LibraryCalls:
                     return special([Argument(receiver), *arguments] if receiver is not None and of_method else arguments, site)
                 if effect.name in ("filled", "waiting"):
                     return (self._tensors.filled if effect.name == "filled" else self._tensors.waiting)(values, site)
+                if effect.name == "copied":
+                    return self._tensors.copied(given, values, site)
                 if effect.name == "scattered":
                     return self._tensors.scattered(given, values, site)
                 return self.training.special(effect.name, receiver, arguments, site)

@@ -14,6 +14,7 @@ from mldbg.lint.interpret.budget import Budget
 from mldbg.lint.interpret.facts import Condition, Fact, Place, Supposition
 from mldbg.lint.interpret.frames import Frame
 from mldbg.lint.interpret.module import Module
+from mldbg.lint.interpret.outstanding import Outstanding
 from mldbg.lint.interpret.state import State
 from mldbg.lint.interpret.value import Function, Value
 from mldbg.operations.effect import Effect
@@ -29,6 +30,7 @@ class Machine(Protocol):
         conditions: the undecided tests on which it depends that this point is reached.
         supposed: what is supposed at this point of values that may be one of several.
         budget: how much may still be executed; then project functions are unknown code.
+        outstanding: what was defined on the way and may have to be executed by itself.
         entry: the module that is checked.
     """
 
@@ -38,6 +40,7 @@ class Machine(Protocol):
     conditions: list[Condition]
     supposed: tuple[Supposition, ...]
     budget: Budget
+    outstanding: Outstanding
     entry: Module | None
 
     # -------------------------------------------------------------------------------------------------------- where we are

@@ -271,6 +271,13 @@ class Module:
             raise CannotOutlineError(read.line, read.reason, read.path)
         return _NOTHING
 
+    def must_be_read(self) -> None:
+        """Raises CannotOutlineError where the file cannot be read, even if that was passed over when it was imported."""
+        self.wanted = True
+        read = self._read
+        if isinstance(read, CannotOutlineError):
+            raise CannotOutlineError(read.line, read.reason, read.path)
+
     @cached_property
     def _read(self) -> Outline | CannotOutlineError:
         try:

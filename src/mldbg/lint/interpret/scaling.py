@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Ref
+from mldbg.lint.interpret.address import Made, Ref
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.value import Data, Fit, FitKind, Means, Value, onward
@@ -55,8 +55,11 @@ def noted_method(name: str, base: Value, arguments: Sequence[Argument], result: 
 
 
 def _is_of(statistic: Data, rows: Data) -> bool:
-    """Whether a statistic was taken of all these rows, or of all those that they come from."""
-    return bool(statistic.rows) and statistic.rows <= rows.rows and statistic.role in (None, rows.role)
+    """Whether a statistic was taken of all these rows: of just them, of those that they come from, or of others as well."""
+    if not statistic.rows or statistic.role not in (None, rows.role):
+        return False
+    others = statistic.rows - rows.rows
+    return not others or (rows.rows <= statistic.rows and all(row.kind is not Made.ROWS for row in others))
 
 
 def _is_centred(rows: Data, statistic: Data) -> bool:

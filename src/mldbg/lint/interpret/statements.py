@@ -214,12 +214,17 @@ class Statements:
         method = frame.part.methods.get(node)
         function = Function(frame.part, node, closure, owner) if method is None else Function(method, None, closure, owner)
         self.machine.state.set(frame.ref, node.name.value, Value(function))
+        if owner is None and (frame.function is not None or frame.part.statement.kind is Kind.CODE):
+            self.machine.outstanding.note(function)
 
     def _class(self, node: cst.ClassDef) -> None:
         frame = self.machine.frame
         frame.keeps = True
         inner = None if frame.part.statement.kind is Kind.CLASS and frame.part.tree.body[0] is node else node
-        self.machine.state.set(frame.ref, node.name.value, Value(ClassThing(frame.part, inner, frame.ref)))
+        cls = ClassThing(frame.part, inner, frame.ref)
+        self.machine.state.set(frame.ref, node.name.value, Value(cls))
+        if inner is not None and frame.defines is None:
+            self.machine.outstanding.note(cls)
 
     def _import(self, node: cst.Import) -> None:
         for alias in node.names:

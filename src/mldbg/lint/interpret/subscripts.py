@@ -13,7 +13,7 @@ from mldbg.lint.interpret.columns import Columns, picks_one
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.frames import with_keyed_role
 from mldbg.lint.interpret.indexing import MASK
-from mldbg.lint.interpret.join import join_all
+from mldbg.lint.interpret.join import join_all, join_data
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.slots import Slot
@@ -38,6 +38,8 @@ from mldbg.lint.interpret.value import (
 )
 from mldbg.operations import torch
 
+_STACKING = frozenset({"numpy.r_", "numpy.c_"})
+
 DEEPEST_ITEM = 3
 """Items of items of something unknown that have an identity of their own."""
 
@@ -60,6 +62,8 @@ class Subscripts:
         if found is not None:
             return found
         if isinstance(base.thing, Symbol):
+            if base.thing.name in _STACKING:
+                return self._stacked(indices, node)
             return base  # list[int], Float[Tensor, "..."]
         data = _rows_of_part(derived_data(base), indices, self.machine.new_ref(site, Made.ROWS))
         if data is not None and data.columns:
@@ -93,6 +97,14 @@ class Subscripts:
             scaled=rest.scaled,
         )
         return self._keyed(index, picked_out)
+
+    def _stacked(self, indices: list[Value], node: cst.CSTNode) -> Value:
+        """`np.r_[a, b]`: the rows of all."""
+        data: Data | None = None
+        for index in indices:
+            data = join_data(data, derived_data(index)) if index.thing != Unknown() or index.data or index.rows else data
+        trail = next((index.trail for index in indices if index.fits), None)
+        return Value(data=data, origin=self.machine.new_ref(self.machine.site(node)), trail=trail)
 
     def _keyed(self, index: Value, item: Value) -> Value:
         """An item, with the role that its key says."""

@@ -129,6 +129,12 @@ class Tensors:
         """What `scores.topk(5)` returns: `values, indices`."""
         return Value(Items(VALUES_AND_INDICES, (values, self.lineage.unknown_result(site))))
 
+    def copied(self, given: Mapping[str, Value], values: list[Value], site: Site) -> Value:
+        """`buffer.copy_(scores)`: the buffer holds the same numbers."""
+        source = given.get("src", UNKNOWN)
+        made = replace(self.lineage.derived(values, site), attached=source.attached)
+        return replace(made, meaning=source.meaning, axes=source.axes, scaled=source.scaled, trail=source.trail or made.trail)
+
     def scattered(self, given: Mapping[str, Value], values: list[Value], site: Site) -> Value:
         """`zeros.scatter_(1, labels.unsqueeze(1), 1)`: one-hot rows along that axis."""
         made = replace(self.lineage.derived(values, site), attached=values[0].attached if values else None)

@@ -69,6 +69,8 @@ class Training:
         self._with_mode: set[Ref] = set()
         self._reads: dict[ClassThing, frozenset[str] | None] = {}
         self._running = 0
+        self._kept_elsewhere: dict[Ref, Object] = {}
+        """Objects of the project that unknown code was given, and may have kept."""
 
     @contextmanager
     def inside_model(self, model: bool = True) -> Iterator[None]:
@@ -371,17 +373,42 @@ class Training:
         self.machine.facts.append(ModeSet(self.machine.place(site), thing, training, node))
         return base
 
-    def handed_on(self, name: str, values: Sequence[Value], site: Site) -> None:
-        """Unknown code that prepares something, or whose name is unknown, may set the mode of the models that it can reach."""
+    def handed_on(self, name: str, values: Sequence[Value], site: Site) -> bool:
+        """Unknown code is called: what it may do to the models that it can reach.
+
+        Listeners, whose call says that something begins or ends, or names no function, may set modes and clear gradients. They
+        reach what they are given, and what unknown code was given before and may have kept: `listener.set_trainer(self)`.
+
+        Returns:
+            whether they reach one that trains.
+        """
         callee = site.node.func if isinstance(site.node, cst.Call) else None
         called = name or (last_name(callee) if isinstance(callee, cst.Name | cst.Attribute) else "")
-        if called and not says_beginning(called):
-            return
-        for value in values:
-            if isinstance(value.thing, Object):
-                for model in (value.thing, *self._inside(value.thing)):
-                    if self._can_be_module(model):
-                        self.machine.facts.append(ModeSet(self.machine.place(site), model, None, None))
+        given = {value.thing.ref: value.thing for value in values if isinstance(value.thing, Object)}
+        tells = not called or says_beginning(called)
+        reached = {**self._kept_elsewhere, **given} if tells else {}
+        if isinstance(callee, cst.Call):  # getattr(listener, event)(...): listeners know the object that tells them
+            reached |= {thing.ref: thing for thing in self._receivers()}
+        self._kept_elsewhere |= {ref: thing for ref, thing in given.items() if isinstance(thing.cls, ClassThing)}
+        for thing in reached.values():
+            for model in (thing, *self._inside(thing)):
+                if self._can_be_module(model):
+                    self.machine.facts.append(ModeSet(self.machine.place(site), model, None, None))
+        return any(self._trains(thing) for ref, thing in reached.items() if ref not in given)
+
+    def _receivers(self) -> Iterator[Object]:
+        """The objects whose methods are under way."""
+        for frame in self.machine.frames:
+            function = frame.function
+            if function is not None and function.owner is not None and function.node.params.params:
+                held = self.machine.state.get(frame.ref, function.node.params.params[0].name.value)
+                if held is not None and isinstance(held.thing, Object):
+                    yield held.thing
+
+    def _trains(self, thing: Object) -> bool:
+        """Whether an object holds an optimizer, or what is called one."""
+        names = self.machine.state.record(thing.ref)
+        return self.holds_optimizer(Value(thing)) or any(isinstance(name, str) and OPTIMIZER_NAME.search(name) for name in names)
 
     def _spread(self, thing: Object, mode: Value) -> None:
         """A mode reaches all modules inside."""

@@ -11,6 +11,9 @@ def _words_of(text: str) -> frozenset[str]:
 
 _SCHEDULERS = _words_of("lr sched scheds schedule schedules scheduler schedulers warmup")
 _AVERAGES = _words_of("ema emas swa averager average averages averaged polyak shadow")
+_COPIES = _AVERAGES | _words_of("soft hard target targets")
+"""What a function says that moves the weights of one network into another one."""
+
 _OBSERVERS = _words_of(
     """
     log logs logger loggers logging writer writers tracker meter meters metric metrics loss losses acc accs accuracy
@@ -43,9 +46,11 @@ _TRAINERS = _HOLDERS | _words_of(
 _REPORTS = _words_of(
     """
     log print plot save write show report display record visualize visualise draw dump store export track summarize summarise
-    is should
+    is should get next load sample fetch iter val valid validation test eval evaluate predict
     """
 )
+"""What a function begins with that writes something down, fetches data or evaluates: `get_train_batch`, `val_step`."""
+
 _SETS = _words_of("lr rate warmup schedule decay clip unscale")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
@@ -70,7 +75,7 @@ def leaves_gradients_alone(receiver: str, method: str, *, gets_model: bool) -> b
         gets_model: something that is a model, or may hold one, is among its arguments.
     """
     whose, does = _words(receiver), _words(method)
-    if only_sets_or_reports(method) or not _AVERAGES.isdisjoint(does):
+    if only_sets_or_reports(method) or not _COPIES.isdisjoint(does):
         return True
     if not whose:
         return False

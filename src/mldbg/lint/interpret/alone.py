@@ -1,0 +1,129 @@
+"""What is executed by itself, with nothing known of a caller: top levels, functions, classes, and what these define inside."""
+
+from __future__ import annotations
+
+from mldbg.lint.interpret.address import Made, made_at, module_ref, site_of
+from mldbg.lint.interpret.arguments import Argument
+from mldbg.lint.interpret.classes import is_static
+from mldbg.lint.interpret.interpreter import Interpreter
+from mldbg.lint.interpret.module import Module
+from mldbg.lint.interpret.roots import Root
+from mldbg.lint.interpret.value import ClassThing, Function, Object, Value
+from mldbg.lint.outline import Kind
+
+
+class Alone:
+    """Executes definitions by themselves.
+
+    Args:
+        run: the machine.
+    """
+
+    def __init__(self, run: Interpreter) -> None:
+        self._run = run
+
+    def enter(self, module: Module, root: Root) -> None:
+        """Execute what the definition of a root defines."""
+        part = root.part
+        thing = self._run.module_name(module, part.statement.names[0]).thing
+        if isinstance(thing, Function) and thing.part is part:
+            self.function(thing)
+        elif isinstance(thing, ClassThing) and thing.part is part:
+            self.class_(thing, root.methods)
+        elif part.statement.kind is Kind.CLASS:
+            self.class_(ClassThing(part, None, module_ref(module)), root.methods)
+
+    def module(self, module: Module) -> None:
+        """Execute the module's top level, statement by statement."""
+        self._run.names.executed.add(module)
+        with self._run.in_module(module):
+            for part in module.parts:
+                again = part.statement.kind is not Kind.IMPORT and not module.parts_of.keys().isdisjoint(part.statement.names)
+                if again or part.statement.kind in (Kind.ASSIGNMENT, Kind.CODE):
+                    self._run.frame.part = part
+                    self._run.statements.block(part.tree.body)
+                    if not self._run.state.live:
+                        self._run.state.live = True  # sys.exit() or raise at top level: what stands below is still of interest
+            self._run.estimators.evaluations.left_behind(module)
+        self._outstanding()
+
+    def _outstanding(self) -> None:
+        """Execute what was defined on the way and nothing has called."""
+        for thing in self._run.outstanding.take():
+            before = self._run.state.fork()
+            self._run.state.live = True
+            self._run.budget.begin()
+            if isinstance(thing, Function):
+                self.function(thing)
+            else:
+                self.class_(thing)
+            self._run.state.become(before)
+
+    def function(self, function: Function, receiver: Value | None = None) -> None:
+        """Execute a function with nothing known of its arguments but their names and annotations."""
+        if function.node in self._run.visited:
+            return
+        with self._run.in_module(function.part.module):
+            self._run.frame.part = function.part
+            arguments = [] if receiver is None else [Argument(receiver)]
+            self._run.call_function(function, arguments, self._run.site(function.node), assume=True)
+        self._outstanding()
+
+    def class_(self, cls: ClassThing, wanted: frozenset[str] | None = None) -> None:
+        """Execute the wanted methods of a class (None: all) on an object of which only __init__ is known to have self._run."""
+        before = self._run.state.fork()
+        with self._run.in_module(cls.part.module):
+            self._run.frame.part = cls.part
+            methods = self._methods(cls, wanted)
+            within = set(cls.node.body.body)  # of other classes that it names one may be itself: `Node.root = Node`
+            values = self._run.classes.class_record(cls).values()
+            nested = [value.thing for value in values if isinstance(value.thing, ClassThing) and value.thing.inner in within]
+            pending = [method for method in methods if method.node not in self._run.visited or method.owner != cls]
+            if pending:
+                self_value = self._assumed_instance(cls)
+                self._outstanding()
+                ready = self._run.state.fork()
+                for method in pending:
+                    self._run.budget.begin()
+                    self._run.state.become(ready.fork())
+                    receiver = None if is_static(method) else self_value
+                    self._run.visited.discard(method.node)
+                    self.function(method, receiver)
+            elif not methods and self._may_start_alone(cls, wanted):
+                self._run.budget.begin()
+                self._assumed_instance(cls)
+                self._outstanding()
+            for inner in nested:
+                self.class_(inner)
+        self._run.state.become(before)
+
+    def _may_start_alone(self, cls: ClassThing, wanted: frozenset[str] | None) -> bool:
+        """Whether a class does what is of interest in its __init__, which nobody has called."""
+        init = self._run.classes.class_record(cls).get("__init__")
+        if init is None or not isinstance(init.thing, Function) or init.thing.node in self._run.visited:
+            return False
+        return wanted is None or "__init__" in wanted
+
+    def _methods(self, cls: ClassThing, wanted: frozenset[str] | None) -> list[Function]:
+        """The methods of a class to execute by themselves, and inherited ones of the project that hold a trigger word."""
+        found: dict[str, Function] = {}
+        for ancestor in self._run.classes.ancestors(cls):
+            if not isinstance(ancestor, ClassThing) or (ancestor != cls and ancestor.part.is_framework):
+                continue
+            names = wanted if ancestor == cls else self._run.reach.loud_methods(ancestor.part)
+            for name, function in self._run.classes.functions(ancestor):
+                if name != "__init__" and (names is None or name in names):
+                    found.setdefault(name, function)
+        return list(found.values())
+
+    def _assumed_instance(self, cls: ClassThing) -> Value:
+        """An object of a class after __init__ with unknown arguments."""
+        site = site_of(cls.part, cls.node)
+        ref = made_at(site, None, Made.SELF)
+        self_value = Value(Object(ref, cls), origin=ref)
+        self._run.state.open(ref)
+        init = self._run.classes.class_attribute(cls, "__init__")
+        if init is not None and isinstance(init.thing, Function):
+            self._run.call_function(init.thing, [Argument(self_value)], site, assume=True)
+            self._run.state.live = True
+        return self_value

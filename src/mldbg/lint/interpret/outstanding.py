@@ -1,0 +1,46 @@
+"""Definitions that deserve an execution of their own: functions, lambdas and classes inside others that nothing has called."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import libcst as cst
+
+    from mldbg.lint.interpret.budget import Budget
+    from mldbg.lint.interpret.value import ClassThing, Function
+
+MOST_OUTSTANDING = 30
+"""Definitions inside those that one entry point executes which are executed by themselves."""
+
+
+class Outstanding:
+    """What was defined on the way and may never be called: a closure that is returned, a lambda that is stored, a callback.
+
+    Args:
+        words: such a definition is worth executing when it holds one of them.
+        budget: says whether the rules hear what is under way.
+    """
+
+    def __init__(self, words: frozenset[str], budget: Budget) -> None:
+        self._budget = budget
+        self._words = frozenset(word.removesuffix("(") for word in words)
+        self._defined: dict[cst.CSTNode, Function | ClassThing] = {}
+
+    def note(self, thing: Function | ClassThing) -> None:
+        """Something was defined inside something else. Of several times the first counts."""
+        if self._budget.silent or len(self._defined) >= MOST_OUTSTANDING:
+            return
+        if thing.node not in self._defined and self._is_of_interest(thing):
+            self._defined[thing.node] = thing
+
+    def take(self) -> list[Function | ClassThing]:
+        """What was defined since the last time."""
+        taken = list(self._defined.values())
+        self._defined.clear()
+        return taken
+
+    def _is_of_interest(self, thing: Function | ClassThing) -> bool:
+        if thing.part.module.is_test:
+            return False  # what a test defines inside itself is as small as the test allows, and means nothing
+        return not self._words.isdisjoint(thing.part.names_in(thing.node).uses)
