@@ -228,11 +228,11 @@ class Interpreter:
         if known is not None:
             known.leave(self.state, ref)
         else:
-            live, before = self.state.live, self.state.fork()
-            with self.elsewhere(self.state, frames):
+            live, before, refused = self.state.live, self.state.fork(), self.budget.refused
+            with self.elsewhere(self.state, frames), self.budget.now.apart():
                 self._initialise(value, value.thing.cls, arguments, site)
             self.state.live = live
-            self._built[ref] = Built.between(before, self.state, ref)
+            self._built[ref] = Built.between(before, self.state, ref) if self.budget.refused == refused else None
         self.training.spread_inside(value.thing)
 
     @contextmanager
