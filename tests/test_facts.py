@@ -257,6 +257,16 @@ def test_files_that_were_looked_for_in_vain_are_known(tmp_path: Path) -> None:
     assert facts_in(tmp_path).consulted == {helper}
 
 
+def test_a_folder_that_becomes_a_package_changes_the_names_in_it(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(TRAINING, encoding="utf-8")
+    (tmp_path / "helpers.py").write_text("def net(x):\n    return x.softmax(1)\n", encoding="utf-8")
+    assert tmp_path / "__init__.py" in facts_in(tmp_path).missing
+    (tmp_path / "__init__.py").touch()
+    after = facts_in(tmp_path).missing
+    assert tmp_path / "__init__.py" not in after
+    assert tmp_path.parent / "__init__.py" in after
+
+
 def test_a_shared_project_forgets_no_dependency(tmp_path: Path) -> None:
     """What another file has looked up already counts for the next one, too."""
     (tmp_path / "train.py").write_text(TRAINING, encoding="utf-8")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from mldbg.lint import links, registry, syntax, worlds
 from mldbg.lint.files import Source, read
 from mldbg.lint.finding import Edit, Finding, Fix, Partly, Problem
-from mldbg.lint.imports import Finder
+from mldbg.lint.imports import Finder, import_name
 from mldbg.lint.links import Links
 from mldbg.lint.rule import Rule
 from mldbg.lint.triggers import with_calls
@@ -199,10 +199,15 @@ class Grounds:
     @cached_property
     def _all(self) -> tuple[frozenset[Path], frozenset[Path]]:
         files, missing = self._project.links.consulted_by(self._file) if self._file is not None else (frozenset(), frozenset())
-        if self._module is None:
-            return files, missing
-        executed, sought = self._project.modules.consulted_by(self._module)
-        return files | executed, missing | sought
+        if self._module is not None:
+            executed, sought = self._project.modules.consulted_by(self._module)
+            files, missing = files | executed, missing | sought
+        return files, missing | {_package_above(file) for file in (self._file, *files) if file is not None}
+
+
+def _package_above(file: Path) -> Path:
+    """What would change the import name of a file if it were there: the `__init__.py` that is missing above it."""
+    return import_name(file)[0] / "__init__.py"
 
 
 def facts_of(source: Source, project: Project) -> Facts:
