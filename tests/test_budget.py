@@ -272,6 +272,13 @@ def test_nothing_is_found_where_there_is_no_mistake(before: Callable[[], str], t
     assert outcome_of(HEADER + before() + TRAIN.format(activation=""), tmp_path).findings == ()
 
 
+def test_the_body_of_a_model_is_looked_at_wherever_it_is_called(tmp_path: Path) -> None:
+    uses = "".join("    for x, y in loader:\n        F.cross_entropy(model(x), y).backward()\n" for _ in range(12))
+    text = HEADER + a_network_of_many_blocks() + TRAIN.format(activation="")
+    text = text.replace("    train(Head(64), loader, optimizer)\n", uses).replace("self.head(x)", "self.head(x).softmax(1)")
+    assert len(outcome_of(text, tmp_path).findings) == 13
+
+
 # --- what is told ---
 
 

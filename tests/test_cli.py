@@ -164,7 +164,7 @@ def test_the_configuration_of_the_project_is_used(project: Path, lint: Run) -> N
 
 def test_the_command_line_wins_over_select_and_adds_to_ignore(project: Path, lint: Run) -> None:
     write(project, a=SOFTMAX, b=LOG)
-    text = '[tool.mldebug-lint]\nselect = ["performance"]\nignore = ["log-of-softmax"]\n'
+    text = '[tool.mldebug-lint]\nselect = ["redundant"]\nignore = ["log-of-softmax"]\n'
     (project / "pyproject.toml").write_text(text, encoding="utf-8")
     assert rules_of(lint("--format", "json").stdout) == []
     assert rules_of(lint("--format", "json", "--select", "ALL").stdout) == ["softmax-before-cross-entropy"]
@@ -227,8 +227,8 @@ def test_comments_that_suppress_nothing_are_findings_until_ignored(project: Path
     write(project, a=IDLE)
     result = lint("--format", "concise")
     assert result.returncode == 1
-    assert "a.py:1:8: log-of-softmax reports nothing here [unused-suppression]" in result.stdout
-    assert 'a.py:2:8: unknown rule "lgo-of-softmax"; did you mean "log-of-softmax" [invalid-suppression]' in result.stdout
+    assert "a.py:1:8: nothing to suppress here for log-of-softmax [unused-suppression]" in result.stdout
+    assert 'a.py:2:8: unknown rule "lgo-of-softmax" (did you mean "log-of-softmax"?) [invalid-suppression]' in result.stdout
     for names in (TODAY, FORMERLY):
         assert lint("--ignore", ",".join(names)).returncode == 0
 

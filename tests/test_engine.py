@@ -561,10 +561,6 @@ def test_words_beside_letters_that_are_not_ascii_pass() -> None:
     assert passes("x = 'é'; backward".encode(), trigger("backward"))
 
 
-def test_wide_encodings_pass_always() -> None:
-    assert passes("nothing".encode("utf-16"), trigger("backward"))
-
-
 def test_what_a_rule_of_another_package_listens_to_is_worth_executing() -> None:
     assert not passes(b"nn.Bilinear(2, 2, 2)", *TRIGGERS)
     assert passes(b"nn.Bilinear(2, 2, 2)", *with_calls({"torch.nn.Bilinear.__call__"}))

@@ -220,7 +220,7 @@ def test_all_rules_cannot_be_suppressed() -> None:
 )
 def test_an_unknown_name_is_a_finding_with_advice(name: str, meant: str) -> None:
     finding = only_complaint(f"f(x)  # mldebug: allow[{name}]\n")
-    assert (finding.rule, finding.message) == ("invalid-suppression", f'unknown rule "{name}"; did you mean "{meant}"')
+    assert (finding.rule, finding.message) == ("invalid-suppression", f'unknown rule "{name}" (did you mean "{meant}"?)')
 
 
 # --- whole files ---
@@ -252,7 +252,7 @@ def test_further_down_it_cannot(before: str) -> None:
 def test_one_that_is_unused_in_the_whole_file_says_so() -> None:
     assert (
         only_complaint("# mldebug: allow-file[log-of-softmax] exact\nf(x)\n").message
-        == "log-of-softmax reports nothing in this file"
+        == "nothing to suppress in this file for log-of-softmax"
     )
 
 
@@ -262,13 +262,13 @@ def test_one_that_is_unused_in_the_whole_file_says_so() -> None:
 def test_an_unused_suppression_is_a_finding() -> None:
     finding = only_complaint("f(x)  # mldebug: allow[log-of-softmax]  # noqa\n")
     assert (finding.rule, finding.group, finding.span) == ("unused-suppression", Group.SUSPICIOUS, Span("a.py", 1, 7, 1, 39))
-    assert (finding.message, finding.hint) == ("log-of-softmax reports nothing here", "remove the comment")
+    assert (finding.message, finding.hint) == ("nothing to suppress here for log-of-softmax", "remove the comment")
 
 
 def test_of_several_names_only_the_unused_one_has_to_go() -> None:
     text = "f(x)  # mldebug: allow[log-of-softmax, fit-on-test]\n"
     [finding] = suppress.apply([at(1)], text, "a.py", ACTIVE, RULES)
-    assert (finding.message, finding.hint) == ("fit-on-test reports nothing here", "remove the name from the comment")
+    assert (finding.message, finding.hint) == ("nothing to suppress here for fit-on-test", "remove the name from the comment")
 
 
 def test_a_suppression_of_a_rule_that_did_not_run_is_left_alone() -> None:
@@ -286,9 +286,13 @@ def test_a_suppression_of_a_rule_that_did_not_run_is_left_alone() -> None:
         ("# mldebug: allow[log-of-softmax", "the closing bracket is missing"),
         ("# mldebug: allow(log-of-softmax)", "names of rules go in square brackets"),
         ("# mldebug: ignore[log-of-softmax]", 'unknown directive "ignore"'),
-        ("# mldebug: alow[log-of-softmax]", 'unknown directive "alow"; did you mean "allow"'),
-        ("# mldebug: allow_file[log-of-softmax]", 'unknown directive "allow_file"; did you mean "allow-file"'),
-        ("# mldebug:", "it says nothing"),
+        ("# mldebug: alow[log-of-softmax]", 'unknown directive "alow" (did you mean "allow"?)'),
+        ("# mldebug: allow_file[log-of-softmax]", 'unknown directive "allow_file" (did you mean "allow-file"?)'),
+        ("# mldebug: allow-line[log-of-softmax]", 'unknown directive "allow-line" (did you mean "allow"?)'),
+        ("# mldebug-lint: ignore[log-of-softmax]", 'a suppression starts with "# mldebug: allow["'),
+        ("# mldebug ignore", 'a suppression starts with "# mldebug: allow["'),
+        ("# noqa  # mldbg: disable", 'a suppression starts with "# mldebug: allow["'),
+        ("# mldebug:", "the directive is missing"),
         ("# mldebug allow[log-of-softmax]", 'a suppression starts with "# mldebug: allow["'),
         ("# mldbg: allow[log-of-softmax]", 'a suppression starts with "# mldebug: allow["'),
         ("# MLDebug: Allow[log-of-softmax]", 'a suppression starts with "# mldebug: allow["'),
@@ -303,7 +307,10 @@ def test_a_comment_of_another_form_says_what_is_wrong(comment: str, problem: str
     assert finding.hint == "write: # mldebug: allow[rule-name] reason"
 
 
-@pytest.mark.parametrize("comment", ["# mldebug is a linter", "# see mldebug: it allows [brackets]", "# mldbg.contracts[x]"])
+@pytest.mark.parametrize(
+    "comment",
+    ["# mldebug is a linter", "# mldebug skips this, see below", "# see mldebug: it allows [brackets]", "# mldbg.contracts[x]"],
+)
 def test_words_about_the_linter_are_no_suppression(comment: str) -> None:
     assert left(f"f(x)  {comment}\n") == []
 

@@ -14,14 +14,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from mldbg.lint.finding import Span
-from mldbg.lint.suggest import did_you_mean
+from mldbg.lint.suggest import aside, did_you_mean
 
 LINE, FILE = "allow", "allow-file"
 FORM = "# mldebug: allow[rule-name] reason"
 
 _LINE_END = re.compile(r"\r\n?")
 _OURS = re.compile(r"#\s*mldebug:\s*(?P<said>[^#]*)")
-_NEARLY_OURS = re.compile(r"(?:#\s*(?:mldebug(?:-lint)?|mldbg)\b[\s:]*|\bmldebug:\s*)allow(?:[-_ ]file)?\s*[\[(]", re.IGNORECASE)
+_NEARLY_OURS = re.compile(
+    r"(?:#\s*(?:mldebug(?:-lint)?|mldbg)\b[\s:]*|\bmldebug:\s*)allow(?:[-_ ]file)?\s*[\[(]"
+    r"|#\s*(?:mldebug(?:-lint)?|mldbg)\b[\s:]*(?:disable|ignore|noqa|skip|suppress)\s*(?:[\[(:#]|$)",  # as others say it
+    re.IGNORECASE | re.MULTILINE,
+)
 _SAID = re.compile(r"(?P<word>[\w-]*)\s*(?P<rest>.*)", re.DOTALL)
 _OTHER_TOOL = re.compile(
     r"#\s*(?:noqa|type:|pyright:|mypy:|ruff:|flake8:|pylint:|pyre-|pytype:|fmt:|yapf:|isort:|pragma:|nosec|NOSONAR|cspell:)"
@@ -203,8 +207,7 @@ def _understood(said: str, span: Span, comment: _Comment, layout: _Layout, *, me
     match = _SAID.match(said)
     word, rest = (match["word"], match["rest"]) if match else ("", "")
     if word not in (LINE, FILE):
-        unknown = f'unknown directive "{word}"' if word else "it says nothing"
-        return Directive(span, NOWHERE, (), unknown + did_you_mean(word, (LINE, FILE)).removesuffix("?"), meant)
+        return Directive(span, NOWHERE, (), _problem_of_word(word), meant)
     names = tuple(name.strip() for name in rest[1:].partition("]")[0].split(",") if name.strip())
     problem = _problem_of_brackets(rest, names)
     if not problem and word == FILE and comment.line >= layout.first_code:
@@ -212,6 +215,13 @@ def _understood(said: str, span: Span, comment: _Comment, layout: _Layout, *, me
     if problem:
         return Directive(span, NOWHERE, (), problem, meant)
     return Directive(span, EVERYWHERE if word == FILE else _reach(comment, layout), names, "", meant)
+
+
+def _problem_of_word(word: str) -> str:
+    if not word:
+        return "the directive is missing"
+    of_line = word.lower().startswith(LINE) and "file" not in word.lower()  # nobody is led to hide a whole file by chance
+    return f'unknown directive "{word}"' + aside(did_you_mean(word, (LINE,) if of_line else (LINE, FILE)))
 
 
 def _problem_of_brackets(rest: str, names: tuple[str, ...]) -> str:

@@ -13,8 +13,6 @@ _WORD = re.compile(rb"(?<!def )\b\w+\(?")
 
 def present(data: bytes, triggers: tuple[Trigger, ...]) -> tuple[Trigger, ...]:
     """The triggers that a file with these bytes holds. Comments, long strings and the names of definitions do not count."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return triggers  # text in 16-bit units: nothing can be said from its bytes
     if _any_word(triggers).search(data) is None:
         return ()
     code = bytes_without_prose(data)

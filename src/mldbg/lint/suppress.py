@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from mldbg.lint.config import ALL, current_name
 from mldbg.lint.directives import FORM, Directive, directives
 from mldbg.lint.finding import Finding, Group
-from mldbg.lint.suggest import did_you_mean
+from mldbg.lint.suggest import aside, did_you_mean
 
 UNUSED = "unused-suppression"
 INVALID = "invalid-suppression"
@@ -70,12 +70,12 @@ def _about_name(
             directive, INVALID, "a comment cannot suppress ALL", "name the rules or a group, or use per-file-ignores"
         )
     elif not rules and name not in set(Group):
-        message = f'unknown rule "{name}"' + did_you_mean(name, [*known, *Group]).removesuffix("?")
+        message = f'unknown rule "{name}"' + aside(did_you_mean(name, [*known, *Group]))
         yield _complaint(directive, INVALID, message, "use a name that `mldebug-lint --list` shows, or remove the comment")
     elif rules and rules <= set(active) and not any(_covers(directive, name, finding) for finding in findings):
         where = "in this file" if directive.of_file else "here"
         hint = "remove the comment" if len(directive.names) == 1 else "remove the name from the comment"
-        yield _complaint(directive, UNUSED, f"{name} reports nothing {where}", hint)
+        yield _complaint(directive, UNUSED, f"nothing to suppress {where} for {name}", hint)
 
 
 def _complaint(directive: Directive, rule: str, message: str, hint: str) -> Finding:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from mldbg.lint.interpret.address import Made, made_at, module_ref, site_of
+from mldbg.lint.interpret.address import module_ref
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.classes import is_static
 from mldbg.lint.interpret.interpreter import Interpreter
 from mldbg.lint.interpret.module import Module
 from mldbg.lint.interpret.roots import Root
-from mldbg.lint.interpret.value import ClassThing, Function, Object, Value
+from mldbg.lint.interpret.value import ClassThing, Function, Value
 from mldbg.lint.outline import Kind
 
 
@@ -80,7 +80,7 @@ class Alone:
             nested = [value.thing for value in values if isinstance(value.thing, ClassThing) and value.thing.inner in within]
             pending = [method for method in methods if method.node not in self._run.visited or method.owner != cls]
             if pending:
-                self_value = self._assumed_instance(cls)
+                self_value = self._run.classes.assumed_instance(cls)
                 self._outstanding()
                 ready = self._run.state.fork()
                 for method in pending:
@@ -91,7 +91,7 @@ class Alone:
                     self.function(method, receiver)
             elif not methods and self._may_start_alone(cls, wanted):
                 self._run.budget.begin()
-                self._assumed_instance(cls)
+                self._run.classes.assumed_instance(cls)
                 self._outstanding()
             for inner in nested:
                 self.class_(inner)
@@ -115,15 +115,3 @@ class Alone:
                 if name != "__init__" and (names is None or name in names):
                     found.setdefault(name, function)
         return list(found.values())
-
-    def _assumed_instance(self, cls: ClassThing) -> Value:
-        """An object of a class after __init__ with unknown arguments."""
-        site = site_of(cls.part, cls.node)
-        ref = made_at(site, None, Made.SELF)
-        self_value = Value(Object(ref, cls), origin=ref)
-        self._run.state.open(ref)
-        init = self._run.classes.class_attribute(cls, "__init__")
-        if init is not None and isinstance(init.thing, Function):
-            self._run.call_function(init.thing, [Argument(self_value)], site, assume=True)
-            self._run.state.live = True
-        return self_value

@@ -38,6 +38,7 @@ class Account:
         executed: statements so far, those of the entry point's own body included.
         limit: the count at which the call under way has taken what it may.
         most: statements that one call may take.
+        answers: each call that is under way alone is admitted: somebody waits for its value, and its own body is worth a look.
         calls: how many calls are under way.
         since: the count at which the outermost of them began.
         taken: statements of the outermost calls that are over.
@@ -46,6 +47,7 @@ class Account:
     """
 
     most: int
+    answers: bool = False
     executed: int = 0
     limit: int = MOST_STATEMENTS
     calls: int = 0
@@ -65,6 +67,8 @@ class Account:
         Not one that has taken more than what is left for all: a helper that is called over and over leaves the other half to
         functions that were called less.
         """
+        if self.answers and not self.calls:
+            return True
         return not (self.calls and self.exhausted) and self.own.get(function, 0) <= self.left
 
     @property
@@ -88,7 +92,20 @@ class Account:
             self.limit, self.inside = limit, inside + took
             self.calls -= 1
             if not self.calls:
-                self.taken += took
+                self.taken += self.executed - self.since
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Something is under way that is put down to none of the calls that are: others need it, too."""
+        start, calls, limit, inside = self.executed, self.calls, self.limit, self.inside
+        if calls:
+            self.taken += start - self.since
+        self.calls = 0
+        try:
+            yield
+        finally:
+            took = self.executed - start
+            self.calls, self.limit, self.inside, self.since = calls, limit + took, inside + took, self.executed
 
 
 class Budget:
@@ -103,7 +120,7 @@ class Budget:
 
     def begin(self) -> None:
         """Another entry point begins."""
-        self._heard, self._unheard = Account(MOST_FOR_CALL), Account(MOST_WHILE_SILENT)
+        self._heard, self._unheard = Account(MOST_FOR_CALL), Account(MOST_WHILE_SILENT, answers=True)
         self.now = self._heard
         self.refused = 0
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Ref, module_ref
+from mldbg.lint.interpret.address import Made, Ref, made_at, module_ref, site_of
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.frames import Frame
 from mldbg.lint.interpret.join import tuple_of
@@ -220,6 +220,18 @@ class Classes:
             return any(tables.is_module_class(base) for base in self.ancestors(cls) if isinstance(base, str))
         return cls is not None and tables.is_module_class(cls)
 
+    def assumed_instance(self, cls: ClassThing, ref: Ref | None = None) -> Value:
+        """An object of a class after __init__ with unknown arguments; without an identity it is the one that methods run on."""
+        site = site_of(cls.part, cls.node)
+        ref = made_at(site, None, Made.SELF) if ref is None else ref
+        value = Value(Object(ref, cls), origin=ref)
+        self.machine.state.open(ref)
+        init = self.class_attribute(cls, "__init__")
+        if init is not None and isinstance(init.thing, Function):
+            self.machine.call_function(init.thing, [Argument(value)], site, assume=True)
+            self.machine.state.live = True
+        return value
+
     def takes_fields(self, cls: ClassThing) -> bool:
         """Whether a class gets an __init__ from its fields."""
         for ancestor in self.ancestors(cls):
@@ -265,6 +277,17 @@ def _decorators(function: Function) -> list[str]:
             node = node.func
         names.append(node.attr.value if isinstance(node, cst.Attribute) else node.value if isinstance(node, cst.Name) else "")
     return names
+
+
+def leaves_it_to_others(node: cst.FunctionDef | cst.Lambda) -> bool:
+    """Whether a function does nothing but raise NotImplementedError: what is called is what a subclass has in its place."""
+    block = node.body.body if isinstance(node.body, cst.IndentedBlock) else ()
+    lines = [statement for line in block if isinstance(line, cst.SimpleStatementLine) for statement in line.body]
+    if not block or len(lines) > 2 or len(block) != len(lines) or not isinstance(lines[-1], cst.Raise):
+        return False
+    raised = lines[-1].exc.func if isinstance(lines[-1].exc, cst.Call) else lines[-1].exc
+    only = len(lines) == 1 or (isinstance(lines[0], cst.Expr) and isinstance(lines[0].value, cst.BaseString))
+    return only and isinstance(raised, cst.Name) and raised.value == "NotImplementedError"
 
 
 def is_static(function: Function) -> bool:

@@ -15,7 +15,7 @@ from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.budget import Budget
 from mldbg.lint.interpret.built import Built
 from mldbg.lint.interpret.choices import Choices, given, outcome_of
-from mldbg.lint.interpret.classes import Classes, is_classmethod, is_property, is_static
+from mldbg.lint.interpret.classes import Classes, is_classmethod, is_property, is_static, leaves_it_to_others
 from mldbg.lint.interpret.columns import of_attribute
 from mldbg.lint.interpret.construction import Construction
 from mldbg.lint.interpret.contents import Contents
@@ -117,7 +117,7 @@ class Interpreter:
         self.subscripts = Subscripts(self, self.contents)
         self.expressions = Expressions(self, self.names, self.contents, self.library, self.assignment, self.subscripts)
         self.decorators = Decorators(self)
-        self.parameters = Parameters(self, self.names)
+        self.parameters = Parameters(self, self.names, self.classes)
         self.statements = Statements(
             self, self.names, self.classes, self.contents, self.estimators, self.training, self.expressions, self.assignment
         )
@@ -228,11 +228,11 @@ class Interpreter:
         if known is not None:
             known.leave(self.state, ref)
         else:
-            live, before = self.state.live, self.state.fork()
-            with self.elsewhere(self.state, frames):
+            live, before, refused = self.state.live, self.state.fork(), self.budget.refused
+            with self.elsewhere(self.state, frames), self.budget.now.apart():
                 self._initialise(value, value.thing.cls, arguments, site)
             self.state.live = live
-            self._built[ref] = Built.between(before, self.state, ref)
+            self._built[ref] = Built.between(before, self.state, ref) if self.budget.refused == refused else None
         self.training.spread_inside(value.thing)
 
     @contextmanager
@@ -504,6 +504,9 @@ class Interpreter:
             if not admitted:
                 self.budget.refuse(self.frames)
             return self.library.unknown_call(UNKNOWN, function.name, arguments, site)
+        if not assume and leaves_it_to_others(node):
+            given = arguments[1:] if function.owner is not None and not is_static(function) else arguments
+            return self.library.unknown_call(UNKNOWN, function.name, given, site)
         if not assume and not function.raw and isinstance(node, cst.FunctionDef) and node.decorators:
             wrapped = self.decorators.applied(function)
             if wrapped is not None:

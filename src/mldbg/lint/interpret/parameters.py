@@ -8,6 +8,7 @@ import libcst as cst
 
 from mldbg.lint.interpret.address import Made
 from mldbg.lint.interpret.arguments import Argument
+from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.join import tuple_of
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.names import Names
@@ -21,9 +22,10 @@ from mldbg.semantics import Semantic
 class Parameters:
     """Binds parameters in the frame just opened."""
 
-    def __init__(self, machine: Machine, names: Names) -> None:
+    def __init__(self, machine: Machine, names: Names, classes: Classes) -> None:
         self.machine = machine
         self.names = names
+        self.classes = classes
 
     def bind(self, function: Function, arguments: Sequence[Argument], *, assume: bool) -> bool:
         """Give the parameters of a function their values.
@@ -91,6 +93,11 @@ class Parameters:
         ref = self.machine.new_ref(self.machine.site(parameter), Made.PARAMETER)
         self.machine.state.ensure(ref)
         cls = self._annotated_class(parameter) if assume else None
+        if isinstance(cls, ClassThing):
+            mark = len(self.machine.facts)
+            self.names.bind(name, self.classes.assumed_instance(cls, ref))
+            del self.machine.facts[mark:]
+            return
         hot = parameter.default is None and says_one_hot(name)
         meaning, axes = (Semantic.ONE_HOT, Axes(along=-1)) if hot else (None, Axes())
         self.names.bind(name, Value(Object(ref, cls), meaning=meaning, axes=axes, origin=ref))
@@ -100,6 +107,8 @@ class Parameters:
         if parameter.annotation is None:
             return None
         node: cst.BaseExpression = parameter.annotation.annotation
+        if isinstance(node, cst.Subscript):
+            node = node.value  # `Net[int]` of a generic class
         if not isinstance(node, cst.Name | cst.Attribute):
             return None
         thing = self.machine.evaluate(node).thing
@@ -109,7 +118,13 @@ class Parameters:
             and thing.name != "torch.nn.Module"
         ):
             return thing.name
-        return None
+        return thing if isinstance(thing, ClassThing) and self._is_that_network(thing) else None
+
+    def _is_that_network(self, cls: ClassThing) -> bool:
+        """Whether a class is a network that is meant as it is: nothing in its module derives from it."""
+        if cls.part.is_framework or not self.classes.is_module(cls) or self.classes.class_attribute(cls, "forward") is None:
+            return False
+        return not any(cls.name in part.statement.base_names for part in cls.part.module.parts)
 
 
 def _is_library_object(value: Value) -> bool:
