@@ -544,6 +544,22 @@ def test_files_that_the_configuration_excludes_are_no_reason_to_fail(project: Pa
         assert result.stderr == "mldebug-lint: nothing was checked: the configuration excludes everything\n"
 
 
+@pytest.mark.parametrize("rest", [b"x = (\n", b"# \xff\n"])
+def test_an_imported_file_that_cannot_be_read_is_named_once(project: Path, lint: Run, rest: bytes) -> None:
+    net = "from torch import nn\n\n\nclass Net(nn.Module):\n    def forward(self, x):\n        return x.softmax(1)\n"
+    use = "import torch.nn.functional as F\n\nfrom net import Net\n\n\ndef loss(x, y):\n    return F.cross_entropy(Net()(x), y)\n"
+    write(project, net=net, a=use, b=use)
+    assert rules_of(lint("a.py", "--format", "json").stdout) == ["softmax-before-cross-entropy"]
+    (project / "net.py").write_bytes(net.encode() + rest)
+    result = lint("a.py", "b.py")
+    assert (result.returncode, result.stdout) == (0, "no findings in 2 files\n")
+    [line] = result.stderr.splitlines()
+    assert line.startswith("mldebug-lint: an imported file could not be read, so what it defines is unknown: net.py")
+    whole = lint()
+    assert (whole.returncode, whole.stderr) == (2, "")
+    assert whole.stdout.count("net.py") == 1
+
+
 # --- interrupts ---
 
 # One statement that keeps libcst's parser, which is not Python code and hears no signal, busy for seconds.

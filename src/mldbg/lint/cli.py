@@ -267,6 +267,8 @@ def _tell_what_was_passed_over(result: Result) -> None:
     """What was not checked without being a problem: notebooks in other languages, or everything."""
     if result.foreign:
         click.echo(f"{PROGRAM}: {_in_other_languages(result.foreign)}", err=True)
+    if result.passed_over:
+        click.echo(f"{PROGRAM}: {_unread(result.passed_over)}", err=True)
     if not (result.checked or result.problems or result.foreign):
         reason = "the configuration excludes everything" if result.excluded else "no Python files found"
         click.echo(f"{PROGRAM}: nothing was checked: {reason}", err=True)
@@ -279,6 +281,14 @@ def _in_other_languages(foreign: Sequence[Foreign]) -> str:
     if len(foreign) == 1:
         return f"a notebook was not checked, because it is not in Python: {listed}"
     return f"{len(foreign)} notebooks were not checked, because they are not in Python: {listed}"
+
+
+def _unread(passed_over: Sequence[Problem]) -> str:
+    """One line about imported files that could not be read."""
+    named = [f"{each.path}{f':{each.line}' if each.line else ''} ({each.message})" for each in passed_over]
+    if len(passed_over) == 1:
+        return f"an imported file could not be read, so what it defines is unknown: {named[0]}"
+    return f"{len(passed_over)} imported files could not be read, so what they define is unknown: {_first_few(named)}"
 
 
 def _first_few(names: Sequence[str]) -> str:
@@ -298,7 +308,7 @@ def _check_stdin(task: Task, options: Options) -> Exit:
         result = _fix_stdin(admitted, task, options)
     else:
         result = run.check_source(admitted, task)
-    if result.foreign:
+    if result.foreign or result.passed_over:
         _tell_what_was_passed_over(result)
     if options.diff:
         return _told_of_problems(result, options)

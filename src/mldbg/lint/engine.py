@@ -76,6 +76,7 @@ class Project:
         self._overlay = overlay or {}
         self._finder = Finder((self.root, self.root / "src"))
         self._modules: Modules | None = None
+        self._passed_over: list[Problem] = []
         self.links = Links(self._finder, self._read, self.triggers, lambda: self.modules)
 
     @property
@@ -84,7 +85,7 @@ class Project:
         if self._modules is None:
             from mldbg.lint.interpret.module import Modules
 
-            self._modules = Modules(self._finder, self._text_of)
+            self._modules = Modules(self._finder, self._text_of, self._passed_over.append)
         return self._modules
 
     @property
@@ -101,8 +102,16 @@ class Project:
                 rows[name] = Keeps(int(str(row["keeps"])))
         return rows
 
+    def passed_over(self) -> tuple[Problem, ...]:
+        """Why imported files could not be read since this was asked last: what they define is unknown."""
+        found = tuple(dict.fromkeys(self._passed_over))
+        self._passed_over.clear()
+        return found
+
     def _read(self, file: Path) -> Source | None:
         source = self._overlay.get(file) or read(file)
+        if isinstance(source, Problem):
+            self._passed_over.append(source)
         return source if isinstance(source, Source) else None
 
     def _text_of(self, file: Path) -> tuple[str, str] | None:

@@ -73,6 +73,8 @@ class Result:
     """What calls more than was followed: where nothing is found, this says that not everything was seen."""
     judged: frozenset[str] = frozenset()
     """The files that were checked themselves: only of those is it known which comments suppress nothing."""
+    passed_over: tuple[Problem, ...] = ()
+    """Imported files that could not be read and were not to be checked themselves: what they define is unknown."""
     unsure: frozenset[str] = frozenset()
     """The files that could not be checked, and those that they lead to: some findings there may be missing."""
 
@@ -132,7 +134,15 @@ def _about(result: Result, paths: frozenset[str]) -> Result:
     )
     mentioned = {span.path for finding in findings for span in (finding.span, *(step.span for step in finding.steps))}
     texts = {path: text for path, text in result.texts.items() if path in mentioned}
-    return Result(findings, (), texts, callers=result.callers, notebooks=result.notebooks, unsure=result.unsure)
+    return Result(
+        findings,
+        (),
+        texts,
+        callers=result.callers,
+        notebooks=result.notebooks,
+        passed_over=result.passed_over,
+        unsure=result.unsure,
+    )
 
 
 def set_aside() -> None:
@@ -220,7 +230,8 @@ def _check(source: Source | Problem | Foreign, task: Task, project: engine.Proje
     notebooks = {source.path: source.notebook.layout()} if source.notebook is not None and wanted else {}
     checked = 0 if outcome.problems else 1
     judged = frozenset({source.path})
-    unsure = _reached_from(source, project) if outcome.problems else frozenset()
+    passed_over = project.passed_over()
+    unsure = _reached_from(source, project) if outcome.problems or passed_over else frozenset()
     return Result(
         outcome.findings,
         outcome.problems,
@@ -230,6 +241,7 @@ def _check(source: Source | Problem | Foreign, task: Task, project: engine.Proje
         notebooks,
         partly=outcome.partly,
         judged=judged,
+        passed_over=passed_over,
         unsure=unsure,
     )
 
@@ -370,7 +382,19 @@ def _merged(parts: Iterable[Result], task: Task, executed: frozenset[str] | None
     foreign = tuple(sorted(notebook for part in parts for notebook in part.foreign))
     ordered = tuple(sorted(kept, key=_place))
     partly = tuple(sorted({code for part in parts for code in part.partly}))
-    merged = Result(ordered, tuple(sorted(problems)), texts, checked, callers, foreign=foreign, partly=partly, judged=judged)
+    told = {problem.path for problem in problems}
+    passed_over = tuple(sorted({each for part in parts for each in part.passed_over if each.path not in told}))
+    merged = Result(
+        ordered,
+        tuple(sorted(problems)),
+        texts,
+        checked,
+        callers,
+        foreign=foreign,
+        partly=partly,
+        judged=judged,
+        passed_over=passed_over,
+    )
     return _in_cells(merged, {path: layout for part in parts for path, layout in part.notebooks.items()})
 
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 import libcst as cst
 from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
 
-from mldbg.lint.finding import Span
+from mldbg.lint.finding import Problem, Span
 from mldbg.lint.imports import Finder, Home, absolute
 from mldbg.lint.outline import CannotOutlineError, Import, Kind, Outline, Statement, bound, outline, uses
 from mldbg.lint.statement import width_of_feeds, with_sure_places
@@ -83,7 +83,7 @@ class Part:
             return cst.parse_module(with_sure_places(text))
         except (cst.ParserSyntaxError, cst.CSTValidationError) as error:
             line = numbers[error.raw_line - 1] if isinstance(error, cst.ParserSyntaxError) else self.statement.first
-            reason = f"this syntax is unknown to libcst {version('libcst')}, which reads the code"
+            reason = f"libcst {version('libcst')}, which reads the code, cannot parse this: unknown syntax, or a very long chain"
             raise CannotOutlineError(line, reason, self.module.path) from None
 
     @property
@@ -236,10 +236,20 @@ class Module:
         text: its source text.
         wanted: whether it is the file that is checked: one that cannot be read then raises CannotOutlineError, where one that
             is only imported defines nothing.
+        passed_over: is told of a file that cannot be read.
     """
 
-    def __init__(self, path: str, file: Path | None, text: str, *, wanted: bool = True) -> None:
+    def __init__(
+        self,
+        path: str,
+        file: Path | None,
+        text: str,
+        *,
+        wanted: bool = True,
+        passed_over: Callable[[Problem], None] | None = None,
+    ) -> None:
         self.wanted = wanted
+        self._passed_over = passed_over
         self.definitions: dict[str, Any] = {}
         """Cache: values of names that exactly one definition or import binds."""
         self.kept: dict[Any, Any] = {}
@@ -283,6 +293,8 @@ class Module:
         try:
             return outline(self.text)
         except CannotOutlineError as error:
+            if self._passed_over is not None:
+                self._passed_over(Problem(self.path, error.line, error.reason))
             return error
 
     @cached_property
@@ -336,7 +348,13 @@ class Modules:
     `read` gives display path and text of a file, or None where it cannot be read.
     """
 
-    def __init__(self, finder: Finder, read: Callable[[Path], tuple[str, str] | None]) -> None:
+    def __init__(
+        self,
+        finder: Finder,
+        read: Callable[[Path], tuple[str, str] | None],
+        passed_over: Callable[[Problem], None] | None = None,
+    ) -> None:
+        self._passed_over = passed_over
         self._finder = finder
         self._read = read
         self._by_file: dict[Path, Module | None] = {}
@@ -397,5 +415,5 @@ class Modules:
             self._by_file[file] = None  # an import cycle, or a file that cannot be read
             read = self._read(file)
             if read is not None:
-                self._by_file[file] = Module(read[0], file, read[1], wanted=False)
+                self._by_file[file] = Module(read[0], file, read[1], wanted=False, passed_over=self._passed_over)
         return self._by_file[file]
