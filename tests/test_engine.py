@@ -474,6 +474,25 @@ def test_a_defect_of_ours_costs_one_entry_point(monkeypatch: pytest.MonkeyPatch)
     assert [finding.span.line for finding in outcome.findings] == [8]
 
 
+def test_a_very_long_line_is_not_analysed() -> None:
+    table = ", ".join(["(1, -2)"] * 60_000)
+    outcome = engine.check(
+        source(HEAD + f"\n\ndef f(x):\n    table = [{table}]\n    return F.softmax(x, table)\n"), (Found,), project()
+    )
+    [problem] = outcome.problems
+    assert problem.line == 5
+    assert problem.message == "a line of 540,013 characters (limit 500,000) is not analysed: minified or generated code"
+    assert engine.check(
+        source(HEAD + f"TABLE = [{table}]\n\n\ndef f(x):\n    return F.softmax(x)\n"), (Found,), project()
+    ).findings
+
+
+def test_what_libcst_gives_up_on_need_not_be_new_syntax() -> None:
+    strings = "\n".join(["    'abc'"] * 10_000)
+    [problem] = engine.check(source(HEAD + f"def f(x):\n    F.softmax(x, (\n{strings}\n    ))\n"), (Found,), project()).problems
+    assert "cannot parse this: unknown syntax, or a very long chain" in problem.message
+
+
 class Failing(Found):
     """Stands for a rule of another package with a defect."""
 

@@ -196,7 +196,8 @@ def _first_too_deep(tree: ast.Module, lines: Sequence[str]) -> int | None:
     """The line of a statement on which libcst's parser could overflow the stack, which kills the process.
 
     `ast` refuses most of them, but newer Pythons fewer than older ones, and `a and b and ...` is flat for `ast` and nested for
-    libcst. Levels are counted only in statements with as many characters.
+    libcst. So are strings side by side and the `for ... for ...` of a comprehension, but of those libcst itself refuses too many.
+    Levels are counted only in statements with as many characters.
     """
     starts = list(accumulate(map(len, lines), initial=0))
     todo: list[tuple[ast.stmt | ast.ExceptHandler, int]] = [(node, 1) for node in tree.body]

@@ -17,7 +17,7 @@ from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
 from mldbg.lint.finding import Problem, Span
 from mldbg.lint.imports import Finder, Home, absolute
 from mldbg.lint.outline import CannotOutlineError, Import, Kind, Outline, Statement, bound, outline, uses
-from mldbg.lint.statement import width_of_feeds, with_sure_places
+from mldbg.lint.statement import split_lines, width_of_feeds, with_sure_places
 
 _TEST_TOOLS = re.compile(r"^\s*(?:import|from) (?:pytest\b|unittest\b(?!\.mock| import mock))", re.MULTILINE)
 _TEST_FILE = re.compile(r"test_\w+\.py|\w+_test\.py|tests\.py")
@@ -26,6 +26,9 @@ _TEST_FUNCTION = re.compile(r"^\s*(?:async )?def test_\w+\(", re.MULTILINE)
 _ASSERTION = re.compile(r"\bassert(?:_\w+|[A-Z]\w+)?\b|\.testing\.")
 
 _WORD = re.compile(r"\w+")
+
+LONGEST_LINE = 500_000
+"""Characters of a line that is parsed: libcst takes six seconds for so many, and four times as long for twice as many."""
 
 LONGEST_CLASS = 1_000
 """Lines of a class beyond which calls of its methods give an unknown value."""
@@ -76,9 +79,15 @@ class Part:
     def tree(self) -> cst.Module:
         """Its syntax. A class holds a stub for each of its methods, which are parsed when somebody looks at them.
 
-        Raises CannotOutlineError where libcst cannot read what Python can.
+        Raises CannotOutlineError where libcst cannot read what Python can, or would take very long.
         """
         text, numbers = self._layout
+        for at, code in zip(numbers, split_lines(text), strict=False):
+            if len(code) > LONGEST_LINE:
+                reason = (
+                    f"a line of {len(code):,} characters (limit {LONGEST_LINE:,}) is not analysed: minified or generated code"
+                )
+                raise CannotOutlineError(at, reason, self.module.path)
         try:
             return cst.parse_module(with_sure_places(text))
         except (cst.ParserSyntaxError, cst.CSTValidationError) as error:
