@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -53,6 +53,8 @@ class Frame:
     """How many undecided tests it depended on that this was entered."""
     defines: ClassThing | None = None
     """The class whose body this is."""
+    names_outside: dict[str, str] = field(default_factory=dict)
+    """By which names the caller knows what the parameters stand for: `run(val_loader)` of `def run(loader)`."""
     unpacking: tuple[cst.Call, tuple[str, ...]] | None = None
     """The call whose result the statement under way unpacks, and the names that it unpacks it into."""
     keeps: bool = False
@@ -65,6 +67,17 @@ class Frame:
     @property
     def module(self) -> Module:
         return self.part.module
+
+
+def fed_by(frames: list[Frame]) -> Iterator[str]:
+    """What the loops under way iterate over, as the source says it, and as the callers do where that is known."""
+    for frame in frames:
+        for loop in frame.loops:
+            outside = frame.names_outside.get(loop.feeding)
+            if loop.feeding and (outside is None or not says_training(outside)):
+                yield loop.feeding
+            if outside is not None:
+                yield outside
 
 
 def loop_started(frames: list[Frame]) -> int | None:

@@ -23,7 +23,7 @@ from mldbg.lint.interpret.decorators import Decorators
 from mldbg.lint.interpret.estimators import Estimators
 from mldbg.lint.interpret.expressions import Expressions
 from mldbg.lint.interpret.facts import Condition, Fact, Place, Supposition
-from mldbg.lint.interpret.frames import Frame
+from mldbg.lint.interpret.frames import Frame, fed_by
 from mldbg.lint.interpret.join import joined, settled
 from mldbg.lint.interpret.library_calls import LibraryCalls
 from mldbg.lint.interpret.lineage import Lineage, data_of_arguments
@@ -166,7 +166,7 @@ class Interpreter:
 
     def feeding(self) -> tuple[str, ...]:
         """What the loops around this point iterate over, as the source says it."""
-        return tuple(loop.feeding for frame in self.frames for loop in frame.loops if loop.feeding)
+        return tuple(fed_by(self.frames))
 
     def effect_of(self, name: str) -> Effect | None:
         return self.effects.get(name) or tables.effect_of(name)

@@ -13,6 +13,7 @@ from mldbg.lint.interpret.join import tuple_of
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.names import Names
 from mldbg.lint.interpret.slots import Slot
+from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.value import UNKNOWN, Axes, ClassThing, Entries, Function, Object, Symbol, Value
 from mldbg.lint.library.names import says_one_hot
 from mldbg.semantics import Semantic
@@ -33,11 +34,13 @@ class Parameters:
         itself says more.
         """
         parameters = function.node.params
-        positional = [argument.value for argument in arguments if argument.keyword is None and not argument.star]
+        in_order = [argument for argument in arguments if argument.keyword is None and not argument.star]
+        positional = [argument.value for argument in in_order]
         given = {argument.keyword: argument.value for argument in arguments if argument.keyword is not None}
         named = dict(given)
         spread = any(argument.star for argument in arguments)
         everything = [*parameters.posonly_params, *parameters.params]
+        self._call_as_outside([parameter.name.value for parameter in everything], in_order, arguments)
         for index, parameter in enumerate(everything):
             name = parameter.name.value
             if index < len(positional):
@@ -63,6 +66,16 @@ class Parameters:
             self.machine.state.set(ref, Slot.ITEMS, Value(content))
             self.names.bind(parameters.star_kwarg.name.value, Value(Object(ref, "builtins.dict")))
         return assume or not any(value == UNKNOWN for value in (*positional[: len(everything)], *given.values()))
+
+    def _call_as_outside(self, names: Sequence[str], in_order: Sequence[Argument], arguments: Sequence[Argument]) -> None:
+        """Remember by which names the caller knows what it hands in: `run(val_loader)` for `def run(loader)`."""
+        frames = self.machine.frames
+        outside = frames[-2].names_outside if len(frames) > 1 else {}
+        keyed = [(argument.keyword, argument) for argument in arguments if argument.keyword is not None]
+        for name, argument in (*zip(names, in_order, strict=False), *keyed):
+            if isinstance(argument.node, cst.Name | cst.Attribute):
+                given = code(argument.node)
+                frames[-1].names_outside[name] = outside.get(given, given)
 
     def _bind(self, name: str, value: Value, function: Function, *, assume: bool) -> None:
         context = self.machine.frame.context
