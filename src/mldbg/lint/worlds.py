@@ -21,7 +21,11 @@ Supposed = tuple["Supposition", ...]
 
 
 def judged(rules: Sequence[Rule], facts: Iterable[Fact]) -> Iterator[Finding]:
-    """What rules find in facts: in the rule's group what holds whichever its possibilities a value is, else as suspicious."""
+    """What rules find in facts.
+
+    In the rule's group what holds whichever its possibilities a value is, or when the program runs with its default options; as
+    suspicious what holds otherwise.
+    """
     found: dict[object, list[tuple[Finding, Supposed]]] = {}
     for fact in facts:
         for finding, supposed in (each for rule in rules for each in _heard(rule, fact)):
@@ -30,10 +34,13 @@ def judged(rules: Sequence[Rule], facts: Iterable[Fact]) -> Iterator[Finding]:
             else:
                 yield finding
     for several in found.values():
+        usual = next(((finding, supposed) for finding, supposed in several if _is_usual(supposed)), None)
         if _covered([supposed for _, supposed in several]):
             yield several[0][0]
+        elif usual is not None:
+            yield _with_branch(*usual)
         else:
-            yield from (_suspicious(finding, supposed) for finding, supposed in several)
+            yield from (replace(_with_branch(finding, supposed), group=Group.SUSPICIOUS) for finding, supposed in several)
 
 
 def _heard(rule: Rule, fact: Fact) -> Iterator[tuple[Finding, Supposed]]:
@@ -77,14 +84,21 @@ def _covered(several: Sequence[Supposed], depth: int = 0) -> bool:
     )
 
 
-def _suspicious(finding: Finding, supposed: Supposed) -> Finding:
+def _is_usual(supposed: Supposed) -> bool:
+    """Whether things are as supposed unless somebody sets an option of the command: it runs like that by default."""
+    return all(outcome.is_usual for one in supposed for outcome in one.option.when)
+
+
+def _with_branch(finding: Finding, supposed: Supposed) -> Finding:
     """A finding that holds in a branch only: the path begins with the branch, and nothing is changed because of it."""
     outcomes = sorted({outcome for one in supposed for outcome in one.option.when}, key=lambda outcome: outcome.test.span)
     steps = [Step(outcome.test.span, _said(outcome)) for outcome in outcomes]
-    return replace(finding, group=Group.SUSPICIOUS, steps=(*steps, *finding.steps), fix=None)
+    return replace(finding, steps=(*steps, *finding.steps), fix=None)
 
 
 def _said(outcome: Outcome) -> str:
+    if outcome.is_usual and outcome.usual is not None:
+        return f"by default this is {outcome.usual.value!r}"
     if outcome.equals is not None:
         return f"supposing that it {'is' if outcome.holds else 'is not'} {outcome.equals.value!r}"
     return f"supposing that this {'holds' if outcome.holds else 'does not hold'}"

@@ -154,6 +154,8 @@ ROWS: dict[str, Effect] = {
     "collections.namedtuple.__new__": Special("of_named_tuple"),
     "types.SimpleNamespace": Special("namespace"),
     "argparse.Namespace": Special("namespace"),
+    "argparse.ArgumentParser.add_argument": Special("add_option"),
+    "argparse.ArgumentParser.parse_args": Special("parse_options"),
     "einops.rearrange": Arranges(),
     "einops.repeat": Arranges(),
     "einops.reduce": Arranges(reduces=True),

@@ -16,6 +16,7 @@ from mldbg.lint.interpret.datasets import held_fits
 from mldbg.lint.interpret.join import is_loss, tuple_of
 from mldbg.lint.interpret.lineage import Lineage
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.options import Options
 from mldbg.lint.interpret.parts import made_of, parts_of
 from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.value import (
@@ -50,6 +51,7 @@ class BuiltinCalls:
         self.classes = classes
         self.contents = contents
         self.lineage = lineage
+        options = Options(machine)
         self._by_name: dict[str, Callable[[Sequence[Argument], Site], Value]] = {
             "list": lambda arguments, site: self._sequence("builtins.list", arguments, site),
             "deque": self._deque,
@@ -76,6 +78,8 @@ class BuiltinCalls:
             "called": self._called,
             "called_in_turn": self._called_in_turn,
             "namespace": self._namespace,
+            "add_option": options.add,
+            "parse_options": options.parse,
             "named_tuple": self._named_tuple,
             "of_named_tuple": self._of_named_tuple,
         }

@@ -161,16 +161,17 @@ def outcome_of(machine: Machine, test: cst.CSTNode, *, holds: bool) -> Outcome |
             constant = machine.evaluate(compared.comparator).thing if _is_plain(compared.comparator) else None
             subject = _subject(machine, test.left)
             if isinstance(constant, Constant) and subject is not None:
-                return Outcome(subject.ref, constant, holds is equal, site)
+                return Outcome(subject.ref, constant, holds is equal, site, machine.usual.get(subject.ref))
     subject = _subject(machine, test)
-    return Outcome(machine.new_ref(site) if subject is None else subject.ref, None, holds, site)
+    ref = machine.new_ref(site) if subject is None else subject.ref
+    return Outcome(ref, None, holds, site, machine.usual.get(ref))
 
 
 def equals(machine: Machine, subject: Value, constant: object, node: cst.CSTNode) -> Outcome:
     """That a value of which little is known equals a constant."""
     site = machine.site(node)
     ref = subject.thing.ref if isinstance(subject.thing, Object) else subject.origin or machine.new_ref(site)
-    return Outcome(ref, Constant(type(constant).__name__, constant), holds=True, test=site)
+    return Outcome(ref, Constant(type(constant).__name__, constant), holds=True, test=site, usual=machine.usual.get(ref))
 
 
 def _subject(machine: Machine, node: cst.CSTNode) -> Object | None:

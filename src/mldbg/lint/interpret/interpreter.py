@@ -95,6 +95,7 @@ class Interpreter:
         self.conditions: list[Condition] = []
         """The undecided tests on which it depends that this point is reached."""
         self.supposed: tuple[Supposition, ...] = ()
+        self.usual: dict[Ref, Constant] = {}
         self.visited: set[cst.CSTNode] = set()
         self.followed: set[cst.CSTNode] = set()
         """Functions of which one call was followed to its end, with all that it calls."""

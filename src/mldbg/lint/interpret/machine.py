@@ -16,7 +16,7 @@ from mldbg.lint.interpret.frames import Frame
 from mldbg.lint.interpret.module import Module
 from mldbg.lint.interpret.outstanding import Outstanding
 from mldbg.lint.interpret.state import State
-from mldbg.lint.interpret.value import Function, Value
+from mldbg.lint.interpret.value import Constant, Function, Value
 from mldbg.operations.effect import Effect
 
 
@@ -29,6 +29,7 @@ class Machine(Protocol):
         facts: what was told to the rules so far.
         conditions: the undecided tests on which it depends that this point is reached.
         supposed: what is supposed at this point of values that may be one of several.
+        usual: what things are unless somebody sets them: options of a command.
         budget: how much may still be executed; then project functions are unknown code.
         outstanding: what was defined on the way and may have to be executed by itself.
         entry: the module that is checked.
@@ -39,6 +40,7 @@ class Machine(Protocol):
     facts: list[Fact]
     conditions: list[Condition]
     supposed: tuple[Supposition, ...]
+    usual: dict[Ref, Constant]
     budget: Budget
     outstanding: Outstanding
     entry: Module | None

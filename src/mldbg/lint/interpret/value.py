@@ -384,12 +384,21 @@ class Outcome:
         equals: what it is compared with; None where it is tested as it is.
         holds: the outcome.
         test: where it is asked.
+        usual: what the subject is unless somebody sets it; None where that is not known.
     """
 
     subject: Ref
     equals: Constant | None
     holds: bool
     test: Site = field(compare=False)
+    usual: Constant | None = field(compare=False, default=None)
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether it is so unless somebody sets the subject."""
+        if self.usual is None:
+            return False
+        return (bool(self.usual.value) if self.equals is None else self.usual == self.equals) is self.holds
 
     def excludes(self, other: Outcome) -> bool:
         """Whether both cannot be so."""
