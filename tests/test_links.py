@@ -122,3 +122,14 @@ def test_subclasses_of_what_acts_are_known(tmp_path: Path) -> None:
     base = "class Trainer:\n    def fit(self, x):\n        self.loss(x).backward()\n\n\n"
     files = {"base.py": base, "main.py": "import base\nfrom base import Trainer as T\n"}
     assert joined(tmp_path, files).bases == {"base.Trainer", "T"}
+
+
+def test_what_the_tables_know_is_not_looked_for_in_the_project(tmp_path: Path) -> None:
+    """Examples of scikit-learn, in its own repository, import from the library that the tables describe."""
+    splits = "def train_test_split(*arrays):\n    return fit_transform(arrays)\n"
+    files = {
+        "sklearn/__init__.py": "",
+        "sklearn/model_selection.py": splits + "\n\ndef own_split(*arrays):\n    return train_test_split(*arrays)\n",
+        "main.py": "from sklearn.model_selection import own_split, train_test_split\n",
+    }
+    assert joined(tmp_path, files).names == {"own_split"}

@@ -18,6 +18,8 @@ from mldbg.lint import gate
 from mldbg.lint.files import Source
 from mldbg.lint.imports import Binding, Finder, Home, Look, absolute, bindings
 from mldbg.lint.triggers import Trigger
+from mldbg.operations import tables
+from mldbg.operations.spelling import canonical
 
 if TYPE_CHECKING:
     from mldbg.lint.interpret.module import Module, Modules, Part
@@ -152,6 +154,8 @@ class Links:
         looks: list[Look] = []
         for binding in bindings(data):
             what = binding.what
+            if what.name is not None and not what.level and tables.is_known(canonical(f"{what.module}.{what.name}")):
+                continue  # the tables know it better than its source, when that is the project itself
             key = what.module, what.level
             if key not in by_module:
                 by_module[key] = self._finder.find(absolute(what, home.name, is_package=home.is_package), home)
