@@ -298,10 +298,16 @@ def join_data(one: Data | None, two: Data | None) -> Data | None:
     """Lineage of what is either of two, or holds both: rows and fits of both; a part of the data only if both are that part."""
     if one is None or two is None or one == two:
         return one or two
+    role = one.role if one.role is two.role else None
+    split = one.split if one.split == two.split else None
+    whole = one.whole if one.whole == two.whole else None
+    if split is not None and whole is not None and one.role is not two.role:  # the two sides of a split together
+        (role, split), whole = whole, None
     return Data(
         rows=one.rows | two.rows,
-        role=one.role if one.role is two.role else None,
-        split=one.split if one.split == two.split else None,
+        role=role,
+        split=split,
+        whole=whole,
         fits=one.fits | two.fits,
         picks=one.picks if one.picks is two.picks else None,
         condensed=one.condensed and two.condensed,

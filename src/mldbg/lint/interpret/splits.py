@@ -24,12 +24,17 @@ def pair_of_folds(machine: Machine, rows: frozenset[Ref], site: Site) -> Value:
 
 def split_apart(whole: Data, role: Role | None, site: Site) -> Data:
     """The lineage of one part of a table that is split, with those of its columns that are known by name."""
-    return _with_fits(Data(whole.rows, role, site, whole.fits, columns=whole.columns), fits_after_split(whole, site))
+    part = Data(whole.rows, role, site, whole.fits, columns=whole.columns, whole=_as_whole(whole))
+    return _with_fits(part, fits_after_split(whole, site))
+
+
+def _as_whole(data: Data) -> tuple[Role, Site | None] | None:
+    return (data.role, data.split) if data.role is not None else None
 
 
 def picked(whole: Data, role: Role | None, site: Site | None) -> Data:
     """The lineage of the rows that a fold picks."""
-    return replace(_with_fits(whole, fits_after_folds(whole)), role=role, split=site)
+    return replace(_with_fits(whole, fits_after_folds(whole)), role=role, split=site, whole=_as_whole(whole))
 
 
 def _with_fits(data: Data, fits: frozenset[Fit]) -> Data:

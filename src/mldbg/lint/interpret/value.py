@@ -276,6 +276,7 @@ class Data:
     `picks`: the value is an index array that picks this part out of the rows. `condensed`: it holds none of the rows, but a
     statistic of them (a mean, a vocabulary). `columns`: those of the fits that are known to be in named columns only.
     `one_row`: it is one row (or batch, or file) among many, as iterating gives it, so that a statistic of it is one of no other.
+    `whole`: the part that the split divided, if it was one: training and validation rows together are training rows again.
     """
 
     rows: frozenset[Ref] = frozenset()
@@ -286,6 +287,7 @@ class Data:
     condensed: bool = False
     columns: frozenset[tuple[str, Fit]] = frozenset()
     one_row: bool = False
+    whole: tuple[Role, Site | None] | None = None
 
     def with_column_set(self, names: frozenset[str], fits: frozenset[Fit]) -> Data:
         """The lineage of a table after columns were given new content."""
