@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from mldbg.lint.interpret.module import Module, Modules, Part
     from mldbg.lint.interpret.roots import Closure, Joined, Root
 
+MOST_STAR_IMPORTS = 20
+"""Star imports of a file that are followed; one with more collects the names of a whole library for others."""
+
 DEEPEST_LINK = 5
 """Files from the one that joins pieces to the one that holds a trigger word, re-exporting ones included."""
 
@@ -152,8 +155,12 @@ class Links:
         targets: list[_Target] = []
         by_module: dict[tuple[str, int], Look] = {}
         looks: list[Look] = []
+        stars = 0
         for binding in bindings(data):
             what = binding.what
+            stars += binding.name == "*"
+            if binding.name == "*" and stars > MOST_STAR_IMPORTS:
+                continue
             if what.name is not None and not what.level and tables.is_known(canonical(f"{what.module}.{what.name}")):
                 continue  # the tables know it better than its source, when that is the project itself
             key = what.module, what.level

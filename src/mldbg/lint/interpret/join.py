@@ -75,7 +75,7 @@ def join(one: Value, two: Value) -> Value:
         ),
         attached=_attached(one, two),
         trail=one.trail if one.trail is not None else two.trail,
-        scaled=one.scaled or two.scaled or any(blanks),
+        scaled=one.scaled or two.scaled or blanks[0] is not blanks[1],
         or_none=one.or_none or two.or_none,
         among=_among(one, two),
     )
