@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 import mldbg.lint.rules
-from mldbg.lint import registry, run
+from mldbg.lint import registry, run, worlds
 from mldbg.lint.config import Config
 from mldbg.lint.files import Source
 from mldbg.lint.finding import Finding, Group
+from mldbg.lint.interpret.facts import Supposition
+from mldbg.lint.interpret.value import Among, Option, literal
 from mldbg.lint.run import Task
 
 RULES = tuple(registry.built_in(mldbg.lint.rules))
@@ -217,3 +219,50 @@ def step(net: Both, x, y):
 @pytest.mark.parametrize("code", TOGETHER.values(), ids=TOGETHER)
 def test_a_pair_that_never_meets_is_not_reported(code: str) -> None:
     assert found(code, "ALL") == ()
+
+
+# --- what a program does with its default options ---
+
+COMMAND = """
+import argparse
+
+def build(name):
+    if name == "shares":
+        return Shares()
+    if name == "scores":
+        return Scores()
+    raise ValueError(name)
+
+def main(x, y):
+    parser = argparse.ArgumentParser()
+    parser.add_argument({option})
+    args = parser.parse_args()
+    return F.cross_entropy({net}(x), y)
+"""
+
+
+@pytest.mark.parametrize(
+    ("option", "net", "group"),
+    [
+        ('"-n", "--the-net", default="shares"', "build(args.the_net)", Group.CORRECTNESS),
+        ('"--the-net", default="scores"', "build(args.the_net)", Group.SUSPICIOUS),
+        ('"--the-net", choices=["shares", "scores"]', "build(args.the_net)", Group.SUSPICIOUS),
+        ('"--name", dest="the_net", default="shares"', "build(args.the_net)", Group.CORRECTNESS),
+        ('"--raw", action="store_true"', "(Scores() if args.raw else Shares())", Group.CORRECTNESS),
+        ('"--raw", action="store_false"', "(Scores() if args.raw else Shares())", Group.SUSPICIOUS),
+    ],
+)
+def test_the_default_of_an_option_decides(option: str, net: str, group: Group) -> None:
+    code = COMMAND.format(option=option, net=net)
+    (finding,) = found(code, "softmax-before-cross-entropy")
+    assert finding.group is group
+    assert finding.fix is None
+    said = any(step.text.startswith("by default this is") for step in finding.steps)
+    assert said is (group is Group.CORRECTNESS)
+    assert len(found(code)) == (group is Group.CORRECTNESS)
+
+
+def test_what_depends_on_no_test_is_not_usual() -> None:
+    option = Option(literal(1))
+    among = Among((option, Option(literal(2))), frozenset())
+    assert not worlds._is_usual((Supposition(among, option),))

@@ -86,7 +86,7 @@ def _covered(several: Sequence[Supposed], depth: int = 0) -> bool:
 
 def _is_usual(supposed: Supposed) -> bool:
     """Whether things are as supposed unless somebody sets an option of the command: it runs like that by default."""
-    return all(outcome.is_usual for one in supposed for outcome in one.option.when)
+    return all(one.option.when and all(outcome.is_usual for outcome in one.option.when) for one in supposed)
 
 
 def _with_branch(finding: Finding, supposed: Supposed) -> Finding:

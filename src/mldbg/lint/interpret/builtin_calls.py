@@ -10,13 +10,13 @@ from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.carried import summed
 from mldbg.lint.interpret.choices import members
 from mldbg.lint.interpret.classes import Classes
+from mldbg.lint.interpret.command_line import CommandLine
 from mldbg.lint.interpret.construction import Construction
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.datasets import held_fits
 from mldbg.lint.interpret.join import is_loss, tuple_of
 from mldbg.lint.interpret.lineage import Lineage
 from mldbg.lint.interpret.machine import Machine
-from mldbg.lint.interpret.options import Options
 from mldbg.lint.interpret.parts import made_of, parts_of
 from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.value import (
@@ -51,7 +51,7 @@ class BuiltinCalls:
         self.classes = classes
         self.contents = contents
         self.lineage = lineage
-        options = Options(machine)
+        command_line = CommandLine(machine)
         self._by_name: dict[str, Callable[[Sequence[Argument], Site], Value]] = {
             "list": lambda arguments, site: self._sequence("builtins.list", arguments, site),
             "deque": self._deque,
@@ -78,8 +78,8 @@ class BuiltinCalls:
             "called": self._called,
             "called_in_turn": self._called_in_turn,
             "namespace": self._namespace,
-            "add_option": options.add,
-            "parse_options": options.parse,
+            "add_option": command_line.add,
+            "parse_options": command_line.parse,
             "named_tuple": self._named_tuple,
             "of_named_tuple": self._of_named_tuple,
         }

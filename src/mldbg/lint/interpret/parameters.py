@@ -40,7 +40,7 @@ class Parameters:
         named = dict(given)
         spread = any(argument.star for argument in arguments)
         everything = [*parameters.posonly_params, *parameters.params]
-        self._call_as_outside([parameter.name.value for parameter in everything], in_order, arguments)
+        self._remember_names_outside([parameter.name.value for parameter in everything], in_order, arguments)
         for index, parameter in enumerate(everything):
             name = parameter.name.value
             if index < len(positional):
@@ -67,7 +67,7 @@ class Parameters:
             self.names.bind(parameters.star_kwarg.name.value, Value(Object(ref, "builtins.dict")))
         return assume or not any(value == UNKNOWN for value in (*positional[: len(everything)], *given.values()))
 
-    def _call_as_outside(self, names: Sequence[str], in_order: Sequence[Argument], arguments: Sequence[Argument]) -> None:
+    def _remember_names_outside(self, names: Sequence[str], in_order: Sequence[Argument], arguments: Sequence[Argument]) -> None:
         """Remember by which names the caller knows what it hands in: `run(val_loader)` for `def run(loader)`."""
         frames = self.machine.frames
         outside = frames[-2].names_outside if len(frames) > 1 else {}

@@ -13,7 +13,7 @@ FLAGS = {"store_true": False, "store_false": True}
 """What an option that takes no value is by default, by its action."""
 
 
-class Options:
+class CommandLine:
     """Options of argparse: their values are not known, but what they usually are is."""
 
     def __init__(self, machine: Machine) -> None:
