@@ -5,7 +5,7 @@ Only calls of project functions are ever refused; a body that was entered is exe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -75,6 +75,21 @@ class Account:
     def exhausted(self) -> bool:
         """Whether the call under way has taken what it may."""
         return self.executed > self.limit
+
+    def has_room_for(self, statements: int) -> bool:
+        """Whether a call may take so many and end before what is under way has taken what it may."""
+        limit = self.limit if self.calls else self.executed + self.left
+        return self.executed + statements <= min(limit, self.executed + self.most)
+
+    def take(self, statements: Mapping[cst.CSTNode, int]) -> None:
+        """Put down what a call would take that need not be executed again: the statements of each function's own body."""
+        took = sum(statements.values())
+        self.executed += took
+        self.inside += took
+        if not self.calls:
+            self.taken += took
+        for function, count in statements.items():
+            self.own[function] = self.own.get(function, 0) + count
 
     @contextmanager
     def call(self, function: cst.CSTNode, most: int | None = None) -> Iterator[None]:

@@ -38,6 +38,9 @@ from mldbg.semantics import Semantic
 NAMESPACE = "types.SimpleNamespace"
 """The class of objects that only hold attributes."""
 
+HOLDING = frozenset({"namespace", "partial", "of_named_tuple", "filled", "waiting"})
+"""Rows that only hold what they are given, or ask for no more than constants."""
+
 _OF_CHECKPOINT = ("use_reentrant", "preserve_rng_state", "context_fn", "determinism_check", "debug", "early_stop")
 
 

@@ -268,6 +268,8 @@ def _field_names(node: cst.ClassDef) -> list[str]:
 
 
 def _decorators(function: Function) -> list[str]:
+    if function.inner is None and not function.part.is_decorated:
+        return []  # as the text says, which need not be parsed for that
     if not isinstance(function.node, cst.FunctionDef):
         return []
     names = []

@@ -26,6 +26,7 @@ from mldbg.lint.interpret.names import Names
 from mldbg.lint.interpret.operators import combined, compared, folded, is_named_loss, truth_of
 from mldbg.lint.interpret.subscripts import Subscripts
 from mldbg.lint.interpret.sums import note_cut
+from mldbg.lint.interpret.tree import below
 from mldbg.lint.interpret.value import (
     MOST_ITEMS,
     MOST_TEXT,
@@ -492,7 +493,7 @@ def _can_act(node: cst.CSTNode, acts: Callable[[cst.BaseExpression], bool]) -> b
     if isinstance(node, cst.Call | cst.NamedExpr | cst.Await | cst.Yield):
         return True
     return any(
-        acts(child) if isinstance(child, cst.IfExp | cst.BooleanOperation) else _can_act(child, acts) for child in node.children
+        acts(child) if isinstance(child, cst.IfExp | cst.BooleanOperation) else _can_act(child, acts) for child in below(node)
     )
 
 

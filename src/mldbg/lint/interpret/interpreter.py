@@ -32,6 +32,7 @@ from mldbg.lint.interpret.names import Names
 from mldbg.lint.interpret.outstanding import Outstanding
 from mldbg.lint.interpret.own_estimators import OwnEstimators
 from mldbg.lint.interpret.parameters import Parameters
+from mldbg.lint.interpret.remembered import Remembered
 from mldbg.lint.interpret.roots import Reach
 from mldbg.lint.interpret.rounds import chosen_by, loops_under_way
 from mldbg.lint.interpret.slots import Slot
@@ -104,6 +105,7 @@ class Interpreter:
         self.entry: Module | None = None
         self.choices = Choices(self)
         self.names = Names(self, modules)
+        self.remembered = Remembered(self, self.names, DEEPEST_CALL)
         self.classes = Classes(self, self.names)
         self.contents = Contents(self, self.classes)
         self.lineage = Lineage(self, self.contents)
@@ -492,18 +494,33 @@ class Interpreter:
         at_yield: Callable[[Value], None] | None = None,
     ) -> Value:
         """Execute a project function; `assume`: parameters without an argument are guessed from names and annotations."""
-        node = function.node
         if self.effects and not assume:
             name = _qualified(function)
             if name in self.effects:
                 given = arguments[1:] if function.owner is not None and not is_static(function) else arguments
                 return self.library.apply(self.effects[name], name, given, site, None)
+        if assume or at_yield is not None:
+            return self._entered(function, arguments, site, assume=assume, at_yield=at_yield)
+        return self.remembered.result(function, arguments, site, lambda: self._entered(function, arguments, site))
+
+    def _entered(
+        self,
+        function: Function,
+        arguments: Sequence[Argument],
+        site: Site,
+        *,
+        assume: bool = False,
+        at_yield: Callable[[Value], None] | None = None,
+    ) -> Value:
+        node = function.node
         depth = len(self.frames)
         active = sum(1 for frame in self.frames if frame.function is not None and frame.function.node is node)
         admitted = depth <= DEEPEST_CALL and (assume or self.budget.now.admits(node))
         if active > 0 or not admitted or (not assume and _is_of_framework(function)):
             if not admitted:
                 self.budget.refuse(self.frames)
+            elif active:
+                self.remembered.cut()
             return self.library.unknown_call(UNKNOWN, function.name, arguments, site)
         if not assume and leaves_it_to_others(node):
             given = arguments[1:] if function.owner is not None and not is_static(function) else arguments
@@ -528,6 +545,7 @@ class Interpreter:
         self.state.set(frame.ref, Slot.CLOSURE, Value(Object(function.closure)))
         entered = self.frames[-1]
         self.frames.append(frame)
+        self.remembered.entered(depth)
         grad = self.state.grad
         refused = self.budget.refused
         try:

@@ -11,7 +11,7 @@ from mldbg.lint.interpret import carried, scaling
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.applied import applied
 from mldbg.lint.interpret.arguments import Argument, axis_of, bound
-from mldbg.lint.interpret.builtin_calls import BuiltinCalls
+from mldbg.lint.interpret.builtin_calls import HOLDING, BuiltinCalls
 from mldbg.lint.interpret.choices import Choices, members
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.columns import Columns, of_attribute
@@ -144,7 +144,8 @@ class LibraryCalls:
         if self._can_wait(effect, name, arguments):
             return self.machine.defer(site.node, lambda: self.call_symbol(name, self._forced(arguments), site))
         if effect is not None:
-            arguments = self._forced(arguments)
+            if canonical(name) in self.wanted or not _needs_no_value(effect):
+                arguments = self._forced(arguments)
             return self.apply(effect, name, arguments, site, None)
         if name in torch.NO_GRAD or name in torch.ENABLE_GRAD:
             return Value(Opaque(name))
@@ -477,6 +478,11 @@ class LibraryCalls:
 
 _OF_TENSORS = Gives | Affine | Maps | Keeps | Moves | Selects | Loss | carried.Carrying
 """Effects of which the result depends on what the tensors mean that they get."""
+
+
+def _needs_no_value(effect: Effect) -> bool:
+    """Whether a call does without the values of its arguments: what waits to be computed goes on waiting."""
+    return isinstance(effect, NoEffect) or (isinstance(effect, Special) and effect.name in HOLDING)
 
 
 def _follows_window(node: cst.CSTNode) -> bool:

@@ -16,6 +16,7 @@ from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
 
 from mldbg.lint.finding import Problem, Span
 from mldbg.lint.imports import Finder, Home, absolute
+from mldbg.lint.interpret.tree import below
 from mldbg.lint.outline import CannotOutlineError, Import, Kind, Outline, Statement, bound, outline, uses
 from mldbg.lint.statement import split_lines, width_of_feeds, with_sure_places
 
@@ -64,6 +65,11 @@ class Part:
     def words(self) -> frozenset[str]:
         """The words of its code."""
         return self.module.outline.words(self.statement.first, self.statement.last)
+
+    @property
+    def is_decorated(self) -> bool:
+        """Whether decorators stand above it."""
+        return self.module.outline.lines[self.statement.first - 1].lstrip().startswith("@")
 
     @property
     def is_framework(self) -> bool:
@@ -177,7 +183,7 @@ class Part:
         todo: list[cst.CSTNode] = [self.tree]
         while todo:
             node = todo.pop()
-            for child in node.children:
+            for child in below(node):
                 found[child] = node
                 todo.append(child)
         return found
@@ -193,7 +199,7 @@ class Part:
             todo = [scope]
             while todo:
                 node = todo.pop()
-                todo.extend(node.children)
+                todo.extend(below(node))
                 if isinstance(node, cst.Name):
                     found.uses[node.value] += 1
                 elif isinstance(node, cst.Assign) and len(node.targets) == 1 and isinstance(node.targets[0].target, cst.Name):

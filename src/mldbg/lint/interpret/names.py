@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Callable
 
 from mldbg.lint.interpret.address import Made, Ref, module_ref
 from mldbg.lint.interpret.frames import with_named_role
@@ -34,6 +35,8 @@ class Names:
         self.modules = modules
         self.executed: set[Module] = set()
         """Modules whose top level is executed statement by statement."""
+        self.listener: Callable[[Module, str, Value | None], None] | None = None
+        """Is told what was read at the top level of modules, where that may change."""
         self._evaluating: set[tuple[Module, str]] = set()
         self._assignments: dict[tuple[Part, str], tuple[Value | None, dict[Ref, Record]]] = {}
 
@@ -68,18 +71,19 @@ class Names:
 
     def module_attribute(self, module: Module, name: str) -> Value | None:
         value = self.machine.state.get(module_ref(module), name)
-        if value is not None:
-            return value
-        fixed: Value | None = module.definitions.get(name)
-        if fixed is not None:
-            return fixed
-        value = self._looked_up(module, name)
-        if (
-            value is not None
-            and isinstance(value.thing, Symbol | ModuleThing | Function | ClassThing)
-            and self._never_changes(module, name)
-        ):
-            module.definitions[name] = value
+        if value is None:
+            fixed: Value | None = module.definitions.get(name)
+            if fixed is not None:
+                return fixed
+            value = self._looked_up(module, name)
+            if (
+                value is not None
+                and isinstance(value.thing, Symbol | ModuleThing | Function | ClassThing)
+                and self._never_changes(module, name)
+            ):
+                module.definitions[name] = value
+        if self.listener is not None:
+            self.listener(module, name, value)
         return value
 
     def attribute_of_module(self, module: Module, name: str) -> Value:

@@ -7,6 +7,8 @@ from functools import lru_cache
 
 import libcst as cst
 
+from mldbg.lint.interpret.tree import below
+
 REFLECTIVE = frozenset({"getattr", "vars", "__dict__", "_modules", "children", "named_children", "get_submodule"})
 """Names by which code reaches attributes without naming them. `modules()` is not among them: it serves to initialise weights."""
 
@@ -50,5 +52,5 @@ def names_read(function: cst.FunctionDef) -> frozenset[str]:
         elif isinstance(node, cst.Name):
             read |= REFLECTIVE & {node.value}
         else:
-            todo += node.children
+            todo += below(node)
     return frozenset(read)

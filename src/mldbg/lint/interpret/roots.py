@@ -32,9 +32,17 @@ LONGEST_ASSIGNMENT = 40
 
 _BINDS = re.compile(
     r"\s*(?:self\.(?P<attribute>\w+)(?:\.(?:append|extend|insert|update)\(|\s*(?:\[[^\]=]*\]\s*)?(?::[^=]*)?=(?!=))"
+    r"|(?P<several>\(?(?:self\.)?\w+(?:\s*,\s*(?:self\.)?\w+)+\)?)\s*=(?!=)"
     r"|(?P<name>\w+)\s*(?::[^=]*)?=(?!=))"
 )
 """A line that gives a value to an attribute, or to a name (in a class body that is an attribute, too)."""
+
+_HEADER = re.compile(r"\s*(?:async\s+)?def\b")
+_PARAMETER = re.compile(r"\b(\w+)\s*[:=](?!=)")
+"""Where a parameter may stand in the header of a function."""
+
+_HOLDS_NOTHING = re.compile(r"\s*(?:(?:el)?if|while|assert|raise|return)\b|\s*(?:logg(?:er|ing)|warnings|print)\b")
+"""A line that asks or tells, and gives no value to anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,10 +192,18 @@ def _attributes_that_hold(module: Module, statement: Statement, wanted: set[str]
     for line in range(statement.first + 1, statement.last + 1):
         if line in inside or names.isdisjoint(module.outline.words(line, line)):
             continue
-        bound = _BINDS.match(code[_start_of_statement(code, line) - 1])
-        if bound is None:
-            return None
-        if bound["attribute"] is None and line in filling:
+        first = code[_start_of_statement(code, line) - 1]
+        bound = _BINDS.match(first)
+        if _HEADER.match(first) is not None:
+            names.update(_PARAMETER.findall(code[line - 1]))
+        elif bound is None:
+            if _HOLDS_NOTHING.match(first) is None:
+                return None
+        elif bound["several"] is not None:
+            each = re.findall(r"(self\.)?\b(\w+)", bound["several"])
+            found.update(name for of_self, name in each if of_self)
+            names.update(name for of_self, name in each if not of_self)
+        elif bound["attribute"] is None and line in filling:
             names.add(bound["name"])  # a variable, which may be given to an attribute further down
         else:
             found.add(bound["attribute"] or bound["name"])

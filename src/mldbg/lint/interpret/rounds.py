@@ -13,6 +13,7 @@ import libcst as cst
 
 from mldbg.lint.interpret.address import Context
 from mldbg.lint.interpret.frames import Frame
+from mldbg.lint.interpret.tree import below
 
 UnderWay = tuple[tuple[Frame, tuple[cst.For | cst.While, ...]], ...]
 """Each frame under way with its loops, innermost first; empty where there is no loop."""
@@ -121,7 +122,7 @@ def _bindings(block: cst.CSTNode) -> Iterator[tuple[frozenset[str], frozenset[st
         elif isinstance(node, cst.NamedExpr):
             yield names_in(node.target), names_in(node.value), False
         if not isinstance(node, cst.FunctionDef | cst.ClassDef | cst.Lambda):
-            todo += node.children
+            todo += below(node)
 
 
 @lru_cache(maxsize=4096)
@@ -136,5 +137,5 @@ def names_in(expression: cst.CSTNode) -> frozenset[str]:
         elif isinstance(node, cst.Attribute | cst.Arg):
             todo.append(node.value)
         else:
-            todo += node.children
+            todo += below(node)
     return frozenset(names)
