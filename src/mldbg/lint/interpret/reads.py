@@ -8,12 +8,13 @@ from functools import lru_cache
 import libcst as cst
 
 from mldbg.lint.interpret.tree import below
+from mldbg.lint.interpret.value import Function
 
 REFLECTIVE = frozenset({"getattr", "vars", "__dict__", "_modules", "children", "named_children", "get_submodule"})
 """Names by which code reaches attributes without naming them. `modules()` is not among them: it serves to initialise weights."""
 
 
-def reached(functions: Mapping[str, Sequence[cst.FunctionDef]], entries: Iterable[str]) -> frozenset[str] | None:
+def reached(functions: Mapping[str, Sequence[Function]], entries: Iterable[str]) -> frozenset[str] | None:
     """Attribute names read by some methods of a class and by the methods that those mention; None: any attribute may be.
 
     Args:
@@ -31,14 +32,14 @@ def reached(functions: Mapping[str, Sequence[cst.FunctionDef]], entries: Iterabl
             continue
         seen.add(name)
         for function in functions.get(name, ()):
-            names = names_read(function)
+            names = names_read(function.node)
             read |= names
             todo += names
     return None if read & REFLECTIVE else frozenset(read)
 
 
 @lru_cache(maxsize=1024)
-def names_read(function: cst.FunctionDef) -> frozenset[str]:
+def names_read(function: cst.FunctionDef | cst.Lambda) -> frozenset[str]:
     """Names of the attributes that a function reads, of whatever object, and reflective functions that it names."""
     read: set[str] = set()
     todo: list[cst.CSTNode] = [function.body]

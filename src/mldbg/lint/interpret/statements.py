@@ -187,6 +187,8 @@ class Statements:
             return value
         if not isinstance(total, cst.BinaryOperation | cst.Call):
             return value
+        if machine.budget.silent or (isinstance(target, cst.Name) and not under_a_loop(machine.frames)):
+            return value  # nothing is summed up from round to round
         terms = terms_added(target, total) if isinstance(target, cst.Name | cst.Attribute | cst.Subscript) else []
         if not terms:
             return value

@@ -30,6 +30,7 @@ from mldbg.lint.interpret.value import (
     ClassThing,
     Constant,
     Data,
+    Function,
     Items,
     Lazy,
     Object,
@@ -580,15 +581,14 @@ class Training:
         return self._reads[cls]
 
     def _read_by_forward(self, cls: ClassThing) -> frozenset[str] | None:
-        functions: dict[str, list[cst.FunctionDef]] = {}
+        functions: dict[str, list[Function]] = {}
         for ancestor in self.classes.ancestors(cls):
             if isinstance(ancestor, str):
                 if ancestor not in torch.MODULE_BASES and ancestor not in ABSTRACT_BASES:
                     return None  # its forward may run what its subclasses hold
                 continue
             for name, function in self.classes.functions(ancestor):
-                if isinstance(function.node, cst.FunctionDef):
-                    functions.setdefault(name, []).append(function.node)
+                functions.setdefault(name, []).append(function)
         return None if self.classes.has_unknown_base(cls) else reached(functions, ("forward", "__call__"))
 
     def _own_dependence(self, thing: Object, cls: str) -> str | Literal[False] | None:
