@@ -129,11 +129,9 @@ def lines(text: str) -> list[str]:
 
 def displayed(path: Path) -> str:
     """A path as reports print it: relative to the working directory where it lies below, with forward slashes."""
-    absolute = Path(os.path.abspath(path))  # noqa: PTH100  # Path.absolute() keeps "..", resolve() follows links
-    try:
-        return absolute.relative_to(Path.cwd()).as_posix()
-    except ValueError:
-        return absolute.as_posix()
+    absolute = os.path.abspath(path)  # noqa: PTH100  # Path.absolute() keeps "..", resolve() follows links
+    here = os.path.join(os.getcwd(), "")  # noqa: PTH109, PTH118  # as text: it is asked for each file
+    return absolute.removeprefix(here).replace(os.sep, "/")
 
 
 def iterate(paths: Iterable[Path], config: Config) -> Iterator[Source | Problem | Foreign]:

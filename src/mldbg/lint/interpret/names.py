@@ -102,7 +102,9 @@ class Names:
         for part in reversed(module.parts_of.get(name) or [module.part_of[name]] if name in module.part_of else []):
             if part.statement.kind is Kind.CLASS:
                 return Value(ClassThing(part, None, module_ref(module)))
-            of_itself = part.statement.kind not in (Kind.FUNCTION, Kind.CLASS) and module not in self.executed
+            if part.statement.kind is Kind.FUNCTION:
+                return Value(Function(part, None, module_ref(module)))
+            of_itself = module not in self.executed
             value = self._assigned(module, part, name) if of_itself else self._defined_in(module, part, name)
             if value is not None:
                 return value
@@ -138,7 +140,7 @@ class Names:
         try:
             with self.machine.in_module(module):
                 self.machine.frame.part = part
-                if part.statement.kind in (Kind.FUNCTION, Kind.CLASS) or module not in self.executed:
+                if module not in self.executed:
                     mark = len(self.machine.facts)  # a look-up is no event: what is defined there is told where it is executed
                     self.machine.execute(part.tree)
                     del self.machine.facts[mark:]

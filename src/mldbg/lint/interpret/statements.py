@@ -23,6 +23,7 @@ from mldbg.lint.interpret.join import spliced, under
 from mldbg.lint.interpret.loops import Loops
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.managers import Managers
+from mldbg.lint.interpret.module import Part
 from mldbg.lint.interpret.names import Names
 from mldbg.lint.interpret.operators import combined, truth_of
 from mldbg.lint.interpret.rounds import under_a_loop
@@ -214,7 +215,8 @@ class Statements:
         closure = frame.closure if owner is not None and frame.closure is not None else frame.ref
         frame.keeps = True
         method = frame.part.methods.get(node)
-        function = Function(frame.part, node, closure, owner) if method is None else Function(method, None, closure, owner)
+        inner = None if method is not None or _is_whole(frame.part, Kind.FUNCTION, node) else node
+        function = Function(method or frame.part, inner, closure, owner)
         self.machine.state.set(frame.ref, node.name.value, Value(function))
         if owner is None and (frame.function is not None or frame.part.statement.kind is Kind.CODE):
             self.machine.outstanding.note(function)
@@ -222,7 +224,7 @@ class Statements:
     def _class(self, node: cst.ClassDef) -> None:
         frame = self.machine.frame
         frame.keeps = True
-        inner = None if frame.part.statement.kind is Kind.CLASS and frame.part.tree.body[0] is node else node
+        inner = None if _is_whole(frame.part, Kind.CLASS, node) else node
         cls = ClassThing(frame.part, inner, frame.ref)
         self.machine.state.set(frame.ref, node.name.value, Value(cls))
         if inner is not None and frame.defines is None:
@@ -334,6 +336,11 @@ class Statements:
                 | cst.MatchKeywordElement,
             ):
                 todo += [(child, UNKNOWN) for child in here.children]
+
+
+def _is_whole(part: Part, kind: Kind, node: cst.CSTNode) -> bool:
+    """Whether a part consists of this definition."""
+    return part.statement.kind is kind and part.tree.body[0] is node
 
 
 def _always_matches(pattern: cst.MatchPattern) -> bool:

@@ -60,8 +60,8 @@ class ModuleThing:
 class Function:
     """A function or lambda of the project. `closure` is the frame in which it was defined.
 
-    `inner`: its definition, when it is not the one that the part consists of. A method of a top-level class is known by its name
-    before anything of it is parsed.
+    `inner`: its definition, when it is not the one that the part consists of. A function at module level and a method of a class
+    there are known by their names before anything of them is parsed.
     """
 
     part: Part

@@ -140,6 +140,7 @@ def says_one_hot(name: str) -> bool:
     return bool(re.search(r"(^|_)one_?hot(_|$|s$)", name, re.IGNORECASE))
 
 
+@lru_cache(maxsize=4096)
 def _snake(name: str) -> str:
     """XTrain -> x_Train, Xtest -> X_test, testloader -> test_loader."""
     name = _ONE_WORD.sub(r"\1\2_", _CAMEL.sub("_", name))
