@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -279,7 +279,7 @@ def _spreading(module: Module, triggers: Sequence[Trigger], offer: Offer) -> Clo
         for part in module.parts
         for trigger in triggers
         if part.statement.kind is Kind.FUNCTION and trigger.within and not trigger.words.isdisjoint(part.words)
-        if any(re.search(pattern, part.code) for pattern in trigger.within)
+        if _holds_any(part, trigger.within)
     ]
     words = frozenset(word for trigger in triggers for word in trigger.words) - SOFT_WORDS - LOCAL_WORDS
     names = frozenset(name for part in evaluating for name in part.statement.names)
@@ -296,7 +296,7 @@ def joined_by(offer: Offer) -> Joined:
 
 def closures(module: Module, triggers: Sequence[Trigger], offer: Offer) -> list[Closure]:
     """What is worth executing in a module, for the sake of each group of triggers. Raises CannotOutlineError."""
-    from mldbg.lint.interpret.roots import closure
+    from mldbg.lint.interpret.roots import LOCAL_WORDS, closure
 
     words: dict[tuple[str, ...], frozenset[str]] = {}
     for trigger in triggers:
@@ -307,9 +307,15 @@ def closures(module: Module, triggers: Sequence[Trigger], offer: Offer) -> list[
     found: list[Closure] = []
     for within, wanted in words.items():
         each = closure(module, wanted, joined if not within else joined_by(NO_OFFER))
-        if each.parts and (not within or any(re.search(pattern, part.code) for pattern in within for part in each.parts)):
+        if within and wanted <= LOCAL_WORDS:
+            each = replace(each, parts=tuple(part for part in each.parts if _holds_any(part, within)))
+        if each.parts and (not within or any(_holds_any(part, within) for part in each.parts)):
             found.append(each)
     return found
+
+
+def _holds_any(part: Part, patterns: Iterable[str]) -> bool:
+    return any(re.search(pattern, part.code) for pattern in patterns)
 
 
 def roots_in(module: Module, triggers: Sequence[Trigger], offer: Offer) -> list[Root]:

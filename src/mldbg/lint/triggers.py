@@ -33,7 +33,7 @@ class Trigger:
 RUNS = (r"backward\(", "DataLoader", r"loader\b", "load_state_dict", "__main__", "argparse", "batches", r"\boptim\b")
 """What stands in code that runs models, rather than only defining them; what is dear to search for comes last."""
 
-HELD_OUT = ("_split", EVALUATION_LINE)
+HELD_OUT = ("_split(?!_modules)", EVALUATION_LINE)
 """What stands in code that holds data out; what is dear to search for comes last."""
 
 FITTED_CLASSES = frozenset(name.rpartition(".")[2] for name in sklearn.TRANSFORMERS | sklearn.SELECTORS | sklearn.RESAMPLERS)
@@ -72,10 +72,8 @@ SCALED = Trigger(
 )
 """An evaluation beside arithmetic that may be a scaler's."""
 FITS = Trigger(frozenset({"train_test_split", "fit_transform", *FITTED_CLASSES}))
-LOGARITHMS = Trigger(
-    frozenset({"softmax", "sigmoid", "Softmax", "Sigmoid"}),
-    ((r"\)\s*\.log_?\(\)", r"\blog_?\([^;]{0,200}?(?:softmax|sigmoid|Softmax|Sigmoid)"),),
-)
+_LOGARITHM = (r"\)\s*\.log_?\(\)", r"\blog_?\([^;]{0,200}?(?:softmax|sigmoid|Softmax|Sigmoid)")
+LOGARITHMS = Trigger(frozenset({"softmax", "sigmoid", "Softmax", "Sigmoid"}), (_LOGARITHM,), _LOGARITHM)
 SINGLE_COLUMNS = Trigger(NORMALISED, ((r"Linear\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\b1\s*[,)]", SAYS_ONE),))
 """A softmax, where some layer has a single output."""
 

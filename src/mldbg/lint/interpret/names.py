@@ -49,6 +49,8 @@ class Names:
             record = state.record(ref)
             value = record.get(name)
             if value is not None:
+                if self.listener is not None and ref.kind is Made.MODULE:
+                    self.listener(frame.module, name, value)
                 return value
             closure = record.get(Slot.CLOSURE)
             ref = closure.thing.ref if closure is not None and isinstance(closure.thing, Object) else None

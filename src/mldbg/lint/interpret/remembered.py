@@ -216,8 +216,8 @@ def _is_under(context: Context | None, site: Site, outer: Context | None) -> boo
 def _has_changed(before: State, after: State) -> bool:
     """Whether a call has left anything behind; that modules were found to define something does not count."""
     for ref in after.differing(before):
-        if not before.has(ref):
-            continue
+        if not before.has(ref) and ref.kind not in (Made.MODULE, Made.CLASS):
+            continue  # it was made in the call
         record, known = after.record(ref), before.record(ref)
         if record is known:
             continue
