@@ -34,7 +34,7 @@ from mldbg.lint.interpret.value import (
     Value,
     is_blank,
 )
-from mldbg.lint.library.names import says_label
+from mldbg.lint.library.names import says_label, says_model
 
 
 class Assignment:
@@ -52,7 +52,7 @@ class Assignment:
     def assign(self, target: cst.BaseExpression, value: Value, site: Site) -> None:
         """Bind a target (name, attribute, subscript, tuple of targets) to a value."""
         if isinstance(target, cst.Name):
-            self.names.bind(target.value, named_loss(target.value, value))
+            self.names.bind(target.value, self._named(target.value, value))
         elif isinstance(target, cst.Tuple | cst.List):
             self._unpack(target, value, site)
         elif isinstance(target, cst.StarredElement):
@@ -61,6 +61,19 @@ class Assignment:
             self._assign_attribute(target, value, site)
         elif isinstance(target, cst.Subscript):
             self._assign_item(target, value, site)
+
+    def _named(self, name: str, value: Value) -> Value:
+        """A value of which nothing is known is what its name says: a loss, or a model with an identity and a mode of its own."""
+        value = named_loss(name, value)
+        ref = value.origin
+        is_result = isinstance(value.thing, Unknown) and ref is not None and ref.kind is Made.VALUE
+        if not is_result or value.meaning is not None or value.among is not None or value.fits or not says_model(name):
+            return value
+        assert ref is not None
+        if not self.machine.frame.module.uses_torch or self.machine.budget.silent:
+            return value
+        self.machine.state.ensure(ref)
+        return replace(value, thing=Object(ref))
 
     def _unpack(self, target: cst.Tuple | cst.List, value: Value, site: Site) -> None:
         elements = list(target.elements)
@@ -120,7 +133,7 @@ class Assignment:
     def _set_attribute(self, base: Value, name: str, value: Value, site: Site) -> None:
         thing = base.thing
         if isinstance(thing, Object):
-            held = with_named_role(name, named_loss(name, value), self.machine.frame.part)
+            held = with_named_role(name, self._named(name, value), self.machine.frame.part)
             self.machine.state.set(thing.ref, name, held)
             self.training.estimators.evaluations.kept(held, name, site)
         elif isinstance(thing, ModuleThing):

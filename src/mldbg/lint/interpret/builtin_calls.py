@@ -15,7 +15,7 @@ from mldbg.lint.interpret.construction import Construction
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.datasets import held_fits
 from mldbg.lint.interpret.join import is_loss, tuple_of
-from mldbg.lint.interpret.lineage import Lineage
+from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.parts import made_of, parts_of
 from mldbg.lint.interpret.slots import Slot
@@ -96,7 +96,8 @@ class BuiltinCalls:
         items = (
             replace(known, cls=cls) if known is not None else Items(cls, (), self.contents.element_of(arguments[0].value, site))
         )
-        return self.contents.new_sequence(site.node, items) if cls == "builtins.list" else Value(items)
+        made = self.contents.new_sequence(site.node, items) if cls == "builtins.list" else Value(items)
+        return made if known is not None else replace(made, data=derived_data(arguments[0].value))  # all rows of an array
 
     def _deque(self, arguments: Sequence[Argument], site: Site) -> Value:
         given = [argument for argument in arguments if argument.keyword in (None, "iterable")]

@@ -18,7 +18,7 @@ from mldbg.lint.interpret.columns import Columns
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.facts import Condition, told
 from mldbg.lint.interpret.indexing import MASK
-from mldbg.lint.interpret.join import join_all, joined, of_branches, spliced, tuple_of
+from mldbg.lint.interpret.join import join_all, join_data, joined, of_branches, spliced, tuple_of
 from mldbg.lint.interpret.library_calls import LibraryCalls
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
@@ -251,7 +251,8 @@ class Expressions:
         first, second = self.contents.items_of(left), self.contents.items_of(right)
         if isinstance(node.operator, cst.Add) and first is not None and second is not None:
             both = spliced(first, second)
-            return self.contents.new_sequence(node, both) if both.cls == "builtins.list" else Value(both)
+            made = self.contents.new_sequence(node, both) if both.cls == "builtins.list" else Value(both)
+            return replace(made, data=join_data(left.data, right.data)) if left.data and right.data else made
         origin = self.machine.new_ref(self.machine.site(node))
         result = scaling.noted(node.operator, left, right, combined(node.operator, left, right, origin), origin)
         named = [value for value, side in ((left, node.left), (right, node.right)) if is_named_loss(side)]

@@ -318,7 +318,7 @@ class LibraryCalls:
                 if effect is not None
                 else self.lineage.derived([a.value for a in arguments], site)
             )
-        if tables.is_module_class(cls) and cls not in tables.LOSS_CLASSES:
+        if (tables.is_module_class(cls) and cls not in tables.LOSS_CLASSES) or self.training.is_taken_for_module(thing):
             self.training.model_called(callee, arguments, site, result)
         return result
 

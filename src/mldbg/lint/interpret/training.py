@@ -42,6 +42,7 @@ from mldbg.lint.interpret.value import (
 from mldbg.lint.library import bystanders
 from mldbg.lint.library.names import OPTIMIZER_NAME, says_beginning
 from mldbg.operations import schedulers, tables, torch
+from mldbg.operations.python import HARMLESS_PACKAGES
 
 ABSTRACT_BASES = frozenset({"builtins.object", "abc.ABC", "typing.Generic", "typing.Protocol"})
 
@@ -102,6 +103,8 @@ class Training:
         ):
             return arguments[0].value
         if name == "parameters":
+            if isinstance(base.thing, Object) and self._is_of_unknown_class(base.thing):
+                self.note_module(base.thing)
             return Value(data=Data(rows=base.rows), origin=self.machine.new_ref(site, Made.PARAMETERS))
         if name in ("zero_", "detach_", "fill_") and isinstance(node, cst.Attribute) and _holds_grad(node):
             self.clear_gradients(None, site)
@@ -352,7 +355,23 @@ class Training:
 
     # ----------------------------------------------------------------------------------------------------------------- modes
     def _can_be_module(self, thing: Object) -> bool:
-        return thing.cls is None or self.classes.is_module(thing.cls) or isinstance(thing.cls, ClassThing)
+        if thing.cls is None or isinstance(thing.cls, ClassThing):
+            return True
+        return self.classes.is_module(thing.cls) or self._is_of_unknown_class(thing)
+
+    def _is_of_unknown_class(self, thing: Object) -> bool:
+        """Whether an object's class belongs to a library that the tables do not know."""
+        cls = thing.cls
+        return isinstance(cls, str) and not cls.startswith(HARMLESS_PACKAGES) and not tables.is_known(cls)
+
+    def note_module(self, thing: Object) -> None:
+        """An object of an unknown class has parameters, and so modes, of which nothing is known yet."""
+        if self.machine.state.get(thing.ref, Slot.MODE) is None:
+            self.machine.state.set(thing.ref, Slot.MODE, UNKNOWN)
+
+    def is_taken_for_module(self, thing: Object) -> bool:
+        """Whether an object of an unknown class has been used as only models are."""
+        return self.machine.state.get(thing.ref, Slot.MODE) is not None and self._is_of_unknown_class(thing)
 
     def _set_mode(
         self, base: Value, thing: Object, name: str, arguments: Sequence[Argument], site: Site, node: cst.BaseExpression | None

@@ -23,7 +23,7 @@ SAYS_ONE = r"(?:class|label|out|logit|width|unit)\w*\s*(?::\s*int\s*)?=\s*1\b"
 OPTIMIZER_NAME = re.compile(r"(^|_)(opt|optim|optimi[sz]er)s?(_?[a-z0-9]{1,3}|_[a-z0-9_]+)?$", re.IGNORECASE)
 """What an optimizer is called, in code that does not say where it comes from."""
 
-_EVALUATION = "eval|evaluate|evaluation|val|valid|validate|validation|test|testing|infer|inference"
+_EVALUATION = "eval|evaluate|evaluation|val|valid|validate|validation|test|testing|infer|inference|predict|prediction|predictions"
 
 EVALUATION_NAME = re.compile(rf"(^|_)({_EVALUATION})(_|$|[0-9])", re.IGNORECASE)
 """Function and loader names that say: held-out data is evaluated here."""
@@ -130,6 +130,16 @@ def says_position(name: str) -> bool:
 def at_the_start(name: str) -> str:
     """A class's name as a sentence that is no sentence of its own begins with it: `the Imputer`, but `StandardScaler`."""
     return f"the {name}" if name[:1].isupper() and name[1:].islower() else name
+
+
+_MODEL_NAME = re.compile(
+    r"(?:^|_)(?:model|net|network|backbone|generator|discriminator|encoder|decoder|classifier|actor|critic|[a-z]+net|bert)_?\d*$"
+)
+
+
+def says_model(name: str) -> bool:
+    """Whether a variable of this name holds one model, in code that uses torch."""
+    return bool(_MODEL_NAME.search(name))
 
 
 def says_label(name: str) -> bool:
