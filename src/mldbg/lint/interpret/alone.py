@@ -58,6 +58,21 @@ class Alone:
             else:
                 self.class_(thing)
             self._run.state.become(before)
+        for value in self._run.outstanding.take_built():
+            self._methods_of(value)
+
+    def _methods_of(self, value: Value) -> None:
+        """Execute the methods of an object that apply a loss which it holds, where nothing has called them."""
+        before = self._run.state.fork()
+        self._run.state.live = True
+        self._run.budget.begin()
+        methods = [method for method in self._run.holding.methods(value) if method.node not in self._run.visited]
+        ready = self._run.state.fork()
+        for method in methods:
+            self._run.budget.begin()
+            self._run.state.become(ready.fork())
+            self.function(method, None if is_static(method) else value)
+        self._run.state.become(before)
 
     def function(self, function: Function, receiver: Value | None = None) -> None:
         """Execute a function with nothing known of its arguments but their names and annotations."""

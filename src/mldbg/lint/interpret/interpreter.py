@@ -24,6 +24,7 @@ from mldbg.lint.interpret.estimators import Estimators
 from mldbg.lint.interpret.expressions import Expressions
 from mldbg.lint.interpret.facts import Condition, Fact, Place, Supposition
 from mldbg.lint.interpret.frames import Frame, fed_by
+from mldbg.lint.interpret.holding import Holding
 from mldbg.lint.interpret.join import joined, settled
 from mldbg.lint.interpret.library_calls import LibraryCalls
 from mldbg.lint.interpret.lineage import Lineage, data_of_arguments
@@ -112,6 +113,7 @@ class Interpreter:
         self.estimators = Estimators(self, self.classes, self.contents, self.lineage)
         self.training = Training(self, self.classes, self.contents, self.lineage, self.estimators)
         self.construction = Construction(self, self.classes, self.contents, self.training)
+        self.holding = Holding(self, self.classes, self.contents)
         self.own_estimators = OwnEstimators(self, self.classes, self.estimators)
         self.library = LibraryCalls(
             self, self.classes, self.contents, self.lineage, self.estimators, self.training, self.construction
@@ -471,6 +473,8 @@ class Interpreter:
             self._initialise(value, cls, arguments, site)
         if self.classes.is_module(cls):
             self.training.start_in_training_mode(value, site)
+        if not cls.part.module.is_test and any(self.holding.is_informative(argument.value) for argument in arguments):
+            self.outstanding.built(ref, value)
         return value
 
     def _initialise(self, value: Value, cls: ClassThing, arguments: Sequence[Argument], site: Site) -> None:

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import libcst as cst
 
+    from mldbg.lint.interpret.address import Ref
     from mldbg.lint.interpret.budget import Budget
-    from mldbg.lint.interpret.value import ClassThing, Function
+    from mldbg.lint.interpret.value import ClassThing, Function, Value
 
 MOST_OUTSTANDING = 30
 """Definitions inside those that one entry point executes which are executed by themselves."""
+
+MOST_OBJECTS = 10
+"""Objects built by what one entry point executes whose methods are executed by themselves."""
 
 
 class Outstanding:
@@ -26,6 +30,7 @@ class Outstanding:
         self._budget = budget
         self._words = frozenset(word.removesuffix("(") for word in words)
         self._defined: dict[cst.CSTNode, Function | ClassThing] = {}
+        self._built: dict[Ref, Value] = {}
 
     def note(self, thing: Function | ClassThing) -> None:
         """Something was defined inside something else. Of several times the first counts."""
@@ -38,6 +43,21 @@ class Outstanding:
         """What was defined since the last time."""
         taken = list(self._defined.values())
         self._defined.clear()
+        return taken
+
+    def built(self, ref: Ref, value: Value) -> None:
+        """An object was built from a loss, or from a model: a framework may call its methods."""
+        if not self._budget.silent and len(self._built) < MOST_OBJECTS:
+            self._built.setdefault(ref, value)
+
+    def knows(self, ref: Ref) -> bool:
+        """Whether an object was built from a loss, or from a model."""
+        return ref in self._built
+
+    def take_built(self) -> list[Value]:
+        """What was built since the last time."""
+        taken = list(self._built.values())
+        self._built.clear()
         return taken
 
     def _is_of_interest(self, thing: Function | ClassThing) -> bool:
