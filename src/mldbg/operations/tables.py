@@ -69,7 +69,7 @@ def is_module_class(name: str) -> bool:
         return True
     if name.startswith("torch.nn.") and name.count(".") == 2:
         return is_class(name) and name not in {"torch.nn.Parameter", "torch.nn.Buffer"}
-    return name.startswith(torch.MODE_DEPENDENT_MODELS)
+    return name.startswith(torch.MODEL_FACTORIES)
 
 
 def is_optimizer_class(name: str) -> bool:

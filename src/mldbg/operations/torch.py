@@ -425,23 +425,40 @@ MODULE_BASES: frozenset[str] = frozenset(
 )
 """Classes outside the project whose subclasses are torch modules (all of torch.nn's classes are, too)."""
 
+MODEL_HEADS: dict[str, dict[str, int]] = {
+    **{f"torchvision.models.{name}": {"fc": -1} for name in ("resnet", "resnext", "wide_resnet", "shufflenet", "regnet")},
+    **{f"torchvision.models.{name}": {"classifier": 6} for name in ("vgg", "alexnet")},
+    **{f"torchvision.models.{name}": {"classifier": 1} for name in ("mobilenet_v2", "efficientnet", "mnasnet")},
+    "torchvision.models.mobilenet_v3": {"classifier": 3},
+    "torchvision.models.mobilenet.": {"classifier": 1},
+    "torchvision.models.densenet": {"classifier": -1},
+    "torchvision.models.squeezenet": {"classifier": 3},
+    "torchvision.models.convnext": {"classifier": 2},
+    "torchvision.models.vit_": {"heads": -1},
+    "torchvision.models.swin_": {"head": -1},
+    "timm.create_model": {"fc": -1, "classifier": -1, "head": -1},
+    "torch.hub.load": {"fc": -1, "classifier": -1, "head": -1},
+    "efficientnet_pytorch.EfficientNet.from_": {"_fc": -1},
+    "pretrainedmodels.": {"last_linear": -1},
+}
+"""Prefixes of model factories, the attribute that holds the layers which the models end with, and which of these is the last.
+
+Source: the `forward` methods in torchvision.models and timm.models. Models of googlenet and inception give several outputs while
+they are trained, and stand in the next table only.
+"""
+
 MODE_DEPENDENT_MODELS: tuple[str, ...] = (
-    "torchvision.models.resnet",
-    "torchvision.models.vgg",
-    "torchvision.models.alexnet",
-    "torchvision.models.densenet",
-    "torchvision.models.mobilenet",
-    "torchvision.models.efficientnet",
+    *(name for name in MODEL_HEADS if name.startswith("torchvision.")),
     "torchvision.models.inception",
     "torchvision.models.googlenet",
-    "torchvision.models.squeezenet",
-    "torchvision.models.shufflenet",
-    "torchvision.models.resnext",
-    "torchvision.models.wide_resnet",
-    "torchvision.models.regnet",
-    "torchvision.models.mnasnet",
 )
 """Prefixes of model factories whose models hold dropout or batch normalisation."""
+
+MODEL_FACTORIES: tuple[str, ...] = (
+    *MODE_DEPENDENT_MODELS,
+    *(name for name in MODEL_HEADS if not name.startswith("torchvision.")),
+)
+"""Prefixes of all functions of which it is known that they build a model."""
 
 RETURNS_SELF: frozenset[str] = frozenset(
     {"to", "cuda", "cpu", "float", "half", "double", "bfloat16", "requires_grad_", "share_memory", "apply", "xpu", "type"}

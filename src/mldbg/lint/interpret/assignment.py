@@ -13,6 +13,7 @@ from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.columns import Columns, picks_one
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.frames import loop_started, with_named_role
+from mldbg.lint.interpret.heads import replace_last
 from mldbg.lint.interpret.join import join, join_data, joined, named_loss, tuple_of
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
@@ -28,6 +29,7 @@ from mldbg.lint.interpret.value import (
     Entries,
     Items,
     Lazy,
+    Method,
     ModuleThing,
     Object,
     Unknown,
@@ -152,6 +154,9 @@ class Assignment:
         index = indices[0] if len(indices) == 1 and len(target.slice) == 1 else UNKNOWN
         thing = base.thing
         self.contents.some_changed(base)
+        if isinstance(thing, Method):
+            replace_last(self.machine, thing, index, value)
+            return
         if isinstance(thing, Object):
             held = self.machine.state.get(thing.ref, Slot.ITEMS)
             if held is not None and isinstance(held.thing, Entries):
@@ -160,8 +165,7 @@ class Assignment:
             if held is not None and isinstance(held.thing, Items):
                 if any(isinstance(item.slice, cst.Slice) for item in target.slice):
                     note_emptied(self.machine, base, site)
-                every = joined([*held.thing.all, value])
-                self.machine.state.set(thing.ref, Slot.ITEMS, Value(Items(held.thing.cls, (), every)))
+                self.machine.state.set(thing.ref, Slot.ITEMS, Value(_with_element(held.thing, index, value)))
                 return
         written = carried.written(base, value)
         if written is not None:
@@ -253,6 +257,16 @@ def _without(items: Items, position: object) -> Items:
         position %= len(items.tail)
         return replace(items, tail=items.tail[:position] + items.tail[position + 1 :])
     return Items(items.cls, (), joined(items.all))
+
+
+def _with_element(items: Items, index: Value, value: Value) -> Items:
+    """The content of a sequence after `items[index] = value`."""
+    at = index.constant
+    if items.exact and isinstance(at, int) and -len(items.tail) <= at < len(items.tail):
+        tail = list(items.tail)
+        tail[at] = value
+        return replace(items, tail=tuple(tail))
+    return Items(items.cls, (), joined([*items.all, value]))
 
 
 def _with_item(mapping: Entries, index: Value, value: Value) -> Entries:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import libcst as cst
 
-from mldbg.lint.interpret import carried, scaling
+from mldbg.lint.interpret import carried, heads, scaling
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.applied import applied
 from mldbg.lint.interpret.arguments import Argument, axis_of, bound
@@ -152,7 +152,7 @@ class LibraryCalls:
         values = [argument.value for argument in arguments]
         if name.startswith(DERIVING_PACKAGES) and not name.startswith(TORCH_CLASS_PACKAGES):
             result = self.lineage.derived(values, site)
-        elif tables.is_class(name) or name.startswith(torch.MODE_DEPENDENT_MODELS):
+        elif tables.is_class(name) or name.startswith(torch.MODEL_FACTORIES):
             result = self.construction.construct(name, arguments, site)
         elif name.startswith(HARMLESS_PACKAGES):
             result = (
@@ -313,11 +313,10 @@ class LibraryCalls:
             elif lazy and not tables.is_loss(cls) and cls.startswith("torch.nn."):
                 return machine.defer(site.node, lambda: self.call_library_object(callee, thing, self._forced(arguments), site))
             arguments = self._forced(arguments)
-            result = (
-                self.apply(effect, f"{cls}.__call__", arguments, site, callee)
-                if effect is not None
-                else self.lineage.derived([a.value for a in arguments], site)
-            )
+            if effect is not None:
+                result = self.apply(effect, f"{cls}.__call__", arguments, site, callee)
+            else:
+                result = heads.run(machine, thing, site) or self.lineage.derived([a.value for a in arguments], site)
         if (tables.is_module_class(cls) and cls not in tables.LOSS_CLASSES) or self.training.is_taken_for_module(thing):
             self.training.model_called(callee, arguments, site, result)
         return result
