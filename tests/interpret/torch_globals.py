@@ -46,7 +46,7 @@ def changes():
 
 
 changes()
-g = f  # reveal g: list len=none
+g = f  # reveal g: [1, 2] len=2
 
 
 def main():

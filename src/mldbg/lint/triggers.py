@@ -72,7 +72,7 @@ SCALED = Trigger(
 )
 """An evaluation beside arithmetic that may be a scaler's."""
 FITS = Trigger(frozenset({"train_test_split", "fit_transform", *FITTED_CLASSES}))
-_LOGARITHM = (r"\)\s*\.log_?\(\)", r"\blog_?\([^;]{0,200}?(?:softmax|sigmoid|Softmax|Sigmoid)")
+_LOGARITHM = (r"\.log_?\(\)", r"\btorch\.log_?\(", r"(?<![\w.])log\(")
 LOGARITHMS = Trigger(frozenset({"softmax", "sigmoid", "Softmax", "Sigmoid"}), (_LOGARITHM,), _LOGARITHM)
 SINGLE_COLUMNS = Trigger(NORMALISED, ((r"Linear\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\b1\s*[,)]", SAYS_ONE),))
 """A softmax, where some layer has a single output."""

@@ -155,7 +155,8 @@ class Tensors:
         same_places = isinstance(effect, Clamps | Drops | Fills)
         if source is None or rest.meaning is None:
             return replace(made, axes=values[0].axes) if same_places and values else made
-        origin = source.origin if same_places else made.origin
+        bounded = isinstance(effect, Clamps) and source.meaning is not Semantic.SCALAR_LOSS  # no longer what an activation gave
+        origin = source.origin if same_places and not bounded else made.origin
         return replace(_with(made, rest), origin=origin, attached=source.attached, trail=source.trail)
 
     def _computed(self, value: Value) -> Value:

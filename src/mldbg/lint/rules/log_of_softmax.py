@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+
+import libcst as cst
 
 from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Call
+from mldbg.lint.interpret.value import Value
 from mldbg.lint.rule import Rule, Topic, calls
 from mldbg.operations.losses import LOG_OF_SOFTMAX
 from mldbg.operations.torch import LOGARITHMS
 
-if TYPE_CHECKING:
-    import libcst as cst
+_GUARDED = re.compile(r"clamp|clip(?!_grad)|\beps\b|_eps\b|\b1e-\d")
+"""What keeps probabilities away from zero, wherever it stands in the function that picks some of them."""
 
 
 class LogOfSoftmax(Rule):
@@ -36,7 +39,7 @@ class LogOfSoftmax(Rule):
             return F.log_softmax(logits, dim=1)
 
     ## Limits
-    Looks at a single expression, in which the activation is inside the logarithm. With an epsilon added it is left
+    Follows what the activation gave as far as nothing changes it: with an epsilon added, clamped, averaged or mixed it is left
     alone.
     """
 
@@ -47,15 +50,29 @@ class LogOfSoftmax(Rule):
     def on_call(self, call: Call) -> Iterator[Finding]:
         value = call.argument("input")
         activation = edit.argument_call(call, "input")
-        if value.meaning in LOG_OF_SOFTMAX.gets and activation is not None and edit.got_meaning_at(value, activation):
+        if value.meaning in LOG_OF_SOFTMAX.gets and not value.scaled and _is_unchanged(call, value):
+            close = activation is not None and edit.got_meaning_at(value, activation)
             yield self.found(
                 call.place.site,
                 LOG_OF_SOFTMAX.message_on(value.meaning),
                 hint=LOG_OF_SOFTMAX.hint_on(value.meaning),
                 trail=value.trail,
                 last=(call.place.site, LOG_OF_SOFTMAX.last),
-                fix=_fix(call, activation),
+                fix=_fix(call, activation) if activation is not None and close else None,
             )
+
+
+def _is_unchanged(call: Call, value: Value) -> bool:
+    """Whether what the activation gave comes here as it was, or some of its entries: clamped or averaged it cannot be zero."""
+    if value.trail is None or value.origin is None or value.origin.site is None:
+        return False
+    born = value.trail.steps()[0][0].node
+    made = value.origin.site.node
+    if made is born:
+        return True
+    picked = call.nodes.get("input")
+    base = picked.value if isinstance(picked, cst.Subscript) else None
+    return made is picked and isinstance(base, cst.Name) and not _GUARDED.search(call.place.site.part.code)
 
 
 def _fix(call: Call, activation: cst.Call) -> Fix | None:
