@@ -125,6 +125,11 @@ def got_meaning_at(value: Value, node: cst.CSTNode) -> bool:
     return made_by(value, node) and value.trail is not None and value.trail.site.node is node
 
 
+def is_item_of_name(node: cst.CSTNode) -> bool:
+    """Whether a node is `name[...]`."""
+    return isinstance(node, cst.Subscript) and isinstance(node.value, cst.Name)
+
+
 def is_name(node: cst.CSTNode, name: str) -> bool:
     return isinstance(node, cst.Name) and node.value == name
 

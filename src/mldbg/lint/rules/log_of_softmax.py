@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import libcst as cst
 
 from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Fix, Group
@@ -12,6 +12,9 @@ from mldbg.lint.interpret.value import Value
 from mldbg.lint.rule import Rule, Topic, calls
 from mldbg.operations.losses import LOG_OF_SOFTMAX
 from mldbg.operations.torch import LOGARITHMS
+
+if TYPE_CHECKING:
+    import libcst as cst
 
 _GUARDED = re.compile(r"clamp|clip(?!_grad)|\beps\b|_eps\b|\b1e-\d")
 """What keeps probabilities away from zero, wherever it stands in the function that picks some of them."""
@@ -71,8 +74,7 @@ def _is_unchanged(call: Call, value: Value) -> bool:
     if made is born:
         return True
     picked = call.nodes.get("input")
-    base = picked.value if isinstance(picked, cst.Subscript) else None
-    return made is picked and isinstance(base, cst.Name) and not _GUARDED.search(call.place.site.part.code)
+    return made is picked and edit.is_item_of_name(picked) and not _GUARDED.search(call.place.site.part.code)
 
 
 def _fix(call: Call, activation: cst.Call) -> Fix | None:
