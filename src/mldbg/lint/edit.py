@@ -59,10 +59,10 @@ def replaced(part: Part, node: cst.CSTNode, text: str) -> Edit:
     return Edit(part.span(node), text)
 
 
-def renamed(site: Site, name: str) -> Edit | None:
+def renamed(site: Site, old: str, name: str) -> Edit | None:
     """Replace the last name in a call's function: `nn.BCELoss()` -> `nn.<name>()`; None where it would have to be imported."""
     node = site.node
-    if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute):
+    if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute) or node.func.attr.value != old:
         return None
     return replaced(site.part, node.func.attr, name)
 

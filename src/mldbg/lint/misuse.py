@@ -68,5 +68,9 @@ def _fused(call: Call) -> Fix | None:
     if not isinstance(loss, Loss) or loss.fused is None:
         return None
     made = edit.constructor(call)
-    change = edit.renamed(made or call.place.site, LOSSES[loss.fused].cls if made is not None else loss.fused)
+    change = (
+        edit.renamed(call.place.site, loss.name, loss.fused)
+        if made is None
+        else edit.renamed(made, loss.cls, LOSSES[loss.fused].cls)
+    )
     return edit.unsafe(change) if change is not None else None

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mldbg.lint.library.names import EVALUATION_LINE, SAYS_ONE
-from mldbg.operations import losses, sklearn, torch
+from mldbg.operations import losses, sklearn, torch, trainers
 from mldbg.operations.effect import Scales
 
 
@@ -54,7 +54,10 @@ PARTICULAR_LOSSES = frozenset(
 ) | frozenset(cls for cls, name in losses.OLD_CLASSES.items() if losses.LOSSES[name].takes is not None)
 """Losses that take one meaning and no other."""
 
-LOSSES = Trigger(PARTICULAR_LOSSES | {"backward("})
+TRAINERS = frozenset(name.rpartition(".")[2] for name, effect in trainers.ROWS.items() if effect.usual is not None)
+"""Names of classes that bring a loss along."""
+
+LOSSES = Trigger(PARTICULAR_LOSSES | TRAINERS | {"backward("})
 """A call of a loss may stand in another file than the loss's name, hence the word that runs beside it."""
 
 TRAINING = Trigger(frozenset({"backward(", "optim"}))

@@ -27,13 +27,15 @@ def judged(rules: Sequence[Rule], facts: Iterable[Fact]) -> Iterator[Finding]:
     suspicious what holds otherwise.
     """
     found: dict[object, list[tuple[Finding, Supposed]]] = {}
+    anyway: set[object] = set()
     for fact in facts:
         for finding, supposed in (each for rule in rules for each in _heard(rule, fact)):
             if supposed:
                 found.setdefault((finding.rule, finding.span), []).append((finding, supposed))
             else:
+                anyway.add((finding.rule, finding.span))
                 yield finding
-    for several in found.values():
+    for several in (several for key, several in found.items() if key not in anyway):
         usual = next(((finding, supposed) for finding, supposed in several if _is_usual(supposed)), None)
         if _covered([supposed for _, supposed in several]):
             yield several[0][0]
@@ -97,6 +99,8 @@ def _with_branch(finding: Finding, supposed: Supposed) -> Finding:
 
 
 def _said(outcome: Outcome) -> str:
+    if outcome.said:
+        return outcome.said
     if outcome.is_usual and outcome.usual is not None:
         return f"by default this is {outcome.usual.value!r}"
     if outcome.equals is not None:

@@ -302,6 +302,27 @@ class Wraps:
 
 
 @dataclass(frozen=True, slots=True)
+class Trains:
+    """Trains a module by a loss, which are given to it as classes, functions or objects.
+
+    Attributes:
+        params: names of the leading parameters.
+        module: the parameter that takes the module.
+        loss: the parameter that takes the loss.
+        usual: the loss where none is given.
+        prepared_for: losses before which it changes what the module gives, by the names of their functions.
+        changed_by: a parameter that makes it change what the module gives before any loss.
+    """
+
+    params: tuple[str, ...]
+    module: str
+    loss: str
+    usual: str | None = None
+    prepared_for: frozenset[str] = frozenset()
+    changed_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class WrapsAll:
     """The result is the tuple of the arguments (one argument: itself): accelerator.prepare(...)."""
 
@@ -389,6 +410,7 @@ Effect = (
     | Derives
     | Returns
     | Wraps
+    | Trains
     | WrapsAll
     | Resamples
     | Scales

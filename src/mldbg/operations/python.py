@@ -140,6 +140,7 @@ ROWS: dict[str, Effect] = {
     "builtins.setattr": Special("setattr"),
     "builtins.hasattr": NoEffect(),
     "builtins.isinstance": Special("isinstance"),
+    "inspect.isclass": Special("is_class"),
     "builtins.super": Special("super"),
     "builtins.sum": Special("sum"),
     "builtins.map": Special("map"),

@@ -101,6 +101,7 @@ NOT_CARRIED_OUT = frozenset(
         kinds.Arranges,
         kinds.Derives,
         kinds.Returns,
+        kinds.Trains,
         kinds.Wraps,
         kinds.WrapsAll,
         kinds.Resamples,

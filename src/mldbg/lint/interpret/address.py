@@ -81,6 +81,8 @@ class Made(Enum):
     """What `**kwargs` collects."""
     PARAMETER = auto()
     """An argument of which only the parameter's name is known."""
+    SUPPOSED = auto()
+    """What a parameter that takes a model is supposed to get."""
     ATTRIBUTE = auto()
     """What an object of which little is known has under this name."""
     ITEM = auto()

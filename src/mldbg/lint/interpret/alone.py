@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from mldbg.lint.interpret.address import module_ref
+from dataclasses import replace
+
+from mldbg.lint.interpret.address import Made, made_at, module_ref, site_of
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.classes import is_static
+from mldbg.lint.interpret.facts import Supposition
 from mldbg.lint.interpret.interpreter import Interpreter
 from mldbg.lint.interpret.module import Module
+from mldbg.lint.interpret.registries import registers
 from mldbg.lint.interpret.roots import Root
-from mldbg.lint.interpret.value import ClassThing, Function, Value
+from mldbg.lint.interpret.value import UNKNOWN, Among, ClassThing, Function, Option, Outcome, Value
 from mldbg.lint.outline import Kind
 
 
@@ -24,6 +28,32 @@ class Alone:
 
     def enter(self, module: Module, root: Root) -> None:
         """Execute what the definition of a root defines."""
+        run = self._run
+        before, visited = run.state.fork(), set(run.visited)
+        self._enter(module, root)
+        model = run.supposed_models.of(root.part)
+        if model is not None:
+            after, run.visited = run.visited, visited
+            run.state.become(before)
+            self._suppose(module, root, model)
+            run.visited |= after
+
+    def _suppose(self, module: Module, root: Root, model: ClassThing) -> None:
+        """Execute a definition, supposing that the model which it takes is the only network around."""
+        run = self._run
+        ref = made_at(site_of(root.part, root.part.tree.body[0]), None, Made.SUPPOSED)
+        site = site_of(model.part, model.node)
+        said = frozenset({Outcome(ref, None, holds=True, test=site, said=f"supposing that the model is `{model.name}`")})
+        options = (Option(Value(model), said), Option(UNKNOWN, frozenset(replace(outcome, holds=False) for outcome in said)))
+        supposition = Supposition(Among(options, frozenset(options)), options[0])
+        run.budget.begin()
+        run.parameters.model, run.supposed = model, (supposition,)
+        try:
+            self._enter(module, root)
+        finally:
+            run.parameters.model, run.supposed = None, ()
+
+    def _enter(self, module: Module, root: Root) -> None:
         part = root.part
         thing = self._run.module_name(module, part.statement.names[0]).thing
         if isinstance(thing, Function) and thing.part is part:
@@ -39,6 +69,8 @@ class Alone:
         with self._run.in_module(module):
             for part in module.parts:
                 again = part.statement.kind is not Kind.IMPORT and not module.parts_of.keys().isdisjoint(part.statement.names)
+                if part.statement.kind is Kind.CLASS or (part.statement.kind is Kind.FUNCTION and registers(part)):
+                    self._run.registries.decorate(part)
                 if again or part.statement.kind in (Kind.ASSIGNMENT, Kind.CODE):
                     self._run.frame.part = part
                     self._run.statements.block(part.tree.body)

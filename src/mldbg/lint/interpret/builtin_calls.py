@@ -24,6 +24,7 @@ from mldbg.lint.interpret.value import (
     ClassThing,
     Constant,
     Entries,
+    Function,
     Items,
     ModuleThing,
     Object,
@@ -33,6 +34,7 @@ from mldbg.lint.interpret.value import (
     Value,
     literal,
 )
+from mldbg.operations import tables
 from mldbg.semantics import Semantic
 
 NAMESPACE = "types.SimpleNamespace"
@@ -40,6 +42,9 @@ NAMESPACE = "types.SimpleNamespace"
 
 HOLDING = frozenset({"namespace", "partial", "of_named_tuple", "filled", "waiting"})
 """Rows that only hold what they are given, or ask for no more than constants."""
+
+_BUILTIN_CLASSES = frozenset(f"builtins.{cls.__name__}" for cls in (str, bytes, int, float, bool, list, tuple, dict, set, type))
+_SEQUENCES = frozenset({"builtins.list", "builtins.tuple"})
 
 _OF_CHECKPOINT = ("use_reentrant", "preserve_rng_state", "context_fn", "determinism_check", "debug", "early_stop")
 
@@ -68,6 +73,7 @@ class BuiltinCalls:
             "globals": self._globals,
             "setattr": self._setattr,
             "isinstance": self._isinstance,
+            "is_class": self._is_class,
             "super": self._super,
             "sum": self._sum,
             "map": self._map,
@@ -175,20 +181,39 @@ class BuiltinCalls:
         return literal(None)
 
     def _isinstance(self, arguments: Sequence[Argument], site: Site) -> Value:
-        """Decided for objects of a known class against a single known class."""
+        """Decided for constants, containers and classes, and for objects of a known class."""
         if len(arguments) != 2:
             return UNKNOWN
-        thing, cls = arguments[0].value.thing, arguments[1].value.thing
-        if not isinstance(thing, Object) or thing.cls is None or not isinstance(cls, ClassThing | Symbol):
-            return UNKNOWN
+        several = arguments[1].value.thing
+        classes = several.tail if isinstance(several, Items) and several.exact else (arguments[1].value,)
+        outcomes = [self._is_instance(arguments[0].value, cls) for cls in classes]
+        if True in outcomes:
+            return literal(True)
+        return literal(False) if outcomes and None not in outcomes else UNKNOWN
+
+    def _is_instance(self, value: Value, of: Value) -> bool | None:
+        thing, cls = value.thing, of.thing
+        if not isinstance(cls, ClassThing | Symbol):
+            return None
         wanted = cls.name if isinstance(cls, Symbol) else cls
+        known = _builtin_class(value)
+        if known is not None and wanted in _BUILTIN_CLASSES:
+            if known != wanted and {known, str(wanted)} <= _SEQUENCES:
+                return None  # a loader may make lists of tuples
+            return wanted == known or (known, wanted) == ("builtins.bool", "builtins.int")
+        if not isinstance(thing, Object) or thing.cls is None:
+            return None
         if isinstance(thing.cls, str):
-            if thing.cls == wanted:
-                return literal(True)
-            return UNKNOWN
+            return True if thing.cls == wanted else None
         if self.classes.has_unknown_base(thing.cls):
-            return UNKNOWN
-        return literal(True) if wanted in list(self.classes.ancestors(thing.cls)) else UNKNOWN
+            return None
+        return True if wanted in list(self.classes.ancestors(thing.cls)) else None
+
+    def _is_class(self, arguments: Sequence[Argument], site: Site) -> Value:
+        thing = arguments[0].value.thing if arguments else UNKNOWN.thing
+        if isinstance(thing, ClassThing) or (isinstance(thing, Symbol) and tables.is_class(thing.name)):
+            return literal(True)
+        return literal(False) if isinstance(thing, Constant | Function | Object | Items | Entries) else UNKNOWN
 
     def _super(self, arguments: Sequence[Argument], site: Site) -> Value:
         frame = next(
@@ -318,3 +343,19 @@ class BuiltinCalls:
             return UNKNOWN
         values[0] = held_fits(self.machine, values[0]) or values[0]
         return self.machine.item(self.lineage.derived(values[:1], site), [values[1]], site.node, site)
+
+
+def _builtin_class(value: Value) -> str | None:
+    """The class of a value that is one of Python's own; "" of one that certainly is none of them."""
+    thing = value.thing
+    if value.or_none or value.among is not None:
+        return None
+    if isinstance(thing, Constant):
+        return f"builtins.{type(thing.value).__name__}"
+    if isinstance(thing, Items | Entries):
+        return thing.cls if isinstance(thing, Items) else "builtins.dict"
+    if isinstance(thing, Object) and isinstance(thing.cls, str) and thing.cls in _BUILTIN_CLASSES:
+        return thing.cls
+    if isinstance(thing, ClassThing):
+        return "builtins.type"
+    return "" if isinstance(thing, Function) else None

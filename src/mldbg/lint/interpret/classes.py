@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import libcst as cst
 
@@ -43,6 +43,8 @@ class Classes:
         self._records: dict[Ref, dict[Ref, Record]] = {}
         self._lines: dict[ClassThing, tuple[ClassThing | str, ...]] = {}
         """The ancestors of classes for which they are the same in every state."""
+        self.filled: Callable[[ClassThing], None] | None = None
+        """Executes what else happens to the attributes of a class."""
 
     def class_record(self, cls: ClassThing) -> Record:
         """The attributes that a class body defines."""
@@ -56,6 +58,8 @@ class Classes:
                 state = State()
                 with self.machine.elsewhere(state, []), self.machine.in_module(cls.part.module):
                     self._execute_class(cls)
+                    if self.filled is not None:
+                        self.filled(cls)
                     made = {
                         each: self.machine.state.record(each)
                         for each in self.machine.state.refs()

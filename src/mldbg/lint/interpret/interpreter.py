@@ -33,6 +33,7 @@ from mldbg.lint.interpret.names import Names
 from mldbg.lint.interpret.outstanding import Outstanding
 from mldbg.lint.interpret.own_estimators import OwnEstimators
 from mldbg.lint.interpret.parameters import Parameters
+from mldbg.lint.interpret.registries import Registries
 from mldbg.lint.interpret.remembered import Remembered
 from mldbg.lint.interpret.roots import Reach
 from mldbg.lint.interpret.rounds import chosen_by, loops_under_way
@@ -40,6 +41,7 @@ from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.state import State, merged
 from mldbg.lint.interpret.statements import Statements
 from mldbg.lint.interpret.subscripts import Subscripts
+from mldbg.lint.interpret.supposed import SupposedModels
 from mldbg.lint.interpret.training import Training
 from mldbg.lint.interpret.value import (
     NONE,
@@ -61,6 +63,7 @@ from mldbg.lint.interpret.value import (
     Symbol,
     Unknown,
     Value,
+    literal,
 )
 from mldbg.operations import tables, torch
 from mldbg.operations.effect import Effect
@@ -106,8 +109,11 @@ class Interpreter:
         self.entry: Module | None = None
         self.choices = Choices(self)
         self.names = Names(self, modules)
+        self.registries = Registries(self, self.names, modules)
+        self.names.filled = self.registries.fill
         self.remembered = Remembered(self, self.names, DEEPEST_CALL)
         self.classes = Classes(self, self.names)
+        self.classes.filled = self.registries.fill_class
         self.contents = Contents(self, self.classes)
         self.lineage = Lineage(self, self.contents)
         self.estimators = Estimators(self, self.classes, self.contents, self.lineage)
@@ -122,6 +128,7 @@ class Interpreter:
         self.subscripts = Subscripts(self, self.contents)
         self.expressions = Expressions(self, self.names, self.contents, self.library, self.assignment, self.subscripts)
         self.decorators = Decorators(self)
+        self.supposed_models = SupposedModels(self, self.names, modules)
         self.parameters = Parameters(self, self.names, self.classes)
         self.statements = Statements(
             self, self.names, self.classes, self.contents, self.estimators, self.training, self.expressions, self.assignment
@@ -297,6 +304,8 @@ class Interpreter:
             return Value(Symbol(canonical(f"{thing.name}.{name}")))
         if isinstance(thing, ModuleThing):
             return self.names.attribute_of_module(thing.module, name)
+        if isinstance(thing, ClassThing | Function) and name in ("__name__", "__qualname__"):
+            return literal(thing.name)
         if isinstance(thing, ClassThing):
             found = self.classes.class_attribute(thing, name)
             return UNKNOWN if found is None else found

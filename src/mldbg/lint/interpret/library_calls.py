@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import libcst as cst
 
-from mldbg.lint.interpret import carried, heads, scaling
+from mldbg.lint.interpret import carried, heads, scaling, trained
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.applied import applied
 from mldbg.lint.interpret.arguments import Argument, axis_of, bound
@@ -60,6 +60,7 @@ from mldbg.operations.effect import (
     Selects,
     Special,
     SplitsArrays,
+    Trains,
     Wraps,
     WrapsAll,
     Writes,
@@ -438,6 +439,9 @@ class LibraryCalls:
             case Returns():
                 kept = [Argument(given[effect.holds], effect.holds)] if effect.holds in given else []
                 return self.construction.construct(effect.cls, kept, site)
+            case Trains():
+                trained.run(machine, effect, given, arguments, site)
+                return self.construction.construct(name, arguments, site)
             case Wraps():
                 keyword = next((argument.value for argument in arguments if argument.keyword == effect.keyword), None)
                 return keyword or (values[effect.of] if effect.of < len(values) else UNKNOWN)

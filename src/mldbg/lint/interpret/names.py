@@ -37,6 +37,8 @@ class Names:
         """Modules whose top level is executed statement by statement."""
         self.listener: Callable[[Module, str, Value | None], None] | None = None
         """Is told what was read at the top level of modules, where that may change."""
+        self.filled: Callable[[Module, Part, str, Value], None] | None = None
+        """Executes what else happens to a value that a name of a module is bound to."""
         self._evaluating: set[tuple[Module, str]] = set()
         self._assignments: dict[tuple[Part, str], tuple[Value | None, dict[Ref, Record]]] = {}
 
@@ -127,6 +129,10 @@ class Names:
             state = State()
             with self.machine.elsewhere(state, []):
                 value = self._defined_in(module, part, name)
+                if value is not None and self.filled is not None:
+                    under_way, self._evaluating = self._evaluating, set()  # it is bound: who imports it finds it
+                    self.filled(module, part, name, value)
+                    self._evaluating = under_way
                 made = {ref: self.machine.state.record(ref) for ref in self.machine.state.refs() if ref != module_ref(module)}
             self._assignments[key] = (value, made)
         value, made = self._assignments[key]

@@ -14,6 +14,7 @@ from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.names import Names
 from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.source_text import code
+from mldbg.lint.interpret.supposed import MODEL_NAMES
 from mldbg.lint.interpret.value import UNKNOWN, Axes, ClassThing, Entries, Function, Object, Symbol, Value
 from mldbg.lint.library.names import says_one_hot
 from mldbg.semantics import Semantic
@@ -26,6 +27,8 @@ class Parameters:
         self.machine = machine
         self.names = names
         self.classes = classes
+        self.model: ClassThing | None = None
+        """What a parameter that takes a model is supposed to get, where nothing else says it."""
 
     def bind(self, function: Function, arguments: Sequence[Argument], *, assume: bool) -> bool:
         """Give the parameters of a function their values.
@@ -93,6 +96,8 @@ class Parameters:
         ref = self.machine.new_ref(self.machine.site(parameter), Made.PARAMETER)
         self.machine.state.ensure(ref)
         cls = self._annotated_class(parameter) if assume else None
+        if assume and cls is None and parameter.annotation is None and name in MODEL_NAMES:
+            cls = self.model
         if isinstance(cls, ClassThing):
             mark = len(self.machine.facts)
             self.names.bind(name, self.classes.assumed_instance(cls, ref))

@@ -387,6 +387,7 @@ class Outcome:
         holds: the outcome.
         test: where it is asked.
         usual: what the subject is unless somebody sets it; None where that is not known.
+        said: how a report says it, where it is no test of the program.
     """
 
     subject: Ref
@@ -394,6 +395,7 @@ class Outcome:
     holds: bool
     test: Site = field(compare=False)
     usual: Constant | None = field(compare=False, default=None)
+    said: str = field(compare=False, default="")
 
     @property
     def is_usual(self) -> bool:

@@ -61,7 +61,7 @@ class FitOnTest(Rule):
         trained = next((fit for fit in fitted.before if fit.role is Role.TRAIN), None)
         if fitted.transforms and value.role is not None and value.role.held_out and trained is not None:
             name = at_the_start(fitted.estimator_name) or "the estimator"
-            change = edit.renamed(fitted.place.site, "transform") if fitted.method == "fit_transform" else None
+            change = edit.renamed(fitted.place.site, "fit_transform", "transform") if fitted.method == "fit_transform" else None
             yield self.found(
                 fitted.place.site,
                 f"{name} is fitted again on {value.role.value} data: this overwrites the fit on the training data",
