@@ -266,3 +266,84 @@ def test_what_depends_on_no_test_is_not_usual() -> None:
     option = Option(literal(1))
     among = Among((option, Option(literal(2))), frozenset())
     assert not worlds._is_usual((Supposition(among, option),))
+
+
+# --- the only network around ---
+
+ENGINE = """
+import torch
+from torch import nn
+
+class Trainer:
+    def __init__(self, model, optimizer):
+        self.model = model
+        self.optimizer = optimizer
+        self.criterion = nn.CrossEntropyLoss()
+
+    def epoch(self, loader):
+        for x, y in loader:
+            self.optimizer.zero_grad()
+            self.criterion(self.model(x), y).backward()
+            self.optimizer.step()
+
+def step(net, x, y):
+    return nn.functional.cross_entropy(net(x), y)
+"""
+NETWORK = """
+from torch import nn
+
+class Block(nn.Module):
+    def forward(self, x):
+        return x.relu()
+
+class Shares(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.block = Block()
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.head(self.block(x)).softmax(1)
+"""
+
+
+def found_in(folder: Path, **files: str) -> list[tuple[str, Group, str]]:
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text)
+    wanted = ("softmax-before-cross-entropy",)
+    task = Task(Config(root=folder), registry.selected(RULES, wanted, ()), RULES, (), wanted)
+    results = [run.check_source(files_of(folder / f"{name}.py"), task) for name in files]
+    return sorted({(each.rule, each.group, each.steps[0].text) for result in results for each in result.findings})
+
+
+def files_of(path: Path) -> Source:
+    return Source(str(path), path, path.read_bytes())
+
+
+SUPPOSED = [("softmax-before-cross-entropy", Group.SUSPICIOUS, "supposing that the model is `Shares`")]
+
+
+def test_a_model_from_nobody_is_supposed_to_be_the_only_network(tmp_path: Path) -> None:
+    assert found_in(tmp_path, engine=ENGINE, network=NETWORK) == SUPPOSED
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        NETWORK.replace("Shares", "Other"),
+        "from network import Shares\n\nclass Heir(Shares):\n    def forward(self, x):\n        return self.head(x)\n",
+    ],
+)
+def test_where_it_may_be_another_one_nothing_is_supposed(tmp_path: Path, more: str) -> None:
+    assert found_in(tmp_path, engine=ENGINE, network=NETWORK, more=more) == []
+
+
+def test_a_loss_is_not_the_network(tmp_path: Path) -> None:
+    loss = "from torch import nn\n\nclass FocalLoss(nn.Module):\n    def forward(self, x, y):\n        return x.mean()\n"
+    assert found_in(tmp_path, engine=ENGINE, network=NETWORK, loss=loss) == SUPPOSED
+
+
+def test_what_is_certain_is_not_supposed_besides(tmp_path: Path) -> None:
+    main = ENGINE + "\n\nfrom network import Shares\n\ndef main(x, y):\n    return step(Shares(), x, y)\n"
+    found = found_in(tmp_path, main=main, network=NETWORK)
+    assert [group for _, group, _ in found] == [Group.CORRECTNESS, Group.SUSPICIOUS]  # `step` and the trainer

@@ -37,6 +37,8 @@ class Affine:
     params: tuple[str, ...] = ("input",)
     features: int = -1
     """The axis of the layer's outputs, counted from the end."""
+    rank: int | None = None
+    """How many axes the layer's input has where nothing else says it."""
 
 
 @dataclass(frozen=True, slots=True)

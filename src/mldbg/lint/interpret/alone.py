@@ -29,14 +29,14 @@ class Alone:
     def enter(self, module: Module, root: Root) -> None:
         """Execute what the definition of a root defines."""
         run = self._run
-        before, visited = run.state.fork(), set(run.visited)
+        before = run.state.fork()
         self._enter(module, root)
         model = run.supposed_models.of(root.part)
         if model is not None:
-            after, run.visited = run.visited, visited
+            visited, run.visited = run.visited, set()
             run.state.become(before)
             self._suppose(module, root, model)
-            run.visited |= after
+            run.visited = visited
 
     def _suppose(self, module: Module, root: Root, model: ClassThing) -> None:
         """Execute a definition, supposing that the model which it takes is the only network around."""

@@ -24,6 +24,7 @@ from mldbg.lint.interpret.source_text import last_name
 from mldbg.lint.interpret.splits import fits_after_folds, pair_of_folds, split_apart
 from mldbg.lint.interpret.value import (
     UNKNOWN,
+    Axes,
     ClassThing,
     Data,
     Fit,
@@ -76,7 +77,7 @@ class Estimators:
             self.evaluations.validated(features, arguments, site, base)
             return self._fit(base, base.thing, name, features, arguments, site) if isinstance(base.thing, Object) else None
         if name in ("transform", "inverse_transform") and isinstance(base.thing, Object) and base.thing.cls is not None:
-            return self._transformed(self._as_data(given, site), self.fits_of(base.thing), site)
+            return self._transformed(base.thing, self._as_data(given, site), self.fits_of(base.thing), site)
         if name in sklearn.EVALUATING_METHODS:
             self.evaluations.used(given.value, f"is passed to `{name}`", site, base, scored=name in ("score", "evaluate"))
             return self.lineage.derived([given.value], site)
@@ -114,10 +115,10 @@ class Estimators:
             searched = replace(features, data=replace(features.data.without_names(), fits=serious))
             self.evaluations.evaluated(searched, f"cross-validated by {self._name(estimator)}", site, Role.VALIDATION, base)
         if method == "fit_transform":
-            return self._transformed(features, frozenset({fit}), site)
+            return self._transformed(estimator, features, frozenset({fit}), site)
         if method in ("fit_resample", "fit_sample"):
             labels = arguments[1].value if len(arguments) > 1 else UNKNOWN
-            return tuple_of(self._transformed(features, frozenset({fit}), site), self.lineage.derived([labels], site))
+            return tuple_of(self._transformed(estimator, features, frozenset({fit}), site), self.lineage.derived([labels], site))
         if method == "fit_predict":
             return self.lineage.derived([features], site)
         return base
@@ -161,14 +162,15 @@ class Estimators:
         machine.state.set(estimator.ref, Slot.TRAINED, Value(data=features.data))
         return fit
 
-    def _transformed(self, features: Value, fits: frozenset[Fit], site: Site) -> Value:
+    def _transformed(self, estimator: Object, features: Value, fits: frozenset[Fit], site: Site) -> Value:
         known = frozenset(fit for fit in fits if fit.estimator)
         data = derived_data(features) or Data()
         data = replace(data.without_names(), fits=data.fits | known, condensed=False)
         trail = features.trail if features.fits else None
         for fit in sorted(known, key=lambda fit: fit.estimator):
             trail = fit.trail if trail is None else trail
-        return Value(data=data, origin=self.machine.new_ref(site), trail=trail)
+        is_table = estimator.cls in sklearn.TRANSFORMERS
+        return Value(data=data, origin=self.machine.new_ref(site), trail=trail, axes=Axes(rank=2 if is_table else None))
 
     def about_fit(self, estimator: Object, site: Site) -> Value:
         """What a fitted selector says of the columns."""

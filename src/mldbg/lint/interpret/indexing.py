@@ -64,6 +64,14 @@ def indexed(axes: Axes, indices: Sequence[Value]) -> Indexed:
     return _from_back(along, front, back, open_middle=_Kind.REST in kinds)
 
 
+def change_of_rank(indices: Sequence[Value]) -> int | None:
+    """How many axes come or go by `tensor[indices]`; None where that is not known."""
+    kinds = [_kind(index) for index in indices]
+    if _Kind.OTHER in kinds or _Kind.MASK in kinds:
+        return None
+    return kinds.count(_Kind.NEW) - kinds.count(_Kind.ENTRY)
+
+
 def _from_front(along: int, front: Sequence[_Kind], back: Sequence[_Kind]) -> Indexed:
     """The axis is counted from the first one on: what stands behind an ellipsis may mean it."""
     consuming = _consuming(front)

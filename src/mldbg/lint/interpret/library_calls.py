@@ -470,6 +470,8 @@ class LibraryCalls:
                     return special([Argument(receiver), *arguments] if receiver is not None and of_method else arguments, site)
                 if effect.name in ("filled", "waiting"):
                     return (self._tensors.filled if effect.name == "filled" else self._tensors.waiting)(values, site)
+                if effect.name in ("recurrent", "recurrent with cells"):
+                    return self._tensors.recurrent(given, values, site, cell=effect.name != "recurrent")
                 if effect.name == "copied":
                     return self._tensors.copied(given, values, site)
                 if effect.name == "scattered":

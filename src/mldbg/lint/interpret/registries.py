@@ -57,7 +57,7 @@ class Registries:
             return
         self.fill(cls.part.module, cls.part, cls.name, Value(Object(cls.ref, cls)))
         told = record.get("__init_subclass__")
-        heirs = list(self._heirs(cls)) if told is not None and isinstance(told.thing, Function) else []
+        heirs = self._heirs(cls) if told is not None and isinstance(told.thing, Function) else []
         for part in heirs if len(heirs) <= MOST_PUT else ():
             with self._machine.in_module(part.module):
                 self._machine.frame.part = part
@@ -67,12 +67,20 @@ class Registries:
                     self._machine.call(told, [Argument(heir)], site)
                 self._machine.state.live = True
 
-    def _heirs(self, cls: ClassThing) -> Iterator[Part]:
-        for module in self._modules_of_program(cls.part.module):
-            for part in module.parts:
-                bases = (base.rpartition(".")[2] for base in part.statement.base_names if base is not None)
-                if part.statement.kind is Kind.CLASS and cls.name in bases:
-                    yield part
+    def _heirs(self, cls: ClassThing) -> list[Part]:
+        """The classes of the program that derive from a class, as the headers say it."""
+        modules = self._modules_of_program(cls.part.module)
+        classes = [part for module in modules for part in module.parts if part.statement.kind is Kind.CLASS]
+        names, heirs = {cls.name}, dict[Part, None]()
+        grown = True
+        while grown and len(heirs) <= MOST_PUT:
+            grown = False
+            for part in classes:
+                bases = {base.rpartition(".")[2] for base in part.statement.base_names if base is not None}
+                if part not in heirs and not names.isdisjoint(bases):
+                    heirs[part], grown = None, True
+                    names.update(part.statement.names)
+        return list(heirs)
 
     def decorate(self, part: Part) -> None:
         """Execute the decorators of a definition, once, for what they do besides changing it."""

@@ -16,6 +16,7 @@ from mldbg.lint.interpret.indexing import MASK
 from mldbg.lint.interpret.join import join_all, join_data
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.ranks import rank_of_item
 from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.splits import picked
 from mldbg.lint.interpret.value import (
@@ -91,7 +92,7 @@ class Subscripts:
             meaning=rest.meaning,
             data=data,
             origin=origin,
-            axes=rest.axes,
+            axes=rest.axes if rest.axes.rank is not None else replace(rest.axes, rank=rank_of_item(base, indices)),
             attached=base.attached,
             trail=_trail_of(base, indices) if rest.meaning is not None or (data is not None and data.fits) else None,
             scaled=rest.scaled,

@@ -63,7 +63,10 @@ class SupposedModels:
         module.found.update(each.file for each in with_networks if each.file is not None)
         networks = [part for each in with_networks for part in _networks(each)]
         free = [part for part in networks if not any(_uses(other, part) for other in networks if other is not part)]
-        return free[0] if len(free) == 1 else None
+        if len(free) != 1:
+            return None
+        heir = re.compile(rf"^class \w+\([^)]*\b{free[0].statement.names[0]}\b", re.MULTILINE)
+        return None if any(heir.search(each.text) for each in modules) else free[0]
 
 
 def _networks(module: Module) -> Iterator[Part]:

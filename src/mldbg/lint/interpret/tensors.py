@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from mldbg.lint.interpret.address import Site
+from mldbg.lint.interpret.address import Made, Site
 from mldbg.lint.interpret.carried import LOST, Carrying, Left, elements_of, left, other_extreme
 from mldbg.lint.interpret.contents import Contents
+from mldbg.lint.interpret.join import tuple_of
 from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.ranks import rank_after
 from mldbg.lint.interpret.slots import argument_of
 from mldbg.lint.interpret.value import (
     NO_ENTRIES,
@@ -30,6 +32,9 @@ from mldbg.lint.interpret.value import (
 )
 from mldbg.operations.effect import Affine, Choice, Clamps, Drops, Fills, Gives, Keeps, Maps, Moves, Selects
 from mldbg.semantics import Semantic
+
+RANK_OF_SEQUENCES = 3
+"""Axes of a batch of sequences of feature vectors, which recurrent layers are nearly always given."""
 
 
 class Tensors:
@@ -70,7 +75,7 @@ class Tensors:
             meaning=Semantic.LOGITS,
             data=derived_data(value),
             origin=self.machine.new_ref(site),
-            axes=Axes(value.axes.rank, last, effect.features),
+            axes=Axes(value.axes.rank or effect.rank, last, effect.features),
             attached=None if self.machine.state.grad else False,
             trail=onward(start, site, f"{effect.verb} returns unbounded values"),
         )
@@ -106,7 +111,11 @@ class Tensors:
     def moved(self, effect: Moves, given: dict[str, Value], values: list[Value], site: Site) -> Value:
         """The same tensor with other axes."""
         kept = self.keeps(Keeps(), values, site)
-        return _with(kept, left(effect, given, values)) if isinstance(kept.thing, Unknown) else kept
+        if not isinstance(kept.thing, Unknown):
+            return kept
+        rest = left(effect, given, values)
+        rank = rest.axes.rank if rest.axes.rank is not None else rank_after(effect, given, values)
+        return _with(kept, replace(rest, axes=replace(rest.axes, rank=rank)))
 
     def selected(self, effect: Selects, given: dict[str, Value], values: list[Value], site: Site) -> Value:
         """Part of a tensor, or a tuple of parts."""
@@ -128,6 +137,15 @@ class Tensors:
     def _with_places(self, values: Value, site: Site) -> Value:
         """What `scores.topk(5)` returns: `values, indices`."""
         return Value(Items(VALUES_AND_INDICES, (values, self.lineage.unknown_result(site))))
+
+    def recurrent(self, given: Mapping[str, Value], values: list[Value], site: Site, *, cell: bool) -> Value:
+        """What `output, state = rnn(x)` gives: batches of sequences, and the last state of each layer (`cell`: two of them)."""
+        made = self.lineage.derived(values, site)
+        rank = given["input"].axes.rank if "input" in given else None
+        attached = None if self.machine.state.grad else False
+        output = replace(made, axes=Axes(rank or RANK_OF_SEQUENCES), attached=attached)
+        state = replace(output, origin=self.machine.new_ref(site, Made.UNPACKED, 1))
+        return tuple_of(output, tuple_of(state, state) if cell else state)
 
     def copied(self, given: Mapping[str, Value], values: list[Value], site: Site) -> Value:
         """`buffer.copy_(scores)`: the buffer holds the same numbers."""
@@ -153,8 +171,11 @@ class Tensors:
         source = next((each for value in values for each in elements_of(value) if each.meaning is not None), None)
         rest = left(effect, {name: self._computed(one) for name, one in given.items()}, values) if source is not None else LOST
         same_places = isinstance(effect, Clamps | Drops | Fills)
+        rank = rank_after(effect, given, values)
         if source is None or rest.meaning is None:
-            return replace(made, axes=values[0].axes) if same_places and values else made
+            return replace(made, axes=values[0].axes if same_places and values else Axes(rank))
+        if rest.axes.rank is None:
+            rest = replace(rest, axes=replace(rest.axes, rank=rank))
         bounded = isinstance(effect, Clamps) and source.meaning is not Semantic.SCALAR_LOSS  # no longer what an activation gave
         origin = source.origin if same_places and not bounded else made.origin
         return replace(_with(made, rest), origin=origin, attached=source.attached, trail=source.trail)

@@ -1,13 +1,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from mldbg.lint import misuse
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Call
 from mldbg.lint.rule import Rule, Topic, calls
-from mldbg.operations.losses import SINGLE_LOGIT
+from mldbg.operations.losses import LOSSES, SINGLE_LOGIT
 from mldbg.operations.torch import NORMALIZERS
+from mldbg.semantics import Semantic
+
+if TYPE_CHECKING:
+    from mldbg.lint.interpret.address import Site
+
+_TAKES_RESULT = frozenset(
+    name
+    for loss in LOSSES.values()
+    if loss.takes in (Semantic.UNIT_INTERVAL, Semantic.LOG_PROBS)
+    for name in (loss.function, loss.call)
+)
+"""Losses that take what a softmax, or its logarithm, gives."""
 
 
 class SingleLogitSoftmax(Rule):
@@ -44,20 +57,27 @@ class SingleLogitSoftmax(Rule):
 
     group = Group.CORRECTNESS
     topic = Topic.LOSSES
-    listens_to = calls(*NORMALIZERS, *misuse.calls_of(SINGLE_LOGIT))
+    listens_to = calls(*NORMALIZERS, *misuse.calls_of(SINGLE_LOGIT), *_TAKES_RESULT)
 
     def on_call(self, call: Call) -> Iterator[Finding]:
-        axes = call.argument("input").axes
-        if axes.last != 1:
-            return
-        loss = call.name not in NORMALIZERS
-        axis = 1 if loss else call.argument("dim").constant
-        if axis == -1 or (axes.rank is not None and axis == axes.rank - 1):
-            what = "cross-entropy" if loss else "softmax"
+        value = call.argument("input")
+        axes = value.axes
+        site: Site | None = call.place.site
+        what = "softmax"
+        axis = call.argument("dim").constant
+        if call.name in _TAKES_RESULT:  # the softmax is in a model whose sizes are known where it is made
+            made = value.meaning in (Semantic.PROBS, Semantic.LOG_PROBS) and value.origin is not None
+            site = value.origin.site if made and value.origin is not None else None
+            axis = axes.along
+        elif call.name not in NORMALIZERS:
+            what = "cross-entropy"
+            axis = 1
+        is_last = axis == -1 or (axes.rank is not None and axis == axes.rank - 1)
+        if axes.last == 1 and is_last and site is not None:
             yield self.found(
-                call.place.site,
+                site,
                 SINGLE_LOGIT.message_on(None, what=what),
                 hint=SINGLE_LOGIT.hint,
-                trail=call.argument("input").trail,
-                last=(call.place.site, SINGLE_LOGIT.last.format(what=what)),
+                trail=value.trail,
+                last=(site, SINGLE_LOGIT.last.format(what=what)) if site is call.place.site else None,
             )
