@@ -1,5 +1,19 @@
-"""`python -m mldbg.lint` is `mldebug-lint`."""
+"""What the command `mldebug-lint` starts, and `python -m mldbg.lint`: the linter, unless somebody interrupts its loading."""
 
-from mldbg.lint.cli import main
+import sys
 
-main()
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command."""
+    try:
+        from mldbg.lint.cli import main as run
+    except KeyboardInterrupt:
+        sys.stderr.write("\nmldebug-lint: interrupted\n")
+        sys.exit(INTERRUPTED)
+    run()
+
+
+if __name__ == "__main__":
+    main()

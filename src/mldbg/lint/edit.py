@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import re
-import sys
 from collections.abc import Iterator, Mapping
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from mldbg.lint.finding import Edit, Fix, Span
@@ -22,18 +20,16 @@ if TYPE_CHECKING:
     from mldbg.lint.interpret.value import Value
 else:
 
-    def _on_first_use(name: str) -> ModuleType:
-        """A module that is loaded when it is first used: rules import this file at start-up, and libcst takes 0.2 s to load."""
-        if name in sys.modules:
-            return sys.modules[name]
-        spec = importlib.util.find_spec(name)
-        spec.loader = importlib.util.LazyLoader(spec.loader)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-        return module
+    class _OnFirstUse:
+        """libcst, loaded when it is first used: rules import this file at start-up, and it takes 0.2 s to load.
 
-    cst = _on_first_use("libcst")
+        A loader of the standard library would leave half a module behind where Ctrl-C ends the loading.
+        """
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(importlib.import_module("libcst"), name)
+
+    cst = _OnFirstUse()
 
 
 _ACTIVATION = re.compile(r"softmax\w*(\([^()]*\))?$|sigmoid(\(\))?$|expit$", re.IGNORECASE)
