@@ -10,7 +10,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from conftest import Run
@@ -464,6 +464,7 @@ PIECES = [
 SOURCES = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
 
 
+@example(["\r%%bash"], False, False, None)
 @given(st.lists(SOURCES, max_size=4), st.booleans(), st.booleans(), st.sampled_from([None, 1, "\t"]))
 def test_any_notebook_is_as_many_lines_as_it_was_and_comes_back_as_it_was(
     sources: list[str],

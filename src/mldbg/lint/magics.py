@@ -110,9 +110,15 @@ def as_python(source: str, marks: Iterator[str]) -> tuple[Line, ...]:
     return tuple(made)
 
 
+_AWAY = " "
+"""What keeps an old Macintosh's line end apart from the next one: together they would be a single line end."""
+
+
 def blank(source: str) -> tuple[Line, ...]:
-    """A cell that holds no Python of this notebook: as many empty lines."""
-    return tuple(Line(line, end, "") for line, end in map(_without_end, split_lines(source)))
+    """A cell that holds no Python of this notebook: as many blank lines."""
+    lines = list(map(_without_end, split_lines(source)))
+    before = ["", *(end for _, end in lines)]
+    return tuple(Line(line, end, _AWAY if last == "\r" else "") for last, (line, end) in zip(before, lines, strict=False))
 
 
 def is_indented(lines: Iterable[Line]) -> bool:
