@@ -308,14 +308,16 @@ def closures(module: Module, triggers: Sequence[Trigger], offer: Offer) -> list[
     for within, wanted in words.items():
         each = closure(module, wanted, joined if not within else joined_by(NO_OFFER))
         if within and wanted <= LOCAL_WORDS:
-            each = replace(each, parts=tuple(part for part in each.parts if _holds_any(part, within)))
+            each = replace(each, parts=tuple(part for part in each.parts if _holds_any(part, within)), within=within)
         if each.parts and (not within or any(_holds_any(part, within) for part in each.parts)):
             found.append(each)
     return found
 
 
-def _holds_any(part: Part, patterns: Iterable[str]) -> bool:
-    return any(re.search(pattern, part.code) for pattern in patterns)
+def _holds_any(part: Part, patterns: Sequence[str]) -> bool:
+    from mldbg.lint.interpret.roots import holds_any
+
+    return holds_any(part.code, patterns)
 
 
 def roots_in(module: Module, triggers: Sequence[Trigger], offer: Offer) -> list[Root]:

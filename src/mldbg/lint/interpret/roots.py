@@ -41,6 +41,9 @@ _HEADER = re.compile(r"\s*(?:async\s+)?def\b")
 _PARAMETER = re.compile(r"\b(\w+)\s*[:=](?!=)")
 """Where a parameter may stand in the header of a function."""
 
+_WHOLE_HEADER = re.compile(r"\bdef\s+\w+\s*\((.*?)\)\s*(?:->[^:]*)?:", re.DOTALL)
+_WORD = re.compile(r"\w+")
+
 _HOLDS_NOTHING = re.compile(r"\s*(?:(?:el)?if|while|assert|raise|return)\b|\s*(?:logg(?:er|ing)|warnings|print)\b")
 """A line that asks or tells, and gives no value to anything."""
 
@@ -89,15 +92,18 @@ class Closure:
         parts: in text order.
         names: what they bind, where what mentions it is of interest, too; the words themselves, and names of other files.
         inherited: the classes among them whose subclasses are of interest.
+        within: regular expressions of which one must match in what is executed; none where anything may be.
     """
 
     parts: tuple[Part, ...]
     names: frozenset[str]
     inherited: frozenset[str]
+    within: tuple[str, ...] = ()
 
     def roots(self) -> list[Root]:
         """The parts with the methods that are of interest."""
-        return [Root(part, _methods(part.module, part.statement, set(self.names))) for part in self.parts]
+        roots = (Root(part, _methods(part.module, part.statement, set(self.names))) for part in self.parts)
+        return [each for root in roots if (each := _narrowed(root, self.within)) is not None]
 
 
 NOTHING = Joined()
@@ -178,6 +184,41 @@ def _methods(module: Module, statement: Statement, wanted: set[str]) -> frozense
         if "forward" in more:
             names.add("self(")
     return None if found == {"__init__"} else frozenset(found)
+
+
+def _narrowed(root: Root, within: tuple[str, ...]) -> Root | None:
+    """A root without the methods in which no regular expression matches.
+
+    Callers of one that matches are kept where it matches on a line with a parameter: then they say what it is about.
+    """
+    if not within or root.part.statement.kind is not Kind.CLASS:
+        return root
+    outline = root.part.module.outline
+    methods = {name: (first, last) for name, first, last in root.part.statement.methods}
+    lines = {
+        name: [line for line in outline.code[first - 1 : last] if holds_any(line, within)]
+        for name, (first, last) in methods.items()
+    }
+    found = {name for name, matching in lines.items() if matching}
+    names = {name for name in found if _names_parameter(outline.code[slice(methods[name][0] - 1, methods[name][1])], lines[name])}
+    while more := {name for name, lines in methods.items() if name not in found and not names.isdisjoint(outline.words(*lines))}:
+        found |= more
+        names |= more | ({"self("} if "forward" in more else set())
+    wanted = found if root.methods is None else found & root.methods
+    return Root(root.part, frozenset(wanted)) if wanted or not methods else None
+
+
+def _names_parameter(method: Sequence[str], lines: Sequence[str]) -> bool:
+    """Whether one of some lines of a method names a parameter other than `self`."""
+    header = _WHOLE_HEADER.search("".join(method))
+    leading = (_WORD.match(parameter.strip(" \n*")) for parameter in header[1].split(",")) if header is not None else ()
+    parameters = {word[0] for word in leading if word is not None} - {"self"}
+    return any(not parameters.isdisjoint(_WORD.findall(line)) for line in lines)
+
+
+def holds_any(code: str, patterns: Sequence[str]) -> bool:
+    """Whether one of some regular expressions matches in a text."""
+    return any(re.search(pattern, code) for pattern in patterns)
 
 
 def _attributes_that_hold(module: Module, statement: Statement, wanted: set[str]) -> set[str] | None:
