@@ -59,7 +59,7 @@ def leaks(evaluated: Evaluated, kind: FitKind) -> Iterator[Leak]:
     predicted, but nothing is evaluated on them.
     """
     found = [fit for fit in evaluated.value.fits if fit.kind is kind and fit.role is None and _saw(fit, evaluated)]
-    found = [fit for fit in found if not _came_scaled(fit, evaluated)]
+    found = [fit for fit in found if not _came_scaled(fit, evaluated) and first_of_two(fit, evaluated) is None]
     if not found or not (evaluated.scored or any(has_labels(each, evaluated.role) for each in _modules(evaluated, found))):
         return
     found.sort(key=lambda fit: (fit.site.part.module.path, fit.site.span, fit.estimator))
@@ -71,6 +71,20 @@ def leaks(evaluated: Evaluated, kind: FitKind) -> Iterator[Leak]:
         through = trail is not None and any(site == fit.site for site, _ in trail.steps())
         others = tuple(other for other in side_by_side[1:] if other.site != fit.site) if fit in side_by_side else ()
         yield Leak(fit, trail if through else fit.trail, evaluated, others)
+
+
+def first_of_two(fit: Fit, evaluated: Evaluated) -> Fit | None:
+    """The fit that prepared the training data, where another object of that class was fitted on the evaluated rows alone."""
+    for first in evaluated.estimator_fits:
+        if (
+            first.estimator == fit.estimator
+            and first.by != fit.by
+            and first.rows.isdisjoint(fit.rows)
+            and first.rows
+            and fit.rows
+        ):
+            return first
+    return None
 
 
 def _follows(fit: Fit, other: Fit) -> bool:

@@ -15,7 +15,7 @@ from mldbg.lint.interpret.construction import Construction
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.datasets import held_fits
 from mldbg.lint.interpret.join import is_loss, tuple_of
-from mldbg.lint.interpret.lineage import Lineage, derived_data
+from mldbg.lint.interpret.lineage import Lineage, derived_data, made_of_element
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.parts import made_of, parts_of
 from mldbg.lint.interpret.slots import Slot
@@ -255,7 +255,8 @@ class BuiltinCalls:
         if len(arguments) != 2:
             return UNKNOWN
         element = self.contents.element_of(arguments[1].value, site)
-        return Value(Items("builtins.generator", (), self.machine.call(arguments[0].value, [Argument(element)], site)))
+        made = made_of_element(self.machine.call(arguments[0].value, [Argument(element)], site), element)
+        return Value(Items("builtins.generator", (), made))
 
     def _called(self, arguments: Sequence[Argument], site: Site) -> Value:
         """`checkpoint(function, x, use_reentrant=False)`: the function gets the rest."""

@@ -20,7 +20,7 @@ from mldbg.lint.interpret.facts import Condition, told
 from mldbg.lint.interpret.indexing import MASK
 from mldbg.lint.interpret.join import join_all, join_data, joined, of_branches, spliced, tuple_of
 from mldbg.lint.interpret.library_calls import LibraryCalls
-from mldbg.lint.interpret.lineage import derived_data
+from mldbg.lint.interpret.lineage import derived_data, made_of_element
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.names import Names
 from mldbg.lint.interpret.operators import combined, compared, folded, is_named_loss, truth_of
@@ -231,7 +231,7 @@ class Expressions:
                 if clause.inner_for_in is not None:
                     values = [(value, True) for value, _ in self._rounds(clause.inner_for_in, body)]
                 else:
-                    values = [(body(), not one_by_one)]
+                    values = [(made_of_element(body(), element), not one_by_one)]
             yield from values
         for name in _target_names(clause.target):
             if name in saved:

@@ -52,6 +52,14 @@ def derived_data(value: Value) -> Data | None:
     return Data(rows=rows) if rows and isinstance(value.thing, Unknown | Opaque | Object) else None
 
 
+def made_of_element(value: Value, element: Value) -> Value:
+    """What is made of each element of some data: where nothing says of which, of that element's."""
+    told = value.data is not None and (value.data.rows or value.data.fits)
+    if told or value.meaning is not None or not isinstance(value.thing, Unknown) or element.data is None:
+        return value
+    return replace(value, data=derived_data(element), trail=element.trail if element.fits else value.trail)
+
+
 def data_of_arguments(arguments: Sequence[Argument]) -> Data | None:
     """The lineage of an object that is built from data."""
     data: Data | None = None

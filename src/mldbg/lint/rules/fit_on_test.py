@@ -6,7 +6,7 @@ from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Evaluated, Fitted
 from mldbg.lint.interpret.value import Fit, FitKind, Means, Role
-from mldbg.lint.leakage import learning
+from mldbg.lint.leakage import first_of_two, learning
 from mldbg.lint.library.names import at_the_start
 from mldbg.lint.rule import Rule, Topic, hears
 
@@ -88,17 +88,27 @@ class FitOnTest(Rule):
 
     def on_evaluated(self, evaluated: Evaluated) -> Iterator[Finding]:
         for fit in evaluated.value.fits:
-            if fit.role is None or not fit.role.held_out or fit.kind is FitKind.CENTRING:
-                continue
-            for first in evaluated.estimator_fits:
-                if first.estimator == fit.estimator and first.role is Role.TRAIN and _is_another(fit, first):
+            if fit.kind is not FitKind.CENTRING:
+                for first, role in _fitted_before(fit, evaluated):
                     yield self.found(
                         fit.site,
-                        _second(fit, fit.role),
+                        _second(fit, role),
                         hint="keep the object fitted on the training set and only call transform on held-out data",
                         trail=first.trail,
                         last=(evaluated.place.site, evaluated.how),
                     )
+
+
+def _fitted_before(fit: Fit, evaluated: Evaluated) -> Iterator[tuple[Fit, Role]]:
+    """The fits of the training data for which a fit of evaluated rows is a second one, and what these rows are."""
+    if fit.role is None:  # fitted by a helper, before any name said what the rows are
+        first = first_of_two(fit, evaluated) if fit.rows <= evaluated.value.rows else None
+        if first is not None and evaluated.role.held_out:
+            yield first, evaluated.role
+    elif fit.role.held_out:
+        for first in evaluated.estimator_fits:
+            if first.estimator == fit.estimator and first.role is Role.TRAIN and _is_another(fit, first):
+                yield first, fit.role
 
 
 def _is_another(fit: Fit, first: Fit) -> bool:
