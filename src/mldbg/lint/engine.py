@@ -85,7 +85,7 @@ class Project:
         if self._modules is None:
             from mldbg.lint.interpret.module import Modules
 
-            self._modules = Modules(self._finder, self._text_of, self._passed_over.append)
+            self._modules = Modules(self._finder, self._text_of, self._passed_over.append, self.links.leads_to)
         return self._modules
 
     @property

@@ -360,7 +360,8 @@ class Module:
 class Modules:
     """The project's modules by file and by import name; nothing outside the project is ever read.
 
-    `read` gives display path and text of a file, or None where it cannot be read.
+    `read` gives display path and text of a file, or None where it cannot be read; `leads_to` the files of the project that one
+    imports.
     """
 
     def __init__(
@@ -368,7 +369,9 @@ class Modules:
         finder: Finder,
         read: Callable[[Path], tuple[str, str] | None],
         passed_over: Callable[[Problem], None] | None = None,
+        leads_to: Callable[[Path], frozenset[Path]] = lambda _: frozenset(),
     ) -> None:
+        self.leads_to = leads_to
         self._passed_over = passed_over
         self._finder = finder
         self._read = read

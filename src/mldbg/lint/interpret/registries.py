@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import libcst as cst
 
@@ -43,7 +44,14 @@ class Registries:
 
     def fill(self, module: Module, part: Part, name: str, value: Value) -> None:
         """Execute what puts something into the object that a name of a module was bound to by a part."""
-        if not self._may_be_registry(value):
+        thing = value.thing
+        if not self._may_be_registry(value) or not isinstance(thing, Object):
+            return
+        if not (
+            _is_filled(module.text, rf"\b{name}")
+            if not isinstance(thing.cls, ClassThing)
+            else _is_filled(thing.cls.part.code, r"\w")
+        ):
             return
         filling = list(self._filling(module, part, name))
         if len(filling) <= MOST_PUT:
@@ -103,7 +111,10 @@ class Registries:
         makers = {name} | {
             each for part in module.parts if part is not bound and name in part.words for each in part.statement.names
         }
+        used = _used_as_decorator(makers)
         for each in self._modules_of_program(module):
+            if each is not module and used(each.text) is None:
+                continue
             for part in each.parts:
                 kind = part.statement.kind
                 if each is module and kind in (Kind.ASSIGNMENT, Kind.CODE):
@@ -153,34 +164,38 @@ class Registries:
         return [module, *(each for each in self._program if each is not module)]
 
     def _reached(self, entry: Module | None) -> list[Module]:
-        found: dict[Module, None] = {}
-        todo = [entry] if entry is not None else []
+        if entry is None or entry.file is None:
+            return [] if entry is None else [entry]
+        found: dict[Path, None] = {}
+        todo = [entry.file]
         while todo:
-            module = todo.pop(0)
-            if module in found:
+            file = todo.pop(0)
+            if file in found:
                 continue
-            found[module] = None
+            found[file] = None
             if len(found) > MOST_MODULES:
                 return []
-            todo += self._imported_by(module)
-        return list(found)
+            todo += self._imported_by(file)
+        modules = (self._modules.at(file) for file in found)
+        return [module for module in modules if module is not None]
 
-    def _imported_by(self, module: Module) -> list[Module]:
-        if "imports" not in module.kept:
-            found: dict[Module, None] = {}
-            imports = [*module.outline.imports.values(), *module.outline.star_imports]
-            for what in imports:
-                dotted = module.absolute(what)
-                for name in (dotted, f"{dotted}.{what.name}" if what.name is not None else dotted):
-                    other = self._modules.find(name, module) if name else None
-                    if other is not None:
-                        found[other] = None
-            if module.file is not None and _IMPORTS_BY_NAME.search(module.text) is not None:
-                beside = (self._modules.at(file.resolve()) for file in sorted(module.file.parent.glob("*.py")))
-                found.update(dict.fromkeys(each for each in beside if each is not None))
-            module.kept["imports"] = list(found)
-        imported: list[Module] = module.kept["imports"]
+    def _imported_by(self, file: Path) -> list[Path]:
+        imported = sorted(self._modules.leads_to(file))
+        module = self._modules.at(file)
+        if module is not None and _IMPORTS_BY_NAME.search(module.text) is not None:
+            imported += sorted(file.parent.glob("*.py"))
         return imported
+
+
+def _used_as_decorator(names: Iterable[str]) -> Callable[[str], object]:
+    """Searches a text for decorators that may be one of some names, which the text may have given others."""
+    either = "|".join(map(re.escape, sorted(names)))
+    return re.compile(rf"^[ \t]*@[\w. \t]*\b(?:{either})\b|\b(?:{either})[ \t]+as[ \t]+\w", re.MULTILINE).search
+
+
+def _is_filled(code: str, holder: str) -> bool:
+    """Whether code puts something into a dict, or registers something."""
+    return re.search(rf"{holder}(?:\[[^\]\n]+\]\s*=(?!=)|\.(?:update|setdefault)\()", code) is not None
 
 
 def registers(part: Part) -> bool:
