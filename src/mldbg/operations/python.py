@@ -17,6 +17,21 @@ DERIVING_PACKAGES: tuple[str, ...] = (
 )
 """Functions of these packages make their result from their arguments, and change nothing."""
 
+READERS: tuple[str, ...] = (
+    "pandas.read_",
+    "polars.read_",
+    "polars.scan_",
+    "numpy.load",
+    "numpy.genfromtxt",
+    "numpy.fromfile",
+    "scipy.io.loadmat",
+    "scipy.io.arff.loadarff",
+    "scipy.sparse.load_npz",
+    "torch.load",
+    "torchvision.io.read_",
+)
+"""Prefixes of functions that read rows from a file: those of two files are apart, even where one object holds both names."""
+
 HARMLESS_PACKAGES: tuple[str, ...] = (
     *DERIVING_PACKAGES,
     "builtins.",
@@ -140,6 +155,7 @@ ROWS: dict[str, Effect] = {
     "builtins.setattr": Special("setattr"),
     "builtins.hasattr": NoEffect(),
     "builtins.isinstance": Special("isinstance"),
+    "collections.defaultdict": Special("default_dict"),
     "inspect.isclass": Special("is_class"),
     "builtins.super": Special("super"),
     "builtins.sum": Special("sum"),

@@ -59,6 +59,7 @@ class BuiltinCalls:
         self.classes = classes
         self.contents = contents
         self.lineage = lineage
+        self.construction = construction
         command_line = CommandLine(machine)
         self._by_name: dict[str, Callable[[Sequence[Argument], Site], Value]] = {
             "list": lambda arguments, site: self._sequence("builtins.list", arguments, site),
@@ -74,6 +75,7 @@ class BuiltinCalls:
             "setattr": self._setattr,
             "isinstance": self._isinstance,
             "is_class": self._is_class,
+            "default_dict": self._default_dict,
             "super": self._super,
             "sum": self._sum,
             "map": self._map,
@@ -136,6 +138,13 @@ class BuiltinCalls:
             else:
                 exact = False
         return self.contents.new_mapping(site.node, Entries(tuple(found.items()), exact))
+
+    def _default_dict(self, arguments: Sequence[Argument], site: Site) -> Value:
+        """A dict that makes objects of a class of the project; one of lists or numbers is followed by where these stand."""
+        makes_objects = bool(arguments) and isinstance(arguments[0].value.thing, ClassThing)
+        if makes_objects:
+            return self.construction.construct("collections.defaultdict", arguments, site)
+        return self.lineage.unknown_result(site)
 
     def _enumerate(self, arguments: Sequence[Argument], site: Site) -> Value:
         if not arguments:

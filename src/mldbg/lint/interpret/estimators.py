@@ -169,7 +169,7 @@ class Estimators:
         trail = features.trail if features.fits else None
         for fit in sorted(known, key=lambda fit: fit.estimator):
             trail = fit.trail if trail is None else trail
-        is_table = estimator.cls in sklearn.TRANSFORMERS
+        is_table = self._kind(estimator) is FitKind.TRANSFORM
         return Value(data=data, origin=self.machine.new_ref(site), trail=trail, axes=Axes(rank=2 if is_table else None))
 
     def about_fit(self, estimator: Object, site: Site) -> Value:

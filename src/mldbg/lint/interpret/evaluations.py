@@ -52,7 +52,7 @@ class Evaluations:
                 how,
                 value,
                 role,
-                trained.fits if trained is not None else frozenset(),
+                trained.fits if trained is not None else estimator.fits,  # unknown code made it from what it was given
                 estimator,
                 scored or (value.data is not None and value.data.split is not None),
             )

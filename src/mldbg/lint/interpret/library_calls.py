@@ -31,6 +31,7 @@ from mldbg.lint.interpret.value import (
     UNKNOWN,
     VALUES_AND_INDICES,
     Constant,
+    Data,
     Entries,
     Items,
     Lazy,
@@ -72,6 +73,7 @@ from mldbg.operations.python import (
     INSPECTING_ATTRIBUTES,
     INSPECTING_METHODS,
     LOSES_CONTENT,
+    READERS,
     TORCH_CLASS_PACKAGES,
     WRITING_METHODS,
 )
@@ -153,6 +155,8 @@ class LibraryCalls:
         values = [argument.value for argument in arguments]
         if name.startswith(DERIVING_PACKAGES) and not name.startswith(TORCH_CLASS_PACKAGES):
             result = self.lineage.derived(values, site)
+            if name.startswith(READERS):
+                result = replace(result, data=replace(result.data or Data(), rows=frozenset({self.machine.new_ref(site)})))
         elif tables.is_class(name) or name.startswith(torch.MODEL_FACTORIES):
             result = self.construction.construct(name, arguments, site)
         elif name.startswith(HARMLESS_PACKAGES):

@@ -17,7 +17,7 @@ from mldbg.lint.interpret.join import join_all, join_data
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.ranks import rank_of_item
-from mldbg.lint.interpret.slots import Slot
+from mldbg.lint.interpret.slots import Slot, argument_of
 from mldbg.lint.interpret.splits import picked
 from mldbg.lint.interpret.value import (
     NONE,
@@ -114,6 +114,9 @@ class Subscripts:
         return with_keyed_role(index.constant, item, self.machine.frame.module)
 
     def _known_item(self, base: Value, index: Value, site: Site) -> Value | None:
+        made = self._made_on_demand(base, index, site)
+        if made is not None:
+            return made
         mapping = self.contents.mapping_of(base)
         if mapping is not None:
             if not isinstance(index.thing, Constant):
@@ -147,6 +150,23 @@ class Subscripts:
             if items.exact and 0 <= position < len(items.tail):
                 return items.tail[position]
         return self.contents.element_of(base, site)
+
+    def _made_on_demand(self, base: Value, index: Value, site: Site) -> Value | None:
+        """`meters["loss"]` of `defaultdict(AverageMeter)`: an object that stays; keys that are not known share one."""
+        thing = base.thing
+        if not isinstance(thing, Object) or self.contents.classes.outside_base(thing.cls) != "collections.defaultdict":
+            return None
+        factory = self.machine.state.get(thing.ref, argument_of("0"))
+        if factory is None or not isinstance(factory.thing, ClassThing):
+            return None  # lists and numbers are followed by where they stand
+        key = index.constant if isinstance(index.thing, Constant) else Ellipsis
+        held = self.machine.state.get(thing.ref, Slot.ITEMS)
+        entries = held.thing if held is not None and isinstance(held.thing, Entries) else Entries((), exact=False)
+        known = entries.get(key)
+        if known is None:
+            known = self.machine.call(factory, [], site)
+            self.machine.state.set(thing.ref, Slot.ITEMS, Value(Entries((*entries.items, (key, known)), exact=False)))
+        return known
 
     def _member(self, base: Value, index: Value, site: Site) -> Value | None:
         """`globals()["Net"]`, `sys.modules[__name__]`, and `Net[int]` of a generic class."""
