@@ -42,7 +42,7 @@ ee = torch.cat([p, p])  # reveal ee: probs along=-1
 ff = torch.cat([p, p], dim=-1)  # reveal ff: unit-interval
 gg = torch.cat([p, s])  # reveal gg: unit-interval
 hh = torch.cat([p, x])  # reveal hh: no-meaning
-ii = torch.stack([p, p]).mean(0)  # reveal ii: probs along=-1
+ii = torch.stack([p, p]).mean(0)  # reveal ii: probs rank=2 along=1
 jj = torch.stack([p, p], dim=1).mean(1)  # reveal jj: probs
 kk = (s + s) / 2  # reveal kk: unit-interval scaled=yes
 total = 0
