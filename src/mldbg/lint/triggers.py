@@ -62,6 +62,8 @@ LOSSES = Trigger(PARTICULAR_LOSSES | TRAINERS | {"backward("})
 
 TRAINING = Trigger(frozenset({"backward(", "optim"}))
 EVALUATION = Trigger(frozenset({"no_grad", "inference_mode", "optim"}), (RUNS, HELD_OUT), HELD_OUT)
+LOADING = Trigger(frozenset({"load_state_dict("}), ((r"\b(?:no_grad|inference_mode)\b",), (r"loader\b", "DataLoader")))
+"""Weights from a file, in a text that runs models without gradients."""
 SPLITS = Trigger(
     frozenset({"train_test_split", "cross_val_score", "cross_validate", "cross_val_predict"})
     | {"fit_transform", "fit_resample(", "transform(", "get_support(", "resample("}
@@ -80,7 +82,7 @@ LOGARITHMS = Trigger(frozenset({"softmax", "sigmoid", "Softmax", "Sigmoid"}), (_
 SINGLE_COLUMNS = Trigger(NORMALISED, ((r"Linear\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\b1\s*[,)]", SAYS_ONE),))
 """A softmax, where some layer has a single output."""
 
-TRIGGERS = (LOSSES, TRAINING, EVALUATION, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS)
+TRIGGERS = (LOSSES, TRAINING, EVALUATION, LOADING, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS)
 
 
 def with_calls(names: Iterable[str]) -> tuple[Trigger, ...]:

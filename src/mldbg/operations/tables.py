@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from mldbg.operations import arrays, python, schedulers, sklearn, torch, trainers
+from mldbg.operations import arrays, graphs, python, schedulers, sklearn, torch, trainers
 from mldbg.operations.effect import Effect, Special
 from mldbg.operations.spelling import canonical
 
-ROWS: dict[str, Effect] = {**python.ROWS, **arrays.ROWS, **torch.ROWS, **schedulers.ROWS, **sklearn.ROWS, **trainers.ROWS}
+ROWS: dict[str, Effect] = {
+    **python.ROWS,
+    **arrays.ROWS,
+    **torch.ROWS,
+    **schedulers.ROWS,
+    **sklearn.ROWS,
+    **trainers.ROWS,
+    **graphs.ROWS,
+}
 
 LOSS_CLASSES: frozenset[str] = frozenset(torch.LOSS_CLASSES)
 

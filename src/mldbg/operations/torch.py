@@ -453,8 +453,30 @@ MODE_DEPENDENT_MODELS: tuple[str, ...] = (
     *(name for name in MODEL_HEADS if name.startswith("torchvision.")),
     "torchvision.models.inception",
     "torchvision.models.googlenet",
+    *(
+        f"transformers.{name}"
+        for name in (
+            "AutoModelForSequenceClassification.from_",
+            "AutoModelForTokenClassification.from_",
+            "AutoModelForQuestionAnswering.from_",
+            "AutoModelForMaskedLM.from_",
+            "AutoModelForMultipleChoice.from_",
+        )
+    ),
+    *(
+        f"transformers.{family}{kind}"
+        for family in ("Albert", "Bart", "Bert", "Camembert", "DistilBert", "Electra", "Roberta", "XLMRoberta")
+        for kind in ("Model.from_pretrained", "For")
+    ),
 )
-"""Prefixes of model factories whose models hold dropout or batch normalisation."""
+"""Prefixes of model factories whose models hold dropout or batch normalisation.
+
+Those of transformers are families whose configurations have dropout unless somebody takes it out; others, of which only some have
+it, are not among them.
+"""
+
+GIVES_EVALUATION_MODE = ".from_pretrained"
+"""How the functions of transformers end that put the model which they load into evaluation mode."""
 
 MODEL_FACTORIES: tuple[str, ...] = (
     *MODE_DEPENDENT_MODELS,

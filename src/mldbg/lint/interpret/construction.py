@@ -14,7 +14,7 @@ from mldbg.lint.interpret.lineage import data_of_arguments
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.slots import ArgumentOf, Slot, argument_of
 from mldbg.lint.interpret.training import Training
-from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Data, Function, Items, Object, Value
+from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Data, Function, Items, Object, Value, literal
 from mldbg.operations import tables, torch
 
 AFTER_INIT = ("__post_init__", "__attrs_post_init__")
@@ -40,7 +40,11 @@ class Construction:
         value = Value(Object(ref, name), data=data_of_arguments(arguments), origin=ref)
         self.construct_base(ref, name, arguments)
         if tables.is_module_class(name) and name not in tables.LOSS_CLASSES:
-            self.training.start_in_training_mode(value, site)
+            if name.startswith("transformers.") and name.endswith(torch.GIVES_EVALUATION_MODE):
+                self.machine.state.set(ref, Slot.MODE, literal(False))
+                self.training.note(ref)
+            else:
+                self.training.start_in_training_mode(value, site)
         return value
 
     def construct_base(self, ref: Ref, name: str | None, arguments: Sequence[Argument]) -> None:

@@ -258,6 +258,8 @@ class ModelCall:
     feeding: tuple[str, ...]
     """Names of what the loops around iterate over."""
     result: Value
+    loaded: bool = False
+    """It was given the weights of a file, and nobody has set its mode since."""
 
 
 @dataclass(frozen=True, slots=True)

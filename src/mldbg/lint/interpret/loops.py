@@ -17,6 +17,7 @@ from mldbg.lint.interpret.join import widened
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.operators import truth_of
 from mldbg.lint.interpret.rounds import under_a_loop
+from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.state import State, merged
 from mldbg.lint.interpret.training import Training
@@ -161,6 +162,8 @@ class Loops:
         if endless:
             machine.state.become(merged(loop.breaks) if loop.breaks else ended)
         else:
+            if isinstance(node, cst.For) and ended.live:
+                _fill(first, ended, following)
             machine.state.become(following)
             self._leave_loop(node, loop.breaks)
 
@@ -192,6 +195,16 @@ class Loops:
     def _visit(self, node: cst.For | cst.While) -> _Visit:
         frame = self.machine.frame
         return node, frame.ref, frame.context
+
+
+def _fill(first: State, ended: State, following: State) -> None:
+    """Lists that were empty before a `for` end like at the end of a round: nobody loops over nothing to build a network."""
+    for ref in first.differing(ended):
+        before, after = first.get(ref, Slot.ITEMS), ended.get(ref, Slot.ITEMS)
+        if before is None or after is None or not isinstance(before.thing, Items) or not isinstance(after.thing, Items):
+            continue
+        if before.thing.exact and not before.thing.tail and after.thing.tail:
+            following.set(ref, Slot.ITEMS, after)
 
 
 def _widen(entry: State, following: State) -> None:

@@ -32,6 +32,8 @@ class Slot(Enum):
     """Of a torch module: whether it is in training mode."""
     MODE_SET = auto()
     """Of a module that is not built yet: somebody has set its mode, so that what it holds takes it over once it is built."""
+    LOADED = auto()
+    """Of a torch module: it was given the weights of a file, and nobody has set its mode since."""
     FITS = auto()
     """Of an estimator: what it was fitted on last, as a fit."""
     TRAINED = auto()

@@ -18,7 +18,7 @@ from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.ranks import rank_of_item
 from mldbg.lint.interpret.slots import Slot, argument_of
-from mldbg.lint.interpret.splits import picked
+from mldbg.lint.interpret.splits import picked, split_apart
 from mldbg.lint.interpret.value import (
     NONE,
     UNKNOWN,
@@ -76,6 +76,9 @@ class Subscripts:
         fold = next((one.data for one in indices if one.data is not None and one.data.picks is not None), None)
         if data is not None and fold is not None:
             data = picked(data, fold.picks, fold.split)
+        numbers = next((one.data for one in indices if one.data is not None and one.data.split is not None), None)
+        if data is not None and data.role is None and fold is None and numbers is not None and numbers.split is not None:
+            data = split_apart(data, numbers.role, numbers.split)  # the numbers of the rows were split: `X[train_rows]`
         origin = self.machine.new_ref(self.machine.site(node))
         if (
             isinstance(base.thing, Object)

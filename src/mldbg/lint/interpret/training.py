@@ -111,6 +111,8 @@ class Training:
             return UNKNOWN
         if name in ("eval", "train") and isinstance(base.thing, Object) and self._can_be_module(base.thing):
             return self._set_mode(base, base.thing, name, arguments, site, node)
+        if name == "load_state_dict" and isinstance(base.thing, Object) and self._can_be_module(base.thing):
+            self.machine.state.set(base.thing.ref, Slot.LOADED, literal(True))
         if name == "train" and isinstance(base.thing, Unknown) and not any(argument.keyword is None for argument in arguments):
             self.machine.facts.append(ModeSet(self.machine.place(site), None, True, node))
         if _CLEARS.search(name):
@@ -390,6 +392,7 @@ class Training:
                 trail=first_step(site, "switched to training mode" if training else "switched to evaluation mode"),
             )
         self._spread(thing, mode)
+        self.machine.state.drop(thing.ref, Slot.LOADED)
         self.machine.facts.append(ModeSet(self.machine.place(site), thing, training, node))
         return base
 
@@ -523,6 +526,7 @@ class Training:
                 data,
                 machine.feeding(),
                 result,
+                machine.state.get(model.thing.ref, Slot.LOADED) is not None,
             )
         )
         if data.role is not None:
@@ -629,7 +633,7 @@ class Training:
             rate = machine.state.get(thing.ref, argument_of("dropout"))
             return f"nn.{cls.rpartition('.')[2]} with dropout" if rate is not None and rate.constant not in (0, 0.0) else False
         if cls.startswith(torch.MODE_DEPENDENT_MODELS):
-            return f"{cls.rpartition('.')[2]}'s batch normalisation or dropout"
+            return f"{cls.partition('.from_')[0].rpartition('.')[2]}'s batch normalisation or dropout"
         if cls.startswith("torch.nn."):
             return False
         return None

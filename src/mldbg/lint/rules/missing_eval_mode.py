@@ -74,6 +74,8 @@ def _is_evaluation(call: ModelCall) -> bool:
     held_out = call.data.role is not None and call.data.role.held_out
     said_by_loop = any(says_evaluation(name) for name in call.feeding)
     said = held_out or said_by_loop or any(says_evaluation(name) for name in call.place.within)
+    if call.loaded and not call.grad and call.feeding and not edit.is_statement(call.place.site):
+        return True  # trained elsewhere, and run here for what it says; a bare call gathers statistics of batches
     return said and (not call.grad or (bool(call.feeding) and (held_out or said_by_loop)))
 
 
