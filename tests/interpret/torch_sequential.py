@@ -19,7 +19,7 @@ layers = []
 for width in range(int(x[0, 0])):
     layers.append(nn.Linear(4, 4))
     layers.append(nn.ReLU())
-e = nn.Sequential(*layers)(x)  # reveal e: non-negative (nobody loops over nothing to build a network)
+e = nn.Sequential(*layers)(x)  # reveal e: non-negative
 layers.append(nn.Softmax(1))
 f = nn.Sequential(*layers)(x)  # reveal f: probs
 g = nn.Sequential(OrderedDict([("fc", nn.Linear(4, 2)), ("act", nn.Sigmoid())]))  # reveal g: len=2
