@@ -82,8 +82,9 @@ def is_statement(site: Site) -> bool:
 def argument_call(call: Call, parameter: str) -> cst.Call | None:
     """The call that stands in an argument's place (for a method: what it is called on)."""
     node = call.nodes.get(parameter)
-    if node is None and parameter == "input" and isinstance(call.node.func, cst.Attribute):
-        node = call.node.func.value
+    whole = call.place.site.node
+    if node is None and parameter == "input" and isinstance(whole, cst.Call) and isinstance(whole.func, cst.Attribute):
+        node = whole.func.value
     return node if isinstance(node, cst.Call) else None
 
 

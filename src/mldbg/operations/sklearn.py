@@ -51,6 +51,9 @@ SELECTORS: frozenset[str] = _names(
 ABOUT_FIT: frozenset[str] = frozenset({"support_", "ranking_", "scores_", "pvalues_"})
 """Attributes in which a fitted selector says which columns it chose."""
 
+BEST_FOUND: frozenset[str] = frozenset({"best_estimator_", "best_estimator"})
+"""Attributes in which a search holds the estimator that it fitted last, on all rows that it was given."""
+
 RESAMPLERS: frozenset[str] = _names(
     "imblearn.over_sampling", "SMOTE SMOTENC SMOTEN ADASYN BorderlineSMOTE KMeansSMOTE SVMSMOTE RandomOverSampler"
 ) | _names("imblearn.combine", "SMOTEENN SMOTETomek")

@@ -12,6 +12,7 @@ from mldbg.lint.interpret.choices import Choices
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.columns import Columns, picks_one
 from mldbg.lint.interpret.contents import Contents
+from mldbg.lint.interpret.facts import ModeSet
 from mldbg.lint.interpret.frames import loop_started, with_named_role
 from mldbg.lint.interpret.heads import replace_last
 from mldbg.lint.interpret.join import join, join_data, joined, named_loss, tuple_of
@@ -129,6 +130,8 @@ class Assignment:
         if name == "grad":
             self.training.clear_gradients(None, site)
             return
+        if name == "training" and value.constant is not False:  # `for module in model.modules(): module.training = True`
+            self.machine.facts.append(ModeSet(self.machine.place(site), None, True, target.value))
         for base in bases:
             self._set_attribute(base, name, value, site)
 

@@ -104,6 +104,7 @@ class Call:
 
     @property
     def node(self) -> cst.Call:
+        """The call; where another library calls a loss, instead of it what names the loss there."""
         return cast("cst.Call", self.place.site.node)
 
     def argument(self, name: str) -> Value:

@@ -77,7 +77,7 @@ from mldbg.operations.python import (
     TORCH_CLASS_PACKAGES,
     WRITING_METHODS,
 )
-from mldbg.operations.sklearn import ABOUT_FIT
+from mldbg.operations.sklearn import ABOUT_FIT, BEST_FOUND, SEARCHES
 from mldbg.operations.spelling import canonical
 from mldbg.semantics import Semantic
 
@@ -120,6 +120,8 @@ class LibraryCalls:
         thing = base.thing
         if name in INSPECTING_ATTRIBUTES:
             return UNKNOWN
+        if name in BEST_FOUND and isinstance(thing, Object) and thing.cls in SEARCHES:
+            return base
         if isinstance(thing, Object) and isinstance(thing.cls, str):
             return self.estimators.about_fit(thing, site) if name in ABOUT_FIT else Value(Method(base, name))
         if isinstance(thing, Items) and thing.cls == VALUES_AND_INDICES and name in ("values", "indices"):
@@ -395,7 +397,7 @@ class LibraryCalls:
         nodes: dict[str, cst.BaseExpression] | None = None,
     ) -> None:
         name = canonical(name)
-        if name not in self.wanted or not isinstance(site.node, cst.Call):
+        if name not in self.wanted or not isinstance(site.node, cst.BaseExpression):
             return
         if given is None or nodes is None:
             given, nodes = bound(params, arguments, None)

@@ -24,7 +24,10 @@ def run(machine: Machine, effect: Trains, given: dict[str, Value], arguments: Se
     module = _made(machine, effect.module, given.get(effect.module, UNKNOWN), arguments, site)
     output = machine.call(module, [Argument(UNKNOWN)], site) if module is not None else UNKNOWN
     del machine.facts[mark:]
-    machine.call(loss, [Argument(output), Argument(UNKNOWN)], site)
+    named = next(
+        (argument.node for argument in arguments if argument.node is not None and argument.value is given.get(effect.loss)), None
+    )
+    machine.call(loss, [Argument(output), Argument(UNKNOWN)], machine.site(named) if named is not None else site)
 
 
 def _made(machine: Machine, name: str, value: Value, arguments: Sequence[Argument], site: Site) -> Value | None:

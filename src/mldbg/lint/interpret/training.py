@@ -113,7 +113,7 @@ class Training:
             return self._set_mode(base, base.thing, name, arguments, site, node)
         if name == "load_state_dict" and isinstance(base.thing, Object) and self._can_be_module(base.thing):
             self.machine.state.set(base.thing.ref, Slot.LOADED, literal(True))
-        if name == "train" and isinstance(base.thing, Unknown) and not any(argument.keyword is None for argument in arguments):
+        if name == "train" and isinstance(base.thing, Unknown) and len(arguments) <= 1:
             self.machine.facts.append(ModeSet(self.machine.place(site), None, True, node))
         if _CLEARS.search(name):
             self.clear_gradients(None, site)
