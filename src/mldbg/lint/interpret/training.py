@@ -20,6 +20,7 @@ from mldbg.lint.interpret.facts import Backward, Gradients, GradientsCleared, Gr
 from mldbg.lint.interpret.join import is_loss
 from mldbg.lint.interpret.lineage import Lineage
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.module import Part
 from mldbg.lint.interpret.reads import reached
 from mldbg.lint.interpret.rounds import chosen_by, loops_under_way
 from mldbg.lint.interpret.slots import ArgumentOf, Key, Slot, argument_of
@@ -40,7 +41,7 @@ from mldbg.lint.interpret.value import (
     literal,
 )
 from mldbg.lint.library import bystanders
-from mldbg.lint.library.names import OPTIMIZER_NAME, says_beginning
+from mldbg.lint.library.names import OPTIMIZER_NAME, says_beginning, says_label
 from mldbg.operations import schedulers, tables, torch
 from mldbg.operations.python import HARMLESS_PACKAGES
 
@@ -530,7 +531,8 @@ class Training:
             )
         )
         if data.role is not None:
-            self.estimators.evaluations.used(data, "is run through the model", site)
+            scored = any(_reads_labels(loop.node, frame.part) for frame in machine.frames for loop in frame.loops)
+            self.estimators.evaluations.used(data, "is run through the model", site, scored=scored)
 
     def _matters(self, mode: Value | None) -> bool:
         """Whether some rule may ask for mode-dependent layers: an evaluation in training mode, or a training that has a mode."""
@@ -637,6 +639,14 @@ class Training:
         if cls.startswith("torch.nn."):
             return False
         return None
+
+
+def _reads_labels(loop: cst.CSTNode, part: Part) -> bool:
+    """Whether a loop over pairs reads the labels that it gets: `for x, y in test_loader`."""
+    if not isinstance(loop, cst.For) or not isinstance(loop.target, cst.Tuple):
+        return False
+    names = (element.value.value for element in loop.target.elements if isinstance(element.value, cst.Name))
+    return any(says_label(name) and part.names_in(loop).uses[name] > 1 for name in names)
 
 
 def _is_volatile(value: Value) -> bool:
