@@ -18,10 +18,12 @@ import time
 import traceback
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pathspec import GitIgnoreSpec
 
 from mldbg.lint import engine, files, gate, registry, report, run, syntax
 from mldbg.lint.config import Config
@@ -193,8 +195,10 @@ def check(release: Release, rules: tuple[type[Rule], ...], jobs: int | None) -> 
     tree = fetch(release)
     (tree / ".git").mkdir(exist_ok=True)  # a project of its own: our .gitignore, which leaves `.ecosystem/` out, ends here
     os.chdir(tree)
-    found = sorted(_python_files(Path()))
-    skipped = tuple(path for path in found if not files.NEVER_ENTERED.isdisjoint(Path(path).parts))
+    found = sorted(_files(Path(), "*.py"))
+    ignored = _ignored_by(Path(".gitignore"))
+    skipped = tuple(path for path in found if ignored(path))
+    notebooks = sum(not ignored(path) for path in _files(Path(), "*.ipynb"))
     contents = {path: Path(path).read_bytes() for path in found}
     task = Task(Config(root=tree), rules, registry.rules())
     start = time.perf_counter()
@@ -207,7 +211,7 @@ def check(release: Release, rules: tuple[type[Rule], ...], jobs: int | None) -> 
         files=len(found),
         lines=sum(data.count(b"\n") for data in contents.values()),
         passed=sum(bool(gate.present(data, TRIGGERS)) for data in contents.values()),
-        accounted=result.checked + len(failed),
+        accounted=result.checked + len(failed) - notebooks,
         skipped=skipped,
         findings=shown["findings"],
         errors=shown["errors"],
@@ -216,8 +220,15 @@ def check(release: Release, rules: tuple[type[Rule], ...], jobs: int | None) -> 
     )
 
 
-def _python_files(folder: Path) -> Iterator[str]:
-    return (path.as_posix() for path in folder.rglob("*.py") if path.is_file())
+def _files(folder: Path, pattern: str) -> Iterator[str]:
+    return (path.as_posix() for path in folder.rglob(pattern) if path.is_file())
+
+
+def _ignored_by(gitignore: Path) -> Callable[[str], bool]:
+    """Whether the command leaves a file out: it lies in a folder that is never entered, or the project does not keep it."""
+    lines = gitignore.read_text(encoding="utf-8").splitlines() if gitignore.is_file() else []
+    kept_out = GitIgnoreSpec.from_lines(lines)
+    return lambda path: not files.NEVER_ENTERED.isdisjoint(Path(path).parts) or kept_out.match_file(path)
 
 
 def _tracebacks(errors: Iterable[dict[str, Any]], task: Task) -> Iterator[str]:
@@ -304,7 +315,9 @@ def _show_details(result: Checked) -> None:
     for error in result.errors:
         print(f"  error  {error['path']}:{error['line']}: {error['message']}")
     if result.skipped:
-        print(f"  {len(result.skipped)} files in folders that are never entered, such as {result.skipped[0]}")
+        print(
+            f"  {len(result.skipped)} files that the project does not keep or in folders that are never entered, such as {result.skipped[0]}"
+        )
     if result.unaccounted:
         print(f"  {result.unaccounted} FILES UNACCOUNTED FOR")
     for text in result.tracebacks:
