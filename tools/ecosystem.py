@@ -315,9 +315,7 @@ def _show_details(result: Checked) -> None:
     for error in result.errors:
         print(f"  error  {error['path']}:{error['line']}: {error['message']}")
     if result.skipped:
-        print(
-            f"  {len(result.skipped)} files that the project does not keep or in folders that are never entered, such as {result.skipped[0]}"
-        )
+        print(f"  {len(result.skipped)} files that the project ignores, or in folders never entered, such as {result.skipped[0]}")
     if result.unaccounted:
         print(f"  {result.unaccounted} FILES UNACCOUNTED FOR")
     for text in result.tracebacks:
