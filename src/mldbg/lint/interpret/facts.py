@@ -260,7 +260,7 @@ class ModelCall:
     """Names of what the loops around iterate over."""
     result: Value
     loaded: bool = False
-    """It was given the weights of a file, and nobody has set its mode since."""
+    """It was given the weights of a file, nobody has set its mode since, and nothing around trains."""
 
 
 @dataclass(frozen=True, slots=True)

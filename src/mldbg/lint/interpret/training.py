@@ -24,7 +24,7 @@ from mldbg.lint.interpret.module import Part
 from mldbg.lint.interpret.reads import reached
 from mldbg.lint.interpret.rounds import chosen_by, loops_under_way
 from mldbg.lint.interpret.slots import ArgumentOf, Key, Slot, argument_of
-from mldbg.lint.interpret.source_text import last_name
+from mldbg.lint.interpret.source_text import code, last_name
 from mldbg.lint.interpret.state import State
 from mldbg.lint.interpret.value import (
     UNKNOWN,
@@ -113,7 +113,9 @@ class Training:
         if name in ("eval", "train") and isinstance(base.thing, Object) and self._can_be_module(base.thing):
             return self._set_mode(base, base.thing, name, arguments, site, node)
         if name == "load_state_dict" and isinstance(base.thing, Object) and self._can_be_module(base.thing):
-            self.machine.state.set(base.thing.ref, Slot.LOADED, literal(True))
+            of_model = any(argument.node is not None and "state_dict(" in code(argument.node) for argument in arguments)
+            if not of_model:  # a target network copies another one, and goes with it
+                self.machine.state.set(base.thing.ref, Slot.LOADED, literal(True))
         if name == "train" and isinstance(base.thing, Unknown) and len(arguments) <= 1:
             self.machine.facts.append(ModeSet(self.machine.place(site), None, True, node))
         if _CLEARS.search(name):
@@ -527,12 +529,18 @@ class Training:
                 data,
                 machine.feeding(),
                 result,
-                machine.state.get(model.thing.ref, Slot.LOADED) is not None,
+                self._only_runs(model.thing),
             )
         )
         if data.role is not None:
             scored = any(_reads_labels(loop.node, frame.part) for frame in machine.frames for loop in frame.loops)
             self.estimators.evaluations.used(data, "is run through the model", site, scored=scored)
+
+    def _only_runs(self, thing: Object) -> bool:
+        """Whether a model was loaded from a file, nobody has set its mode, and nothing around trains."""
+        if self.machine.state.get(thing.ref, Slot.LOADED) is None:
+            return False
+        return not any("backward" in frame.part.words for frame in self.machine.frames)
 
     def _matters(self, mode: Value | None) -> bool:
         """Whether some rule may ask for mode-dependent layers: an evaluation in training mode, or a training that has a mode."""
