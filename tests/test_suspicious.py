@@ -12,6 +12,7 @@ from mldbg.lint.config import Config
 from mldbg.lint.files import Source
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Supposition
+from mldbg.lint.interpret.registries import MOST_MODULES
 from mldbg.lint.interpret.value import Among, Option, literal
 from mldbg.lint.run import Task
 
@@ -347,3 +348,18 @@ def test_what_is_certain_is_not_supposed_besides(tmp_path: Path) -> None:
     main = ENGINE + "\n\nfrom network import Shares\n\ndef main(x, y):\n    return step(Shares(), x, y)\n"
     found = found_in(tmp_path, main=main, network=NETWORK)
     assert [group for _, group, _ in found] == [Group.CORRECTNESS, Group.SUSPICIOUS]  # `step` and the trainer
+
+
+def test_of_a_large_program_nobody_knows_what_is_registered(tmp_path: Path) -> None:
+    registry_text = "KINDS = {}\n\ndef register(cls):\n    KINDS[cls.__name__] = cls\n    return cls\n"
+    shares = NETWORK.replace("class Shares", "@register\nclass Shares").replace(
+        "import nn\n", "import nn\nfrom kinds import register\n"
+    )
+    imports = "".join(f"import part{number}\n" for number in range(MOST_MODULES + 1))
+    step = "import torch.nn.functional as F\n\ndef step(name, x, y):\n    return F.cross_entropy(KINDS[name]()(x), y)\n"
+    parts = {f"part{number}": "" for number in range(MOST_MODULES + 1)}
+    (tmp_path / "kinds.py").write_text(registry_text)
+    main = f"from kinds import KINDS\nimport shares\n{step}"
+    known = found_in(tmp_path, main=main, shares=shares)
+    assert [group for _, group, _ in known] == [Group.CORRECTNESS]
+    assert found_in(tmp_path, main=imports + main, shares=shares, **parts) == []

@@ -53,6 +53,8 @@ class Registries:
             else _is_filled(thing.cls.part.code, r"\w")
         ):
             return
+        if not self._modules_of_program():
+            return
         filling = list(self._filling(module, part, name))
         if len(filling) <= MOST_PUT:
             for each in filling:
@@ -64,6 +66,8 @@ class Registries:
         if not any(self._may_be_registry(value) for value in record.values()):
             return
         self.fill(cls.part.module, cls.part, cls.name, Value(Object(cls.ref, cls)))
+        if not self._modules_of_program():
+            return
         told = record.get("__init_subclass__")
         heirs = self._heirs(cls) if told is not None and isinstance(told.thing, Function) else []
         for part in heirs if len(heirs) <= MOST_PUT else ():
@@ -77,7 +81,7 @@ class Registries:
 
     def _heirs(self, cls: ClassThing) -> list[Part]:
         """The classes of the program that derive from a class, as the headers say it."""
-        modules = self._modules_of_program(cls.part.module)
+        modules = dict.fromkeys((cls.part.module, *self._modules_of_program()))
         classes = [part for module in modules for part in module.parts if part.statement.kind is Kind.CLASS]
         names, heirs = {cls.name}, dict[Part, None]()
         grown = True
@@ -92,8 +96,8 @@ class Registries:
 
     def decorate(self, part: Part) -> None:
         """Execute the decorators of a definition, once, for what they do besides changing it."""
-        if part in self._done or not part.is_decorated:
-            return
+        if part in self._done or not part.is_decorated or not self._modules_of_program():
+            return  # of a large program others may register more, and what is in a registry is not known
         with self._machine.in_module(part.module):
             self._machine.frame.part = part
             self._decorate(part)
@@ -112,7 +116,7 @@ class Registries:
             each for part in module.parts if part is not bound and name in part.words for each in part.statement.names
         }
         used = _used_as_decorator(makers)
-        for each in self._modules_of_program(module):
+        for each in dict.fromkeys((module, *self._modules_of_program())):
             if each is not module and used(each.text) is None:
                 continue
             for part in each.parts:
@@ -157,11 +161,11 @@ class Registries:
                 self._machine.call(made, [Argument(value)], self._machine.site(decorator.decorator))
         self._done.add(part)
 
-    def _modules_of_program(self, module: Module) -> list[Module]:
-        """A module, and those that the entry point leads to through imports."""
+    def _modules_of_program(self) -> list[Module]:
+        """The modules that the entry point leads to through imports, itself included; none where they are too many."""
         if self._program is None:
             self._program = self._reached(self._machine.entry)
-        return [module, *(each for each in self._program if each is not module)]
+        return self._program
 
     def _reached(self, entry: Module | None) -> list[Module]:
         if entry is None or entry.file is None:
