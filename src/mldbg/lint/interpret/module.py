@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,7 @@ _TEST_FUNCTION = re.compile(r"^\s*(?:async )?def test_\w+\(", re.MULTILINE)
 _ASSERTION = re.compile(r"\bassert(?:_\w+|[A-Z]\w+)?\b|\.testing\.")
 
 _WORD = re.compile(r"\w+")
+_IMPORTS_BY_NAME = re.compile(r"\bimport_module\(|\biter_modules\(|\bwalk_packages\(")
 
 LONGEST_LINE = 500_000
 """Characters of a line that is parsed: libcst takes six seconds for so many, and four times as long for twice as many."""
@@ -371,7 +373,8 @@ class Modules:
         passed_over: Callable[[Problem], None] | None = None,
         leads_to: Callable[[Path], frozenset[Path]] = lambda _: frozenset(),
     ) -> None:
-        self.leads_to = leads_to
+        self._leads_to = leads_to
+        self._imported: dict[Path, tuple[Path, ...]] = {}
         self._passed_over = passed_over
         self._finder = finder
         self._read = read
@@ -407,6 +410,16 @@ class Modules:
         if look.file is not None:
             importer.found.add(look.file)
         return self._load(look.file) if look.file is not None else None
+
+    def imported_by(self, file: Path) -> tuple[Path, ...]:
+        """The files of the project that a file imports; where it imports by names, all that lie beside it, too."""
+        if file not in self._imported:
+            found = set(self._leads_to(file))
+            module = self._load(file)
+            if module is not None and _IMPORTS_BY_NAME.search(module.text) is not None:
+                found.update(file.parent.glob("*.py"))
+            self._imported[file] = tuple(sorted(found, key=os.fspath))
+        return self._imported[file]
 
     def consulted_by(self, module: Module) -> tuple[frozenset[Path], frozenset[Path]]:
         """The files that what is known of a module rests on, and where files were looked for in vain.

@@ -23,7 +23,6 @@ MOST_PUT = 60
 """Things in one registry that are followed."""
 
 _DECORATOR = re.compile(r"^[ \t]*@[ \t]*([\w.]+)", re.MULTILINE)
-_IMPORTS_BY_NAME = re.compile(r"\bimport_module\(|\biter_modules\(|\bwalk_packages\(")
 
 
 class Registries:
@@ -179,16 +178,9 @@ class Registries:
             found[file] = None
             if len(found) > MOST_MODULES:
                 return []
-            todo += self._imported_by(file)
+            todo += self._modules.imported_by(file)
         modules = (self._modules.at(file) for file in found)
         return [module for module in modules if module is not None]
-
-    def _imported_by(self, file: Path) -> list[Path]:
-        imported = sorted(self._modules.leads_to(file))
-        module = self._modules.at(file)
-        if module is not None and _IMPORTS_BY_NAME.search(module.text) is not None:
-            imported += sorted(file.parent.glob("*.py"))
-        return imported
 
 
 def _used_as_decorator(names: Iterable[str]) -> Callable[[str], object]:

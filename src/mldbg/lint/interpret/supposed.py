@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
+from itertools import chain, islice
 from pathlib import Path
 
 from mldbg.lint.interpret.machine import Machine
@@ -50,10 +52,10 @@ class SupposedModels:
         return thing if isinstance(thing, ClassThing) else None
 
     def _only_network(self, module: Module, file: Path) -> Part | None:
-        around = [file.parent.glob("*.py"), file.parent.glob("*/*.py")]
-        files = sorted(path for paths in around for path in paths)
+        files = list(islice(chain(file.parent.glob("*.py"), file.parent.glob("*/*.py")), MOST_FILES + 1))
         if len(files) > MOST_FILES:
             return None
+        files.sort(key=os.fspath)
         modules = {module: None}
         for path in files:
             other = self._modules.at(path)
