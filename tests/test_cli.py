@@ -5,6 +5,7 @@ import os
 import pty
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -567,6 +568,28 @@ SLOW = (
     f"import torch.nn.functional as F\n\nTABLE = [F.cross_entropy, {'(1, -2, x), ' * 40_000}]\nF.cross_entropy(F.softmax(x), y)\n"
 )
 TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize("module", ["mldbg.lint.cli", "libcst._nodes.expression"])
+def test_ctrl_c_while_something_is_loaded_leaves_nothing_half_loaded(project: Path, module: str) -> None:
+    write(project, bad="import torch.nn.functional as F\n\nF.cross_entropy(F.softmax(x), y)\n")
+    interrupted = f"""
+import sys
+from importlib.abc import MetaPathFinder
+
+class Finder(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == {module!r}:
+            sys.meta_path.remove(self)
+            raise KeyboardInterrupt
+
+sys.argv = ["mldebug-lint", "--jobs", "1"]
+sys.meta_path.insert(0, Finder())
+from mldbg.lint.__main__ import main
+main()
+"""
+    run = subprocess.run([sys.executable, "-c", interrupted], cwd=project, capture_output=True, encoding="utf-8", check=False)
+    assert (run.returncode, run.stdout, run.stderr) == (130, "", "\nmldebug-lint: interrupted\n")
 
 
 def interruptible() -> None:

@@ -313,11 +313,11 @@ def found_in(folder: Path, **files: str) -> list[tuple[str, Group, str]]:
         (folder / f"{name}.py").write_text(text)
     wanted = ("softmax-before-cross-entropy",)
     task = Task(Config(root=folder), registry.selected(RULES, wanted, ()), RULES, (), wanted)
-    results = [run.check_source(files_of(folder / f"{name}.py"), task) for name in files]
+    results = [run.check_source(source_of(folder / f"{name}.py"), task) for name in files]
     return sorted({(each.rule, each.group, each.steps[0].text) for result in results for each in result.findings})
 
 
-def files_of(path: Path) -> Source:
+def source_of(path: Path) -> Source:
     return Source(str(path), path, path.read_bytes())
 
 

@@ -3,6 +3,7 @@
 import sys
 
 INTERRUPTED = 130
+"""The exit code that `cli` has for it, too; here nothing of it is loaded yet."""
 
 
 def main() -> None:

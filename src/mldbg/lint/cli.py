@@ -1,4 +1,4 @@
-"""The command `mldebug-lint`: the only module that prints and that decides about exit codes."""
+"""The command `mldebug-lint`: the only module that prints and decides about exit codes, once it is loaded."""
 
 from __future__ import annotations
 

@@ -73,12 +73,12 @@ def constructor(call: Call) -> Site | None:
     )
 
 
-# ------------------------------------------------------------------------------------------------------------- sole consumers
 def is_statement(site: Site) -> bool:
     """Whether an expression is a statement by itself: nobody uses its value."""
     return isinstance(site.part.parents.get(site.node), cst.Expr)
 
 
+# ------------------------------------------------------------------------------------------------------------- sole consumers
 def argument_call(call: Call, parameter: str) -> cst.Call | None:
     """The call that stands in an argument's place (for a method: what it is called on)."""
     node = call.nodes.get(parameter)

@@ -471,8 +471,8 @@ MODE_DEPENDENT_MODELS: tuple[str, ...] = (
 )
 """Prefixes of model factories whose models hold dropout or batch normalisation.
 
-Those of transformers are families whose configurations have dropout unless somebody takes it out; others, of which only some have
-it, are not among them.
+Those of transformers are families whose configurations have dropout unless somebody takes it out, and the automatic classes for
+what encoders are tuned for; those for causal models, of which only some have dropout, are not among them.
 """
 
 GIVES_EVALUATION_MODE = ".from_pretrained"

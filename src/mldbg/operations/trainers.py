@@ -25,9 +25,8 @@ ROWS: dict[str, Trains] = {
     "fastai.basics.Learner": _LEARNER,
     "torchbearer.Trial": Trains(("model", "optimizer", "criterion"), "model", "criterion"),
     "poutyne.Model": Trains(("network", "optimizer", "loss_function"), "network", "loss_function"),
-    "poutyne.Experiment": Trains(("directory", "network"), "network", "loss_function"),
 }
-"""Sources: the signatures of skorch 1.4, ignite 0.5, fastai 2.8, torchbearer 0.5, poutyne 1.17.
+"""Sources: the signatures of skorch 1.4, ignite 0.5.5, fastai 2.8, torchbearer 0.5.5, poutyne 1.19.
 
 skorch's NeuralNetClassifier takes the logarithm of what the module gives before it calls NLLLoss (`get_loss`).
 """

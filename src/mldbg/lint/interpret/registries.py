@@ -46,13 +46,8 @@ class Registries:
         thing = value.thing
         if not self._may_be_registry(value) or not isinstance(thing, Object):
             return
-        if not (
-            _is_filled(module.text, rf"\b{name}")
-            if not isinstance(thing.cls, ClassThing)
-            else _is_filled(thing.cls.part.code, r"\w")
-        ):
-            return
-        if not self._modules_of_program():
+        code, holder = (thing.cls.part.code, r"\w") if isinstance(thing.cls, ClassThing) else (module.text, rf"\b{name}")
+        if not _is_filled(code, holder) or not self._modules_of_program():
             return
         filling = list(self._filling(module, part, name))
         if len(filling) <= MOST_PUT:
@@ -134,9 +129,10 @@ class Registries:
         if user is module:
             return first in makers
         imported = user.outline.imports.get(first)
-        if imported is not None and imported.name in makers:
-            return True
-        return any(each in makers for each in rest[:-1] or rest) or (imported is None and first in makers)
+        if imported is None:
+            return first in makers  # a star import
+        through_module = rest[:-1] or rest  # `kinds.register`, `kinds.MODELS.register`
+        return imported.name in makers or not makers.isdisjoint(through_module)
 
     def _execute(self, part: Part) -> None:
         with self._machine.in_module(part.module):

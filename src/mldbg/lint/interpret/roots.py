@@ -195,13 +195,11 @@ def _narrowed(root: Root, within: tuple[str, ...]) -> Root | None:
         return root
     outline = root.part.module.outline
     methods = {name: (first, last) for name, first, last in root.part.statement.methods}
-    lines = {
-        name: [line for line in outline.code[first - 1 : last] if holds_any(line, within)]
-        for name, (first, last) in methods.items()
-    }
-    found = {name for name, matching in lines.items() if matching}
-    names = {name for name in found if _names_parameter(outline.code[slice(methods[name][0] - 1, methods[name][1])], lines[name])}
-    while more := {name for name, lines in methods.items() if name not in found and not names.isdisjoint(outline.words(*lines))}:
+    code = {name: outline.code[first - 1 : last] for name, (first, last) in methods.items()}
+    matching = {name: [line for line in lines if holds_any(line, within)] for name, lines in code.items()}
+    found = {name for name, lines in matching.items() if lines}
+    names = {name for name in found if _names_parameter(code[name], matching[name])}
+    while more := {name for name, place in methods.items() if name not in found and not names.isdisjoint(outline.words(*place))}:
         found |= more
         names |= more | ({"self("} if "forward" in more else set())
     wanted = found if root.methods is None else found & root.methods

@@ -20,7 +20,7 @@ MODEL_NAMES = frozenset({"model", "net", "network"})
 MOST_FILES = 80
 """Files beside and below the one that is checked in which networks are looked for; where there are more, any may be meant."""
 
-_TAKES_MODEL = re.compile(r"\bdef\s+\w+\s*\([^)]*\b(model|net|network)\s*[,)]")
+_TAKES_MODEL = re.compile(rf"\bdef\s+\w+\s*\([^)]*\b(?:{'|'.join(sorted(MODEL_NAMES))})\s*[,)]")
 _DEFINES_NETWORK = re.compile(r"^class \w+\([^)]*Module\b", re.MULTILINE)
 _IS_LOSS = re.compile(r"Loss$|Criterion$")
 
@@ -61,8 +61,8 @@ class SupposedModels:
             other = self._modules.at(path)
             if other is not None and not other.is_test:
                 modules[other] = None
+        module.found.update(each.file for each in modules if each.file is not None)  # any of them may come to define one
         with_networks = [each for each in modules if _DEFINES_NETWORK.search(each.text) is not None]
-        module.found.update(each.file for each in with_networks if each.file is not None)
         networks = [part for each in with_networks for part in _networks(each)]
         free = [part for part in networks if not any(_uses(other, part) for other in networks if other is not part)]
         if len(free) != 1:

@@ -540,6 +540,7 @@ class Training:
         """Whether a model was loaded from a file, nobody has set its mode, and nothing around trains."""
         if self.machine.state.get(thing.ref, Slot.LOADED) is None:
             return False
+        # a target network or a teacher runs in the loop that trains another: in which mode is for its method to say
         return not any("backward" in frame.part.words for frame in self.machine.frames)
 
     def _matters(self, mode: Value | None) -> bool:

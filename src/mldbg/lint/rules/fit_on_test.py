@@ -42,9 +42,9 @@ class FitOnTest(Rule):
     ## Limits
     Fires when the same object was fitted on training data before, when a second one of its class prepares the
     test part for a model whose training data went through the first, or when a model is trained on what a fit on test
-    data has made of the training data. Which set a value belongs to follows from the
-    split, or else from its name. A second scaler for other purposes is left alone. The fix is unsafe: the object may
-    last have been fitted on other columns, and an encoder may reject categories it has not seen.
+    data has made of the training data. A helper that fits on each file it is given counts as a second object. Which set a
+    value belongs to follows from the split, or else from its name. A second scaler for other purposes is left alone. The
+    fix is unsafe: the object may last have been fitted on other columns, and an encoder may reject categories it has not seen.
     """
 
     group = Group.CORRECTNESS

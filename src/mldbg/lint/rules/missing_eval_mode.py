@@ -45,7 +45,8 @@ class MissingEvalMode(Rule):
     ## Limits
     Fires when the model is known to be in training mode on every path, its forward is known to reach a layer for
     which that matters, and it is used for an evaluation: gradients are off, or a loop runs over held-out data, in a
-    function or over a loader whose name says so. Monte-Carlo dropout that is named as such is left alone.
+    function or over a loader whose name says so. Weights that were loaded from a file say so, too, where gradients are off in
+    a loop, the result is used, and nothing around trains. Monte-Carlo dropout that is named as such is left alone.
     """
 
     group = Group.CORRECTNESS
@@ -73,9 +74,9 @@ def _is_evaluation(call: ModelCall) -> bool:
         return False
     held_out = call.data.role is not None and call.data.role.held_out
     said_by_loop = any(says_evaluation(name) for name in call.feeding)
-    said = held_out or said_by_loop or any(says_evaluation(name) for name in call.place.within)
     if call.loaded and not call.grad and call.feeding and not edit.is_statement(call.place.site):
         return True  # trained elsewhere, and run here for what it says; a bare call gathers statistics of batches
+    said = held_out or said_by_loop or any(says_evaluation(name) for name in call.place.within)
     return said and (not call.grad or (bool(call.feeding) and (held_out or said_by_loop)))
 
 

@@ -52,7 +52,7 @@ class SingleLogitSoftmax(Rule):
     ## Limits
     Fires when the last layer is known to have one output and the axis is known to be its last one. `dim=1` counts
     only where the tensor is known to have two axes: over a sequence, softmax of one score per step along axis 1 is
-    attention.
+    attention. Where the size is known only to who builds the model, the softmax is reported when a loss takes its result.
     """
 
     group = Group.CORRECTNESS
