@@ -37,7 +37,7 @@ head, *tail = (1, 2, 3)  # reveal head: 1; tail: [2, 3]
 *init, last = [1, 2, 3]  # reveal init: [1, 2]; last: 3
 first, (second, third) = 1, (2, 3)  # reveal second: 2; third: 3
 p, q = q, p = 1, 2  # reveal p: 2; q: 1
-r = [*numbers, 3, *"ab".split()]  # reveal r: list len=none
+r = [*numbers, 3, *"ab".split()]  # reveal r: [1, 2, 3, 'ab']
 s = [0, *numbers]  # reveal s: [0, 1, 2]
 t = {**settings, "exponent": 4, "more": 5}  # reveal t: {'exponent': 4, 'more': 5}
 
@@ -71,7 +71,7 @@ def apply(function, value):
 
 
 aa = apply(lambda value: value * 3, 5)  # reveal aa: 15
-bb = apply(str, 5)  # reveal bb: unknown
+bb = apply(str, 5)  # reveal bb: '5'
 cc = apply(list, (1, 2))  # reveal cc: [1, 2]
 
 

@@ -97,7 +97,7 @@ by_break = over  # reveal by_break: 1?
 pairs = []
 for index, letter in enumerate("a,b".split(",")):
     pairs.append((index, letter))
-size = pairs  # reveal size: list len=none
+size = pairs  # reveal size: [(0, 'a'), (1, 'b')]
 
 for left_side, right_side in [(1, "x"), (2, "y")]:
     joined = right_side  # reveal left_side: 1 | 2; joined: 'x' | 'y'

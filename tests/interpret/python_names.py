@@ -63,7 +63,7 @@ u = 2**3  # reveal u: 8?
 v = 1 == 1.0  # reveal v: True
 w = 1 is True  # reveal w: False?
 aa = True + 1  # reveal aa: 2?
-bb = f"{p}"  # reveal bb: str
+bb = f"{p}"  # reveal bb: '-3'
 cc = 1e3  # reveal cc: 1000.0
 dd = ...  # reveal dd: ...
 ee = 5 % 3  # reveal ee: 2?

@@ -164,6 +164,10 @@ class Finder:
             self._by_name[key] = self._find(dotted, home)
         return self._by_name[key]
 
+    def is_of_project(self, path: Path) -> bool:
+        """Whether a path lies in one of the folders of the project."""
+        return any(path.is_relative_to(root) for root in self._roots)
+
     def holds(self, package: Path, name: str) -> bool:
         """Whether a package, given by its `__init__.py`, has a module or folder of this name."""
         names = self._listing(package.parent)

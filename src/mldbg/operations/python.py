@@ -129,6 +129,30 @@ INSPECTING_METHODS: frozenset[str] = frozenset(
 )
 """Methods of data that only look at it."""
 
+TEXT_METHODS: frozenset[str] = frozenset(
+    [
+        "lower",
+        "upper",
+        "title",
+        "capitalize",
+        "casefold",
+        "strip",
+        "lstrip",
+        "rstrip",
+        "split",
+        "rsplit",
+        "partition",
+        "rpartition",
+        "replace",
+        "startswith",
+        "endswith",
+        "removeprefix",
+        "removesuffix",
+        "isdigit",
+    ]
+)
+"""Methods of strings whose result is as long as the string, or about it."""
+
 REARRANGES: frozenset[str] = frozenset({"sort", "reverse", "remove", "appendleft", "extendleft", "rotate"})
 """Methods of lists and deques after which it is not known which element stands where."""
 

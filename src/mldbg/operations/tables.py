@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from mldbg.operations import arrays, graphs, python, schedulers, sklearn, torch, trainers
+from mldbg.operations import arrays, configuration, graphs, python, schedulers, sklearn, torch, trainers
 from mldbg.operations.effect import Effect, Special
 from mldbg.operations.spelling import canonical
 
 ROWS: dict[str, Effect] = {
     **python.ROWS,
+    **configuration.ROWS,
     **arrays.ROWS,
     **torch.ROWS,
     **schedulers.ROWS,

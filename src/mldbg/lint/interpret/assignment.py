@@ -36,8 +36,10 @@ from mldbg.lint.interpret.value import (
     Unknown,
     Value,
     is_blank,
+    literal,
 )
 from mldbg.lint.library.names import says_label, says_model
+from mldbg.operations.configuration import ATTRIBUTE_DICTS
 
 
 class Assignment:
@@ -139,6 +141,11 @@ class Assignment:
         thing = base.thing
         if isinstance(thing, Object):
             held = with_named_role(name, self._named(name, value), self.machine.frame.part)
+            if thing.cls in ATTRIBUTE_DICTS:
+                mapping = self.contents.mapping_of(base)
+                if mapping is not None:
+                    self.machine.state.set(thing.ref, Slot.ITEMS, Value(_with_item(mapping, literal(name), held)))
+                    return
             self.machine.state.set(thing.ref, name, held)
             self.training.estimators.evaluations.kept(held, name, site)
         elif isinstance(thing, ModuleThing):

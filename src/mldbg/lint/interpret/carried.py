@@ -206,7 +206,10 @@ def moved(effect: Moves, value: Value, given: Mapping[str, Value], sizes: Sequen
     if effect.how is Move.REPEAT:
         return repeated(effect, value, given)
     axes = Axes(rank=len(sizes)) if effect.rank_from_shape and len(sizes) > 1 else Axes()
-    return Left(value.meaning, replace(axes, along=_moved_axis(effect.how, value.axes, given, sizes)), value.scaled)
+    squeezed = effect.how is Move.SQUEEZE and len(sizes) == 1 and _number(sizes[0]) == value.axes.along is not None
+    along = None if squeezed else _moved_axis(effect.how, value.axes, given, sizes)
+    single = value.axes.single or (value.meaning in (PROBS, LOG_PROBS) and (squeezed or value.axes.is_single))
+    return Left(value.meaning, replace(axes, along=along, single=single), value.scaled)
 
 
 def _moved_axis(how: Move, axes: Axes, given: Mapping[str, Value], sizes: Sequence[Value]) -> int | None:
@@ -340,7 +343,11 @@ def picked(value: Value, indices: Sequence[Value]) -> Left:
     if value.meaning is None:
         return LOST
     found = indexed(value.axes, indices)
-    return part(value) if found.touched else Left(value.meaning, Axes(along=found.along), value.scaled)
+    single = value.axes.single or (value.meaning in (PROBS, LOG_PROBS) and value.axes.is_single)
+    if not found.touched:
+        return Left(value.meaning, Axes(along=found.along, single=single), value.scaled)
+    rest = part(value)
+    return replace(rest, axes=Axes(single=True)) if single and rest.meaning is UNIT else rest
 
 
 def written(base: Value, value: Value) -> Left | None:

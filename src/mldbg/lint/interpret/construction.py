@@ -14,8 +14,9 @@ from mldbg.lint.interpret.lineage import data_of_arguments
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.slots import ArgumentOf, Slot, argument_of
 from mldbg.lint.interpret.training import Training
-from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Data, Function, Items, Object, Value, literal
+from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Data, Entries, Function, Items, Object, Value, literal
 from mldbg.operations import tables, torch
+from mldbg.operations.configuration import DICTS
 
 AFTER_INIT = ("__post_init__", "__attrs_post_init__")
 """What a generated __init__ calls at its end."""
@@ -54,9 +55,27 @@ class Construction:
             return
         if name is None:
             return
+        if name in DICTS:
+            self._fill_dict(ref, arguments)
+            return
         given, _ = bound(tables.constructor_parameters(name, len(arguments)), arguments, None)
         for key, value in given.items():
             self.machine.state.set(ref, argument_of(key), value)
+
+    def _fill_dict(self, ref: Ref, arguments: Sequence[Argument]) -> None:
+        """`super().__init__(settings)` of a dict with more to it."""
+        held: dict[object, Value] = {}
+        exact = True
+        for argument in arguments:
+            more = self.contents.mapping_of(argument.value) if argument.keyword is None else None
+            if argument.keyword is not None:
+                held[argument.keyword] = argument.value
+            elif more is not None:
+                held.update(more.items)
+                exact = exact and more.exact
+            else:
+                exact = False
+        self.machine.state.set(ref, Slot.ITEMS, Value(Entries(tuple(held.items()), exact)))
 
     def constructor_arguments(self, receiver: Value) -> dict[str, Value]:
         """What a layer or loss object was built with."""

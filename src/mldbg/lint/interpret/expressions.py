@@ -10,7 +10,7 @@ from typing import Any
 
 import libcst as cst
 
-from mldbg.lint.interpret import scaling
+from mldbg.lint.interpret import paths, scaling
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.choices import Choices
@@ -34,10 +34,12 @@ from mldbg.lint.interpret.value import (
     Axes,
     Constant,
     Entries,
+    File,
     Function,
     Items,
     Lazy,
     ModuleThing,
+    Object,
     Opaque,
     Symbol,
     Unknown,
@@ -133,10 +135,29 @@ class Expressions:
         return literal(value) if isinstance(value, str) and len(value) <= MOST_TEXT else Value(Opaque("builtins.str"))
 
     def _formatted(self, node: cst.FormattedString) -> Value:
+        texts: list[str] = []
+        known = True
+        usual = False
         for part in node.parts:
-            if isinstance(part, cst.FormattedStringExpression):
-                self.of(part.expression)
-        return Value(Opaque("builtins.str"))
+            if isinstance(part, cst.FormattedStringText):
+                texts.append(part.value)
+                continue
+            assert isinstance(part, cst.FormattedStringExpression)
+            value = self.of(part.expression)
+            text = paths.path_of(self.machine, value)
+            if text is None and isinstance(value.thing, Constant) and isinstance(value.thing.value, int | float):
+                text = str(value.thing.value)
+            known = known and text is not None and part.conversion is None and part.format_spec is None
+            usual = usual or not isinstance(value.thing, Constant)
+            texts.append(text or "")
+        whole = "".join(texts)
+        if not known or len(whole) > MOST_TEXT or "\\" in whole or "{{" in whole:
+            return Value(Opaque("builtins.str"))
+        if not usual:
+            return literal(whole)
+        ref = self.machine.new_ref(self.machine.site(node))
+        self.machine.usual[ref] = Constant("str", whole)
+        return Value(Opaque("builtins.str"), origin=ref)
 
     def _elements(self, elements: list[cst.BaseElement] | tuple[cst.BaseElement, ...]) -> Items:
         """The content of a display; `*more` is spliced in where its elements are known."""
@@ -245,6 +266,8 @@ class Expressions:
     def _operated(self, node: cst.BinaryOperation, left: Value, right: Value) -> Value:
         if isinstance(left.thing, Lazy) or isinstance(right.thing, Lazy):
             return self.machine.defer(node, lambda: self._operated(node, self.machine.force(left), self.machine.force(right)))
+        if isinstance(left.thing, File) and isinstance(node.operator, cst.Divide):
+            return paths.joined(self.machine, [left, right], replace(left, thing=Unknown()))
         known = folded(node.operator, left, right)
         if known is not None:
             return known
@@ -294,12 +317,19 @@ class Expressions:
         left = self.of(node.left)
         rights = [(target.operator, self.of(target.comparator)) for target in node.comparisons]
         if len(rights) == 1:
-            known = compared(rights[0][0], left, rights[0][1])
+            known = compared(rights[0][0], left, self._shown(rights[0][0], rights[0][1]))
             if known is not None:
                 return literal(known)
         if isinstance(left.thing, Lazy):
             return Value(Opaque(MASK))
         return Value(Opaque(MASK), data=derived_data(left), axes=Axes(left.axes.rank))
+
+    def _shown(self, operator: cst.BaseCompOp, value: Value) -> Value:
+        """What stands on the right of `in`: the elements of a list, the keys of a dict."""
+        if not isinstance(operator, cst.In | cst.NotIn) or not isinstance(value.thing, Object | Entries):
+            return value
+        held = self.contents.iterated(value)
+        return value if held is None else Value(held)
 
     def _conditional(self, node: cst.IfExp) -> Value:
         truth = truth_of(self.of(node.test))
@@ -309,6 +339,8 @@ class Expressions:
         if truth is False:
             return self.of(node.orelse)
         machine = self.machine
+        if isinstance(node.body, cst.Subscript) and paths.is_of_user(self.of(node.body.value)):
+            return paths.usually(machine, self.of(node.orelse), machine.site(node))
         holds, fails = machine.outcomes(node.test)
         if not self._acts(node.body):
             return self._perhaps(node.orelse, self.of(node.body), fails)

@@ -17,6 +17,7 @@ from mldbg.lint.interpret.built import Built
 from mldbg.lint.interpret.choices import Choices, given, outcome_of
 from mldbg.lint.interpret.classes import Classes, is_classmethod, is_property, is_static, leaves_it_to_others
 from mldbg.lint.interpret.columns import of_attribute
+from mldbg.lint.interpret.configuration import Configuration, entry_as_attribute
 from mldbg.lint.interpret.construction import Construction
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.decorators import Decorators
@@ -121,15 +122,23 @@ class Interpreter:
         self.construction = Construction(self, self.classes, self.contents, self.training)
         self.holding = Holding(self, self.classes, self.contents)
         self.own_estimators = OwnEstimators(self, self.classes, self.estimators)
+        self.configuration = Configuration(self, self.names, self.contents, self.lineage)
         self.library = LibraryCalls(
-            self, self.classes, self.contents, self.lineage, self.estimators, self.training, self.construction
+            self,
+            self.classes,
+            self.contents,
+            self.lineage,
+            self.estimators,
+            self.training,
+            self.construction,
+            self.configuration,
         )
         self.assignment = Assignment(self, self.names, self.classes, self.contents, self.training)
         self.subscripts = Subscripts(self, self.contents)
         self.expressions = Expressions(self, self.names, self.contents, self.library, self.assignment, self.subscripts)
         self.decorators = Decorators(self)
         self.supposed_models = SupposedModels(self, self.names, modules)
-        self.parameters = Parameters(self, self.names, self.classes)
+        self.parameters = Parameters(self, self.names, self.classes, self.configuration)
         self.statements = Statements(
             self, self.names, self.classes, self.contents, self.estimators, self.training, self.expressions, self.assignment
         )
@@ -329,6 +338,9 @@ class Interpreter:
                 if isinstance(found.thing, Function) and is_property(found.thing):
                     return self.call_function(found.thing, [Argument(base)], site)
                 return self._bound(found, base)
+        entry = entry_as_attribute(self.contents, base, self.classes.outside_base(thing.cls), name)
+        if entry is not None:
+            return entry
         if name == "training":
             mode = self.state.get(thing.ref, Slot.MODE)
             return mode if mode is not None and isinstance(mode.thing, Constant) else UNKNOWN

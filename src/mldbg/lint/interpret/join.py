@@ -72,6 +72,7 @@ def join(one: Value, two: Value) -> Value:
             one.axes.rank if one.axes.rank == two.axes.rank else None,
             one.axes.last if one.axes.last == two.axes.last else None,
             two.axes.along if blanks[0] else one.axes.along if blanks[1] or one.axes.along == two.axes.along else None,
+            one.axes.single and two.axes.single,
         ),
         attached=_attached(one, two),
         trail=one.trail if one.trail is not None else two.trail,

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import libcst as cst
 
-from mldbg.lint.interpret import carried, heads, scaling, trained
+from mldbg.lint.interpret import carried, heads, paths, scaling, texts, trained
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.applied import applied
 from mldbg.lint.interpret.arguments import Argument, axis_of, bound
@@ -15,6 +15,7 @@ from mldbg.lint.interpret.builtin_calls import HOLDING, BuiltinCalls
 from mldbg.lint.interpret.choices import Choices, members
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.columns import Columns, of_attribute
+from mldbg.lint.interpret.configuration import Configuration
 from mldbg.lint.interpret.construction import Construction
 from mldbg.lint.interpret.containers import Containers
 from mldbg.lint.interpret.contents import Contents
@@ -33,6 +34,7 @@ from mldbg.lint.interpret.value import (
     Constant,
     Data,
     Entries,
+    File,
     Items,
     Lazy,
     Method,
@@ -42,6 +44,7 @@ from mldbg.lint.interpret.value import (
     Value,
 )
 from mldbg.operations import rows, tables, torch
+from mldbg.operations.configuration import SAME_FILE
 from mldbg.operations.effect import (
     Affine,
     CrossValidates,
@@ -100,6 +103,7 @@ class LibraryCalls:
         estimators: Estimators,
         training: Training,
         construction: Construction,
+        configuration: Configuration,
     ) -> None:
         self.machine = machine
         self.classes = classes
@@ -108,6 +112,7 @@ class LibraryCalls:
         self.estimators = estimators
         self.training = training
         self.construction = construction
+        self.configuration = configuration
         self.wanted: frozenset[str] = frozenset()
         self._choices = Choices(machine)
         self._columns = Columns(contents)
@@ -120,6 +125,8 @@ class LibraryCalls:
         thing = base.thing
         if name in INSPECTING_ATTRIBUTES:
             return UNKNOWN
+        if isinstance(thing, File):
+            return paths.attribute(base, name) or replace(base, thing=Unknown())
         if name in BEST_FOUND and isinstance(thing, Object) and thing.cls in SEARCHES:
             return base
         if isinstance(thing, Object) and isinstance(thing.cls, str):
@@ -201,6 +208,14 @@ class LibraryCalls:
     def _method_called(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         machine = self.machine
         thing = base.thing
+        if isinstance(thing, File):
+            if name in SAME_FILE:
+                return base
+            found = self.configuration.method(base, name, arguments, site)
+            if found is not None:
+                return found
+            base = replace(base, thing=Unknown())
+            thing = base.thing
         if name in ("forward", "__call__") and isinstance(thing, Object) and self.classes.is_module(thing.cls):
             return machine.call(base, arguments, site)
         for family in (self.training, self.estimators):
@@ -218,7 +233,7 @@ class LibraryCalls:
         if self.contents.items_of(base) is not None:
             return self._containers.sequence_method(base, name, arguments, site)
         if isinstance(thing, Constant):
-            return UNKNOWN
+            return texts.called(machine, base, name, arguments) or UNKNOWN
         if isinstance(thing, Object) and self.classes.is_module(thing.cls) and name in torch.RETURNS_SELF:
             return base
         if isinstance(thing, Object) and isinstance(thing.cls, str) and thing.cls in torch.CONTAINERS and name == "append":
@@ -231,7 +246,8 @@ class LibraryCalls:
                 effect = machine.effect_of(f"torch.Tensor.{name}")
             if effect is not None and not (isinstance(effect, carried.Carrying) and carried.means_nothing(effect, base)):
                 return self.apply(effect, f"torch.Tensor.{name}", arguments, site, base)
-        return self._unknown_method(base, name, arguments, site)
+        result = self._unknown_method(base, name, arguments, site)
+        return texts.called(machine, base, name, arguments, result) or result
 
     def _with_rows_held(self, result: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """The result of an operation, with a lineage that names only rows that it holds; the array is the first argument."""
@@ -470,7 +486,7 @@ class LibraryCalls:
             case NoEffect():
                 return self.lineage.unknown_result(site)
             case Special():
-                special = self._builtins.named(effect.name)
+                special = self._builtins.named(effect.name) or self.configuration.by_name.get(effect.name)
                 if special is not None:
                     of_method = receiver is not None and not name.endswith(".__call__")
                     return special([Argument(receiver), *arguments] if receiver is not None and of_method else arguments, site)

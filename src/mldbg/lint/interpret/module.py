@@ -379,6 +379,8 @@ class Modules:
         self._finder = finder
         self._read = read
         self._by_file: dict[Path, Module | None] = {}
+        self.settings: dict[Any, Any] = {}
+        """The content of configuration files."""
         self._unnamed: list[Module] = []
 
     def add(self, module: Module) -> None:
@@ -387,6 +389,10 @@ class Modules:
             self._unnamed.append(module)
         else:
             self._by_file[module.file] = module
+
+    def is_of_project(self, path: Path) -> bool:
+        """Whether a file or folder may be looked at: nothing outside the project is."""
+        return self._finder.is_of_project(path)
 
     def at(self, file: Path) -> Module | None:
         """The module of a file, or None where that cannot be read."""

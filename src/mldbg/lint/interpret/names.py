@@ -11,7 +11,7 @@ from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.module import Module, Modules, Part
 from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.state import State
-from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Function, ModuleThing, Object, Record, Symbol, Value, literal
+from mldbg.lint.interpret.value import UNKNOWN, ClassThing, File, Function, ModuleThing, Object, Record, Symbol, Value, literal
 from mldbg.lint.library.names import CONVENTIONAL_ALIASES
 from mldbg.lint.outline import Import, Kind
 from mldbg.operations import tables
@@ -65,6 +65,8 @@ class Names:
             return found
         if name == "__name__":
             return literal("__main__" if module is self.machine.entry else module.name)
+        if name == "__file__" and module.file is not None:
+            return Value(File(str(module.file)))
         if name in BUILTIN_NAMES:
             return Value(Symbol(f"builtins.{name}"))
         if name in CONVENTIONAL_ALIASES:

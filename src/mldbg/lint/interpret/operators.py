@@ -152,6 +152,8 @@ def compared(operator: cst.BaseCompOp, left: Value, right: Value) -> bool | None
             inside = any(member.constant == one for member in members)
             return inside if isinstance(operator, cst.In) else not inside
         return None
+    if isinstance(operator, cst.In | cst.NotIn) and isinstance(one, str) and isinstance(two, str):
+        return (one in two) is isinstance(operator, cst.In)
     if isinstance(one, int | float) and isinstance(two, int | float):
         for kind, answer in (
             (cst.LessThan, one < two),

@@ -9,6 +9,7 @@ import libcst as cst
 from mldbg.lint.interpret.address import Made
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.classes import Classes
+from mldbg.lint.interpret.configuration import Configuration
 from mldbg.lint.interpret.join import tuple_of
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.names import Names
@@ -23,10 +24,11 @@ from mldbg.semantics import Semantic
 class Parameters:
     """Binds parameters in the frame just opened."""
 
-    def __init__(self, machine: Machine, names: Names, classes: Classes) -> None:
+    def __init__(self, machine: Machine, names: Names, classes: Classes, configuration: Configuration) -> None:
         self.machine = machine
         self.names = names
         self.classes = classes
+        self.configuration = configuration
         self.model: ClassThing | None = None
         """What a parameter that takes a model is supposed to get, where nothing else says it."""
 
@@ -51,13 +53,13 @@ class Parameters:
             elif name in named:
                 self._bind(name, named.pop(name), function, assume=assume)
             else:
-                self._bind_missing(parameter, spread=spread, assume=assume)
+                self._bind_missing(parameter, function, spread=spread, assume=assume)
         for parameter in parameters.kwonly_params:
             name = parameter.name.value
             if name in named:
                 self._bind(name, named.pop(name), function, assume=assume)
             else:
-                self._bind_missing(parameter, spread=spread, assume=assume)
+                self._bind_missing(parameter, function, spread=spread, assume=assume)
         if isinstance(parameters.star_arg, cst.Param):
             unknown_rest = assume or spread
             rest = UNKNOWN if unknown_rest else tuple_of(*positional[len(everything) :])
@@ -86,12 +88,17 @@ class Parameters:
             value = value.step(context.site, f"passed to `{function.name}` as `{name}`")
         self.names.bind(name, value)
 
-    def _bind_missing(self, parameter: cst.Param, *, spread: bool, assume: bool) -> None:
+    def _bind_missing(self, parameter: cst.Param, function: Function, *, spread: bool, assume: bool) -> None:
         name = parameter.name.value
         if parameter.default is not None and not spread:
             value = self.machine.evaluate(parameter.default)
             if not assume or isinstance(value.thing, Symbol | Function | ClassThing) or _is_library_object(value):
                 self.names.bind(name, value)
+                return
+        if function.part.module is self.machine.frame.module and "hydra" in function.part.module.text:
+            given = self.configuration.given_by_decorator(function, self.machine.site(parameter))
+            if given is not None:
+                self.names.bind(name, given)
                 return
         ref = self.machine.new_ref(self.machine.site(parameter), Made.PARAMETER)
         self.machine.state.ensure(ref)

@@ -189,6 +189,13 @@ class Super:
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """A file or folder of which the path is known: the path, the open file, or the text that was read from it."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Lazy:
     """A value that nobody has asked for yet. `compute` gives it, and the records of the objects that were made on the way."""
 
@@ -211,6 +218,7 @@ Thing = (
     | Bound
     | Partial
     | Super
+    | File
     | Lazy
 )
 
@@ -369,11 +377,22 @@ class Axes:
         rank: how many there are.
         last: size of the last one.
         along: the axis along which the law of the meaning ties values together, as softmax's `dim` counts it.
+        single: whether that axis, which may be gone since, had one entry only.
     """
 
     rank: int | None = None
     last: int | None = None
     along: int | None = None
+    single: bool = False
+
+    @property
+    def is_single(self) -> bool:
+        """Whether what lies along the axis of the law is one entry, so that softmax made it 1.
+
+        Where the rank is not known, axis 1 is taken for the last one: where the last axis has one entry, losses take columns.
+        """
+        is_last = self.along == -1 or (self.along is not None and self.along == (1 if self.rank is None else self.rank - 1))
+        return self.single or (self.last == 1 and is_last)
 
 
 # ----------------------------------------------------------------------------------------------------------- possibilities

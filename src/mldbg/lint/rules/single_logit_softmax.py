@@ -64,16 +64,15 @@ class SingleLogitSoftmax(Rule):
         axes = value.axes
         site: Site | None = call.place.site
         what = "softmax"
-        axis = call.argument("dim").constant
         if call.name in _TAKES_RESULT:  # the softmax is in a model whose sizes are known where it is made
             made = value.meaning in (Semantic.PROBS, Semantic.LOG_PROBS) and value.origin is not None
-            site = value.origin.site if made and value.origin is not None else None
-            axis = axes.along
-        elif call.name not in NORMALIZERS:
-            what = "cross-entropy"
-            axis = 1
-        is_last = axis == -1 or (axes.rank is not None and axis == axes.rank - 1)
-        if axes.last == 1 and is_last and site is not None:
+            site = value.origin.site if made and value.origin is not None else site
+            is_single = axes.is_single if made else axes.single
+        else:
+            what = "softmax" if call.name in NORMALIZERS else "cross-entropy"
+            axis = call.argument("dim").constant if call.name in NORMALIZERS else 1
+            is_single = axes.last == 1 and (axis == -1 or (axes.rank is not None and axis == axes.rank - 1))
+        if is_single and site is not None:
             yield self.found(
                 site,
                 SINGLE_LOGIT.message_on(None, what=what),
