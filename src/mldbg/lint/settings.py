@@ -10,10 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mldbg.operations.configuration import Language
+from mldbg.operations.configuration import CONFIGURATION_FOLDERS, OTHERS_SETTINGS, Language
 
 MOST_BYTES = 65_536
 """Bytes of a file of settings; what is longer holds data."""
+
+MOST_SHIPPED = 8
+"""Files of settings beside a program that are compared where only its user says which of them it reads."""
 
 DEEPEST_SETTING = 12
 """Settings inside settings that are looked into, and references that lead to references."""
@@ -63,6 +66,34 @@ def _yaml(text: str) -> Any:
         return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506  # both are safe
     except (yaml.YAMLError, AttributeError, TypeError):  # the last two: values that a date or a merge key cannot be made of
         return None
+
+
+def shipped(folder: Path, language: Language) -> list[Path]:
+    """The files of settings that lie in a folder and in its folders for them; none where they are too many to be compared."""
+    folders = [folder, *(folder / name for name in sorted(CONFIGURATION_FOLDERS))]
+    found = [
+        file
+        for each in folders
+        for suffix in language.suffixes
+        for file in sorted(each.glob(f"*{suffix}"))
+        if file.name not in OTHERS_SETTINGS and not file.name.startswith(".")
+    ]
+    return found if len(found) <= MOST_SHIPPED else []
+
+
+def agreed(contents: list[Mapping[Any, Any]]) -> Mapping[Any, Any] | None:
+    """What several files of settings have in common; UNRESOLVED stands for what some of them say in another way."""
+    if not contents:
+        return None
+    first, *others = contents
+    keys = dict.fromkeys(key for content in contents for key in content)
+    return {key: _alike(first.get(key, UNRESOLVED), [other.get(key, UNRESOLVED) for other in others]) for key in keys}
+
+
+def _alike(one: Any, others: list[Any]) -> Any:
+    if all(isinstance(each, Mapping) for each in (one, *others)):
+        return agreed([one, *others])
+    return one if all(other == one for other in others) else UNRESOLVED
 
 
 def resolved(content: Any) -> Any:

@@ -14,6 +14,22 @@ class Language(Enum):
     YAML = "yaml"
     TOML = "toml"
 
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        return (".yaml", ".yml") if self is Language.YAML else (f".{self.value}",)
+
+
+CONFIGURATION_FOLDERS: frozenset[str] = frozenset(
+    {"conf", "config", "configs", "configuration", "cfg", "cfgs", "experiments", "hparams"}
+)
+"""Folders beside a program that hold its settings."""
+
+OTHERS_SETTINGS: frozenset[str] = frozenset(
+    ["package.json", "package-lock.json", "tsconfig.json", "pyproject.toml", "environment.yml", "environment.yaml", "mkdocs.yml"]
+    + ["docker-compose.yml", "docker-compose.yaml", "setup.toml", "dvc.yaml", "dvc.lock", "codecov.yml", "action.yml"]
+)
+"""Files of settings that other tools read."""
+
 
 SUFFIXES: frozenset[str] = frozenset({"", ".json", ".yaml", ".yml", ".toml", ".py"})
 """Suffixes of the paths that are followed: files of settings, folders, and the program itself."""

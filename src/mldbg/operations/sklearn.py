@@ -35,6 +35,15 @@ TRANSFORMERS: frozenset[str] = (
 Left out on purpose: stateless ones (Normalizer, Binarizer, FunctionTransformer, HashingVectorizer, PolynomialFeatures, random
 projections) and label encoders, which learn only the names of the classes."""
 
+TOLD_BEFORE: dict[str, tuple[str, frozenset[object]]] = {
+    "sklearn.preprocessing.SplineTransformer": ("knots", frozenset({"uniform", "quantile"})),
+    "sklearn.preprocessing.OneHotEncoder": ("categories", frozenset({"auto"})),
+    "sklearn.preprocessing.OrdinalEncoder": ("categories", frozenset({"auto"})),
+    "sklearn.feature_extraction.text.CountVectorizer": ("vocabulary", frozenset({None})),
+    "sklearn.impute.SimpleImputer": ("strategy", frozenset({"mean", "median", "most_frequent"})),
+}
+"""Estimators that learn nothing from data where an argument tells it them before, and the values of it that do not."""
+
 NUMBERING: frozenset[str] = _names("sklearn.preprocessing", "LabelEncoder LabelBinarizer MultiLabelBinarizer")
 """Encoders that learn which categories there are, and nothing that leaks. Fitted anew they may number the same ones otherwise."""
 

@@ -13,7 +13,7 @@ from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.columns import Columns, picks_one
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.facts import ModeSet
-from mldbg.lint.interpret.frames import loop_started, with_named_role
+from mldbg.lint.interpret.frames import held_under_key, loop_started, with_named_role
 from mldbg.lint.interpret.heads import replace_last
 from mldbg.lint.interpret.join import join, join_data, joined, named_loss, tuple_of
 from mldbg.lint.interpret.lineage import derived_data
@@ -170,6 +170,7 @@ class Assignment:
         if isinstance(thing, Object):
             held = self.machine.state.get(thing.ref, Slot.ITEMS)
             if held is not None and isinstance(held.thing, Entries):
+                value = held_under_key(index.constant, value, self.machine.frame.module)
                 self.machine.state.set(thing.ref, Slot.ITEMS, Value(_with_item(held.thing, index, value)))
                 return
             if held is not None and isinstance(held.thing, Items):

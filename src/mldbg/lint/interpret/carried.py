@@ -121,7 +121,7 @@ def _of_one(
         case Clamps():
             return clamped(value, given)
         case Drops():
-            return whole(value) if value.meaning is LOGITS else LOST
+            return whole(value) if value.meaning is LOGITS or (value.meaning is NON_NEGATIVE and not effect.shifts) else LOST
         case Fills():
             if given.get("mode", _CONSTANT).constant != "constant":
                 return part(value)  # F.pad repeats values

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -26,8 +26,11 @@ class Choices:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
 
-    def each(self, value: Value, act: Callable[[Value], Value], site: Site) -> Value:
-        """What an action at a place gives, whichever of its possibilities a value is."""
+    def each(self, value: Value, act: Callable[[Value], Value], site: Site, *, supposing: bool = True) -> Value:
+        """What an action at a place gives, whichever of its possibilities a value is.
+
+        `supposing`: what happens on the way holds only if the value is that possibility.
+        """
         machine = self.machine
         value = self.possible(value)
         if value.among is None:
@@ -35,7 +38,8 @@ class Choices:
         results: list[Value] = []
         for number, option in enumerate(value.among.options):
             before = machine.state.fork()
-            with self._supposing(value.among, option), machine.round(site.node, number):
+            circumstances = self._supposing(value.among, option) if supposing else nullcontext()
+            with circumstances, machine.round(site.node, number):
                 result = act(option.value if option.value != UNKNOWN else replace(value, among=None))
             if machine.state.live:
                 results.append(under(result, option.when))
@@ -51,8 +55,7 @@ class Choices:
         """What a function gives, whichever of its possibilities an argument is; None where each is one tensor only."""
         for index, argument in enumerate(arguments):
             value = self.possible(argument.value)
-            among = value.among
-            if value is argument.value and (among is None or all(option.value.meaning is None for option in among.options)):
+            if value is argument.value and not is_told_apart_by_meaning(value):
                 continue
             return self.each(value, partial(_with_argument, act, arguments, index), site)
         return None
@@ -119,6 +122,11 @@ def given(machine: Machine, conditions: list[Condition], supposed: tuple[Supposi
         yield
     finally:
         machine.conditions, machine.supposed = saved
+
+
+def is_told_apart_by_meaning(value: Value) -> bool:
+    """Whether a value is a tensor that may be one of several, of which some mean something."""
+    return value.among is not None and any(option.value.meaning is not None for option in value.among.options)
 
 
 def members(value: Value) -> tuple[Value, ...]:

@@ -38,7 +38,7 @@ from mldbg.lint.interpret.value import (
     Value,
     literal,
 )
-from mldbg.lint.settings import DEEPEST_SETTING, composed, parsed, resolved
+from mldbg.lint.settings import DEEPEST_SETTING, agreed, composed, parsed, resolved, shipped
 from mldbg.operations.configuration import DICTS, HYDRA_MAIN, Language
 from mldbg.operations.spelling import canonical
 
@@ -164,14 +164,31 @@ class Configuration:
     def _content(self, language: Language, arguments: Sequence[Argument]) -> Mapping[Any, Any] | None:
         """What stands in the file that is the first argument, where it holds settings by name."""
         path = path_of(self.machine, arguments[0].value) if arguments else None
-        file = self._file(path) if path is not None else None
-        if file is None:
-            return None
+        if path is None:
+            return self._shipped(language) if arguments else None
+        file = self._file(path)
+        return self._parsed(file, language) if file is not None else None
+
+    def _parsed(self, file: Path, language: Language) -> Mapping[Any, Any] | None:
         known = self.names.modules.settings
         if (file, language) not in known:
             known[file, language] = parsed(file, language)
         content = known[file, language]
         return content if isinstance(content, Mapping) and _size(content) <= MOST_SETTINGS else None
+
+    def _shipped(self, language: Language) -> Mapping[Any, Any] | None:
+        """What all files of settings say that lie beside the program, where only its user says which of them is read."""
+        module = self.machine.frame.module
+        folder = module.file.parent if module.file is not None else None
+        known = self.names.modules.settings
+        if folder is None or not self.names.modules.is_of_project(folder):
+            return None
+        if (folder, language) not in known:
+            known[folder, language] = shipped(folder, language)
+        files: list[Path] = known[folder, language]
+        module.found.update(files)
+        contents = [content for file in files if (content := self._parsed(file, language)) is not None]
+        return agreed([content for content in contents if _is_read_by(module, content)])
 
     def _value(
         self, content: Any, site: Site, keys: tuple[object, ...] = (), cls: str = "builtins.dict", hook: Value | None = None
@@ -382,6 +399,12 @@ def _is_open(node: cst.Call) -> bool:
         else ""
     )
     return name == "open"
+
+
+def _is_read_by(module: Module, content: Mapping[Any, Any]) -> bool:
+    """Whether a program names most of some settings."""
+    words = module.uses
+    return 2 * sum(key in words or f'"{key}"' in module.text or f"'{key}'" in module.text for key in content) > len(content)
 
 
 def _holds_target(contents: Contents, entries: Entries, depth: int) -> bool:

@@ -19,13 +19,14 @@ from mldbg.lint.interpret.frames import with_named_role
 from mldbg.lint.interpret.join import tuple_of
 from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
-from mldbg.lint.interpret.slots import ArgumentOf, Slot
+from mldbg.lint.interpret.slots import ArgumentOf, Slot, argument_of
 from mldbg.lint.interpret.source_text import last_name
 from mldbg.lint.interpret.splits import fits_after_folds, pair_of_folds, split_apart
 from mldbg.lint.interpret.value import (
     UNKNOWN,
     Axes,
     ClassThing,
+    Constant,
     Data,
     Fit,
     FitKind,
@@ -205,7 +206,13 @@ class Estimators:
                 if kind in kinds:
                     return kind
             return None
-        return FitKind.TRANSFORM if cls in sklearn.TRANSFORMERS else None
+        return FitKind.TRANSFORM if cls in sklearn.TRANSFORMERS and not self._was_told_before(estimator, cls) else None
+
+    def _was_told_before(self, estimator: Object, cls: str) -> bool:
+        """Whether an argument of its constructor tells an estimator what others of its class learn."""
+        argument, learned = sklearn.TOLD_BEFORE.get(cls, ("", frozenset()))
+        given = self.machine.state.get(estimator.ref, argument_of(argument)) if argument else None
+        return given is not None and not (isinstance(given.thing, Constant) and given.constant in learned)
 
     def _kinds_inside(self, estimator: Object) -> set[FitKind]:
         """The kinds of the estimators that were given to a composite's constructor, however deeply nested in lists and tuples."""

@@ -13,10 +13,11 @@ import libcst as cst
 from mldbg.lint.interpret import paths, scaling
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.assignment import Assignment
-from mldbg.lint.interpret.choices import Choices
+from mldbg.lint.interpret.choices import Choices, is_told_apart_by_meaning
 from mldbg.lint.interpret.columns import Columns
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.facts import Condition, told
+from mldbg.lint.interpret.frames import held_under_key
 from mldbg.lint.interpret.indexing import MASK
 from mldbg.lint.interpret.join import join_all, join_data, joined, of_branches, spliced, tuple_of
 from mldbg.lint.interpret.library_calls import LibraryCalls
@@ -197,7 +198,7 @@ class Expressions:
             if isinstance(element, cst.DictElement):
                 key = self.of(element.key)
                 if isinstance(key.thing, Constant):
-                    found[key.constant] = value
+                    found[key.constant] = held_under_key(key.constant, value, self.machine.frame.module)
                 else:
                     exact = False
             else:
@@ -266,6 +267,11 @@ class Expressions:
     def _operated(self, node: cst.BinaryOperation, left: Value, right: Value) -> Value:
         if isinstance(left.thing, Lazy) or isinstance(right.thing, Lazy):
             return self.machine.defer(node, lambda: self._operated(node, self.machine.force(left), self.machine.force(right)))
+        site = self.machine.site(node)
+        if is_told_apart_by_meaning(left):
+            return self.choices.each(left, lambda one: self._operated(node, one, right), site)
+        if is_told_apart_by_meaning(right):
+            return self.choices.each(right, lambda one: self._operated(node, left, one), site)
         if isinstance(left.thing, File) and isinstance(node.operator, cst.Divide):
             return paths.joined(self.machine, [left, right], replace(left, thing=Unknown()))
         known = folded(node.operator, left, right)
@@ -276,7 +282,7 @@ class Expressions:
             both = spliced(first, second)
             made = self.contents.new_sequence(node, both) if both.cls == "builtins.list" else Value(both)
             return replace(made, data=join_data(left.data, right.data)) if left.data and right.data else made
-        origin = self.machine.new_ref(self.machine.site(node))
+        origin = self.machine.new_ref(site)
         result = scaling.noted(node.operator, left, right, combined(node.operator, left, right, origin), origin)
         named = [value for value, side in ((left, node.left), (right, node.right)) if is_named_loss(side)]
         if (

@@ -110,6 +110,16 @@ def with_keyed_role(key: str, value: Value, module: Module) -> Value:
     return replace(value, data=replace(value.data or Data(), rows=value.rows, role=role))
 
 
+def held_under_key(key: object, value: Value, module: Module) -> Value:
+    """What is put under a key that names a part of the data: `{"train": rows[:n], "test": rows[n:]}`."""
+    thing = value.thing
+    if not isinstance(key, str) or not isinstance(thing, Unknown | Opaque | Object) or value.data is None:
+        return value
+    if isinstance(thing, Object) and thing.cls is not None and not is_dataset(thing):
+        return value
+    return with_keyed_role(key, value, module)
+
+
 def _roles_of_keys(module: Module) -> frozenset[Role]:
     known: frozenset[Role] | None = module.kept.get(_KEYS)
     if known is None:

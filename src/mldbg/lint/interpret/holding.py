@@ -26,7 +26,7 @@ class Holding:
 
     def is_informative(self, value: Value) -> bool:
         """Whether an argument says more of an object that is built from it than the name of the parameter: a loss, a model."""
-        return any(self._is_loss(one) or self._is_model(one) for one in members(value))
+        return self.is_loss(value) or self._is_model(value)
 
     def methods(self, value: Value) -> list[Function]:
         """The methods of an object that may apply a loss that it holds, as their text says it."""
@@ -53,12 +53,13 @@ class Holding:
             if not isinstance(key, str) or isinstance(value.thing, Lazy):
                 continue
             for one in members(value):
-                if self._is_loss(one):
+                if self.is_loss(one):
                     yield key
                 elif depth > 1 and isinstance(one.thing, Object) and isinstance(one.thing.cls, ClassThing) and one.thing != thing:
                     yield from self._names_of_losses(one.thing, depth - 1)
 
-    def _is_loss(self, value: Value) -> bool:
+    def is_loss(self, value: Value) -> bool:
+        """Whether a value is a loss of a library."""
         thing = value.thing
         if isinstance(thing, Object):
             return isinstance(thing.cls, str) and tables.is_loss(thing.cls)

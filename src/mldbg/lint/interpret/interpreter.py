@@ -14,7 +14,7 @@ from mldbg.lint.interpret.arguments import Argument, completed
 from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.budget import Budget
 from mldbg.lint.interpret.built import Built
-from mldbg.lint.interpret.choices import Choices, given, outcome_of
+from mldbg.lint.interpret.choices import Choices, given, members, outcome_of
 from mldbg.lint.interpret.classes import Classes, is_classmethod, is_property, is_static, leaves_it_to_others
 from mldbg.lint.interpret.columns import of_attribute
 from mldbg.lint.interpret.configuration import Configuration, entry_as_attribute
@@ -142,6 +142,8 @@ class Interpreter:
         self.statements = Statements(
             self, self.names, self.classes, self.contents, self.estimators, self.training, self.expressions, self.assignment
         )
+        self._applying: set[Ref] = set()
+        """Objects that were built from a loss: what they do with it is told, whatever the text of their class says."""
         self._contexts: dict[tuple[Site, Context | None, int], Context] = {}
         self._built: dict[Ref, Built | None] = {}
         self._unbuilt: dict[Ref, tuple[Value, list[Frame], Sequence[Argument], Site]] = {}
@@ -371,7 +373,8 @@ class Interpreter:
         """The value of a call."""
         callee = self.force(callee)
         if callee.among is not None:
-            return self.choices.each(callee, lambda one: self.call(one, arguments, site), site)
+            supposing = not _chooses_command(callee, site)
+            return self.choices.each(callee, lambda one: self.call(one, arguments, site), site, supposing=supposing)
         thing = callee.thing
         if isinstance(thing, Function):
             return self.call_function(thing, arguments, site)
@@ -442,7 +445,7 @@ class Interpreter:
         if isinstance(cls, ClassThing):
             module = self.classes.is_module(cls)
             with self.training.inside_model(module):
-                if module and self.reach.is_quiet(cls.part):
+                if module and self.reach.is_quiet(cls.part) and thing.ref not in self._applying:
                     result = self.defer(site.node, lambda: self._run_object(callee, cls, arguments, site))
                 else:
                     result = self._run_object(callee, cls, arguments, site)
@@ -485,6 +488,7 @@ class Interpreter:
         """A new object of a project class."""
         ref = self.new_ref(site, Made.OBJECT, cls.name)
         value = Value(Object(ref, cls), data=data_of_arguments(arguments), origin=ref)
+        held = [one for argument in arguments for one in members(argument.value)]
         self.state.open(ref)
         if self._may_wait(cls):
             self._unbuilt[ref] = (value, list(self.frames), arguments, site)
@@ -494,7 +498,9 @@ class Interpreter:
             self._initialise(value, cls, arguments, site)
         if self.classes.is_module(cls):
             self.training.start_in_training_mode(value, site)
-        if not cls.part.module.is_test and any(self.holding.is_informative(argument.value) for argument in arguments):
+        if any(self.holding.is_loss(one) or _is_one_of(one, self._applying) for one in held):
+            self._applying.add(ref)
+        if not cls.part.module.is_test and any(map(self.holding.is_informative, held)):
             self.outstanding.built(ref, value)
         return value
 
@@ -622,6 +628,19 @@ class Interpreter:
         frame = self.frame
         self.execute(node.body)
         return self._finish(frame)
+
+
+def _chooses_command(callee: Value, site: Site) -> bool:
+    """Whether one of several functions is run for what it does: `{"train": train, "predict": predict}[mode](args)`.
+
+    That is a branch like any other, and no value that the rest of the program depends on.
+    """
+    functions = all(isinstance(one.thing, Function) for one in members(callee))
+    return functions and isinstance(site.part.parents.get(site.node), cst.Expr)
+
+
+def _is_one_of(value: Value, refs: set[Ref]) -> bool:
+    return isinstance(value.thing, Object) and value.thing.ref in refs
 
 
 def _qualified(function: Function) -> str:

@@ -8,7 +8,7 @@ import libcst as cst
 
 from mldbg.lint.interpret import carried
 from mldbg.lint.interpret.address import Made, Ref, Site
-from mldbg.lint.interpret.choices import one_of_entries
+from mldbg.lint.interpret.choices import Choices, is_told_apart_by_meaning, one_of_entries
 from mldbg.lint.interpret.columns import Columns, picks_one
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.frames import with_keyed_role
@@ -52,11 +52,14 @@ class Subscripts:
         self.machine = machine
         self.contents = contents
         self.columns = Columns(contents)
+        self.choices = Choices(machine)
 
     def item(self, base: Value, indices: list[Value], node: cst.CSTNode, site: Site) -> Value:
         """The value of `base[indices]`."""
         if isinstance(base.thing, Lazy):
             return self.machine.defer(node, lambda: self.item(self.machine.force(base), indices, node, site))
+        if is_told_apart_by_meaning(base):
+            return self.choices.each(base, lambda one: self.item(one, indices, node, site), site)
         indices = [self.machine.force(index) for index in indices]
         index = indices[0] if len(indices) == 1 else UNKNOWN
         found = self._known_item(base, index, site)

@@ -71,7 +71,8 @@ class SingleLogitSoftmax(Rule):
         else:
             what = "softmax" if call.name in NORMALIZERS else "cross-entropy"
             axis = call.argument("dim").constant if call.name in NORMALIZERS else 1
-            is_single = axes.last == 1 and (axis == -1 or (axes.rank is not None and axis == axes.rank - 1))
+            rank = axes.rank if call.name in NORMALIZERS or axes.rank is not None else 2  # a loss takes a batch of rows
+            is_single = axes.last == 1 and (axis == -1 or (rank is not None and axis == rank - 1))
         if is_single and site is not None:
             yield self.found(
                 site,
