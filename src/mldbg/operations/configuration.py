@@ -25,11 +25,22 @@ CONFIGURATION_FOLDERS: frozenset[str] = frozenset(
 """Folders beside a program that hold its settings."""
 
 OTHERS_SETTINGS: frozenset[str] = frozenset(
-    ["package.json", "package-lock.json", "tsconfig.json", "pyproject.toml", "environment.yml", "environment.yaml", "mkdocs.yml"]
-    + ["docker-compose.yml", "docker-compose.yaml", "setup.toml", "dvc.yaml", "dvc.lock", "codecov.yml", "action.yml"]
+    [
+        "package.json",
+        "package-lock.json",
+        "tsconfig.json",
+        "pyproject.toml",
+        "environment.yml",
+        "environment.yaml",
+        "mkdocs.yml",
+        "docker-compose.yml",
+        "docker-compose.yaml",
+        "dvc.yaml",
+        "codecov.yml",
+        "action.yml",
+    ]
 )
 """Files of settings that other tools read."""
-
 
 SUFFIXES: frozenset[str] = frozenset({"", ".json", ".yaml", ".yml", ".toml", ".py"})
 """Suffixes of the paths that are followed: files of settings, folders, and the program itself."""
