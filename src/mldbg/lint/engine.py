@@ -224,7 +224,8 @@ def _facts_of(source: Source, project: Project) -> Facts:
     triggers = project.links.triggers_in(source, file)
     joined = project.links.into(file)
     if not triggers and not joined:
-        problem = syntax.problem(source)
+        known = project.modules.known_as(source.path, file, source.text)
+        problem = syntax.problem(source) if known is None or not known.is_read else None
         return Facts(problems=(problem,) if problem else (), grounds=Grounds(file, None, project))
     from mldbg.lint.interpret.module import Module
     from mldbg.lint.outline import CannotOutlineError

@@ -85,11 +85,14 @@ def absolute(imported: Import, name: str, *, is_package: bool) -> str:
 def import_name(file: Path) -> tuple[Path, str]:
     """The folder that imports start from, and the dotted name of a file below it."""
     parts = [] if file.name == "__init__.py" else [file.stem]
-    folder = file.parent
-    while (folder / "__init__.py").is_file() and folder.parent != folder:
-        parts.insert(0, folder.name)
-        folder = folder.parent
-    return folder, ".".join(parts)
+    folder = os.path.dirname(file)  # noqa: PTH120  # as text: this is asked of every file
+    while os.path.isfile(f"{folder}{os.sep}__init__.py"):  # noqa: PTH113
+        above, name = os.path.split(folder)
+        if not name:
+            break
+        parts.insert(0, name)
+        folder = above
+    return Path(folder), ".".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +108,8 @@ class Look:
     @property
     def missing(self) -> list[Path]:
         """The places where it was looked for in vain."""
-        relative = Path(*self.dotted.split("."))
-        places = [place for folder in self.folders for place in _candidates(folder, relative)]
+        relative = self.dotted.replace(".", os.sep)
+        places = [Path(place) for folder in self.folders for place in _candidates(os.fspath(folder), relative)]
         return places if self.file is None else places[: places.index(self.file)]
 
 
@@ -178,17 +181,17 @@ class Finder:
             return Look(dotted, (), None, near=True)
         top = dotted.partition(".")[0]
         folders = self._searched(home)
-        relative: Path | None = None
+        relative: str | None = None
         for folder in folders:
             names = self._listing(folder)
             if top not in names and f"{top}.py" not in names:
                 continue
             if not self._is_of_project(folder, top, home):
                 continue
-            relative = relative or Path(*dotted.split("."))
-            for candidate in _candidates(folder, relative):
-                if candidate != home.file and candidate.is_file():
-                    return Look(dotted, folders, candidate, near=True)
+            relative = relative or dotted.replace(".", os.sep)
+            for candidate in _candidates(os.fspath(folder), relative):
+                if os.path.isfile(candidate) and Path(candidate) != home.file:  # noqa: PTH113  # text is faster by half
+                    return Look(dotted, folders, Path(candidate), near=True)
         return Look(dotted, folders, None, near=relative is not None)
 
     def _searched(self, home: Home) -> tuple[Path, ...]:
@@ -228,5 +231,5 @@ class Finder:
         return self._listings[key]
 
 
-def _candidates(folder: Path, relative: Path) -> tuple[Path, Path]:
-    return folder / relative.with_suffix(".py"), folder / relative / "__init__.py"
+def _candidates(folder: str, relative: str) -> tuple[str, str]:
+    return f"{folder}{os.sep}{relative}.py", f"{folder}{os.sep}{relative}{os.sep}__init__.py"

@@ -30,8 +30,10 @@ class Trigger:
     within: tuple[str, ...] = ()
 
 
-RUNS = (r"backward\(", "DataLoader", r"loader\b", "load_state_dict", "__main__", "argparse", "batches", r"\boptim\b")
-"""What stands in code that runs models, rather than only defining them; what is dear to search for comes last."""
+RUNS = (r"backward\(", "DataLoader", r"loader\b", "load_state_dict", "__main__", "argparse", "batches", r"optim\b(?<=\boptim)")
+"""What stands in code that runs models, rather than only defining them; what is dear to search for comes last.
+
+A pattern that begins with plain text is found fast, so what must not stand before it is looked for behind."""
 
 HELD_OUT = ("_split(?!_modules)", EVALUATION_LINE)
 """What stands in code that holds data out; what is dear to search for comes last."""
@@ -77,7 +79,7 @@ SCALED = Trigger(
 )
 """An evaluation beside arithmetic that may be a scaler's."""
 FITS = Trigger(frozenset({"train_test_split", "fit_transform", *FITTED_CLASSES}))
-_LOGARITHM = (r"\.log_?\(\)", r"\btorch\.log_?\(", r"(?<![\w.])log\(")
+_LOGARITHM = (r"\.log_?\(\)", r"torch\.log_?\(", r"log\((?<![\w.]log\()")
 LOGARITHMS = Trigger(frozenset({"softmax", "sigmoid", "Softmax", "Sigmoid"}), (_LOGARITHM,), _LOGARITHM)
 SINGLE_COLUMNS = Trigger(NORMALISED, ((r"Linear\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\b1\s*[,)]", SAYS_ONE),))
 """A softmax, where some layer has a single output."""

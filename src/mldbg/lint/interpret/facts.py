@@ -6,7 +6,7 @@ Every fact has a `site` and `within`, the names of the functions under way, oute
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, cast
 
@@ -37,8 +37,9 @@ class Condition:
     @property
     def opposite(self) -> Condition:
         """That the test has the other outcome."""
-        outcome = replace(self.outcome, holds=not self.outcome.holds) if self.outcome is not None else None
-        return replace(self, holds=not self.holds, outcome=outcome)
+        so = self.outcome
+        outcome = Outcome(so.subject, so.equals, not so.holds, so.test, so.usual, so.said) if so is not None else None
+        return Condition(self.test, not self.holds, self.deciding, outcome)
 
     @property
     def chosen_by(self) -> frozenset[cst.CSTNode]:

@@ -16,7 +16,7 @@ import libcst as cst
 from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
 
 from mldbg.lint.finding import Problem, Span
-from mldbg.lint.imports import Finder, Home, absolute
+from mldbg.lint.imports import Finder, Home, Look, absolute
 from mldbg.lint.interpret.tree import below
 from mldbg.lint.outline import CannotOutlineError, Import, Kind, Outline, Statement, bound, outline, uses
 from mldbg.lint.statement import split_lines, width_of_feeds, with_sure_places
@@ -28,7 +28,7 @@ _TEST_FUNCTION = re.compile(r"^\s*(?:async )?def test_\w+\(", re.MULTILINE)
 _ASSERTION = re.compile(r"\bassert(?:_\w+|[A-Z]\w+)?\b|\.testing\.")
 
 _WORD = re.compile(r"\w+")
-_IMPORTS_BY_NAME = re.compile(r"\bimport_module\(|\biter_modules\(|\bwalk_packages\(")
+_IMPORTING_BY_NAME = ("import_module(", "iter_modules(", "walk_packages(")
 
 LONGEST_LINE = 500_000
 """Characters of a line that is parsed: libcst takes six seconds for so many, and four times as long for twice as many."""
@@ -279,14 +279,26 @@ class Module:
         self.home = Home(file)
         self.found: set[Path] = set()
         """The project files that its imports led to."""
+        self.looks: list[Look] = []
+        """What its imports were found to lead to."""
         self.missing: set[Path] = set()
-        """Where its imports were looked for in vain."""
+        """Where something else was looked for in vain."""
         self.sought: set[str] = set()
         """The absolute names that its imports were looked for by."""
 
     @property
     def name(self) -> str:
         return self.home.name
+
+    @property
+    def places_in_vain(self) -> set[Path]:
+        """Where its imports, and other things that it names, were looked for in vain."""
+        return self.missing.union(*(look.missing for look in self.looks))
+
+    @property
+    def is_read(self) -> bool:
+        """Whether it was read, and is Python."""
+        return isinstance(self.__dict__.get("_read"), Outline)
 
     @property
     def outline(self) -> Outline:
@@ -412,7 +424,7 @@ class Modules:
         look = self._finder.find(dotted, importer.home)
         if dotted not in importer.sought:
             importer.sought.add(dotted)
-            importer.missing.update(look.missing)
+            importer.looks.append(look)
         if look.file is not None:
             importer.found.add(look.file)
         return self._load(look.file) if look.file is not None else None
@@ -422,7 +434,7 @@ class Modules:
         if file not in self._imported:
             found = set(self._leads_to(file))
             module = self._load(file)
-            if module is not None and _IMPORTS_BY_NAME.search(module.text) is not None:
+            if module is not None and any(call in module.text for call in _IMPORTING_BY_NAME):
                 found.update(file.parent.glob("*.py"))
             self._imported[file] = tuple(sorted(found, key=os.fspath))
         return self._imported[file]
@@ -434,7 +446,7 @@ class Modules:
         shared module counts with all that was ever looked up in it.
         """
         found: set[Path] = set()
-        missing = set(module.missing)
+        missing = module.places_in_vain
         todo = list(module.found)
         while todo:
             file = todo.pop()
@@ -443,7 +455,7 @@ class Modules:
             found.add(file)
             other = self._by_file.get(file)
             if other is not None:
-                missing |= other.missing
+                missing |= other.places_in_vain
                 todo += other.found
         return frozenset(found - {module.file}), frozenset(missing)
 

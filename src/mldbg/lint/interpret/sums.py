@@ -217,8 +217,11 @@ def _holder(machine: Machine, name: str) -> Ref:
 @lru_cache(maxsize=4096)
 def _mentions(source: cst.BaseExpression, target: cst.BaseExpression) -> bool:
     """Remembered, because loops execute the same assignment again and again."""
+    names = names_in(source)
     if isinstance(target, cst.Name):
-        return target.value in names_in(source)
+        return target.value in names
+    if isinstance(target, cst.Attribute) and target.attr.value not in names:
+        return False
     return bool(re.search(rf"(?<![\w.]){re.escape(code(target))}\b", code(source)))
 
 
