@@ -118,6 +118,11 @@ class Project:
         source = self._read(file)
         return (source.path, source.text) if source is not None else None
 
+    def has_read(self, source: Source, file: Path | None) -> bool:
+        """Whether a text was found to be Python already, when others imported it."""
+        known = self._modules.known_as(source.path, file, source.text) if self._modules is not None else None
+        return known is not None and known.is_read
+
     def text(self, path: str) -> str | None:
         """The text of a consulted file, by the path that reports print."""
         known = self._modules.known() if self._modules is not None else []
@@ -224,8 +229,7 @@ def _facts_of(source: Source, project: Project) -> Facts:
     triggers = project.links.triggers_in(source, file)
     joined = project.links.into(file)
     if not triggers and not joined:
-        known = project.modules.known_as(source.path, file, source.text)
-        problem = syntax.problem(source) if known is None or not known.is_read else None
+        problem = None if project.has_read(source, file) else syntax.problem(source)
         return Facts(problems=(problem,) if problem else (), grounds=Grounds(file, None, project))
     from mldbg.lint.interpret.module import Module
     from mldbg.lint.outline import CannotOutlineError

@@ -208,10 +208,19 @@ def _first_too_deep(tree: ast.Module, lines: Sequence[str]) -> int | None:
             continue  # each level takes a character at least
         inner = [each for block in _BLOCKS for each in getattr(node, block, ())]
         last = inner[0].lineno if inner else node.end_lineno or node.lineno
-        if depth > MOST_LEVELS or (starts[last] - starts[first - 1] > MOST_LEVELS and _levels(node) > MOST_LEVELS):
+        nested = starts[last] - starts[first - 1] > MOST_LEVELS and _may_nest("".join(lines[first - 1 : last]))
+        if depth > MOST_LEVELS or (nested and _levels(node) > MOST_LEVELS):
             return node.lineno
         todo.extend((each, depth + 1) for each in inner)
     return None
+
+
+_NESTS = re.compile(r"[^\w\s,:\"'#]|\b(?:and|await|else|for|if|in|is|lambda|not|or|yield)\b|[\"']\s+[\"']")
+"""What a level of an expression takes at least one of. Of a table of names there are few, as long as it may be."""
+
+
+def _may_nest(text: str) -> bool:
+    return sum(1 for _ in _NESTS.finditer(text)) > MOST_LEVELS
 
 
 def _levels(statement: ast.AST) -> int:

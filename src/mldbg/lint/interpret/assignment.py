@@ -283,5 +283,6 @@ def _with_element(items: Items, index: Value, value: Value) -> Items:
 def _with_item(mapping: Entries, index: Value, value: Value) -> Entries:
     if not isinstance(index.thing, Constant):
         return replace(mapping, exact=False, items=tuple((key, join(held, value)) for key, held in mapping.items))
-    rest = tuple((key, held) for key, held in mapping.items if key != index.constant)
-    return replace(mapping, items=(*rest, (index.constant, value)))
+    if mapping.get(index.constant) is None:
+        return replace(mapping, items=(*mapping.items, (index.constant, value)))
+    return replace(mapping, items=tuple((key, value if key == index.constant else held) for key, held in mapping.items))

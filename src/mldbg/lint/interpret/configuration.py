@@ -38,12 +38,9 @@ from mldbg.lint.interpret.value import (
     Value,
     literal,
 )
-from mldbg.lint.settings import DEEPEST_SETTING, agreed, composed, parsed, resolved, shipped
+from mldbg.lint.settings import DEEPEST_SETTING, agreed, composed, is_file, parsed, resolved, shipped
 from mldbg.operations.configuration import DICTS, HYDRA_MAIN, Language
 from mldbg.operations.spelling import canonical
-
-MOST_SETTINGS = 512
-"""Settings of one file; where there are more, they are data."""
 
 MOST_FOLDERS = 4
 """Folders above a file from which the program may have been started."""
@@ -132,7 +129,7 @@ class Configuration:
             file = Path(os.path.normpath(folder / path))
             if not self.names.modules.is_of_project(file):
                 continue
-            if file.is_file():
+            if is_file(file):
                 module.found.add(file)
                 return file
             module.missing.add(file)
@@ -159,7 +156,7 @@ class Configuration:
 
     def _read_omegaconf(self, arguments: Sequence[Argument], site: Site) -> Value:
         content = self._content(Language.YAML, arguments)
-        return self.lineage.unknown_result(site) if content is None else self._value(resolved(content), site, cls=OMEGACONF)
+        return self.lineage.unknown_result(site) if content is None else self._value(resolved(dict(content)), site, cls=OMEGACONF)
 
     def _content(self, language: Language, arguments: Sequence[Argument]) -> Mapping[Any, Any] | None:
         """What stands in the file that is the first argument, where it holds settings by name."""
@@ -173,8 +170,8 @@ class Configuration:
         known = self.names.modules.settings
         if (file, language) not in known:
             known[file, language] = parsed(file, language)
-        content = known[file, language]
-        return content if isinstance(content, Mapping) and _size(content) <= MOST_SETTINGS else None
+        content: Mapping[Any, Any] | None = known[file, language]
+        return content
 
     def _shipped(self, language: Language) -> Mapping[Any, Any] | None:
         """What all files of settings say that lie beside the program, where only its user says which of them is read."""
@@ -198,7 +195,10 @@ class Configuration:
         if isinstance(content, Mapping):
             items = tuple((key, self._value(each, site, (*keys, key), cls, hook)) for key, each in content.items())
             made = self._mapping(Entries(items), site, keys, cls)
-            return made if hook is None else machine.call(hook, [Argument(made)], site)
+            if hook is None:
+                return made
+            with machine.round(site.node, self._numbers.setdefault(keys, len(self._numbers))):
+                return machine.call(hook, [Argument(made)], site)
         if isinstance(content, list):
             if len(content) > MOST_ITEMS:
                 return Value(Opaque("builtins.list"))
@@ -302,7 +302,7 @@ class Configuration:
             return None
         module.found |= found.files
         module.missing |= found.missing
-        return self._value(found.content, site, cls=OMEGACONF) if _size(found.content) <= MOST_SETTINGS else None
+        return self._value(found.content, site, cls=OMEGACONF)
 
     def _instantiate(self, arguments: Sequence[Argument], site: Site) -> Value:
         """`instantiate(cfg.model, **more)`: the class named by `_target_`, called with the settings beside it."""
@@ -415,19 +415,9 @@ def _holds_target(contents: Contents, entries: Entries, depth: int) -> bool:
 
 
 def _with(entries: Entries, key: object, value: Value) -> Entries:
-    rest = tuple((name, held) for name, held in entries.items if name != key)
-    return replace(entries, items=(*rest, (key, value)))
-
-
-def _size(content: Any, depth: int = 0) -> int:
-    """How many settings there are; more than are taken where they are nested too deeply."""
-    if depth > DEEPEST_SETTING:
-        return MOST_SETTINGS + 1
-    if isinstance(content, Mapping):
-        return sum(_size(each, depth + 1) for each in content.values())
-    if isinstance(content, list) and len(content) <= MOST_ITEMS:
-        return sum(_size(each, depth + 1) for each in content)
-    return 1
+    if entries.get(key) is None:
+        return replace(entries, items=(*entries.items, (key, value)))
+    return replace(entries, items=tuple((name, value if name == key else held) for name, held in entries.items))
 
 
 def entry_as_attribute(contents: Contents, base: Value, outside: str | None, name: str) -> Value | None:

@@ -148,7 +148,8 @@ class Expressions:
             text = paths.path_of(self.machine, value)
             if text is None and isinstance(value.thing, Constant) and isinstance(value.thing.value, int | float):
                 text = str(value.thing.value)
-            known = known and text is not None and part.conversion is None and part.format_spec is None
+            plain = part.conversion is None and part.format_spec is None and part.equal is None
+            known = known and text is not None and plain
             usual = usual or not isinstance(value.thing, Constant)
             texts.append(text or "")
         whole = "".join(texts)
@@ -323,18 +324,20 @@ class Expressions:
         left = self.of(node.left)
         rights = [(target.operator, self.of(target.comparator)) for target in node.comparisons]
         if len(rights) == 1:
-            known = compared(rights[0][0], left, self._shown(rights[0][0], rights[0][1]))
+            known = compared(rights[0][0], left, self._shown(node.comparisons[0], rights[0][1]))
             if known is not None:
                 return literal(known)
         if isinstance(left.thing, Lazy):
             return Value(Opaque(MASK))
         return Value(Opaque(MASK), data=derived_data(left), axes=Axes(left.axes.rank))
 
-    def _shown(self, operator: cst.BaseCompOp, value: Value) -> Value:
-        """What stands on the right of `in`: the elements of a list, the keys of a dict."""
-        if not isinstance(operator, cst.In | cst.NotIn) or not isinstance(value.thing, Object | Entries):
+    def _shown(self, target: cst.ComparisonTarget, value: Value) -> Value:
+        """What stands on the right of `in`: the elements of a list or a set, the keys of a dict."""
+        if not isinstance(target.operator, cst.In | cst.NotIn):
             return value
-        held = self.contents.iterated(value)
+        if isinstance(target.comparator, cst.Set):
+            return Value(self._elements(tuple(target.comparator.elements)))
+        held = self.contents.iterated(value) if isinstance(value.thing, Object | Entries) else None
         return value if held is None else Value(held)
 
     def _conditional(self, node: cst.IfExp) -> Value:

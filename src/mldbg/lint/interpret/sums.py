@@ -17,6 +17,7 @@ from mldbg.lint.interpret.parts import made_of, parts_of
 from mldbg.lint.interpret.rounds import counters, names_in, under_a_loop
 from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.source_text import code, last_name
+from mldbg.lint.interpret.tree import below
 from mldbg.lint.interpret.value import Constant, Entries, Items, Object, Unknown, Value
 
 ANY_ITEM = "[]"
@@ -217,12 +218,21 @@ def _holder(machine: Machine, name: str) -> Ref:
 @lru_cache(maxsize=4096)
 def _mentions(source: cst.BaseExpression, target: cst.BaseExpression) -> bool:
     """Remembered, because loops execute the same assignment again and again."""
-    names = names_in(source)
     if isinstance(target, cst.Name):
-        return target.value in names
-    if isinstance(target, cst.Attribute) and target.attr.value not in names:
-        return False
+        return target.value in names_in(source)
+    if isinstance(target, cst.Attribute) and not _has_attribute(source, target.attr.value):
+        return False  # to write the code of a tree takes long
     return bool(re.search(rf"(?<![\w.]){re.escape(code(target))}\b", code(source)))
+
+
+def _has_attribute(source: cst.CSTNode, name: str) -> bool:
+    todo = [source]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, cst.Attribute) and node.attr.value == name:
+            return True
+        todo.extend(below(node))
+    return False
 
 
 def _is_cut(source: cst.BaseExpression, value: Value) -> bool:
