@@ -52,7 +52,8 @@ class SingleLogitSoftmax(Rule):
     ## Limits
     Fires when the last layer is known to have one output and the axis is known to be its last one. `dim=1` counts
     only where the tensor is known to have two axes: over a sequence, softmax of one score per step along axis 1 is
-    attention. Where the size is known only to who builds the model, the softmax is reported when a loss takes its result.
+    attention. Where the size is known only to who builds the model, the softmax is reported when a loss takes its result;
+    a loss takes a batch of rows, so that axis 1 of a tensor of unknown rank counts as its last there.
     """
 
     group = Group.CORRECTNESS
