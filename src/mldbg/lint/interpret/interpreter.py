@@ -357,7 +357,9 @@ class Interpreter:
         if thing.ref.depth(Made.ATTRIBUTE) >= DEEPEST_ATTRIBUTE:
             return UNKNOWN
         ref = thing.ref.inside(Made.ATTRIBUTE, name)
-        data = base.data if isinstance(thing.cls, ClassThing) else replace(base.data or Data(), rows=base.rows)
+        data = base.data
+        if not isinstance(thing.cls, ClassThing):
+            data = Data(rows=base.rows) if data is None else replace(data, rows=base.rows)
         data = of_attribute(data, name)
         self.state.ensure(ref)
         return Value(Object(ref), data=data, origin=ref, trail=base.trail if data and data.fits else None)

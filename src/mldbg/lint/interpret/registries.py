@@ -46,7 +46,7 @@ class Registries:
         thing = value.thing
         if not self._may_be_registry(value) or not isinstance(thing, Object):
             return
-        code, holder = (thing.cls.part.code, r"\w") if isinstance(thing.cls, ClassThing) else (module.text, rf"\b{name}")
+        code, holder = (thing.cls.part.code, r"\w") if isinstance(thing.cls, ClassThing) else (module.text, rf"{name}(?<!\w{name})")
         if not _is_filled(code, holder) or not self._modules_of_program():
             return
         filling = list(self._filling(module, part, name))

@@ -47,7 +47,7 @@ from mldbg.operations.python import HARMLESS_PACKAGES
 
 ABSTRACT_BASES = frozenset({"builtins.object", "abc.ABC", "typing.Generic", "typing.Protocol"})
 
-_READS_MODE = re.compile(r"\bself\.training\b(?!\s*=[^=])")
+_READS_MODE = re.compile(r"self\.training\b(?<!\wself\.training)(?!\s*=[^=])")  # plain text in front is found fast
 _OWNERS = re.compile(
     r"(^|_)(accelerator|fabric|engine|model_engine|booster|strategy|dist_autograd|amp|trainer|runner|plugin)$", re.IGNORECASE
 )
