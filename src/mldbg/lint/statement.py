@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
-_OTHER_ENDS = re.compile(r"[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_OTHER_ENDS = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 """Where `str.splitlines` sees a line end and Python does not."""
 _FEED = re.compile(r"[ \t\f]*\f")
 _FEEDS = re.compile(r"(?:(?<=[\r\n])|\A)[ \t\f]*\f")
@@ -55,7 +55,7 @@ class Statement:
 
 def split_lines(text: str) -> list[str]:
     """The lines as Python counts them, with their ends."""
-    if _OTHER_ENDS.search(text) is None:
+    if not any(end in text for end in _OTHER_ENDS):
         return text.splitlines(keepends=True)
     return [match[0] for match in _LINE.finditer(text)]
 
@@ -68,7 +68,7 @@ def with_sure_places(text: str) -> str:
     """
     if "\f" in text:
         text = _FEEDS.sub("", text)
-    if _ONLY_BACKSLASH.search(text) is None:
+    if ("\\\n" not in text and "\\\r" not in text) or _ONLY_BACKSLASH.search(text) is None:
         return text
     lines: list[str] = []
     carried = False

@@ -355,7 +355,7 @@ class Module:
 
         A file `test.py` that evaluates a model asserts nothing and is none.
         """
-        if _TEST_TOOLS.search(self.text) is not None:
+        if ("pytest" in self.text or "unittest" in self.text) and _TEST_TOOLS.search(self.text) is not None:
             return True
         if self.file is None or not (_TEST_FILE.fullmatch(self.file.name) or self.file.parent.name in _TEST_FOLDERS):
             return False

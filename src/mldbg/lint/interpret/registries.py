@@ -46,7 +46,8 @@ class Registries:
         thing = value.thing
         if not self._may_be_registry(value) or not isinstance(thing, Object):
             return
-        code, holder = (thing.cls.part.code, r"\w") if isinstance(thing.cls, ClassThing) else (module.text, rf"{name}(?<!\w{name})")
+        named = rf"{name}(?<!\w{name})"
+        code, holder = (thing.cls.part.code, r"\w") if isinstance(thing.cls, ClassThing) else (module.text, named)
         if not _is_filled(code, holder) or not self._modules_of_program():
             return
         filling = list(self._filling(module, part, name))
