@@ -1,7 +1,7 @@
 """Which loops decide, with each round anew, what an expression names: `optimizer` in `for model, optimizer in pairs`.
 
 Decided from the text: the names that a loop's target binds, those assigned from them, and across calls the arguments that
-stand for parameters.
+stand for parameters. And which loops read labels beside the rows that they run over.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from functools import lru_cache
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Context
+from mldbg.lint.interpret.address import Context, Site
 from mldbg.lint.interpret.frames import Frame
+from mldbg.lint.interpret.module import Part
 from mldbg.lint.interpret.tree import below
+from mldbg.lint.library.names import says_label
 
 UnderWay = tuple[tuple[Frame, tuple[cst.For | cst.While, ...]], ...]
 """Each frame under way with its loops, innermost first; empty where there is no loop."""
@@ -139,3 +141,46 @@ def names_in(expression: cst.CSTNode) -> frozenset[str]:
         else:
             todo += below(node)
     return frozenset(names)
+
+
+def comprehensions(site: Site) -> Iterator[tuple[cst.CSTNode, Part]]:
+    """The comprehensions around a call."""
+    node: cst.CSTNode | None = site.node
+    while node is not None and not isinstance(node, cst.BaseSmallStatement):
+        if isinstance(node, cst.ListComp | cst.GeneratorExp):
+            yield node, site.part
+        node = site.part.parents.get(node)
+
+
+def reads_labels(loop: cst.CSTNode, part: Part) -> bool:
+    """Whether a loop over pairs reads the labels that it gets: `for x, y in test_loader`."""
+    target: cst.BaseAssignTargetExpression
+    body: cst.CSTNode
+    if isinstance(loop, cst.For):
+        target, body = loop.target, loop.body
+    elif isinstance(loop, cst.ListComp | cst.GeneratorExp):
+        target, body = loop.for_in.target, loop.elt
+    else:
+        return False
+    if not isinstance(target, cst.Tuple):
+        return False
+    names = [element.value.value for element in target.elements if isinstance(element.value, cst.Name)]
+    if any(says_label(name) and part.names_in(loop).uses[name] > 1 for name in names):
+        return True
+    return len(names) == 2 and names[1] in _compared_in(body)
+
+
+def _compared_in(body: cst.CSTNode) -> frozenset[str]:
+    """The names of what is subtracted from something, or compared with it."""
+    found: set[str] = set()
+    todo = [body]
+    while todo:
+        node = todo.pop()
+        todo += below(node)
+        sides: list[cst.BaseExpression] = []
+        if isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.Subtract):
+            sides = [node.left, node.right]
+        elif isinstance(node, cst.Comparison):
+            sides = [node.left, *(target.comparator for target in node.comparisons)]
+        found.update(side.value for side in sides if isinstance(side, cst.Name))
+    return frozenset(found)

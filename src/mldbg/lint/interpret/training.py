@@ -22,7 +22,7 @@ from mldbg.lint.interpret.lineage import Lineage
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.module import Part
 from mldbg.lint.interpret.reads import reached
-from mldbg.lint.interpret.rounds import chosen_by, loops_under_way
+from mldbg.lint.interpret.rounds import chosen_by, comprehensions, loops_under_way, reads_labels
 from mldbg.lint.interpret.slots import ArgumentOf, Key, Slot, argument_of
 from mldbg.lint.interpret.source_text import code, last_name
 from mldbg.lint.interpret.state import State
@@ -41,7 +41,7 @@ from mldbg.lint.interpret.value import (
     literal,
 )
 from mldbg.lint.library import bystanders
-from mldbg.lint.library.names import OPTIMIZER_NAME, says_beginning, says_label
+from mldbg.lint.library.names import OPTIMIZER_NAME, says_beginning
 from mldbg.operations import schedulers, tables, torch
 from mldbg.operations.python import HARMLESS_PACKAGES
 
@@ -533,7 +533,8 @@ class Training:
             )
         )
         if data.role is not None:
-            scored = any(_reads_labels(loop.node, frame.part) for frame in machine.frames for loop in frame.loops)
+            rounds: list[tuple[cst.CSTNode, Part]] = [(loop.node, frame.part) for frame in machine.frames for loop in frame.loops]
+            scored = any(reads_labels(loop, part) for loop, part in (*rounds, *comprehensions(site)))
             self.estimators.evaluations.used(data, "is run through the model", site, scored=scored)
 
     def _only_runs(self, thing: Object) -> bool:
@@ -648,14 +649,6 @@ class Training:
         if cls.startswith("torch.nn."):
             return False
         return None
-
-
-def _reads_labels(loop: cst.CSTNode, part: Part) -> bool:
-    """Whether a loop over pairs reads the labels that it gets: `for x, y in test_loader`."""
-    if not isinstance(loop, cst.For) or not isinstance(loop.target, cst.Tuple):
-        return False
-    names = (element.value.value for element in loop.target.elements if isinstance(element.value, cst.Name))
-    return any(says_label(name) and part.names_in(loop).uses[name] > 1 for name in names)
 
 
 def _is_volatile(value: Value) -> bool:

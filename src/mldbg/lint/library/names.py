@@ -36,9 +36,9 @@ EVALUATION_LINE = (
 )
 """The line of a function or a loop with such a name in it."""
 
-_TRAIN_NAME = re.compile(r"(^|_)(train|training|tr)(_|$|[0-9])", re.IGNORECASE)
-_TEST_NAME = re.compile(r"(^|_)(test|testing|te|holdout)(_|$|[0-9])", re.IGNORECASE)
-_VALIDATION_NAME = re.compile(r"(^|_)(val|valid|validation|dev)(_|$|[0-9])", re.IGNORECASE)
+_TRAIN_NAME = re.compile(r"(^|_)(train|training|tr|trn)(_|$|[0-9])", re.IGNORECASE)
+_TEST_NAME = re.compile(r"(^|_)(test|testing|te|tst|holdout)(_|$|[0-9])", re.IGNORECASE)
+_VALIDATION_NAME = re.compile(r"(^|_)(val|valid|validation|va|dev)(_|$|[0-9])", re.IGNORECASE)
 _ONE_WORD = re.compile(
     rf"(^|_)(train|tr|test|val|valid|validation|dev|eval|holdout)(?=(?:{_PLURAL})s?(?:_|$|[0-9]))", re.IGNORECASE
 )
@@ -88,6 +88,7 @@ _PART_WORDS = {
     "te": "test",
     "tst": "test",
     "val": "test",
+    "va": "test",
     "valid": "test",
     "validation": "test",
     "dev": "test",
@@ -152,6 +153,6 @@ def says_one_hot(name: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _snake(name: str) -> str:
-    """XTrain -> x_Train, Xtest -> X_test, testloader -> test_loader."""
+    """XTrain -> x_Train, Xtest -> X_test, xte -> x_te, testloader -> test_loader."""
     name = _ONE_WORD.sub(r"\1\2_", _CAMEL.sub("_", name))
-    return re.sub(r"^([xXyY])(?=(train|test|val|valid))", r"\1_", name)
+    return re.sub(r"^([xXyY])(?=train|test|val|valid|(?:tr|trn|te|tst|va|dev)(?:_|\b))", r"\1_", name)
