@@ -72,6 +72,14 @@ DICTS: frozenset[str] = frozenset({"builtins.dict", "collections.OrderedDict", "
 HYDRA_MAIN = "hydra.main"
 """The decorator that hands a function its configuration."""
 
+CLICK_OPTIONS: frozenset[str] = frozenset(
+    ["click.option", "click.argument", "rich_click.option", "rich_click.argument", "asyncclick.option"]
+)
+"""Decorators that hand a function an option of its command."""
+
+DECORATING: tuple[str, ...] = ("hydra", "click")
+"""Packages of which decorators hand values to functions."""
+
 ROWS: dict[str, Effect] = {
     "json.load": Special("read_json"),
     "json.loads": Special("read_json"),
@@ -133,6 +141,8 @@ ROWS: dict[str, Effect] = {
     "builtins.str": Special("text"),
     "os.getenv": Special("setting"),
     "os.environ.get": Special("setting"),
+    "typer.Option": Wraps(0, "default"),
+    "typer.Argument": Wraps(0, "default"),
     "fire.Fire": Special("run"),
     "typer.run": Special("run"),
     "tyro.cli": Special("run"),

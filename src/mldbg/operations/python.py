@@ -196,6 +196,7 @@ ROWS: dict[str, Effect] = {
     "types.SimpleNamespace": Special("namespace"),
     "argparse.Namespace": Special("namespace"),
     "argparse.ArgumentParser.add_argument": Special("add_option"),
+    "argparse.ArgumentParser.set_defaults": Special("set_options"),
     "argparse.ArgumentParser.parse_args": Special("parse_options"),
     "einops.rearrange": Arranges(),
     "einops.repeat": Arranges(),

@@ -90,6 +90,7 @@ class BuiltinCalls:
             "called_in_turn": self._called_in_turn,
             "namespace": self._namespace,
             "add_option": command_line.add,
+            "set_options": command_line.set,
             "parse_options": command_line.parse,
             "named_tuple": self._named_tuple,
             "of_named_tuple": self._of_named_tuple,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mldbg.lint.interpret.address import Made, Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.machine import Machine
-from mldbg.lint.interpret.value import UNKNOWN, Constant, Object, Value
+from mldbg.lint.interpret.value import UNKNOWN, Constant, File, Object, Value
 
 FLAGS = {"store_true": False, "store_false": True}
 """What an option that takes no value is by default, by its action."""
@@ -26,6 +26,14 @@ class CommandLine:
         name = _name(arguments)
         if isinstance(parser, Object) and name and default is not None:
             self.machine.state.set(parser.ref, _KEY + name, Value(default))
+        return UNKNOWN
+
+    def set(self, arguments: Sequence[Argument], site: Site) -> Value:
+        """`set_defaults(loss="bce")`."""
+        parser = arguments[0].value.thing
+        for argument in arguments[1:]:
+            if isinstance(parser, Object) and argument.keyword is not None and isinstance(argument.value.thing, Constant):
+                self.machine.state.set(parser.ref, _KEY + argument.keyword, argument.value)
         return UNKNOWN
 
     def parse(self, arguments: Sequence[Argument], site: Site) -> Value:
@@ -60,6 +68,8 @@ def _default(arguments: Sequence[Argument]) -> Constant | None:
     keyed = {argument.keyword: argument.value for argument in arguments if argument.keyword is not None}
     if "default" in keyed:
         thing = keyed["default"].thing
+        if isinstance(thing, File):
+            return Constant("str", thing.path)
         return thing if isinstance(thing, Constant) else None
     action = keyed["action"].constant if "action" in keyed else None
     flag = FLAGS.get(action) if isinstance(action, str) else None

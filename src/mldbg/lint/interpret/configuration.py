@@ -39,7 +39,7 @@ from mldbg.lint.interpret.value import (
     literal,
 )
 from mldbg.lint.settings import DEEPEST_SETTING, agreed, composed, is_file, parsed, resolved, shipped
-from mldbg.operations.configuration import DICTS, HYDRA_MAIN, Language
+from mldbg.operations.configuration import CLICK_OPTIONS, HYDRA_MAIN, Language
 from mldbg.operations.spelling import canonical
 
 MOST_FOLDERS = 4
@@ -268,27 +268,51 @@ class Configuration:
                 held = _with(held, key, value)
         return replace(held, exact=held.exact and more.exact)
 
-    # ------------------------------------------------------------------------------------------------------------- Hydra
-    def given_by_decorator(self, function: Function, site: Site) -> Value | None:
-        """The configuration that `@hydra.main(config_path="conf", config_name="config")` hands to a function."""
-        module, node = function.part.module, function.node
-        if not isinstance(node, cst.FunctionDef) or module.file is None:
+    def method_of_settings(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value | None:
+        """What settings have for methods beside those of dicts."""
+        held = self.contents.mapping_of(base)
+        if held is None or not isinstance(base.thing, Object):
             return None
-        for decorator in node.decorators:
+        if name in ("clone", "copy", "copy_and_resolve_references"):
+            return self._with_attributes(held, site, ())
+        if name in ("merge_from_file", "merge_with"):
+            more = self._content(Language.YAML, arguments) if name == "merge_from_file" else None
+            given = self._value(more, site) if more is not None else arguments[0].value if arguments else UNKNOWN
+            entries = self._entries_of(given)
+            merged = self._with_attributes(self._over(held, entries), site, ()) if entries is not None else None
+            inside = self.contents.mapping_of(merged) if merged is not None else None
+            if inside is not None:
+                self.machine.state.set(base.thing.ref, Slot.ITEMS, Value(inside))
+            return literal(None)
+        return literal(None) if name in ("freeze", "defrost", "set_new_allowed", "merge_from_list", "lock", "unlock") else None
+
+    # ------------------------------------------------------------------------------------------------------------- Hydra
+    def given_by_decorator(self, function: Function, parameter: str, site: Site) -> Value | None:
+        """What a decorator hands to a function: `@hydra.main(config_path="conf", config_name="config")` its configuration,
+        `@click.option("--loss", default="ce")` an option, which is that unless somebody sets it.
+        """
+        node = function.node
+        for decorator in node.decorators if isinstance(node, cst.FunctionDef) else ():
             call = decorator.decorator
-            if not isinstance(call, cst.Call):
+            thing = self.machine.evaluate(call.func).thing if isinstance(call, cst.Call) else UNKNOWN.thing
+            if not isinstance(call, cst.Call) or not isinstance(thing, Symbol):
                 continue
-            thing = self.machine.evaluate(call.func).thing
-            if not isinstance(thing, Symbol) or canonical(thing.name) != HYDRA_MAIN:
-                continue
-            given = {arg.keyword.value: self.machine.evaluate(arg.value).constant for arg in call.args if arg.keyword is not None}
-            unnamed = [self.machine.evaluate(arg.value).constant for arg in call.args if arg.keyword is None]
-            given = dict(zip(("config_path", "config_name"), unnamed, strict=False)) | given
-            folder, name = given.get("config_path") or ".", given.get("config_name")
-            if not isinstance(folder, str) or not isinstance(name, str):
-                return None
-            return self._composed(module, Path(os.path.normpath(module.file.parent / folder)), name, site)
+            values = [(arg.keyword.value if arg.keyword is not None else None, self.machine.now(arg.value)) for arg in call.args]
+            if canonical(thing.name) == HYDRA_MAIN:
+                return self._handed_by_hydra(function.part.module, values, site)
+            if canonical(thing.name) in CLICK_OPTIONS and parameter in _names_of_option(values):
+                default = dict(values).get("default")
+                return paths.usually(self.machine, default, site) if default is not None else None
         return None
+
+    def _handed_by_hydra(self, module: Module, values: Sequence[tuple[str | None, Value]], site: Site) -> Value | None:
+        given = {name: path_of(self.machine, value) for name, value in values if name is not None}
+        unnamed = [path_of(self.machine, value) for name, value in values if name is None]
+        given = dict(zip(("config_path", "config_name"), unnamed, strict=False)) | given
+        folder, name = given.get("config_path") or ".", given.get("config_name")
+        if name is None or module.file is None:
+            return None
+        return self._composed(module, Path(os.path.normpath(module.file.parent / folder)), name, site)
 
     def _composed(self, module: Module, folder: Path, name: str, site: Site) -> Value | None:
         if not self.names.modules.is_of_project(folder):
@@ -365,7 +389,8 @@ class Configuration:
         """What a dotted name stands for: something of the project, else of a library."""
         module, parts = self.machine.frame.module, dotted.split(".")
         for count in range(len(parts), 0, -1):
-            found = self.names.modules.find(".".join(parts[:count]), module)
+            name = ".".join(parts[:count])
+            found = module if name in (module.name, "__main__") else self.names.modules.find(name, module)
             if found is not None:
                 value = Value(ModuleThing(found))
                 for part in parts[count:]:
@@ -401,6 +426,12 @@ def _is_open(node: cst.Call) -> bool:
     return name == "open"
 
 
+def _names_of_option(values: Sequence[tuple[str | None, Value]]) -> set[str]:
+    """The parameters that an option of click may be for: `"-l", "--loss-name", "loss"`."""
+    said = [value.constant for name, value in values if name is None]
+    return {text.lstrip("-").replace("-", "_").lower() for text in said if isinstance(text, str)}
+
+
 def _is_read_by(module: Module, content: Mapping[Any, Any]) -> bool:
     """Whether a program names most of some settings."""
     words = module.uses
@@ -418,11 +449,3 @@ def _with(entries: Entries, key: object, value: Value) -> Entries:
     if entries.get(key) is None:
         return replace(entries, items=(*entries.items, (key, value)))
     return replace(entries, items=tuple((name, value if name == key else held) for name, held in entries.items))
-
-
-def entry_as_attribute(contents: Contents, base: Value, outside: str | None, name: str) -> Value | None:
-    """An entry of a dict whose entries are attributes, as those of a dict of the project's own are taken to be."""
-    if outside not in DICTS:
-        return None
-    mapping = contents.mapping_of(base)
-    return mapping.get(name) if mapping is not None else None

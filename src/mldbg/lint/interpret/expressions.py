@@ -10,7 +10,7 @@ from typing import Any
 
 import libcst as cst
 
-from mldbg.lint.interpret import paths, scaling
+from mldbg.lint.interpret import paths, scaling, texts
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.choices import Choices, is_told_apart_by_meaning
@@ -278,6 +278,10 @@ class Expressions:
         known = folded(node.operator, left, right)
         if known is not None:
             return known
+        if isinstance(node.operator, cst.Modulo | cst.Add):
+            text = texts.combined(self.machine, node.operator, left, right, site)
+            if text is not None:
+                return text
         first, second = self.contents.items_of(left), self.contents.items_of(right)
         if isinstance(node.operator, cst.Add) and first is not None and second is not None:
             both = spliced(first, second)
@@ -312,6 +316,9 @@ class Expressions:
     def _boolean(self, node: cst.BooleanOperation) -> Value:
         left = self.of(node.left)
         truth = truth_of(left)
+        held = self.contents.mapping_of(left) if truth is None and isinstance(left.thing, Object) and not left.or_none else None
+        if held is not None and held.exact:
+            truth = bool(held.items)
         stops = truth is False if isinstance(node.operator, cst.And) else truth is True
         if stops:
             return left

@@ -17,7 +17,7 @@ from mldbg.lint.interpret.built import Built
 from mldbg.lint.interpret.choices import Choices, given, members, outcome_of
 from mldbg.lint.interpret.classes import Classes, is_classmethod, is_property, is_static, leaves_it_to_others
 from mldbg.lint.interpret.columns import of_attribute
-from mldbg.lint.interpret.configuration import Configuration, entry_as_attribute
+from mldbg.lint.interpret.configuration import Configuration
 from mldbg.lint.interpret.construction import Construction
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.decorators import Decorators
@@ -67,6 +67,7 @@ from mldbg.lint.interpret.value import (
     literal,
 )
 from mldbg.operations import tables, torch
+from mldbg.operations.configuration import DICTS
 from mldbg.operations.effect import Effect
 from mldbg.operations.spelling import canonical
 
@@ -74,6 +75,9 @@ RUNS = ("__call__", "forward")
 """Methods that run a module: who describes one of them describes the other."""
 
 DEEPEST_CALL = 10
+
+DEEPEST_DICT = 4
+"""Dicts inside dicts for which a function that calls itself is followed."""
 
 DEEPEST_ATTRIBUTE = 4
 """Attributes of attributes of something unknown that have an identity of their own."""
@@ -340,9 +344,9 @@ class Interpreter:
                 if isinstance(found.thing, Function) and is_property(found.thing):
                     return self.call_function(found.thing, [Argument(base)], site)
                 return self._bound(found, base)
-        entry = entry_as_attribute(self.contents, base, self.classes.outside_base(thing.cls), name)
-        if entry is not None:
-            return entry
+        entries = self.state.get(thing.ref, Slot.ITEMS)
+        if entries is not None and isinstance(entries.thing, Entries) and self.classes.outside_base(thing.cls) in DICTS:
+            return entries.thing.get(name) or UNKNOWN  # what a dict of the project's own is made for, as a rule
         if name == "training":
             mode = self.state.get(thing.ref, Slot.MODE)
             return mode if mode is not None and isinstance(mode.thing, Constant) else UNKNOWN
@@ -549,7 +553,8 @@ class Interpreter:
         depth = len(self.frames)
         active = sum(1 for frame in self.frames if frame.function is not None and frame.function.node is node)
         admitted = depth <= DEEPEST_CALL and (assume or self.budget.now.admits(node))
-        if active > 0 or not admitted or (not assume and _is_of_framework(function)):
+        calls_itself = active > 0 and not self._goes_down(function, arguments, active)
+        if calls_itself or not admitted or (not assume and _is_of_framework(function)):
             if not admitted:
                 self.budget.refuse(self.frames)
             elif active:
@@ -608,6 +613,17 @@ class Interpreter:
         if isinstance(result.thing, Lazy):
             return self.defer(site.node, lambda: _came_back(self.force(result), function, site))
         return _came_back(result, function, site)
+
+    def _goes_down(self, function: Function, arguments: Sequence[Argument], active: int) -> bool:
+        """Whether a function calls itself for a dict inside the one that it got, as wrappers of settings do."""
+        dicts = [argument.value.thing for argument in arguments if self.contents.mapping_of(argument.value) is not None]
+        if not dicts or active > DEEPEST_DICT:
+            return False
+        params = function.node.params
+        names = [parameter.name.value for parameter in (*params.posonly_params, *params.params)]
+        under_way = [frame.ref for frame in self.frames if frame.function is not None and frame.function.node is function.node]
+        given = [value.thing for ref in under_way for name in names if (value := self.state.get(ref, name)) is not None]
+        return not any(thing in given for thing in dicts)
 
     def _finish(self, frame: Frame) -> Value:
         """The value of a function whose body was executed: the join over its return statements and its end."""

@@ -44,7 +44,7 @@ from mldbg.lint.interpret.value import (
     Value,
 )
 from mldbg.operations import rows, tables, torch
-from mldbg.operations.configuration import SAME_FILE
+from mldbg.operations.configuration import ATTRIBUTE_DICTS, SAME_FILE
 from mldbg.operations.effect import (
     Affine,
     CrossValidates,
@@ -229,6 +229,9 @@ class LibraryCalls:
             if effect is not None:
                 return self.apply(effect, qualified, self._forced(arguments), site, base)
         if self.contents.mapping_of(base) is not None:
+            known = self.configuration.method_of_settings(base, name, arguments, site) if outside in ATTRIBUTE_DICTS else None
+            if known is not None:
+                return known
             return self._containers.mapping_method(base, name, arguments, site)
         if self.contents.items_of(base) is not None:
             return self._containers.sequence_method(base, name, arguments, site)

@@ -18,6 +18,7 @@ from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.supposed import MODEL_NAMES
 from mldbg.lint.interpret.value import UNKNOWN, Axes, ClassThing, Entries, Function, Object, Symbol, Value
 from mldbg.lint.library.names import says_one_hot
+from mldbg.operations.configuration import DECORATING
 from mldbg.semantics import Semantic
 
 
@@ -95,8 +96,8 @@ class Parameters:
             if not assume or isinstance(value.thing, Symbol | Function | ClassThing) or _is_library_object(value):
                 self.names.bind(name, value)
                 return
-        if function.part.module is self.machine.frame.module and "hydra" in function.part.module.text:
-            given = self.configuration.given_by_decorator(function, self.machine.site(parameter))
+        if function.part.is_decorated and any(tool in function.part.module.text for tool in DECORATING):
+            given = self.configuration.given_by_decorator(function, name, self.machine.site(parameter))
             if given is not None:
                 self.names.bind(name, given)
                 return

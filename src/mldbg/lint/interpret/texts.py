@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import libcst as cst
+
+from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.machine import Machine
-from mldbg.lint.interpret.value import MOST_ITEMS, MOST_TEXT, Constant, Items, Value, literal
+from mldbg.lint.interpret.value import MOST_ITEMS, MOST_TEXT, Constant, Items, Opaque, Value, literal
 from mldbg.operations.python import TEXT_METHODS
 
 
@@ -31,6 +34,32 @@ def called(
     if made is not None and isinstance(made.thing, Constant) and otherwise.origin is not None:
         machine.usual[otherwise.origin] = made.thing
     return otherwise
+
+
+def combined(machine: Machine, operator: cst.BaseBinaryOp, left: Value, right: Value, site: Site) -> Value | None:
+    """`"configs/%s.yaml" % name`, `"configs/" + name`: known, or what it usually is."""
+    values = right.thing.tail if isinstance(operator, cst.Modulo) and isinstance(right.thing, Items) else (right,)
+    parts = [_known(machine, value) for value in (left, *values)]
+    known = [part.value for part in parts if part is not None]
+    if len(known) < len(parts) or not isinstance(known[0], str):
+        return None
+    try:
+        text = known[0] + str(known[1]) if isinstance(operator, cst.Add) else known[0] % tuple(known[1:])
+    except (TypeError, ValueError):
+        return None
+    if len(text) > MOST_TEXT or (isinstance(operator, cst.Add) and not isinstance(known[1], str)):
+        return None
+    if all(isinstance(value.thing, Constant) for value in (left, *values)):
+        return literal(text)
+    ref = machine.new_ref(site)
+    machine.usual[ref] = Constant("str", text)
+    return Value(Opaque("builtins.str"), origin=ref)
+
+
+def _known(machine: Machine, value: Value) -> Constant | None:
+    if isinstance(value.thing, Constant):
+        return value.thing
+    return machine.usual.get(value.origin) if value.origin is not None else None
 
 
 def _made(text: str, name: str, arguments: list[Any]) -> Value | None:
