@@ -73,6 +73,11 @@ def constructor(call: Call) -> Site | None:
     )
 
 
+def is_call(node: cst.CSTNode) -> bool:
+    """Whether a node calls something."""
+    return isinstance(node, cst.Call)
+
+
 def is_statement(site: Site) -> bool:
     """Whether an expression is a statement by itself: nobody uses its value."""
     return isinstance(site.part.parents.get(site.node), cst.Expr)

@@ -11,6 +11,7 @@ from typing import Any
 import libcst as cst
 
 from mldbg.lint.interpret import paths, scaling, texts
+from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.choices import Choices, is_told_apart_by_meaning
@@ -24,7 +25,7 @@ from mldbg.lint.interpret.library_calls import LibraryCalls
 from mldbg.lint.interpret.lineage import derived_data, made_of_element
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.names import Names
-from mldbg.lint.interpret.operators import combined, compared, folded, is_named_loss, truth_of
+from mldbg.lint.interpret.operators import NORMALISABLE, combined, compared, folded, is_named_loss, summed_axis, truth_of
 from mldbg.lint.interpret.subscripts import Subscripts
 from mldbg.lint.interpret.sums import note_cut
 from mldbg.lint.interpret.tree import below
@@ -47,6 +48,7 @@ from mldbg.lint.interpret.value import (
     Value,
     literal,
     moment,
+    onward,
 )
 from mldbg.operations.torch import LEAVES_NUMBERS
 from mldbg.semantics import Semantic
@@ -287,6 +289,12 @@ class Expressions:
             both = spliced(first, second)
             made = self.contents.new_sequence(node, both) if both.cls == "builtins.list" else Value(both)
             return replace(made, data=join_data(left.data, right.data)) if left.data and right.data else made
+        axis = summed_axis(node)
+        unnamed = isinstance(left.thing, Unknown) or (isinstance(left.thing, Object) and left.thing.cls is None)
+        if axis is not None and unnamed and left.meaning in NORMALISABLE:
+            dim = self.of(axis).constant
+            if isinstance(dim, int):
+                return _normalised(left, dim, self.machine.new_ref(site), site)
         origin = self.machine.new_ref(site)
         result = scaling.noted(node.operator, left, right, combined(node.operator, left, right, origin), origin)
         named = [value for value, side in ((left, node.left), (right, node.right)) if is_named_loss(side)]
@@ -490,6 +498,13 @@ class Expressions:
             else:
                 found.append(Argument(value, arg.keyword.value if arg.keyword else None, node=arg.value))
         return found
+
+
+def _normalised(value: Value, dim: int, origin: Ref, site: Site) -> Value:
+    """What is left when values are divided by their sum."""
+    trail = onward(value.trail if value.fits else None, site, f"division by the sum returns {Semantic.PROBS.words}")
+    axes = Axes(value.axes.rank, value.axes.last, along=dim)
+    return Value(meaning=Semantic.PROBS, data=derived_data(value), origin=origin, axes=axes, attached=value.attached, trail=trail)
 
 
 def _changed_before(node: cst.BaseExpression) -> cst.BaseExpression:

@@ -109,6 +109,38 @@ def _attached(left: Value, right: Value) -> bool | None:
     )
 
 
+NORMALISABLE = (None, Semantic.NON_NEGATIVE, Semantic.UNIT_INTERVAL)
+"""Meanings of values that become probabilities when they are divided by their sum."""
+
+
+def summed_axis(node: cst.BinaryOperation) -> cst.BaseExpression | None:
+    """The axis of `q / q.sum(1, keepdim=True)`, also where something small is added to the sum; None of any other division."""
+    if not isinstance(node.operator, cst.Divide) or not isinstance(node.left, cst.Name | cst.Attribute):
+        return None
+    total = node.right
+    if (
+        isinstance(total, cst.BinaryOperation)
+        and isinstance(total.operator, cst.Add)
+        and isinstance(total.right, cst.BaseNumber | cst.Name)
+    ):
+        total = total.left
+    if isinstance(total, cst.Call) and isinstance(total.func, cst.Attribute) and total.func.attr.value in ("clamp", "clamp_min"):
+        total = total.func.value
+    if not isinstance(total, cst.Call) or not isinstance(total.func, cst.Attribute) or total.func.attr.value != "sum":
+        return None
+    arguments = [arg for arg in total.args if arg.keyword is None]
+    named = {arg.keyword.value: arg.value for arg in total.args if arg.keyword is not None}
+    kept = named.get("keepdim")
+    if not isinstance(kept, cst.Name) or kept.value != "True":
+        return None
+    summed, rest = total.func.value, arguments
+    if not summed.deep_equals(node.left):  # torch.sum(q, 1, keepdim=True)
+        if not arguments or not arguments[0].value.deep_equals(node.left):
+            return None
+        rest = arguments[1:]
+    return rest[0].value if rest else named.get("dim")
+
+
 def is_named_loss(node: cst.BaseExpression) -> bool:
     if isinstance(node, cst.Attribute):
         return says_loss(node.attr.value)

@@ -70,6 +70,8 @@ def _is_unchanged(call: Call, value: Value) -> bool:
         return False
     born = value.trail.steps()[0][0].node
     made = value.origin.site.node
+    if not edit.is_call(born):
+        return False  # a division by the sum
     if made is born:
         return True
     picked = call.nodes.get("input")
