@@ -33,7 +33,7 @@ class Trigger:
 RUNS = (r"backward\(", "DataLoader", r"loader\b", "load_state_dict", "__main__", "argparse", "batches", r"optim\b(?<=\boptim)")
 """What stands in code that runs models, rather than only defining them; what is dear to search for comes last.
 
-A pattern that begins with plain text is found fast, so what must not stand before it is looked for behind."""
+A pattern that begins with plain text is found fast, so a condition on the character before it is a lookbehind at its end."""
 
 HELD_OUT = ("_split(?!_modules)", EVALUATION_LINE)
 """What stands in code that holds data out; what is dear to search for comes last."""

@@ -40,7 +40,7 @@ OTHERS_SETTINGS: frozenset[str] = frozenset(
         "action.yml",
     ]
 )
-"""Files of settings that other tools read."""
+"""Settings files of other tools."""
 
 SUFFIXES: frozenset[str] = frozenset({"", ".json", ".yaml", ".yml", ".toml", ".py"})
 """Suffixes of the paths that are followed: files of settings, folders, and the program itself."""
@@ -102,6 +102,8 @@ ROWS: dict[str, Effect] = {
     "omegaconf.OmegaConf.structured": Special("structured"),
     "omegaconf.OmegaConf.merge": Special("merged_settings"),
     "omegaconf.OmegaConf.unsafe_merge": Special("merged_settings"),
+    "omegaconf.OmegaConf.from_cli": Special("no_settings"),
+    "omegaconf.OmegaConf.update": Special("changed_settings"),
     "omegaconf.OmegaConf.to_container": Wraps(),
     "omegaconf.OmegaConf.to_object": Wraps(),
     "omegaconf.OmegaConf.resolve": NoEffect(),

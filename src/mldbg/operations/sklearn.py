@@ -36,13 +36,16 @@ Left out on purpose: stateless ones (Normalizer, Binarizer, FunctionTransformer,
 projections) and label encoders, which learn only the names of the classes."""
 
 TOLD_BEFORE: dict[str, tuple[str, frozenset[object]]] = {
-    "sklearn.preprocessing.SplineTransformer": ("knots", frozenset({"uniform", "quantile"})),
-    "sklearn.preprocessing.OneHotEncoder": ("categories", frozenset({"auto"})),
-    "sklearn.preprocessing.OrdinalEncoder": ("categories", frozenset({"auto"})),
+    "sklearn.preprocessing.SplineTransformer": ("knots", frozenset({"uniform", "quantile", None})),
+    "sklearn.preprocessing.OneHotEncoder": ("categories", frozenset({"auto", None})),
+    "sklearn.preprocessing.OrdinalEncoder": ("categories", frozenset({"auto", None})),
     "sklearn.feature_extraction.text.CountVectorizer": ("vocabulary", frozenset({None})),
-    "sklearn.impute.SimpleImputer": ("strategy", frozenset({"mean", "median", "most_frequent"})),
 }
-"""Estimators that learn nothing from data where an argument tells it them before, and the values of it that do not."""
+"""Estimators that learn nothing where an argument already gives them what they would learn; and the values of that argument for
+which they still learn. `TfidfVectorizer` is none: it learns how rare each word of a given vocabulary is."""
+
+FILLS_CONSTANT: dict[str, tuple[str, str]] = {"sklearn.impute.SimpleImputer": ("strategy", "constant")}
+"""Estimators that learn nothing for one value of an argument."""
 
 NUMBERING: frozenset[str] = _names("sklearn.preprocessing", "LabelEncoder LabelBinarizer MultiLabelBinarizer")
 """Encoders that learn which categories there are, and nothing that leaks. Fitted anew they may number the same ones otherwise."""

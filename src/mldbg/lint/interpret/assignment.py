@@ -36,10 +36,8 @@ from mldbg.lint.interpret.value import (
     Unknown,
     Value,
     is_blank,
-    literal,
 )
 from mldbg.lint.library.names import says_label, says_model
-from mldbg.operations.configuration import ATTRIBUTE_DICTS
 
 
 class Assignment:
@@ -141,12 +139,7 @@ class Assignment:
         thing = base.thing
         if isinstance(thing, Object):
             held = with_named_role(name, self._named(name, value), self.machine.frame.part)
-            if thing.cls in ATTRIBUTE_DICTS:
-                mapping = self.contents.mapping_of(base)
-                if mapping is not None:
-                    self.machine.state.set(thing.ref, Slot.ITEMS, Value(_with_item(mapping, literal(name), held)))
-                    return
-            self.machine.state.set(thing.ref, name, held)
+            self.contents.set_attribute(thing, name, held)
             self.training.estimators.evaluations.kept(held, name, site)
         elif isinstance(thing, ModuleThing):
             self.names.set_in_module(thing.module, name, value)
@@ -283,6 +276,4 @@ def _with_element(items: Items, index: Value, value: Value) -> Items:
 def _with_item(mapping: Entries, index: Value, value: Value) -> Entries:
     if not isinstance(index.thing, Constant):
         return replace(mapping, exact=False, items=tuple((key, join(held, value)) for key, held in mapping.items))
-    if mapping.get(index.constant) is None:
-        return replace(mapping, items=(*mapping.items, (index.constant, value)))
-    return replace(mapping, items=tuple((key, value if key == index.constant else held) for key, held in mapping.items))
+    return mapping.with_item(index.constant, value)

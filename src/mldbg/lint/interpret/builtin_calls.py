@@ -118,27 +118,7 @@ class BuiltinCalls:
         return made
 
     def _dict(self, arguments: Sequence[Argument], site: Site) -> Value:
-        found: dict[object, Value] = {}
-        exact = True
-        for argument in arguments:
-            if argument.keyword is not None:
-                found[argument.keyword] = argument.value
-                continue
-            mapping = self.contents.mapping_of(argument.value)
-            items = self.contents.items_of(argument.value)
-            if mapping is not None:
-                found.update(mapping.items)
-                exact = exact and mapping.exact
-            elif items is not None and items.exact:
-                for pair in items.tail:
-                    inner = self.contents.items_of(pair)
-                    if inner is not None and len(inner.tail) == 2 and isinstance(inner.tail[0].thing, Constant):
-                        found[inner.tail[0].constant] = inner.tail[1]
-                    else:
-                        exact = False
-            else:
-                exact = False
-        return self.contents.new_mapping(site.node, Entries(tuple(found.items()), exact))
+        return self.contents.new_mapping(site.node, self.contents.merged(arguments, Entries(())))
 
     def _default_dict(self, arguments: Sequence[Argument], site: Site) -> Value:
         """A dict that makes objects of a class of the project; one of lists or numbers is followed by where these stand."""
@@ -187,7 +167,7 @@ class BuiltinCalls:
         name = arguments[1].value.constant if len(arguments) == 3 else None
         for target in members(arguments[0].value) if isinstance(name, str) else ():
             if isinstance(target.thing, Object) and isinstance(name, str):
-                self.machine.state.set(target.thing.ref, name, arguments[2].value)
+                self.contents.set_attribute(target.thing, name, arguments[2].value)
         return literal(None)
 
     def _isinstance(self, arguments: Sequence[Argument], site: Site) -> Value:

@@ -13,6 +13,10 @@ FLAGS = {"store_true": False, "store_false": True}
 """What an option that takes no value is by default, by its action."""
 
 
+OPTIONS = "options"
+"""The object that holds the options."""
+
+
 class CommandLine:
     """Options of argparse: their values are not known, but what they usually are is."""
 
@@ -39,7 +43,7 @@ class CommandLine:
     def parse(self, arguments: Sequence[Argument], site: Site) -> Value:
         """`parse_args`: an object of unknown attributes, of which some are known to have a default."""
         machine = self.machine
-        ref = machine.new_ref(site, Made.OBJECT, "options")
+        ref = machine.new_ref(site, Made.OBJECT, OPTIONS)
         machine.state.open(ref)
         parser = arguments[0].value.thing
         if isinstance(parser, Object):

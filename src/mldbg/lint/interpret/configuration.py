@@ -42,10 +42,15 @@ from mldbg.lint.settings import DEEPEST_SETTING, agreed, composed, is_file, pars
 from mldbg.operations.configuration import CLICK_OPTIONS, HYDRA_MAIN, Language
 from mldbg.operations.spelling import canonical
 
+MOST_PROGRAMS = 40
+"""Python files in a folder that are looked through for the names of settings files."""
+
 MOST_FOLDERS = 4
 """Folders above a file from which the program may have been started."""
 
 OMEGACONF = "omegaconf.DictConfig"
+SETTINGS = "settings"
+"""What tells the dicts and lists of a file apart from others that a place makes."""
 _TARGET, _ARGUMENTS, _PARTIAL = "_target_", "_args_", "_partial_"
 _OF_HYDRA = ("_recursive_", "_convert_")
 
@@ -59,6 +64,8 @@ class Configuration:
         self.contents = contents
         self.lineage = lineage
         self._numbers: dict[tuple[object, ...], int] = {}
+        self._written: set[str | None] = set()
+        """Paths of files that the program writes: what stands there now is not what it will read."""
         self.by_name: dict[str, Callable[[Sequence[Argument], Site], Value]] = {
             "read_json": lambda arguments, site: self._read(Language.JSON, arguments, site),
             "read_yaml": lambda arguments, site: self._read(Language.YAML, arguments, site),
@@ -68,6 +75,8 @@ class Configuration:
             "attribute_dict": self._attribute_dict,
             "structured": self._structured,
             "merged_settings": self._merged,
+            "changed_settings": self._changed,
+            "no_settings": lambda arguments, site: self._mapping(Entries(()), site, (), OMEGACONF),
             "instantiate": self._instantiate,
             "imported_object": self._imported,
             "path": self._path,
@@ -82,8 +91,16 @@ class Configuration:
     # ------------------------------------------------------------------------------------------------------------- paths
     def _path(self, arguments: Sequence[Argument], site: Site) -> Value:
         values = [argument.value for argument in arguments if argument.keyword is None and not argument.star]
-        opens = isinstance(site.node, cst.Call) and _is_open(site.node)
-        return paths.joined(self.machine, values[:1] if opens else values, self.lineage.unknown_result(site))
+        result = self.lineage.unknown_result(site)
+        if isinstance(site.node, cst.Call) and _is_open(site.node):
+            mode = next((argument.value for argument in arguments if argument.keyword == "mode"), (*values, UNKNOWN, UNKNOWN)[1])
+            if isinstance(mode.constant, str) and not mode.constant.startswith("r"):
+                self._written.add(path_of(self.machine, values[0]) if values else None)
+                return result
+            values = values[:1]
+        if len(values) == 1 and path_of(self.machine, values[0]) is None and paths.is_said_by_user(values[0]):
+            return replace(result, thing=File(paths.SAID_BY_USER))
+        return paths.joined(self.machine, values, result)
 
     def _folder(self, arguments: Sequence[Argument], site: Site) -> Value:
         thing = arguments[0].value.thing if arguments else UNKNOWN.thing
@@ -125,6 +142,8 @@ class Configuration:
     def _file(self, path: str) -> Path | None:
         """The file that a path of the program leads to, whichever folder it was started from."""
         module = self.machine.frame.module
+        if path in self._written:
+            return None
         for folder in self._started_from(module) if not Path(path).is_absolute() else [Path()]:
             file = Path(os.path.normpath(folder / path))
             if not self.names.modules.is_of_project(file):
@@ -160,9 +179,10 @@ class Configuration:
 
     def _content(self, language: Language, arguments: Sequence[Argument]) -> Mapping[Any, Any] | None:
         """What stands in the file that is the first argument, where it holds settings by name."""
-        path = path_of(self.machine, arguments[0].value) if arguments else None
+        given = arguments[0].value if arguments else UNKNOWN
+        path = path_of(self.machine, given)
         if path is None:
-            return self._shipped(language) if arguments else None
+            return self._shipped(language) if paths.is_said_by_user(given) else None
         file = self._file(path)
         return self._parsed(file, language) if file is not None else None
 
@@ -183,9 +203,18 @@ class Configuration:
         if (folder, language) not in known:
             known[folder, language] = shipped(folder, language)
         files: list[Path] = known[folder, language]
+        files = [file for file in files if not self._is_named_by_others(file, module)]
         module.found.update(files)
         contents = [content for file in files if (content := self._parsed(file, language)) is not None]
         return agreed([content for content in contents if _is_read_by(module, content)])
+
+    def _is_named_by_others(self, file: Path, module: Module) -> bool:
+        """Whether another program beside this one reads a file by name."""
+        beside = sorted(module.file.parent.glob("*.py")) if module.file is not None else []
+        if len(beside) > MOST_PROGRAMS:
+            return True
+        others = (self.names.modules.at(path) for path in beside if path != module.file)
+        return any(other is not None and file.name in other.text for other in others)
 
     def _value(
         self, content: Any, site: Site, keys: tuple[object, ...] = (), cls: str = "builtins.dict", hook: Value | None = None
@@ -202,7 +231,7 @@ class Configuration:
         if isinstance(content, list):
             if len(content) > MOST_ITEMS:
                 return Value(Opaque("builtins.list"))
-            ref = machine.new_ref(site, Made.LIST, ("settings", *keys))
+            ref = machine.new_ref(site, Made.LIST, (SETTINGS, *keys))
             machine.state.open(ref)
             held = tuple(self._value(each, site, (*keys, index), cls, hook) for index, each in enumerate(content))
             machine.state.set(ref, Slot.ITEMS, Value(Items("builtins.list", held)))
@@ -212,7 +241,7 @@ class Configuration:
         return literal(content) if content is None or isinstance(content, str | int | float) else UNKNOWN
 
     def _mapping(self, entries: Entries, site: Site, keys: tuple[object, ...], cls: str) -> Value:
-        ref = self.machine.new_ref(site, Made.DICT, ("settings", *keys))
+        ref = self.machine.new_ref(site, Made.DICT, (SETTINGS, *keys))
         self.machine.state.open(ref)
         self.machine.state.set(ref, Slot.ITEMS, Value(entries))
         return Value(Object(ref, cls), origin=ref)
@@ -223,7 +252,7 @@ class Configuration:
         entries = Entries(())
         for argument in arguments:
             if argument.keyword is not None:
-                entries = _with(entries, argument.keyword, argument.value)
+                entries = entries.with_item(argument.keyword, argument.value)
                 continue
             more = self.contents.mapping_of(argument.value)
             if more is None:
@@ -244,12 +273,28 @@ class Configuration:
         return self._run(arguments[:1], site)
 
     def _merged(self, arguments: Sequence[Argument], site: Site) -> Value:
-        """Later settings over earlier ones; of those that nobody knows (the command line) there are usually none."""
+        """Later settings over earlier ones, of which little is left under settings that nobody knows."""
         merged = Entries(())
         for argument in arguments:
-            more = self._entries_of(argument.value)
-            merged = self._over(merged, more) if more is not None else merged
+            merged = self._over(merged, self._entries_of(argument.value))
         return self._with_attributes(merged, site, ())
+
+    def given_away(self, arguments: Sequence[Argument]) -> None:
+        """Settings that unknown code gets may be others afterwards: `override(cfg, args)`."""
+        for argument in arguments:
+            thing = argument.value.thing
+            if isinstance(thing, Object) and isinstance(thing.ref.detail, tuple) and thing.ref.detail[:1] == (SETTINGS,):
+                held = self.contents.mapping_of(argument.value)
+                if held is not None:
+                    self.machine.state.set(thing.ref, Slot.ITEMS, Value(held.under(None)))
+
+    def _changed(self, arguments: Sequence[Argument], site: Site) -> Value:
+        """`OmegaConf.update(cfg, name, value)`: any of the settings may be another."""
+        held = self.contents.mapping_of(arguments[0].value) if arguments else None
+        thing = arguments[0].value.thing if arguments else UNKNOWN.thing
+        if held is not None and isinstance(thing, Object):
+            self.machine.state.set(thing.ref, Slot.ITEMS, Value(held.under(None)))
+        return literal(None)
 
     def _entries_of(self, value: Value) -> Entries | None:
         mapping = self.contents.mapping_of(value)
@@ -258,33 +303,41 @@ class Configuration:
             return Entries(tuple((name, held) for name, held in record.items() if isinstance(name, str)))
         return mapping
 
-    def _over(self, held: Entries, more: Entries) -> Entries:
+    def _over(self, held: Entries, more: Entries | None, depth: int = 0) -> Entries:
+        if more is None or depth > DEEPEST_SETTING:
+            return held.under(None)
+        merged = held.under(replace(more, items=()))
         for key, value in more.items:
             before, inner = held.get(key), self._entries_of(value)
             both = self._entries_of(before) if before is not None else None
-            if both is not None and inner is not None:
-                held = _with(held, key, Value(self._over(both, inner)))
-            else:
-                held = _with(held, key, value)
-        return replace(held, exact=held.exact and more.exact)
+            nested = both is not None and inner is not None
+            merged = merged.with_item(key, Value(self._over(both, inner, depth + 1)) if nested and both is not None else value)
+        return merged
 
     def method_of_settings(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value | None:
         """What settings have for methods beside those of dicts."""
         held = self.contents.mapping_of(base)
         if held is None or not isinstance(base.thing, Object):
             return None
-        if name in ("clone", "copy", "copy_and_resolve_references"):
+        given = arguments[0].value if arguments else UNKNOWN
+        if name in ("clone", "copy"):
             return self._with_attributes(held, site, ())
-        if name in ("merge_from_file", "merge_with"):
-            more = self._content(Language.YAML, arguments) if name == "merge_from_file" else None
-            given = self._value(more, site) if more is not None else arguments[0].value if arguments else UNKNOWN
-            entries = self._entries_of(given)
-            merged = self._with_attributes(self._over(held, entries), site, ()) if entries is not None else None
-            inside = self.contents.mapping_of(merged) if merged is not None else None
-            if inside is not None:
-                self.machine.state.set(base.thing.ref, Slot.ITEMS, Value(inside))
+        if name in ("freeze", "defrost", "set_new_allowed", "lock", "unlock"):
             return literal(None)
-        return literal(None) if name in ("freeze", "defrost", "set_new_allowed", "merge_from_list", "lock", "unlock") else None
+        if name in ("merge_from_list", "merge_with_dotlist"):
+            if self.contents.items_of(given) is None:  # what the user adds on the command line: nothing, as a rule
+                return literal(None)
+            more = None
+        elif name == "merge_from_file":
+            content = self._content(Language.YAML, arguments)
+            more = self._entries_of(self._value(content, site)) if content is not None else None
+        elif name in ("merge_with", "merge_from_other_cfg"):
+            more = self._entries_of(given)
+        else:
+            return None
+        inside = self.contents.mapping_of(self._with_attributes(self._over(held, more), site, ()))
+        self.machine.state.set(base.thing.ref, Slot.ITEMS, Value(inside or Entries((), exact=False)))
+        return literal(None)
 
     # ------------------------------------------------------------------------------------------------------------- Hydra
     def given_by_decorator(self, function: Function, parameter: str, site: Site) -> Value | None:
@@ -337,7 +390,7 @@ class Configuration:
             return self._escaped(arguments, site)
         for argument in arguments[1:]:
             if argument.keyword is not None:
-                entries = _with(entries, argument.keyword, argument.value)
+                entries = entries.with_item(argument.keyword, argument.value)
         positional = [argument for argument in arguments[1:] if argument.keyword is None and not argument.star]
         return self._made(entries, positional, site, ())
 
@@ -443,9 +496,3 @@ def _holds_target(contents: Contents, entries: Entries, depth: int) -> bool:
         return True
     inner = [contents.mapping_of(value) for _, value in entries.items]
     return depth < DEEPEST_SETTING and any(each is not None and _holds_target(contents, each, depth + 1) for each in inner)
-
-
-def _with(entries: Entries, key: object, value: Value) -> Entries:
-    if entries.get(key) is None:
-        return replace(entries, items=(*entries.items, (key, value)))
-    return replace(entries, items=tuple((name, value if name == key else held) for name, held in entries.items))

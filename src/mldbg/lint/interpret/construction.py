@@ -64,18 +64,7 @@ class Construction:
 
     def _fill_dict(self, ref: Ref, arguments: Sequence[Argument]) -> None:
         """`super().__init__(settings)` of a dict with more to it."""
-        held: dict[object, Value] = {}
-        exact = True
-        for argument in arguments:
-            more = self.contents.mapping_of(argument.value) if argument.keyword is None else None
-            if argument.keyword is not None:
-                held[argument.keyword] = argument.value
-            elif more is not None:
-                held.update(more.items)
-                exact = exact and more.exact
-            else:
-                exact = False
-        self.machine.state.set(ref, Slot.ITEMS, Value(Entries(tuple(held.items()), exact)))
+        self.machine.state.set(ref, Slot.ITEMS, Value(self.contents.merged(arguments, Entries(()))))
 
     def constructor_arguments(self, receiver: Value) -> dict[str, Value]:
         """What a layer or loss object was built with."""

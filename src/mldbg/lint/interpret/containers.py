@@ -126,18 +126,7 @@ class Containers:
                 Items("builtins.generator", tuple(literal(key) for key, _ in mapping.items), None if mapping.exact else UNKNOWN)
             )
         if name == "update" and isinstance(base.thing, Object):
-            found = dict(mapping.items)
-            exact = mapping.exact
-            for argument in arguments:
-                more = self.contents.mapping_of(argument.value)
-                if argument.keyword is not None:
-                    found[argument.keyword] = argument.value
-                elif more is not None:
-                    found.update(more.items)
-                    exact = exact and more.exact
-                else:
-                    exact = False
-            machine.state.set(base.thing.ref, Slot.ITEMS, Value(Entries(tuple(found.items()), exact)))
+            machine.state.set(base.thing.ref, Slot.ITEMS, Value(self.contents.merged(arguments, mapping)))
             return literal(None)
         if name in ("clear", "popitem") and isinstance(base.thing, Object):
             left = Entries((), exact=name == "clear")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import libcst as cst
@@ -34,6 +35,7 @@ from mldbg.lint.interpret.value import (
 )
 from mldbg.lint.outline import Kind
 from mldbg.operations import sklearn
+from mldbg.operations.configuration import ATTRIBUTE_DICTS
 
 MOST_CLASSES = 12
 """Classes of a module that are looked at for its networks, where one is asked for by a name that is not known."""
@@ -99,6 +101,35 @@ class Contents:
         self.machine.state.open(ref)
         self.machine.state.set(ref, Slot.ITEMS, Value(mapping))
         return Value(Object(ref, cls), origin=ref)
+
+    def set_attribute(self, thing: Object, name: str, value: Value) -> None:
+        """Set an attribute of an object; of a dict whose entries are attributes it is an entry."""
+        held = self.machine.state.get(thing.ref, Slot.ITEMS) if thing.cls in ATTRIBUTE_DICTS else None
+        if held is not None and isinstance(held.thing, Entries):
+            self.machine.state.set(thing.ref, Slot.ITEMS, Value(held.thing.with_item(name, value)))
+        else:
+            self.machine.state.set(thing.ref, name, value)
+
+    def merged(self, arguments: Sequence[Argument], onto: Entries) -> Entries:
+        """`dict(settings, width=8)`, `settings.update(more)`: dicts, pairs and keywords, each over what stands before it."""
+        for argument in arguments:
+            if argument.keyword is not None:
+                onto = onto.with_item(argument.keyword, argument.value)
+                continue
+            more = self.mapping_of(argument.value)
+            onto = onto.under(more if more is not None else self._pairs_of(argument.value))
+        return onto
+
+    def _pairs_of(self, value: Value) -> Entries | None:
+        """A dict that is given as pairs of keys and values."""
+        items = self.items_of(value)
+        pairs = [self.items_of(pair) for pair in items.tail] if items is not None and items.exact else [None]
+        found: dict[object, Value] = {}
+        for pair in pairs:
+            if pair is None or len(pair.tail) != 2 or not isinstance(pair.tail[0].thing, Constant):
+                return None
+            found[pair.tail[0].constant] = pair.tail[1]
+        return Entries(tuple(found.items()))
 
     def element_of(self, value: Value, site: Site) -> Value:
         """What iterating over a value yields: the join of its elements."""

@@ -210,6 +210,10 @@ class Estimators:
 
     def _was_told_before(self, estimator: Object, cls: str) -> bool:
         """Whether an argument of its constructor tells an estimator what others of its class learn."""
+        if cls in sklearn.FILLS_CONSTANT:
+            argument, value = sklearn.FILLS_CONSTANT[cls]
+            held = self.machine.state.get(estimator.ref, argument_of(argument))
+            return held is not None and held.constant == value
         argument, learned = sklearn.TOLD_BEFORE.get(cls, ("", frozenset()))
         given = self.machine.state.get(estimator.ref, argument_of(argument)) if argument else None
         return given is not None and not (isinstance(given.thing, Constant) and given.constant in learned)

@@ -192,25 +192,18 @@ class Expressions:
         return Value(Items("builtins.set", (), join_all(items)))
 
     def _dict(self, node: cst.Dict) -> Value:
-        found: dict[object, Value] = {}
-        exact = True
-        if len(node.elements) > MOST_ITEMS:
-            return self.contents.new_mapping(node, Entries((), exact=False))
-        for element in node.elements:
+        found = Entries((), exact=len(node.elements) <= MOST_ITEMS)
+        for element in node.elements if found.exact else ():
             value = self.of(element.value)
-            if isinstance(element, cst.DictElement):
-                key = self.of(element.key)
-                if isinstance(key.thing, Constant):
-                    found[key.constant] = held_under_key(key.constant, value, self.machine.frame.module)
-                else:
-                    exact = False
+            if not isinstance(element, cst.DictElement):
+                found = found.under(self.contents.mapping_of(value))
+                continue
+            key = self.of(element.key)
+            if isinstance(key.thing, Constant):
+                found = found.with_item(key.constant, held_under_key(key.constant, value, self.machine.frame.module))
             else:
-                more = self.contents.mapping_of(value)
-                if more is None or not more.exact:
-                    exact = False
-                if more is not None:
-                    found.update(more.items)
-        return self.contents.new_mapping(node, Entries(tuple(found.items()), exact))
+                found = replace(found, exact=False)
+        return self.contents.new_mapping(node, found)
 
     def _list_comprehension(self, node: cst.ListComp | cst.SetComp | cst.GeneratorExp) -> Value:
         since = moment()
@@ -347,7 +340,7 @@ class Expressions:
         return Value(Opaque(MASK), data=derived_data(left), axes=Axes(left.axes.rank))
 
     def _shown(self, target: cst.ComparisonTarget, value: Value) -> Value:
-        """What stands on the right of `in`: the elements of a list or a set, the keys of a dict."""
+        """What `in` looks through: the elements of a list or a set, the keys of a dict."""
         if not isinstance(target.operator, cst.In | cst.NotIn):
             return value
         if isinstance(target.comparator, cst.Set):
@@ -363,7 +356,7 @@ class Expressions:
         if truth is False:
             return self.of(node.orelse)
         machine = self.machine
-        if isinstance(node.body, cst.Subscript) and paths.is_of_user(self.of(node.body.value)):
+        if isinstance(node.body, cst.Subscript) and self._is_command_line(node.body.value):
             return paths.usually(machine, self.of(node.orelse), machine.site(node))
         holds, fails = machine.outcomes(node.test)
         if not self._acts(node.body):
@@ -381,6 +374,11 @@ class Expressions:
         taken.meet(machine.state, told(holds), told(fails))
         machine.state.become(taken)
         return value
+
+    def _is_command_line(self, node: cst.BaseExpression) -> bool:
+        """`sys.argv`, `argv`"""
+        plain = isinstance(node, cst.Name) or (isinstance(node, cst.Attribute) and isinstance(node.value, cst.Name))
+        return plain and paths.is_command_line(self.of(node))
 
     def _perhaps(self, node: cst.BaseExpression, other: Value, condition: Condition) -> Value:
         """The value of an expression that is evaluated under a condition, or the other value where it is not."""

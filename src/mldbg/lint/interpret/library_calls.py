@@ -293,6 +293,7 @@ class LibraryCalls:
 
     def unknown_call(self, callee: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of something that is not known: anything may happen to what it is given."""
+        self.configuration.given_away(arguments)
         self._escape(name, [argument.value for argument in arguments], arguments, site)
         self.estimators.evaluations.passed_on(name, arguments, site)
         return self.lineage.unknown_result(site)

@@ -9,18 +9,22 @@ from pathlib import PurePath
 
 from mldbg.lint.interpret.address import Made, Site
 from mldbg.lint.interpret.choices import members
+from mldbg.lint.interpret.command_line import OPTIONS
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.value import Constant, File, Items, Object, Symbol, Value
 from mldbg.operations.configuration import SUFFIXES
 
 MOST_PARENTS = 6
 
+SAID_BY_USER = "\0"
+"""In place of a path that only the user says."""
+
 
 def path_of(machine: Machine, value: Value) -> str | None:
     """The path that a value is, or that it is unless somebody sets it: the default of an option."""
     thing = value.thing
     if isinstance(thing, File):
-        return thing.path
+        return thing.path if thing.path != SAID_BY_USER else None
     if value.among is not None:
         said = {path_of(machine, one) for one in members(value)} - {None}
         return said.pop() if len(said) == 1 else None
@@ -28,9 +32,20 @@ def path_of(machine: Machine, value: Value) -> str | None:
     return known.value if known is not None and isinstance(known.value, str) else None
 
 
-def is_of_user(value: Value) -> bool:
-    """Whether a value is an argument of the command line."""
+def is_command_line(value: Value) -> bool:
+    """Whether a value holds the arguments of the command line."""
     return isinstance(value.thing, Symbol) and value.thing.name == "sys.argv"
+
+
+def is_said_by_user(value: Value) -> bool:
+    """Whether a path, or the file opened there, is what the user says: an argument, an option, a parameter from nobody."""
+    thing = value.thing
+    if isinstance(thing, File):
+        return thing.path == SAID_BY_USER
+    ref = thing.ref if isinstance(thing, Object) else value.origin
+    if ref is None or isinstance(thing, Symbol):
+        return is_command_line(value)
+    return ref.kind is Made.PARAMETER or (ref.kind is Made.ATTRIBUTE and ref.whole is not None and ref.whole.detail == OPTIONS)
 
 
 def usually(machine: Machine, value: Value, site: Site) -> Value:

@@ -1,11 +1,12 @@
 """Which loops decide, with each round anew, what an expression names: `optimizer` in `for model, optimizer in pairs`.
 
 Decided from the text: the names that a loop's target binds, those assigned from them, and across calls the arguments that
-stand for parameters. And which loops read labels beside the rows that they run over.
+stand for parameters. Beside that, which loops read labels of the rows that they run over.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
@@ -153,7 +154,10 @@ def comprehensions(site: Site) -> Iterator[tuple[cst.CSTNode, Part]]:
 
 
 def reads_labels(loop: cst.CSTNode, part: Part) -> bool:
-    """Whether a loop over pairs reads the labels that it gets: `for x, y in test_loader`."""
+    """Whether a loop over pairs reads the labels that it gets: `for x, y in test_loader`.
+
+    They are labels by their name, or because they are compared with what a call makes of the row.
+    """
     target: cst.BaseAssignTargetExpression
     body: cst.CSTNode
     if isinstance(loop, cst.For):
@@ -167,20 +171,36 @@ def reads_labels(loop: cst.CSTNode, part: Part) -> bool:
     names = [element.value.value for element in target.elements if isinstance(element.value, cst.Name)]
     if any(says_label(name) and part.names_in(loop).uses[name] > 1 for name in names):
         return True
-    return len(names) == 2 and names[1] in _compared_in(body)
+    return len(names) == 2 and _SAYS_NO_LABEL.search(names[1]) is None and _is_compared(names[1], names[0], body)
 
 
-def _compared_in(body: cst.CSTNode) -> frozenset[str]:
-    """The names of what is subtracted from something, or compared with it."""
-    found: set[str] = set()
+_SAYS_NO_LABEL = re.compile(
+    r"(^|_)(ids?|idx|index|indices|masks?|lens?|lengths?|names?|times?|start|end|keys?|paths?|files?)(_|$|\d)"
+)
+"""Names of what stands beside a row and is no label of it."""
+
+
+def _is_compared(label: str, row: str, body: cst.CSTNode) -> bool:
+    """Whether a name is compared with what is made of another one by a call, or the difference is taken."""
+    made = {row}
     todo = [body]
+    sides: list[tuple[cst.BaseExpression, cst.BaseExpression]] = []
     while todo:
         node = todo.pop()
-        todo += below(node)
-        sides: list[cst.BaseExpression] = []
-        if isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.Subtract):
-            sides = [node.left, node.right]
-        elif isinstance(node, cst.Comparison):
-            sides = [node.left, *(target.comparator for target in node.comparisons)]
-        found.update(side.value for side in sides if isinstance(side, cst.Name))
-    return frozenset(found)
+        todo += below(node)[::-1]
+        if isinstance(node, cst.Assign) and len(node.targets) == 1 and isinstance(node.targets[0].target, cst.Name):
+            if isinstance(node.value, cst.Call) and not made.isdisjoint(names_in(node.value)):
+                made.add(node.targets[0].target.value)
+        elif isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.Subtract):
+            sides += [(node.left, node.right), (node.right, node.left)]
+        elif isinstance(node, cst.Comparison) and len(node.comparisons) == 1:
+            target = node.comparisons[0]
+            if isinstance(target.operator, cst.Equal | cst.NotEqual):
+                sides += [(node.left, target.comparator), (target.comparator, node.left)]
+    results = made - {row}
+    return any(
+        isinstance(one, cst.Name)
+        and one.value == label
+        and (not results.isdisjoint(names_in(other)) or (isinstance(other, cst.Call) and row in names_in(other)))
+        for one, other in sides
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,9 @@ from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.value import MOST_ITEMS, MOST_TEXT, Constant, Items, Opaque, Value, literal
 from mldbg.operations.python import TEXT_METHODS
+
+_WIDE = re.compile(r"%[^%a-zA-Z]*(?:\d{3}|\*)")
+"""A width or a precision that makes a long text of a short one."""
 
 
 def called(
@@ -43,6 +47,8 @@ def combined(machine: Machine, operator: cst.BaseBinaryOp, left: Value, right: V
     known = [part.value for part in parts if part is not None]
     if len(known) < len(parts) or not isinstance(known[0], str):
         return None
+    if isinstance(operator, cst.Modulo) and _WIDE.search(known[0]) is not None:
+        return None
     try:
         text = known[0] + str(known[1]) if isinstance(operator, cst.Add) else known[0] % tuple(known[1:])
     except (TypeError, ValueError):
@@ -63,6 +69,8 @@ def _known(machine: Machine, value: Value) -> Constant | None:
 
 
 def _made(text: str, name: str, arguments: list[Any]) -> Value | None:
+    if any(isinstance(argument, str) and len(argument) > MOST_TEXT for argument in arguments):
+        return None
     try:
         result = getattr(text, name)(*arguments)
     except (TypeError, ValueError):

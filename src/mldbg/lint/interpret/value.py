@@ -155,6 +155,20 @@ class Entries:
     def get(self, key: object) -> Value | None:
         return next((value for name, value in self.items if name == key), None)
 
+    def with_item(self, key: object, value: Value) -> Entries:
+        """The same with another value for a key; a new key comes last."""
+        if self.get(key) is None:
+            return replace(self, items=(*self.items, (key, value)))
+        return replace(self, items=tuple((name, value if name == key else held) for name, held in self.items))
+
+    def under(self, more: Entries | None) -> Entries:
+        """What is left of it under other entries; where those are not all known (None: none of them is), any may be replaced."""
+        exact = more is not None and more.exact
+        held = self if exact else Entries(tuple((key, UNKNOWN) for key, _ in self.items), exact=False)
+        for key, value in more.items if more is not None else ():
+            held = held.with_item(key, value)
+        return held
+
 
 @dataclass(frozen=True, slots=True)
 class Method:
@@ -377,7 +391,7 @@ class Axes:
         rank: how many there are.
         last: size of the last one.
         along: the axis along which the law of the meaning ties values together, as softmax's `dim` counts it.
-        single: whether that axis, which may be gone since, had one entry only.
+        single: whether that axis had a single entry; the axis itself may be gone by now.
     """
 
     rank: int | None = None
@@ -387,11 +401,8 @@ class Axes:
 
     @property
     def is_single(self) -> bool:
-        """Whether what lies along the axis of the law is one entry, so that softmax made it 1.
-
-        Where the rank is not known, axis 1 is taken for the last one: where the last axis has one entry, losses take columns.
-        """
-        is_last = self.along == -1 or (self.along is not None and self.along == (1 if self.rank is None else self.rank - 1))
+        """Whether what lies along the axis of the law is one entry, so that softmax made it 1."""
+        is_last = self.along == -1 or (self.rank is not None and self.along == self.rank - 1)
         return self.single or (self.last == 1 and is_last)
 
 

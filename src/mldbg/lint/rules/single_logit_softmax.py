@@ -22,6 +22,11 @@ _TAKES_RESULT = frozenset(
 )
 """Losses that take what a softmax, or its logarithm, gives."""
 
+_TAKES_COLUMNS = frozenset(
+    name for loss in LOSSES.values() if loss.takes is Semantic.UNIT_INTERVAL for name in (loss.function, loss.call)
+)
+"""Losses that take one probability for each row, as a column."""
+
 
 class SingleLogitSoftmax(Rule):
     """softmax or cross-entropy over a class axis of size one is constant
@@ -52,8 +57,9 @@ class SingleLogitSoftmax(Rule):
     ## Limits
     Fires when the last layer is known to have one output and the axis is known to be its last one. `dim=1` counts
     only where the tensor is known to have two axes: over a sequence, softmax of one score per step along axis 1 is
-    attention. Where the size is known only to who builds the model, the softmax is reported when a loss takes its result;
-    a loss takes a batch of rows, so that axis 1 of a tensor of unknown rank counts as its last there.
+    attention. Where the size is known only to who builds the model, the softmax is reported when a loss takes its result.
+    So is one whose axis is squeezed on the way to the loss, and one along axis 1 whose result is the input of `BCELoss`
+    as it is.
     """
 
     group = Group.CORRECTNESS
@@ -68,12 +74,12 @@ class SingleLogitSoftmax(Rule):
         if call.name in _TAKES_RESULT:  # the softmax is in a model whose sizes are known where it is made
             made = value.meaning in (Semantic.PROBS, Semantic.LOG_PROBS) and value.origin is not None
             site = value.origin.site if made and value.origin is not None else site
-            is_single = axes.is_single if made else axes.single
+            columns = axes.rank is None and axes.along == 1 and axes.last == 1 and call.name in _TAKES_COLUMNS
+            is_single = axes.single or (made and (axes.is_single or columns))
         else:
             what = "softmax" if call.name in NORMALIZERS else "cross-entropy"
             axis = call.argument("dim").constant if call.name in NORMALIZERS else 1
-            rank = axes.rank if call.name in NORMALIZERS or axes.rank is not None else 2  # a loss takes a batch of rows
-            is_single = axes.last == 1 and (axis == -1 or (rank is not None and axis == rank - 1))
+            is_single = axes.last == 1 and (axis == -1 or (axes.rank is not None and axis == axes.rank - 1))
         if is_single and site is not None:
             yield self.found(
                 site,
