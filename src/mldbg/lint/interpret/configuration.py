@@ -64,7 +64,7 @@ class Configuration:
         self.contents = contents
         self.lineage = lineage
         self._numbers: dict[tuple[object, ...], int] = {}
-        self._written: set[str | None] = set()
+        self._written: set[str] = set()
         """Paths of files that the program writes: what stands there now is not what it will read."""
         self.by_name: dict[str, Callable[[Sequence[Argument], Site], Value]] = {
             "read_json": lambda arguments, site: self._read(Language.JSON, arguments, site),
@@ -93,9 +93,7 @@ class Configuration:
         values = [argument.value for argument in arguments if argument.keyword is None and not argument.star]
         result = self.lineage.unknown_result(site)
         if isinstance(site.node, cst.Call) and _is_open(site.node):
-            mode = next((argument.value for argument in arguments if argument.keyword == "mode"), (*values, UNKNOWN, UNKNOWN)[1])
-            if isinstance(mode.constant, str) and not mode.constant.startswith("r"):
-                self._written.add(path_of(self.machine, values[0]) if values else None)
+            if values and self._writes(values[0], arguments[1:]):
                 return result
             values = values[:1]
         if len(values) == 1 and path_of(self.machine, values[0]) is None and paths.is_said_by_user(values[0]):
@@ -104,7 +102,7 @@ class Configuration:
 
     def _folder(self, arguments: Sequence[Argument], site: Site) -> Value:
         thing = arguments[0].value.thing if arguments else UNKNOWN.thing
-        if isinstance(thing, File):
+        if isinstance(thing, File) and thing.path != paths.SAID_BY_USER:
             return replace(arguments[0].value, thing=File(paths.folder_of(thing.path)))
         return self.lineage.unknown_result(site)
 
@@ -137,7 +135,22 @@ class Configuration:
             )
         if name in ("exists", "is_file"):
             return self._exists([Argument(base)], site)
+        written = name in ("write_text", "write_bytes") and self._note_written(base)
+        if written or (name == "open" and self._writes(base, arguments)):
+            return self.lineage.unknown_result(site)
         return None
+
+    def _writes(self, path: Value, arguments: Sequence[Argument]) -> bool:
+        """Whether a file is opened to be written, as the mode says, the first of these arguments."""
+        modes = [argument.value for argument in arguments if argument.keyword == "mode"]
+        modes += [argument.value for argument in arguments[:1] if argument.keyword is None]
+        mode = modes[0].constant if modes else None
+        return isinstance(mode, str) and not mode.startswith("r") and self._note_written(path)
+
+    def _note_written(self, path: Value) -> bool:
+        said = path_of(self.machine, path)
+        self._written.update([said] if said is not None else ())
+        return True
 
     def _file(self, path: str) -> Path | None:
         """The file that a path of the program leads to, whichever folder it was started from."""
@@ -213,6 +226,7 @@ class Configuration:
         beside = sorted(module.file.parent.glob("*.py")) if module.file is not None else []
         if len(beside) > MOST_PROGRAMS:
             return True
+        module.found.update(path for path in beside if path != module.file)  # any of them may come to name it
         others = (self.names.modules.at(path) for path in beside if path != module.file)
         return any(other is not None and file.name in other.text for other in others)
 

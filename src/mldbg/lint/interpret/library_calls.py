@@ -209,11 +209,11 @@ class LibraryCalls:
         machine = self.machine
         thing = base.thing
         if isinstance(thing, File):
-            if name in SAME_FILE:
-                return base
             found = self.configuration.method(base, name, arguments, site)
             if found is not None:
                 return found
+            if name in SAME_FILE:
+                return base
             base = replace(base, thing=Unknown())
             thing = base.thing
         if name in ("forward", "__call__") and isinstance(thing, Object) and self.classes.is_module(thing.cls):

@@ -79,6 +79,8 @@ def attribute(base: Value, name: str) -> Value | None:
     """An attribute of a path that is a path."""
     assert isinstance(base.thing, File)
     path = base.thing.path
+    if path == SAID_BY_USER:
+        return None
     if name == "parent":
         return replace(base, thing=File(folder_of(path)))
     if name == "parents":
