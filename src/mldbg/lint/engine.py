@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from mldbg.lint import links, registry, syntax, worlds
 from mldbg.lint.files import Source, read
-from mldbg.lint.finding import Edit, Finding, Fix, Partly, Problem
+from mldbg.lint.finding import Edit, Finding, Fix, Partly, Problem, Span
 from mldbg.lint.imports import Finder, import_name
 from mldbg.lint.links import Links
 from mldbg.lint.rule import Rule
-from mldbg.lint.triggers import with_calls
+from mldbg.lint.triggers import SHAPE_TRIGGERS, with_calls
 
 if TYPE_CHECKING:
     from mldbg.lint.interpret.facts import Fact
@@ -78,6 +78,7 @@ class Project:
         self._modules: Modules | None = None
         self._passed_over: list[Problem] = []
         self.links = Links(self._finder, self._read, self.triggers, lambda: self.modules)
+        self.shape_links = Links(self._finder, self._read, SHAPE_TRIGGERS, lambda: self.modules)
 
     @property
     def modules(self) -> Modules:
@@ -138,16 +139,18 @@ class Entry:
         facts: in the order in which they happened.
         is_test: whether it is a test of software, which is no experiment.
         line: where the definition begins; 0 for the top level.
+        shapes: whether shapes were followed.
     """
 
     facts: tuple[Fact, ...]
     is_test: bool
     line: int
+    shapes: bool = False
 
     def findings(self, rule: Rule) -> Iterator[Finding]:
         """What a rule makes of it."""
-        hearing = [] if self.is_test and rule.about_experiments else [rule]
-        return worlds.judged(hearing, self.facts)
+        deaf = (self.is_test and rule.about_experiments) or rule.about_shapes is not self.shapes
+        return worlds.judged([] if deaf else [rule], self.facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,19 +218,27 @@ def _package_above(file: Path) -> Path:
     return import_name(file)[0] / "__init__.py"
 
 
-def facts_of(source: Source, project: Project) -> Facts:
-    """Execute what is worth it in a file, and what that calls. Of a notebook cells that are no Python are left out."""
+def facts_of(source: Source, project: Project, *, shapes: bool = False) -> Facts:
+    """Execute what is worth it in a file, and what that calls. Of a notebook cells that are no Python are left out.
+
+    Args:
+        source: the file.
+        project: its project.
+        shapes: whether shapes are followed, in what is worth it for their sake. They are followed in a run of their own, for
+            there nothing may wait until somebody asks for it.
+    """
     if source.notebook is None:
-        return _facts_of(source, project)
+        return _facts_of(source, project, shapes=shapes)
     readable, broken = syntax.without_broken_cells(source, source.notebook)
-    facts = _facts_of(readable, project)
+    facts = _facts_of(readable, project, shapes=shapes)
     return replace(facts, problems=(*facts.problems, *broken))
 
 
-def _facts_of(source: Source, project: Project) -> Facts:
+def _facts_of(source: Source, project: Project, *, shapes: bool) -> Facts:
     file = source.file.resolve() if source.file else None
-    triggers = project.links.triggers_in(source, file)
-    joined = project.links.into(file)
+    graph = project.shape_links if shapes else project.links
+    triggers = graph.triggers_in(source, file)
+    joined = graph.into(file)
     if not triggers and not joined:
         problem = None if project.has_read(source, file) else syntax.problem(source)
         return Facts(problems=(problem,) if problem else (), grounds=Grounds(file, None, project))
@@ -249,7 +260,7 @@ def _facts_of(source: Source, project: Project) -> Facts:
     project.modules.add(module)
     words = frozenset(word for trigger in joined.triggers.union(triggers) for word in trigger.words)
     with _deep_recursion():
-        entries, problems, partly = _interpreted(module, roots, project, words)
+        entries, problems, partly = _interpreted(module, roots, project, words, shapes=shapes)
     return Facts(entries, problems, grounds, partly)
 
 
@@ -264,12 +275,14 @@ def _deep_recursion() -> Iterator[None]:
 
 
 def _interpreted(
-    module: Module, roots: list[Root], project: Project, words: frozenset[str]
+    module: Module, roots: list[Root], project: Project, words: frozenset[str], *, shapes: bool
 ) -> tuple[tuple[Entry, ...], tuple[Problem, ...], tuple[Partly, ...]]:
     from mldbg.lint.interpret.interpreter import Interpreter
 
     run = Interpreter(project.modules, project.effects, words)
     run.library.wanted = project.told
+    if shapes:
+        run.follow_shapes(project.told)
     entries: list[Entry] = []
     problems: list[Problem] = []
     for part, enter in _entry_points(run, module, roots):
@@ -284,7 +297,7 @@ def _interpreted(
             problems.append(_stopped(error, module.path, line, project))
         if part is not None:
             run.state.become(before)
-        entries.append(Entry(tuple(run.facts), module.is_test or (part is not None and part.is_test), line))
+        entries.append(Entry(tuple(run.facts), module.is_test or (part is not None and part.is_test), line, shapes))
     return tuple(entries), tuple(problems), tuple(map(_in_part, run.budget.partly))
 
 
@@ -302,15 +315,25 @@ def _in_part(code: Function | Module) -> Partly:
 def check(source: Source, rules: Sequence[type[Rule]], project: Project) -> Outcome:
     """The findings of one file; some may be located in other project files that it calls."""
     facts = facts_of(source, project)
+    entries, problems = list(facts.entries), list(facts.problems)
+    if any(rule.about_shapes for rule in rules):
+        of_shapes = facts_of(source, project, shapes=True)
+        entries += of_shapes.entries
+        problems += of_shapes.problems
     instances = [rule() for rule in rules]
     findings: dict[Finding, None] = {}
-    problems = list(facts.problems)
+    at: set[tuple[str, Span]] = set()
     with _deep_recursion():
-        for entry, rule in product(facts.entries, instances):
+        for entry, rule in product(entries, instances):
             try:
-                findings.update(dict.fromkeys(entry.findings(rule)))
+                found = list(entry.findings(rule))
             except Exception as error:  # noqa: BLE001  # a rule that fails must not cost the user what the others find
                 problems.append(_stopped(error, source.path, entry.line, project, rule))
+                continue
+            if rule.about_shapes:  # a function that is called with several shapes is reported once
+                found = [one for one in found if (one.rule, one.span) not in at]
+                at |= {(one.rule, one.span) for one in found}
+            findings.update(dict.fromkeys(found))
     in_order = tuple(sorted(findings, key=lambda finding: finding.span))
     return Outcome(in_order, tuple(dict.fromkeys(problems)), facts.partly)
 

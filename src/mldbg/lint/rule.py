@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
@@ -47,6 +47,7 @@ class Topic(StrEnum):
     """Under which heading a rule is listed; it has no other effect."""
 
     LOSSES = "losses"
+    SHAPES = "shapes"
     LEAKAGE = "data leakage"
     TRAINING = "training loops"
     COMMENTS = "suppression comments"
@@ -61,6 +62,9 @@ _NAMES = {
     facts.ModelCall: "on_model_call",
     facts.Evaluated: "on_evaluated",
     facts.Fitted: "on_fitted",
+    facts.Misfit: "on_misfit",
+    facts.Broadcast: "on_broadcast",
+    facts.Contradiction: "on_contradiction",
 }
 
 
@@ -74,6 +78,8 @@ class Rule:
     group: ClassVar[Group]
     topic: ClassVar[Topic] = Topic.OTHER
     listens_to: ClassVar[Listening]
+    about_shapes: ClassVar[bool] = False
+    """It hears of a run in which shapes are followed."""
     about_experiments: ClassVar[bool] = False
     """It is about what a result is worth or what a long run costs, and so has nothing to say of software tests."""
 
@@ -117,6 +123,18 @@ class Rule:
         """Findings from fitting an estimator."""
         yield from ()
 
+    def on_misfit(self, misfit: facts.Misfit) -> Iterator[Finding]:
+        """Findings from a call that cannot work with the shapes that it gets."""
+        yield from ()
+
+    def on_broadcast(self, broadcast: facts.Broadcast) -> Iterator[Finding]:
+        """Findings from two tensors that are broadcast against one another where they hold the same entries."""
+        yield from ()
+
+    def on_contradiction(self, contradiction: facts.Contradiction) -> Iterator[Finding]:
+        """Findings from a value that is not what an annotation says."""
+        yield from ()
+
     def found(
         self,
         site: Site,
@@ -126,9 +144,11 @@ class Rule:
         trail: Trail | None = None,
         last: tuple[Site, str] | None = None,
         fix: Fix | None = None,
+        ladder: Sequence[tuple[Site, str]] = (),
     ) -> Finding:
-        """A finding at a site. Its path is the trail of the value in question, and `last`, where it ends."""
-        steps = [Step(where.span, text) for where, text in trail.steps()] if trail is not None else []
+        """A finding at a site. Its path is the trail of a value, or the ladder of its shapes, and `last`, where it ends."""
+        way = [*(trail.steps() if trail is not None else ()), *ladder]
+        steps = [Step(where.span, text) for where, text in way]
         if last is not None:
             steps.append(Step(last[0].span, last[1]))
         span = site.span

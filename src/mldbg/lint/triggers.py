@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from mldbg.lint.library.names import EVALUATION_LINE, SAYS_ONE
 from mldbg.operations import losses, sklearn, torch, trainers
+from mldbg.operations.annotations import FAMILIES, MEANINGS
 from mldbg.operations.effect import Scales
 
 
@@ -85,6 +86,34 @@ SINGLE_COLUMNS = Trigger(NORMALISED, ((r"Linear\((?:[^()]|\((?:[^()]|\([^()]*\))
 """A softmax, where some layer has a single output."""
 
 TRIGGERS = (LOSSES, TRAINING, EVALUATION, LOADING, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS)
+
+_SIZED = (
+    "Linear|LazyLinear|Bilinear|Conv[123]d|ConvTranspose[123]d|Embedding|EmbeddingBag|LSTM|GRU|RNN|LSTMCell|GRUCell|RNNCell"
+    "|MultiheadAttention|TransformerEncoderLayer|TransformerDecoderLayer|Transformer|LayerNorm|BatchNorm[123]d|GroupNorm"
+)
+_MADE = "randn|rand|zeros|ones|empty|full|randint|arange|linspace|eye"
+_WITH_NUMBER = (
+    rf"\b(?:{_SIZED}|{_MADE}|view|reshape|expand|repeat|normal|uniform)\((?:[^()]|\([^()]*\))*\b\d+\b",
+    r"keepdims?=True",
+    r"\bunsqueeze\(",
+    r"\[[^\[\]]*\bNone\b[^\[\]]*\]",
+)
+"""What says a size in numbers, or makes an axis of size 1. Sizes that are all names without a value can contradict nothing."""
+
+ANNOTATED = Trigger(frozenset(FAMILIES) | frozenset(MEANINGS), ((r"\bjaxtyping\b", r"\bmldbg\b"),))
+"""Array annotations."""
+SIZED = Trigger(
+    frozenset(_SIZED.replace("[123]", "1").split("|"))
+    | frozenset(_SIZED.replace("[123]", "2").split("|"))
+    | frozenset(_SIZED.replace("[123]", "3").split("|"))
+    | frozenset(f"{name}(" for name in (*_MADE.split("|"), "view", "reshape", "einsum", "rearrange", "cat", "matmul")),
+    ((r"\btorch\b",), _WITH_NUMBER),
+    (),
+)
+"""Layers and tensors, in a text that says some sizes in numbers."""
+
+SHAPE_TRIGGERS = (ANNOTATED, SIZED)
+"""What makes code worth executing with the shapes of its tensors."""
 
 
 def with_calls(names: Iterable[str]) -> tuple[Trigger, ...]:

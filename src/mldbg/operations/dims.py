@@ -1,7 +1,8 @@
 """The axes of a jaxtyping annotation: `batch`, `4`, `#batch`, `*lead`, `...`, `_`, `2*t+1`, `{self.d}`.
 
 The grammar is jaxtyping's. Its own parser keeps the result in private classes and leaves mistakes inside symbolic axes to the
-first call; this one finds them when the annotation is read.
+first call; this one finds them when the annotation is read, and runs nothing for that: the linter reads annotations of code that
+nobody trusts yet.
 """
 
 from __future__ import annotations
@@ -133,9 +134,7 @@ def symbolic(text: str, *, broadcast: bool = False) -> Symbolic:
         arguments += _names(tree)
         source += f"({ast.unparse(renamed(tree, {name: ARGUMENT + name for name in arguments}))})"
     names = [name for name in _names(_tree(source, text)) if not name.startswith(ARGUMENT) and not hasattr(builtins, name)]
-    dim = Symbolic(text, source, tuple(names), tuple(dict.fromkeys(arguments)), broadcast)
-    function(dim)
-    return dim
+    return Symbolic(text, source, tuple(names), tuple(dict.fromkeys(arguments)), broadcast)
 
 
 ARGUMENT = "argument_"
@@ -186,7 +185,7 @@ def function(dim: Symbolic) -> Callable[..., Any]:
     """The expression as a function of its axis names, then its parameters; its other names are builtins, as in jaxtyping."""
     if dim not in _functions:
         parameters = ", ".join((*dim.names, *(ARGUMENT + name for name in dim.arguments)))
-        _functions[dim] = eval(f"lambda {parameters}: {dim.source}", {})  # noqa: S307 (annotations are code of the same program)
+        _functions[dim] = eval(f"lambda {parameters}: ({dim.source})", {})  # noqa: S307 (annotations are code of the same program)
     return _functions[dim]
 
 

@@ -347,35 +347,124 @@ LOSS_CLASSES: Mapping[str, Loss] = {
 }
 """Classes of losses, by qualified name."""
 
-CONSTRUCTOR_PARAMETERS: dict[str, tuple[str, ...]] = {
-    "torch.nn.Linear": ("in_features", "out_features", "bias"),
-    "torch.nn.LazyLinear": ("out_features", "bias"),
-    "torch.nn.Bilinear": ("in1_features", "in2_features", "out_features", "bias"),
-    "torch.nn.Flatten": ("start_dim", "end_dim"),
-    **{
-        f"torch.nn.{name}": ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad")
-        for name in ("AvgPool1d", "AvgPool2d", "AvgPool3d")
-    },
-    "torch.nn.Upsample": ("size", "scale_factor", "mode"),
-    "torch.nn.Softmax": ("dim",),
-    "torch.nn.Softmin": ("dim",),
-    "torch.nn.LogSoftmax": ("dim",),
-    "torch.nn.Dropout": ("p", "inplace"),
-    "torch.nn.Dropout1d": ("p", "inplace"),
-    "torch.nn.Dropout2d": ("p", "inplace"),
-    "torch.nn.Dropout3d": ("p", "inplace"),
-    "torch.nn.AlphaDropout": ("p", "inplace"),
-    **{
-        f"torch.nn.{name}": ("num_features", "eps", "momentum", "affine", "track_running_stats")
-        for name in ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm")
-    },
-    **{
-        f"torch.nn.{name}": ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional")
-        for name in ("LSTM", "GRU")
-    },
-    "torch.nn.CrossEntropyLoss": ("weight", "size_average", "ignore_index", "reduce", "reduction", "label_smoothing"),
-    "torch.nn.KLDivLoss": ("size_average", "reduce", "reduction", "log_target"),
+_CONVOLUTION = ("kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode")
+_TRANSPOSED = ("kernel_size", "stride", "padding", "output_padding", "groups", "bias", "dilation", "padding_mode")
+_NORMALISATION = ("num_features", "eps", "momentum", "affine", "track_running_stats")
+_TRANSFORMER_LAYER = (
+    "d_model",
+    "nhead",
+    "dim_feedforward",
+    "dropout",
+    "activation",
+    "layer_norm_eps",
+    "batch_first",
+    "norm_first",
+    "bias",
+)
+_REDUCTION = ("size_average", "reduce", "reduction")
+
+_CONSTRUCTORS: Mapping[str, tuple[str, ...]] = {
+    "Linear": ("in_features", "out_features", "bias"),
+    "LazyLinear": ("out_features", "bias"),
+    "Bilinear": ("in1_features", "in2_features", "out_features", "bias"),
+    "Flatten": ("start_dim", "end_dim"),
+    "Unflatten": ("dim", "unflattened_size"),
+    "Conv1d Conv2d Conv3d": ("in_channels", "out_channels", *_CONVOLUTION),
+    "LazyConv1d LazyConv2d LazyConv3d": ("out_channels", *_CONVOLUTION),
+    "ConvTranspose1d ConvTranspose2d ConvTranspose3d": ("in_channels", "out_channels", *_TRANSPOSED),
+    "LazyConvTranspose1d LazyConvTranspose2d LazyConvTranspose3d": ("out_channels", *_TRANSPOSED),
+    "MaxPool1d MaxPool2d MaxPool3d": ("kernel_size", "stride", "padding", "dilation", "return_indices", "ceil_mode"),
+    "AvgPool1d AvgPool2d AvgPool3d": ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"),
+    "LPPool1d LPPool2d LPPool3d": ("norm_type", "kernel_size", "stride", "ceil_mode"),
+    "AdaptiveAvgPool1d AdaptiveAvgPool2d AdaptiveAvgPool3d": ("output_size",),
+    "AdaptiveMaxPool1d AdaptiveMaxPool2d AdaptiveMaxPool3d": ("output_size", "return_indices"),
+    "Upsample": ("size", "scale_factor", "mode"),
+    "UpsamplingNearest2d UpsamplingBilinear2d": ("size", "scale_factor"),
+    "PixelShuffle": ("upscale_factor",),
+    "PixelUnshuffle": ("downscale_factor",),
+    "ChannelShuffle": ("groups",),
+    "Unfold": ("kernel_size", "dilation", "padding", "stride"),
+    "Fold": ("output_size", "kernel_size", "dilation", "padding", "stride"),
+    "ZeroPad1d ZeroPad2d ZeroPad3d ReflectionPad1d ReflectionPad2d ReflectionPad3d": ("padding",),
+    "ReplicationPad1d ReplicationPad2d ReplicationPad3d CircularPad1d CircularPad2d CircularPad3d": ("padding",),
+    "ConstantPad1d ConstantPad2d ConstantPad3d": ("padding", "value"),
+    "Softmax Softmin LogSoftmax GLU": ("dim",),
+    "PReLU": ("num_parameters", "init"),
+    "Dropout Dropout1d Dropout2d Dropout3d AlphaDropout": ("p", "inplace"),
+    "BatchNorm1d BatchNorm2d BatchNorm3d SyncBatchNorm InstanceNorm1d InstanceNorm2d InstanceNorm3d": _NORMALISATION,
+    "LazyBatchNorm1d LazyBatchNorm2d LazyBatchNorm3d": _NORMALISATION[1:],
+    "LayerNorm": ("normalized_shape", "eps", "elementwise_affine", "bias"),
+    "RMSNorm": ("normalized_shape", "eps", "elementwise_affine"),
+    "GroupNorm": ("num_groups", "num_channels", "eps", "affine"),
+    "LocalResponseNorm": ("size", "alpha", "beta", "k"),
+    "Embedding": ("num_embeddings", "embedding_dim", "padding_idx"),
+    "EmbeddingBag": (
+        "num_embeddings",
+        "embedding_dim",
+        "max_norm",
+        "norm_type",
+        "scale_grad_by_freq",
+        "mode",
+        "sparse",
+        "_weight",
+        "include_last_offset",
+    ),
+    "LSTM GRU": (
+        "input_size",
+        "hidden_size",
+        "num_layers",
+        "bias",
+        "batch_first",
+        "dropout",
+        "bidirectional",
+        "proj_size",
+    ),
+    "RNN": ("input_size", "hidden_size", "num_layers"),  # the fourth is the nonlinearity, which RNNBase has not
+    "RNNCell LSTMCell GRUCell": ("input_size", "hidden_size", "bias"),
+    "MultiheadAttention": (
+        "embed_dim",
+        "num_heads",
+        "dropout",
+        "bias",
+        "add_bias_kv",
+        "add_zero_attn",
+        "kdim",
+        "vdim",
+        "batch_first",
+    ),
+    "TransformerEncoderLayer TransformerDecoderLayer": _TRANSFORMER_LAYER,
+    "TransformerEncoder": ("encoder_layer", "num_layers", "norm"),
+    "TransformerDecoder": ("decoder_layer", "num_layers", "norm"),
+    "Transformer": (
+        *_TRANSFORMER_LAYER[:2],
+        "num_encoder_layers",
+        "num_decoder_layers",
+        *_TRANSFORMER_LAYER[2:5],
+        "custom_encoder",
+        "custom_decoder",
+        *_TRANSFORMER_LAYER[5:],
+    ),
+    "CosineSimilarity": ("dim", "eps"),
+    "PairwiseDistance": ("p", "eps", "keepdim"),
+    "CrossEntropyLoss": ("weight", "size_average", "ignore_index", "reduce", "reduction", "label_smoothing"),
+    "NLLLoss": ("weight", "size_average", "ignore_index", "reduce", "reduction"),
+    "KLDivLoss": (*_REDUCTION, "log_target"),
+    "BCELoss MultiLabelSoftMarginLoss": ("weight", *_REDUCTION),
+    "BCEWithLogitsLoss": ("weight", *_REDUCTION, "pos_weight"),
+    "MSELoss L1Loss SoftMarginLoss MultiLabelMarginLoss": _REDUCTION,
+    "SmoothL1Loss": (*_REDUCTION, "beta"),
+    "HuberLoss": ("reduction", "delta"),
+    "PoissonNLLLoss": ("log_input", "full", "size_average", "eps", "reduce", "reduction"),
+    "HingeEmbeddingLoss CosineEmbeddingLoss MarginRankingLoss": ("margin", *_REDUCTION),
+    "MultiMarginLoss": ("p", "margin", "weight", *_REDUCTION),
+    "TripletMarginLoss": ("margin", "p", "eps", "swap", *_REDUCTION),
+    "CTCLoss": ("blank", "reduction", "zero_infinity"),
 }
+
+CONSTRUCTOR_PARAMETERS: dict[str, tuple[str, ...]] = {
+    f"torch.nn.{name}": params for names, params in _CONSTRUCTORS.items() for name in names.split()
+}
+"""Names of the parameters of layers' constructors, in order, as far as positions are known."""
 
 MODE_DEPENDENT: frozenset[str] = frozenset(
     f"torch.nn.{name}"

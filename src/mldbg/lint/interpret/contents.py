@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import libcst as cst
 
-from mldbg.lint.interpret import carried
+from mldbg.lint.interpret import carried, shapes
 from mldbg.lint.interpret.address import Made, Ref, Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.choices import one_of_entries
@@ -166,6 +166,7 @@ class Contents:
             attached=value.attached if rest.meaning is not None else None,
             trail=value.trail if rest.meaning is not None or value.fits else None,
             scaled=rest.scaled,
+            shaped=shapes.entry(value.shaped),
         )
 
     def iterated(self, value: Value) -> Items | None:

@@ -273,6 +273,9 @@ class Expressions:
         known = folded(node.operator, left, right)
         if known is not None:
             return known
+        return self.library.shaping.operation(node.operator, left, right, site, self._combined(node, left, right, site))
+
+    def _combined(self, node: cst.BinaryOperation, left: Value, right: Value, site: Site) -> Value:
         if isinstance(node.operator, cst.Modulo | cst.Add):
             text = texts.combined(self.machine, node.operator, left, right, site)
             if text is not None:
@@ -312,7 +315,9 @@ class Expressions:
             if isinstance(node.operator, cst.Minus):
                 return literal(-number)
         kept = value.meaning if value.meaning in (Semantic.LOGITS, Semantic.SCALAR_LOSS) else None
-        return Value(meaning=kept, data=derived_data(value), origin=value.origin, attached=value.attached, trail=value.trail)
+        data = derived_data(value)
+        made = Value(meaning=kept, data=data, origin=value.origin, attached=value.attached, trail=value.trail)
+        return self.library.shaping.unary(value, made)
 
     def _boolean(self, node: cst.BooleanOperation) -> Value:
         left = self.of(node.left)
@@ -337,7 +342,10 @@ class Expressions:
                 return literal(known)
         if isinstance(left.thing, Lazy):
             return Value(Opaque(MASK))
-        return Value(Opaque(MASK), data=derived_data(left), axes=Axes(left.axes.rank))
+        made = Value(Opaque(MASK), data=derived_data(left), axes=Axes(left.axes.rank))
+        if len(rights) != 1:
+            return made
+        return self.library.shaping.operation(rights[0][0], left, rights[0][1], self.machine.site(node), made)
 
     def _shown(self, target: cst.ComparisonTarget, value: Value) -> Value:
         """What `in` looks through: the elements of a list or a set, the keys of a dict."""

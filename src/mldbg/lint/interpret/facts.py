@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, cast
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.slots import Key, Slot
 from mldbg.lint.interpret.value import UNKNOWN, Among, Fit, Object, Option, Outcome, Role, Value
+from mldbg.operations.shape import Mismatch
+from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:
     import libcst as cst
@@ -294,6 +296,69 @@ class Fitted:
 
 
 @dataclass(frozen=True, slots=True)
+class Misfit:
+    """A call that cannot work with the shapes or types that it gets.
+
+    Attributes:
+        name: the qualified name of what is called; `shape` where sizes are unpacked.
+        mismatch: what is wrong.
+        operands: the tensors among the arguments.
+        layer: the layer that is called.
+    """
+
+    place: Place
+    name: str
+    mismatch: Mismatch = field(compare=False)
+    operands: tuple[Value, ...]
+    layer: Value | None
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast:
+    """Two tensors that hold the same entries, but for an axis of size 1, are broadcast against one another for it."""
+
+    place: Place
+    operator: str
+    left: Value
+    right: Value
+    result: Value
+
+
+class Promise(Enum):
+    """Where an annotation stands."""
+
+    ARGUMENT = "argument"
+    RETURN = "return"
+    ASSIGNMENT = "assignment"
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """A value that is not what an annotation says.
+
+    Attributes:
+        where: what is annotated.
+        name: of the parameter, function or variable.
+        annotation: as the source says it.
+        declared: the place of the annotation.
+        value: what is there.
+        reason: why it does not fit, as part of a sentence; empty where only the meaning differs.
+        meaning: the meaning that is declared, where the value has another one.
+        is_about_type: the type of the elements differs, not the shape.
+    """
+
+    place: Place
+    where: Promise
+    name: str
+    annotation: str
+    declared: Site
+    value: Value
+    reason: str
+    meaning: Semantic | None = None
+    is_about_type: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Loop:
     """A loop ended; `facts` are those of its last round, loops inside it included."""
 
@@ -322,5 +387,8 @@ Fact = (
     | ModelCall
     | Evaluated
     | Fitted
+    | Misfit
+    | Broadcast
+    | Contradiction
     | Loop
 )

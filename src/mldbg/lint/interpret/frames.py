@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any
 
 import libcst as cst
 
@@ -57,6 +58,8 @@ class Frame:
     """By which names the caller knows what the parameters stand for: `run(val_loader)` of `def run(loader)`."""
     unpacking: tuple[cst.Call, tuple[str, ...]] | None = None
     """The call whose result the statement under way unpacks, and the names that it unpacks it into."""
+    axes: dict[str, Any] = field(default_factory=dict)
+    """What the names of axes in its annotations stand for."""
     keeps: bool = False
     """Something defined here (a function, lambda or class) has the frame as its closure, and may read it after it ended.
 

@@ -20,6 +20,7 @@ from mldbg.lint.interpret.columns import of_attribute
 from mldbg.lint.interpret.configuration import Configuration
 from mldbg.lint.interpret.construction import Construction
 from mldbg.lint.interpret.contents import Contents
+from mldbg.lint.interpret.declared import Declarations
 from mldbg.lint.interpret.decorators import Decorators
 from mldbg.lint.interpret.estimators import Estimators
 from mldbg.lint.interpret.expressions import Expressions
@@ -38,6 +39,7 @@ from mldbg.lint.interpret.registries import Registries
 from mldbg.lint.interpret.remembered import Remembered
 from mldbg.lint.interpret.roots import Reach
 from mldbg.lint.interpret.rounds import chosen_by, loops_under_way
+from mldbg.lint.interpret.shaping import Shaping
 from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.state import State, merged
 from mldbg.lint.interpret.statements import Statements
@@ -127,6 +129,8 @@ class Interpreter:
         self.holding = Holding(self, self.classes, self.contents)
         self.own_estimators = OwnEstimators(self, self.classes, self.estimators)
         self.configuration = Configuration(self, self.names, self.contents, self.lineage)
+        self.shaping = Shaping(self, self.contents)
+        self.declarations = Declarations(self)
         self.library = LibraryCalls(
             self,
             self.classes,
@@ -136,21 +140,39 @@ class Interpreter:
             self.training,
             self.construction,
             self.configuration,
+            self.shaping,
         )
         self.assignment = Assignment(self, self.names, self.classes, self.contents, self.training)
-        self.subscripts = Subscripts(self, self.contents)
+        self.subscripts = Subscripts(self, self.contents, self.shaping)
         self.expressions = Expressions(self, self.names, self.contents, self.library, self.assignment, self.subscripts)
         self.decorators = Decorators(self)
         self.supposed_models = SupposedModels(self, self.names, modules)
         self.parameters = Parameters(self, self.names, self.classes, self.configuration)
         self.statements = Statements(
-            self, self.names, self.classes, self.contents, self.estimators, self.training, self.expressions, self.assignment
+            self,
+            self.names,
+            self.classes,
+            self.contents,
+            self.estimators,
+            self.training,
+            self.expressions,
+            self.assignment,
+            self.declarations,
         )
         self._applying: set[Ref] = set()
         """Objects that were built from a loss: what they do with it is told, whatever the text of their class says."""
         self._contexts: dict[tuple[Site, Context | None, int], Context] = {}
         self._built: dict[Ref, Built | None] = {}
         self._unbuilt: dict[Ref, tuple[Value, list[Frame], Sequence[Argument], Site]] = {}
+
+    def follow_shapes(self, wanted: frozenset[str]) -> None:
+        """Follow the shapes of tensors. Then nothing waits until somebody asks for it: each call is of interest.
+
+        Args:
+            wanted: names of calls that some rule listens to.
+        """
+        self.shaping.on = self.declarations.shapes = True
+        self.shaping.wanted = wanted
 
     @property
     def executed(self) -> int:
@@ -241,7 +263,7 @@ class Interpreter:
             del self.facts[mark:]
 
     def _may_wait(self, cls: ClassThing) -> bool:
-        return self.classes.is_module(cls) and self.reach.is_quiet(cls.part)
+        return not self.shaping.on and self.classes.is_module(cls) and self.reach.is_quiet(cls.part)
 
     def built(self, ref: Ref) -> None:
         """Run the __init__ that an object still waits for."""
@@ -451,7 +473,7 @@ class Interpreter:
         if isinstance(cls, ClassThing):
             module = self.classes.is_module(cls)
             with self.training.inside_model(module):
-                if module and self.reach.is_quiet(cls.part) and thing.ref not in self._applying:
+                if module and not self.shaping.on and self.reach.is_quiet(cls.part) and thing.ref not in self._applying:
                     result = self.defer(site.node, lambda: self._run_object(callee, cls, arguments, site))
                 else:
                     result = self._run_object(callee, cls, arguments, site)
@@ -536,7 +558,7 @@ class Interpreter:
             if name in self.effects:
                 given = arguments[1:] if function.owner is not None and not is_static(function) else arguments
                 return self.library.apply(self.effects[name], name, given, site, None)
-        if assume or at_yield is not None:
+        if assume or at_yield is not None or self.shaping.on:
             return self._entered(function, arguments, site, assume=assume, at_yield=at_yield)
         return self.remembered.result(function, arguments, site, lambda: self._entered(function, arguments, site))
 
@@ -589,6 +611,7 @@ class Interpreter:
         try:
             with nullcontext() if assume else self.budget.now.call(node):
                 informed = self.parameters.bind(function, arguments, assume=assume)
+                self.declarations.bind(function, frame)
                 if informed and not self.budget.silent:
                     self.visited.add(node)
                 if isinstance(node, cst.FunctionDef):

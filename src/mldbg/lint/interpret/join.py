@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from mldbg.lint.interpret import shapes
 from mldbg.lint.interpret.address import Made, Ref
 from mldbg.lint.interpret.parts import either_of, says_it_is_loss
 from mldbg.lint.interpret.value import (
@@ -79,6 +80,8 @@ def join(one: Value, two: Value) -> Value:
         scaled=one.scaled or two.scaled or blanks[0] is not blanks[1],
         or_none=one.or_none or two.or_none,
         among=_among(one, two),
+        shaped=shapes.joined(one.shaped, two.shaped),
+        size=one.size if one.size == two.size else None,
     )
 
 

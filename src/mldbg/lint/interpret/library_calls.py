@@ -25,6 +25,7 @@ from mldbg.lint.interpret.join import is_loss, rows_of_first, tuple_of
 from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.parts import made_of, parts_of
+from mldbg.lint.interpret.shaping import Shaping
 from mldbg.lint.interpret.sums import note_emptied
 from mldbg.lint.interpret.tensors import Tensors
 from mldbg.lint.interpret.training import Training
@@ -104,6 +105,7 @@ class LibraryCalls:
         training: Training,
         construction: Construction,
         configuration: Configuration,
+        shaping: Shaping,
     ) -> None:
         self.machine = machine
         self.classes = classes
@@ -113,6 +115,7 @@ class LibraryCalls:
         self.training = training
         self.construction = construction
         self.configuration = configuration
+        self.shaping = shaping
         self.wanted: frozenset[str] = frozenset()
         self._choices = Choices(machine)
         self._columns = Columns(contents)
@@ -122,6 +125,9 @@ class LibraryCalls:
 
     def attribute(self, base: Value, name: str, site: Site) -> Value:
         """An attribute of a value that is not an object of the project."""
+        return self.shaping.attribute(base, name, site, self._attribute(base, name, site))
+
+    def _attribute(self, base: Value, name: str, site: Site) -> Value:
         thing = base.thing
         if name in INSPECTING_ATTRIBUTES:
             return UNKNOWN
@@ -146,7 +152,7 @@ class LibraryCalls:
 
     def call_symbol(self, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of a function or class outside the project."""
-        result = self._symbol_called(name, arguments, site)
+        result = self.shaping.function(canonical(name), arguments, site, self._symbol_called(name, arguments, site))
         if name.startswith(DERIVING_PACKAGES):
             return self._with_rows_held(result, name.rpartition(".")[2], arguments, site)
         return result
@@ -179,7 +185,7 @@ class LibraryCalls:
 
     def _can_wait(self, effect: Effect | None, name: str, arguments: Sequence[Argument]) -> bool:
         """Whether a call changes nothing, no rule listens to it, and it needs a value that is not computed yet."""
-        lazy = any(isinstance(argument.value.thing, Lazy) for argument in arguments)
+        lazy = not self.shaping.on and any(isinstance(argument.value.thing, Lazy) for argument in arguments)
         waits = isinstance(effect, Gives | Keeps | Maps | Derives | carried.Carrying)
         return lazy and waits and canonical(name) not in self.wanted
 
@@ -195,6 +201,7 @@ class LibraryCalls:
         if name == "align" and arguments:  # each of two tables gets the columns of both
             return tuple_of(base, arguments[0].value)
         result = applied(self.machine, base, name, arguments, site) or self._method_called(base, name, arguments, site)
+        result = self.shaping.method(base, name, arguments, site, result)
         if name in _REDUCTIONS and is_loss(base) and result.origin is not None:
             return replace(result, origin=made_of(result.origin, parts_of(base.origin)), attached=base.attached)
         result = scaling.noted_method(name, base, arguments, result, self.machine.new_ref(site))
@@ -344,6 +351,7 @@ class LibraryCalls:
                 result = self.apply(effect, f"{cls}.__call__", arguments, site, callee)
             else:
                 result = heads.run(machine, thing, site) or self.lineage.derived([a.value for a in arguments], site)
+            result = self.shaping.layer(cls, callee, arguments, site, result)
         if (tables.is_module_class(cls) and cls not in tables.LOSS_CLASSES) or self.training.is_taken_for_module(thing):
             self.training.model_called(callee, arguments, site, result)
         return result
@@ -417,7 +425,7 @@ class LibraryCalls:
         nodes: dict[str, cst.BaseExpression] | None = None,
     ) -> None:
         name = canonical(name)
-        if name not in self.wanted or not isinstance(site.node, cst.BaseExpression):
+        if name not in self.wanted or not isinstance(site.node, cst.BaseExpression) or self.shaping.tells(name):
             return
         if given is None or nodes is None:
             given, nodes = bound(params, arguments, None)

@@ -14,6 +14,7 @@ from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.choices import Choices
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.contents import Contents
+from mldbg.lint.interpret.declared import Declarations
 from mldbg.lint.interpret.estimators import Estimators
 from mldbg.lint.interpret.exits import Exits
 from mldbg.lint.interpret.expressions import Expressions
@@ -27,6 +28,7 @@ from mldbg.lint.interpret.module import Part
 from mldbg.lint.interpret.names import Names
 from mldbg.lint.interpret.operators import combined, truth_of
 from mldbg.lint.interpret.rounds import under_a_loop
+from mldbg.lint.interpret.shapes import number
 from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.state import State, merged
 from mldbg.lint.interpret.sums import note_item, note_kept, note_restart, terms_added, with_total
@@ -51,8 +53,11 @@ class Statements:
         training: Training,
         expressions: Expressions,
         assignment: Assignment,
+        declarations: Declarations,
     ) -> None:
         self.machine = machine
+        self.shaping = expressions.library.shaping
+        self.declarations = declarations
         self.names = names
         self.contents = contents
         self.estimators = estimators
@@ -136,11 +141,27 @@ class Statements:
             value = self.machine.evaluate(shape.value)
             if isinstance(value.thing, Unknown | Object) and value.axes.rank is None:
                 axes = replace(value.axes, rank=len(target.elements))
-                self.assignment.rebind(shape.value, replace(value, axes=axes))
+                value = replace(value, axes=axes)
+                self.assignment.rebind(shape.value, value)
+            if self.shaping.on:
+                self._name_sizes(target, shape.value, value)
+
+    def _name_sizes(self, target: cst.Tuple, source: cst.Name, value: Value) -> None:
+        names = [one.value.value if isinstance(one.value, cst.Name) else "_" for one in target.elements]
+        known = self.shaping.unpacked(value, names, self.machine.site(target))
+        if known is None or known.shaped is None or known.shaped.tensor.shape is None:
+            return
+        self.assignment.rebind(source, known)
+        for element, size in zip(target.elements, known.shaped.tensor.shape.dims, strict=True):
+            self.assignment.assign(element.value, number(size), self.machine.site(target))
 
     def _annotated(self, node: cst.AnnAssign) -> None:
-        if node.value is not None:
-            self._assign(node.target, node.value, self.machine.evaluate(node.value), self.machine.site(node))
+        if node.value is None:
+            return
+        value = self.machine.evaluate(node.value)
+        if self.machine.frame.defines is None:
+            value = self.declarations.assigned(node.annotation, code(node.target), value, self.machine.site(node))
+        self._assign(node.target, node.value, value, self.machine.site(node))
 
     def _assign(self, target: cst.BaseExpression, source: cst.BaseExpression, value: Value, site: Site) -> None:
         self.assignment.assign(target, value, site)
@@ -173,6 +194,7 @@ class Statements:
             origin = machine.new_ref(site)
             result = combined(node.operator, before, value, origin)
             result = scaling.noted(node.operator, before, value, result, origin)
+            result = self.shaping.operation(node.operator, before, value, site, result)
             if isinstance(node.operator, cst.AddAssign):
                 result = with_total(machine, before, value, result, site)
         self.assignment.assign(node.target, result, site)
@@ -202,6 +224,7 @@ class Statements:
 
     def _return(self, node: cst.Return) -> None:
         value = NONE if node.value is None else self.machine.evaluate(node.value)
+        value = self.declarations.returned(value, self.machine.site(node))
         value = stepped(value, self.machine.site(node), "returned")
         if self.machine.frame.function is not None:
             self.estimators.evaluations.handed_on(value, self.machine.site(node))

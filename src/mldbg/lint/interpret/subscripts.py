@@ -11,12 +11,14 @@ from mldbg.lint.interpret.address import Made, Ref, Site
 from mldbg.lint.interpret.choices import Choices, is_told_apart_by_meaning, one_of_entries
 from mldbg.lint.interpret.columns import Columns, picks_one
 from mldbg.lint.interpret.contents import Contents
+from mldbg.lint.interpret.declared import declared
 from mldbg.lint.interpret.frames import with_keyed_role
 from mldbg.lint.interpret.indexing import MASK
 from mldbg.lint.interpret.join import join_all, join_data
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.ranks import rank_of_item
+from mldbg.lint.interpret.shaping import Shaping
 from mldbg.lint.interpret.slots import Slot, argument_of
 from mldbg.lint.interpret.splits import picked, split_apart
 from mldbg.lint.interpret.value import (
@@ -25,6 +27,7 @@ from mldbg.lint.interpret.value import (
     ClassThing,
     Constant,
     Data,
+    Declared,
     Entries,
     FitKind,
     Items,
@@ -38,6 +41,7 @@ from mldbg.lint.interpret.value import (
     Value,
 )
 from mldbg.operations import torch
+from mldbg.operations.annotations import family_of
 
 _STACKING = frozenset({"numpy.r_", "numpy.c_"})
 
@@ -48,8 +52,9 @@ DEEPEST_ITEM = 3
 class Subscripts:
     """Evaluates `base[indices]`."""
 
-    def __init__(self, machine: Machine, contents: Contents) -> None:
+    def __init__(self, machine: Machine, contents: Contents, shaping: Shaping) -> None:
         self.machine = machine
+        self.shaping = shaping
         self.contents = contents
         self.columns = Columns(contents)
         self.choices = Choices(machine)
@@ -68,7 +73,7 @@ class Subscripts:
         if isinstance(base.thing, Symbol):
             if base.thing.name in _STACKING:
                 return self._stacked(indices, node)
-            return base  # list[int], Float[Tensor, "..."]
+            return self._annotation(base.thing.name, indices) or base  # list[int], Float[Tensor, "..."]
         data = _rows_of_part(derived_data(base), indices, self.machine.new_ref(site, Made.ROWS))
         if data is not None and data.columns:
             names = self.columns.named(indices[-1])
@@ -84,7 +89,8 @@ class Subscripts:
             data = split_apart(data, numbers.role, numbers.split)  # the numbers of the rows were split: `X[train_rows]`
         origin = self.machine.new_ref(self.machine.site(node))
         if (
-            isinstance(base.thing, Object)
+            base.shaped is None
+            and isinstance(base.thing, Object)
             and base.thing.cls is None
             and index.constant is not None
             and isinstance(index.constant, str | int)
@@ -92,7 +98,8 @@ class Subscripts:
         ):
             ref = base.thing.ref.inside(Made.ITEM, str(index.constant))
             self.machine.state.ensure(ref)
-            return self._keyed(index, Value(Object(ref), data=data, origin=ref, trail=base.trail))
+            held = Value(Object(ref), data=data, origin=ref, trail=base.trail)
+            return self._keyed(index, self.shaping.item(base, indices, site, held))
         rest = carried.picked(base, indices)
         picked_out = Value(
             meaning=rest.meaning,
@@ -103,7 +110,7 @@ class Subscripts:
             trail=_trail_of(base, indices) if rest.meaning is not None or (data is not None and data.fits) else None,
             scaled=rest.scaled,
         )
-        return self._keyed(index, picked_out)
+        return self._keyed(index, self.shaping.item(base, indices, site, picked_out))
 
     def _stacked(self, indices: list[Value], node: cst.CSTNode) -> Value:
         """`np.r_[a, b]`: the rows of all."""
@@ -112,6 +119,15 @@ class Subscripts:
             data = join_data(data, derived_data(index)) if index.thing != Unknown() or index.data or index.rows else data
         trail = next((index.trail for index in indices if index.fits), None)
         return Value(data=data, origin=self.machine.new_ref(self.machine.site(node)), trail=trail)
+
+    @staticmethod
+    def _annotation(name: str, indices: list[Value]) -> Value | None:
+        """`Float[Tensor, "batch d"]`, and `Float[Image, "batch"]` of an `Image` that is such a thing itself."""
+        if family_of(name) is None or len(indices) != 2:
+            return None
+        inner = indices[0].thing
+        made = declared(name, indices[1], inner if isinstance(inner, Declared) else None)
+        return Value(made) if made is not None else None
 
     def _keyed(self, index: Value, item: Value) -> Value:
         """An item, with the role that its key says."""

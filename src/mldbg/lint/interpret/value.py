@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, cast
 
 from mldbg.lint.interpret.address import Made, Ref, Site, class_ref, made_at, site_of
 from mldbg.lint.interpret.slots import Key
+from mldbg.operations.shape import Tensor
+from mldbg.operations.sizes import Dim
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:
@@ -210,6 +212,28 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
+class ArrayType:
+    """An array annotation: `Float[Tensor, "batch d"]`.
+
+    Attributes:
+        family: of element types, as jaxtyping names it.
+        axes: the string that describes the axes.
+        meaning: what the numbers mean, where the annotation says it.
+    """
+
+    family: str
+    axes: str
+    meaning: Semantic | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """An annotation that is an array type, or one of several."""
+
+    options: tuple[ArrayType, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Lazy:
     """A value that nobody has asked for yet. `compute` gives it, and the records of the objects that were made on the way."""
 
@@ -233,6 +257,7 @@ Thing = (
     | Partial
     | Super
     | File
+    | Declared
     | Lazy
 )
 
@@ -406,6 +431,25 @@ class Axes:
         return self.single or (self.last == 1 and is_last)
 
 
+@dataclass(frozen=True, slots=True)
+class Shaped:
+    """What is known of a tensor's shape and of the type of its elements.
+
+    Attributes:
+        tensor: shape and type.
+        ladder: the operations that led to the shape, with what each made of it.
+        stretched: where an axis of size 1 was put in on purpose, by `x[:, None]` or `x.unsqueeze(1)`.
+        is_array: whether it is an array of numpy.
+        is_batch: whether its first axis is known to be that of a batch.
+    """
+
+    tensor: Tensor
+    ladder: Trail | None = field(default=None, compare=False)
+    stretched: Site | None = field(default=None, compare=False)
+    is_array: bool = False
+    is_batch: bool = False
+
+
 # ----------------------------------------------------------------------------------------------------------- possibilities
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -482,6 +526,10 @@ class Value:
     """A join has let None give way: whether the value is None is not known."""
     among: Among | None = None
     """The few values that it may be, where they are known; everything else here holds of each of them."""
+    shaped: Shaped | None = None
+    """Its shape, where shapes are followed and it is known to be a tensor."""
+    size: Dim | None = None
+    """The number that it is, if it is a number: an expression over sizes, where shapes are followed."""
 
     def step(self, site: Site, text: str) -> Value:
         """The same value one step further on its way, where there is a way to tell of."""

@@ -143,6 +143,19 @@ def says_model(name: str) -> bool:
     return bool(_MODEL_NAME.search(name))
 
 
+def says_batch(name: str) -> bool:
+    """Whether an axis of this name is that of a batch."""
+    return name.lower().strip("_") in ("b", "bs", "bsz", "batch", "batch_size", "batchsize", "nbatch", "n_batch", "minibatch")
+
+
+def says_time(name: str) -> bool:
+    """Whether an axis of this name is that of time, or of the places in a sequence."""
+    return name.lower().strip("_") in (
+        *("t", "s", "seq", "seq_len", "seqlen", "seq_length", "time", "times", "steps", "timesteps", "time_steps", "n_steps"),
+        *("length", "l", "tokens", "frames", "sequence", "src_len", "tgt_len", "window"),
+    )
+
+
 def says_label(name: str) -> bool:
     return bool(_LABEL_NAME.search(name))
 

@@ -1,0 +1,123 @@
+"""Shapes of abstract values: what a value is as an argument of a transfer function, and what two shapes have in common."""
+
+from __future__ import annotations
+
+from mldbg.lint.interpret.address import Made, Ref
+from mldbg.lint.interpret.value import Constant, Items, Object, Opaque, Shaped, Symbol, Value
+from mldbg.operations import dtypes
+from mldbg.operations.shape import UNKNOWN, Argument, Each, Mismatch, Perhaps, Rest, Shape, Tensor, Unsure
+from mldbg.operations.sizes import ANY, AnySize, Dim, atom
+
+INT = "builtins.int"
+"""The class of a number that is known to be one."""
+
+
+def joined(one: Shaped | None, two: Shaped | None) -> Shaped | None:
+    """What is known of a tensor that is one of two."""
+    if one is None or two is None:
+        return None
+    if one.tensor == two.tensor:
+        return one
+    shape = _joined_shapes(one.tensor.shape, two.tensor.shape)
+    first, second = one.tensor.dtype, two.tensor.dtype
+    dtype = first if first == second else dtypes.kind(first) if dtypes.kind(first) == dtypes.kind(second) else None
+    tensor = Tensor(shape, dtype)
+    if tensor.says_nothing:
+        return None
+    return Shaped(
+        tensor,
+        one.ladder or two.ladder,
+        one.stretched or two.stretched,
+        one.is_array or two.is_array,
+        one.is_batch and two.is_batch,
+    )
+
+
+def _joined_shapes(one: Shape | None, two: Shape | None) -> Shape | None:
+    if one is None or two is None or one == two:
+        return one if one == two else None
+    if one.rest is None and two.rest is None and len(one.front) == len(two.front):
+        return Shape(tuple(map(_joined_dims, one.front, two.front)))
+    backs = [shape.front if shape.rest is None else shape.back for shape in (one, two)]
+    length = min(map(len, backs))
+    back = tuple(map(_joined_dims, backs[0][len(backs[0]) - length :], backs[1][len(backs[1]) - length :]))
+    return Shape((), Rest(), back)
+
+
+def entry(shaped: Shaped | None) -> Shaped | None:
+    """One entry along the first axis."""
+    if shaped is None or shaped.tensor.shape is None:
+        return None
+    try:
+        left = shaped.tensor.shape.without(0)
+    except (Mismatch, Unsure):
+        return None
+    return Shaped(Tensor(left, shaped.tensor.dtype), shaped.ladder, is_array=shaped.is_array)
+
+
+def _joined_dims(one: Dim, two: Dim) -> Dim:
+    return one if one == two else ANY
+
+
+def size_of(value: Value) -> Dim | None:
+    """The number that a value is, if it is a number; None where it is something else, or nothing tells it from other numbers."""
+    thing = value.thing
+    if isinstance(thing, Constant):
+        return thing.value if thing.kind == "int" and isinstance(thing.value, int) else None
+    if value.size is not None:
+        return value.size
+    if value.shaped is not None or value.among is not None or value.meaning is not None or value.or_none:
+        return None
+    if isinstance(thing, Object) and thing.cls is None:
+        return atom(name_of(thing.ref), thing.ref, positive=False)
+    return None
+
+
+def name_of(ref: Ref) -> str:
+    """How people call something of which only its identity is known."""
+    if ref.kind in (Made.ATTRIBUTE, Made.ITEM) and ref.whole is not None:
+        return str(ref.detail)
+    if ref.kind is Made.PARAMETER and ref.site is not None:
+        name = getattr(ref.site.node, "name", None)
+        return name.value if name is not None else "n"
+    return "n"
+
+
+def argument(value: Value, elements: Items | None = None) -> Argument:
+    """What a transfer function is given for a value; `elements`: of a list what it holds."""
+    if value.shaped is not None:
+        return value.shaped.tensor
+    if value.or_none or value.among is not None:
+        return UNKNOWN
+    thing = value.thing
+    if isinstance(thing, Constant):
+        return thing.value
+    if isinstance(thing, Symbol):
+        return thing.name
+    if isinstance(thing, Items) and thing.cls == "builtins.slice":
+        return slice(*(argument(bound) for bound in thing.tail))
+    items = thing if isinstance(thing, Items) else elements
+    if items is not None:
+        if items.exact:
+            return tuple(argument(item) for item in items.tail)
+        alike = [item.shaped for item in items.all]
+        if alike and all(one is not None and alike[0] is not None and one.tensor == alike[0].tensor for one in alike):
+            return Each(alike[0].tensor) if alike[0] is not None else UNKNOWN
+        return UNKNOWN
+    size = size_of(value)
+    if size is None:
+        return UNKNOWN
+    return size if isinstance(thing, Opaque) and thing.cls == INT else Perhaps(size)
+
+
+def number(size: Dim) -> Value:
+    """The value of a number that is a size."""
+    if isinstance(size, int):
+        return Value(Constant("int", size))
+    return Value(Opaque(INT), size=None if isinstance(size, AnySize) else size)
+
+
+def is_number(value: Value) -> bool:
+    """Whether a value is known to be a number that no tensor is."""
+    thing = value.thing
+    return isinstance(thing, Opaque) and thing.cls == INT

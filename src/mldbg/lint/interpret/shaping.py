@@ -1,0 +1,512 @@
+"""Shapes carried through operations: each call that the transfer functions know gets the shape of its result.
+
+Only where shapes are followed (`Shaping.on`); elsewhere every method gives back what it got.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import libcst as cst
+
+from mldbg.lint.interpret.address import Made, Ref, Site
+from mldbg.lint.interpret.arguments import Argument
+from mldbg.lint.interpret.contents import Contents
+from mldbg.lint.interpret.facts import Broadcast, Call, Misfit
+from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.shapes import argument, is_number, name_of, number, size_of
+from mldbg.lint.interpret.slots import ArgumentOf
+from mldbg.lint.interpret.value import (
+    VALUES_AND_INDICES,
+    Constant,
+    Entries,
+    Items,
+    Object,
+    Opaque,
+    Shaped,
+    Trail,
+    Unknown,
+    Value,
+    onward,
+)
+from mldbg.operations import dtypes, shape
+from mldbg.operations.shape import Each, Mismatch, Shape, Tensor, Transfer, Unsure, crossed
+from mldbg.operations.sizes import ANY, AnySize, Dim, Size, atom
+from mldbg.operations.transfers.tables import ROWS
+
+OPERATORS: dict[type[cst.CSTNode], str] = {
+    cst.Add: "add",
+    cst.AddAssign: "add",
+    cst.Subtract: "sub",
+    cst.SubtractAssign: "sub",
+    cst.Multiply: "mul",
+    cst.MultiplyAssign: "mul",
+    cst.Divide: "div",
+    cst.DivideAssign: "div",
+    cst.FloorDivide: "floor_divide",
+    cst.FloorDivideAssign: "floor_divide",
+    cst.Modulo: "remainder",
+    cst.ModuloAssign: "remainder",
+    cst.Power: "pow",
+    cst.PowerAssign: "pow",
+    cst.MatrixMultiply: "matmul",
+    cst.MatrixMultiplyAssign: "matmul",
+    cst.BitAnd: "bitwise_and",
+    cst.BitOr: "bitwise_or",
+    cst.BitXor: "bitwise_xor",
+    cst.Equal: "eq",
+    cst.NotEqual: "ne",
+    cst.LessThan: "lt",
+    cst.LessThanEqual: "le",
+    cst.GreaterThan: "gt",
+    cst.GreaterThanEqual: "ge",
+}
+"""The torch function that an operator stands for."""
+
+_ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "floor_divide": "//"}
+_SIGNS = {
+    **_ARITHMETIC,
+    "div": "/",
+    "remainder": "%",
+    "pow": "**",
+    "matmul": "@",
+    "bitwise_and": "&",
+    "bitwise_or": "|",
+    "bitwise_xor": "^",
+    "eq": "==",
+    "ne": "!=",
+    "lt": "<",
+    "le": "<=",
+    "gt": ">",
+    "ge": ">=",
+}
+
+_WITH_PLACES = frozenset({"max", "min", "topk", "sort", "median", "nanmedian", "mode", "kthvalue", "cummax", "cummin"})
+"""Functions that return values and their places under the names `values` and `indices`."""
+
+_STRETCHES = frozenset({"unsqueeze", "expand_dims"})
+_MAKES_ARRAY = frozenset({"numpy", "__array__"})
+_LEAVES_SHAPE_OF_ARRAY = frozenset({"astype", "copy"})
+_SHAPES_ANYTHING = frozenset({"view", "reshape"})
+"""Methods that say the shape of something of which nothing is known."""
+
+_ATTRIBUTES = frozenset({"T", "mT", "H", "mH", "real", "imag", "data", "grad"})
+
+
+class Shaping:
+    """Applies transfer functions to abstract values.
+
+    Attributes:
+        on: whether shapes are followed.
+    """
+
+    def __init__(self, machine: Machine, contents: Contents) -> None:
+        self.machine = machine
+        self.contents = contents
+        self.on = False
+        self.wanted: frozenset[str] = frozenset()
+        """Names of calls that some rule listens to."""
+
+    def tells(self, name: str) -> bool:
+        """Whether the rules hear of a call from here, with the shapes in it."""
+        return self.on and name in ROWS
+
+    # --- calls ---
+
+    def function(self, name: str, arguments: Sequence[Argument], site: Site, result: Value) -> Value:
+        """The result of a function outside the project."""
+        if not self.on:
+            return result
+        row = ROWS.get(name)
+        if row is None:
+            return result
+        return self._called(name, row, arguments, {}, site, result)
+
+    def method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site, result: Value) -> Value:
+        """The result of a method outside the project."""
+        if not self.on:
+            return result
+        made = self._method(base, name, arguments, site, result)
+        if made is not None:
+            return made
+        return replace(result, shaped=None) if result.shaped is not None and result.shaped is base.shaped else result
+
+    def _method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site, result: Value) -> Value | None:
+        if base.shaped is None:
+            if not _is_plain(base):
+                return None
+            if name == "size":
+                return self._size_of_unknown(base, arguments)
+            if name not in _SHAPES_ANYTHING:
+                return None
+        elif base.shaped.is_array:
+            return self._method_of_array(base, base.shaped, name, arguments, site, result)
+        if name in _MAKES_ARRAY and base.shaped is not None:
+            return replace(result, shaped=replace(base.shaped, is_array=True))
+        row = ROWS.get(f"torch.Tensor.{name}") or ROWS.get(f"torch.Tensor.{name.removesuffix('_')}")
+        if row is None:
+            return None
+        return self._called(f"torch.Tensor.{name}", row, [Argument(base), *arguments], {}, site, result)
+
+    def _method_of_array(
+        self, base: Value, shaped: Shaped, name: str, arguments: Sequence[Argument], site: Site, result: Value
+    ) -> Value | None:
+        if name in _LEAVES_SHAPE_OF_ARRAY:
+            dtype = _named_dtype(arguments[0].value) if name == "astype" and arguments else shaped.tensor.dtype
+            return replace(result, shaped=replace(shaped, tensor=replace(shaped.tensor, dtype=dtype)))
+        given = [Argument(base), *arguments]
+        if name in ("reshape", "flatten"):
+            row = ROWS.get(f"torch.Tensor.{name}")
+        elif name == "transpose":
+            row = ROWS.get("numpy.transpose")
+            positional = [one for one in arguments if one.keyword is None]
+            if len(positional) > 1:
+                given = [Argument(base), Argument(Value(Items("builtins.tuple", tuple(one.value for one in positional))))]
+        else:
+            row = ROWS.get(f"numpy.{name}")
+        return self._called(f"numpy.{name}", row, given, {}, site, result) if row is not None else None
+
+    def layer(self, cls: str, layer: Value, arguments: Sequence[Argument], site: Site, result: Value) -> Value:
+        """The result of calling an object of a class outside the project."""
+        row = ROWS.get(f"{cls}.__call__") if self.on else None
+        if row is None or not isinstance(layer.thing, Object):
+            return result
+        record = self.machine.state.record(layer.thing.ref)
+        built = {key.name: value for key, value in record.items() if isinstance(key, ArgumentOf)}
+        return self._called(f"{cls}.__call__", row, arguments, built, site, result, layer)
+
+    def operation(self, operator: cst.CSTNode, left: Value, right: Value, site: Site, result: Value) -> Value:
+        """The result of an operator."""
+        name = OPERATORS.get(type(operator)) if self.on else None
+        if name is None:
+            return result
+        if left.shaped is None and right.shaped is None:
+            size = _computed(name, left, right)
+            if size is None:
+                return result
+            sure = is_number(left) or is_number(right)
+            return replace(result, thing=Opaque("builtins.int") if sure else result.thing, size=None if _is_any(size) else size)
+        row = ROWS.get(f"torch.{name}")
+        if row is None:
+            return replace(result, shaped=None) if result.shaped is not None else result
+        made = self._called(f"torch.{name}", row, [Argument(left), Argument(right)], {}, site, result)
+        self._note_crossing(name, left, right, site, made)
+        return made
+
+    def unary(self, value: Value, result: Value) -> Value:
+        """Minus a tensor, the opposite of a mask: the same shape. Minus a size."""
+        if not self.on:
+            return result
+        if value.shaped is not None:
+            return replace(result, shaped=value.shaped)
+        return replace(result, size=None if value.size is None or _is_any(-value.size) else -value.size)
+
+    def _note_crossing(self, name: str, left: Value, right: Value, site: Site, result: Value) -> None:
+        """Tell of `(n, 1)` that meets `(n,)`, which gives `(n, n)`."""
+        if left.shaped is None or right.shaped is None or name == "matmul" or result.shaped is None:
+            return
+        one, two = left.shaped.tensor.shape, right.shaped.tensor.shape
+        if one is not None and two is not None and crossed(one, two):
+            self.machine.facts.append(Broadcast(self.machine.place(site), _SIGNS[name], left, right, result))
+
+    def _called(
+        self,
+        name: str,
+        row: Transfer,
+        arguments: Sequence[Argument],
+        built: Mapping[str, Value],
+        site: Site,
+        result: Value,
+        layer: Value | None = None,
+    ) -> Value:
+        """The result with the shape that the row gives it; without one where that is not known, or the call cannot work."""
+        if any(each.star for each in arguments):
+            return _without_shape(result)
+        positional = [each.value for each in arguments if each.keyword is None]
+        keywords = {**built, **{each.keyword: each.value for each in arguments if each.keyword is not None}}
+        given = row.bound(
+            [self._argument(value) for value in positional], {key: self._argument(value) for key, value in keywords.items()}
+        )
+        operands = tuple(value for value in (*positional, *keywords.values()) if value.shaped is not None)
+        try:
+            made = row.compute(given)
+        except Unsure:
+            self._tell(name, row, positional, keywords, layer, site, _without_shape(result))
+            return _without_shape(result)
+        except Mismatch as mismatch:
+            self.machine.facts.append(Misfit(self.machine.place(site), name, mismatch, operands, layer))
+            return _without_shape(result)
+        before = operands[0].shaped if operands else None
+        ladder = before.ladder if before is not None else None
+        short = name.removesuffix(".__call__").rpartition(".")[2]
+        is_array = name.startswith("numpy.") or (name not in _FROM_ARRAY and any(_is_array(value) for value in operands))
+        stretched = site if short in _STRETCHES or _has_new_axis(positional) else before.stretched if before is not None else None
+        whole = _Made(site, short, before, ladder, is_array=is_array, stretched=stretched).value(made, result)
+        if whole.shaped is not None and (name in _TAKES_BATCHES or _keeps_batch(before, whole.shaped)):
+            whole = replace(whole, shaped=replace(whole.shaped, is_batch=_has_batch(name, operands)))
+        self._tell(name, row, positional, keywords, layer, site, whole)
+        return whole
+
+    def _tell(
+        self,
+        name: str,
+        row: Transfer,
+        positional: Sequence[Value],
+        keywords: Mapping[str, Value],
+        layer: Value | None,
+        site: Site,
+        result: Value,
+    ) -> None:
+        """Tell the rules of a call that works."""
+        if name not in self.wanted or not isinstance(site.node, cst.BaseExpression):
+            return
+        given = dict(keywords)
+        for index, (param, value) in enumerate(zip(row.params, positional, strict=False)):
+            if param.startswith("*"):
+                given[param[1:]] = Value(Items("builtins.tuple", tuple(positional[index:])))
+                break
+            given[param] = value
+        grad = self.machine.state.grad
+        self.machine.facts.append(Call(self.machine.place(site), name, given, {}, layer, result, grad))
+
+    def _argument(self, value: Value) -> shape.Argument:
+        items = self.contents.items_of(value) if isinstance(value.thing, Object) and value.thing.cls == "builtins.list" else None
+        return argument(value, items)
+
+    # --- items and attributes ---
+
+    def item(self, base: Value, indices: Sequence[Value], site: Site, result: Value) -> Value:
+        """`tensor[indices]`."""
+        if not self.on:
+            return result
+        if base.shaped is None:
+            size = self._size_at(base, indices)
+            return size if size is not None else result
+        row = ROWS["torch.Tensor.__getitem__"]
+        index = Value(Items("builtins.tuple", tuple(indices)))
+        return self._called("torch.Tensor.__getitem__", row, [Argument(base), Argument(index)], {}, site, result)
+
+    def attribute(self, base: Value, name: str, site: Site, result: Value) -> Value:
+        """`tensor.shape`, `tensor.T`."""
+        if not self.on or base.shaped is None:
+            return result
+        known = base.shaped.tensor.shape
+        if name == "shape":
+            return _sizes(known) if known is not None else result
+        if name in ("ndim", "dim") and known is not None and known.rank is not None:
+            return number(known.rank) if name == "ndim" else result
+        if name == "dtype":
+            return result
+        if name in ("data", "grad"):
+            return replace(result, shaped=base.shaped)
+        row = ROWS.get(f"torch.Tensor.{name}") if name in _ATTRIBUTES else None
+        return self._called(f"torch.Tensor.{name}", row, [Argument(base)], {}, site, result) if row is not None else result
+
+    def length(self, value: Value) -> Value | None:
+        """`len(tensor)`."""
+        known = value.shaped.tensor.shape if self.on and value.shaped is not None else None
+        if known is None or known.least_rank == 0:
+            return None
+        size = known.at(0)
+        return None if isinstance(size, AnySize) else number(size)
+
+    def _size_of_unknown(self, base: Value, arguments: Sequence[Argument]) -> Value | None:
+        """`x.size(0)` of an `x` of which nothing is known."""
+        axis = arguments[0].value.constant if arguments else None
+        ref = identity(base)
+        if not isinstance(axis, int) or ref is None:
+            return None
+        return number(axis_atom(ref, axis))
+
+    def _size_at(self, base: Value, indices: Sequence[Value]) -> Value | None:
+        """`x.shape[0]` of an `x` of which nothing is known."""
+        thing = base.thing
+        if not isinstance(thing, Object) or thing.ref.kind is not Made.ATTRIBUTE or thing.ref.detail != "shape":
+            return None
+        axis = indices[0].constant if len(indices) == 1 else None
+        if not isinstance(axis, int) or thing.ref.whole is None:
+            return None
+        return number(axis_atom(thing.ref.whole, axis))
+
+    # --- what a program says about shapes ---
+
+    def unpacked(self, value: Value, names: Sequence[str], site: Site) -> Value | None:
+        """What is known of `x` once `b, t, d = x.shape` has worked: its rank, and a name for each size that was not known."""
+        known = value.shaped.tensor.shape if value.shaped is not None else None
+        ref = identity(value)
+        if known is None:
+            if ref is None or not (value.shaped is not None or _is_plain(value)):
+                return None
+            known = Shape((), shape.Rest(), ())
+        if known.rest is None and len(known.front) != len(names):
+            counted = shape.counted(len(known.front), "axis", "axes")
+            reason = f"{known} has {counted}, and {shape.counted(len(names), 'name gets', 'names get')} a size"
+            mismatch = Mismatch(shape.Problem.RANK, reason)
+            self.machine.facts.append(Misfit(self.machine.place(site), "shape", mismatch, (value,), None))
+            return None
+        missing = len(names) - known.least_rank
+        if missing < 0:
+            return None
+        dims = (*known.front, *(ANY,) * (missing if known.rest is not None else 0), *known.back)
+        named = tuple(
+            atom(name, (ref or site, index)) if isinstance(dim, AnySize) else dim
+            for index, (name, dim) in enumerate(zip(names, dims, strict=True))
+        )
+        dtype = value.shaped.tensor.dtype if value.shaped is not None else None
+        return self.with_shape(value, Tensor(Shape(named), dtype), site, "unpacked as")
+
+    def with_shape(self, value: Value, tensor: Tensor, site: Site, said: str) -> Value:
+        """The value with a shape that the program states."""
+        before = value.shaped
+        if before is not None and before.tensor == tensor:
+            return value
+        ladder = onward(before.ladder if before is not None else None, site, f"{said} {tensor.shape}")
+        return replace(value, shaped=Shaped(tensor, ladder, before.stretched if before is not None else None))
+
+
+_TAKES_BATCHES: dict[str, int] = {
+    **{f"torch.nn.Conv{n}d.__call__": n + 2 for n in (1, 2, 3)},
+    **{f"torch.nn.ConvTranspose{n}d.__call__": n + 2 for n in (1, 2, 3)},
+    **{f"torch.nn.functional.conv{n}d": n + 2 for n in (1, 2, 3)},
+    **{f"torch.nn.BatchNorm{n}d.__call__": n + 1 for n in (1, 2, 3)},
+}
+"""Layers whose input has a batch on axis 0 from so many axes on."""
+
+
+def _has_batch(name: str, operands: Sequence[Value]) -> bool:
+    """Whether the first axis of what a layer gives is known to be that of a batch."""
+    first = operands[0].shaped if operands else None
+    if first is None:
+        return False
+    shape = first.tensor.shape
+    return first.is_batch or (shape is not None and shape.least_rank >= _TAKES_BATCHES.get(name, 99))
+
+
+def _keeps_batch(before: Shaped | None, after: Shaped) -> bool:
+    """Whether the first axis is still the same one, by its size."""
+    if before is None or not before.is_batch or before.tensor.shape is None or after.tensor.shape is None:
+        return False
+    one, two = before.tensor.shape, after.tensor.shape
+    return one.least_rank > 0 and two.least_rank > 0 and one.rest is None and two.rest is None and one.at(0) == two.at(0)
+
+
+_FROM_ARRAY = frozenset({"torch.from_numpy", "torch.tensor", "torch.as_tensor", "torch.Tensor", "torch.FloatTensor"})
+
+
+class _Made:
+    """Gives values the shapes that a transfer function computed for them."""
+
+    def __init__(
+        self, site: Site, name: str, before: Shaped | None, ladder: Trail | None, *, is_array: bool, stretched: Site | None
+    ) -> None:
+        self._site = site
+        self._name = name
+        self._before = before
+        self._ladder = ladder
+        self._is_array = is_array
+        self._stretched = stretched
+
+    def value(self, made: shape.Result, result: Value) -> Value:
+        """The value with its shape; of a tuple each element."""
+        if isinstance(made, Tensor):
+            return self._tensor(made, result)
+        if isinstance(made, Each):
+            return Value(Items("builtins.tuple", (), self._tensor(made.tensor, _element(result))), data=result.data)
+        if isinstance(made, tuple):
+            held = result.thing if isinstance(result.thing, Items) and result.thing.exact else None
+            elements = held.tail if held is not None and len(held.tail) == len(made) else [_element(result)] * len(made)
+            cls = VALUES_AND_INDICES if self._name in _WITH_PLACES and len(made) == 2 else "builtins.tuple"
+            tail = tuple(self.value(one, element) for one, element in zip(made, elements, strict=True))
+            return replace(result, thing=Items(held.cls if held is not None else cls, tail), shaped=None)
+        if isinstance(made, int | Size) and not isinstance(made, bool):
+            return number(made)
+        return _without_shape(result)
+
+    def _tensor(self, tensor: Tensor, result: Value) -> Value:
+        if tensor.says_nothing:
+            return _without_shape(result)
+        dtype = dtypes.kind(tensor.dtype) if self._is_array and self._name in _SIGNS else tensor.dtype
+        shaped = Shaped(replace(tensor, dtype=dtype), self._onward(tensor), self._stretched, is_array=self._is_array)
+        thing = Unknown() if isinstance(result.thing, Items | Entries | Constant | Object) else result.thing
+        return replace(result, thing=thing, shaped=shaped, size=None)
+
+    def _onward(self, tensor: Tensor) -> Trail | None:
+        after = tensor.shape
+        if after is None:
+            return self._ladder
+        before = self._before.tensor.shape if self._before is not None else None
+        if before == after:
+            return self._ladder
+        name = _SIGNS.get(self._name, self._name)
+        text = f"{name}: {before} -> {after}" if before is not None else f"{name} gives {after}"
+        return onward(self._ladder, self._site, text)
+
+
+def axis_atom(ref: Ref, axis: int) -> Size:
+    """The size of an axis of something of which nothing else is known."""
+    return atom(f"{name_of(ref)}.shape[{axis}]", (ref, axis))
+
+
+def identity(value: Value) -> Ref | None:
+    return value.thing.ref if isinstance(value.thing, Object) else value.origin
+
+
+def _is_plain(value: Value) -> bool:
+    """Whether it may be a tensor of which nothing is known."""
+    thing = value.thing
+    return isinstance(thing, Unknown) or (isinstance(thing, Object) and thing.cls is None)
+
+
+def _computed(name: str, left: Value, right: Value) -> Dim | None:
+    """What arithmetic of two numbers gives; None where one of them is none, or both are plain numbers."""
+    one, two = size_of(left), size_of(right)
+    if one is None or two is None or (isinstance(one, int) and isinstance(two, int)):
+        return None
+    match name:
+        case "add":
+            return one + two
+        case "sub":
+            return one - two
+        case "mul":
+            return one * two
+        case "floor_divide":
+            return one // two if two != 0 else None
+        case _:
+            return None
+
+
+def _is_any(size: Dim) -> bool:
+    return isinstance(size, AnySize | int)
+
+
+def _is_array(value: Value) -> bool:
+    return value.shaped is not None and value.shaped.is_array
+
+
+def _without_shape(value: Value) -> Value:
+    return replace(value, shaped=None) if value.shaped is not None else value
+
+
+def _element(result: Value) -> Value:
+    """One of several results, of which only where they come from is known."""
+    return Value(data=result.data, origin=result.origin, attached=result.attached)
+
+
+def _sizes(known: Shape) -> Value:
+    """`tensor.shape` as a tuple."""
+    if known.rest is None:
+        return Value(Items("builtins.tuple", tuple(map(number, known.front))))
+    return Value(Items("builtins.tuple", tuple(map(number, known.back)), Value(Opaque("builtins.int"))))
+
+
+def _has_new_axis(positional: Sequence[Value]) -> bool:
+    """Whether an index holds None, or a reshape a literal 1."""
+    index = positional[1].thing if len(positional) > 1 else None
+    items = index.tail if isinstance(index, Items) and index.cls == "builtins.tuple" else ()
+    return any(item.is_none for item in items)
+
+
+def _named_dtype(value: Value) -> str | None:
+    name = getattr(value.thing, "name", value.constant)
+    return dtypes.named(name.rpartition(".")[2]) if isinstance(name, str) else None

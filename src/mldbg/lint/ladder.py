@@ -1,0 +1,100 @@
+"""What the rules about shapes share: how a shape came to be, step by step, and what to say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from mldbg.lint.library.names import says_batch
+from mldbg.operations.losses import LOSSES
+from mldbg.operations.shape import Problem, Shape
+from mldbg.operations.sizes import Dim, Size, said, same
+from mldbg.operations.torch import LOSS_CLASSES
+
+if TYPE_CHECKING:
+    from mldbg.lint.interpret.address import Site
+    from mldbg.lint.interpret.facts import Contradiction, Misfit
+    from mldbg.lint.interpret.value import Value
+
+Steps = list[tuple["Site", str]]
+
+_LOSS_NAMES = {
+    **{loss.function: loss.name for loss in LOSSES.values()},
+    **{f"{cls}.__call__": loss.name for cls, loss in LOSS_CLASSES.items()},
+}
+
+_REDUCTIONS = frozenset({"mean", "sum", "prod", "amax", "amin", "max", "min", "nanmean", "nansum", "logsumexp", "norm", *LOSSES})
+
+
+def ladder(*values: Value) -> Steps:
+    """The operations that led to the shapes of some tensors, with what each made of it; those of the first tensor first."""
+    found: Steps = []
+    for value in values:
+        if value.shaped is not None and value.shaped.ladder is not None:
+            found += [step for step in value.shaped.ladder.steps() if step not in found]
+    return found
+
+
+def shape_of(value: Value) -> Shape | None:
+    """The shape of a tensor, where anything is known of it."""
+    return value.shaped.tensor.shape if value.shaped is not None else None
+
+
+def short(name: str) -> str:
+    """How people call a function or layer of a qualified name: `Linear`, `matmul`, `x.view`."""
+    plain = name.removesuffix(".__call__")
+    last = plain.rpartition(".")[2]
+    return {"__getitem__": "an index", "__matmul__": "@"}.get(last, last)
+
+
+def loss_named(name: str) -> str | None:
+    """The name of the loss that a call applies, as a function; None of any other call."""
+    return _LOSS_NAMES.get(name)
+
+
+def calls_of_losses(*names: str) -> Iterator[str]:
+    """The qualified names of the calls of some losses, given by their names in `torch.nn.functional`."""
+    yield from (call for call, name in _LOSS_NAMES.items() if name in names)
+
+
+def is_about_classes(misfit: Misfit) -> bool:
+    """Whether a loss over classes fails on sizes that would fit with the last axis of its input moved to axis 1."""
+    if loss_named(misfit.name) not in ("cross_entropy", "nll_loss") or misfit.mismatch.problem not in (
+        Problem.SIZES,
+        Problem.RANK,
+    ):
+        return False
+    shapes = [shape for value in misfit.operands[:2] if (shape := shape_of(value)) is not None]
+    if len(shapes) != 2 or any(shape.rest is not None for shape in shapes):
+        return False
+    logits, target = shapes[0].front, shapes[1].front
+    if len(logits) != len(target) + 1 or len(logits) < 3:
+        return False
+    return all(same(one, two) is not False for one, two in zip(logits[:-1], target, strict=True))
+
+
+def ends_in_reduction(contradiction: Contradiction) -> bool:
+    """Whether what contradicts an annotation was reduced last."""
+    steps = ladder(contradiction.value)
+    return bool(steps) and steps[-1][1].partition(":")[0].partition(" ")[0] in _REDUCTIONS
+
+
+def axis_name(size: Dim) -> str:
+    """The name of an axis whose size is one name; empty for any other."""
+    return said(size) if isinstance(size, Size) and said(size).isidentifier() else ""
+
+
+def batch_axis(value: Value, axis: int) -> bool:
+    """Whether an axis of a tensor with others is known to be that of the batch, and no other one is."""
+    shape = shape_of(value)
+    if shape is None or value.shaped is None:
+        return False
+    if shape.rank is None:
+        return value.shaped.is_batch and axis == 0 and shape.least_rank > 1
+    if shape.rank < 2 or not -shape.rank <= axis < shape.rank:
+        return False
+    place = axis % shape.rank
+    others = [axis_name(dim) for index, dim in enumerate(shape.front) if index != place]
+    if shape.front.count(shape.front[place]) > 1 or any(map(says_batch, others)):
+        return False
+    return says_batch(axis_name(shape.front[place])) or (value.shaped.is_batch and place == 0)

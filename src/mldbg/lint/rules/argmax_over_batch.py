@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mldbg.lint.finding import Finding, Group
+from mldbg.lint.interpret.facts import Call
+from mldbg.lint.ladder import batch_axis, ladder, shape_of, short
+from mldbg.lint.rule import Rule, Topic, calls
+
+
+class ArgmaxOverBatch(Rule):
+    """argmax along the batch, or over all of it, where each sample has a prediction
+
+    ## Why
+    Along axis 0 argmax says which sample has the highest score for each class. Without `dim` it gives one number for the whole
+    batch, an index into the flattened tensor. Compared with labels, both give an accuracy of chance and no error.
+
+    ## Bad
+        import torch
+        from jaxtyping import Float, Int
+        from torch import Tensor
+
+        def accuracy(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, "batch"]) -> Tensor:
+            return (logits.argmax() == labels).float().mean()
+
+    ## Good
+        import torch
+        from jaxtyping import Float, Int
+        from torch import Tensor
+
+        def accuracy(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, "batch"]) -> Tensor:
+            return (logits.argmax(dim=1) == labels).float().mean()
+
+    ## Limits
+    Fires when the first axis is known to be that of the batch and there are more axes: a convolution or batch normalisation
+    came before, or the axis was given a name that says so.
+    """
+
+    group = Group.CORRECTNESS
+    topic = Topic.SHAPES
+    about_shapes = True
+    listens_to = calls("torch.argmax", "torch.Tensor.argmax", "torch.max", "torch.Tensor.max")
+
+    def on_call(self, call: Call) -> Iterator[Finding]:
+        value = call.argument("input")
+        shape = shape_of(value)
+        dim = call.argument("dim")
+        axis = dim.constant if isinstance(dim.constant, int) and not isinstance(dim.constant, bool) else None
+        whole = ("dim" not in call.arguments or dim.is_none) and "argmax" in call.name
+        if shape is None or (axis is None and not whole) or not batch_axis(value, axis or 0):
+            return
+        site = call.place.site
+        what = "over the whole batch" if whole else f"along the batch, axis {axis}"
+        yield self.found(
+            site,
+            f"{short(call.name)} runs {what} of {shape}: no sample gets a prediction of its own",
+            hint="take the axis of the classes, mostly dim=-1",
+            ladder=ladder(value),
+            last=(site, f"{short(call.name)} runs here"),
+        )

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mldbg.lint.finding import Finding, Group
+from mldbg.lint.interpret.facts import Call
+from mldbg.lint.interpret.value import Value
+from mldbg.lint.ladder import axis_name, ladder, shape_of, short
+from mldbg.lint.library.names import says_batch, says_time
+from mldbg.lint.rule import Rule, Topic, calls
+from mldbg.operations.shape import Shape
+from mldbg.operations.sizes import same
+
+
+class BatchFirstMismatch(Rule):
+    """a recurrent or attention layer takes the batch for the sequence
+
+    ## Why
+    Without `batch_first=True` these layers read `(time, batch, features)`. Given `(batch, time, features)` they run along the
+    batch: the state is carried from sample to sample, attention mixes samples, and nothing fails, for the shapes agree.
+
+    ## Bad
+        from jaxtyping import Float
+        from torch import Tensor, nn
+
+        class Tagger(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.rnn = nn.LSTM(32, 64)
+
+            def forward(self, x: Float[Tensor, "batch time 32"]) -> Float[Tensor, "batch time 64"]:
+                return self.rnn(x)[0]
+
+    ## Good
+        from jaxtyping import Float
+        from torch import Tensor, nn
+
+        class Tagger(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.rnn = nn.LSTM(32, 64, batch_first=True)
+
+            def forward(self, x: Float[Tensor, "batch time 32"]) -> Float[Tensor, "batch time 64"]:
+                return self.rnn(x)[0]
+
+    ## Limits
+    Fires when the names of both axes say which is which, or when the state that is handed in was made for the other axis.
+    """
+
+    group = Group.CORRECTNESS
+    topic = Topic.SHAPES
+    about_shapes = True
+    listens_to = calls(
+        *(f"torch.nn.{name}.__call__" for name in ("LSTM", "GRU", "RNN", "MultiheadAttention", "TransformerEncoderLayer"))
+    )
+
+    def on_call(self, call: Call) -> Iterator[Finding]:
+        value = call.argument("input") if "input" in call.arguments else call.argument("src")
+        value = value if value.shaped is not None else call.argument("query")
+        shape = shape_of(value)
+        first = call.argument("batch_first")
+        if shape is None or shape.rank != 3 or ("batch_first" in call.arguments and not isinstance(first.constant, bool)):
+            return
+        batch_first = first.constant is True
+        if not (_says_otherwise(shape, batch_first=batch_first) or _state_says_otherwise(call, shape, batch_first=batch_first)):
+            return
+        site = call.place.site
+        layer = short(call.name)
+        order = "(batch, time, features)" if batch_first else "(time, batch, features)"
+        yield self.found(
+            site,
+            f"{layer} reads {order} and gets {shape}",
+            hint="build it without batch_first" if batch_first else "build it with batch_first=True",
+            ladder=ladder(value),
+            last=(site, f"{layer} takes axis {int(batch_first)} for the time here"),
+        )
+
+
+def _says_otherwise(shape: Shape, *, batch_first: bool) -> bool:
+    """Whether the names of the first two axes say that the batch is the other one."""
+    time, batch = (axis_name(shape.front[0 if batch_first else 1]), axis_name(shape.front[1 if batch_first else 0]))
+    return says_time(time) and says_batch(batch)
+
+
+def _state_says_otherwise(call: Call, shape: Shape, *, batch_first: bool) -> bool:
+    """Whether the state that the layer gets has the size of the axis that it takes for the time, and not that of the batch."""
+    given = call.argument("hx") if "hx" in call.arguments else Value()
+    state = shape_of(given)
+    if state is None or state.rank != 3:
+        return False
+    batch, time = (shape.front[0], shape.front[1]) if batch_first else (shape.front[1], shape.front[0])
+    return same(state.front[1], time) is True and same(state.front[1], batch) is not True

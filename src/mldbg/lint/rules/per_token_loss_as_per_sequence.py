@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mldbg.lint.finding import Finding, Group
+from mldbg.lint.interpret.facts import Contradiction, Promise
+from mldbg.lint.ladder import ends_in_reduction, ladder
+from mldbg.lint.rule import Rule, Topic, hears
+
+
+class PerTokenLossAsPerSequence(Rule):
+    """a reduction over other axes than the annotation says
+
+    ## Why
+    A loss or a score for each token was wanted and one for the batch comes out, or the mean was taken over the batch where the
+    time axis was meant. The value is a number that looks right, falls, and weighs samples wrongly.
+
+    ## Bad
+        import torch
+        from jaxtyping import Float
+        from torch import Tensor
+
+        def sequence_loss(token_loss: Float[Tensor, "batch time"]) -> Float[Tensor, "batch"]:
+            return token_loss.mean(dim=0)
+
+    ## Good
+        import torch
+        from jaxtyping import Float
+        from torch import Tensor
+
+        def sequence_loss(token_loss: Float[Tensor, "batch time"]) -> Float[Tensor, "batch"]:
+            return token_loss.mean(dim=1)
+
+    ## Limits
+    Fires when what is returned was reduced last and contradicts the annotation. Everything else is `wrong-return-shape`.
+    """
+
+    group = Group.CORRECTNESS
+    topic = Topic.SHAPES
+    about_shapes = True
+    listens_to = hears(Contradiction)
+
+    def on_contradiction(self, contradiction: Contradiction) -> Iterator[Finding]:
+        if contradiction.where is not Promise.RETURN or not contradiction.reason or contradiction.is_about_type:
+            return
+        if not ends_in_reduction(contradiction):
+            return
+        yield self.found(
+            contradiction.place.site,
+            f"`{contradiction.name}` reduces other axes than {contradiction.annotation} says: {contradiction.reason}",
+            hint="reduce the axes that the annotation leaves out, and no others",
+            ladder=[(contradiction.declared, f"declared as {contradiction.annotation}"), *ladder(contradiction.value)],
+            last=(contradiction.place.site, "returned here"),
+        )

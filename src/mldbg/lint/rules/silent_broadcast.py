@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mldbg.lint.finding import Finding, Group
+from mldbg.lint.interpret.facts import Broadcast
+from mldbg.lint.interpret.value import Value
+from mldbg.lint.ladder import ladder, shape_of
+from mldbg.lint.rule import Rule, Topic, hears
+
+
+def _is_meant(value: Value, broadcast: Broadcast) -> bool:
+    """Whether the axis of size 1 was put in by the function that computes with it."""
+    made = value.shaped.stretched if value.shaped is not None else None
+    return made is not None and made.part is broadcast.place.site.part
+
+
+class SilentBroadcast(Rule):
+    """two tensors with the same entries are broadcast against one another
+
+    ## Why
+    `(n, 1)` and `(n,)` give `(n, n)`, and `(b, 1, h, w)` and `(b, h, w)` give `(b, b, h, w)`: every entry of one meets every
+    entry of the other. Nothing fails. An accuracy over 100 %, or an advantage of the wrong samples, is how it shows.
+
+    ## Bad
+        import torch
+
+        def accuracy(hidden):
+            head = torch.nn.Linear(16, 1)
+            labels = torch.randint(0, 2, (64,))
+            predicted = head(hidden.view(64, 16)) > 0
+            return (predicted == labels).float().mean()
+
+    ## Good
+        import torch
+
+        def accuracy(hidden):
+            head = torch.nn.Linear(16, 1)
+            labels = torch.randint(0, 2, (64,))
+            predicted = head(hidden.view(64, 16)).squeeze(-1) > 0
+            return (predicted == labels).float().mean()
+
+    ## Limits
+    Fires when both shapes are known. Where the axis of size 1 was put in by the same function, with `x[:, None]` or
+    `unsqueeze`, the table of all pairs is taken to be meant.
+    """
+
+    group = Group.CORRECTNESS
+    topic = Topic.SHAPES
+    about_shapes = True
+    listens_to = hears(Broadcast)
+
+    def on_broadcast(self, broadcast: Broadcast) -> Iterator[Finding]:
+        if any(_is_meant(value, broadcast) for value in (broadcast.left, broadcast.right)):
+            return
+        site = broadcast.place.site
+        shapes = [shape_of(value) for value in (broadcast.left, broadcast.right, broadcast.result)]
+        yield self.found(
+            site,
+            f"{shapes[0]} {broadcast.operator} {shapes[1]} gives {shapes[2]}: every entry meets every other one",
+            hint="give both the same shape, with squeeze or unsqueeze on the axis of size 1",
+            ladder=ladder(broadcast.left, broadcast.right),
+            last=(site, f"broadcast to {shapes[2]} here"),
+        )

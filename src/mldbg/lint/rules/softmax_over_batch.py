@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mldbg.lint.finding import Finding, Group
+from mldbg.lint.interpret.facts import Call
+from mldbg.lint.ladder import batch_axis, ladder, shape_of, short
+from mldbg.lint.rule import Rule, Topic, calls
+from mldbg.operations.torch import NORMALIZERS
+
+
+class SoftmaxOverBatch(Rule):
+    """softmax along the batch: the samples compete with one another
+
+    ## Why
+    What comes out adds up to one over the batch, not over the classes. The probability of a sample then depends on which others
+    happen to be in its batch, and a batch of one gives 1 everywhere.
+
+    ## Bad
+        import torch.nn.functional as F
+        from jaxtyping import Float
+        from torch import Tensor
+
+        def probabilities(logits: Float[Tensor, "batch classes"]) -> Float[Tensor, "batch classes"]:
+            return F.softmax(logits, dim=0)
+
+    ## Good
+        import torch.nn.functional as F
+        from jaxtyping import Float
+        from torch import Tensor
+
+        def probabilities(logits: Float[Tensor, "batch classes"]) -> Float[Tensor, "batch classes"]:
+            return F.softmax(logits, dim=1)
+
+    ## Limits
+    Fires when the axis is known to be that of the batch: a convolution or batch normalisation came before, or the axis was
+    given a name that says so. Tables with two batch axes, as in contrastive losses, are left alone.
+    """
+
+    group = Group.CORRECTNESS
+    topic = Topic.SHAPES
+    about_shapes = True
+    listens_to = calls(*NORMALIZERS)
+
+    def on_call(self, call: Call) -> Iterator[Finding]:
+        value = call.argument("input")
+        shape = shape_of(value)
+        dim = call.argument("dim")
+        axis = dim.constant if isinstance(dim.constant, int) else None
+        if shape is None or (axis is None and "dim" in call.arguments and not dim.is_none):
+            return
+        if axis is None:
+            axis = 0 if shape.rank in (0, 1, 3) else 1  # what torch takes where nobody says it
+        if not batch_axis(value, axis):
+            return
+        site = call.place.site
+        yield self.found(
+            site,
+            f"{short(call.name)} runs along the batch, axis {axis} of {shape}",
+            hint="take the axis of the classes, mostly dim=-1",
+            ladder=ladder(value),
+            last=(site, f"{short(call.name)} runs along axis {axis} here"),
+        )

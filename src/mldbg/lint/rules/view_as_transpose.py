@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mldbg.lint.finding import Finding, Group
+from mldbg.lint.interpret.facts import Call
+from mldbg.lint.ladder import ladder, shape_of, short
+from mldbg.lint.rule import Rule, Topic, calls
+from mldbg.operations.shape import scrambled
+
+
+class ViewAsTranspose(Rule):
+    """a view or reshape gives axes new places, which scrambles the data
+
+    ## Why
+    A reshape keeps the order in memory: it can join neighbouring axes and split one, and never moves an axis. `(b, t, d)` viewed
+    as `(b, d, t)` has the right shape and mixes the features of different steps; nothing fails.
+
+    ## Bad
+        import torch
+
+        def to_channels_first():
+            images = torch.rand(16, 32, 48, 3)
+            return images.view(16, 3, 32, 48)
+
+    ## Good
+        import torch
+
+        def to_channels_first():
+            images = torch.rand(16, 32, 48, 3)
+            return images.permute(0, 3, 1, 2)
+
+    ## Limits
+    Fires when several axes become several others and each new size is the product of some of the old ones in another order.
+    Joining neighbours, splitting an axis and flattening are left alone, and so are sizes that are not known.
+    """
+
+    group = Group.CORRECTNESS
+    topic = Topic.SHAPES
+    about_shapes = True
+    listens_to = calls("torch.Tensor.view", "torch.Tensor.reshape", "torch.reshape", "numpy.reshape")
+
+    def on_call(self, call: Call) -> Iterator[Finding]:
+        before, after = shape_of(call.argument("input")), shape_of(call.result)
+        if before is None or after is None or not scrambled(before, after):
+            return
+        site = call.place.site
+        yield self.found(
+            site,
+            f"{short(call.name)} of {before} as {after} does not move any axis: the entries are scrambled",
+            hint="move the axes first, with transpose or permute, and reshape then",
+            ladder=ladder(call.argument("input")),
+            last=(site, f"{before} is read as {after} here"),
+        )

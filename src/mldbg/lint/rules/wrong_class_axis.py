@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mldbg.lint.finding import Finding, Group
+from mldbg.lint.interpret.facts import Call, Misfit
+from mldbg.lint.ladder import calls_of_losses, is_about_classes, ladder, loss_named, shape_of
+from mldbg.lint.rule import Listening, Rule, Topic
+from mldbg.semantics import Semantic
+
+
+class WrongClassAxis(Rule):
+    """a loss looks for the classes on another axis than they are on
+
+    ## Why
+    `cross_entropy` and `nll_loss` take `(batch, classes, ...)`: classes on axis 1, whatever the number of axes. Logits of a
+    sequence model are `(batch, time, classes)`. Where the sizes differ the call fails; where they agree, or softmax was
+    taken along another axis, it works and learns something else.
+
+    ## Bad
+        import torch
+        import torch.nn.functional as F
+        from jaxtyping import Float, Int
+        from torch import Tensor
+
+        def loss(logits: Float[Tensor, "batch time vocab"], tokens: Int[Tensor, "batch time"]) -> Float[Tensor, ""]:
+            return F.cross_entropy(logits, tokens)
+
+    ## Good
+        import torch
+        import torch.nn.functional as F
+        from jaxtyping import Float, Int
+        from torch import Tensor
+
+        def loss(logits: Float[Tensor, "batch time vocab"], tokens: Int[Tensor, "batch time"]) -> Float[Tensor, ""]:
+            return F.cross_entropy(logits.transpose(1, 2), tokens)
+
+    ## Limits
+    Fires when the target fits once the last axis of the input is moved to axis 1, and when the log-probabilities that
+    `nll_loss` gets are known to be normalised along another axis than 1.
+    """
+
+    group = Group.CORRECTNESS
+    topic = Topic.SHAPES
+    about_shapes = True
+    listens_to = Listening(frozenset({Misfit, Call}), frozenset(calls_of_losses("nll_loss")))
+
+    def on_misfit(self, misfit: Misfit) -> Iterator[Finding]:
+        if not is_about_classes(misfit):
+            return
+        site = misfit.place.site
+        yield self.found(
+            site,
+            f"{loss_named(misfit.name)} takes classes on axis 1, and they are on the last one: {misfit.mismatch.reason}",
+            hint="move the classes to axis 1 with .transpose(1, -1), or flatten all other axes into the first",
+            ladder=ladder(*misfit.operands),
+            last=(site, f"{loss_named(misfit.name)} is called here"),
+        )
+
+    def on_call(self, call: Call) -> Iterator[Finding]:
+        value = call.argument("input")
+        shape = shape_of(value)
+        rank = shape.rank if shape is not None else None
+        along = value.axes.along
+        if value.meaning is not Semantic.LOG_PROBS or rank is None or along is None or rank < 2 or along % rank == 1:
+            return
+        site = call.place.site
+        yield self.found(
+            site,
+            f"{loss_named(call.name)} takes classes on axis 1 of {shape}, and the log-probabilities are normalised along {along}",
+            hint="take log_softmax along the axis of the classes, and put that on axis 1",
+            trail=value.trail,
+            last=(site, f"{loss_named(call.name)} is called here"),
+        )

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mldbg.lint.finding import Finding, Group
+from mldbg.lint.interpret.address import Site
+from mldbg.lint.interpret.facts import Misfit
+from mldbg.lint.interpret.value import Object
+from mldbg.lint.ladder import ladder, short
+from mldbg.lint.rule import Rule, Topic, hears
+from mldbg.operations.shape import Problem
+from mldbg.operations.sizes import said
+
+
+class WrongInFeatures(Rule):
+    """a layer gets an input of another size than it was built for
+
+    ## Why
+    `nn.Linear(in_features, ...)`, convolutions, normalisations and recurrent layers fix the size of an axis when they are
+    built. Most often a convolution or a pooling before was changed and the number in front of the flattened features was not.
+
+    ## Bad
+        from torch import nn
+
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.hidden = nn.Linear(784, 256)
+                self.out = nn.Linear(128, 10)
+
+            def forward(self, x):
+                return self.out(self.hidden(x.view(-1, 784)).relu())
+
+    ## Good
+        from torch import nn
+
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.hidden = nn.Linear(784, 256)
+                self.out = nn.Linear(256, 10)
+
+            def forward(self, x):
+                return self.out(self.hidden(x.view(-1, 784)).relu())
+
+    ## Limits
+    Fires when the size that arrives is known and differs from the layer's for every value of the sizes that are not known.
+    """
+
+    group = Group.CORRECTNESS
+    topic = Topic.SHAPES
+    about_shapes = True
+    listens_to = hears(Misfit)
+
+    def on_misfit(self, misfit: Misfit) -> Iterator[Finding]:
+        mismatch = misfit.mismatch
+        if mismatch.problem is not Problem.FEATURES:
+            return
+        site = misfit.place.site
+        layer = short(misfit.name)
+        hint = "build the layer for the size that arrives, or change what comes before"
+        if mismatch.got is not None and mismatch.wanted is not None:
+            hint = f"build the layer for {said(mismatch.got)} instead of {said(mismatch.wanted)}, or change what comes before"
+        yield self.found(
+            site,
+            f"{layer} gets an input of another size than it was built for: {mismatch.reason}",
+            hint=hint,
+            ladder=[*ladder(*misfit.operands), *_built(misfit)],
+            last=(site, f"{layer} is called here"),
+        )
+
+
+def _built(misfit: Misfit) -> list[tuple[Site, str]]:
+    """Where the layer was built."""
+    thing = misfit.layer.thing if misfit.layer is not None else None
+    site = thing.ref.site if isinstance(thing, Object) else None
+    return [(site, "the layer is built here")] if site is not None else []

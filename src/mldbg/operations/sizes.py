@@ -1,0 +1,442 @@
+"""Sizes of axes: integers, names, and sums, products and floor divisions of them, in a normal form.
+
+A size that is known is a plain int. One that is not is a `Size`, a polynomial with integer coefficients over atoms, so that two
+expressions that are equal for all values are equal as data. An atom is a name, or a floor division that does not come out.
+`ANY` is a size of which nothing is known: whatever is computed from it is `ANY`.
+
+Arithmetic is that of Python's ints: `//` rounds down. Divisors are taken to be positive, as sizes, strides and counts are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from math import gcd, inf
+
+MOST_TERMS = 24
+"""Terms of a polynomial; what has more is not followed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Atom:
+    """A number that is not known.
+
+    Attributes:
+        name: how people call it.
+        key: its identity; atoms with the same key are the same number.
+        scope: of a named axis in an annotation the identity of the call that the name belongs to. Such names are rigid: a
+            program has to work for any sizes of theirs, so two of them in one scope are two sizes. None of any other number.
+        positive: whether it is the size of an axis, and not just any number.
+    """
+
+    name: str = field(compare=False)
+    key: Hashable
+    scope: Hashable = None
+    positive: bool = field(default=True, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Quotient:
+    """`above // below`, where that does not come out."""
+
+    above: Size
+    below: Dim
+
+    @property
+    def name(self) -> str:
+        return f"{said(self.above, inner=True)}//{said(self.below, inner=True)}"
+
+    @property
+    def scope(self) -> None:
+        return None
+
+    @property
+    def positive(self) -> bool:
+        return True
+
+
+Factor = Atom | Quotient
+Monomial = frozenset[tuple[Factor, int]]
+"""A product of powers; the empty one is 1."""
+
+_ONE: Monomial = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A polynomial that is no plain number: the coefficient of each of its monomials, none of them 0."""
+
+    terms: frozenset[tuple[Monomial, int]]
+
+    def __add__(self, other: object) -> Dim:
+        return _combined(self, other, lambda one, two: _sum(one, two, 1))
+
+    __radd__ = __add__
+
+    def __sub__(self, other: object) -> Dim:
+        return _combined(self, other, lambda one, two: _sum(one, two, -1))
+
+    def __rsub__(self, other: object) -> Dim:
+        return _combined(self, other, lambda one, two: _sum(two, one, -1))
+
+    def __neg__(self) -> Dim:
+        return 0 - self
+
+    def __mul__(self, other: object) -> Dim:
+        return _combined(self, other, _product)
+
+    __rmul__ = __mul__
+
+    def __floordiv__(self, other: object) -> Dim:
+        if isinstance(other, AnySize):
+            return ANY
+        return quotient(self, other) if _is_dim(other) else NotImplemented
+
+    def __rfloordiv__(self, other: object) -> Dim:
+        return quotient(other, self) if _is_dim(other) else NotImplemented
+
+    def __mod__(self, other: object) -> Dim:
+        if isinstance(other, AnySize):
+            return ANY
+        return self - quotient(self, other) * other if isinstance(other, int | Size) else NotImplemented
+
+    def __str__(self) -> str:
+        return said(self)
+
+
+class AnySize:
+    """The size of which nothing is known."""
+
+    __slots__ = ()
+
+    def _absorb(self, other: object) -> AnySize:
+        return self
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _absorb
+    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = _absorb
+
+    def __neg__(self) -> AnySize:
+        return self
+
+    def __repr__(self) -> str:
+        return "ANY"
+
+    def __str__(self) -> str:
+        return "?"
+
+
+ANY = AnySize()
+Dim = int | Size | AnySize
+
+
+def atom(name: str, key: Hashable, *, scope: Hashable = None, positive: bool = True) -> Size:
+    """The size that a name stands for."""
+    return _of_factor(Atom(name, key, scope, positive))
+
+
+def _of_factor(factor: Factor) -> Size:
+    return Size(frozenset({(frozenset({(factor, 1)}), 1)}))
+
+
+def _is_dim(value: object) -> bool:
+    return isinstance(value, int | Size | AnySize) and not isinstance(value, bool)
+
+
+# --- arithmetic ---
+
+
+def _terms(size: int | Size) -> dict[Monomial, int]:
+    if isinstance(size, Size):
+        return dict(size.terms)
+    return {_ONE: size} if size else {}
+
+
+def _made(terms: Mapping[Monomial, int]) -> Dim:
+    kept = {monomial: number for monomial, number in terms.items() if number}
+    if not kept:
+        return 0
+    if kept.keys() == {_ONE}:
+        return kept[_ONE]
+    return Size(frozenset(kept.items())) if len(kept) <= MOST_TERMS else ANY
+
+
+def _combined(one: Size, other: object, how: Callable[[int | Size, int | Size], Dim]) -> Dim:
+    if isinstance(other, AnySize):
+        return ANY
+    if isinstance(other, int | Size) and not isinstance(other, bool):
+        return how(one, other)
+    return NotImplemented  # type: ignore[no-any-return]
+
+
+def _sum(one: int | Size, two: int | Size, sign: int) -> Dim:
+    terms = _terms(one)
+    for monomial, number in _terms(two).items():
+        terms[monomial] = terms.get(monomial, 0) + sign * number
+    return _made(terms)
+
+
+def _product(one: int | Size, two: int | Size) -> Dim:
+    terms: dict[Monomial, int] = {}
+    for first, number in _terms(one).items():
+        for second, times in _terms(two).items():
+            both = _times(first, second)
+            terms[both] = terms.get(both, 0) + number * times
+    return _made(terms)
+
+
+def _times(one: Monomial, two: Monomial) -> Monomial:
+    powers = dict(one)
+    for factor, power in two:
+        powers[factor] = powers.get(factor, 0) + power
+    return frozenset((factor, power) for factor, power in powers.items() if power)
+
+
+def product(sizes: Iterable[Dim]) -> Dim:
+    """The product of sizes; 0 where one of them is 0, whatever the others are."""
+    result: Dim = 1
+    unsure = False
+    for size in sizes:
+        if size == 0:
+            return 0
+        unsure |= isinstance(size, AnySize)
+        result = result * size
+    return ANY if unsure else result
+
+
+def quotient(above: object, below: object) -> Dim:
+    """`above // below`; ANY where the divisor is not positive."""
+    if not isinstance(above, int | Size) or not isinstance(below, int | Size) or below == 0:
+        return ANY
+    if isinstance(above, int) and isinstance(below, int):
+        return above // below if below > 0 else ANY
+    exact = divided(above, below)
+    if exact is not None:
+        return exact
+    if isinstance(below, Size) or not isinstance(above, Size):
+        return _of_factor(Quotient(above, below)) if isinstance(above, Size) else ANY
+    return _with_remainder(above, below)
+
+
+def _with_remainder(above: Size, below: int) -> Dim:
+    """Whole multiples of the divisor are taken out, and divisions inside one another become one."""
+    if below < 0:
+        return ANY
+    whole: dict[Monomial, int] = {}
+    rest: dict[Monomial, int] = {}
+    for monomial, number in above.terms:
+        out, left = divmod(number, below)
+        whole[monomial], rest[monomial] = out, left
+    outside, inside = _made(whole), _made(rest)
+    if not isinstance(inside, Size):
+        return outside + (inside // below if isinstance(inside, int) else ANY)
+    inner = [(factor, number) for monomial, number in inside.terms for factor, power in monomial if monomial == {(factor, 1)}]
+    if len(inner) == 1 and len([monomial for monomial, _ in inside.terms if monomial]) == 1 and inner[0][1] == 1:
+        factor = inner[0][0]
+        constant = dict(inside.terms).get(_ONE, 0)
+        if isinstance(factor, Quotient) and isinstance(factor.below, int):  # ((n + a) // b + c) // d = (n + a + b*c) // (b*d)
+            return outside + quotient(factor.above + factor.below * constant, factor.below * below)
+    return outside + _of_factor(Quotient(inside, below))
+
+
+def divided(above: Dim, below: Dim) -> Dim | None:
+    """The exact quotient as a polynomial; None where there is none."""
+    if isinstance(above, AnySize) or isinstance(below, AnySize) or below == 0:
+        return None
+    if above == 0:
+        return 0
+    if isinstance(below, Size) and len(below.terms) > 1:
+        return _long_division(above, below)
+    [(monomial, number)] = _terms(below).items()
+    powers = dict(monomial)
+    found: dict[Monomial, int] = {}
+    for term, times in _terms(above).items():
+        have = dict(term)
+        if times % number or any(have.get(factor, 0) < power for factor, power in powers.items()):
+            return None
+        found[_times(term, frozenset((factor, -power) for factor, power in powers.items()))] = times // number
+    return _made(found)
+
+
+def _long_division(above: int | Size, below: Size) -> Dim | None:
+    """Division by a sum: tried with the leading terms in some fixed order, for as many steps as there are terms."""
+
+    def rank(monomial: Monomial) -> tuple[int, str]:
+        return sum(power for _, power in monomial), " ".join(sorted(f"{factor.name}{power}" for factor, power in monomial))
+
+    lead = max((monomial for monomial, _ in below.terms), key=rank)
+    head = Size(frozenset({(lead, dict(below.terms)[lead])}))
+    rest: Dim = above
+    found: Dim = 0
+    for _ in range(MOST_TERMS):
+        if rest == 0:
+            return found
+        if not isinstance(rest, Size):
+            return None
+        top = max((monomial for monomial, _ in rest.terms), key=rank)
+        step = divided(_made({top: dict(rest.terms)[top]}), head)
+        if step is None:
+            return None
+        found, rest = found + step, rest - step * below
+    return None
+
+
+# --- comparison ---
+
+
+def same(one: Dim, two: Dim) -> bool | None:
+    """Whether two sizes are equal: True where they are for all values, False where they cannot be, None where that depends.
+
+    Axes are taken to have at least one entry. Two named axes of one annotated call count as different, for the code must work
+    where they are.
+    """
+    if isinstance(one, AnySize) or isinstance(two, AnySize):
+        return None
+    if one == two:
+        return True
+    if isinstance(one, int) and isinstance(two, int):
+        return False
+    one, two = _without_common(one, two)
+    if _is_other_name(one, two):
+        return False
+    if isinstance(one, int) and isinstance(two, int):
+        return False
+    for larger, smaller in ((one, two), (two, one)):
+        gap = larger - smaller
+        if isinstance(gap, AnySize):
+            return None
+        if _is_positive(gap):
+            return False
+    return None
+
+
+def _without_common(one: int | Size, two: int | Size) -> tuple[int | Size, int | Size]:
+    """Both without the factors that they share."""
+    terms = [*_terms(one).items(), *_terms(two).items()]
+    if not terms or one == 0 or two == 0:
+        return one, two
+    common = dict(terms[0][0])
+    number = 0
+    for monomial, times in terms:
+        powers = dict(monomial)
+        common = {factor: min(power, powers.get(factor, 0)) for factor, power in common.items()}
+        number = gcd(number, times)
+    shared = _made({frozenset((factor, power) for factor, power in common.items() if power): number})
+    first, second = divided(one, shared), divided(two, shared)
+    if isinstance(first, int | Size) and isinstance(second, int | Size):
+        return first, second
+    return one, two
+
+
+def _is_other_name(one: int | Size, two: int | Size) -> bool:
+    first, second = _name_of(one), _name_of(two)
+    return first is not None and second is not None and first.scope == second.scope and first.key != second.key
+
+
+def _name_of(size: int | Size) -> Atom | None:
+    """The rigid name that a size consists of."""
+    if not isinstance(size, Size) or len(size.terms) != 1:
+        return None
+    [(monomial, number)] = size.terms
+    if number != 1 or len(monomial) != 1:
+        return None
+    [(factor, power)] = monomial
+    return factor if isinstance(factor, Atom) and factor.scope is not None and power == 1 else None
+
+
+def _is_positive(size: int | Size) -> bool:
+    """Whether a size is above 0, whatever the sizes in it are."""
+    if isinstance(size, int):
+        return size > 0
+    least = 0
+    for monomial, number in size.terms:
+        if number < 0 and monomial:
+            return False
+        if monomial and not all(factor.positive for factor, _ in monomial):
+            return False
+        least += number
+    return least > 0
+
+
+def at_most(one: Dim, two: Dim) -> bool:
+    """Whether one size is known to be no larger than another, whatever the sizes in them are."""
+    gap = two - one
+    return not isinstance(gap, AnySize) and _least(gap) >= 0
+
+
+def _least(size: int | Size) -> float:
+    """A number that a size cannot be below; minus infinity where there is none."""
+    if isinstance(size, int):
+        return size
+    for monomial, number in size.terms:
+        if number < 0 and monomial:
+            [(factor, power), *others] = monomial
+            if others or power > 1 or not isinstance(factor, Quotient) or not isinstance(factor.below, int):
+                return -inf
+            if _least(factor.above) < 0:
+                return -inf
+            without = _made({each: times for each, times in size.terms if each != monomial})
+            lower = without + number // factor.below * factor.above  # a // b is no more than a / b
+            return -inf if isinstance(lower, AnySize) else _least(lower)
+    return sum(number * _least_product(monomial) for monomial, number in size.terms)
+
+
+def _least_product(monomial: Monomial) -> float:
+    factors = [factor for factor, _ in monomial]
+    if any(_least(factor.above) < 0 if isinstance(factor, Quotient) else not factor.positive for factor in factors):
+        return -inf
+    return 0 if any(isinstance(factor, Quotient) for factor in factors) else 1
+
+
+# --- names ---
+
+
+def atoms(size: Dim) -> frozenset[Atom]:
+    """The names in a size, those inside divisions included."""
+    if not isinstance(size, Size):
+        return frozenset()
+    found: set[Atom] = set()
+    for monomial, _ in size.terms:
+        for factor, _ in monomial:
+            found |= {factor} if isinstance(factor, Atom) else atoms(factor.above) | atoms(factor.below)
+    return frozenset(found)
+
+
+def replaced(size: Dim, values: Mapping[Atom, Dim]) -> Dim:
+    """The size with other sizes in the place of some names."""
+    if not isinstance(size, Size) or not values:
+        return size
+    total: Dim = 0
+    for monomial, number in size.terms:
+        term: Dim = number
+        for factor, power in monomial:
+            if isinstance(factor, Atom):
+                value: Dim = values.get(factor, _of_factor(factor))
+            else:
+                value = quotient(replaced(factor.above, values), replaced(factor.below, values))
+            for _ in range(power):
+                term = term * value
+        total = total + term
+    return total
+
+
+def said(size: Dim, *, inner: bool = False) -> str:
+    """A size as people write it: `2*d+1`; `inner`: in parentheses where it is a sum or a product."""
+    if not isinstance(size, Size):
+        return str(size)
+    pieces: list[str] = []
+    ordered = sorted((_said_monomial(monomial), number) for monomial, number in size.terms)
+    ordered.sort(key=lambda piece: (not piece[0], piece[1] < 0, -piece[0].count("*")))
+    for text, number in ordered:
+        term = str(abs(number)) if not text else text if abs(number) == 1 else f"{abs(number)}*{text}"
+        pieces.append(f"-{term}" if number < 0 else f"+{term}" if pieces else term)
+    text = "".join(pieces)
+    return f"({text})" if inner and not text.isidentifier() else text
+
+
+def _said_monomial(monomial: Monomial) -> str:
+    several = len(monomial) > 1
+    names = []
+    for factor, power in monomial:
+        name = factor.name if isinstance(factor, Atom) or not several else f"({factor.name})"
+        names += [name] * power
+    return "*".join(sorted(names))

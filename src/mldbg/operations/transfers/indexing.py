@@ -1,0 +1,207 @@
+"""`tensor[...]`: numbers, slices, new axes, masks and tensors of places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import EllipsisType
+
+from mldbg.operations import dtypes
+from mldbg.operations.shape import (
+    Argument,
+    Given,
+    Mismatch,
+    Perhaps,
+    Problem,
+    Rest,
+    Result,
+    Shape,
+    Tensor,
+    Transfer,
+    Unsure,
+    broadcast,
+    counted,
+    of,
+)
+from mldbg.operations.sizes import ANY, AnySize, Dim, Size, at_most, quotient, said, same
+from mldbg.operations.transfers.moving import ANY_SHAPE, shape_or_any
+from mldbg.operations.transfers.selecting import check_index
+
+
+@dataclass(frozen=True)
+class Places:
+    """A tensor of places along some axes; `shape`: what it puts in the place of them."""
+
+    shape: Shape
+    mask: Shape | None = None
+
+    @property
+    def axes(self) -> int:
+        return len(self.mask.front) if self.mask is not None else 1
+
+
+Item = int | Size | AnySize | slice | EllipsisType | Places | None
+"""What stands in the brackets, one of them."""
+
+
+def _indexed(given: Given) -> Result:
+    value, index = given.tensor(), given.raw("index")
+    items = [_item(each) for each in (index if isinstance(index, tuple) else (index,))]
+    shape = select(shape_or_any(value), items)
+    return replace(value, shape=None if shape == ANY_SHAPE else shape)
+
+
+def _item(value: Argument) -> Item:
+    if isinstance(value, bool):
+        return Places(of(int(value)), Shape())
+    if value is None or isinstance(value, int | Size | slice | EllipsisType):
+        return value
+    if isinstance(value, Tensor):
+        return _tensor_item(value)
+    if isinstance(value, tuple):
+        return _sequence_item(value)
+    raise Unsure  # also where a number is not known: it may as well be a tensor
+
+
+def _tensor_item(value: Tensor) -> Item:
+    kind = dtypes.kind(value.dtype)
+    if kind in ("float", "complex"):
+        raise Mismatch(Problem.DTYPE, f"a tensor of type {value.dtype} as an index")
+    if kind is None or value.shape is None or value.shape.rank is None or value.dtype == "uint8":
+        raise Unsure
+    if kind == "bool":
+        return Places(of(ANY), value.shape)
+    return Places(value.shape) if value.shape.front else ANY
+
+
+def _sequence_item(value: tuple[object, ...]) -> Places:
+    if value and all(isinstance(each, bool) for each in value):
+        return Places(of(sum(map(bool, value))), of(len(value)))
+    if any(isinstance(each, bool) or not isinstance(each, int | Size) for each in value):
+        raise Unsure
+    return Places(of(len(value)))
+
+
+# --- axes ---
+
+
+def select(shape: Shape, items: Sequence[Item]) -> Shape:
+    """The shape of what is selected."""
+    if sum(item is ... for item in items) > 1:
+        raise Unsure
+    cut = next((place for place, item in enumerate(items) if item is ...), len(items))
+    before, after = items[:cut], items[cut + 1 :]
+    if shape.rest is None:
+        taken = _axes_of(items)
+        if taken > len(shape.front):
+            reason = f"{counted(taken, 'index', 'indices')} for {shape}, which has {counted(len(shape.front), 'axis', 'axes')}"
+            raise Mismatch(Problem.RANK, reason)
+        between: Sequence[Item] = [slice(None)] * (len(shape.front) - taken)
+        return _arranged(list(_pieces(shape.front, [*before, *between, *after])))
+    return _select_open(shape, before, after)
+
+
+def _axes_of(items: Sequence[Item]) -> int:
+    return sum(item.axes if isinstance(item, Places) else item is not None and item is not ... for item in items)
+
+
+def _select_open(shape: Shape, before: Sequence[Item], after: Sequence[Item]) -> Shape:
+    """Where the number of axes is not known: both ends by themselves."""
+    if any(isinstance(item, Places) for item in before) and any(isinstance(item, Places) for item in after):
+        raise Unsure
+    first, last = _axes_of(before), _axes_of(after)
+    ends_apart = first <= len(shape.front) and last <= len(shape.back)
+    front = (*shape.front[:first], *(ANY,) * (first - len(shape.front)))
+    back = (*(ANY,) * (last - len(shape.back)), *shape.back[len(shape.back) - last :]) if last else ()
+    left, right = _arranged(list(_pieces(front, before))), _arranged(list(_pieces(back, after)))
+    if ends_apart:
+        return Shape((*left.front, *shape.front[first:]), shape.rest, (*shape.back[: len(shape.back) - last], *right.front))
+    kept = shape.back[: len(shape.back) - last] if first <= len(shape.front) else ()
+    return Shape((*left.front, *(shape.front[first:] if last <= len(shape.back) else ())), Rest(), (*kept, *right.front))
+
+
+@dataclass(frozen=True)
+class _Replaced:
+    """Axes for which a tensor of places stands."""
+
+    shape: Shape
+
+
+def _pieces(dims: Sequence[Dim], items: Sequence[Item]) -> Iterator[Dim | _Replaced]:
+    """What becomes of each axis; those that a number picks from are gone."""
+    place = 0
+    for item in items:
+        if item is None:
+            yield 1
+        elif isinstance(item, Places):
+            _check_mask(dims[place : place + item.axes], item, place)
+            yield _Replaced(item.shape)
+            place += item.axes
+        elif isinstance(item, slice):
+            yield sliced(dims[place], item)
+            place += 1
+        elif isinstance(item, int | Size | AnySize):
+            check_index(dims[place], item)
+            place += 1
+
+
+def _check_mask(dims: Sequence[Dim], item: Places, place: int) -> None:
+    for offset, (size, wanted) in enumerate(zip(item.mask.front if item.mask is not None else (), dims, strict=False)):
+        if same(size, wanted) is False:
+            reason = f"a mask of size {said(size)} for axis {place + offset}, which has size {said(wanted)}"
+            raise Mismatch(Problem.SIZES, reason, size, wanted)
+
+
+def _arranged(pieces: Sequence[Dim | _Replaced]) -> Shape:
+    """The axes together: those of all tensors of places as one, in front where there are others between them."""
+    where = [number for number, piece in enumerate(pieces) if isinstance(piece, _Replaced)]
+    dims = [piece for piece in pieces if not isinstance(piece, _Replaced)]
+    if not where:
+        return of(*dims)
+    picked = broadcast(*(piece.shape for piece in pieces if isinstance(piece, _Replaced)))
+    start = where[0] if where[-1] - where[0] == len(where) - 1 else 0
+    return of(*dims[:start], *picked.front, *dims[start:])
+
+
+# --- slices ---
+
+
+def sliced(size: Dim, part: slice) -> Dim:
+    """The size of a slice of an axis; ANY where that is not certain."""
+    start, stop, step = (_bound(each) for each in (part.start, part.stop, part.step))
+    if isinstance(step, int) and step < 1:
+        raise Mismatch(Problem.SIZES, f"a slice with step {step}")
+    if isinstance(size, int) and all(each is None or isinstance(each, int) for each in (start, stop, step)):
+        return len(range(*slice(start, stop, step).indices(size)))
+    first = _from_front(start, size) if start is not None else 0
+    last = _from_front(stop, size) if stop is not None else size
+    if first is None or last is None:
+        return ANY
+    if isinstance(start, int) and start < 0 and stop is None and step in (None, 1):
+        return -start  # also where the size is not known
+    if not at_most(first, last) and not (stop is None and _fits(first, size)):
+        return 0 if at_most(last, first) else ANY
+    step = 1 if step is None else step
+    length = last - first if first != 0 else last
+    return length if step == 1 else quotient(length + step - 1, step)
+
+
+def _bound(value: object) -> Dim | None:
+    if value is None or isinstance(value, int | Size):
+        return value
+    return value.size if isinstance(value, Perhaps) else ANY
+
+
+def _from_front(bound: Dim, size: Dim) -> Dim | None:
+    """A bound that is counted from the front; None where it is not certain that it lies on the axis."""
+    if isinstance(bound, int) and bound < 0:
+        return size + bound if _fits(-bound, size) else None
+    return bound if at_most(0, bound) and _fits(bound, size) else None
+
+
+def _fits(bound: Dim, size: Dim) -> bool:
+    """Whether an axis is certain to have so many entries; one it always has."""
+    return at_most(bound, size) or bound in (0, 1)
+
+
+METHODS: Mapping[str, Transfer] = {"__getitem__": Transfer(("input", "index"), _indexed)}

@@ -1,0 +1,256 @@
+"""What a library itself does with a call, for the transfer functions to be compared with: torch on its meta device, numpy, einops."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+
+from mldbg.operations import dtypes, shape
+from mldbg.operations.shape import Each, Mismatch, Tensor, Unsure
+from mldbg.operations.sizes import Atom, Dim, Size, atom, replaced
+from mldbg.operations.tables import constructor_parameters
+from mldbg.operations.transfers.tables import ROWS
+
+
+@dataclass(frozen=True)
+class T:
+    """A tensor to be made: its sizes and type."""
+
+    sizes: tuple[int, ...]
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A call: the arguments, with tensors as `T`; of a layer also what it is built with."""
+
+    args: tuple[object, ...] = ()
+    kwargs: Mapping[str, object] = field(default_factory=dict)
+    built: tuple[object, ...] = ()
+    built_with: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Case:
+    """How calls of some functions are drawn.
+
+    Attributes:
+        names: qualified names of rows.
+        calls: draws `Drawn`.
+        real: makes arrays of another kind than torch's meta tensors; `numpy`, `regular` (matrices of numpy that have an
+            inverse) or `values` (torch tensors with numbers in them, for what the meta device cannot do).
+        open: some sizes of the result depend on numbers, and so may stay unknown.
+        open_dtype: the type of the result may stay unknown.
+    """
+
+    names: tuple[str, ...]
+    calls: st.SearchStrategy[Drawn]
+    real: str = "meta"
+    open: bool = False
+    open_dtype: bool = False
+
+
+# --- the real call ---
+
+
+def named(name: str) -> Callable[..., Any]:
+    """The function, class or method of a qualified name."""
+    pieces = name.split(".")
+    for cut in range(len(pieces) - 1, 0, -1):
+        try:
+            found: Any = importlib.import_module(".".join(pieces[:cut]))
+        except ModuleNotFoundError:
+            continue
+        for piece in pieces[cut:]:
+            found = getattr(found, piece)
+        return found  # type: ignore[no-any-return]
+    raise LookupError(name)
+
+
+def made(value: object, real: str) -> object:
+    """An argument for the real call."""
+    if isinstance(value, T):
+        if real == "numpy":
+            return np.ones(value.sizes, dtype=value.dtype)
+        if real == "regular":
+            return np.broadcast_to(np.eye(*value.sizes[-2:]) if len(value.sizes) > 1 else 1, value.sizes).astype(value.dtype)
+        dtype = getattr(torch, value.dtype)
+        if real == "meta":
+            return torch.empty(value.sizes, dtype=dtype, device="meta")
+        return (torch.zeros if real == "zeros" else torch.ones)(value.sizes, dtype=dtype)
+    if isinstance(value, tuple | list):
+        return type(value)(made(each, real) for each in value)
+    return value
+
+
+class Raised:
+    """The real call raised."""
+
+
+def really(name: str, drawn: Drawn, real: str) -> object:
+    """What the library returns, or Raised."""
+    args = [made(each, real) for each in drawn.args]
+    kwargs = {key: made(each, real) for key, each in drawn.kwargs.items()}
+    try:
+        if name.endswith(".__call__"):
+            layer = named(name.removesuffix(".__call__"))(*drawn.built, **drawn.built_with)
+            layer = layer.to("meta") if real == "meta" and hasattr(layer, "to") else layer
+            return layer(*args, **kwargs)
+        function = named(name)
+        function = function.__get__ if inspect.isdatadescriptor(function) else function  # an attribute
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return function(*args, **kwargs)
+    except (RuntimeError, ValueError, LookupError, TypeError, AssertionError, NotImplementedError) as error:
+        if isinstance(error, NotImplementedError) and real == "meta":
+            raise
+        return Raised()
+
+
+# --- the transfer function's answer ---
+
+
+def described(value: object, names: dict[tuple[int, int], Size] | None = None, place: Iterator[int] | None = None) -> object:
+    """An argument as a transfer function gets it; with `names`, each axis becomes an atom of its own."""
+    if isinstance(value, T):
+        dims: tuple[Dim, ...] = value.sizes
+        if names is not None and place is not None:
+            number = next(place)
+            dims = tuple(names.setdefault((number, axis), atom(f"n{number}_{axis}", (number, axis))) for axis in range(len(dims)))
+        return Tensor(shape.Shape(tuple(dims)), value.dtype)
+    if isinstance(value, tuple | list):
+        return tuple(described(each, names, place) for each in value)
+    if isinstance(value, torch.dtype):
+        return str(value)
+    if isinstance(value, type) and issubclass(value, np.generic):
+        return f"numpy.{value.__name__}"
+    return value
+
+
+def bound(name: str, drawn: Drawn, names: dict[tuple[int, int], Size] | None = None) -> shape.Given:
+    place = iter(range(1000))
+    args = [described(each, names, place) for each in drawn.args]
+    kwargs = {key: described(each, names, place) for key, each in drawn.kwargs.items()}
+    if name.endswith(".__call__"):
+        params = constructor_parameters(name.removesuffix(".__call__"), len(drawn.built))
+        built = dict(zip(params, (described(each) for each in drawn.built), strict=False))
+        built |= {key: described(each) for key, each in drawn.built_with.items()}
+        kwargs = {**built, **kwargs}
+    return ROWS[name].bound(args, kwargs)
+
+
+# --- the comparison ---
+
+
+def compared(real: object, said: object, case: Case, values: Mapping[Atom, Dim] | None = None) -> str | None:
+    """What is different between the library's result and the transfer function's; None where nothing is."""
+    if isinstance(said, Each):
+        several = list(real) if isinstance(real, tuple | list) else [real]
+        return next((text for one in several if (text := compared(one, said.tensor, case, values))), None)
+    if isinstance(said, tuple):
+        if not isinstance(real, tuple | list) or len(real) != len(said):
+            return f"{len(said)} results instead of {real!r}"
+        return next((text for one, two in zip(real, said, strict=True) if (text := compared(one, two, case, values))), None)
+    if isinstance(said, Tensor):
+        return _compared_tensor(real, said, case, values)
+    if isinstance(said, Size):
+        said = replaced(said, values or {})
+    if isinstance(said, int | float | bool | str) and not isinstance(real, torch.Tensor | np.ndarray):
+        return None if real == said else f"{said!r} instead of {real!r}"
+    return None if case.open or (values is not None and not isinstance(said, int)) else f"{said!r} for {real!r}"
+
+
+def _compared_tensor(real: object, said: Tensor, case: Case, values: Mapping[Atom, Dim] | None) -> str | None:
+    if not isinstance(real, torch.Tensor | np.ndarray | np.generic):
+        return f"a tensor instead of {real!r}"
+    dtype = str(real.dtype).removeprefix("torch.")
+    if said.dtype is None:
+        if not case.open_dtype:
+            return f"no type instead of {dtype}"
+    elif said.dtype != dtype and not (said.dtype in ("float", "int", "complex") and dtypes.kind(dtype) == said.dtype):
+        return f"{said.dtype} instead of {dtype}"
+    if said.shape is None:
+        return None if case.open or values is not None else "no shape"
+    sizes = tuple(real.shape)
+    if said.shape.rest is not None:
+        return None if case.open or values is not None else f"{said.shape} is open"
+    dims = [replaced(dim, values or {}) for dim in said.shape.front]
+    if len(dims) != len(sizes):
+        return f"{said.shape} instead of {sizes}"
+    for dim, size in zip(dims, sizes, strict=True):
+        if isinstance(dim, int) and dim != size:
+            return f"{said.shape} (that is {dims}) instead of {sizes}"
+        if not isinstance(dim, int) and not case.open and values is None:
+            return f"{said.shape} leaves a size open"
+    return None
+
+
+def difference(name: str, drawn: Drawn, case: Case) -> str | None:
+    """What the row of a name gets wrong about a call; None where nothing is."""
+    real = really(name, drawn, case.real)
+    try:
+        said: object = ROWS[name].compute(bound(name, drawn))
+    except Mismatch as mismatch:
+        return None if isinstance(real, Raised) else f"raises ({mismatch.reason}) where there is {_shown(real)}"
+    except Unsure:
+        return None if case.open else f"is unsure where there is {_shown(real)}"
+    if isinstance(real, Raised):
+        return f"gives {said} where the call raises"
+    return compared(real, said, case)
+
+
+def symbolic_difference(name: str, drawn: Drawn, case: Case) -> str | None:
+    """The same where each axis is a name of its own: what is said then has to be true of the sizes that were drawn."""
+    names: dict[tuple[int, int], Size] = {}
+    given = bound(name, drawn, names)
+    sizes = list(_sizes([*drawn.args, *drawn.kwargs.values()]))
+    if any(size < 2 for size in sizes):
+        return None  # an axis of size 1 may be broadcast, which is no general case
+    values: dict[Atom, Dim] = {
+        next(iter(_atoms(size))): list(_tensors([*drawn.args, *drawn.kwargs.values()]))[place[0]].sizes[place[1]]
+        for place, size in names.items()
+    }
+    real = really(name, drawn, case.real)
+    try:
+        said: object = ROWS[name].compute(given)
+    except Mismatch as mismatch:
+        return None if isinstance(real, Raised) else f"with names raises ({mismatch.reason}) where there is {_shown(real)}"
+    except Unsure:
+        return None
+    if isinstance(real, Raised):
+        return None
+    text = compared(real, said, case, values)
+    return f"with names: {text}" if text else None
+
+
+def _atoms(size: Size) -> Iterator[Atom]:
+    from mldbg.operations.sizes import atoms
+
+    yield from atoms(size)
+
+
+def _tensors(values: Sequence[object]) -> Iterator[T]:
+    for value in values:
+        if isinstance(value, T):
+            yield value
+        elif isinstance(value, tuple | list):
+            yield from _tensors(value)
+
+
+def _sizes(values: Sequence[object]) -> Iterator[int]:
+    for tensor in _tensors(values):
+        yield from tensor.sizes
+
+
+def _shown(real: object) -> str:
+    if isinstance(real, tuple | list):
+        return f"({', '.join(map(_shown, real))})"
+    return f"{tuple(real.shape)} {real.dtype}" if isinstance(real, torch.Tensor | np.ndarray) else repr(real)
