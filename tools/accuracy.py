@@ -35,6 +35,7 @@ class Program:
 
     Attributes:
         rule: the rule that claims its bug; None of a right program.
+        also: other rules under whose name its author would accept the report, too.
         places: where a reviewer would accept the finding: `file:line`, or `file:cell N:line`.
     """
 
@@ -42,6 +43,11 @@ class Program:
     rule: str | None
     places: frozenset[str]
     about: str
+    also: frozenset[str] = frozenset()
+
+    def claims(self, rule: str) -> bool:
+        """Whether a finding of a rule is about its bug."""
+        return self.rule is not None and (rule == self.rule or rule in self.also)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -95,7 +101,13 @@ def share(hits: int, trials: int) -> str:
 def programs(batch: Path) -> list[Program]:
     rows = [json.loads(line) for line in (batch / "index.jsonl").read_text("utf-8").splitlines() if line.strip()]
     return [
-        Program(row["program"], row.get("rule"), frozenset(row.get("places", ())), row.get("why") or row.get("trap", ""))
+        Program(
+            row["program"],
+            row.get("rule"),
+            frozenset(row.get("places", ())),
+            row.get("why") or row.get("trap", ""),
+            frozenset(row.get("also", ())),
+        )
         for row in rows
     ]
 
@@ -168,7 +180,7 @@ def count(batch: Path, seen: Look) -> Count:
     true = 0
     for said in seen.findings:
         program = known[said.program]
-        if said.rule == program.rule and said.place in program.places:
+        if program.claims(said.rule) and said.place in program.places:
             found.add(said.program)
             true += 1
         elif said in judged:

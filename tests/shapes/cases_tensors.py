@@ -32,6 +32,11 @@ def in_place(names: str) -> tuple[str, ...]:
     return methods(" ".join(f"{name}_" for name in names.split()))
 
 
+def with_in_place(names: str, calls: st.SearchStrategy[Drawn], *more: str) -> list[Case]:
+    """Names that also work in place; there the meta device checks too little."""
+    return [Case((*both(names), *more), calls), Case(in_place(names), calls, real="values")]
+
+
 def alone(dtypes: st.SearchStrategy[str]) -> st.SearchStrategy[Drawn]:
     return tensors(0, 4, dtypes).map(lambda value: Drawn((value,)))
 
@@ -126,73 +131,61 @@ _ROOTS = (
     "exp exp2 log log2 log10 log1p expm1 sqrt rsqrt sin cos tan sinh cosh tanh asin acos atan asinh acosh atanh "
     "arcsin arccos arctan sigmoid erf erfc erfinv lgamma digamma reciprocal deg2rad rad2deg logit"
 )
+_ROUNDED = st.builds(
+    lambda drawn, mode: Drawn(drawn.args, {"rounding_mode": mode}),
+    pairs(NOT_BOOL, keyword=""),
+    st.sampled_from(["floor", "trunc", None]),
+)
 _COMPARED = "eq ne lt le gt ge greater less greater_equal less_equal not_equal"
 _BITS = st.sampled_from(["int64", "int32", "bool", "bool", "uint8", "int64", "float32"])
 _BITS_NUMBERS = st.sampled_from([1, 2, True])
 
 CASES = [
-    Case((*both(_SAME), *in_place("abs relu floor ceil trunc fix frac"), *methods("__abs__")), alone(NOT_BOOL)),
-    Case((*both("sign sgn square nan_to_num"), *in_place("sign sgn square nan_to_num")), alone(EVERY)),
-    Case((*both("neg negative positive"), *in_place("neg negative"), *methods("__neg__")), alone(EVERY)),
-    Case((*both(_ROOTS), *in_place(_ROOTS)), alone(EVERY)),
-    Case(
-        (*both("round"), *in_place("round")),
-        alone(NOT_BOOL) | tensors(0, 3, FLOATS).map(lambda value: Drawn((value,), {"decimals": 2})),
-    ),
+    *with_in_place(_SAME, alone(NOT_BOOL), "torch.Tensor.__abs__"),
+    *with_in_place("sign sgn square nan_to_num", alone(EVERY)),
+    *with_in_place("neg negative", alone(EVERY), *both("positive"), "torch.Tensor.__neg__"),
+    *with_in_place(_ROOTS, alone(EVERY)),
+    *with_in_place("round", alone(NOT_BOOL) | tensors(0, 3, FLOATS).map(lambda value: Drawn((value,), {"decimals": 2}))),
     Case((*both("bitwise_not"), *in_place("bitwise_not"), *methods("__invert__")), alone(_BITS), real="values"),
     Case((*both("logical_not isnan isinf isfinite isposinf isneginf signbit"), *in_place("logical_not")), alone(EVERY)),
-    Case((*both("add mul multiply"), *in_place("add mul multiply")), pairs(EVERY)),
-    Case(methods("__add__ __radd__ __mul__ __rmul__ __iadd__ __imul__"), pairs(EVERY, keyword="")),
-    Case((*both("floor_divide remainder fmod"), *in_place("floor_divide remainder fmod")), pairs(NOT_BOOL)),
-    Case(methods("__floordiv__ __rfloordiv__ __mod__ __rmod__ __ifloordiv__"), pairs(NOT_BOOL, keyword="")),
+    *with_in_place("add mul multiply", pairs(EVERY)),
+    Case(methods("__add__ __radd__ __mul__ __rmul__"), pairs(EVERY, keyword="")),
+    Case(methods("__iadd__ __imul__"), pairs(EVERY, keyword=""), real="values"),
+    *with_in_place("floor_divide remainder fmod", pairs(NOT_BOOL)),
+    Case(methods("__floordiv__ __rfloordiv__ __mod__ __rmod__"), pairs(NOT_BOOL, keyword="")),
+    Case(methods("__ifloordiv__"), pairs(NOT_BOOL, keyword=""), real="values"),
     Case((*both("sub subtract"), *functions("rsub"), *in_place("sub subtract")), pairs(EVERY), real="values"),
     Case(methods("__sub__ __rsub__ __isub__"), pairs(EVERY, keyword=""), real="values"),
-    Case(
-        (*both("div divide"), *in_place("div divide")),
-        pairs(EVERY)
-        | st.builds(
-            lambda drawn, mode: Drawn(drawn.args, {"rounding_mode": mode}),
-            pairs(NOT_BOOL, keyword=""),
-            st.sampled_from(["floor", "trunc", None]),
-        ),
-    ),
-    Case((*both("true_divide"), *in_place("true_divide")), pairs(EVERY)),
-    Case(methods("__truediv__ __rtruediv__ __itruediv__"), pairs(EVERY, keyword="")),
-    Case((*both("pow"), *in_place("pow")), pairs(NOT_BOOL, keyword="exponent", numbers=st.sampled_from([2, 0.5, 3.0]))),
+    *with_in_place("div divide", pairs(EVERY) | _ROUNDED),
+    *with_in_place("true_divide", pairs(EVERY)),
+    Case(methods("__truediv__ __rtruediv__"), pairs(EVERY, keyword="")),
+    Case(methods("__itruediv__"), pairs(EVERY, keyword=""), real="values"),
+    *with_in_place("pow", pairs(NOT_BOOL, keyword="exponent", numbers=st.sampled_from([2, 0.5, 3.0]))),
     Case(methods("__pow__ __rpow__"), pairs(NOT_BOOL, keyword="", numbers=st.sampled_from([2, 0.5, 3.0]))),
     Case(both("maximum minimum fmax fmin"), pairs(EVERY, numbers=None)),
-    Case((*both("atan2 arctan2"), *in_place("atan2 arctan2")), pairs(EVERY, numbers=None)),
-    Case((*both(_COMPARED), *in_place(_COMPARED)), pairs(EVERY)),
+    *with_in_place("atan2 arctan2", pairs(EVERY, numbers=None)),
+    *with_in_place(_COMPARED, pairs(EVERY)),
     Case(methods("__eq__ __ne__ __lt__ __le__ __gt__ __ge__"), pairs(EVERY, keyword="")),
-    Case(
-        (*both("logical_and logical_or logical_xor"), *in_place("logical_and logical_or logical_xor")),
-        pairs(EVERY, numbers=None),
-    ),
+    *with_in_place("logical_and logical_or logical_xor", pairs(EVERY, numbers=None)),
     Case(
         (*both("bitwise_and bitwise_or bitwise_xor"), *in_place("bitwise_and bitwise_or bitwise_xor")),
         pairs(_BITS, numbers=_BITS_NUMBERS),
         real="values",
     ),
     Case(methods("__and__ __or__ __xor__"), pairs(_BITS, numbers=_BITS_NUMBERS, keyword=""), real="values"),
-    Case((*both("lerp"), *in_place("lerp")), _lerp()),
-    Case((*both("addcmul"), *in_place("addcmul")), _three(NOT_BOOL)),
-    Case((*both("addcdiv"), *in_place("addcdiv")), _three(FLOATS)),
-    Case((*both("masked_fill"), *in_place("masked_fill")), _masked()),
-    Case((*both("clamp clip"), *in_place("clamp clip")), _clamp()),
-    Case(
-        (*both("clamp_min"), *in_place("clamp_min")),
-        pairs(NOT_BOOL, keyword="min", numbers=st.sampled_from([1, 0.5])),
-    ),
-    Case(
-        (*both("clamp_max"), *in_place("clamp_max")),
-        pairs(NOT_BOOL, keyword="max", numbers=st.sampled_from([1, 0.5])),
-    ),
+    Case((*both("lerp"), *in_place("lerp")), _lerp(), real="values"),
+    *with_in_place("addcmul", _three(NOT_BOOL)),
+    *with_in_place("addcdiv", _three(FLOATS)),
+    Case((*both("masked_fill"), *in_place("masked_fill")), _masked(), real="values"),
+    *with_in_place("clamp clip", _clamp()),
+    *with_in_place("clamp_min", pairs(NOT_BOOL, keyword="min", numbers=st.sampled_from([1, 0.5]))),
+    *with_in_place("clamp_max", pairs(NOT_BOOL, keyword="max", numbers=st.sampled_from([1, 0.5]))),
     Case(functions("where"), _where()),
     Case(methods("where"), _where(is_method=True)),
     Case((*both("clone detach"), *methods("contiguous cpu detach_ zero_ data")), alone(EVERY), real="values"),
     Case((*both("bernoulli"), *methods("requires_grad_ uniform_ normal_ bernoulli_")), alone(FLOATS)),
     Case(methods("fill_"), tensors(0, 3).map(lambda value: Drawn((value, 1)))),
-    Case(methods("copy_"), pairs(DTYPES, numbers=None, keyword="src")),
+    Case(methods("copy_"), pairs(DTYPES, numbers=None, keyword=""), real="values"),
     Case(methods("float double half bfloat16 long int short byte bool"), alone(EVERY)),
     Case(methods("to"), _cast()),
     Case(methods("type"), _DTYPE),

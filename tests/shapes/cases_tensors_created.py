@@ -181,7 +181,7 @@ CASES = [
         st.builds(lambda value, data: Drawn((value, data)), tensors(0, 2, FLOATS), _data(of_tensors=False)),
         real="values",
     ),
-    Case(_both("multinomial"), _multinomial()),
+    Case(_both("multinomial"), _multinomial(), real="values"),
     Case(_both("nonzero"), _nonzero(), real="values", open=True),
     Case(_methods("size"), _size()),
     Case((*_both("numel"), *_methods("nelement shape dim ndimension ndim __len__")), _ALONE),

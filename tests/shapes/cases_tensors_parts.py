@@ -254,7 +254,8 @@ def _indexed_by_tensors(draw: st.DrawFn) -> Drawn:
         place += kind != "new"
     if draw(st.integers(0, 3)) == 0:
         items.insert(draw(st.integers(0, len(items))), ...)
-    return Drawn((T(sizes, draw(DTYPES)), tuple(items)))
+    masked = any(isinstance(item, T) and item.dtype == "bool" for item in items)
+    return Drawn((T(sizes, draw(DTYPES)), tuple(items)), open=masked)
 
 
 CASES = [
@@ -267,19 +268,19 @@ CASES = [
     Case(_both("chunk"), _chunk()),
     Case(_both("tensor_split"), _chunk(indices=True)),
     Case(_both("unbind"), _unbind()),
-    Case(_functions("meshgrid"), _grid()),
+    Case(_functions("meshgrid"), _grid(), real="values"),
     Case(_functions("cartesian_prod"), _product()),
     Case(_functions("block_diag"), _blocks()),
     Case(_both("narrow"), _narrow()),
     Case(_both("select"), _select()),
-    Case(_both("index_select"), _index_select()),
-    Case(_both("gather"), _gather()),
-    Case((*_both("scatter"), "torch.Tensor.scatter_"), _scatter(values=True)),
-    Case((*_both("scatter_add"), "torch.Tensor.scatter_add_"), _scatter(values=False)),
-    Case((*_both("index_add index_copy"), "torch.Tensor.index_add_", "torch.Tensor.index_copy_"), _index_add()),
-    Case((*_both("index_fill"), "torch.Tensor.index_fill_"), _index_fill()),
-    Case(_both("take_along_dim"), _take_along()),
-    Case(_both("take"), st.builds(lambda one, two, kind: Drawn((one, T(two, kind))), tensors(0, 3), shapes(0, 3), _INDEX_TYPES)),
+    Case(_both("index_select"), _index_select(), real="zeros"),
+    Case(_both("gather"), _gather(), real="zeros"),
+    Case((*_both("scatter"), "torch.Tensor.scatter_"), _scatter(values=True), real="zeros"),
+    Case((*_both("scatter_add"), "torch.Tensor.scatter_add_"), _scatter(values=False), real="zeros"),
+    Case((*_both("index_add index_copy"), "torch.Tensor.index_add_", "torch.Tensor.index_copy_"), _index_add(), real="zeros"),
+    Case((*_both("index_fill"), "torch.Tensor.index_fill_"), _index_fill(), real="zeros"),
+    Case(_both("take_along_dim"), _take_along(), real="zeros"),
+    Case(_both("take"), st.builds(lambda one, two, kind: Drawn((one, T(two, kind))), tensors(0, 3), shapes(0, 3), _INDEX_TYPES), real="zeros"),
     Case(_both("masked_select"), _MASKED, real="values", open=True),
     Case(("torch.Tensor.__getitem__",), _indexed() | _indexed_by_tensors(), real="values"),
 ]

@@ -6,7 +6,7 @@ import importlib
 import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -30,12 +30,13 @@ class T:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A call: the arguments, with tensors as `T`; of a layer also what it is built with."""
+    """A call: the arguments, with tensors as `T`; of a layer also what it is built with. `open`: as that of its `Case`."""
 
     args: tuple[object, ...] = ()
     kwargs: Mapping[str, object] = field(default_factory=dict)
     built: tuple[object, ...] = ()
     built_with: Mapping[str, object] = field(default_factory=dict)
+    open: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class Case:
         names: qualified names of rows.
         calls: draws `Drawn`.
         real: makes arrays of another kind than torch's meta tensors; `numpy`, `regular` (matrices of numpy that have an
-            inverse) or `values` (torch tensors with numbers in them, for what the meta device cannot do).
+            inverse), `values` (torch tensors with numbers in them, for what the meta device cannot do or does not check) or
+            `zeros` (the same for places along axes, of which 0 always exists).
         open: some sizes of the result depend on numbers, and so may stay unknown.
         open_dtype: the type of the result may stay unknown.
     """
@@ -196,6 +198,7 @@ def _compared_tensor(real: object, said: Tensor, case: Case, values: Mapping[Ato
 def difference(name: str, drawn: Drawn, case: Case) -> str | None:
     """What the row of a name gets wrong about a call; None where nothing is."""
     real = really(name, drawn, case.real)
+    case = replace(case, open=case.open or drawn.open)
     try:
         said: object = ROWS[name].compute(bound(name, drawn))
     except Mismatch as mismatch:

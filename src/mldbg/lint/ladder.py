@@ -41,10 +41,9 @@ def shape_of(value: Value) -> Shape | None:
 
 
 def short(name: str) -> str:
-    """How people call a function or layer of a qualified name: `Linear`, `matmul`, `x.view`."""
-    plain = name.removesuffix(".__call__")
-    last = plain.rpartition(".")[2]
-    return {"__getitem__": "an index", "__matmul__": "@"}.get(last, last)
+    """How people call a function or layer of a qualified name."""
+    last = name.removesuffix(".__call__").rpartition(".")[2]
+    return {"__getitem__": "the index", "__matmul__": "`@`"}.get(last, f"`{last}`")
 
 
 def loss_named(name: str) -> str | None:
@@ -76,7 +75,7 @@ def is_about_classes(misfit: Misfit) -> bool:
 def ends_in_reduction(contradiction: Contradiction) -> bool:
     """Whether what contradicts an annotation was reduced last."""
     steps = ladder(contradiction.value)
-    return bool(steps) and steps[-1][1].partition(":")[0].partition(" ")[0] in _REDUCTIONS
+    return bool(steps) and any(steps[-1][1].startswith(f"`{name}`") for name in _REDUCTIONS)
 
 
 def axis_name(size: Dim) -> str:

@@ -235,6 +235,8 @@ class Shaping:
             self._tell(name, row, positional, keywords, layer, site, _without_shape(result))
             return _without_shape(result)
         except Mismatch as mismatch:
+            if name.endswith("__getitem__") and given.shape().rank == 0:
+                return _without_shape(result)  # `loss.data[0]`, as it was written before torch 0.4
             self.machine.facts.append(Misfit(self.machine.place(site), name, mismatch, operands, layer))
             return _without_shape(result)
         before = operands[0].shaped if operands else None
@@ -439,7 +441,7 @@ class _Made:
         if before == after:
             return self._ladder
         name = _SIGNS.get(self._name, self._name)
-        text = f"{name}: {before} -> {after}" if before is not None else f"{name} gives {after}"
+        text = f"`{name}`: {before} -> {after}" if before is not None else f"`{name}` gives {after}"
         return onward(self._ladder, self._site, text)
 
 

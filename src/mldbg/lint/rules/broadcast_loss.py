@@ -68,7 +68,7 @@ class BroadcastLoss(Rule):
         site = call.place.site
         yield self.found(
             site,
-            f"{loss_named(call.name)} compares each prediction with every target: {first} against {second}",
+            f"`{loss_named(call.name)}` compares each prediction with every target: {first} against {second}",
             hint="give both the same shape, with squeeze(-1) on the prediction or unsqueeze(-1) on the target",
             ladder=ladder(one, two),
             last=(site, f"{first} and {second} are broadcast here"),

@@ -51,10 +51,10 @@ class WrongClassAxis(Rule):
         site = misfit.place.site
         yield self.found(
             site,
-            f"{loss_named(misfit.name)} takes classes on axis 1, and they are on the last one: {misfit.mismatch.reason}",
+            f"`{loss_named(misfit.name)}` takes classes on axis 1, and they are on the last one: {misfit.mismatch.reason}",
             hint="move the classes to axis 1 with .transpose(1, -1), or flatten all other axes into the first",
             ladder=ladder(*misfit.operands),
-            last=(site, f"{loss_named(misfit.name)} is called here"),
+            last=(site, f"`{loss_named(misfit.name)}` is called here"),
         )
 
     def on_call(self, call: Call) -> Iterator[Finding]:
@@ -67,8 +67,8 @@ class WrongClassAxis(Rule):
         site = call.place.site
         yield self.found(
             site,
-            f"{loss_named(call.name)} takes classes on axis 1 of {shape}, and the log-probabilities are normalised along {along}",
+            f"`{loss_named(call.name)}` takes classes on axis 1 of {shape}, and the values are normalised along {along}",
             hint="take log_softmax along the axis of the classes, and put that on axis 1",
             trail=value.trail,
-            last=(site, f"{loss_named(call.name)} is called here"),
+            last=(site, f"`{loss_named(call.name)}` is called here"),
         )
