@@ -35,7 +35,10 @@ def _nested(draw: st.DrawFn, depth: int) -> object:
 _ARRAYS = tensors(0, 3) | tensors(1, 4)
 
 
-def _of_arrays(more: st.SearchStrategy[dict[str, object]] = st.just({}), arrays: st.SearchStrategy[T] = _ARRAYS) -> Calls:
+_NO_KEYWORDS: st.SearchStrategy[dict[str, object]] = st.just({})
+
+
+def _of_arrays(more: st.SearchStrategy[dict[str, object]] = _NO_KEYWORDS, arrays: st.SearchStrategy[T] = _ARRAYS) -> Calls:
     """An array alone, and keywords."""
     return st.builds(lambda array, kwargs: Drawn((array,), kwargs), arrays, more)
 
@@ -105,9 +108,12 @@ _RANDOM_SIZES = shapes(0, 3) | SIZES | st.just((-1, 2))
 
 @st.composite
 def _random(draw: st.DrawFn, *numbers: object) -> Drawn:
-    args = [draw(st.just(number) | st.sampled_from([T((3,)), T((2, 1)), T(())])) for number in numbers]
-    if all(not isinstance(arg, T) or not arg.sizes for arg in args) or draw(st.booleans()):
-        return Drawn(tuple(args), {"size": draw(_RANDOM_SIZES)})
+    dtype = "float32" if float in map(type, numbers) else "int64"
+    args = [draw(st.just(number) | st.sampled_from([T((3,), dtype), T((2, 1), dtype), T((), dtype)])) for number in numbers]
+    are_numbers = all(not isinstance(arg, T) or not arg.sizes for arg in args)
+    if are_numbers or draw(st.booleans()):
+        sizes = _RANDOM_SIZES if are_numbers else _RANDOM_SIZES.filter(lambda size: np.prod(size) != 1)
+        return Drawn(tuple(args), {"size": draw(sizes)})
     return Drawn(tuple(args))
 
 
@@ -394,9 +400,9 @@ CASES = [
     _numpy("identity", _IDENTITIES),
     _numpy("random.rand random.randn", st.builds(Drawn, shapes(1, 3) | st.just((2, -1)))),
     _numpy("random.random random.random_sample", st.builds(lambda size: Drawn((size,)), _RANDOM_SIZES)),
-    _numpy("random.normal", _random(0, 1)),
+    _numpy("random.normal", _random(0.0, 1)),
     _numpy("random.uniform", _random(0, 1.5)),
-    _numpy("random.randint", _random(0, 5) | _random(5)),
+    _numpy("random.randint", _random(5) | _random(5).map(lambda drawn: Drawn((0, *drawn.args), drawn.kwargs))),
     _numpy("random.permutation", _of_arrays(arrays=tensors(1, 3)) | st.just(Drawn((5,))) | st.just(Drawn(([1, 2, 3],)))),
     _numpy("add multiply maximum minimum subtract divide true_divide power", _pairs()),
     _numpy("equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor", _pairs()),
@@ -434,7 +440,7 @@ CASES = [
     _numpy("outer", _products("outer")),
     _numpy("tensordot", _tensordots()),
     _numpy("einsum", _einsums()),
-    _numpy("sort argsort", _along()),
+    _numpy("sort argsort", _along(least=1)),
     _numpy("flip", _along(several=True)),
     _numpy("roll", _rolls()),
     _numpy("diag tril triu", _TRIANGLES),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from drawing import FLOATS, SIZES, shapes
 from drawing_layers import DTYPE_PAIRS, MOSTLY_FLOATS, either, functions, layers, mostly, rarely, some, sometimes_other
+from hypothesis import assume
 from hypothesis import strategies as st
 from oracle import Case, Drawn, T
 
@@ -56,6 +57,22 @@ def _convolution(draw: st.DrawFn, count: int, *, layer: bool, lazy: bool = False
     return Drawn((T(sizes, dtypes[0]), T(weight, dtypes[1])), options)
 
 
+def _no_empty_result(sizes: tuple[int, ...], kernel: object, options: dict[str, object]) -> None:
+    """Some backends allow a result without entries."""
+    count = len(sizes)
+
+    def each(name: str, usual: object) -> tuple[int, ...]:
+        value = options.get(name, usual)
+        return value if isinstance(value, tuple) else (value,) * count  # type: ignore[return-value] # ints
+
+    kernels = kernel if isinstance(kernel, tuple) else (kernel,) * count
+    numbers = zip(
+        sizes, kernels, each("stride", 1), each("padding", 0), each("dilation", 1), each("output_padding", 0), strict=True
+    )
+    for there, spanned, stride, padding, dilation, more in numbers:
+        assume((there - 1) * stride - 2 * padding + dilation * (spanned - 1) + 1 + more != 0)
+
+
 @st.composite
 def _transposed(draw: st.DrawFn, count: int, *, layer: bool, lazy: bool = False) -> Drawn:
     groups = draw(mostly(1, 2))
@@ -68,9 +85,12 @@ def _transposed(draw: st.DrawFn, count: int, *, layer: bool, lazy: bool = False)
         options["groups"] = groups
     if layer:
         kernel = draw(either(count, KERNELS))
+        _no_empty_result(sizes[-count:], kernel, options)
         built = (outputs, kernel) if lazy else (inputs, outputs, kernel)
         return Drawn((T(sizes, draw(MOSTLY_FLOATS)),), built=built, built_with=options)
-    return Drawn((T(sizes), T((inputs, outputs // groups, *draw(some(count, KERNELS))))), options)
+    kernels = draw(some(count, KERNELS))
+    _no_empty_result(sizes[-count:], kernels, options)
+    return Drawn((T(sizes), T((inputs, outputs // groups, *kernels))), options)
 
 
 # --- pools ---
@@ -123,7 +143,9 @@ def _padding(draw: st.DrawFn, count: int, *, negative: bool = False, value: bool
 @st.composite
 def _pad(draw: st.DrawFn) -> Drawn:
     sizes = draw(shapes(1, 5))
-    sides = draw(st.lists(st.sampled_from([0, 1, 2, 3, -1]), min_size=0, max_size=6).filter(lambda each: len(each) % 2 == 0 or each[0] == 3))
+    sides = draw(st.lists(st.sampled_from([0, 1, 2, 3, -1]), max_size=6))
+    if len(sides) % 2 and not rarely(draw):
+        sides = sides[1:]
     options = draw(st.sampled_from([{}, {}, {"value": 1}, {"mode": "constant"}]))
     return Drawn((T(sizes), tuple(sides)), options)
 
@@ -169,10 +191,8 @@ def _upsampling(draw: st.DrawFn) -> Drawn:
 def _shuffle(draw: st.DrawFn, *, layer: bool, up: bool) -> Drawn:
     factor = draw(st.sampled_from([1, 2, 2, 3]))
     lead = draw(shapes(0, 2))
-    if up:
-        ends = (draw(SIZES) * factor * factor, *draw(some(2)))
-    else:
-        ends = (draw(SIZES), *(factor * size for size in draw(some(2))))
+    channels, *places = draw(some(3))
+    ends = (channels * factor * factor, *places) if up else (channels, *(factor * size for size in places))
     if rarely(draw):
         ends = draw(shapes(1, 3))
     return _called(T((*lead, *ends)), (factor,), {}, layer=layer)

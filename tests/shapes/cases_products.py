@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from drawing import SIZES, broadcast_pair, shapes
 from drawing_layers import DTYPE_PAIRS, MOSTLY_FLOATS, mostly, rarely, some, sometimes_other
 from hypothesis import strategies as st
@@ -93,7 +95,7 @@ def _tensordot(draw: st.DrawFn) -> Drawn:
 @st.composite
 def _chain(draw: st.DrawFn, *, sequence: bool) -> Drawn:
     sizes = draw(some(4))
-    matrices = [T((one, draw(sometimes_other(two)))) for one, two in zip(sizes, sizes[1:], strict=False)]
+    matrices = [T((one, draw(sometimes_other(two)))) for one, two in pairwise(sizes)]
     if sequence and rarely(draw):
         matrices[0] = T((sizes[1],))
     return Drawn((matrices,)) if sequence else Drawn(tuple(matrices))
@@ -180,7 +182,7 @@ def _square(draw: st.DrawFn) -> Drawn:
     sizes = (*draw(shapes(0, 2)), size, draw(sometimes_other(size)))
     if rarely(draw):
         sizes = sizes[-1:]
-    return Drawn((T(sizes, draw(MOSTLY_FLOATS)),))
+    return Drawn((T(sizes),))
 
 
 @st.composite

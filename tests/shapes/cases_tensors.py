@@ -126,7 +126,7 @@ _DTYPE = st.builds(
     lambda value, dtype: Drawn((value, getattr(__import__("torch"), dtype))), tensors(0, 3, EVERY), _DTYPE_VALUES
 )
 
-_SAME = "abs absolute relu floor ceil trunc fix frac"
+_SAME = "abs absolute relu floor ceil trunc fix"
 _ROOTS = (
     "exp exp2 log log2 log10 log1p expm1 sqrt rsqrt sin cos tan sinh cosh tanh asin acos atan asinh acosh atanh "
     "arcsin arccos arctan sigmoid erf erfc erfinv lgamma digamma reciprocal deg2rad rad2deg logit"
@@ -142,6 +142,7 @@ _BITS_NUMBERS = st.sampled_from([1, 2, True])
 
 CASES = [
     *with_in_place(_SAME, alone(NOT_BOOL), "torch.Tensor.__abs__"),
+    Case((*both("frac"), *in_place("frac")), alone(NOT_BOOL), real="values"),
     *with_in_place("sign sgn square nan_to_num", alone(EVERY)),
     *with_in_place("neg negative", alone(EVERY), *both("positive"), "torch.Tensor.__neg__"),
     *with_in_place(_ROOTS, alone(EVERY)),
@@ -183,6 +184,7 @@ CASES = [
     Case(functions("where"), _where()),
     Case(methods("where"), _where(is_method=True)),
     Case((*both("clone detach"), *methods("contiguous cpu detach_ zero_ data")), alone(EVERY), real="values"),
+    Case(methods("cuda pin_memory"), alone(EVERY), called="torch.Tensor.cpu", real="values"),
     Case((*both("bernoulli"), *methods("requires_grad_ uniform_ normal_ bernoulli_")), alone(FLOATS)),
     Case(methods("fill_"), tensors(0, 3).map(lambda value: Drawn((value, 1)))),
     Case(methods("copy_"), pairs(DTYPES, numbers=None, keyword=""), real="values"),

@@ -175,7 +175,7 @@ def _as_other(draw: st.DrawFn) -> Drawn:
 def _together(draw: st.DrawFn) -> Drawn:
     one, two = draw(broadcast_pair())
     values = [T(one, draw(DTYPES)), T(two, draw(DTYPES))] + [T((), "float32")] * draw(st.integers(0, 1))
-    return Drawn(tuple(values)) if draw(st.booleans()) else Drawn((values,))
+    return Drawn(tuple(values))
 
 
 @st.composite

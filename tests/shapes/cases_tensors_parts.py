@@ -255,6 +255,9 @@ def _indexed_by_tensors(draw: st.DrawFn) -> Drawn:
     if draw(st.integers(0, 3)) == 0:
         items.insert(draw(st.integers(0, len(items))), ...)
     masked = any(isinstance(item, T) and item.dtype == "bool" for item in items)
+    if masked:  # how many places a mask selects depends on numbers, and so does whether others fit these
+        first = next(place for place, item in enumerate(items) if isinstance(item, T) and item.dtype == "bool")
+        items = [item for place, item in enumerate(items) if place == first or not isinstance(item, T | list)]
     return Drawn((T(sizes, draw(DTYPES)), tuple(items)), open=masked)
 
 

@@ -1,4 +1,4 @@
-"""What a library itself does with a call, for the transfer functions to be compared with: torch on its meta device, numpy, einops."""
+"""What a library itself does with a call, to compare transfer functions with: torch on its meta device, numpy, einops."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from mldbg.operations import dtypes, shape
 from mldbg.operations.shape import Each, Mismatch, Tensor, Unsure
-from mldbg.operations.sizes import Atom, Dim, Size, atom, replaced
+from mldbg.operations.sizes import ANY, Atom, Dim, Size, atom, replaced
 from mldbg.operations.tables import constructor_parameters
 from mldbg.operations.transfers.tables import ROWS
 
@@ -51,6 +51,7 @@ class Case:
             `zeros` (the same for places along axes, of which 0 always exists).
         open: some sizes of the result depend on numbers, and so may stay unknown.
         open_dtype: the type of the result may stay unknown.
+        called: what is called in the place of a function that needs another machine.
     """
 
     names: tuple[str, ...]
@@ -58,6 +59,7 @@ class Case:
     real: str = "meta"
     open: bool = False
     open_dtype: bool = False
+    called: str = ""
 
 
 # --- the real call ---
@@ -103,7 +105,9 @@ def really(name: str, drawn: Drawn, real: str) -> object:
     kwargs = {key: made(each, real) for key, each in drawn.kwargs.items()}
     try:
         if name.endswith(".__call__"):
-            layer = named(name.removesuffix(".__call__"))(*drawn.built, **drawn.built_with)
+            built = [made(each, "values") for each in drawn.built]
+            built_with = {key: made(each, "values") for key, each in drawn.built_with.items()}
+            layer = named(name.removesuffix(".__call__"))(*built, **built_with)
             layer = layer.to("meta") if real == "meta" and hasattr(layer, "to") else layer
             return layer(*args, **kwargs)
         function = named(name)
@@ -111,7 +115,7 @@ def really(name: str, drawn: Drawn, real: str) -> object:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return function(*args, **kwargs)
-    except (RuntimeError, ValueError, LookupError, TypeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, ValueError, LookupError, ArithmeticError, TypeError, AssertionError, NotImplementedError) as error:
         if isinstance(error, NotImplementedError) and real == "meta":
             raise
         return Raised()
@@ -154,6 +158,8 @@ def bound(name: str, drawn: Drawn, names: dict[tuple[int, int], Size] | None = N
 
 def compared(real: object, said: object, case: Case, values: Mapping[Atom, Dim] | None = None) -> str | None:
     """What is different between the library's result and the transfer function's; None where nothing is."""
+    if said is shape.UNKNOWN and real is None:
+        return None
     if isinstance(said, Each):
         several = list(real) if isinstance(real, tuple | list) else [real]
         return next((text for one in several if (text := compared(one, said.tensor, case, values))), None)
@@ -183,7 +189,9 @@ def _compared_tensor(real: object, said: Tensor, case: Case, values: Mapping[Ato
         return None if case.open or values is not None else "no shape"
     sizes = tuple(real.shape)
     if said.shape.rest is not None:
-        return None if case.open or values is not None else f"{said.shape} is open"
+        if not case.open and values is None:
+            return f"{said.shape} is open"
+        return _compared_ends(said.shape, sizes)
     dims = [replaced(dim, values or {}) for dim in said.shape.front]
     if len(dims) != len(sizes):
         return f"{said.shape} instead of {sizes}"
@@ -195,16 +203,22 @@ def _compared_tensor(real: object, said: Tensor, case: Case, values: Mapping[Ato
     return None
 
 
+def _compared_ends(said: shape.Shape, sizes: tuple[int, ...]) -> str | None:
+    ends = [*zip(said.front, sizes, strict=False), *zip(said.back, sizes[len(sizes) - len(said.back) :], strict=False)]
+    differ = len(sizes) < said.least_rank or any(isinstance(dim, int) and dim != size for dim, size in ends)
+    return f"{said} instead of {sizes}" if differ else None
+
+
 def difference(name: str, drawn: Drawn, case: Case) -> str | None:
     """What the row of a name gets wrong about a call; None where nothing is."""
-    real = really(name, drawn, case.real)
+    real = really(case.called or name, drawn, case.real)
     case = replace(case, open=case.open or drawn.open)
     try:
         said: object = ROWS[name].compute(bound(name, drawn))
     except Mismatch as mismatch:
         return None if isinstance(real, Raised) else f"raises ({mismatch.reason}) where there is {_shown(real)}"
     except Unsure:
-        return None if case.open else f"is unsure where there is {_shown(real)}"
+        return None if case.open or isinstance(real, Raised) else f"is unsure where there is {_shown(real)}"
     if isinstance(real, Raised):
         return f"gives {said} where the call raises"
     return compared(real, said, case)
@@ -221,7 +235,7 @@ def symbolic_difference(name: str, drawn: Drawn, case: Case) -> str | None:
         next(iter(_atoms(size))): list(_tensors([*drawn.args, *drawn.kwargs.values()]))[place[0]].sizes[place[1]]
         for place, size in names.items()
     }
-    real = really(name, drawn, case.real)
+    real = really(case.called or name, drawn, case.real)
     try:
         said: object = ROWS[name].compute(given)
     except Mismatch as mismatch:
@@ -232,6 +246,66 @@ def symbolic_difference(name: str, drawn: Drawn, case: Case) -> str | None:
         return None
     text = compared(real, said, case, values)
     return f"with names: {text}" if text else None
+
+
+LESS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "sizes": lambda value: replace(value, shape=shape.Shape((ANY,) * value.shape.least_rank) if value.shape else None),
+    "shape": lambda value: replace(value, shape=None),
+    "type": lambda value: replace(value, dtype=None),
+    "first axes": lambda value: replace(value, shape=shape.Shape((), shape.Rest(), value.shape.front[1:]) if value.shape else None),
+    "last axes": lambda value: replace(value, shape=shape.Shape(value.shape.front[:1], shape.Rest()) if value.shape else None),
+    "middle axes": lambda value: replace(value, shape=_open_between(value.shape.dims) if value.shape else None),
+}
+"""Ways of knowing less of a tensor."""
+
+
+def _open_between(dims: tuple[Dim, ...]) -> shape.Shape:
+    half = len(dims) // 2
+    return shape.Shape(dims[:half], shape.Rest(), dims[half:])
+
+
+def uncertain_difference(name: str, drawn: Drawn, case: Case) -> str | None:
+    """The same where less is known of the tensors, of one of them, or of one of the other arguments: nothing said may be wrong."""
+    real = really(case.called or name, drawn, case.real)
+    if isinstance(real, Raised):
+        return None
+    case = replace(case, open=True, open_dtype=True)
+    for what, given in _less_known(bound(name, drawn)):
+        try:
+            said: object = ROWS[name].compute(given)
+        except Mismatch as mismatch:
+            return f"without {what} raises ({mismatch.reason}) where there is {_shown(real)}"
+        except Unsure:
+            continue
+        if text := compared(real, said, case, {}):
+            return f"without {what}: {text}"
+    return None
+
+
+def _less_known(given: shape.Given) -> Iterator[tuple[str, shape.Given]]:
+    for what, less in LESS.items():
+        yield f"the {what}", shape.Given({name: _changed(value, less) for name, value in given.values.items()})
+    for name, value in given.values.items():
+        for what, less in LESS.items():
+            if isinstance(value, Tensor):
+                yield f"the {what} of {name}", shape.Given({**given.values, name: less(value)})
+        if not isinstance(value, Tensor):
+            yield name, shape.Given({**given.values, name: shape.UNKNOWN})
+            yield f"the numbers in {name}", shape.Given({**given.values, name: _without_numbers(value)})
+
+
+def _changed(value: object, less: Callable[[Tensor], Tensor]) -> object:
+    if isinstance(value, tuple):
+        return tuple(_changed(each, less) for each in value)
+    return less(value) if isinstance(value, Tensor) else value
+
+
+def _without_numbers(value: object) -> object:
+    if isinstance(value, tuple):
+        return tuple(_without_numbers(each) for each in value)
+    if isinstance(value, slice):
+        return slice(*(_without_numbers(each) for each in (value.start, value.stop, value.step)))
+    return ANY if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _atoms(size: Size) -> Iterator[Atom]:

@@ -7,6 +7,7 @@ import os
 import cases_arrays
 import cases_einops
 import cases_layers
+import cases_samples
 import cases_tensors
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +16,7 @@ from mldbg.operations.transfers.tables import ROWS
 from oracle import Case, difference, symbolic_difference
 
 CASES = {
-    name: case for module in (cases_tensors, cases_layers, cases_arrays, cases_einops) for case in module.CASES for name in case.names
+    name: case for module in (cases_tensors, cases_layers, cases_arrays, cases_einops, cases_samples) for case in module.CASES for name in case.names
 }
 EXAMPLES = int(os.environ.get("SHAPE_EXAMPLES", "25"))
 

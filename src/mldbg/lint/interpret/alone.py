@@ -108,10 +108,10 @@ class Alone:
 
     def function(self, function: Function, receiver: Value | None = None) -> None:
         """Execute a function with nothing known of its arguments but their names and annotations."""
-        if function.node in self._run.visited:
-            return
         with self._run.in_module(function.part.module):
             self._run.frame.part = function.part
+            if function.node in self._run.visited and not self._run.declarations.names_sizes(function):
+                return
             arguments = [] if receiver is None else [Argument(receiver)]
             self._run.call_function(function, arguments, self._run.site(function.node), assume=True)
         self._outstanding()
@@ -125,7 +125,10 @@ class Alone:
             within = set(cls.node.body.body)  # of other classes that it names one may be itself: `Node.root = Node`
             values = self._run.classes.class_record(cls).values()
             nested = [value.thing for value in values if isinstance(value.thing, ClassThing) and value.thing.inner in within]
-            pending = [method for method in methods if method.node not in self._run.visited or method.owner != cls]
+            names_sizes = self._run.declarations.names_sizes
+            pending = [
+                method for method in methods if method.node not in self._run.visited or method.owner != cls or names_sizes(method)
+            ]
             if pending:
                 self_value = self._run.classes.assumed_instance(cls)
                 self._outstanding()

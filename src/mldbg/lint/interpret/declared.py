@@ -133,6 +133,10 @@ class Declarations:
         inner = self._read(of) if isinstance(of, cst.Subscript | cst.Name | cst.Attribute) else None
         return declared(name, axes, inner if isinstance(inner, Declared) else None)
 
+    def names_sizes(self, function: Function) -> bool:
+        """Whether a function says by names what sizes it works for: then it is worth a look with no particular ones."""
+        return self.shapes and any(True for _ in self._annotated(function))
+
     # --- parameters ---
 
     def bind(self, function: Function, frame: Frame) -> None:

@@ -12,6 +12,7 @@ import libcst as cst
 from mldbg.lint.interpret.address import GRADIENTS, Context, Made, Ref, Site, made_at, module_ref, site_of
 from mldbg.lint.interpret.arguments import Argument, completed
 from mldbg.lint.interpret.assignment import Assignment
+from mldbg.lint.interpret.batches import Batches
 from mldbg.lint.interpret.budget import Budget
 from mldbg.lint.interpret.built import Built
 from mldbg.lint.interpret.choices import Choices, given, members, outcome_of
@@ -129,7 +130,7 @@ class Interpreter:
         self.holding = Holding(self, self.classes, self.contents)
         self.own_estimators = OwnEstimators(self, self.classes, self.estimators)
         self.configuration = Configuration(self, self.names, self.contents, self.lineage)
-        self.shaping = Shaping(self, self.contents)
+        self.shaping = Shaping(self, self.contents, Batches(self, self.classes, self.contents))
         self.declarations = Declarations(self)
         self.library = LibraryCalls(
             self,
@@ -171,7 +172,7 @@ class Interpreter:
         Args:
             wanted: names of calls that some rule listens to.
         """
-        self.shaping.on = self.declarations.shapes = True
+        self.shaping.on = self.declarations.shapes = self.parameters.numbers = True
         self.shaping.wanted = wanted
 
     @property

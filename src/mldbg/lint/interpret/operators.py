@@ -9,6 +9,7 @@ from mldbg.lint.interpret.carried import LOST, Left, multiplied, operated
 from mldbg.lint.interpret.join import is_loss, mix_data, rows_of_first
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.parts import made_of, parts_of, scaled
+from mldbg.lint.interpret.shapes import size_of
 from mldbg.lint.interpret.value import (
     MOST_TEXT,
     Constant,
@@ -24,7 +25,11 @@ from mldbg.lint.interpret.value import (
 )
 from mldbg.lint.library.names import says_loss
 from mldbg.operations.effect import Arithmetic
+from mldbg.operations.sizes import same
 from mldbg.semantics import Semantic
+
+MOST_POWER = 64
+"""The greatest exponent for which a power of numbers is computed."""
 
 _SCALINGS = (cst.Multiply, cst.Divide, cst.MultiplyAssign, cst.DivideAssign, cst.Add, cst.Subtract)
 
@@ -166,6 +171,10 @@ def folded(operator: cst.BaseBinaryOp, left: Value, right: Value) -> Value | Non
         return literal(one // two)
     if isinstance(operator, cst.Divide) and two != 0:
         return literal(one / two)
+    if isinstance(operator, cst.Modulo) and two != 0:
+        return literal(one % two)
+    if isinstance(operator, cst.Power) and one > 0 and abs(two) <= MOST_POWER:
+        return literal(one**two)
     return None
 
 
@@ -208,6 +217,8 @@ def _identical(left: Value, right: Value) -> bool | None:
 
 
 def _same(left: Value, right: Value) -> bool | None:
+    if isinstance(left.thing, Items) and isinstance(right.thing, Items) and left.thing.exact and right.thing.exact:
+        return _same_shape(left.thing, right.thing)
     if isinstance(left.thing, Constant) and isinstance(right.thing, Constant):
         return left.thing.value == right.thing.value
     for one, two in ((left, right), (right, left)):
@@ -216,6 +227,15 @@ def _same(left: Value, right: Value) -> bool | None:
         if one.is_none and two.meaning is not None:
             return False
     return None
+
+
+def _same_shape(left: Items, right: Items) -> bool | None:
+    """Whether two tuples of sizes are equal."""
+    if len(left.tail) != len(right.tail):
+        return False
+    sizes = [(size_of(one), size_of(two)) for one, two in zip(left.tail, right.tail, strict=True)]
+    known = [same(one, two) if one is not None and two is not None else None for one, two in sizes]
+    return False if False in known else None if None in known else True
 
 
 def truth_of(value: Value) -> bool | None:

@@ -13,12 +13,14 @@ from mldbg.lint.interpret.configuration import Configuration
 from mldbg.lint.interpret.join import tuple_of
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.names import Names
+from mldbg.lint.interpret.shapes import INT
 from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.supposed import MODEL_NAMES
-from mldbg.lint.interpret.value import UNKNOWN, Axes, ClassThing, Entries, Function, Object, Symbol, Value
+from mldbg.lint.interpret.value import UNKNOWN, Axes, ClassThing, Entries, Function, Object, Opaque, Symbol, Value
 from mldbg.lint.library.names import says_one_hot
 from mldbg.operations.configuration import DECORATING
+from mldbg.operations.sizes import atom
 from mldbg.semantics import Semantic
 
 
@@ -30,6 +32,8 @@ class Parameters:
         self.names = names
         self.classes = classes
         self.configuration = configuration
+        self.numbers = False
+        """Whether parameters that are numbers are told apart, as sizes of tensors."""
         self.model: ClassThing | None = None
         """What a parameter that takes a model is supposed to get, where nothing else says it."""
 
@@ -102,6 +106,9 @@ class Parameters:
                 self.names.bind(name, given)
                 return
         ref = self.machine.new_ref(self.machine.site(parameter), Made.PARAMETER)
+        if self.numbers and _is_number(parameter):
+            self.names.bind(name, Value(Opaque(INT), origin=ref, size=atom(name, ref, positive=False)))
+            return
         self.machine.state.ensure(ref)
         cls = self._annotated_class(parameter) if assume else None
         if assume and cls is None and parameter.annotation is None and name in MODEL_NAMES:
@@ -138,6 +145,14 @@ class Parameters:
         if cls.part.is_framework or not self.classes.is_module(cls) or self.classes.class_attribute(cls, "forward") is None:
             return False
         return not any(cls.name in part.statement.base_names for part in cls.part.module.parts)
+
+
+def _is_number(parameter: cst.Param) -> bool:
+    """Whether a parameter is annotated as an integer, or has one as its default."""
+    node = parameter.annotation.annotation if parameter.annotation is not None else None
+    if isinstance(node, cst.Name):
+        return node.value == "int"
+    return node is None and isinstance(parameter.default, cst.Integer)
 
 
 def _is_library_object(value: Value) -> bool:

@@ -8,6 +8,7 @@ from mldbg.operations import dtypes
 from mldbg.operations.shape import UNKNOWN, Argument, Each, Mismatch, Perhaps, Rest, Shape, Tensor, Unsure
 from mldbg.operations.sizes import ANY, AnySize, Dim, atom
 
+FLOAT = "builtins.float"
 INT = "builtins.int"
 """The class of a number that is known to be one."""
 
@@ -97,6 +98,8 @@ def argument(value: Value, elements: Items | None = None) -> Argument:
     if isinstance(thing, Items) and thing.cls == "builtins.slice":
         return slice(*(argument(bound) for bound in thing.tail))
     items = thing if isinstance(thing, Items) else elements
+    if elements is not None and elements.exact and not elements.tail:
+        return UNKNOWN  # a list that others fill
     if items is not None:
         if items.exact:
             return tuple(argument(item) for item in items.tail)
@@ -104,6 +107,8 @@ def argument(value: Value, elements: Items | None = None) -> Argument:
         if alike and all(one is not None and alike[0] is not None and one.tensor == alike[0].tensor for one in alike):
             return Each(alike[0].tensor) if alike[0] is not None else UNKNOWN
         return UNKNOWN
+    if isinstance(thing, Opaque) and thing.cls == FLOAT:
+        return 0.5
     size = size_of(value)
     if size is None:
         return UNKNOWN

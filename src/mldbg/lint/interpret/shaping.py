@@ -5,6 +5,7 @@ Only where shapes are followed (`Shaping.on`); elsewhere every method gives back
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -12,11 +13,13 @@ import libcst as cst
 
 from mldbg.lint.interpret.address import Made, Ref, Site
 from mldbg.lint.interpret.arguments import Argument
+from mldbg.lint.interpret.batches import Batches
 from mldbg.lint.interpret.contents import Contents
-from mldbg.lint.interpret.facts import Broadcast, Call, Misfit
+from mldbg.lint.interpret.facts import Broadcast, Call, Misfit, Place
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.shapes import argument, is_number, name_of, number, size_of
 from mldbg.lint.interpret.slots import ArgumentOf
+from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.value import (
     VALUES_AND_INDICES,
     Constant,
@@ -31,7 +34,7 @@ from mldbg.lint.interpret.value import (
     onward,
 )
 from mldbg.operations import dtypes, shape
-from mldbg.operations.shape import Each, Mismatch, Shape, Tensor, Transfer, Unsure, crossed
+from mldbg.operations.shape import Each, Mismatch, NotGiven, Perhaps, Rest, Shape, Tensor, Transfer, Unsure, crossed
 from mldbg.operations.sizes import ANY, AnySize, Dim, Size, atom
 from mldbg.operations.transfers.tables import ROWS
 
@@ -91,6 +94,16 @@ _LEAVES_SHAPE_OF_ARRAY = frozenset({"astype", "copy"})
 _SHAPES_ANYTHING = frozenset({"view", "reshape"})
 """Methods that say the shape of something of which nothing is known."""
 
+_REGISTERS = frozenset({"register_buffer", "register_parameter"})
+
+_ASKS_FOR_SHAPE = re.compile(r"\.shape\b|\.ndim\b|\.size\(|\.dim\(\)|\.numel\(|\blen\(")
+
+_PRODUCTS = frozenset({"matmul", "mm", "bmm", "einsum", "t", "T", "mT", "transpose", "permute", "cdist"})
+"""Operations after which the first axis is another one, even where it has the same size."""
+
+_NUMBERS = ("math.", "builtins.float", "builtins.int", "builtins.round", "builtins.len")
+"""Functions whose result is a number and no tensor."""
+
 _ATTRIBUTES = frozenset({"T", "mT", "H", "mH", "real", "imag", "data", "grad"})
 
 
@@ -101,9 +114,10 @@ class Shaping:
         on: whether shapes are followed.
     """
 
-    def __init__(self, machine: Machine, contents: Contents) -> None:
+    def __init__(self, machine: Machine, contents: Contents, batches: Batches) -> None:
         self.machine = machine
         self.contents = contents
+        self.batches = batches
         self.on = False
         self.wanted: frozenset[str] = frozenset()
         """Names of calls that some rule listens to."""
@@ -118,19 +132,31 @@ class Shaping:
         """The result of a function outside the project."""
         if not self.on:
             return result
+        made = self.batches.function(name, arguments, site, result)
+        if made is not None:
+            return made
         row = ROWS.get(name)
         if row is None:
-            return result
+            return number_result(name, result)
         return self._called(name, row, arguments, {}, site, result)
 
     def method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site, result: Value) -> Value:
         """The result of a method outside the project."""
         if not self.on:
             return result
-        made = self._method(base, name, arguments, site, result)
+        if name in _REGISTERS and isinstance(base.thing, Object):
+            self._register(base.thing, arguments)
+            return result
+        made = self.batches.method(base, name, arguments, result) or self._method(base, name, arguments, site, result)
         if made is not None:
             return made
         return replace(result, shaped=None) if result.shaped is not None and result.shaped is base.shaped else result
+
+    def _register(self, module: Object, arguments: Sequence[Argument]) -> None:
+        """`self.register_buffer("mask", mask)` sets an attribute."""
+        values = [argument.value for argument in arguments]
+        if len(values) > 1 and isinstance(values[0].constant, str):
+            self.machine.state.set(module.ref, values[0].constant, values[1])
 
     def _method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site, result: Value) -> Value | None:
         if base.shaped is None:
@@ -189,7 +215,10 @@ class Shaping:
             return replace(result, thing=Opaque("builtins.int") if sure else result.thing, size=None if _is_any(size) else size)
         row = ROWS.get(f"torch.{name}")
         if row is None:
-            return replace(result, shaped=None) if result.shaped is not None else result
+            return _without_shape(result)
+        if name != "matmul" and (_may_be_tensor(left) or _may_be_tensor(right)):
+            known = left.shaped or right.shaped
+            return replace(result, shaped=_with_unknown(known), size=None) if known is not None else result
         made = self._called(f"torch.{name}", row, [Argument(left), Argument(right)], {}, site, result)
         self._note_crossing(name, left, right, site, made)
         return made
@@ -199,7 +228,7 @@ class Shaping:
         if not self.on:
             return result
         if value.shaped is not None:
-            return replace(result, shaped=value.shaped)
+            return replace(result, shaped=replace(value.shaped, batch_first=None))
         return replace(result, size=None if value.size is None or _is_any(-value.size) else -value.size)
 
     def _note_crossing(self, name: str, left: Value, right: Value, site: Site, result: Value) -> None:
@@ -207,8 +236,9 @@ class Shaping:
         if left.shaped is None or right.shaped is None or name == "matmul" or result.shaped is None:
             return
         one, two = left.shaped.tensor.shape, right.shaped.tensor.shape
-        if one is not None and two is not None and crossed(one, two):
-            self.machine.facts.append(Broadcast(self.machine.place(site), _SIGNS[name], left, right, result))
+        place = self.machine.place(site)
+        if one is not None and two is not None and crossed(one, two) and not self._is_told_apart(place):
+            self.machine.facts.append(Broadcast(place, _SIGNS[name], left, right, result))
 
     def _called(
         self,
@@ -237,16 +267,21 @@ class Shaping:
         except Mismatch as mismatch:
             if name.endswith("__getitem__") and given.shape().rank == 0:
                 return _without_shape(result)  # `loss.data[0]`, as it was written before torch 0.4
-            self.machine.facts.append(Misfit(self.machine.place(site), name, mismatch, operands, layer))
+            self._fails(Misfit(self.machine.place(site), name, mismatch, operands, layer))
             return _without_shape(result)
         before = operands[0].shaped if operands else None
         ladder = before.ladder if before is not None else None
         short = name.removesuffix(".__call__").rpartition(".")[2]
-        is_array = name.startswith("numpy.") or (name not in _FROM_ARRAY and any(_is_array(value) for value in operands))
-        stretched = site if short in _STRETCHES or _has_new_axis(positional) else before.stretched if before is not None else None
+        is_array = name.startswith(("numpy.", "sklearn.")) or (
+            name not in _FROM_ARRAY and any(_is_array(value) for value in operands)
+        )
+        on_purpose = short in _STRETCHES or _has_new_axis(positional) or _keeps_axis(keywords)
+        stretched = site if on_purpose else before.stretched if before is not None else None
         whole = _Made(site, short, before, ladder, is_array=is_array, stretched=stretched).value(made, result)
-        if whole.shaped is not None and (name in _TAKES_BATCHES or _keeps_batch(before, whole.shaped)):
+        if whole.shaped is not None and short not in _PRODUCTS and (name in _TAKES_BATCHES or _keeps_batch(before, whole.shaped)):
             whole = replace(whole, shaped=replace(whole.shaped, is_batch=_has_batch(name, operands)))
+        if short in _RECURRENT and isinstance(whole.thing, Items):
+            whole = _with_order(whole, whole.thing, keywords.get("batch_first"))
         self._tell(name, row, positional, keywords, layer, site, whole)
         return whole
 
@@ -272,6 +307,17 @@ class Shaping:
         grad = self.machine.state.grad
         self.machine.facts.append(Call(self.machine.place(site), name, given, {}, layer, result, grad))
 
+    def _fails(self, misfit: Misfit) -> None:
+        """Tell of a call that fails. What stands behind it is not reached."""
+        if self._is_told_apart(misfit.place):
+            return
+        self.machine.facts.append(misfit)
+        self.machine.state.live = False
+
+    def _is_told_apart(self, place: Place) -> bool:
+        """Whether the program has asked for shapes on the way here: what it does then it does for some shapes only."""
+        return any(_ASKS_FOR_SHAPE.search(code(condition.test.node)) for condition in place.conditions)
+
     def _argument(self, value: Value) -> shape.Argument:
         items = self.contents.items_of(value) if isinstance(value.thing, Object) and value.thing.cls == "builtins.list" else None
         return argument(value, items)
@@ -285,6 +331,8 @@ class Shaping:
         if base.shaped is None:
             size = self._size_at(base, indices)
             return size if size is not None else result
+        if base.shaped.is_table:
+            return self.batches.item(base, indices[0] if len(indices) == 1 else Value(), result) or result
         row = ROWS["torch.Tensor.__getitem__"]
         index = Value(Items("builtins.tuple", tuple(indices)))
         return self._called("torch.Tensor.__getitem__", row, [Argument(base), Argument(index)], {}, site, result)
@@ -302,6 +350,13 @@ class Shaping:
             return result
         if name in ("data", "grad"):
             return replace(result, shaped=base.shaped)
+        if base.shaped.is_table:
+            columns = isinstance(base.thing, Unknown) and known is not None and known.rank == 2 and name.isidentifier()
+            if name == "values":
+                return replace(result, shaped=replace(base.shaped, is_table=False))
+            if name in ("iloc", "loc", "at", "iat"):
+                return replace(result, shaped=replace(base.shaped, is_table=False, is_array=True))
+            return replace(result, shaped=None) if columns or result.shaped is not None else result
         row = ROWS.get(f"torch.Tensor.{name}") if name in _ATTRIBUTES else None
         return self._called(f"torch.Tensor.{name}", row, [Argument(base)], {}, site, result) if row is not None else result
 
@@ -345,7 +400,7 @@ class Shaping:
             counted = shape.counted(len(known.front), "axis", "axes")
             reason = f"{known} has {counted}, and {shape.counted(len(names), 'name gets', 'names get')} a size"
             mismatch = Mismatch(shape.Problem.RANK, reason)
-            self.machine.facts.append(Misfit(self.machine.place(site), "shape", mismatch, (value,), None))
+            self._fails(Misfit(self.machine.place(site), "shape", mismatch, (value,), None))
             return None
         missing = len(names) - known.least_rank
         if missing < 0:
@@ -383,6 +438,18 @@ def _has_batch(name: str, operands: Sequence[Value]) -> bool:
         return False
     shape = first.tensor.shape
     return first.is_batch or (shape is not None and shape.least_rank >= _TAKES_BATCHES.get(name, 99))
+
+
+_RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
+
+
+def _with_order(result: Value, items: Items, batch_first: Value | None) -> Value:
+    """What a recurrent layer gives, with the axis that it took for the batch."""
+    first = False if batch_first is None else batch_first.constant
+    if not items.tail or items.tail[0].shaped is None or not isinstance(first, bool):
+        return result
+    output = replace(items.tail[0], shaped=replace(items.tail[0].shaped, batch_first=first))
+    return replace(result, thing=replace(items, tail=(output, *items.tail[1:])))
 
 
 def _keeps_batch(before: Shaped | None, after: Shaped) -> bool:
@@ -445,6 +512,21 @@ class _Made:
         return onward(self._ladder, self._site, text)
 
 
+def _may_be_tensor(value: Value) -> bool:
+    """Whether nothing is known of an operand, so that it may have any shape."""
+    return isinstance(argument(value), Perhaps | NotGiven)
+
+
+def _with_unknown(known: Shaped) -> Shaped | None:
+    """What is known of arithmetic with something unknown: it may have more axes, and an axis of size 1 may grow."""
+    shape = known.tensor.shape
+    if shape is None:
+        return None
+    dims = shape.front if shape.rest is None else shape.back
+    grown = Shape((), Rest(), tuple(ANY if dim == 1 else dim for dim in dims))
+    return replace(known, tensor=Tensor(grown), is_batch=False)
+
+
 def axis_atom(ref: Ref, axis: int) -> Size:
     """The size of an axis of something of which nothing else is known."""
     return atom(f"{name_of(ref)}.shape[{axis}]", (ref, axis))
@@ -500,6 +582,17 @@ def _sizes(known: Shape) -> Value:
     if known.rest is None:
         return Value(Items("builtins.tuple", tuple(map(number, known.front))))
     return Value(Items("builtins.tuple", tuple(map(number, known.back)), Value(Opaque("builtins.int"))))
+
+
+def number_result(name: str, result: Value) -> Value:
+    """The result of a function of Python: a number, where it is one."""
+    if not name.startswith(_NUMBERS) or not isinstance(result.thing, Unknown):
+        return result
+    return replace(result, thing=Opaque("builtins.float"), shaped=None)
+
+
+def _keeps_axis(keywords: Mapping[str, Value]) -> bool:
+    return any(keywords[name].constant is True for name in ("keepdim", "keepdims") if name in keywords)
 
 
 def _has_new_axis(positional: Sequence[Value]) -> bool:

@@ -441,6 +441,8 @@ class Shaped:
         stretched: where an axis of size 1 was put in on purpose, by `x[:, None]` or `x.unsqueeze(1)`.
         is_array: whether it is an array of numpy.
         is_batch: whether its first axis is known to be that of a batch.
+        is_table: whether it is a table of pandas, or a column of one.
+        batch_first: of what a recurrent layer gives, whether it took the first axis for the batch; None of anything else.
     """
 
     tensor: Tensor
@@ -448,6 +450,8 @@ class Shaped:
     stretched: Site | None = field(default=None, compare=False)
     is_array: bool = False
     is_batch: bool = False
+    is_table: bool = False
+    batch_first: bool | None = None
 
 
 # ----------------------------------------------------------------------------------------------------------- possibilities

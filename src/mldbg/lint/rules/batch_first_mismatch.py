@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Call
-from mldbg.lint.interpret.value import Value
+from mldbg.lint.interpret.value import Items, Value
 from mldbg.lint.ladder import axis_name, ladder, shape_of, short
 from mldbg.lint.library.names import says_batch, says_time
 from mldbg.lint.rule import Rule, Topic, calls
@@ -51,10 +51,14 @@ class BatchFirstMismatch(Rule):
     topic = Topic.SHAPES
     about_shapes = True
     listens_to = calls(
-        *(f"torch.nn.{name}.__call__" for name in ("LSTM", "GRU", "RNN", "MultiheadAttention", "TransformerEncoderLayer"))
+        "torch.Tensor.__getitem__",
+        *(f"torch.nn.{name}.__call__" for name in ("LSTM", "GRU", "RNN", "MultiheadAttention", "TransformerEncoderLayer")),
     )
 
     def on_call(self, call: Call) -> Iterator[Finding]:
+        if call.name.endswith("__getitem__"):
+            yield from self._on_index(call)
+            return
         value = call.argument("input") if "input" in call.arguments else call.argument("src")
         value = value if value.shaped is not None else call.argument("query")
         shape = shape_of(value)
@@ -74,6 +78,31 @@ class BatchFirstMismatch(Rule):
             ladder=ladder(value),
             last=(site, f"{layer} takes axis {int(batch_first)} for the time here"),
         )
+
+    def _on_index(self, call: Call) -> Iterator[Finding]:
+        """The last step is looked for along the other axis than the layer has put the time on."""
+        value = call.argument("input")
+        shaped, shape = value.shaped, shape_of(value)
+        index = call.argument("index").thing
+        items = index.tail if isinstance(index, Items) and index.cls == "builtins.tuple" else ()
+        if shaped is None or shape is None or shaped.batch_first is not False or shape.at(1) == 1:
+            return
+        if len(items) < 2 or items[1].constant != -1 or not _is_whole(items[0]):
+            return
+        site = call.place.site
+        yield self.found(
+            site,
+            "the last entry along axis 1 is taken of what a layer without batch_first gives: that is the last sample, not step",
+            hint="build the layer with batch_first=True, or take the last step with [-1]",
+            ladder=ladder(value),
+            last=(site, "the time is on axis 0 here"),
+        )
+
+
+def _is_whole(index: Value) -> bool:
+    """`:`"""
+    thing = index.thing
+    return isinstance(thing, Items) and thing.cls == "builtins.slice" and all(bound.is_none for bound in thing.tail)
 
 
 def _says_otherwise(shape: Shape, *, batch_first: bool) -> bool:

@@ -6,6 +6,8 @@ from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Call, Misfit
 from mldbg.lint.ladder import calls_of_losses, is_about_classes, ladder, loss_named, shape_of
 from mldbg.lint.rule import Listening, Rule, Topic
+from mldbg.operations.shape import Shape
+from mldbg.operations.sizes import same
 from mldbg.semantics import Semantic
 
 
@@ -43,7 +45,7 @@ class WrongClassAxis(Rule):
     group = Group.CORRECTNESS
     topic = Topic.SHAPES
     about_shapes = True
-    listens_to = Listening(frozenset({Misfit, Call}), frozenset(calls_of_losses("nll_loss")))
+    listens_to = Listening(frozenset({Misfit, Call}), frozenset(calls_of_losses("nll_loss", "cross_entropy")))
 
     def on_misfit(self, misfit: Misfit) -> Iterator[Finding]:
         if not is_about_classes(misfit):
@@ -62,9 +64,19 @@ class WrongClassAxis(Rule):
         shape = shape_of(value)
         rank = shape.rank if shape is not None else None
         along = value.axes.along
-        if value.meaning is not Semantic.LOG_PROBS or rank is None or along is None or rank < 2 or along % rank == 1:
-            return
         site = call.place.site
+        if shape is None or rank is None or along is None or rank < 2 or along % rank == 1:
+            return
+        if value.meaning is Semantic.LOGITS and rank > 2 and not _ends_alike(shape, shape_of(call.argument("target"))):
+            yield self.found(
+                site,
+                f"`{loss_named(call.name)}` takes classes on axis 1 of {shape}, and the layer gives them on axis {along % rank}",
+                hint="move the classes to axis 1 with .transpose(1, -1), or flatten all other axes into the first",
+                ladder=ladder(value),
+                last=(site, f"`{loss_named(call.name)}` is called here"),
+            )
+        if value.meaning is not Semantic.LOG_PROBS:
+            return
         yield self.found(
             site,
             f"`{loss_named(call.name)}` takes classes on axis 1 of {shape}, and the values are normalised along {along}",
@@ -72,3 +84,10 @@ class WrongClassAxis(Rule):
             trail=value.trail,
             last=(site, f"`{loss_named(call.name)}` is called here"),
         )
+
+
+def _ends_alike(logits: Shape, target: Shape | None) -> bool:
+    """Whether the last axis of the logits is one of the target, too, and so none of classes."""
+    if target is None or target.rank is None or target.rank == 0:
+        return False
+    return target.rank == logits.rank or same(logits.at_end(0), target.at_end(0)) is True

@@ -168,8 +168,19 @@ def _created(shape: str) -> Compute:
 def _filled(given: Given) -> Result:
     shape = of(*_sizes(given, "shape"))
     filling, dtype = _array(given, "fill_value") if given.raw("fill_value") is not UNKNOWN else (Shape((), Rest()), None)
-    _check_broadcast_to(filling, shape)
+    _check_fills(filling, shape)
     return Tensor(shape, _dtype(given, dtype))
+
+
+def _check_fills(filling: Shape, shape: Shape) -> None:
+    """Raises Mismatch where an array cannot be written into one of a shape. Axes of size 1 in front do no harm."""
+    if filling.rest is not None or shape.rest is not None:
+        return
+    beyond = max(len(filling.front) - len(shape.front), 0)
+    if all(same(size, 1) is not False for size in filling.front[:beyond]):
+        _check_broadcast_to(of(*filling.front[beyond:]), shape)
+    else:
+        raise Mismatch(Problem.RANK, f"{filling} has more axes than {shape}")
 
 
 def _alike_created(given: Given) -> Result:
@@ -177,13 +188,18 @@ def _alike_created(given: Given) -> Result:
     if given.has("shape"):
         shape = of(*_sizes(given, "shape"))
     if given.has("fill_value") and given.raw("fill_value") is not UNKNOWN:
-        _check_broadcast_to(_array(given, "fill_value")[0], shape)
+        _check_fills(_array(given, "fill_value")[0], shape)
     return Tensor(shape, _dtype(given, dtype))
 
 
 def _converted(given: Given) -> Result:
     value = array_of(given.raw("a"))
     return Tensor(value.shape, _dtype(given, value.dtype))
+
+
+def _contiguous(given: Given) -> Result:
+    value = array_of(given.raw("a"))
+    return Tensor(_at_least_a_vector(known(value)), _dtype(given, value.dtype))
 
 
 def _range(given: Given) -> Result:
@@ -235,7 +251,8 @@ def _random(dtype: str, *parameters: str) -> Compute:
         shape = broadcast(Shape(), *(known(array_of(value)) for value in values if value is not UNKNOWN))
         if given.has("size"):
             sizes = of(*_sizes(given, "size"))
-            _check_broadcast_to(shape, sizes)
+            if same(sizes.count(), 1) is False:  # some functions take any arrays for one number
+                _check_broadcast_to(shape, sizes)
             return Tensor(sizes, _dtype(given, dtype))
         if UNKNOWN in values or shape == Shape():
             raise Unsure
@@ -277,6 +294,13 @@ def _elementwise(*names: str, rule: TypeRule = _kept, refuses: Sequence[str] = (
     return compute
 
 
+def _clipped(given: Given) -> Result:
+    value = array_of(given.raw("a"))
+    bounds = [given.raw(name) for name in ("a_min", "a_max", "min", "max") if given.has(name)]
+    shape = broadcast(known(value), *(known(array_of(bound)) for bound in bounds))
+    return Tensor(shape, array_types.promoted([value.dtype, *map(_type_of, bounds)]))
+
+
 def _chosen(given: Given) -> Result:
     condition, _ = _array(given, "condition")
     if not given.has("x") and not given.has("y"):
@@ -299,8 +323,6 @@ def _without(shape: Shape, axes: Sequence[int]) -> Shape:
 def _reduced(shape: Shape, axes: Sequence[int] | None, *, keeps: bool) -> Shape:
     if axes is None:
         return Shape() if not keeps else of(*(1,) * len(shape.dims))
-    if shape == Shape() and len(axes) == 1 and axes[0] in (0, -1):
-        return shape
     axes = _axes(shape, axes)
     if not keeps:
         return _without(shape, axes)
@@ -309,9 +331,18 @@ def _reduced(shape: Shape, axes: Sequence[int] | None, *, keeps: bool) -> Shape:
     return shape
 
 
-def _reduction(rule: TypeRule = _kept) -> Compute:
+def _is_of_no_axis(shape: Shape, axis: Argument) -> bool:
+    """Whether axis 0 of an array without axes is meant, where that is allowed."""
+    return shape == Shape() and isinstance(axis, int) and axis in (0, -1)
+
+
+def _reduction(rule: TypeRule = _kept, *, of_numbers: bool = True) -> Compute:
+    """`of_numbers`: whether an array without axes may be reduced along axis 0."""
+
     def compute(given: Given) -> Result:
         shape, dtype = _array(given)
+        if of_numbers and _is_of_no_axis(shape, given.raw("axis")):
+            return Tensor(shape, _dtype(given, rule(dtype)))
         return Tensor(_reduced(shape, given.axes("axis"), keeps=given.flag("keepdims")), _dtype(given, rule(dtype)))
 
     return compute
@@ -322,10 +353,9 @@ def _accumulated(given: Given) -> Result:
     result = _dtype(given, array_types.counting(dtype))
     if not given.has("axis"):
         return Tensor(of(shape.count()), result)
-    axis = given.integer("axis")
-    if shape == Shape() and axis in (0, -1):
+    if _is_of_no_axis(shape, given.raw("axis")):
         return Tensor(of(1), result)
-    _axis(shape, axis)
+    _axis(shape, given.integer("axis"))
     return Tensor(shape, result)
 
 
@@ -412,7 +442,7 @@ def _squeezed(given: Given) -> Result:
         if any(same(size, 1) is None for size in shape.dims):
             raise Unsure
         return Tensor(of(*(size for size in shape.dims if size != 1)), dtype)
-    if shape == Shape() and len(axes) == 1 and axes[0] in (0, -1):
+    if _is_of_no_axis(shape, given.raw("axis")):
         return Tensor(shape, dtype)
     axes = _axes(shape, axes)
     for axis in axes:
@@ -647,7 +677,7 @@ def _tensordot(given: Given) -> Result:
 
 
 def _einsum(given: Given) -> Result:
-    text = given.text("subscripts").replace(" ", "")
+    text = given.text("subscripts")
     operands = given.raw("operands")
     if not isinstance(operands, tuple):
         raise Unsure
@@ -661,21 +691,26 @@ def _promoted(arrays: Sequence[Tensor]) -> str | None:
 
 def _subscripts(text: str) -> Pattern:
     """The letters of numpy's einsum as a pattern. Without an arrow those that come once are left, in alphabetical order."""
-    before, arrow, after = text.partition("->")
+    before, arrow, after = text.replace(_STAR, "?").replace(DOTS, _STAR).replace(" ", "").partition("->")
     inputs = tuple(_letters(each) for each in before.split(","))
     if arrow:
         return Pattern(inputs, _letters(after))
-    letters = before.replace(",", "").replace(".", "")
+    letters = before.replace(",", "").replace(_STAR, "")
     once = "".join(sorted(letter for letter in letters if letters.count(letter) == 1))
-    return Pattern(inputs, _letters(DOTS * (DOTS in before) + once))
+    return Pattern(inputs, _letters(_STAR * (_STAR in before) + once))
+
+
+_STAR = "*"
+"""Dots as one letter."""
 
 
 def _letters(text: str) -> Side:
-    letters = text.replace(DOTS, "*", 1)
-    for letter in letters:
-        if letter != "*" and not (letter.isascii() and letter.isalpha()):
-            raise Mismatch(Problem.PATTERN, f"`{letter}` is no letter")
-    return Side(tuple(Term((Axis(DOTS if letter == "*" else letter),)) for letter in letters))
+    for letter in text:
+        if letter != _STAR and not (letter.isascii() and letter.isalpha()):
+            raise Mismatch(Problem.PATTERN, f"the subscripts `{text}` are not only letters and dots")
+    if text.count(_STAR) > 1:
+        raise Mismatch(Problem.PATTERN, "dots stand more than once for one array")
+    return Side(tuple(Term((Axis(DOTS if letter == _STAR else letter),)) for letter in text))
 
 
 # --- matrices ---
@@ -689,7 +724,7 @@ def _square(shape: Shape) -> None:
 
 
 def _of_matrices(*types: str | None) -> str | None:
-    dtype = array_types.averaged(array_types.promoted(types))
+    dtype = array_types.promoted(map(array_types.averaged, types))
     if "float16" in types or dtype == "float16":
         raise Mismatch(Problem.DTYPE, "linear algebra is not defined for elements of type float16")
     return dtype
@@ -745,6 +780,8 @@ def _sorted(rule: TypeRule = _kept) -> Compute:
         shape, dtype = _array(given)
         if "axis" in given.values and given.raw("axis") is None:
             return Tensor(of(shape.count()), rule(dtype))
+        if shape == Shape():
+            raise Unsure
         _axis(shape, given.integer("axis", -1))
         return Tensor(shape, rule(dtype))
 
@@ -869,7 +906,8 @@ _SUMMED = ("a", "axis", "dtype", "out", "keepdims")
 _CHOSEN = ("a", "axis", "out", "keepdims")
 
 FUNCTIONS: Mapping[str, Transfer] = {
-    "array asarray ascontiguousarray": Transfer(("a", "dtype"), _converted),
+    "array asarray": Transfer(("a", "dtype"), _converted),
+    "ascontiguousarray": Transfer(("a", "dtype"), _contiguous),
     "zeros ones empty": Transfer(("shape", "dtype"), _created("shape")),
     "full": Transfer(("shape", "fill_value", "dtype"), _filled),
     "zeros_like ones_like empty_like": Transfer(_LIKE, _alike_created),
@@ -899,19 +937,19 @@ FUNCTIONS: Mapping[str, Transfer] = {
     "square": Transfer(_ONE, _elementwise("x", rule=array_types.not_bool)),
     "floor ceil": Transfer(_ONE, _elementwise("x")),
     "isnan isinf isfinite logical_not": Transfer(_ONE, _elementwise("x", rule=_always("bool"))),
-    "clip": Transfer(("a", "a_min", "a_max"), _elementwise("a", "a_min", "a_max", "min", "max")),
+    "clip": Transfer(("a", "a_min", "a_max"), _clipped),
     "where": Transfer(("condition", "x", "y"), _chosen),
     "sum": Transfer(_SUMMED, _reduction(array_types.counting)),
     "prod": Transfer(_SUMMED, _reduction(array_types.counting)),
-    "mean": Transfer(_SUMMED, _reduction(array_types.averaged)),
+    "mean": Transfer(_SUMMED, _reduction(array_types.averaged, of_numbers=False)),
     "std var": Transfer(
         ("a", "axis", "dtype", "out", "ddof", "keepdims"),
-        _reduction(lambda dtype: array_types.averaged(array_types.magnitude(dtype))),
+        _reduction(lambda dtype: array_types.averaged(array_types.magnitude(dtype)), of_numbers=False),
     ),
     "max min amax amin": Transfer(_CHOSEN, _reduction()),
     "all any": Transfer(_CHOSEN, _reduction(_always("bool"))),
     "argmax argmin": Transfer(_CHOSEN, _reduction(_always("int64"))),
-    "median": Transfer(("a", "axis", "out", "overwrite_input", "keepdims"), _reduction(array_types.averaged)),
+    "median": Transfer(("a", "axis", "out", "overwrite_input", "keepdims"), _reduction(array_types.averaged, of_numbers=False)),
     "cumsum": Transfer(("a", "axis", "dtype"), _accumulated),
     "reshape": Transfer(("a", "shape"), _reshaped),
     "ravel": Transfer(("a",), _ravelled),

@@ -1,7 +1,7 @@
 """What the transfer functions of layers, losses and products share: arguments that may be unknown, checks, ends of shapes.
 
-Here an argument of which nothing is known gives no `Unsure` but an open value, `ANY` or a shape of any axes, so that what does not
-depend on it is still computed.
+Here an argument of which nothing is known gives no `Unsure` but an open value, `ANY` or a shape of any axes, so that what does
+not depend on it is still computed.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor
 
 from mldbg.operations.shape import Given, Mismatch, Problem, Result, Tensor, Transfer, Unsure
@@ -91,6 +91,8 @@ class _Weights:
 
 
 def _built(given: Given, count: int) -> _Weights:
+    for name in ("in_channels", "out_channels"):
+        _check_multiple(size(given, name), size(given, "groups", 1), name)
     return _Weights(size(given, "in_channels"), size(given, "out_channels"), each_size(given, "kernel_size", count))
 
 
@@ -101,8 +103,7 @@ def _given_weights(given: Given, count: int, *, transposed: bool) -> _Weights:
     groups = size(given, "groups", 1)
     first, second = start.at(-count - 2), start.at(-count - 1)
     inputs, outputs = (first, second * groups) if transposed else (second * groups, first)
-    if isinstance(first, int) and isinstance(groups, int) and groups > 0 and first % groups:
-        raise Mismatch(Problem.SIZES, f"{first} channels of the weight cannot be divided into {groups} groups", first)
+    _check_multiple(first, groups, "channels of the weight")
     return _Weights(inputs, outputs, last(start, count), weight.dtype)
 
 
@@ -112,7 +113,9 @@ def _convolution(count: int, *, layer: bool, lazy: bool = False) -> Callable[[Gi
         start = value.shape or ANY_SHAPE
         weights = _built(given, count) if layer else _given_weights(given, count, transposed=False)
         check_rank(start, count + 1, count + 2, "the convolution")
-        if not lazy:
+        if lazy:
+            _check_multiple(start.at(-count - 1), size(given, "groups", 1), "channels")
+        else:
             check_feature(start, -count - 1, weights.inputs)
         if layer:
             check_floats(value, "the layer")
@@ -157,7 +160,9 @@ def _transposed_convolution(count: int, *, layer: bool, lazy: bool = False) -> C
         start = value.shape or ANY_SHAPE
         weights = _built(given, count) if layer else _given_weights(given, count, transposed=True)
         check_rank(start, count + 1, count + 2, "the convolution")
-        if not lazy:
+        if lazy:
+            _check_multiple(start.at(-count - 1), size(given, "groups", 1), "channels")
+        else:
             check_feature(start, -count - 1, weights.inputs)
         if layer:
             check_floats(value, "the layer")
@@ -179,7 +184,7 @@ def _spread(window: Window, entries: Dim, more: Dim) -> Dim:
         if more >= most:
             raise Mismatch(Problem.SIZES, f"output_padding is {more}, and must be below {most}, the stride or dilation", more)
     places = (entries - 1) * window.stride - 2 * window.padding + window.extent + more
-    if isinstance(places, int) and places < 1:
+    if isinstance(places, int) and places < 0:  # some devices allow 0
         raise Mismatch(Problem.SIZES, f"the result of an axis of size {said(entries)} would have size {places}", entries)
     return places
 
@@ -201,14 +206,16 @@ def _wanted_places(given: Given, windows: Sequence[Window], least: Sequence[Dim]
 # --- pools ---
 
 
-def _pool(count: int, *, greatest: bool = False, exponent: bool = False) -> Callable[[Given], Result]:
+def _pool(count: int, *, greatest: bool = False) -> Callable[[Given], Result]:
     def compute(given: Given) -> Result:
         value = tensor(given)
         start = value.shape or ANY_SHAPE
         check_rank(start, count + 1, count + 2, "the pool")
         windows = _windows(given, count, each_size(given, "kernel_size", count), stride_is_kernel=True)
-        for window in windows:
+        for window, there in zip(windows, last(start, count), strict=True):
             _check_half(window)
+            if count == 3 and not greatest:
+                replace(window, padding=0).positions(there)
         ceil = flag(given, "ceil_mode")
         places = [window.positions(there, ceil=ceil) for window, there in zip(windows, last(start, count), strict=True)]
         result = made(ending(start, count, *places), value.dtype)
@@ -234,9 +241,12 @@ def _adaptive(count: int, *, greatest: bool = False) -> Callable[[Given], Result
     def compute(given: Given) -> Result:
         value = tensor(given)
         start = value.shape or ANY_SHAPE
-        check_rank(start, count + 1, count + 2, "the pool")
         wanted = given.raw("output_size")
         several = wanted if isinstance(wanted, tuple) and len(wanted) == count else (wanted,) * count
+        if count == 1 or greatest or any(each != 1 for each in several):  # torch takes a mean instead
+            check_rank(start, count + 1, count + 2, "the pool")
+        else:
+            check_rank(start, count, None, "the pool")
         places = [
             there if each is None else each if isinstance(each, int | Size) else ANY
             for there, each in zip(last(start, count), several, strict=True)
@@ -277,7 +287,8 @@ def _padded(value: Tensor, sides: Sequence[Dim], mode: str) -> Tensor:
         for side in (before, after):
             _check_padded(mode, there, side)
         place = there + before + after
-        if isinstance(place, int) and place < (mode != "constant"):
+        left = there + sum(side for side in (before, after) if isinstance(side, int) and side < 0)
+        if isinstance(left, int) and left < 0:
             raise Mismatch(
                 Problem.SIZES, f"padding by {said(before)} and {said(after)} leaves nothing of size {said(there)}", there
             )

@@ -95,6 +95,9 @@ def _arange(given: Given) -> Result:
     start, end = bounds if len(bounds) == 2 else (0, *bounds)
     step = given.raw("step") if given.has("step") else 1
     dtype = _dtype(given, _range_type(start, end, step))
+    if dtype is None:
+        is_exact = all(isinstance(bound, int | Size) for bound in (start, end, step))
+        return Tensor(of(_steps(start, end, step) if is_exact else ANY))
     if dtypes.kind(dtype) == "int":
         start, end, step = (int(bound) if isinstance(bound, float) else bound for bound in (start, end, step))
     return Tensor(of(_steps(start, end, step)), dtype)

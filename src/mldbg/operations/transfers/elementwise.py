@@ -188,8 +188,16 @@ def _power(given: Given) -> Result:
 
 def _divided(given: Given) -> Result:
     one, two = operand(given, "input"), operand(given, "other")
-    dtype = result_type(one, two)
-    return Tensor(shape_of(one, two), dtype if given.has("rounding_mode") else floating(dtype))
+    dtype, mode = result_type(one, two), given.raw("rounding_mode")
+    if mode is None or dtype == floating(dtype):
+        return Tensor(shape_of(one, two), floating(dtype))
+    return Tensor(shape_of(one, two), dtype if isinstance(mode, str) else None)
+
+
+def _divides_other(given: Given) -> Result:
+    """`__rtruediv__`, which multiplies by the reciprocal."""
+    value, other = given.tensor(), operand(given, "other")
+    return Tensor(shape_of(value, other), result_type(replace(value, dtype=floating(value.dtype)), other))
 
 
 def _clamped(given: Given) -> Result:
@@ -265,7 +273,8 @@ _ONE = ("input",)
 _TWO = ("input", "other")
 
 _UNARY: Mapping[str, Compute] = {
-    "abs absolute relu floor ceil trunc fix frac sign sgn": elementwise("input"),
+    "abs absolute relu floor ceil trunc fix sign sgn": elementwise("input"),
+    "frac": elementwise("input", refuses="int bool"),
     "neg negative": elementwise("input", refuses="bool"),
     "square": _squared,
     "exp exp2 log log2 log10 log1p expm1 sqrt rsqrt sin cos tan sinh cosh tanh asin acos atan asinh acosh atanh "
@@ -318,13 +327,14 @@ FUNCTIONS: Mapping[str, Transfer] = {
 
 METHODS: Mapping[str, Transfer] = {
     **{
-        " ".join(f"{name}_" for name in names.split() if name != "absolute"): Transfer(row.params, in_place(row.compute))
+        " ".join(f"{name}_" for name in names.split()): Transfer(row.params, in_place(row.compute))
         for names, row in _IN_PLACE_TOO.items()
     },
     "where": Transfer(("input", "condition", "other"), _chosen),
     "__add__ __radd__ __mul__ __rmul__ __floordiv__ __rfloordiv__ __mod__ __rmod__": Transfer(_TWO, elementwise(*_TWO)),
     "__sub__ __rsub__": Transfer(_TWO, elementwise(*_TWO, refuses="bool")),
-    "__truediv__ __rtruediv__": Transfer(_TWO, elementwise(*_TWO, rule=floating)),
+    "__truediv__": Transfer(_TWO, elementwise(*_TWO, rule=floating)),
+    "__rtruediv__": Transfer(_TWO, _divides_other),
     "__pow__ __rpow__": Transfer(("input", "exponent"), _power),
     "__iadd__ __imul__ __ifloordiv__": Transfer(_TWO, in_place(elementwise(*_TWO))),
     "__isub__": Transfer(_TWO, in_place(elementwise(*_TWO, refuses="bool"))),

@@ -67,11 +67,12 @@ def _tensor_item(value: Tensor) -> Item:
     kind = dtypes.kind(value.dtype)
     if kind in ("float", "complex"):
         raise Mismatch(Problem.DTYPE, f"a tensor of type {value.dtype} as an index")
-    if kind is None or value.shape is None or value.shape.rank is None or value.dtype == "uint8":
+    shape = shape_or_any(value)
+    if kind is None or value.dtype == "uint8" or (kind == "bool" and shape.rank is None):
         raise Unsure
     if kind == "bool":
-        return Places(of(ANY), value.shape)
-    return Places(value.shape) if value.shape.front else ANY
+        return Places(of(ANY), shape)
+    return Places(shape) if shape != Shape() else ANY
 
 
 def _sequence_item(value: tuple[object, ...]) -> Places:
@@ -107,17 +108,20 @@ def _axes_of(items: Sequence[Item]) -> int:
 
 def _select_open(shape: Shape, before: Sequence[Item], after: Sequence[Item]) -> Shape:
     """Where the number of axes is not known: both ends by themselves."""
-    if any(isinstance(item, Places) for item in before) and any(isinstance(item, Places) for item in after):
+    tensors = [[item for item in items if isinstance(item, Places)] for items in (before, after)]
+    if all(tensors) or any(item.shape.rest is not None for items in tensors for item in items):
         raise Unsure
     first, last = _axes_of(before), _axes_of(after)
     ends_apart = first <= len(shape.front) and last <= len(shape.back)
     front = (*shape.front[:first], *(ANY,) * (first - len(shape.front)))
-    back = (*(ANY,) * (last - len(shape.back)), *shape.back[len(shape.back) - last :]) if last else ()
+    kept = max(len(shape.back) - last, 0)
+    back = (*(ANY,) * (last - len(shape.back)), *shape.back[kept:])
     left, right = _arranged(list(_pieces(front, before))), _arranged(list(_pieces(back, after)))
     if ends_apart:
-        return Shape((*left.front, *shape.front[first:]), shape.rest, (*shape.back[: len(shape.back) - last], *right.front))
-    kept = shape.back[: len(shape.back) - last] if first <= len(shape.front) else ()
-    return Shape((*left.front, *(shape.front[first:] if last <= len(shape.back) else ())), Rest(), (*kept, *right.front))
+        return Shape((*left.front, *shape.front[first:]), shape.rest, (*shape.back[:kept], *right.front))
+    middle_front = shape.front[first:] if last <= len(shape.back) else ()
+    middle_back = shape.back[:kept] if first <= len(shape.front) else ()
+    return Shape((*left.front, *middle_front), Rest(), (*middle_back, *right.front))
 
 
 @dataclass(frozen=True)
@@ -158,9 +162,14 @@ def _arranged(pieces: Sequence[Dim | _Replaced]) -> Shape:
     dims = [piece for piece in pieces if not isinstance(piece, _Replaced)]
     if not where:
         return of(*dims)
-    picked = broadcast(*(piece.shape for piece in pieces if isinstance(piece, _Replaced)))
+    shapes = [piece.shape for piece in pieces if isinstance(piece, _Replaced)]
+    if len(shapes) > 1 and any(shape.rest is not None for shape in shapes):
+        raise Unsure  # one without axes is like a number, and is not between others
+    picked = broadcast(*shapes)
     start = where[0] if where[-1] - where[0] == len(where) - 1 else 0
-    return of(*dims[:start], *picked.front, *dims[start:])
+    if picked.rest is None:
+        return of(*dims[:start], *picked.front, *dims[start:])
+    return Shape((*dims[:start], *picked.front), picked.rest, (*picked.back, *dims[start:]))
 
 
 # --- slices ---

@@ -42,6 +42,8 @@ from mldbg.operations.transfers.common import (
     tensor,
     under,
 )
+from mldbg.operations.transfers.elementwise import result_type
+from mldbg.operations.transfers.moving import flat
 
 # --- linear layers ---
 
@@ -309,6 +311,8 @@ def _embedding_bag(given: Given) -> Result:
     _check_indices(value)
     check_rank(start, 1, 2, "the layer")
     bags = start.at(0)
+    if start.rank == 1 and not given.has("offsets"):
+        raise Mismatch(Problem.RANK, f"indices of shape {start} need offsets, where the bags begin")
     if start.rank == 1:
         ends = flag(given, "include_last_offset")
         bags = ANY if ends is None else shape(given, "offsets").at(0) - int(ends)
@@ -330,25 +334,8 @@ def _one_hot(given: Given) -> Result:
 
 def _flatten(given: Given) -> Result:
     value = tensor(given)
-    start, first, final = value.shape or ANY_SHAPE, given.integer("start_dim", 1), given.integer("end_dim", -1)
-    if start.rest is not None:
-        return made(_flattened_open(start, first, final), value.dtype)
-    if not start.front:
-        return Tensor(Shape((1,)), value.dtype)
-    begin, end = start.place(first), start.place(final)
-    if begin > end:
-        raise Mismatch(Problem.RANK, f"axis {first} comes after axis {final} in {start}")
-    dims = start.front
-    return Tensor(Shape((*dims[:begin], product(dims[begin : end + 1]), *dims[end + 1 :])), value.dtype)
-
-
-def _flattened_open(start: Shape, first: int, final: int) -> Shape:
-    """The axes before and after those that become one, as far as they are known."""
-    before = start.front[:first] if 0 <= first <= len(start.front) else None
-    after = start.back[len(start.back) + final + 1 :] if final < 0 and -final - 1 <= len(start.back) else None
-    if before is None or after is None or start.least_rank <= len(before) + len(after):
-        return ANY_SHAPE
-    return Shape((*before, ANY, *after))
+    start = value.shape or ANY_SHAPE
+    return made(flat(start, given.integer("start_dim", 1), given.integer("end_dim", -1)), value.dtype)
 
 
 def _unflatten(given: Given) -> Result:
@@ -363,8 +350,7 @@ def _unflatten(given: Given) -> Result:
 def _cosine_similarity(given: Given) -> Result:
     one, two = tensor(given, "x1"), tensor(given, "x2")
     both = broadcast(one.shape or ANY_SHAPE, two.shape or ANY_SHAPE)
-    dtype = common_dtype(one, two, what="cosine_similarity") if {one.dtype, two.dtype} == {one.dtype} else None
-    return made(both.without(given.integer("dim", 1)), dtype or dtypes.promoted(one.dtype, two.dtype))
+    return made(both.without(given.integer("dim", 1)), result_type(one, two))
 
 
 def _pairwise_distance(given: Given) -> Result:
@@ -373,7 +359,7 @@ def _pairwise_distance(given: Given) -> Result:
     kept = flag(given, "keepdim")
     if kept is None:
         raise Unsure
-    return made(ending(both, 1, 1) if kept else ending(both, 1), dtypes.promoted(one.dtype, two.dtype))
+    return made(ending(both, 1, 1) if kept else ending(both, 1), result_type(one, two))
 
 
 # --- rows ---
@@ -401,10 +387,8 @@ LAYERS: dict[str, Transfer] = {
         _INPUT, _keeps_floats
     ),
     "Sigmoid Tanh Softsign Tanhshrink": Transfer(_INPUT, _becomes_float),
-    "Dropout AlphaDropout FeatureAlphaDropout": Transfer(_INPUT, _keeps),
+    "Dropout Dropout2d Dropout3d AlphaDropout FeatureAlphaDropout": Transfer(_INPUT, _keeps),
     "Dropout1d": Transfer(_INPUT, _of_rank(2, 3, _keeps)),
-    "Dropout2d": Transfer(_INPUT, _keeps),
-    "Dropout3d": Transfer(_INPUT, _keeps),
     "Softmax LogSoftmax Softmin": Transfer(_INPUT, _along_axis),
     "Softmax2d": Transfer(_INPUT, _of_rank(3, 4, _keeps_floats)),
     "GLU": Transfer(_INPUT, _glu),
@@ -430,14 +414,15 @@ FUNCTIONS: dict[str, Transfer] = {
         _INPUT, _keeps_floats
     ),
     "sigmoid tanh softsign tanhshrink": Transfer(_INPUT, _becomes_float),
-    "dropout alpha_dropout feature_alpha_dropout dropout1d dropout2d dropout3d": Transfer(("input", "p", "training"), _keeps),
+    "dropout alpha_dropout feature_alpha_dropout dropout2d dropout3d": Transfer(("input", "p", "training"), _keeps),
+    "dropout1d": Transfer(("input", "p", "training"), _of_rank(2, 3, _keeps)),
     "softmax log_softmax softmin": Transfer(("input", "dim", "_stacklevel", "dtype"), _along_axis),
     "gumbel_softmax": Transfer(("logits", "tau", "hard", "eps", "dim"), _along_axis),
     "normalize": Transfer(("input", "p", "dim", "eps"), _normalize),
     "glu": Transfer(("input", "dim"), _glu),
     "prelu": Transfer(("input", "weight"), lambda given: _prelu(given, layer=False)),
     "embedding": Transfer(("input", "weight", "padding_idx"), _embedding),
-    "one_hot": Transfer(("tensor", "num_classes"), _one_hot),
+    "one_hot": Transfer(("input", "num_classes"), _one_hot),
     "cosine_similarity": Transfer(("x1", "x2", "dim", "eps"), _cosine_similarity),
     "pairwise_distance": Transfer(("x1", "x2", "p", "eps", "keepdim"), _pairwise_distance),
 }

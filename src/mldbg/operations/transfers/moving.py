@@ -20,7 +20,7 @@ from mldbg.operations.shape import (
     of,
     reshaped,
 )
-from mldbg.operations.sizes import ANY, Dim, product, quotient, said, same
+from mldbg.operations.sizes import ANY, Dim, Size, product, quotient, said, same
 
 Compute = Callable[[Given], Result]
 ANY_SHAPE = Shape((), Rest(), ())
@@ -224,6 +224,8 @@ def _squeezed(given: Given) -> Result:
         return value
     if shape.rest is None:
         axes = places(shape, axes)
+    elif len(axes) > 1 and not all(-len(shape.back) <= axis < len(shape.front) for axis in axes):
+        return replace(value, shape=ANY_SHAPE)
     for axis in sorted(axes, key=lambda axis: (axis < 0, -axis if axis >= 0 else axis)):
         shape = _without_one(shape, axis)
     return replace(value, shape=shape)
@@ -238,9 +240,10 @@ def _without_one(shape: Shape, axis: int) -> Shape:
         return shape.without(axis)
     if shape.rest is None:
         return Shape(shape.front[:axis], Rest(), shape.front[axis + 1 :])
-    if 0 <= axis < len(shape.front):
-        return Shape(shape.front[:axis], Rest(), shape.back)
-    return Shape(shape.front, Rest(), shape.back[len(shape.back) + axis + 1 :] if -axis <= len(shape.back) else ())
+    if axis >= 0:
+        return Shape(shape.front[:axis], Rest(), shape.back if axis < len(shape.front) else ())
+    is_inside = -axis <= len(shape.back)
+    return Shape(shape.front if is_inside else (), Rest(), shape.back[len(shape.back) + axis + 1 :] if is_inside else shape.back)
 
 
 def _unsqueezed(given: Given) -> Result:
@@ -397,6 +400,8 @@ def _rolled(given: Given) -> Result:
         for axis in axes:
             value.shape.at(axis)
     shifts = given.raw("shifts")
+    if not isinstance(shifts, int | Size | tuple):
+        return value
     count = len(shifts) if isinstance(shifts, tuple) else 1
     if (axes is not None and len(axes) != count) or (axes is None and count > 1):
         raise Mismatch(Problem.RANK, f"{count} shifts for {len(axes) if axes is not None else 0} axes")

@@ -211,13 +211,26 @@ def _cross(given: Given) -> Result:
         raise Mismatch(Problem.RANK, f"{first} and {second} have different numbers of axes")
     both = broadcast(first, second)
     axis = given.raw("dim")
-    if isinstance(axis, int):
-        there = both.at(axis)
-        if same(there, 3) is False:
-            raise Mismatch(Problem.SIZES, f"axis {axis} has size {said(there)}, and must have size 3", there, 3)
-    elif both.rest is None and all(same(dim, 3) is False for dim in both.front):
-        raise Mismatch(Problem.SIZES, f"no axis of {both} has size 3")
+    if axis is None:
+        axis = _axis_of_three(first)
+    for start in (first, second):
+        check_rank(start, 1, None, "the product")
+        if isinstance(axis, int):
+            there = start.at(axis)
+            if same(there, 3) is False:
+                raise Mismatch(Problem.SIZES, f"axis {axis} has size {said(there)}, and must have size 3", there, 3)
     return made(both, dtypes.promoted(one.dtype, two.dtype))
+
+
+def _axis_of_three(start: Shape) -> int | None:
+    """The first axis of size 3; None where it is not known which that is. Raises Mismatch where there is none."""
+    for axis, dim in enumerate(start.front):
+        equal = same(dim, 3)
+        if equal is not False:
+            return axis if equal else None
+    if start.rest is None:
+        raise Mismatch(Problem.SIZES, f"no axis of {start} has size 3")
+    return None
 
 
 # --- einsum ---
@@ -348,6 +361,13 @@ def _first(given: Given) -> str:
 
 def _like_square(given: Given) -> Result:
     return _square(given, _first(given))[0]
+
+
+def _power(given: Given) -> Result:
+    value, start = tensor(given, "A"), shape(given, "A")
+    check_rank(start, 2, None, "the function")
+    check_equal(start.at(-1), start.at(-2), "the matrix is not square")
+    return value
 
 
 def _number_of_square(given: Given) -> Result:
@@ -504,7 +524,7 @@ LINEAR_ALGEBRA: dict[str, Transfer] = {
     "multi_dot": Transfer(("tensors",), _chain),
     "cross": Transfer(("input", "other"), lambda given: _cross(Given({"dim": -1, **given.values}))),
     "inv cholesky": Transfer(("A",), _like_square),
-    "matrix_power": Transfer(("A", "n"), _like_square),
+    "matrix_power": Transfer(("A", "n"), _power),
     "det": Transfer(("A",), _number_of_square),
     "slogdet": Transfer(("A",), _numbers_of_square),
     "solve": Transfer(("A", "B"), _solve),

@@ -68,7 +68,7 @@ def reduction(rule: TypeRule = as_computed, refuses: str = "", *, one_axis: bool
 def _mean_of_numbers(given: Given) -> Result:
     """`nanmean`, which takes floats alone, whatever it computes in."""
     refuse("int bool", given.tensor(), what="the operation")
-    return reduction(takes_type=True)(given)
+    return reduction(refuses="int bool", takes_type=True)(given)
 
 
 def _spread(given: Given) -> Result:
@@ -171,7 +171,7 @@ def _quantile(given: Given) -> Result:
         return replace(value, shape=shape)
     if not isinstance(points, Tensor) or points.shape is None or shape is None:
         raise Unsure
-    return replace(value, shape=shape if points.shape == Shape() else shape.with_new(0, points.shape.at(0)))
+    return replace(value, shape=of(*points.shape.dims, *shape.dims))
 
 
 def _distinct(given: Given) -> Result:

@@ -110,9 +110,10 @@ def _taken_along(given: Given) -> Result:
     dims, index_dims = given.dims(), given.dims("indices")
     if len(dims) != len(index_dims):
         raise ranks_differ(of(*index_dims), len(dims))
+    of(*dims).at(axis)
     place = of(*dims).place(axis)
     without = broadcast(of(*dims[:place], 1, *dims[place + 1 :]), of(*index_dims[:place], 1, *index_dims[place + 1 :]))
-    return Tensor(without.with_axis(place, index_dims[place]) if dims else without, value.dtype)
+    return Tensor(without.with_axis(place, index_dims[place]), value.dtype)
 
 
 def _taken(given: Given) -> Result:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mldbg.operations.shape import Transfer
-from mldbg.operations.transfers import arrays, convolutions, einops, layers, losses, products, sequences, tensors
+from mldbg.operations.transfers import arrays, convolutions, einops, layers, losses, products, samples, sequences, tensors
 
 ROWS: dict[str, Transfer] = {
     **tensors.ROWS,
@@ -14,4 +14,5 @@ ROWS: dict[str, Transfer] = {
     **losses.ROWS,
     **arrays.ROWS,
     **einops.ROWS,
+    **samples.ROWS,
 }
