@@ -107,13 +107,13 @@ _RANDOM_SIZES = shapes(0, 3) | SIZES | st.just((-1, 2))
 
 
 @st.composite
-def _random(draw: st.DrawFn, *numbers: object) -> Drawn:
+def _random(draw: st.DrawFn, *numbers: object, both: bool = True) -> Drawn:
+    """`both`: also sizes beside arrays."""
     dtype = "float32" if float in map(type, numbers) else "int64"
     args = [draw(st.just(number) | st.sampled_from([T((3,), dtype), T((2, 1), dtype), T((), dtype)])) for number in numbers]
     are_numbers = all(not isinstance(arg, T) or not arg.sizes for arg in args)
-    if are_numbers or draw(st.booleans()):
-        sizes = _RANDOM_SIZES if are_numbers else _RANDOM_SIZES.filter(lambda size: np.prod(size) != 1)
-        return Drawn(tuple(args), {"size": draw(sizes)})
+    if are_numbers or (both and draw(st.booleans())):
+        return Drawn(tuple(args), {"size": draw(_RANDOM_SIZES)})
     return Drawn(tuple(args))
 
 
@@ -402,7 +402,9 @@ CASES = [
     _numpy("random.random random.random_sample", st.builds(lambda size: Drawn((size,)), _RANDOM_SIZES)),
     _numpy("random.normal", _random(0.0, 1)),
     _numpy("random.uniform", _random(0, 1.5)),
-    _numpy("random.randint", _random(5) | _random(5).map(lambda drawn: Drawn((0, *drawn.args), drawn.kwargs))),
+    _numpy(
+        "random.randint", _random(5, both=False) | _random(5, both=False).map(lambda drawn: Drawn((0, *drawn.args), drawn.kwargs))
+    ),
     _numpy("random.permutation", _of_arrays(arrays=tensors(1, 3)) | st.just(Drawn((5,))) | st.just(Drawn(([1, 2, 3],)))),
     _numpy("add multiply maximum minimum subtract divide true_divide power", _pairs()),
     _numpy("equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor", _pairs()),

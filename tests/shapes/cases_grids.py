@@ -181,6 +181,17 @@ def _interpolate(draw: st.DrawFn, *, layer: bool) -> Drawn:
 
 
 @st.composite
+def _grid_sample(draw: st.DrawFn) -> Drawn:
+    count = draw(mostly(2, 3))
+    batch = draw(SIZES)
+    images = (batch, draw(SIZES), *draw(some(count, PLACES)))
+    grid = (draw(sometimes_other(batch)), *draw(some(count, PLACES)), draw(sometimes_other(count)))
+    if rarely(draw):
+        grid = grid[1:]
+    return Drawn((T(images), T(grid)), {"align_corners": True} if draw(st.booleans()) else {})
+
+
+@st.composite
 def _upsampling(draw: st.DrawFn) -> Drawn:
     sizes = (2, draw(SIZES), *draw(some(2 if not rarely(draw) else 1, PLACES)))
     options = draw(st.sampled_from([{"scale_factor": 2}, {"size": (4, 5)}, {"size": 6}]))
@@ -239,10 +250,10 @@ CASES = [
         for case in (
             _values(layers(f"Conv{count}d"), _convolution(count, layer=True)),
             _values(layers(f"LazyConv{count}d"), _convolution(count, layer=True, lazy=True)),
-            _values(functions(f"conv{count}d"), _convolution(count, layer=False)),
+            _values((*functions(f"conv{count}d"), f"torch.conv{count}d"), _convolution(count, layer=False)),
             _values(layers(f"ConvTranspose{count}d"), _transposed(count, layer=True)),
             _values(layers(f"LazyConvTranspose{count}d"), _transposed(count, layer=True, lazy=True)),
-            _values(functions(f"conv_transpose{count}d"), _transposed(count, layer=False)),
+            _values((*functions(f"conv_transpose{count}d"), f"torch.conv_transpose{count}d"), _transposed(count, layer=False)),
             _values(layers(f"MaxPool{count}d"), _pool(count, layer=True, greatest=True)),
             _values(functions(f"max_pool{count}d"), _pool(count, layer=False, greatest=True)),
             _values(layers(f"AvgPool{count}d"), _pool(count, layer=True)),
@@ -260,14 +271,17 @@ CASES = [
     ),
     _values(functions("pad"), _pad() | _pad_modes()),
     _values(layers("Upsample"), _interpolate(layer=True)),
-    _values(functions("interpolate"), _interpolate(layer=False)),
+    _values(functions("interpolate upsample"), _interpolate(layer=False)),
+    _values(functions("grid_sample"), _grid_sample()),
+    _values(("torch.avg_pool1d",), _pool(1, layer=False)),
+    _values(("torch.adaptive_avg_pool1d",), _adaptive(1, layer=False)),
     _values(layers("UpsamplingNearest2d UpsamplingBilinear2d"), _upsampling()),
     _values(layers("PixelShuffle"), _shuffle(layer=True, up=True)),
-    _values(functions("pixel_shuffle"), _shuffle(layer=False, up=True)),
+    _values((*functions("pixel_shuffle"), "torch.pixel_shuffle"), _shuffle(layer=False, up=True)),
     _values(layers("PixelUnshuffle"), _shuffle(layer=True, up=False)),
-    _values(functions("pixel_unshuffle"), _shuffle(layer=False, up=False)),
+    _values((*functions("pixel_unshuffle"), "torch.pixel_unshuffle"), _shuffle(layer=False, up=False)),
     _values(layers("ChannelShuffle"), _channel_shuffle(layer=True)),
-    _values(functions("channel_shuffle"), _channel_shuffle(layer=False)),
+    _values((*functions("channel_shuffle"), "torch.channel_shuffle"), _channel_shuffle(layer=False)),
     _values(layers("Unfold"), _unfold(layer=True)),
     _values(functions("unfold"), _unfold(layer=False)),
     _values(layers("Fold"), _fold(layer=True)),

@@ -8,7 +8,7 @@ import cases_products
 import cases_sequences
 import torch
 from drawing import FLOATS, SIZES, axes, broadcast_pair, shapes
-from drawing_layers import DTYPE_PAIRS, MOSTLY_FLOATS, NUMBERS, functions, layers, rarely, sometimes_other
+from drawing_layers import DTYPE_PAIRS, MOSTLY_FLOATS, NUMBERS, functions, in_torch, layers, rarely, sometimes_other
 from hypothesis import strategies as st
 from oracle import Case, Drawn, T
 
@@ -77,10 +77,12 @@ def _channel_function(draw: st.DrawFn, *, instance: bool) -> Drawn:
 
 
 @st.composite
-def _instance_norm(draw: st.DrawFn, count: int) -> Drawn:
+def _instance_norm(draw: st.DrawFn, count: int, *, lazy: bool = False) -> Drawn:
     rank = draw(st.sampled_from([count + 1, count + 2, count + 2])) if not rarely(draw) else draw(st.integers(1, 6))
     sizes = draw(shapes(rank, rank))
     channels = sizes[-count - 1] if rank > count else 2
+    if lazy:
+        return Drawn((T((*sizes[:-1], sizes[-1] + 1), draw(MOSTLY_FLOATS)),))
     named = draw(st.sampled_from([{}, {"affine": True}, {"affine": True}]))
     return Drawn((T(sizes, draw(MOSTLY_FLOATS)),), built=(draw(sometimes_other(channels)),), built_with=named)
 
@@ -117,6 +119,11 @@ def _group_norm(draw: st.DrawFn, *, layer: bool) -> Drawn:
 
 def _elementwise(dtypes: st.SearchStrategy[str], least: int = 0, most: int = 4) -> st.SearchStrategy[Drawn]:
     return st.builds(lambda sizes, dtype: Drawn((T(sizes, dtype),)), shapes(least, most), dtypes)
+
+
+def _dropout(least: int) -> st.SearchStrategy[Drawn]:
+    """`torch.dropout`, of which all arguments have to be given."""
+    return _elementwise(FLOATS, least).map(lambda drawn: Drawn((*drawn.args, 0.5, True)))
 
 
 @st.composite
@@ -264,7 +271,7 @@ CASES = [
     Case(layers("LazyLinear"), _lazy_linear(), real="values"),
     Case(functions("linear"), _linear_function(), real="values"),
     Case(layers("Bilinear"), _bilinear(layer=True), real="values"),
-    Case(functions("bilinear"), _bilinear(layer=False), real="values"),
+    Case((*functions("bilinear"), "torch.bilinear"), _bilinear(layer=False), real="values"),
     Case(layers("BatchNorm1d"), _batch_norm(2, 3), real="values"),
     Case(layers("BatchNorm2d"), _batch_norm(4, 4), real="values"),
     Case(layers("BatchNorm3d"), _batch_norm(5, 5), real="values"),
@@ -274,10 +281,11 @@ CASES = [
     Case(functions("batch_norm"), _channel_function(instance=False), real="values"),
     Case(functions("instance_norm"), _channel_function(instance=True), real="values"),
     *(Case(layers(f"InstanceNorm{count}d"), _instance_norm(count), real="values") for count in (1, 2, 3)),
+    *(Case(layers(f"LazyInstanceNorm{count}d"), _instance_norm(count, lazy=True), real="values") for count in (1, 2, 3)),
     Case(layers("LayerNorm RMSNorm"), _layer_norm(layer=True), real="values"),
-    Case(functions("layer_norm rms_norm"), _layer_norm(layer=False), real="values"),
+    Case((*functions("layer_norm rms_norm"), *in_torch("layer_norm rms_norm")), _layer_norm(layer=False), real="values"),
     Case(layers("GroupNorm"), _group_norm(layer=True), real="values"),
-    Case(functions("group_norm"), _group_norm(layer=False), real="values"),
+    Case((*functions("group_norm"), "torch.group_norm"), _group_norm(layer=False), real="values"),
     Case(
         layers("LocalResponseNorm"),
         st.builds(lambda sizes, count: Drawn((T(sizes),), built=(count,)), shapes(2, 5), st.sampled_from([1, 2, 3])),
@@ -289,9 +297,9 @@ CASES = [
         real="values",
     ),
     Case(layers("Identity ReLU ReLU6 Hardtanh"), _elementwise(NUMBERS), real="values"),
-    Case(functions("relu relu_ relu6 hardtanh"), _elementwise(NUMBERS), real="values"),
+    Case((*functions("relu relu_ relu6 hardtanh hardtanh_"), "torch.relu_"), _elementwise(NUMBERS), real="values"),
     Case(layers("Threshold"), _threshold(layer=True), real="values"),
-    Case(functions("threshold"), _threshold(layer=False), real="values"),
+    Case((*functions("threshold threshold_"), *in_torch("threshold threshold_")), _threshold(layer=False), real="values"),
     Case(layers(_KEEPS_FLOATS), _elementwise(NUMBERS), real="values"),
     Case(
         functions(_KEEPS_FLOATS.lower().replace("leakyrelu", "leaky_relu")),
@@ -299,7 +307,11 @@ CASES = [
         real="values",
     ),
     Case(layers("RReLU"), _elementwise(MOSTLY_FLOATS), real="values"),
-    Case(functions("rrelu"), _elementwise(MOSTLY_FLOATS), real="values"),
+    Case((*functions("rrelu rrelu_"), *in_torch("rrelu rrelu_")), _elementwise(MOSTLY_FLOATS), real="values"),
+    Case(functions("elu_ selu_ celu_ leaky_relu_"), _elementwise(NUMBERS), real="values"),
+    Case(in_torch("selu selu_ celu celu_ hardshrink"), _elementwise(NUMBERS), real="values"),
+    Case(in_torch("dropout dropout_ alpha_dropout"), _dropout(0), real="values"),
+    Case(in_torch("feature_dropout feature_alpha_dropout"), _dropout(2), real="values"),
     Case(layers("Sigmoid Tanh Softsign Tanhshrink"), _elementwise(NUMBERS), real="values"),
     Case(functions("sigmoid tanh softsign tanhshrink"), _elementwise(NUMBERS), real="values"),
     Case(layers("Dropout AlphaDropout"), _elementwise(FLOATS), real="values"),
@@ -320,15 +332,17 @@ CASES = [
     Case(layers("GLU"), _glu(layer=True), real="values"),
     Case(functions("glu"), _glu(layer=False), real="values"),
     Case(layers("PReLU"), _prelu(layer=True), real="values"),
-    Case(functions("prelu"), _prelu(layer=False), real="values"),
+    Case((*functions("prelu"), "torch.prelu"), _prelu(layer=False), real="values"),
     Case(layers("Embedding"), _embedding(layer=True), real="values"),
     Case(functions("embedding"), _embedding(layer=False), real="values"),
+    Case(in_torch("embedding"), _embedding(layer=False).map(lambda drawn: Drawn(drawn.args[::-1])), real="values"),
     Case(layers("EmbeddingBag"), _embedding_bag(), real="values"),
     Case(functions("one_hot"), _one_hot(), real="values"),
     Case(layers("Flatten"), _flatten(), real="values"),
     Case(layers("Unflatten"), _unflatten(), real="values"),
     Case(layers("CosineSimilarity"), _similarity(layer=True), real="values"),
-    Case(functions("cosine_similarity"), _similarity(layer=False), real="values"),
+    Case((*functions("pdist"), "torch.pdist"), _elementwise(MOSTLY_FLOATS, 1, 3), real="values"),
+    Case((*functions("cosine_similarity"), "torch.cosine_similarity"), _similarity(layer=False), real="values"),
     Case(layers("PairwiseDistance"), _distance(layer=True), real="values"),
-    Case(functions("pairwise_distance"), _distance(layer=False), real="values"),
+    Case((*functions("pairwise_distance"), "torch.pairwise_distance"), _distance(layer=False), real="values"),
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from drawing import SIZES, broadcast_pair, shapes
-from drawing_layers import DTYPE_PAIRS, MOSTLY_FLOATS, mostly, rarely, some, sometimes_other
+from drawing_layers import DTYPE_PAIRS, MOSTLY_FLOATS, NUMBERS, mostly, rarely, some, sometimes_other
 from hypothesis import strategies as st
 from oracle import Case, Drawn, T
 
@@ -71,6 +71,24 @@ def _outer(draw: st.DrawFn) -> Drawn:
     if rarely(draw):
         one = draw(shapes(0, 2))
     return Drawn((T(one), T(two)))
+
+
+@st.composite
+def _outer_added(draw: st.DrawFn) -> Drawn:
+    rows, columns = draw(SIZES), draw(SIZES)
+    start = draw(st.sampled_from([(rows, columns), (columns,), (1, columns), (), (2, 2, 2)]))
+    return Drawn((T(start), T((draw(sometimes_other(rows)),)), T((columns,))))
+
+
+@st.composite
+def _trace(draw: st.DrawFn) -> Drawn:
+    return Drawn((T(draw(mostly(draw(shapes(2, 2)), draw(shapes(1, 3)))), draw(NUMBERS)),))
+
+
+@st.composite
+def _vecdot(draw: st.DrawFn) -> Drawn:
+    one, two = draw(broadcast_pair())
+    return Drawn((T(one), T(two)), {"dim": -1} if draw(st.booleans()) else {})
 
 
 @st.composite
@@ -240,12 +258,27 @@ CASES = [
     Case(("torch.chain_matmul",), _chain(sequence=False), real="values"),
     Case(("torch.linalg.multi_dot",), _chain(sequence=True), real="values"),
     Case(("torch.cdist",), _cdist(), real="values"),
+    Case(("torch.Tensor.addmm_",), _fixed(2, 2, added="input"), real="values"),
+    Case(("torch.Tensor.addmv_",), _fixed(2, 1, added="input"), real="values"),
+    Case(("torch.Tensor.baddbmm_",), _fixed(3, 3, added="input"), real="values"),
+    Case(("torch.Tensor.addbmm_",), _fixed(3, 3, added="input", summed=True), real="values"),
+    Case(both("addr"), _outer_added(), real="values"),
+    Case(both("trace"), _trace(), real="values"),
     Case(both("cross"), _cross(named=False), real="values"),
     Case(("torch.linalg.cross",), _cross(named=False), real="values"),
-    Case((*both("inverse cholesky det logdet slogdet"), *linalg("inv cholesky det slogdet eigh eigvalsh")), _square()),
-    Case(linalg("matrix_power"), _power()),
+    Case(
+        (
+            *both("inverse cholesky det logdet slogdet matrix_exp"),
+            *linalg("inv cholesky det slogdet eigh eigvalsh eig eigvals matrix_exp"),
+        ),
+        _square(),
+    ),
+    Case((*both("matrix_power"), *linalg("matrix_power")), _power()),
+    Case(both("svd"), _matrix(some=st.booleans())),
+    Case(both("qr"), _matrix(some=st.booleans())),
+    Case(linalg("vecdot"), _vecdot(), real="values"),
     Case(linalg("svd"), _matrix(full_matrices=st.booleans())),
-    Case(linalg("svdvals pinv"), _matrix()),
+    Case(linalg("svdvals pinv matrix_rank"), _matrix()),
     Case(both("pinverse"), _matrix()),
     Case(linalg("qr"), _matrix(mode=st.sampled_from(["reduced", "complete"]))),
     Case(linalg("solve"), _solve()),

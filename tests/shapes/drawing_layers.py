@@ -26,6 +26,10 @@ def functions(names: str) -> tuple[str, ...]:
     return tuple(f"torch.nn.functional.{name}" for name in names.split())
 
 
+def in_torch(names: str) -> tuple[str, ...]:
+    return tuple(f"torch.{name}" for name in names.split())
+
+
 def rarely(draw: st.DrawFn) -> bool:
     return draw(st.integers(0, 7)) == 7
 

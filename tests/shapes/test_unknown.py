@@ -11,11 +11,12 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from oracle import Case, Drawn, Raised, bound, really
+
 from mldbg.operations import dtypes
 from mldbg.operations.shape import UNKNOWN, Each, Given, Mismatch, Rest, Shape, Tensor, Unsure
 from mldbg.operations.sizes import ANY
 from mldbg.operations.transfers.tables import ROWS
-from oracle import Case, Drawn, Raised, bound, really
 
 CASES = {name: case for case in cases_layers.CASES for name in case.names}
 EXAMPLES = int(os.environ.get("SHAPE_EXAMPLES", "25"))
@@ -23,14 +24,14 @@ EXAMPLES = int(os.environ.get("SHAPE_EXAMPLES", "25"))
 
 def weaker_shape(shape: Shape, random: Random) -> Shape | None:
     """A shape that fits this one, of which less is known."""
-    dims = tuple(dim if random.random() < 0.7 else ANY for dim in shape.front)  # noqa: PLR2004 (most of them)
+    dims = tuple(dim if random.random() < 0.7 else ANY for dim in shape.front)
     start, end = sorted(random.randint(0, len(dims)) for _ in range(2))
     return random.choice([shape, Shape(dims), Shape(dims[:start], Rest(), dims[end:]), None])
 
 
 def weaker(value: object, random: Random) -> object:
     """An argument of which less is known."""
-    if random.random() < 0.1:  # noqa: PLR2004 (some of them)
+    if random.random() < 0.1:
         return UNKNOWN
     if isinstance(value, Tensor) and value.shape is not None:
         return Tensor(weaker_shape(value.shape, random), random.choice([value.dtype, value.dtype, None]))

@@ -362,9 +362,11 @@ def broadcast_size(one: Dim, two: Dim, where: str = "") -> Dim:
         return one
     if equal is False:
         raise Mismatch(Problem.SIZES, f"{where}sizes {said(one)} and {said(two)} cannot be broadcast", one, two)
-    for known in (one, two):
+    for known, other in ((one, two), (two, one)):
         if isinstance(known, int) and known != 1:
             return known  # the other is 1, or the same
+        if isinstance(other, AnySize) and isinstance(known, Size):
+            return known  # an axis that somebody has named is hardly of size 1
     return ANY
 
 

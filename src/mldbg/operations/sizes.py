@@ -212,6 +212,7 @@ def quotient(above: object, below: object) -> Dim:
     exact = divided(above, below)
     if exact is not None:
         return exact
+    above, below = _without_common(above, below)
     if isinstance(below, Size) or not isinstance(above, Size):
         return _of_factor(Quotient(above, below)) if isinstance(above, Size) else ANY
     return _with_remainder(above, below)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import nan
+
 from mldbg.lint.interpret.address import Made, Ref
 from mldbg.lint.interpret.value import Constant, Items, Object, Opaque, Shaped, Symbol, Value
 from mldbg.operations import dtypes
@@ -108,7 +110,7 @@ def argument(value: Value, elements: Items | None = None) -> Argument:
             return Each(alike[0].tensor) if alike[0] is not None else UNKNOWN
         return UNKNOWN
     if isinstance(thing, Opaque) and thing.cls == FLOAT:
-        return 0.5
+        return nan  # a number that is not known
     size = size_of(value)
     if size is None:
         return UNKNOWN

@@ -17,7 +17,7 @@ from mldbg.lint.interpret.batches import Batches
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.facts import Broadcast, Call, Misfit, Place
 from mldbg.lint.interpret.machine import Machine
-from mldbg.lint.interpret.shapes import argument, is_number, name_of, number, size_of
+from mldbg.lint.interpret.shapes import INT, argument, is_number, name_of, number, size_of
 from mldbg.lint.interpret.slots import ArgumentOf
 from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.value import (
@@ -94,6 +94,8 @@ _LEAVES_SHAPE_OF_ARRAY = frozenset({"astype", "copy"})
 _SHAPES_ANYTHING = frozenset({"view", "reshape"})
 """Methods that say the shape of something of which nothing is known."""
 
+_COUNTS = frozenset({"builtins.len", "builtins.int"})
+
 _REGISTERS = frozenset({"register_buffer", "register_parameter"})
 
 _ASKS_FOR_SHAPE = re.compile(r"\.shape\b|\.ndim\b|\.size\(|\.dim\(\)|\.numel\(|\blen\(")
@@ -101,7 +103,7 @@ _ASKS_FOR_SHAPE = re.compile(r"\.shape\b|\.ndim\b|\.size\(|\.dim\(\)|\.numel\(|\
 _PRODUCTS = frozenset({"matmul", "mm", "bmm", "einsum", "t", "T", "mT", "transpose", "permute", "cdist"})
 """Operations after which the first axis is another one, even where it has the same size."""
 
-_NUMBERS = ("math.", "builtins.float", "builtins.int", "builtins.round", "builtins.len")
+_NUMBERS = ("math.", "builtins.float", "builtins.round")
 """Functions whose result is a number and no tensor."""
 
 _ATTRIBUTES = frozenset({"T", "mT", "H", "mH", "real", "imag", "data", "grad"})
@@ -132,6 +134,8 @@ class Shaping:
         """The result of a function outside the project."""
         if not self.on:
             return result
+        if name in _COUNTS and len(arguments) == 1:
+            return self._count(name, arguments[0].value, result)
         made = self.batches.function(name, arguments, site, result)
         if made is not None:
             return made
@@ -261,7 +265,7 @@ class Shaping:
         operands = tuple(value for value in (*positional, *keywords.values()) if value.shaped is not None)
         try:
             made = row.compute(given)
-        except Unsure:
+        except (Unsure, ValueError, OverflowError):  # a count from a number that is not known, which is passed on as nan
             self._tell(name, row, positional, keywords, layer, site, _without_shape(result))
             return _without_shape(result)
         except Mismatch as mismatch:
@@ -360,13 +364,15 @@ class Shaping:
         row = ROWS.get(f"torch.Tensor.{name}") if name in _ATTRIBUTES else None
         return self._called(f"torch.Tensor.{name}", row, [Argument(base)], {}, site, result) if row is not None else result
 
-    def length(self, value: Value) -> Value | None:
-        """`len(tensor)`."""
-        known = value.shaped.tensor.shape if self.on and value.shaped is not None else None
-        if known is None or known.least_rank == 0:
-            return None
-        size = known.at(0)
-        return None if isinstance(size, AnySize) else number(size)
+    def _count(self, name: str, value: Value, result: Value) -> Value:
+        """`len(tensor)`, `int(size)`."""
+        if name == "builtins.int":
+            size = size_of(value)
+            return number(size) if size is not None else Value(Opaque(INT)) if result.thing == Unknown() else result
+        known = value.shaped.tensor.shape if value.shaped is not None else None
+        if known is not None and known.least_rank > 0:
+            return number(known.at(0))
+        return Value(Opaque(INT), origin=result.origin) if isinstance(result.thing, Unknown) else result
 
     def _size_of_unknown(self, base: Value, arguments: Sequence[Argument]) -> Value | None:
         """`x.size(0)` of an `x` of which nothing is known."""

@@ -243,15 +243,18 @@ def _identity(given: Given) -> Result:
 # --- random numbers ---
 
 
-def _random(dtype: str, *parameters: str) -> Compute:
-    """Numbers of a distribution whose parameters may be arrays. Without sizes and arrays it is a number of Python."""
+def _random(dtype: str, *parameters: str, fits: bool = True) -> Compute:
+    """Numbers of a distribution whose parameters may be arrays. Without sizes and arrays it is a number of Python.
+
+    `fits`: whether these arrays have to fit the sizes.
+    """
 
     def compute(given: Given) -> Result:
         values = [given.raw(name) for name in parameters if given.has(name)]
         shape = broadcast(Shape(), *(known(array_of(value)) for value in values if value is not UNKNOWN))
         if given.has("size"):
             sizes = of(*_sizes(given, "size"))
-            if same(sizes.count(), 1) is False:  # some functions take any arrays for one number
+            if fits:
                 _check_broadcast_to(shape, sizes)
             return Tensor(sizes, _dtype(given, dtype))
         if UNKNOWN in values or shape == Shape():
@@ -920,7 +923,7 @@ FUNCTIONS: Mapping[str, Transfer] = {
     "random.random random.random_sample": Transfer(("size",), _random("float64")),
     "random.normal": Transfer(("loc", "scale", "size"), _random("float64", "loc", "scale")),
     "random.uniform": Transfer(("low", "high", "size"), _random("float64", "low", "high")),
-    "random.randint": Transfer(("low", "high", "size", "dtype"), _random("int64", "low", "high")),
+    "random.randint": Transfer(("low", "high", "size", "dtype"), _random("int64", "low", "high", fits=False)),
     "random.permutation": Transfer(("x",), _permutation),
     "add multiply maximum minimum": Transfer(_TWO, _elementwise(*_TWO)),
     "subtract": Transfer(_TWO, _elementwise(*_TWO, refuses=("bool",))),

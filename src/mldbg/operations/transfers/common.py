@@ -131,6 +131,16 @@ def check_fits(start: Shape, wanted: Shape, what: str) -> None:
             check_equal(got, size_there, f"{what} has shape {start}, which does not go with {wanted}")
 
 
+def check_fits_exactly(start: Shape, wanted: Shape, what: str) -> None:
+    """Raises Mismatch where a parameter has not the shape that it must have."""
+    if start.rest is not None or wanted.rest is not None:
+        return
+    if len(start.front) != len(wanted.front) or any(
+        same(one, two) is False for one, two in zip(start.front, wanted.front, strict=True)
+    ):
+        raise Mismatch(Problem.FEATURES, f"{what} has shape {start}, and must have {wanted}")
+
+
 def check_floats(value: Tensor, what: str) -> None:
     """Raises Mismatch for integers where only floating-point numbers work."""
     if dtypes.kind(value.dtype) in ("int", "bool"):

@@ -243,7 +243,9 @@ def _adaptive(count: int, *, greatest: bool = False) -> Callable[[Given], Result
         start = value.shape or ANY_SHAPE
         wanted = given.raw("output_size")
         several = wanted if isinstance(wanted, tuple) and len(wanted) == count else (wanted,) * count
-        if count == 1 or greatest or any(each != 1 for each in several):  # torch takes a mean instead
+        if (
+            count == 1 or greatest or any(each is None or (isinstance(each, int) and each != 1) for each in several)
+        ):  # torch takes a mean instead
             check_rank(start, count + 1, count + 2, "the pool")
         else:
             check_rank(start, count, None, "the pool")
@@ -421,6 +423,25 @@ _TRANSPOSED = ("input", "weight", "bias", "stride", "padding", "output_padding",
 _POOL = ("input", "kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
 _GREATEST = ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
 
+
+def _sampled(given: Given) -> Result:
+    """Values of images at the places that a grid names."""
+    value, grid = tensor(given), tensor(given, "grid")
+    start, places = value.shape or ANY_SHAPE, grid.shape or ANY_SHAPE
+    for each in (start, places):
+        check_rank(each, 4, 5, "the sampling")
+    if start.rank is not None and places.rank is not None and start.rank != places.rank:
+        raise Mismatch(Problem.RANK, f"images of shape {start} and a grid of shape {places} have different numbers of axes")
+    check_equal(start.at(0), places.at(0), "images and grids differ in number")
+    rank = start.rank or places.rank
+    if rank is not None:
+        check_equal(places.at(-1), rank - 2, "places have another number of coordinates than images have axes")
+    dtype = common_dtype(value, grid, what="the sampling")
+    if places.rank is None:
+        return Tensor(None, dtype)
+    return Tensor(Shape((start.at(0), start.at(1), *places.front[1:-1])), dtype)
+
+
 LAYERS: dict[str, Transfer] = {
     "PixelShuffle": Transfer(("input",), lambda given: _shuffled(given, "upscale_factor", up=True)),
     "PixelUnshuffle": Transfer(("input",), lambda given: _shuffled(given, "downscale_factor", up=False)),
@@ -432,6 +453,8 @@ LAYERS: dict[str, Transfer] = {
     "Fold": Transfer(("input",), _fold),
 }
 FUNCTIONS: dict[str, Transfer] = {
+    "grid_sample": Transfer(("input", "grid", "mode", "padding_mode", "align_corners"), _sampled),
+    "upsample": Transfer(("input", "size", "scale_factor", "mode", "align_corners"), _interpolate),
     "pad": Transfer(("input", "pad", "mode", "value"), _pad),
     "interpolate": Transfer(
         ("input", "size", "scale_factor", "mode", "align_corners", "recompute_scale_factor", "antialias"), _interpolate
@@ -467,4 +490,25 @@ for _count in (1, 2, 3):
         f"adaptive_max_pool{_count}d": Transfer(("input", "output_size", "return_indices"), _adaptive(_count, greatest=True)),
     }
 
-ROWS: dict[str, Transfer] = {**of_layers(LAYERS), **under((FUNCTIONAL,), FUNCTIONS)}
+IN_TORCH = frozenset(
+    [
+        "conv1d",
+        "conv2d",
+        "conv3d",
+        "conv_transpose1d",
+        "conv_transpose2d",
+        "conv_transpose3d",
+        "pixel_shuffle",
+        "pixel_unshuffle",
+        "channel_shuffle",
+        "avg_pool1d",
+        "adaptive_avg_pool1d",
+    ]
+)
+"""Functions that `torch` has under the same name."""
+
+ROWS: dict[str, Transfer] = {
+    **of_layers(LAYERS),
+    **under((FUNCTIONAL,), FUNCTIONS),
+    **under(("torch",), {name: transfer for name, transfer in FUNCTIONS.items() if name in IN_TORCH}),
+}

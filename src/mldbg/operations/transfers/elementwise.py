@@ -8,6 +8,7 @@ from itertools import product as combinations
 
 from mldbg.operations import dtypes
 from mldbg.operations.shape import (
+    UNKNOWN,
     Argument,
     Given,
     Mismatch,
@@ -114,6 +115,12 @@ def refuse(kinds: str, *values: Argument, what: str) -> None:
             raise Mismatch(Problem.DTYPE, f"{what} is not defined for elements of type {_dtype_of(value)}")
 
 
+def refuse_as_mask(mask: Tensor) -> None:
+    """Raises Mismatch where a tensor is no mask; older versions of torch take bytes as one."""
+    if mask.dtype != "uint8":
+        refuse("int float complex", mask, what="a mask")
+
+
 # --- operands ---
 
 
@@ -214,14 +221,14 @@ def _chosen(given: Given) -> Result:
         if rank is None:
             raise Unsure
         return (Tensor(of(ANY), "int64"),) * max(rank, 1)
-    refuse("int float complex" if condition.dtype != "uint8" else "", condition, what="a condition")
+    refuse_as_mask(condition)
     one, two = operand(given, "input"), operand(given, "other")
     return Tensor(shape_of(condition, one, two), result_type(one, two))
 
 
 def _filled(given: Given) -> Result:
     value, mask = given.tensor(), given.tensor("mask")
-    refuse("int float complex", mask, what="a mask")
+    refuse_as_mask(mask)
     return Tensor(shape_of(value, mask), value.dtype)
 
 
@@ -261,6 +268,11 @@ def _cast(given: Given) -> Result:
             return replace(value, dtype=dtypes.named(argument.rpartition(".")[2]))
     is_device = all(isinstance(argument, str | bool | int) or argument is None for argument in arguments)
     return value if is_device else replace(value, dtype=None)
+
+
+def _cast_or_named(given: Given) -> Result:
+    """`type`, which without an argument gives the name of the type."""
+    return _cast(given) if given.has("dtype") else UNKNOWN
 
 
 def _type_of_other(given: Given) -> Result:
@@ -356,6 +368,6 @@ METHODS: Mapping[str, Transfer] = {
     "byte": Transfer(_ONE, _with_type("uint8")),
     "bool": Transfer(_ONE, _with_type("bool")),
     "to": Transfer(("input", "first", "second"), _cast),
-    "type": Transfer(("input", "dtype"), _cast),
+    "type": Transfer(("input", "dtype"), _cast_or_named),
     "type_as": Transfer(_TWO, _type_of_other),
 }

@@ -182,6 +182,8 @@ def sliced(size: Dim, part: slice) -> Dim:
         raise Mismatch(Problem.SIZES, f"a slice with step {step}")
     if isinstance(size, int) and all(each is None or isinstance(each, int) for each in (start, stop, step)):
         return len(range(*slice(start, stop, step).indices(size)))
+    if isinstance(stop, Size) and start in (None, 0) and step in (None, 1) and not isinstance(size, Size):
+        return stop  # who cuts a buffer to a length takes the buffer to be long enough
     first = _from_front(start, size) if start is not None else 0
     last = _from_front(stop, size) if stop is not None else size
     if first is None or last is None:

@@ -28,9 +28,9 @@ def _parts(given: Given, name: str = "tensors") -> tuple[Tensor, ...] | Each:
 
 def joined(shapes: Sequence[Shape], axis: int) -> Shape:
     """The shape of tensors joined along an axis. Raises Mismatch where other axes differ."""
-    shapes = [shape for shape in shapes if shape != of(0)]  # torch lets these pass with tensors of any number of axes
-    if not shapes:
-        return of(0)
+    shapes = [shape for shape in shapes if shape != of(0)] or [of(0)]  # those pass with tensors of any number of axes
+    if of(ANY) in shapes and any(shape.rank != 1 for shape in shapes):
+        return ANY_SHAPE  # it may be one of those
     rank = next((shape.rank for shape in shapes if shape.rank is not None), None)
     if rank is None:
         return _joined_open(shapes, axis)
@@ -162,13 +162,9 @@ def _as_columns(shape: Shape) -> Shape:
 
 def _at_least(count: int) -> Compute:
     def compute(given: Given) -> Result:
-        tensors = given.tensors("tensors")
-        nested = given.raw("tensors")
-        if isinstance(nested, tuple) and len(nested) == 1 and isinstance(nested[0], tuple):
-            tensors = Given({"tensors": nested[0]}).tensors("tensors")
-            return tuple(replace(each, shape=_with_axes(shape_or_any(each), count)) for each in tensors)
-        results = tuple(replace(each, shape=_with_axes(shape_or_any(each), count)) for each in tensors)
-        return results[0] if len(results) == 1 else results
+        results = tuple(replace(each, shape=_with_axes(shape_or_any(each), count)) for each in _given_tensors(given))
+        is_one = isinstance(given.raw("tensors"), tuple) and given.raw("tensors") != (given.raw("tensors"),)
+        return results[0] if len(results) == 1 and is_one else results
 
     return compute
 

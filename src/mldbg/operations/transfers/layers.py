@@ -29,6 +29,7 @@ from mldbg.operations.transfers.common import (
     check_equal,
     check_feature,
     check_fits,
+    check_fits_exactly,
     check_floats,
     check_rank,
     common_dtype,
@@ -169,15 +170,6 @@ def _layer_norm(given: Given) -> Result:
         if isinstance(weight, Tensor) and weight.shape is not None:
             check_fits_exactly(weight.shape, Shape(wanted), name)
     return value
-
-
-def check_fits_exactly(start: Shape, wanted: Shape, what: str) -> None:
-    """Raises Mismatch where a parameter has not the shape that it must have."""
-    if start.rest is None and (
-        len(start.front) != len(wanted.front)
-        or any(same(one, two) is False for one, two in zip(start.front, wanted.front, strict=True))
-    ):
-        raise Mismatch(Problem.FEATURES, f"{what} has shape {start}, and must have {wanted}")
 
 
 def _group_norm(given: Given, *, layer: bool) -> Result:
@@ -362,6 +354,16 @@ def _pairwise_distance(given: Given) -> Result:
     return made(ending(both, 1, 1) if kept else ending(both, 1), result_type(one, two))
 
 
+def _all_distances(given: Given) -> Result:
+    """Between each two rows."""
+    value = tensor(given)
+    start = value.shape or ANY_SHAPE
+    check_rank(start, 2, 2, "the distances")
+    check_floats(value, "the distances")
+    count = start.at(-2)
+    return Tensor(Shape((quotient(count * (count - 1), 2),)), value.dtype)
+
+
 # --- rows ---
 
 _INPUT = ("input",)
@@ -379,6 +381,9 @@ LAYERS: dict[str, Transfer] = {
     "InstanceNorm1d": Transfer(_INPUT, _instance_norm(1)),
     "InstanceNorm2d": Transfer(_INPUT, _instance_norm(2)),
     "InstanceNorm3d": Transfer(_INPUT, _instance_norm(3)),
+    "LazyInstanceNorm1d": Transfer(_INPUT, _instance_norm(1, lazy=True)),
+    "LazyInstanceNorm2d": Transfer(_INPUT, _instance_norm(2, lazy=True)),
+    "LazyInstanceNorm3d": Transfer(_INPUT, _instance_norm(3, lazy=True)),
     "LayerNorm RMSNorm": Transfer(_INPUT, _layer_norm),
     "GroupNorm": Transfer(_INPUT, lambda given: _group_norm(given, layer=True)),
     "LocalResponseNorm": Transfer(_INPUT, _of_rank(3, None, _keeps)),
@@ -409,7 +414,8 @@ FUNCTIONS: dict[str, Transfer] = {
     "rms_norm": Transfer(("input", "normalized_shape", "weight", "eps"), _layer_norm),
     "group_norm": Transfer(("input", "num_groups", "weight", "bias", "eps"), lambda given: _group_norm(given, layer=False)),
     "local_response_norm": Transfer(("input", "size"), _of_rank(3, None, _keeps)),
-    "relu relu_ relu6 hardtanh threshold": Transfer(_INPUT, _keeps),
+    "relu relu_ relu6 hardtanh hardtanh_ threshold threshold_": Transfer(_INPUT, _keeps),
+    "elu_ selu_ celu_ leaky_relu_ rrelu_": Transfer(_INPUT, _keeps_floats),
     "elu selu celu leaky_relu gelu silu mish hardswish hardsigmoid logsigmoid softplus softshrink hardshrink rrelu": Transfer(
         _INPUT, _keeps_floats
     ),
@@ -424,7 +430,26 @@ FUNCTIONS: dict[str, Transfer] = {
     "embedding": Transfer(("input", "weight", "padding_idx"), _embedding),
     "one_hot": Transfer(("input", "num_classes"), _one_hot),
     "cosine_similarity": Transfer(("x1", "x2", "dim", "eps"), _cosine_similarity),
+    "pdist": Transfer(_INPUT, _all_distances),
     "pairwise_distance": Transfer(("x1", "x2", "p", "eps", "keepdim"), _pairwise_distance),
 }
 
-ROWS: dict[str, Transfer] = {**of_layers(LAYERS), **under((FUNCTIONAL,), FUNCTIONS)}
+IN_TORCH: dict[str, Transfer] = {
+    "bilinear": FUNCTIONS["bilinear"],
+    "cosine_similarity": FUNCTIONS["cosine_similarity"],
+    "pairwise_distance": FUNCTIONS["pairwise_distance"],
+    "pdist": FUNCTIONS["pdist"],
+    "prelu": FUNCTIONS["prelu"],
+    "layer_norm": FUNCTIONS["layer_norm"],
+    "rms_norm": FUNCTIONS["rms_norm"],
+    "group_norm": FUNCTIONS["group_norm"],
+    "relu_ threshold threshold_": Transfer(_INPUT, _keeps),
+    "selu selu_ celu celu_ rrelu rrelu_ hardshrink": Transfer(_INPUT, _keeps_floats),
+    "dropout dropout_ alpha_dropout feature_dropout feature_alpha_dropout": Transfer(("input", "p", "train"), _keeps),
+    "embedding": Transfer(
+        ("weight", "indices"), lambda given: _embedding(Given({**given.values, "input": given.raw("indices")}))
+    ),
+}
+"""Functions of `torch` itself."""
+
+ROWS: dict[str, Transfer] = {**of_layers(LAYERS), **under((FUNCTIONAL,), FUNCTIONS), **under(("torch",), IN_TORCH)}

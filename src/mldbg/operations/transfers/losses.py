@@ -14,8 +14,8 @@ from mldbg.operations.transfers.common import (
     check_rank,
     check_same_shape,
     ending,
-    shape,
     made,
+    shape,
     tensor,
 )
 from mldbg.operations.transfers.elementwise import result_type

@@ -47,8 +47,9 @@ def with_rank(shape: Shape, rank: int) -> Shape:
 
 
 def ranks_differ(shape: Shape, wanted: int | str) -> Mismatch:
-    said_wanted = counted(wanted, "axis", "axes") if isinstance(wanted, int) else wanted
-    return Mismatch(Problem.RANK, f"{shape} has {counted(shape.least_rank, 'axis', 'axes')} where {said_wanted} are needed")
+    """What is raised where a tensor has another number of axes."""
+    verb = "is" if wanted == 1 else "are"
+    return Mismatch(Problem.RANK, f"{shape} has {counted(shape.least_rank, 'axis', 'axes')} where {wanted} {verb} needed")
 
 
 def check_axis(shape: Shape, axis: int) -> None:

@@ -24,6 +24,7 @@ from mldbg.operations.transfers.common import (
     ANY_SHAPE,
     check_equal,
     check_fits,
+    check_fits_exactly,
     check_floats,
     check_rank,
     common_dtype,
@@ -118,6 +119,23 @@ def _added(product: Callable[[Given], Result], *, summed: bool = False) -> Calla
         return made(start, common_dtype(added, result, what="the sum"))
 
     return compute
+
+
+def _in_place(compute: Callable[[Given], Result]) -> Callable[[Given], Result]:
+    """The same where the result takes the place of the tensor that is added."""
+
+    def placed(given: Given) -> Result:
+        result, there = compute(given), shape(given)
+        assert isinstance(result, Tensor)
+        check_fits_exactly(there, result.shape or ANY_SHAPE, "the tensor in whose place the result comes")
+        return replace(result, dtype=tensor(given).dtype)
+
+    return placed
+
+
+def _outer_added(given: Given) -> Result:
+    pair = Given({"input": given.raw("vec1"), "vec2": given.raw("vec2")})
+    return _added(lambda _: _outer(pair))(given)
 
 
 def _inner(given: Given) -> Result:
@@ -454,6 +472,55 @@ def _solve(given: Given) -> Result:
     return made(ending(_batches(start, there), 0, there.at(-2), there.at(-1)), dtype)
 
 
+_COMPLEX = {"float32": "complex64", "float64": "complex128", "float": "complex"}
+
+
+def _complex_eigenvalues(given: Given) -> Result:
+    value, start = _square(given, _first(given))
+    return made(ending(start, 1), _COMPLEX.get(value.dtype or ""))
+
+
+def _complex_eigenvectors(given: Given) -> Result:
+    value, start = _square(given, _first(given))
+    dtype = _COMPLEX.get(value.dtype or "")
+    return made(ending(start, 1), dtype), made(start, dtype)
+
+
+def _ranks(given: Given) -> Result:
+    _, start = _matrix(given)
+    return made(ending(start, 2), "int64")
+
+
+def _trace(given: Given) -> Result:
+    value = tensor(given)
+    check_rank(value.shape or ANY_SHAPE, 2, 2, "the trace")
+    return Tensor(Shape(), "int64" if dtypes.kind(value.dtype) in ("int", "bool") else value.dtype)
+
+
+def _old_singular(given: Given) -> Result:
+    """`torch.svd`: the right vectors are not transposed."""
+    value, start = _matrix(given)
+    rows, columns = start.at(-2), start.at(-1)
+    inner, some = _least(rows, columns), flag(given, "some", usual=True)
+    left, right = (inner, inner) if some else (rows, columns) if some is False else (ANY, ANY)
+    shapes = (ending(start, 2, rows, left), ending(start, 2, inner), ending(start, 2, columns, right))
+    return tuple(made(each, value.dtype) for each in shapes)
+
+
+def _old_triangular(given: Given) -> Result:
+    some = flag(given, "some", usual=True)
+    if some is None:
+        raise Unsure
+    return _triangular(Given({**given.values, "mode": "reduced" if some else "complete"}))
+
+
+def _vector_products(given: Given) -> Result:
+    one, two = tensor(given, "x"), tensor(given, "y")
+    both = broadcast(one.shape or ANY_SHAPE, two.shape or ANY_SHAPE)
+    check_rank(both, 1, None, "the product")
+    return made(both.without(given.integer("dim", -1)), common_dtype(one, two, what="the product"))
+
+
 def _norm(usual: tuple[int, ...] | None) -> Callable[[Given], Result]:
     """A norm over some axes, or over all."""
 
@@ -507,6 +574,12 @@ FUNCTIONS_AND_METHODS: dict[str, Transfer] = {
     "inverse cholesky": Transfer(("input",), _like_square),
     "det logdet": Transfer(("input",), _number_of_square),
     "slogdet": Transfer(("input",), _numbers_of_square),
+    "matrix_power": Transfer(("input", "n"), _power),
+    "matrix_exp": Transfer(("input",), _like_square),
+    "trace": Transfer(("input",), _trace),
+    "addr": Transfer(("input", "vec1", "vec2"), _outer_added),
+    "svd": Transfer(("input", "some", "compute_uv"), _old_singular),
+    "qr": Transfer(("input", "some"), _old_triangular),
     "pinverse": Transfer(("input", "rcond"), _swapped),
 }
 FUNCTIONS: dict[str, Transfer] = {
@@ -516,6 +589,10 @@ FUNCTIONS: dict[str, Transfer] = {
     "cdist": Transfer(("x1", "x2", "p"), _cdist),
 }
 METHODS: dict[str, Transfer] = {
+    "addmm_": Transfer(_MATRICES, _in_place(_added(_of_ranks(("mat1", 2), ("mat2", 2))))),
+    "addmv_": Transfer(("input", "mat", "vec"), _in_place(_added(_of_ranks(("mat", 2), ("vec", 1))))),
+    "baddbmm_": Transfer(_BATCHES, _in_place(_added(_of_ranks(("batch1", 3), ("batch2", 3))))),
+    "addbmm_": Transfer(_BATCHES, _in_place(_added(_of_ranks(("batch1", 3), ("batch2", 3)), summed=True))),
     "__matmul__": Transfer(("input", "other"), _matmul),
     "__rmatmul__": Transfer(("other", "input"), _matmul),
 }
@@ -523,7 +600,11 @@ LINEAR_ALGEBRA: dict[str, Transfer] = {
     "matmul": Transfer(("input", "other"), _matmul),
     "multi_dot": Transfer(("tensors",), _chain),
     "cross": Transfer(("input", "other"), lambda given: _cross(Given({"dim": -1, **given.values}))),
-    "inv cholesky": Transfer(("A",), _like_square),
+    "inv cholesky matrix_exp": Transfer(("A",), _like_square),
+    "matrix_rank": Transfer(("A", "tol", "hermitian"), _ranks),
+    "vecdot": Transfer(("x", "y"), _vector_products),
+    "eig": Transfer(("A",), _complex_eigenvectors),
+    "eigvals": Transfer(("A",), _complex_eigenvalues),
     "matrix_power": Transfer(("A", "n"), _power),
     "det": Transfer(("A",), _number_of_square),
     "slogdet": Transfer(("A",), _numbers_of_square),

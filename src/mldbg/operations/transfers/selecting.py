@@ -8,7 +8,7 @@ from dataclasses import replace
 from mldbg.operations import dtypes
 from mldbg.operations.shape import Given, Mismatch, Problem, Result, Shape, Tensor, Transfer, broadcast, of
 from mldbg.operations.sizes import ANY, Dim
-from mldbg.operations.transfers.elementwise import refuse, shape_of
+from mldbg.operations.transfers.elementwise import refuse, refuse_as_mask, shape_of
 from mldbg.operations.transfers.moving import check_axis, ranks_differ, shape_or_any
 
 
@@ -124,7 +124,7 @@ def _taken(given: Given) -> Result:
 
 def _masked(given: Given) -> Result:
     value, mask = given.tensor(), given.tensor("mask")
-    refuse("int float complex", mask, what="a mask")
+    refuse_as_mask(mask)
     shape_of(value, mask)
     return Tensor(of(ANY), value.dtype)
 
