@@ -78,7 +78,7 @@ def _creations(draw: st.DrawFn, *, filled: bool = False) -> Drawn:
     return Drawn((sizes, draw(_NUMBERS | tensors(0, 2))) if filled else (sizes,), kwargs)
 
 
-_ALIKE = st.fixed_dictionaries({}, optional={"dtype": _TYPES, "shape": shapes(0, 3)})
+_ALIKE: st.SearchStrategy[dict[str, object]] = st.fixed_dictionaries({}, optional={"dtype": _TYPES, "shape": shapes(0, 3)})
 
 
 @st.composite
@@ -127,9 +127,10 @@ def _reshapes(draw: st.DrawFn) -> Drawn:
     sizes = list(draw(st.permutations(array.sizes)))
     if len(sizes) > 1 and draw(st.booleans()):
         sizes = [sizes[0] * sizes[1], *sizes[2:]]
-    if sizes and draw(st.booleans()):
+    if draw(st.booleans()) and sizes:
         sizes[draw(st.integers(0, len(sizes) - 1))] = draw(st.sampled_from([-1, -1, -1, 3]))
-    return Drawn((array, draw(st.sampled_from([tuple(sizes), tuple(sizes), tuple(sizes), -1, count, (3, -1), (-1, -1)]))))
+    whole: list[object] = [tuple(sizes)] * 3
+    return Drawn((array, draw(st.sampled_from([*whole, -1, count, (3, -1), (-1, -1)]))))
 
 
 @st.composite

@@ -86,12 +86,6 @@ def _trace(draw: st.DrawFn) -> Drawn:
 
 
 @st.composite
-def _vecdot(draw: st.DrawFn) -> Drawn:
-    one, two = draw(broadcast_pair())
-    return Drawn((T(one), T(two)), {"dim": -1} if draw(st.booleans()) else {})
-
-
-@st.composite
 def _kron(draw: st.DrawFn) -> Drawn:
     return Drawn((T(draw(shapes(0, 3))), T(draw(shapes(0, 3)))))
 
@@ -261,7 +255,6 @@ CASES = [
     Case(("torch.Tensor.addmm_",), _fixed(2, 2, added="input"), real="values"),
     Case(("torch.Tensor.addmv_",), _fixed(2, 1, added="input"), real="values"),
     Case(("torch.Tensor.baddbmm_",), _fixed(3, 3, added="input"), real="values"),
-    Case(("torch.Tensor.addbmm_",), _fixed(3, 3, added="input", summed=True), real="values"),
     Case(both("addr"), _outer_added(), real="values"),
     Case(both("trace"), _trace(), real="values"),
     Case(both("cross"), _cross(named=False), real="values"),
@@ -276,7 +269,6 @@ CASES = [
     Case((*both("matrix_power"), *linalg("matrix_power")), _power()),
     Case(both("svd"), _matrix(some=st.booleans())),
     Case(both("qr"), _matrix(some=st.booleans())),
-    Case(linalg("vecdot"), _vecdot(), real="values"),
     Case(linalg("svd"), _matrix(full_matrices=st.booleans())),
     Case(linalg("svdvals pinv matrix_rank"), _matrix()),
     Case(both("pinverse"), _matrix()),

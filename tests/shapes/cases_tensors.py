@@ -6,7 +6,7 @@ import cases_tensors_axes
 import cases_tensors_created
 import cases_tensors_moved
 import cases_tensors_parts
-from drawing import DTYPES, FLOATS, broadcast_pair, shapes, tensors
+from drawing import DTYPES, FLOATS, broadcast_pair, tensors
 from hypothesis import strategies as st
 from oracle import Case, Drawn, T
 
@@ -75,7 +75,9 @@ def _lerp(draw: st.DrawFn) -> Drawn:
 @st.composite
 def _where(draw: st.DrawFn, *, is_method: bool = False) -> Drawn:
     one, two = draw(broadcast_pair())
-    condition = T(draw(st.sampled_from([one, two, (), (1,)])), draw(st.sampled_from(["bool", "bool", "bool", "int64", "float32"])))
+    condition = T(
+        draw(st.sampled_from([one, two, (), (1,)])), draw(st.sampled_from(["bool", "bool", "bool", "int64", "float32"]))
+    )
     first: object = T(one, draw(DTYPES))
     second: object = draw(st.sampled_from([T(two, draw(DTYPES)), T(two, draw(DTYPES)), draw(NUMBERS)]))
     if is_method:
@@ -122,9 +124,7 @@ def _cast(draw: st.DrawFn) -> Drawn:
     return draw(st.sampled_from(options))
 
 
-_DTYPE = st.builds(
-    lambda value, dtype: Drawn((value, getattr(__import__("torch"), dtype))), tensors(0, 3, EVERY), _DTYPE_VALUES
-)
+_DTYPE = st.builds(lambda value, dtype: Drawn((value, getattr(__import__("torch"), dtype))), tensors(0, 3, EVERY), _DTYPE_VALUES)
 
 _SAME = "abs absolute relu floor ceil trunc fix"
 _ROOTS = (

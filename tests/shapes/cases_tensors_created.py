@@ -79,7 +79,9 @@ def _points(draw: st.DrawFn) -> Drawn:
 @st.composite
 def _eye(draw: st.DrawFn) -> Drawn:
     one, two, keywords = draw(SIZES), draw(SIZES), draw(_KEYWORDS)
-    return draw(st.sampled_from([Drawn((one,), keywords), Drawn((one, two), keywords), Drawn((one,), {"m": two}), Drawn((-one,))]))
+    return draw(
+        st.sampled_from([Drawn((one,), keywords), Drawn((one, two), keywords), Drawn((one,), {"m": two}), Drawn((-one,))])
+    )
 
 
 @st.composite
@@ -138,7 +140,9 @@ def _multinomial(draw: st.DrawFn) -> Drawn:
     value = draw(tensors(1, 2, st.just("float32")) | tensors(0, 3, st.just("float32")))
     count = draw(st.integers(1, 4))
     flag = draw(st.booleans())
-    return draw(st.sampled_from([Drawn((value, count)), Drawn((value, count, flag)), Drawn((value, count), {"replacement": flag})]))
+    return draw(
+        st.sampled_from([Drawn((value, count)), Drawn((value, count, flag)), Drawn((value, count), {"replacement": flag})])
+    )
 
 
 @st.composite

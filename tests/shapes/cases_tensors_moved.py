@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from drawing import DTYPES, SIZES, axes, broadcast_pair, shapes, tensors
+from drawing import DTYPES, SIZES, axes, broadcast_pair, tensors
 from hypothesis import strategies as st
 from oracle import Case, Drawn, T
 

@@ -166,7 +166,9 @@ def _scatter(draw: st.DrawFn, *, values: bool) -> Drawn:
     index = T(draw(_inside(value.sizes)), draw(_INDEX_TYPES))
     if values and draw(st.booleans()):
         return Drawn((value, axis, index, 1.0)) if draw(st.booleans()) else Drawn((value, axis, index), {"value": 1.0})
-    source_sizes = tuple(size + draw(st.integers(0, 1)) for size in index.sizes) if draw(st.integers(0, 4)) else draw(shapes(0, 3))
+    source_sizes = (
+        tuple(size + draw(st.integers(0, 1)) for size in index.sizes) if draw(st.integers(0, 4)) else draw(shapes(0, 3))
+    )
     source = T(source_sizes, value.dtype if draw(st.integers(0, 4)) else draw(FLOATS))
     return Drawn((value, axis, index, source)) if draw(st.booleans()) else Drawn((value, axis, index), {"src": source})
 
@@ -199,6 +201,7 @@ def _take_along(draw: st.DrawFn) -> Drawn:
 
 
 _MASKS = st.sampled_from(["bool", "bool", "bool", "float32"])
+_TAKEN = st.builds(lambda value, sizes, kind: Drawn((value, T(sizes, kind))), tensors(0, 3), shapes(0, 3), _INDEX_TYPES)
 _MASKED = st.builds(lambda pair, kind: Drawn((T(pair[0], "float32"), T(pair[1], kind))), broadcast_pair(), _MASKS)
 
 
@@ -283,7 +286,11 @@ CASES = [
     Case((*_both("index_add index_copy"), "torch.Tensor.index_add_", "torch.Tensor.index_copy_"), _index_add(), real="zeros"),
     Case((*_both("index_fill"), "torch.Tensor.index_fill_"), _index_fill(), real="zeros"),
     Case(_both("take_along_dim"), _take_along(), real="zeros"),
-    Case(_both("take"), st.builds(lambda one, two, kind: Drawn((one, T(two, kind))), tensors(0, 3), shapes(0, 3), _INDEX_TYPES), real="zeros"),
+    Case(
+        _both("take"),
+        st.builds(lambda one, two, kind: Drawn((one, T(two, kind))), tensors(0, 3), shapes(0, 3), _INDEX_TYPES),
+        real="zeros",
+    ),
     Case(_both("masked_select"), _MASKED, real="values", open=True),
     Case(("torch.Tensor.__getitem__",), _indexed() | _indexed_by_tensors(), real="values"),
 ]

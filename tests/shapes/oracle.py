@@ -110,7 +110,7 @@ def really(name: str, drawn: Drawn, real: str) -> object:
             layer = named(name.removesuffix(".__call__"))(*built, **built_with)
             layer = layer.to("meta") if real == "meta" and hasattr(layer, "to") else layer
             return layer(*args, **kwargs)
-        function = named(name)
+        function: Any = named(name)
         function = function.__get__ if inspect.isdatadescriptor(function) else function  # an attribute
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -249,23 +249,22 @@ def symbolic_difference(name: str, drawn: Drawn, case: Case) -> str | None:
 
 
 LESS: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "sizes": lambda value: replace(value, shape=shape.Shape((ANY,) * value.shape.least_rank) if value.shape else None),
+    "sizes": lambda value: _open(value, lambda dims: shape.Shape((ANY,) * len(dims))),
     "shape": lambda value: replace(value, shape=None),
     "type": lambda value: replace(value, dtype=None),
-    "first axes": lambda value: replace(value, shape=shape.Shape((), shape.Rest(), value.shape.front[1:]) if value.shape else None),
-    "last axes": lambda value: replace(value, shape=shape.Shape(value.shape.front[:1], shape.Rest()) if value.shape else None),
-    "middle axes": lambda value: replace(value, shape=_open_between(value.shape.dims) if value.shape else None),
+    "first axes": lambda value: _open(value, lambda dims: shape.Shape((), shape.Rest(), dims[1:])),
+    "last axes": lambda value: _open(value, lambda dims: shape.Shape(dims[:1], shape.Rest())),
+    "middle axes": lambda value: _open(value, lambda dims: shape.Shape(dims[:2], shape.Rest(), dims[2:])),
 }
 """Ways of knowing less of a tensor."""
 
 
-def _open_between(dims: tuple[Dim, ...]) -> shape.Shape:
-    half = len(dims) // 2
-    return shape.Shape(dims[:half], shape.Rest(), dims[half:])
+def _open(value: Tensor, how: Callable[[tuple[Dim, ...]], shape.Shape]) -> Tensor:
+    return replace(value, shape=how(value.shape.dims)) if value.shape is not None else value
 
 
 def uncertain_difference(name: str, drawn: Drawn, case: Case) -> str | None:
-    """The same where less is known of the tensors, of one of them, or of one of the other arguments: nothing said may be wrong."""
+    """The same where less is known of the tensors, of one of them, or of another argument: nothing said may be wrong."""
     real = really(case.called or name, drawn, case.real)
     if isinstance(real, Raised):
         return None

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mldbg.operations.transfers.tables import ROWS
-from oracle import Case, difference, symbolic_difference
+from oracle import Case, difference, symbolic_difference, uncertain_difference
 
 CASES = {
     name: case for module in (cases_tensors, cases_layers, cases_arrays, cases_einops, cases_samples) for case in module.CASES for name in case.names
@@ -34,5 +34,7 @@ def test_it_says_what_the_library_does(name: str) -> None:
     def holds(drawn: object) -> None:
         assert difference(name, drawn, case) is None  # type: ignore[arg-type]
         assert symbolic_difference(name, drawn, case) is None  # type: ignore[arg-type]
+        if case in cases_tensors.CASES:
+            assert uncertain_difference(name, drawn, case) is None  # type: ignore[arg-type]
 
     holds()

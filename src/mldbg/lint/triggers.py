@@ -115,7 +115,10 @@ SIZED = Trigger(
 )
 """Layers and tensors, in a text that says some sizes in numbers."""
 
-SHAPE_TRIGGERS = (ANNOTATED, SIZED)
+NAMED_AXES = Trigger(frozenset({"softmax", "log_softmax", "argmax("}), ((r"\btorch\b",), (r", \w+ = \w+\.(?:shape\b|size\(\))",)))
+"""An operation along one axis, in a text that names axes."""
+
+SHAPE_TRIGGERS = (ANNOTATED, SIZED, NAMED_AXES)
 """What makes code worth executing with the shapes of its tensors."""
 
 

@@ -31,6 +31,9 @@ KEEPS_TABLE: frozenset[str] = frozenset(
 )
 """Methods of a table, or a column of one, that give a table or a column."""
 
+CONDENSES_TABLE: frozenset[str] = frozenset({"mean", "std", "var", "min", "max", "sum", "median", "nunique", "count"})
+"""Methods that leave one number of each column."""
+
 SCALES_COLUMNS: frozenset[str] = frozenset(
     f"sklearn.{name}"
     for name in (

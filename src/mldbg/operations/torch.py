@@ -393,7 +393,6 @@ _CONSTRUCTORS: Mapping[str, tuple[str, ...]] = {
     "Dropout Dropout1d Dropout2d Dropout3d AlphaDropout": ("p", "inplace"),
     "BatchNorm1d BatchNorm2d BatchNorm3d SyncBatchNorm InstanceNorm1d InstanceNorm2d InstanceNorm3d": _NORMALISATION,
     "LazyBatchNorm1d LazyBatchNorm2d LazyBatchNorm3d": _NORMALISATION[1:],
-    "LazyInstanceNorm1d LazyInstanceNorm2d LazyInstanceNorm3d": _NORMALISATION[1:],
     "LayerNorm": ("normalized_shape", "eps", "elementwise_affine", "bias"),
     "RMSNorm": ("normalized_shape", "eps", "elementwise_affine"),
     "GroupNorm": ("num_groups", "num_channels", "eps", "affine"),

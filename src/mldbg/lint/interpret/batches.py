@@ -28,7 +28,7 @@ from mldbg.lint.interpret.value import (
     Value,
     first_step,
 )
-from mldbg.operations.samples import BUNCHES, ENCODES_LABELS, KEEPS_TABLE, READS_TABLE, SCALES_COLUMNS
+from mldbg.operations.samples import BUNCHES, CONDENSES_TABLE, ENCODES_LABELS, KEEPS_TABLE, READS_TABLE, SCALES_COLUMNS
 from mldbg.operations.shape import Rest, Shape, Tensor
 from mldbg.operations.sizes import ANY, Dim, atom
 
@@ -82,6 +82,9 @@ class Batches:
             return None
         if name in ("to_numpy", "copy"):
             return replace(result, shaped=replace(base.shaped, is_table=name == "copy"))
+        if name in CONDENSES_TABLE and base.shaped.tensor.shape is not None:
+            left = Shape(base.shaped.tensor.shape.front[1:])
+            return replace(result, shaped=Shaped(Tensor(left), is_array=True, is_table=left.rank == 1))
         if name in KEEPS_TABLE and base.shaped.tensor.shape is not None:
             dims = base.shaped.tensor.shape.front
             kept = Shape((ANY, *(ANY for _ in dims[1:])))
@@ -101,6 +104,14 @@ class Batches:
             return replace(result, shaped=replace(shaped, tensor=Tensor(Shape((rows, len(items.tail))))))
         return replace(result, shaped=None)
 
+    @staticmethod
+    def column(base: Value, result: Value) -> Value:
+        """`frame.price`"""
+        shape = base.shaped.tensor.shape if base.shaped is not None else None
+        if base.shaped is None or shape is None or shape.rank != 2:
+            return replace(result, shaped=None)
+        return replace(result, shaped=replace(base.shaped, tensor=Tensor(Shape(shape.front[:1]))))
+
     # --- rows ---
 
     def _table(self, site: Site, result: Value) -> Value:
@@ -108,17 +119,20 @@ class Batches:
         shaped = Shaped(Tensor(Shape((rows, ANY))), first_step(site, "a table"), is_array=True, is_table=True)
         return replace(result, shaped=shaped)
 
-    def _bunch(self, bunch: object, arguments: Sequence[Argument], site: Site, result: Value) -> Value | None:
+    def _bunch(self, bunch: tuple[Tensor, Tensor], arguments: Sequence[Argument], site: Site, result: Value) -> Value | None:
         given, _ = bound((), arguments, None)
-        if given.get("as_frame", UNKNOWN).constant is True:
-            return None
+        table = given.get("as_frame", UNKNOWN).constant is True
         features, target = (
-            Value(data=result.data, shaped=Shaped(tensor, first_step(site, f"loaded as {tensor.shape}"), is_array=True))
-            for tensor in bunch  # type: ignore[attr-defined]
+            Value(
+                data=result.data,
+                shaped=Shaped(tensor, first_step(site, f"loaded as {tensor.shape}"), is_array=True, is_table=table),
+            )
+            for tensor in bunch
         )
         if given.get("return_X_y", UNKNOWN).constant is True:
             return replace(result, thing=Items("builtins.tuple", (features, target)))
-        return replace(result, thing=Entries((("data", features), ("target", target)), exact=False))
+        frame = replace(features, shaped=_with_target(features.shaped))
+        return replace(result, thing=Entries((("data", features), ("target", target), ("frame", frame)), exact=False))
 
     def _split(self, arguments: Sequence[Argument], site: Site, result: Value) -> Value | None:
         """Each part of an array has as many rows as the same part of the others."""
@@ -179,6 +193,14 @@ class Batches:
             return None
         index = Value(Opaque("builtins.int"), origin=self._machine.new_ref(site, Made.ELEMENT, "index"))
         return self._machine.force(self._machine.call_function(method.thing, [Argument(dataset), Argument(index)], site))
+
+
+def _with_target(features: Shaped | None) -> Shaped | None:
+    """The table of features and target together."""
+    shape = features.tensor.shape if features is not None else None
+    if features is None or shape is None:
+        return None
+    return replace(features, tensor=Tensor(Shape((shape.front[0], shape.front[1] + 1))))
 
 
 def _with_rows(shaped: Shaped | None, rows: Dim) -> Shaped | None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Site
+from mldbg.lint.interpret.address import Made, Ref, Site, site_of
 from mldbg.lint.interpret.facts import Contradiction, Promise
 from mldbg.lint.interpret.frames import Frame
 from mldbg.lint.interpret.machine import Machine
@@ -21,6 +21,7 @@ from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.value import (
     UNKNOWN,
     ArrayType,
+    ClassThing,
     Constant,
     Declared,
     Function,
@@ -58,8 +59,17 @@ _OF_TYPE = "its elements are of type"
 Sizes = dict[str, Dim | tuple[Dim, ...] | Rest]
 """What the names of one call stand for; a name after `*` for several sizes, or for any number of them."""
 
-Declaration = Declared | tuple["Declaration | None", ...]
-"""What an annotation says of arrays: one array, or a tuple with arrays in it."""
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """A class of the project whose fields are arrays: a dataclass, a NamedTuple."""
+
+    cls: ClassThing
+    of: tuple[tuple[str, cst.Annotation, Declared], ...]
+
+
+Declaration = Declared | Fields | tuple["Declaration | None", ...]
+"""What an annotation says of arrays: one array, an object that holds some, or a tuple with arrays in it."""
 
 
 class Declarations:
@@ -98,8 +108,45 @@ class Declarations:
             return self._read_subscript(node)
         if isinstance(node, cst.Name | cst.Attribute):
             thing = self._machine.now(node).thing
+            if isinstance(thing, ClassThing):
+                return self.fields(thing)
             return thing if isinstance(thing, Declared) else None
         return None
+
+    def fields(self, cls: ClassThing) -> Fields | None:
+        """The fields of a class that are arrays; None where it has none."""
+        kept = cls.part.kept
+        key = ("fields", cls.name)
+        if key not in kept:
+            kept[key] = None
+            kept[key] = self._fields(cls)
+        found: Fields | None = kept[key]
+        return found
+
+    def _fields(self, cls: ClassThing) -> Fields | None:
+        lines = [line for line in cls.node.body.body if isinstance(line, cst.SimpleStatementLine)]
+        found = []
+        with self._machine.in_module(cls.part.module):
+            self._machine.frame.part = cls.part
+            for statement in (one for line in lines for one in line.body if isinstance(one, cst.AnnAssign)):
+                declaration = self.of(statement.annotation) if isinstance(statement.target, cst.Name) else None
+                if isinstance(declaration, Declared) and isinstance(statement.target, cst.Name):
+                    found.append((statement.target.value, statement.annotation, declaration))
+        return Fields(cls, tuple(found)) if found else None
+
+    def built(self, cls: ClassThing, ref: Ref, site: Site) -> None:
+        """Hold the fields of a new object against their annotations; the names of axes belong to the object."""
+        fields = self.fields(cls) if self.shapes else None
+        if fields is None:
+            return
+        frame = Frame(ref, cls.part, None)
+        for name, node, declaration in fields.of:
+            value = self._machine.state.get(ref, name)
+            if value is not None:
+                here = site_of(cls.part, node)
+                kept = self._held(declaration, value, frame, here, Promise.ARGUMENT, name, site)
+                if kept is not value:
+                    self._machine.state.set(ref, name, kept)
 
     def _read_text(self, text: object) -> Declaration | None:
         """An annotation in quotes."""
@@ -207,12 +254,34 @@ class Declarations:
                 for one, item in zip(declaration, items.tail, strict=True)
             )
             return replace(value, thing=replace(items, tail=tail))
+        if isinstance(declaration, Fields):
+            return self._with_fields(declaration, value, frame, site)
         if isinstance(value.thing, Constant | Items) or value.is_none:
             return value
         value = self._with_meaning(declaration, value, here, where, name, site)
         if not self.shapes:
             return value
         return self._with_shape(declaration, value, frame, here, where, name, site)
+
+    def _with_fields(self, declaration: Fields, value: Value, frame: Frame, site: Site | None) -> Value:
+        """An object of which nothing is known has arrays of the declared shapes as its fields.
+
+        Its names of axes mean the same as those of the function that takes it, where they share any.
+        """
+        if not isinstance(value.thing, Object) or value.thing.cls is not None or not self.shapes:
+            return value
+        ref = value.thing.ref
+        words = {name for _, _, one in declaration.of for option in one.options for name in option.axes.split()}
+        shared = not words.isdisjoint(frame.axes)
+        inner = frame if shared else Frame(ref, declaration.cls.part, None)
+        for name, node, one in declaration.of:
+            if self._machine.state.get(ref, name) is None:
+                unknown = Value(Object(ref.inside(Made.ATTRIBUTE, name)), origin=ref.inside(Made.ATTRIBUTE, name))
+                here = site_of(declaration.cls.part, node)
+                self._machine.state.ensure(ref.inside(Made.ATTRIBUTE, name))
+                held = self._held(one, unknown, inner, here, Promise.ARGUMENT, name, site)
+                self._machine.state.set(ref, name, held)
+        return value
 
     def _with_meaning(
         self, declaration: Declared, value: Value, here: Site, where: Promise, name: str, site: Site | None

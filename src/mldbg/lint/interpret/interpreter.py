@@ -540,6 +540,7 @@ class Interpreter:
             self.call_function(init.thing, [Argument(value), *arguments], site)
         elif self.classes.takes_fields(cls):
             self.classes.fill_fields(cls, value.thing.ref, arguments)
+            self.declarations.built(cls, value.thing.ref, site)
             self.construction.after_init(value, cls, site)
         else:
             self.construction.construct_base(value.thing.ref, self.classes.outside_base(cls), arguments)

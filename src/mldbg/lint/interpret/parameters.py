@@ -13,7 +13,7 @@ from mldbg.lint.interpret.configuration import Configuration
 from mldbg.lint.interpret.join import tuple_of
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.names import Names
-from mldbg.lint.interpret.shapes import INT
+from mldbg.lint.interpret.shapes import FLOAT, INT
 from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.supposed import MODEL_NAMES
@@ -106,8 +106,10 @@ class Parameters:
                 self.names.bind(name, given)
                 return
         ref = self.machine.new_ref(self.machine.site(parameter), Made.PARAMETER)
-        if self.numbers and _is_number(parameter):
-            self.names.bind(name, Value(Opaque(INT), origin=ref, size=atom(name, ref, positive=False)))
+        number = _number_of(parameter) if self.numbers else None
+        if number is not None:
+            size = atom(name, ref, positive=False) if number == INT else None
+            self.names.bind(name, Value(Opaque(number), origin=ref, size=size))
             return
         self.machine.state.ensure(ref)
         cls = self._annotated_class(parameter) if assume else None
@@ -147,12 +149,13 @@ class Parameters:
         return not any(cls.name in part.statement.base_names for part in cls.part.module.parts)
 
 
-def _is_number(parameter: cst.Param) -> bool:
-    """Whether a parameter is annotated as an integer, or has one as its default."""
+def _number_of(parameter: cst.Param) -> str | None:
+    """The class of a number that a parameter is annotated as, or has as its default; None where it may be something else."""
     node = parameter.annotation.annotation if parameter.annotation is not None else None
     if isinstance(node, cst.Name):
-        return node.value == "int"
-    return node is None and isinstance(parameter.default, cst.Integer)
+        return {"int": INT, "float": FLOAT}.get(node.value)
+    kinds: dict[type, str] = {cst.Integer: INT, cst.Float: FLOAT}
+    return kinds.get(type(parameter.default)) if node is None else None
 
 
 def _is_library_object(value: Value) -> bool:

@@ -105,6 +105,9 @@ def argument(value: Value, elements: Items | None = None) -> Argument:
     if items is not None:
         if items.exact:
             return tuple(argument(item) for item in items.tail)
+        if items.all and all(is_number(item) or isinstance(item.constant, int | float) for item in items.all):
+            floats = any(isinstance(item.constant, float) or _is_float(item) for item in items.all)
+            return Each(Tensor(Shape(), "float32" if floats else "int64"))
         alike = [item.shaped for item in items.all]
         if alike and all(one is not None and alike[0] is not None and one.tensor == alike[0].tensor for one in alike):
             return Each(alike[0].tensor) if alike[0] is not None else UNKNOWN
@@ -113,7 +116,7 @@ def argument(value: Value, elements: Items | None = None) -> Argument:
         return nan  # a number that is not known
     size = size_of(value)
     if size is None:
-        return UNKNOWN
+        return ANY if isinstance(thing, Opaque) and thing.cls == INT else UNKNOWN
     return size if isinstance(thing, Opaque) and thing.cls == INT else Perhaps(size)
 
 
@@ -124,7 +127,11 @@ def number(size: Dim) -> Value:
     return Value(Opaque(INT), size=None if isinstance(size, AnySize) else size)
 
 
+def _is_float(value: Value) -> bool:
+    return isinstance(value.thing, Opaque) and value.thing.cls == FLOAT
+
+
 def is_number(value: Value) -> bool:
     """Whether a value is known to be a number that no tensor is."""
     thing = value.thing
-    return isinstance(thing, Opaque) and thing.cls == INT
+    return isinstance(thing, Opaque) and thing.cls in (INT, FLOAT)

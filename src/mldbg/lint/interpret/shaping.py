@@ -17,8 +17,8 @@ from mldbg.lint.interpret.batches import Batches
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.facts import Broadcast, Call, Misfit, Place
 from mldbg.lint.interpret.machine import Machine
-from mldbg.lint.interpret.shapes import INT, argument, is_number, name_of, number, size_of
-from mldbg.lint.interpret.slots import ArgumentOf
+from mldbg.lint.interpret.shapes import FLOAT, INT, argument, is_number, name_of, number, size_of
+from mldbg.lint.interpret.slots import ArgumentOf, argument_of
 from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.value import (
     VALUES_AND_INDICES,
@@ -94,7 +94,7 @@ _LEAVES_SHAPE_OF_ARRAY = frozenset({"astype", "copy"})
 _SHAPES_ANYTHING = frozenset({"view", "reshape"})
 """Methods that say the shape of something of which nothing is known."""
 
-_COUNTS = frozenset({"builtins.len", "builtins.int"})
+_COUNTS = frozenset({"builtins.len", "builtins.int", "builtins.range", "builtins.enumerate"})
 
 _REGISTERS = frozenset({"register_buffer", "register_parameter"})
 
@@ -134,7 +134,7 @@ class Shaping:
         """The result of a function outside the project."""
         if not self.on:
             return result
-        if name in _COUNTS and len(arguments) == 1:
+        if name in _COUNTS and arguments:
             return self._count(name, arguments[0].value, result)
         made = self.batches.function(name, arguments, site, result)
         if made is not None:
@@ -212,20 +212,26 @@ class Shaping:
         if name is None:
             return result
         if left.shaped is None and right.shaped is None:
-            size = _computed(name, left, right)
-            if size is None:
-                return result
-            sure = is_number(left) or is_number(right)
-            return replace(result, thing=Opaque("builtins.int") if sure else result.thing, size=None if _is_any(size) else size)
+            return self._number(name, left, right, result)
         row = ROWS.get(f"torch.{name}")
         if row is None:
             return _without_shape(result)
         if name != "matmul" and (_may_be_tensor(left) or _may_be_tensor(right)):
             known = left.shaped or right.shaped
             return replace(result, shaped=_with_unknown(known), size=None) if known is not None else result
-        made = self._called(f"torch.{name}", row, [Argument(left), Argument(right)], {}, site, result)
-        self._note_crossing(name, left, right, site, made)
-        return made
+        return self._called(f"torch.{name}", row, [Argument(left), Argument(right)], {}, site, result)
+
+    def _number(self, name: str, left: Value, right: Value, result: Value) -> Value:
+        """Arithmetic of two values of which none is known to be a tensor."""
+        size = _computed(name, left, right)
+        if size is not None:
+            sure = is_number(left) or is_number(right)
+            return replace(result, thing=Opaque(INT) if sure else result.thing, size=None if _is_any(size) else size)
+        numbers = [is_number(one) or isinstance(one.constant, int | float) for one in (left, right)]
+        in_init = self.machine.frame.is_init and True in numbers and _is_plain(left if numbers[1] else right)
+        if name in _ARITHMETIC_OF_NUMBERS and (all(numbers) or in_init) and isinstance(result.thing, Unknown):
+            return replace(result, thing=Opaque(FLOAT))  # what an __init__ computes with are settings
+        return result
 
     def unary(self, value: Value, result: Value) -> Value:
         """Minus a tensor, the opposite of a mask: the same shape. Minus a size."""
@@ -236,12 +242,16 @@ class Shaping:
         return replace(result, size=None if value.size is None or _is_any(-value.size) else -value.size)
 
     def _note_crossing(self, name: str, left: Value, right: Value, site: Site, result: Value) -> None:
-        """Tell of `(n, 1)` that meets `(n,)`, which gives `(n, n)`."""
-        if left.shaped is None or right.shaped is None or name == "matmul" or result.shaped is None:
+        """Tell of `(n, 1)` that meets `(n,)`, which gives `(n, n)`, and of a square matrix over the sums of its rows."""
+        if left.shaped is None or right.shaped is None or result.shaped is None:
             return
         one, two = left.shaped.tensor.shape, right.shaped.tensor.shape
         place = self.machine.place(site)
-        if one is not None and two is not None and crossed(one, two) and not self._is_told_apart(place):
+        if one is None or two is None or self._is_told_apart(place):
+            return
+        source = right.shaped.reduced_from
+        turned = source is not None and source[0] is left.origin and source[1] > 0 and one.rank == 2
+        if crossed(one, two) or turned:
             self.machine.facts.append(Broadcast(place, _SIGNS[name], left, right, result))
 
     def _called(
@@ -284,8 +294,12 @@ class Shaping:
         whole = _Made(site, short, before, ladder, is_array=is_array, stretched=stretched).value(made, result)
         if whole.shaped is not None and short not in _PRODUCTS and (name in _TAKES_BATCHES or _keeps_batch(before, whole.shaped)):
             whole = replace(whole, shaped=replace(whole.shaped, is_batch=_has_batch(name, operands)))
-        if short in _RECURRENT and isinstance(whole.thing, Items):
-            whole = _with_order(whole, whole.thing, keywords.get("batch_first"))
+        if short in _ORDERED:
+            whole = _with_order(whole, self._batch_first(keywords), site)
+        if short in _SIGNS and short != "matmul" and len(positional) == 2:
+            self._note_crossing(short, positional[0], positional[1], site, whole)
+        if short in _REDUCES and whole.shaped is not None and positional:
+            whole = replace(whole, shaped=replace(whole.shaped, reduced_from=_reduced(positional, keywords, whole.shaped)))
         self._tell(name, row, positional, keywords, layer, site, whole)
         return whole
 
@@ -318,6 +332,19 @@ class Shaping:
         self.machine.facts.append(misfit)
         self.machine.state.live = False
 
+    def _batch_first(self, built: Mapping[str, Value]) -> bool | None:
+        """Whether a layer was built to take the first axis for the batch; of a stack of layers whether its layers were."""
+        inner = built.get("encoder_layer")
+        if inner is not None:
+            if not isinstance(inner.thing, Object):
+                return None
+            record = self.machine.state.record(inner.thing.ref)
+            built = {key.name: value for key, value in record.items() if isinstance(key, ArgumentOf)}
+        given = built.get("batch_first")
+        if given is None:
+            return False
+        return given.constant if isinstance(given.constant, bool) else None
+
     def _is_told_apart(self, place: Place) -> bool:
         """Whether the program has asked for shapes on the way here: what it does then it does for some shapes only."""
         return any(_ASKS_FOR_SHAPE.search(code(condition.test.node)) for condition in place.conditions)
@@ -343,8 +370,10 @@ class Shaping:
 
     def attribute(self, base: Value, name: str, site: Site, result: Value) -> Value:
         """`tensor.shape`, `tensor.T`."""
-        if not self.on or base.shaped is None:
+        if not self.on:
             return result
+        if base.shaped is None:
+            return self._setting(base, name, result)
         known = base.shaped.tensor.shape
         if name == "shape":
             return _sizes(known) if known is not None else result
@@ -355,20 +384,31 @@ class Shaping:
         if name in ("data", "grad"):
             return replace(result, shaped=base.shaped)
         if base.shaped.is_table:
-            columns = isinstance(base.thing, Unknown) and known is not None and known.rank == 2 and name.isidentifier()
             if name == "values":
                 return replace(result, shaped=replace(base.shaped, is_table=False))
             if name in ("iloc", "loc", "at", "iat"):
                 return replace(result, shaped=replace(base.shaped, is_table=False, is_array=True))
-            return replace(result, shaped=None) if columns or result.shaped is not None else result
+            return self.batches.column(base, result)
         row = ROWS.get(f"torch.Tensor.{name}") if name in _ATTRIBUTES else None
         return self._called(f"torch.Tensor.{name}", row, [Argument(base)], {}, site, result) if row is not None else result
+
+    def _setting(self, base: Value, name: str, result: Value) -> Value:
+        """`self.rnn.bidirectional`: what a layer was built with."""
+        thing = base.thing
+        if not isinstance(thing, Object) or not isinstance(thing.cls, str) or not thing.cls.startswith("torch.nn."):
+            return result
+        given = self.machine.state.get(thing.ref, argument_of(name))
+        return given if given is not None else result
 
     def _count(self, name: str, value: Value, result: Value) -> Value:
         """`len(tensor)`, `int(size)`."""
         if name == "builtins.int":
             size = size_of(value)
             return number(size) if size is not None else Value(Opaque(INT)) if result.thing == Unknown() else result
+        if name == "builtins.range":
+            return Value(Items("builtins.range", (), Value(Opaque(INT)))) if isinstance(result.thing, Unknown) else result
+        if name == "builtins.enumerate":
+            return _with_numbers(result)
         known = value.shaped.tensor.shape if value.shaped is not None else None
         if known is not None and known.least_rank > 0:
             return number(known.at(0))
@@ -446,16 +486,32 @@ def _has_batch(name: str, operands: Sequence[Value]) -> bool:
     return first.is_batch or (shape is not None and shape.least_rank >= _TAKES_BATCHES.get(name, 99))
 
 
-_RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
+_ORDERED = frozenset({"LSTM", "GRU", "RNN", "MultiheadAttention", "TransformerEncoderLayer", "TransformerEncoder"})
+"""Layers that take one of the first two axes for the batch."""
+
+_REDUCES = frozenset({"sum", "mean", "amax", "norm", "logsumexp"})
+_ARITHMETIC_OF_NUMBERS = frozenset({*_ARITHMETIC, "div", "pow", "remainder"})
 
 
-def _with_order(result: Value, items: Items, batch_first: Value | None) -> Value:
-    """What a recurrent layer gives, with the axis that it took for the batch."""
-    first = False if batch_first is None else batch_first.constant
-    if not items.tail or items.tail[0].shaped is None or not isinstance(first, bool):
+def _with_order(result: Value, first: bool | None, site: Site) -> Value:
+    """What a recurrent or attention layer gives, with the axis that it took for the batch."""
+    items = result.thing if isinstance(result.thing, Items) and result.thing.tail else None
+    output = items.tail[0] if items is not None else result
+    if output.shaped is None or first is None:
         return result
-    output = replace(items.tail[0], shaped=replace(items.tail[0].shaped, batch_first=first))
-    return replace(result, thing=replace(items, tail=(output, *items.tail[1:])))
+    output = replace(output, shaped=replace(output.shaped, batch_first=(first, site)))
+    return output if items is None else replace(result, thing=replace(items, tail=(output, *items.tail[1:])))
+
+
+def _reduced(positional: Sequence[Value], keywords: Mapping[str, Value], result: Shaped) -> tuple[Ref, int] | None:
+    """Which axis of which tensor was reduced, where it is gone."""
+    value = positional[0]
+    dim = positional[1] if len(positional) > 1 else keywords.get("dim", keywords.get("axis"))
+    shape = value.shaped.tensor.shape if value.shaped is not None else None
+    axis = dim.constant if dim is not None else None
+    if not isinstance(axis, int) or shape is None or shape.rank is None or value.origin is None or result.tensor.shape is None:
+        return None
+    return (value.origin, axis % shape.rank) if result.tensor.shape.rank == shape.rank - 1 else None
 
 
 def _keeps_batch(before: Shaped | None, after: Shaped) -> bool:
@@ -588,6 +644,16 @@ def _sizes(known: Shape) -> Value:
     if known.rest is None:
         return Value(Items("builtins.tuple", tuple(map(number, known.front))))
     return Value(Items("builtins.tuple", tuple(map(number, known.back)), Value(Opaque("builtins.int"))))
+
+
+def _with_numbers(result: Value) -> Value:
+    """What `enumerate` gives: the first of each pair is a number."""
+    items = result.thing if isinstance(result.thing, Items) else None
+    pair = items.lead.thing if items is not None and items.lead is not None else None
+    if items is None or items.lead is None or not isinstance(pair, Items) or len(pair.tail) != 2:
+        return result
+    counted = replace(items.lead, thing=replace(pair, tail=(Value(Opaque(INT)), pair.tail[1])))
+    return replace(result, thing=replace(items, lead=counted))
 
 
 def number_result(name: str, result: Value) -> Value:

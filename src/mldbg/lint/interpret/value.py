@@ -442,7 +442,9 @@ class Shaped:
         is_array: whether it is an array of numpy.
         is_batch: whether its first axis is known to be that of a batch.
         is_table: whether it is a table of pandas, or a column of one.
-        batch_first: of what a recurrent layer gives, whether it took the first axis for the batch; None of anything else.
+        batch_first: of what a recurrent or attention layer gives, whether it took the first axis for the batch, and where; None
+            of anything else.
+        reduced_from: of what is left of a tensor when one axis is reduced: that tensor's identity, and the axis.
     """
 
     tensor: Tensor
@@ -451,7 +453,8 @@ class Shaped:
     is_array: bool = False
     is_batch: bool = False
     is_table: bool = False
-    batch_first: bool | None = None
+    batch_first: tuple[bool, Site] | None = field(default=None, compare=False)
+    reduced_from: tuple[Ref, int] | None = None
 
 
 # ----------------------------------------------------------------------------------------------------------- possibilities

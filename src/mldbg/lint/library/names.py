@@ -148,6 +148,16 @@ def says_batch(name: str) -> bool:
     return name.lower().strip("_") in ("b", "bs", "bsz", "batch", "batch_size", "batchsize", "nbatch", "n_batch", "minibatch")
 
 
+def says_classes(name: str) -> bool:
+    """Whether an axis of this name is that of classes, or of channels that stand for them."""
+    return name.lower().strip("_") in ("c", "k", "classes", "n_classes", "num_classes", "nclasses", "channels", "chan", "labels")
+
+
+def says_space(name: str) -> bool:
+    """Whether an axis of this name is the height or the width of a picture."""
+    return name.lower().strip("_") in ("h", "w", "height", "width", "hh", "ww", "rows", "cols")
+
+
 def says_time(name: str) -> bool:
     """Whether an axis of this name is that of time, or of the places in a sequence."""
     return name.lower().strip("_") in (

@@ -66,7 +66,9 @@ class BatchFirstMismatch(Rule):
         if shape is None or shape.rank != 3 or ("batch_first" in call.arguments and not isinstance(first.constant, bool)):
             return
         batch_first = first.constant is True
-        if not (_says_otherwise(shape, batch_first=batch_first) or _state_says_otherwise(call, shape, batch_first=batch_first)):
+        loaded = not batch_first and value.shaped is not None and value.shaped.is_batch
+        named = _says_otherwise(shape, batch_first=batch_first) or _state_says_otherwise(call, shape, batch_first=batch_first)
+        if not (loaded or named):
             return
         site = call.place.site
         layer = short(call.name)
@@ -85,17 +87,17 @@ class BatchFirstMismatch(Rule):
         shaped, shape = value.shaped, shape_of(value)
         index = call.argument("index").thing
         items = index.tail if isinstance(index, Items) and index.cls == "builtins.tuple" else ()
-        if shaped is None or shape is None or shaped.batch_first is not False or shape.at(1) == 1:
+        if shaped is None or shape is None or shaped.batch_first is None or shaped.batch_first[0] or shape.at(1) == 1:
             return
         if len(items) < 2 or items[1].constant != -1 or not _is_whole(items[0]):
             return
-        site = call.place.site
+        site, index_site = shaped.batch_first[1], call.place.site
         yield self.found(
             site,
-            "the last entry along axis 1 is taken of what a layer without batch_first gives: that is the last sample, not step",
+            "without batch_first the time is on axis 0, and the last entry along axis 1 is taken of the result",
             hint="build the layer with batch_first=True, or take the last step with [-1]",
             ladder=ladder(value),
-            last=(site, "the time is on axis 0 here"),
+            last=(index_site, "the last sample is taken here, for the time is on axis 0"),
         )
 
 

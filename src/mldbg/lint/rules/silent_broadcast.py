@@ -7,6 +7,14 @@ from mldbg.lint.interpret.facts import Broadcast
 from mldbg.lint.interpret.value import Value
 from mldbg.lint.ladder import ladder, shape_of
 from mldbg.lint.rule import Rule, Topic, hears
+from mldbg.operations.shape import Shape
+
+
+def _what(broadcast: Broadcast, shapes: list[Shape | None]) -> str:
+    operation = f"{shapes[0]} {broadcast.operator} {shapes[1]}"
+    if shapes[0] == shapes[2]:
+        return f"{operation} goes along the last axis, and the other one was reduced without keepdim"
+    return f"{operation} gives {shapes[2]}: every entry meets every other one"
 
 
 def _is_meant(value: Value, broadcast: Broadcast) -> bool:
@@ -57,7 +65,7 @@ class SilentBroadcast(Rule):
         shapes = [shape_of(value) for value in (broadcast.left, broadcast.right, broadcast.result)]
         yield self.found(
             site,
-            f"{shapes[0]} {broadcast.operator} {shapes[1]} gives {shapes[2]}: every entry meets every other one",
+            _what(broadcast, shapes),
             hint="give both the same shape, with squeeze or unsqueeze on the axis of size 1",
             ladder=ladder(broadcast.left, broadcast.right),
             last=(site, f"broadcast to {shapes[2]} here"),

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Call, Misfit
-from mldbg.lint.ladder import calls_of_losses, is_about_classes, ladder, loss_named, shape_of
+from mldbg.lint.ladder import axis_name, calls_of_losses, is_about_classes, ladder, loss_named, shape_of, short
+from mldbg.lint.library.names import says_classes, says_space
 from mldbg.lint.rule import Listening, Rule, Topic
 from mldbg.operations.shape import Shape
 from mldbg.operations.sizes import same
+from mldbg.operations.torch import NORMALIZERS
 from mldbg.semantics import Semantic
 
 
@@ -45,7 +47,7 @@ class WrongClassAxis(Rule):
     group = Group.CORRECTNESS
     topic = Topic.SHAPES
     about_shapes = True
-    listens_to = Listening(frozenset({Misfit, Call}), frozenset(calls_of_losses("nll_loss", "cross_entropy")))
+    listens_to = Listening(frozenset({Misfit, Call}), frozenset({*calls_of_losses("nll_loss", "cross_entropy"), *NORMALIZERS}))
 
     def on_misfit(self, misfit: Misfit) -> Iterator[Finding]:
         if not is_about_classes(misfit):
@@ -60,6 +62,9 @@ class WrongClassAxis(Rule):
         )
 
     def on_call(self, call: Call) -> Iterator[Finding]:
+        if call.name in NORMALIZERS:
+            yield from self._on_softmax(call)
+            return
         value = call.argument("input")
         shape = shape_of(value)
         rank = shape.rank if shape is not None else None
@@ -84,6 +89,23 @@ class WrongClassAxis(Rule):
             trail=value.trail,
             last=(site, f"`{loss_named(call.name)}` is called here"),
         )
+
+    def _on_softmax(self, call: Call) -> Iterator[Finding]:
+        """Softmax along the height or width of maps that have an axis of classes."""
+        value = call.argument("input")
+        shape, dim = shape_of(value), call.argument("dim").constant
+        if shape is None or shape.rank is None or not isinstance(dim, int) or not -shape.rank <= dim < shape.rank:
+            return
+        names = [axis_name(size) for size in shape.front]
+        if shape.rank == 4 and says_space(names[dim]) and says_classes(names[1]) and dim % 4 > 1:
+            site = call.place.site
+            yield self.found(
+                site,
+                f"{short(call.name)} runs along axis {dim} of {shape}, and the classes are on axis 1",
+                hint="take dim=1, the axis of the classes",
+                ladder=ladder(value),
+                last=(site, f"{short(call.name)} runs along axis {dim} here"),
+            )
 
 
 def _ends_alike(logits: Shape, target: Shape | None) -> bool:

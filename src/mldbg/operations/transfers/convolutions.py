@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import floor
 
-from mldbg.operations.shape import Given, Mismatch, Problem, Result, Tensor, Transfer, Unsure
+from mldbg.operations.shape import Given, Mismatch, Problem, Result, Shape, Tensor, Transfer, Unsure
 from mldbg.operations.sizes import ANY, Dim, Size, product, quotient, said
 from mldbg.operations.transfers.common import (
     ANY_SHAPE,
@@ -193,7 +193,7 @@ def _wanted_places(given: Given, windows: Sequence[Window], least: Sequence[Dim]
     """The sizes that `output_size` names, each of which the stride must leave open."""
     value = given.raw("output_size")
     count = len(windows)
-    if not isinstance(value, tuple) or len(value) not in (count, count + 2, count + 1):
+    if not isinstance(value, tuple) or len(value) < count:
         return [ANY] * count
     wanted: list[Dim] = [each if isinstance(each, int | Size) else ANY for each in value[-count:]]
     for window, there, low in zip(windows, wanted, least, strict=True):
@@ -336,11 +336,11 @@ def _interpolated(given: Given, mode: object) -> Result:
     if factors is None:
         places: list[Dim] = [each if isinstance(each, int | Size) else ANY for each in several]
     else:
-        places = [_scaled(there, factor) for there, factor in zip(last(start, count), several, strict=True)]
+        places = [_scaled(there, factor, least=mode != "area") for there, factor in zip(last(start, count), several, strict=True)]
     return made(ending(start, count, *places), value.dtype)
 
 
-def _scaled(there: Dim, factor: object) -> Dim:
+def _scaled(there: Dim, factor: object, *, least: int) -> Dim:
     """`floor(there * factor)`."""
     if isinstance(factor, Size):
         return there * factor
@@ -348,7 +348,7 @@ def _scaled(there: Dim, factor: object) -> Dim:
         return ANY
     if isinstance(there, int):
         place = floor(float(there) * factor)
-        if place < 1:
+        if place < least:
             raise Mismatch(Problem.SIZES, f"an axis of size {there} times {factor} leaves nothing", there)
         return place
     above, below = float(factor).as_integer_ratio()

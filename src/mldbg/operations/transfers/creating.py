@@ -10,6 +10,7 @@ from mldbg.operations import dtypes
 from mldbg.operations.shape import (
     UNKNOWN,
     Argument,
+    Each,
     Given,
     Mismatch,
     Perhaps,
@@ -162,6 +163,8 @@ def _nested(value: Argument) -> Tensor:
         return Tensor()
     if isinstance(value, bool | int | float | Size):
         return Tensor(Shape(), _number_type(value))
+    if isinstance(value, Each) and value.tensor.shape is not None:
+        return replace(value.tensor, shape=value.tensor.shape.with_new(0, ANY))
     if not isinstance(value, tuple):
         raise Unsure
     if not value:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import TypeGuard
 
 from mldbg.operations import dtypes
-from mldbg.operations.shape import Each, Given, Mismatch, Problem, Result, Shape, Tensor, Transfer, Unsure, of
+from mldbg.operations.shape import Argument, Each, Given, Mismatch, Problem, Result, Shape, Tensor, Transfer, Unsure, of
 from mldbg.operations.sizes import ANY, AnySize, Dim, divided, product, said, same
 from mldbg.operations.transfers.moving import ANY_SHAPE, ranks_differ, shape_or_any, with_rank
 
@@ -139,9 +140,9 @@ def _piling(least: int, axis: int | None) -> Compute:
 
 def _with_axes(shape: Shape, least: int) -> Shape:
     """As `atleast_1d` and its kin do it."""
-    dims = shape.dims if shape.rest is None or shape.least_rank < least else ()
     if shape.rest is not None:
-        return shape
+        return shape if shape.least_rank >= least else ANY_SHAPE
+    dims = shape.front
     if least == 3 and len(dims) == 2:
         return of(*dims, 1)
     if least == 3 and len(dims) == 1:
@@ -163,8 +164,7 @@ def _as_columns(shape: Shape) -> Shape:
 def _at_least(count: int) -> Compute:
     def compute(given: Given) -> Result:
         results = tuple(replace(each, shape=_with_axes(shape_or_any(each), count)) for each in _given_tensors(given))
-        is_one = isinstance(given.raw("tensors"), tuple) and given.raw("tensors") != (given.raw("tensors"),)
-        return results[0] if len(results) == 1 and is_one else results
+        return results if _is_nested(given.raw("tensors")) or len(results) > 1 else results[0]
 
     return compute
 
@@ -273,9 +273,11 @@ def _unbound(given: Given) -> Result:
 def _given_tensors(given: Given) -> tuple[Tensor, ...]:
     """Tensors one by one or in a sequence."""
     value = given.raw("tensors")
-    if isinstance(value, tuple) and len(value) == 1 and isinstance(value[0], tuple):
-        return Given({"tensors": value[0]}).tensors("tensors")
-    return given.tensors("tensors")
+    return Given({"tensors": value[0] if _is_nested(value) else value}).tensors("tensors")
+
+
+def _is_nested(value: Argument) -> TypeGuard[tuple[Argument]]:
+    return isinstance(value, tuple) and len(value) == 1 and isinstance(value[0], tuple)
 
 
 def _lengths(tensors: Sequence[Tensor]) -> list[Dim]:

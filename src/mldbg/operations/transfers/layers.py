@@ -139,14 +139,14 @@ def _function_of_channels(given: Given) -> Result:
     return value
 
 
-def _instance_norm(count: int, *, lazy: bool = False) -> Callable[[Given], Result]:
+def _instance_norm(count: int) -> Callable[[Given], Result]:
     def compute(given: Given) -> Result:
         value = tensor(given)
         start = value.shape or ANY_SHAPE
         check_rank(start, count + 1, count + 2, "the layer")
-        if flag(given, "affine") and not lazy:
+        if flag(given, "affine"):
             check_feature(start, -count - 1, size(given, "num_features"))
-        if not lazy and flag(given, "track_running_stats") is False and product(last(start, count)) == 1:
+        if flag(given, "track_running_stats") is False and product(last(start, count)) == 1:
             raise Mismatch(Problem.SIZES, f"{start} has one entry for each channel, which has no variance")
         check_floats(value, "the layer")
         return value
@@ -172,7 +172,7 @@ def _layer_norm(given: Given) -> Result:
     return value
 
 
-def _group_norm(given: Given, *, layer: bool) -> Result:
+def _group_norm(given: Given, *, layer: bool = False, needs_variance: bool = True) -> Result:
     value = tensor(given)
     start = value.shape or ANY_SHAPE
     check_rank(start, 2, None, "the normalisation")
@@ -188,7 +188,7 @@ def _group_norm(given: Given, *, layer: bool) -> Result:
                 check_fits_exactly(shape(given, name), Shape((channels,)), name)
     _check_groups(channels, groups)
     check_floats(value, "the normalisation")
-    if groups != ANY and start.count() == groups:
+    if needs_variance and groups != ANY and start.count() == groups:
         raise Mismatch(Problem.SIZES, f"{start} has one entry for each of {said(groups)} groups, which has no variance")
     return value
 
@@ -342,7 +342,7 @@ def _unflatten(given: Given) -> Result:
 def _cosine_similarity(given: Given) -> Result:
     one, two = tensor(given, "x1"), tensor(given, "x2")
     both = broadcast(one.shape or ANY_SHAPE, two.shape or ANY_SHAPE)
-    return made(both.without(given.integer("dim", 1)), result_type(one, two))
+    return made(both.without(given.integer("dim", 1)), dtypes.promoted(one.dtype, two.dtype))
 
 
 def _pairwise_distance(given: Given) -> Result:
@@ -381,9 +381,6 @@ LAYERS: dict[str, Transfer] = {
     "InstanceNorm1d": Transfer(_INPUT, _instance_norm(1)),
     "InstanceNorm2d": Transfer(_INPUT, _instance_norm(2)),
     "InstanceNorm3d": Transfer(_INPUT, _instance_norm(3)),
-    "LazyInstanceNorm1d": Transfer(_INPUT, _instance_norm(1, lazy=True)),
-    "LazyInstanceNorm2d": Transfer(_INPUT, _instance_norm(2, lazy=True)),
-    "LazyInstanceNorm3d": Transfer(_INPUT, _instance_norm(3, lazy=True)),
     "LayerNorm RMSNorm": Transfer(_INPUT, _layer_norm),
     "GroupNorm": Transfer(_INPUT, lambda given: _group_norm(given, layer=True)),
     "LocalResponseNorm": Transfer(_INPUT, _of_rank(3, None, _keeps)),
@@ -412,7 +409,7 @@ FUNCTIONS: dict[str, Transfer] = {
     "instance_norm": Transfer(("input", "running_mean", "running_var", "weight", "bias"), _function_of_channels),
     "layer_norm": Transfer(("input", "normalized_shape", "weight", "bias", "eps"), _layer_norm),
     "rms_norm": Transfer(("input", "normalized_shape", "weight", "eps"), _layer_norm),
-    "group_norm": Transfer(("input", "num_groups", "weight", "bias", "eps"), lambda given: _group_norm(given, layer=False)),
+    "group_norm": Transfer(("input", "num_groups", "weight", "bias", "eps"), _group_norm),
     "local_response_norm": Transfer(("input", "size"), _of_rank(3, None, _keeps)),
     "relu relu_ relu6 hardtanh hardtanh_ threshold threshold_": Transfer(_INPUT, _keeps),
     "elu_ selu_ celu_ leaky_relu_ rrelu_": Transfer(_INPUT, _keeps_floats),
@@ -442,7 +439,9 @@ IN_TORCH: dict[str, Transfer] = {
     "prelu": FUNCTIONS["prelu"],
     "layer_norm": FUNCTIONS["layer_norm"],
     "rms_norm": FUNCTIONS["rms_norm"],
-    "group_norm": FUNCTIONS["group_norm"],
+    "group_norm": Transfer(
+        ("input", "num_groups", "weight", "bias", "eps"), lambda given: _group_norm(given, needs_variance=False)
+    ),
     "relu_ threshold threshold_": Transfer(_INPUT, _keeps),
     "selu selu_ celu celu_ rrelu rrelu_ hardshrink": Transfer(_INPUT, _keeps_floats),
     "dropout dropout_ alpha_dropout feature_dropout feature_alpha_dropout": Transfer(("input", "p", "train"), _keeps),

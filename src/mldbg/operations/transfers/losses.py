@@ -179,7 +179,7 @@ def _equal_pair(given: Given) -> Result:
 def _pair(
     rule: Callable[[Tensor, Tensor], str | None], *, floats: Callable[[Given], bool] | None = None
 ) -> Callable[[Given], Result]:
-    """Each element of the input with one of the target. `rule`: the type of the loss; `floats`: whether it must be one of floats."""
+    """Each element of the input with one of the target. `rule`: the type of the loss; `floats`: when it must be floats."""
 
     def compute(given: Given) -> Result:
         value, target = tensor(given), tensor(given, "target")

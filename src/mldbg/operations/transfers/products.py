@@ -19,7 +19,7 @@ from mldbg.operations.shape import (
     broadcast,
     broadcast_size,
 )
-from mldbg.operations.sizes import ANY, Dim, said, same
+from mldbg.operations.sizes import Dim, said, same
 from mldbg.operations.transfers.common import (
     ANY_SHAPE,
     check_equal,
@@ -29,12 +29,12 @@ from mldbg.operations.transfers.common import (
     check_rank,
     common_dtype,
     ending,
-    flag,
     made,
     shape,
     tensor,
     under,
 )
+from mldbg.operations.transfers.moving import with_rank
 
 # --- products of matrices ---
 
@@ -59,10 +59,10 @@ def _product(one: Shape, two: Shape) -> Shape:
         return ending(one, 1, two.at(-1))
     if one.least_rank < 2 or two.least_rank < 2:
         return ANY_SHAPE
-    return ending(_batches(one, two), 0, one.at(-2), two.at(-1))
+    return ending(batches(one, two), 0, one.at(-2), two.at(-1))
 
 
-def _batches(one: Shape, two: Shape) -> Shape:
+def batches(one: Shape, two: Shape) -> Shape:
     """The axes before those of the matrices."""
     try:
         return broadcast(ending(one, 2), ending(two, 2))
@@ -81,28 +81,13 @@ def _of_ranks(one: tuple[str, int], two: tuple[str, int]) -> Callable[[Given], R
     """A product of which the numbers of axes are fixed: `mm`, `bmm`, `mv`, `dot`. Batches are not broadcast."""
 
     def compute(given: Given) -> Result:
-        for name, rank in (one, two):
-            check_rank(shape(given, name), rank, rank, "the product")
+        first, second = (with_rank(shape(given, name), rank) for name, rank in (one, two))
         if one[1] == 3:
-            check_equal(shape(given, one[0]).at(0), shape(given, two[0]).at(0), "the batches have different sizes")
-        result = _matmul(given, one[0], two[0])
-        if isinstance(result, Tensor) and (result.shape is None or result.shape.rest is not None):
-            return _exact(given, one, two, result)
-        return result
+            check_equal(first.at(0), second.at(0), "the batches have different sizes")
+        dtype = common_dtype(tensor(given, one[0]), tensor(given, two[0]), what="the product")
+        return made(_product(first, second), dtype)
 
     return compute
-
-
-def _exact(given: Given, one: tuple[str, int], two: tuple[str, int], result: Tensor) -> Tensor:
-    """The number of axes is known even where those of an operand are not."""
-    first, second = shape(given, one[0]), shape(given, two[0])
-    front = first.at(-1 - 1) if one[1] > 1 else None
-    sizes: list[Dim] = [] if front is None else [front]
-    if one[1] == 3:
-        sizes.insert(0, broadcast_size(first.at(-3), second.at(-3)))
-    if two[1] > 1:
-        sizes.append(second.at(-1))
-    return replace(result, shape=Shape(tuple(sizes)))
 
 
 def _added(product: Callable[[Given], Result], *, summed: bool = False) -> Callable[[Given], Result]:
@@ -219,7 +204,7 @@ def _cdist(given: Given) -> Result:
         check_rank(start, 2, None, "cdist")
         check_floats(each, "cdist")
     check_equal(first.at(-1), second.at(-1), "points have different numbers of coordinates")
-    return made(ending(_batches(first, second), 0, first.at(-2), second.at(-2)), dtypes.promoted(one.dtype, two.dtype))
+    return made(ending(batches(first, second), 0, first.at(-2), second.at(-2)), dtypes.promoted(one.dtype, two.dtype))
 
 
 def _cross(given: Given) -> Result:
@@ -332,11 +317,8 @@ def _bound(term: _Term, start: Shape, sizes: dict[str, Dim], batch: Shape) -> Sh
         fits = term.is_open or start.least_rank <= len(letters)
     if not fits:
         raise Mismatch(Problem.RANK, f"the equation names {len(letters)} axes of an operand of shape {start}")
-    if start.rest is not None and not term.is_open and start.least_rank < len(letters):
-        missing = len(letters) - start.least_rank
-        start = Shape((*start.front, *(ANY,) * missing, *start.back))
-    elif start.rest is not None and not term.is_open:
-        start = Shape((*start.front, *start.back))
+    if not term.is_open:
+        start = with_rank(start, len(letters))
     here: dict[str, Dim] = {}
     dims = [start.at(axis) for axis in range(len(term.front))]
     dims += [start.at(axis - len(term.back)) for axis in range(len(term.back))]
@@ -361,196 +343,6 @@ def _unified(letter: str, one: Dim, two: Dim) -> Dim:
         raise Mismatch(Problem.SIZES, f"{letter} stands for sizes {said(one)} and {said(two)}", two, one) from None
 
 
-# --- linear algebra ---
-
-
-def _square(given: Given, name: str) -> tuple[Tensor, Shape]:
-    value = tensor(given, name)
-    start = value.shape or ANY_SHAPE
-    check_rank(start, 2, None, "the function")
-    check_floats(value, "the function")
-    check_equal(start.at(-1), start.at(-2), "the matrix is not square")
-    return value, start
-
-
-def _first(given: Given) -> str:
-    return "A" if "A" in given.values else "input"
-
-
-def _like_square(given: Given) -> Result:
-    return _square(given, _first(given))[0]
-
-
-def _power(given: Given) -> Result:
-    value, start = tensor(given, "A"), shape(given, "A")
-    check_rank(start, 2, None, "the function")
-    check_equal(start.at(-1), start.at(-2), "the matrix is not square")
-    return value
-
-
-def _number_of_square(given: Given) -> Result:
-    value, start = _square(given, _first(given))
-    return made(ending(start, 2), value.dtype)
-
-
-def _numbers_of_square(given: Given) -> Result:
-    result = _number_of_square(given)
-    return result, result
-
-
-def _matrix(given: Given) -> tuple[Tensor, Shape]:
-    value = tensor(given, _first(given))
-    start = value.shape or ANY_SHAPE
-    check_rank(start, 2, None, "the function")
-    check_floats(value, "the function")
-    return value, start
-
-
-def _least(one: Dim, two: Dim) -> Dim:
-    """The smaller of two sizes, where that is known."""
-    if isinstance(one, int) and isinstance(two, int):
-        return min(one, two)
-    return one if same(one, two) else ANY
-
-
-def _eigenvectors(given: Given) -> Result:
-    value, start = _square(given, _first(given))
-    return made(ending(start, 1), value.dtype), value
-
-
-def _eigenvalues(given: Given) -> Result:
-    value, start = _square(given, _first(given))
-    return made(ending(start, 1), value.dtype)
-
-
-def _singular(given: Given) -> Result:
-    value, start = _matrix(given)
-    rows, columns = start.at(-2), start.at(-1)
-    inner, full = _least(rows, columns), flag(given, "full_matrices", usual=True)
-    left, right = (rows, columns) if full else (inner, inner) if full is False else (ANY, ANY)
-    shapes = (ending(start, 2, rows, left), ending(start, 2, inner), ending(start, 2, right, columns))
-    return tuple(made(each, value.dtype) for each in shapes)
-
-
-def _singular_values(given: Given) -> Result:
-    value, start = _matrix(given)
-    return made(ending(start, 2, _least(start.at(-2), start.at(-1))), value.dtype)
-
-
-def _triangular(given: Given) -> Result:
-    value, start = _matrix(given)
-    rows, columns = start.at(-2), start.at(-1)
-    inner, mode = _least(rows, columns), given.values.get("mode", "reduced")
-    if mode not in ("reduced", "complete"):
-        raise Unsure
-    inner = rows if mode == "complete" else inner
-    return made(ending(start, 2, rows, inner), value.dtype), made(ending(start, 2, inner, columns), value.dtype)
-
-
-def _swapped(given: Given) -> Result:
-    value, start = _matrix(given)
-    return made(ending(start, 2, start.at(-1), start.at(-2)), value.dtype)
-
-
-def _solve(given: Given) -> Result:
-    """The right side is a vector where its axes are those of the matrix but the last, and a matrix otherwise."""
-    value, start = _square(given, "A")
-    right = tensor(given, "B")
-    there = right.shape or ANY_SHAPE
-    check_rank(there, 1, None, "solve")
-    dtype = common_dtype(value, right, what="solve")
-    if start.rank is None or there.rank is None:
-        return Tensor(None, dtype)
-    if there.rank == 1 or there.front == start.front[:-1]:
-        check_equal(start.at(-1), there.at(-1), "the matrix and the right side have different sizes")
-        return made(ending(start, 1) if there.rank == 1 else there, dtype)
-    if there.rank == start.rank - 1:
-        equal = [same(one, two) for one, two in zip(there.front, start.front[:-1], strict=True)]
-        if None in equal and False not in equal:
-            raise Unsure
-    check_equal(start.at(-1), there.at(-2), "the matrix and the right side have different sizes")
-    return made(ending(_batches(start, there), 0, there.at(-2), there.at(-1)), dtype)
-
-
-_COMPLEX = {"float32": "complex64", "float64": "complex128", "float": "complex"}
-
-
-def _complex_eigenvalues(given: Given) -> Result:
-    value, start = _square(given, _first(given))
-    return made(ending(start, 1), _COMPLEX.get(value.dtype or ""))
-
-
-def _complex_eigenvectors(given: Given) -> Result:
-    value, start = _square(given, _first(given))
-    dtype = _COMPLEX.get(value.dtype or "")
-    return made(ending(start, 1), dtype), made(start, dtype)
-
-
-def _ranks(given: Given) -> Result:
-    _, start = _matrix(given)
-    return made(ending(start, 2), "int64")
-
-
-def _trace(given: Given) -> Result:
-    value = tensor(given)
-    check_rank(value.shape or ANY_SHAPE, 2, 2, "the trace")
-    return Tensor(Shape(), "int64" if dtypes.kind(value.dtype) in ("int", "bool") else value.dtype)
-
-
-def _old_singular(given: Given) -> Result:
-    """`torch.svd`: the right vectors are not transposed."""
-    value, start = _matrix(given)
-    rows, columns = start.at(-2), start.at(-1)
-    inner, some = _least(rows, columns), flag(given, "some", usual=True)
-    left, right = (inner, inner) if some else (rows, columns) if some is False else (ANY, ANY)
-    shapes = (ending(start, 2, rows, left), ending(start, 2, inner), ending(start, 2, columns, right))
-    return tuple(made(each, value.dtype) for each in shapes)
-
-
-def _old_triangular(given: Given) -> Result:
-    some = flag(given, "some", usual=True)
-    if some is None:
-        raise Unsure
-    return _triangular(Given({**given.values, "mode": "reduced" if some else "complete"}))
-
-
-def _vector_products(given: Given) -> Result:
-    one, two = tensor(given, "x"), tensor(given, "y")
-    both = broadcast(one.shape or ANY_SHAPE, two.shape or ANY_SHAPE)
-    check_rank(both, 1, None, "the product")
-    return made(both.without(given.integer("dim", -1)), common_dtype(one, two, what="the product"))
-
-
-def _norm(usual: tuple[int, ...] | None) -> Callable[[Given], Result]:
-    """A norm over some axes, or over all."""
-
-    def compute(given: Given) -> Result:
-        value = tensor(given, _first(given))
-        start = value.shape or ANY_SHAPE
-        check_floats(value, "the norm")
-        dtype = given.dtype(usual=value.dtype)
-        axes = given.axes("dim") if given.has("dim") else usual
-        kept = given.flag("keepdim")
-        if axes is None:
-            rank = start.rank
-            if kept and rank is None:
-                return Tensor(None, dtype)
-            return Tensor(Shape((1,) * rank if kept and rank else ()), dtype)
-        if usual is not None:
-            check_rank(start, 2, None, "the norm")
-        if start.rest is not None:
-            if len(axes) != 1:
-                return Tensor(None, dtype)
-            return made(start.with_axis(axes[0], 1) if kept else start.without(axes[0]), dtype)
-        places = {start.place(axis) for axis in axes}
-        if len(places) < len(axes):
-            raise Mismatch(Problem.RANK, "an axis is named twice")
-        dims = [1 if place in places else dim for place, dim in enumerate(start.front) if kept or place not in places]
-        return Tensor(Shape(tuple(dims)), dtype)
-
-    return compute
-
-
 # --- rows ---
 
 _MATRICES = ("input", "mat1", "mat2")
@@ -571,16 +363,7 @@ FUNCTIONS_AND_METHODS: dict[str, Transfer] = {
     "baddbmm": Transfer(_BATCHES, _added(_of_ranks(("batch1", 3), ("batch2", 3)))),
     "addbmm": Transfer(_BATCHES, _added(_of_ranks(("batch1", 3), ("batch2", 3)), summed=True)),
     "cross": Transfer(("input", "other", "dim"), _cross),
-    "inverse cholesky": Transfer(("input",), _like_square),
-    "det logdet": Transfer(("input",), _number_of_square),
-    "slogdet": Transfer(("input",), _numbers_of_square),
-    "matrix_power": Transfer(("input", "n"), _power),
-    "matrix_exp": Transfer(("input",), _like_square),
-    "trace": Transfer(("input",), _trace),
     "addr": Transfer(("input", "vec1", "vec2"), _outer_added),
-    "svd": Transfer(("input", "some", "compute_uv"), _old_singular),
-    "qr": Transfer(("input", "some"), _old_triangular),
-    "pinverse": Transfer(("input", "rcond"), _swapped),
 }
 FUNCTIONS: dict[str, Transfer] = {
     "einsum": Transfer(("equation", "*operands"), _einsum),
@@ -592,7 +375,6 @@ METHODS: dict[str, Transfer] = {
     "addmm_": Transfer(_MATRICES, _in_place(_added(_of_ranks(("mat1", 2), ("mat2", 2))))),
     "addmv_": Transfer(("input", "mat", "vec"), _in_place(_added(_of_ranks(("mat", 2), ("vec", 1))))),
     "baddbmm_": Transfer(_BATCHES, _in_place(_added(_of_ranks(("batch1", 3), ("batch2", 3))))),
-    "addbmm_": Transfer(_BATCHES, _in_place(_added(_of_ranks(("batch1", 3), ("batch2", 3)), summed=True))),
     "__matmul__": Transfer(("input", "other"), _matmul),
     "__rmatmul__": Transfer(("other", "input"), _matmul),
 }
@@ -600,24 +382,6 @@ LINEAR_ALGEBRA: dict[str, Transfer] = {
     "matmul": Transfer(("input", "other"), _matmul),
     "multi_dot": Transfer(("tensors",), _chain),
     "cross": Transfer(("input", "other"), lambda given: _cross(Given({"dim": -1, **given.values}))),
-    "inv cholesky matrix_exp": Transfer(("A",), _like_square),
-    "matrix_rank": Transfer(("A", "tol", "hermitian"), _ranks),
-    "vecdot": Transfer(("x", "y"), _vector_products),
-    "eig": Transfer(("A",), _complex_eigenvectors),
-    "eigvals": Transfer(("A",), _complex_eigenvalues),
-    "matrix_power": Transfer(("A", "n"), _power),
-    "det": Transfer(("A",), _number_of_square),
-    "slogdet": Transfer(("A",), _numbers_of_square),
-    "solve": Transfer(("A", "B"), _solve),
-    "eigh": Transfer(("A", "UPLO"), _eigenvectors),
-    "eigvalsh": Transfer(("A", "UPLO"), _eigenvalues),
-    "svd": Transfer(("A", "full_matrices"), _singular),
-    "svdvals": Transfer(("A",), _singular_values),
-    "qr": Transfer(("A", "mode"), _triangular),
-    "pinv": Transfer(("A",), _swapped),
-    "norm": Transfer(("A", "ord", "dim", "keepdim"), _norm(None)),
-    "vector_norm": Transfer(("A", "ord", "dim", "keepdim"), _norm(None)),
-    "matrix_norm": Transfer(("A", "ord", "dim", "keepdim"), _norm((-2, -1))),
 }
 
 ROWS: dict[str, Transfer] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mldbg.operations.shape import UNKNOWN, Given, Mismatch, Problem, Rest, Result, Shape, Tensor, Transfer, broadcast
+from mldbg.operations.shape import UNKNOWN, Given, Mismatch, Problem, Rest, Result, Shape, Tensor, Transfer, Unsure, broadcast
 from mldbg.operations.sizes import ANY, Dim, same
 from mldbg.operations.transfers.common import (
     ANY_SHAPE,
@@ -194,7 +194,10 @@ def _dot_product_attention(given: Given) -> Result:
     check_equal(starts[1].at(-2), starts[2].at(-2), "key and value have different lengths")
     if given.has("attn_mask") and flag(given, "is_causal"):
         raise Mismatch(Problem.SIZES, "a mask is given, and is_causal as well")
-    if flag(given, "enable_gqa") is not False:
+    grouped = flag(given, "enable_gqa")
+    if grouped is None:
+        raise Unsure
+    if grouped:
         return made(ending(starts[0], 1, starts[2].at(-1)), dtype)
     batch = broadcast(*(ending(start, 2) for start in starts[:2]))
     weights = _joined(batch, starts[0].at(-2), starts[1].at(-2))

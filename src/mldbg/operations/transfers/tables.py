@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from mldbg.operations.shape import Transfer
-from mldbg.operations.transfers import arrays, convolutions, einops, layers, losses, products, samples, sequences, tensors
+from mldbg.operations.transfers import (
+    arrays,
+    convolutions,
+    einops,
+    layers,
+    linear_algebra,
+    losses,
+    products,
+    samples,
+    sequences,
+    tensors,
+)
 
 ROWS: dict[str, Transfer] = {
     **tensors.ROWS,
@@ -11,6 +22,7 @@ ROWS: dict[str, Transfer] = {
     **convolutions.ROWS,
     **sequences.ROWS,
     **products.ROWS,
+    **linear_algebra.ROWS,
     **losses.ROWS,
     **arrays.ROWS,
     **einops.ROWS,
