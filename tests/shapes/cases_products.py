@@ -35,7 +35,7 @@ def _matmul(draw: st.DrawFn, *, swapped: bool = False) -> Drawn:
 
 
 @st.composite
-def _fixed(draw: st.DrawFn, one: int, two: int, *, added: str = "", summed: bool = False) -> Drawn:
+def _fixed(draw: st.DrawFn, one: int, two: int, *, added: bool = False, summed: bool = False, in_place: bool = False) -> Drawn:
     """Operands with numbers of axes that are fixed."""
     batch, inner = draw(SIZES), draw(SIZES)
     rows, columns = draw(SIZES), draw(SIZES)
@@ -51,6 +51,8 @@ def _fixed(draw: st.DrawFn, one: int, two: int, *, added: str = "", summed: bool
         return Drawn(pair)
     result = (*((batch,) if one == 3 and not summed else ()), rows, *((columns,) if two > 1 else ()))
     start = tuple(draw(st.sampled_from([size, size, 1])) for size in result)[draw(st.sampled_from([0, 0, 1])) :]
+    if in_place and not rarely(draw):
+        start = result
     if rarely(draw):
         start = draw(shapes(0, 3))
     return Drawn((T(start, dtypes[0]), *pair))
@@ -243,18 +245,18 @@ CASES = [
     Case(both("inner"), _inner(), real="values"),
     Case(both("outer ger"), _outer(), real="values"),
     Case(both("kron"), _kron(), real="values"),
-    Case(both("addmm"), _fixed(2, 2, added="input"), real="values"),
-    Case(both("addmv"), _fixed(2, 1, added="input"), real="values"),
-    Case(both("baddbmm"), _fixed(3, 3, added="input"), real="values"),
-    Case(both("addbmm"), _fixed(3, 3, added="input", summed=True), real="values"),
+    Case(both("addmm"), _fixed(2, 2, added=True), real="values"),
+    Case(both("addmv"), _fixed(2, 1, added=True), real="values"),
+    Case(both("baddbmm"), _fixed(3, 3, added=True), real="values"),
+    Case(both("addbmm"), _fixed(3, 3, added=True, summed=True), real="values"),
     Case(("torch.einsum",), _einsum() | _einsum() | _POPULAR, real="values"),
     Case(("torch.tensordot",), _tensordot(), real="values"),
     Case(("torch.chain_matmul",), _chain(sequence=False), real="values"),
     Case(("torch.linalg.multi_dot",), _chain(sequence=True), real="values"),
     Case(("torch.cdist",), _cdist(), real="values"),
-    Case(("torch.Tensor.addmm_",), _fixed(2, 2, added="input"), real="values"),
-    Case(("torch.Tensor.addmv_",), _fixed(2, 1, added="input"), real="values"),
-    Case(("torch.Tensor.baddbmm_",), _fixed(3, 3, added="input"), real="values"),
+    Case(("torch.Tensor.addmm_",), _fixed(2, 2, added=True, in_place=True), real="values"),
+    Case(("torch.Tensor.addmv_",), _fixed(2, 1, added=True, in_place=True), real="values"),
+    Case(("torch.Tensor.baddbmm_",), _fixed(3, 3, added=True, in_place=True), real="values"),
     Case(both("addr"), _outer_added(), real="values"),
     Case(both("trace"), _trace(), real="values"),
     Case(both("cross"), _cross(named=False), real="values"),

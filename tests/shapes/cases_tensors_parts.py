@@ -55,7 +55,7 @@ def _pile(draw: st.DrawFn) -> Drawn:
     parts = []
     for _ in range(draw(st.integers(1, 3))):
         here = list(sizes)
-        if here and draw(st.booleans()):
+        if draw(st.booleans()) and here:
             here[draw(st.integers(0, len(here) - 1))] = draw(SIZES)
         parts.append(T(tuple(here), draw(DTYPES)))
     return Drawn((parts,))

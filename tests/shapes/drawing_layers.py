@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 NUMBERS = st.sampled_from(["float32", "float32", "float32", "float64", "float16", "int64", "int32"])
 MOSTLY_FLOATS = st.sampled_from(["float32", "float32", "float32", "float32", "float32", "int64"])
 DTYPE_PAIRS = st.sampled_from(
-    [("float32", "float32")] * 5 + [("float64", "float64"), ("float32", "int64"), ("int64", "float32"), ("float32", "float64")]
+    [("float32", "float32")] * 12 + [("float64", "float64"), ("float32", "int64"), ("int64", "float32"), ("float32", "float64")]
 )
 """Types of two tensors that mostly can be multiplied."""
 

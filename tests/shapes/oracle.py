@@ -99,22 +99,27 @@ class Raised:
     """The real call raised."""
 
 
+def _called(name: str, drawn: Drawn, args: list[object], kwargs: dict[str, object], real: str) -> object:
+    if name.endswith(".__call__"):
+        built = [made(each, "values") for each in drawn.built]
+        built_with = {key: made(each, "values") for key, each in drawn.built_with.items()}
+        layer = named(name.removesuffix(".__call__"))(*built, **built_with)
+        layer = layer.to("meta") if real == "meta" and hasattr(layer, "to") else layer
+        return layer(*args, **kwargs)
+    is_attribute = inspect.isdatadescriptor(named(name))
+    function: Any = named(name)
+    function = function.__get__ if is_attribute else function
+    return function(*args, **kwargs)
+
+
 def really(name: str, drawn: Drawn, real: str) -> object:
     """What the library returns, or Raised."""
     args = [made(each, real) for each in drawn.args]
     kwargs = {key: made(each, real) for key, each in drawn.kwargs.items()}
     try:
-        if name.endswith(".__call__"):
-            built = [made(each, "values") for each in drawn.built]
-            built_with = {key: made(each, "values") for key, each in drawn.built_with.items()}
-            layer = named(name.removesuffix(".__call__"))(*built, **built_with)
-            layer = layer.to("meta") if real == "meta" and hasattr(layer, "to") else layer
-            return layer(*args, **kwargs)
-        function: Any = named(name)
-        function = function.__get__ if inspect.isdatadescriptor(function) else function  # an attribute
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return function(*args, **kwargs)
+            return _called(name, drawn, args, kwargs, real)
     except (RuntimeError, ValueError, LookupError, ArithmeticError, TypeError, AssertionError, NotImplementedError) as error:
         if isinstance(error, NotImplementedError) and real == "meta":
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from mldbg.lint.finding import Edit, Finding, Fix, Partly, Problem, Span
 from mldbg.lint.imports import Finder, import_name
 from mldbg.lint.links import Links
 from mldbg.lint.rule import Rule
-from mldbg.lint.triggers import SHAPE_TRIGGERS, with_calls
+from mldbg.lint.triggers import ANNOTATED, RUNS_ON_DATA, SAYS_SIZES, SHAPE_TRIGGERS, with_calls
 
 if TYPE_CHECKING:
     from mldbg.lint.interpret.facts import Fact
@@ -252,6 +253,8 @@ def _facts_of(source: Source, project: Project, *, shapes: bool) -> Facts:
         if module.is_test:
             joined = links.NO_OFFER  # what a test joins is tried on a few rows
         roots = links.roots_in(module, triggers, joined)
+        if shapes and ANNOTATED not in joined.triggers.union(triggers):
+            roots = _with_sizes(module, roots)
     except CannotOutlineError as error:
         module.wanted = False  # for those that import it
         return Facts(problems=(Problem(source.path, error.line, error.reason),), grounds=grounds)
@@ -262,6 +265,13 @@ def _facts_of(source: Source, project: Project, *, shapes: bool) -> Facts:
     with _deep_recursion():
         entries, problems, partly = _interpreted(module, roots, project, words, shapes=shapes)
     return Facts(entries, problems, grounds, partly)
+
+
+def _with_sizes(module: Module, roots: list[Root]) -> list[Root]:
+    """The roots in which shapes may contradict one another: all of a text that runs models, else those that say sizes."""
+    if any(re.search(pattern, module.text) for pattern in RUNS_ON_DATA):
+        return roots
+    return [root for root in roots if any(re.search(pattern, root.part.code) for pattern in SAYS_SIZES)]
 
 
 @contextmanager

@@ -95,13 +95,26 @@ _SIZED = (
     "|MultiheadAttention|TransformerEncoderLayer|TransformerDecoderLayer|Transformer|LayerNorm|BatchNorm[123]d|GroupNorm"
 )
 _MADE = "randn|rand|zeros|ones|empty|full|randint|arange|linspace|eye"
-_WITH_NUMBER = (
-    rf"\b(?:{_SIZED}|{_MADE}|view|reshape|expand|repeat|normal|uniform)\((?:[^()]|\([^()]*\))*\b\d+\b",
-    r"keepdims?=True",
-    r"\bunsqueeze\(",
-    r"\[[^\[\]]*\bNone\b[^\[\]]*\]",
+_INNER = r"(?:[^()]|\([^()]*\))*"
+
+SAYS_SIZES = (
+    rf"\b(?:{_SIZED})\({_INNER}(?:\b(?:[89]|\d\d+)\b|\b\d+ ?\*|\* ?\d+\b)",
+    rf"\bLinear\({_INNER}, ?1[,)]",
+    rf"\b(?:LSTM|GRU|RNN|TransformerEncoderLayer|MultiheadAttention)\((?!{_INNER}batch_first)",
+    rf"\b(?:{_MADE})\(\(?\d+, ?(?:[2-9]|\d\d+)\b",
+    r"\.(?:view|reshape)\([^()]*\b\d\d+\b",
+    r"softmax\([^()\n]*(?:dim=|, )(?:0|-2)\b",
+    r"argmax\((?:dim=)?0?\)",
+    r"\bh, w\b.* = .*(?:\.shape|\.size\(\))",
 )
-"""What says a size in numbers, or makes an axis of size 1. Sizes that are all names without a value can contradict nothing."""
+"""Regular expressions for what says a size, or an axis, in numbers: the features of a layer, a tensor made here.
+
+Sizes of kernels and the like are small and say nothing of features, and sizes that are all names without a value can contradict
+nothing.
+"""
+
+RUNS_ON_DATA = (r"backward\(", "DataLoader", "__main__")
+"""What stands in a text that runs a model: there shapes come from data."""
 
 ANNOTATED = Trigger(frozenset(FAMILIES) | frozenset(MEANINGS), ((r"\bjaxtyping\b", r"\bmldbg\b"),))
 """Array annotations."""
@@ -110,7 +123,7 @@ SIZED = Trigger(
     | frozenset(_SIZED.replace("[123]", "2").split("|"))
     | frozenset(_SIZED.replace("[123]", "3").split("|"))
     | frozenset(f"{name}(" for name in (*_MADE.split("|"), "view", "reshape", "einsum", "rearrange", "cat", "matmul")),
-    ((r"\btorch\b",), _WITH_NUMBER),
+    ((r"\btorch\b",), (*RUNS_ON_DATA, *SAYS_SIZES)),
     (),
 )
 """Layers and tensors, in a text that says some sizes in numbers."""

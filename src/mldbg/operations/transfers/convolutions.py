@@ -46,7 +46,7 @@ class Window:
     def positions(self, entries: Dim, *, ceil: bool | None = False) -> Dim:
         """In how many places it fits. Raises Mismatch where there is none."""
         room = entries + 2 * self.padding - self.extent
-        if isinstance(room, int) and room < 0 and not ceil:
+        if isinstance(room, int) and room < 0 and ceil is False:
             padded = f" (with padding {said(entries + 2 * self.padding)})" if self.padding != 0 else ""
             reason = f"an axis has size {said(entries)}{padded}, and the kernel spans {said(self.extent)}"
             raise Mismatch(Problem.SIZES, reason, entries)
@@ -248,7 +248,7 @@ def _adaptive(count: int, *, greatest: bool = False) -> Callable[[Given], Result
         ):  # torch takes a mean instead
             check_rank(start, count + 1, count + 2, "the pool")
         else:
-            check_rank(start, count, None, "the pool")
+            check_rank(start, count + isinstance(wanted, tuple), None, "the pool")
         places = [
             there if each is None else each if isinstance(each, int | Size) else ANY
             for there, each in zip(last(start, count), several, strict=True)
@@ -336,7 +336,10 @@ def _interpolated(given: Given, mode: object) -> Result:
     if factors is None:
         places: list[Dim] = [each if isinstance(each, int | Size) else ANY for each in several]
     else:
-        places = [_scaled(there, factor, least=mode != "area") for there, factor in zip(last(start, count), several, strict=True)]
+        places = [
+            _scaled(there, factor, least=isinstance(mode, str) and mode != "area")
+            for there, factor in zip(last(start, count), several, strict=True)
+        ]
     return made(ending(start, count, *places), value.dtype)
 
 

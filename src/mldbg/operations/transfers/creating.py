@@ -100,6 +100,7 @@ def _arange(given: Given) -> Result:
         is_exact = all(isinstance(bound, int | Size) for bound in (start, end, step))
         return Tensor(of(_steps(start, end, step) if is_exact else ANY))
     if dtypes.kind(dtype) == "int":
+        _steps(start, end, step)  # they have to lead there before they are rounded, too
         start, end, step = (int(bound) if isinstance(bound, float) else bound for bound in (start, end, step))
     return Tensor(of(_steps(start, end, step)), dtype)
 

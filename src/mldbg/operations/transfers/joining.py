@@ -273,6 +273,8 @@ def _unbound(given: Given) -> Result:
 def _given_tensors(given: Given) -> tuple[Tensor, ...]:
     """Tensors one by one or in a sequence."""
     value = given.raw("tensors")
+    if isinstance(value, tuple) and len(value) == 1 and not isinstance(value[0], Tensor | tuple):
+        raise Unsure  # one tensor, or a sequence of them
     return Given({"tensors": value[0] if _is_nested(value) else value}).tensors("tensors")
 
 

@@ -122,13 +122,12 @@ def _solve(given: Given) -> Result:
     dtype = common_dtype(value, right, what="solve")
     if start.rank is None or there.rank is None:
         return Tensor(None, dtype)
-    if there.rank == 1 or there.front == start.front[:-1]:
+    equal = [same(one, two) for one, two in zip(there.front, start.front[:-1], strict=False)]
+    if there.rank == 1:
         check_equal(start.at(-1), there.at(-1), "the matrix and the right side have different sizes")
-        return made(ending(start, 1) if there.rank == 1 else there, dtype)
-    if there.rank == start.rank - 1:
-        equal = [same(one, two) for one, two in zip(there.front, start.front[:-1], strict=True)]
-        if None in equal and False not in equal:
-            raise Unsure
+        return made(ending(start, 1), dtype)
+    if there.rank == start.rank - 1 and False not in equal:
+        return made(there, dtype) if None not in equal else Tensor(None, dtype)
     check_equal(start.at(-1), there.at(-2), "the matrix and the right side have different sizes")
     return made(ending(batches(start, there), 0, there.at(-2), there.at(-1)), dtype)
 

@@ -54,10 +54,17 @@ def _cross_entropy(given: Given) -> Result:
     check_rank(start, 1, None, "the loss")
     check_floats(value, "the loss")
     if start.rank is None or there.rank is None:
-        return _reduced(given, ANY_SHAPE, value.dtype)
+        return _reduced(given, _batch(start), value.dtype)
     if start.rank == there.rank and not (start.rank == 1 and there.at(0) == 1):
         return _reduced(given, _of_probabilities(given, start, there, target), value.dtype)
     return _reduced(given, _of_indices(given, start, there, target), value.dtype)
+
+
+def _batch(start: Shape) -> Shape:
+    """The axes of an input but for that of its classes."""
+    if start.rank is None:
+        return ANY_SHAPE
+    return Shape((*start.front[:1], *start.front[2:])) if start.rank > 1 else Shape()
 
 
 def _of_probabilities(given: Given, start: Shape, there: Shape, target: Tensor) -> Shape:
@@ -68,13 +75,12 @@ def _of_probabilities(given: Given, start: Shape, there: Shape, target: Tensor) 
         raise Mismatch(Problem.DTYPE, reason)
     _check_class_weights(given, start)
     check_same_shape(start, there, "input and target differ")
-    return start.without(1 if len(start.front) > 1 else 0)
+    return _batch(start)
 
 
 def _of_indices(given: Given, start: Shape, there: Shape, target: Tensor) -> Shape:
-    dims = start.dims
-    batch = Shape((*dims[:1], *dims[2:])) if len(dims) > 1 else Shape()
-    if len(dims) == 1 and there.rank == 1:
+    batch = _batch(start)
+    if start.rank == 1 and there.rank == 1:
         check_equal(there.at(0), 1, "the input has no batch, and the target more than one index")
     elif len(there.front) != len(batch.front):
         raise Mismatch(Problem.RANK, f"an input of shape {start} needs a target of shape {batch}, and gets {there}")
@@ -99,7 +105,7 @@ def _nll(given: Given) -> Result:
     check_rank(start, 1, None, "the loss")
     check_floats(value, "the loss")
     if start.rank is None or there.rank is None:
-        return _reduced(given, there, value.dtype)
+        return _reduced(given, there if start.least_rank > 1 else _batch(start), value.dtype)
     return _reduced(given, _of_indices(given, start, there, target), value.dtype)
 
 

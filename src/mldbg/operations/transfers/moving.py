@@ -332,6 +332,8 @@ def _each_repeated(given: Given) -> Result:
 
 def _broadcast_together(given: Given) -> Result:
     tensors = given.tensors("tensors")
+    if len(tensors) == 1 and tensors[0].says_nothing:
+        raise Unsure  # it may be a sequence that is unpacked
     shapes = [tensor.shape for tensor in tensors if tensor.shape is not None]
     together = broadcast(*shapes) if shapes else None
     shape = together if len(shapes) == len(tensors) else None

@@ -277,8 +277,8 @@ def _einsum(given: Given) -> Result:
     operands = given.raw("operands")
     if isinstance(operands, tuple) and len(operands) == 1 and isinstance(operands[0], tuple):
         operands = operands[0]
-    if not isinstance(operands, tuple):
-        raise Unsure
+    if not isinstance(operands, tuple) or (len(operands) == 1 and not isinstance(operands[0], Tensor)):
+        raise Unsure  # one alone may be a sequence of them
     if len(operands) != len(terms):
         raise Mismatch(Problem.PATTERN, f"the equation names {len(terms)} operands, and there are {len(operands)}")
     known = [each if isinstance(each, Tensor) else Tensor() for each in operands]

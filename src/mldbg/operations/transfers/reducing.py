@@ -93,6 +93,8 @@ def _extreme(given: Given) -> Result:
     other = given.raw("other") if given.has("other") else given.raw("dim")
     if isinstance(other, Tensor):
         return elementwise("input", "other")(Given({"input": given.tensor(), "other": other}))
+    if given.has("other"):
+        raise Unsure
     return _with_places(given) if given.has("dim") else _of_all(given)
 
 
