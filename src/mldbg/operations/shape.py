@@ -14,7 +14,7 @@ from enum import Enum
 from typing import NoReturn, TypeVar
 
 from mldbg.operations import dtypes
-from mldbg.operations.sizes import ANY, AnySize, Dim, Size, divided, product, quotient, said, same
+from mldbg.operations.sizes import ANY, AnySize, Dim, Size, coming_out, divided, product, quotient, said, same
 
 
 @dataclass(frozen=True, slots=True)
@@ -430,8 +430,9 @@ def scrambled(before: Shape, after: Shape) -> bool:
     """
     if before.rest is not None or after.rest is not None:
         return False
-    old = [dim for dim in before.front if dim != 1]
-    new = [dim for dim in after.front if dim != 1]
+    dims = coming_out(*before.front, *after.front)
+    old = [dim for dim in dims[: len(before.front)] if dim != 1]
+    new = [dim for dim in dims[len(before.front) :] if dim != 1]
     while old and new:
         one, two = _segment(old, new)
         if one is None or two is None:

@@ -9,7 +9,7 @@ Arithmetic is that of Python's ints: `//` rounds down. Divisors are taken to be 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import gcd, inf
 
@@ -335,13 +335,8 @@ def _is_other_name(one: int | Size, two: int | Size) -> bool:
 
 def _name_of(size: int | Size) -> Atom | None:
     """The rigid name that a size consists of."""
-    if not isinstance(size, Size) or len(size.terms) != 1:
-        return None
-    [(monomial, number)] = size.terms
-    if number != 1 or len(monomial) != 1:
-        return None
-    [(factor, power)] = monomial
-    return factor if isinstance(factor, Atom) and factor.scope is not None and power == 1 else None
+    name = _alone(size)
+    return name if name is not None and name.scope is not None else None
 
 
 def _is_positive(size: int | Size) -> bool:
@@ -418,6 +413,33 @@ def replaced(size: Dim, values: Mapping[Atom, Dim]) -> Dim:
                 term = term * value
         total = total + term
     return total
+
+
+def coming_out(*sizes: Dim) -> tuple[Dim, ...]:
+    """The same sizes where every division of a name is taken to come out: with `d` a multiple of `h`, `d//h*h` is `d`."""
+    values: dict[Atom, Dim] = {}
+    for quotient_ in (factor for size in sizes for factor in _quotients(size)):
+        name = _alone(quotient_.above)
+        if name is not None and name not in values and name not in atoms(quotient_.below):
+            values[name] = atom(f"{name.name}'", ("part", quotient_)) * quotient_.below
+    return tuple(replaced(size, values) for size in sizes)
+
+
+def _quotients(size: Dim) -> Iterator[Quotient]:
+    for monomial, _ in size.terms if isinstance(size, Size) else ():
+        yield from (factor for factor, _ in monomial if isinstance(factor, Quotient))
+
+
+def _alone(size: int | Size) -> Atom | None:
+    """The name that a size consists of."""
+    if not isinstance(size, Size) or len(size.terms) != 1:
+        return None
+    [(monomial, number)] = size.terms
+    [*factors] = monomial
+    if number != 1 or len(factors) != 1 or factors[0][1] != 1:
+        return None
+    factor = factors[0][0]
+    return factor if isinstance(factor, Atom) else None
 
 
 def said(size: Dim, *, inner: bool = False) -> str:

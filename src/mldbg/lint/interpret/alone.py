@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from mldbg.lint.interpret.address import Made, made_at, module_ref, site_of
@@ -12,8 +13,13 @@ from mldbg.lint.interpret.interpreter import Interpreter
 from mldbg.lint.interpret.module import Module
 from mldbg.lint.interpret.registries import registers
 from mldbg.lint.interpret.roots import Root
-from mldbg.lint.interpret.value import UNKNOWN, Among, ClassThing, Function, Option, Outcome, Value
+from mldbg.lint.interpret.value import UNKNOWN, Among, ClassThing, Function, Object, Option, Outcome, Value
 from mldbg.lint.outline import Kind
+
+_CHANGES = re.compile(
+    r"\bself\.(\w+)\s*(?:(?::[^=\n]+)?=(?!=)|\[[^\]\n]*\]\s*=(?!=)|\.(?:append|extend|insert|pop|clear|update)\()"
+)
+"""Where a method gives an attribute another value, or changes what it holds."""
 
 
 class Alone:
@@ -132,6 +138,7 @@ class Alone:
             if pending:
                 self_value = self._run.classes.assumed_instance(cls)
                 self._outstanding()
+                self._forget_changed(cls, self_value)
                 ready = self._run.state.fork()
                 for method in pending:
                     self._run.budget.begin()
@@ -146,6 +153,21 @@ class Alone:
             for inner in nested:
                 self.class_(inner)
         self._run.state.become(before)
+
+    def _forget_changed(self, cls: ClassThing, instance: Value) -> None:
+        """Where shapes are followed: what other methods than __init__ change has any shape when a method is executed alone."""
+        if not self._run.shaping.on or not isinstance(instance.thing, Object):
+            return
+        for ancestor in self._run.classes.ancestors(cls):
+            if not isinstance(ancestor, ClassThing):
+                continue
+            for name, first, last in ancestor.part.statement.methods:
+                text = "".join(ancestor.part.module.outline.code[first - 1 : last]) if name != "__init__" else ""
+                for changed in _CHANGES.findall(text):
+                    held = self._run.state.get(instance.thing.ref, changed)
+                    layer = held is not None and isinstance(held.thing, Object) and self._run.classes.is_module(held.thing.cls)
+                    if held is not None and not layer:
+                        self._run.state.set(instance.thing.ref, changed, UNKNOWN)
 
     def _may_start_alone(self, cls: ClassThing, wanted: frozenset[str] | None) -> bool:
         """Whether a class does what is of interest in its __init__, which nobody has called."""

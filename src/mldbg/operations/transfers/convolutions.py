@@ -328,7 +328,7 @@ def _interpolated(given: Given, mode: object) -> Result:
         check_rank(start, count + 2, count + 2, f"interpolation in mode {mode!r}")
     wanted, factors = given.raw("size"), given.raw("scale_factor")
     if (wanted is None) == (factors is None):
-        raise Mismatch(Problem.SIZES, "exactly one of size and scale_factor has to be given")
+        raise Unsure  # it raises; that both are None is more often what a reader does not know
     chosen = wanted if factors is None else factors
     several = chosen if isinstance(chosen, tuple) else (chosen,) * count
     if len(several) != count:

@@ -54,7 +54,7 @@ def _indexed(given: Given) -> Result:
 def _item(value: Argument) -> Item:
     if isinstance(value, bool):
         return Places(of(int(value)), Shape())
-    if value is None or isinstance(value, int | Size | slice | EllipsisType):
+    if value is None or isinstance(value, int | Size | AnySize | slice | EllipsisType):
         return value
     if isinstance(value, Tensor):
         return _tensor_item(value)

@@ -55,6 +55,8 @@ def _cross_entropy(given: Given) -> Result:
     check_floats(value, "the loss")
     if start.rank is None or there.rank is None:
         return _reduced(given, _batch(start), value.dtype)
+    if start.rank == there.rank == 1 and not isinstance(there.at(0), int):
+        return _reduced(given, Shape(), value.dtype)  # one index, or probabilities
     if start.rank == there.rank and not (start.rank == 1 and there.at(0) == 1):
         return _reduced(given, _of_probabilities(given, start, there, target), value.dtype)
     return _reduced(given, _of_indices(given, start, there, target), value.dtype)
