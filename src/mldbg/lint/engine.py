@@ -19,7 +19,7 @@ from mldbg.lint.finding import Edit, Finding, Fix, Partly, Problem, Span
 from mldbg.lint.imports import Finder, import_name
 from mldbg.lint.links import Links
 from mldbg.lint.rule import Rule
-from mldbg.lint.triggers import ANNOTATED, RUNS_ON_DATA, SAYS_SIZES, SHAPE_TRIGGERS, with_calls
+from mldbg.lint.triggers import ANNOTATED, RUNS_ON_DATA, SAYS_SIZES, SHAPE_TRIGGERS, Trigger, with_calls
 
 if TYPE_CHECKING:
     from mldbg.lint.interpret.facts import Fact
@@ -253,8 +253,9 @@ def _facts_of(source: Source, project: Project, *, shapes: bool) -> Facts:
         if module.is_test:
             joined = links.NO_OFFER  # what a test joins is tried on a few rows
         roots = links.roots_in(module, triggers, joined)
-        if shapes and ANNOTATED not in joined.triggers.union(triggers):
-            roots = _with_sizes(module, roots)
+        alone = shapes and not _follows_data(module, joined.triggers.union(triggers))
+        if alone:
+            roots = [root for root in roots if any(re.search(pattern, root.part.code) for pattern in SAYS_SIZES)]
     except CannotOutlineError as error:
         module.wanted = False  # for those that import it
         return Facts(problems=(Problem(source.path, error.line, error.reason),), grounds=grounds)
@@ -263,15 +264,13 @@ def _facts_of(source: Source, project: Project, *, shapes: bool) -> Facts:
     project.modules.add(module)
     words = frozenset(word for trigger in joined.triggers.union(triggers) for word in trigger.words)
     with _deep_recursion():
-        entries, problems, partly = _interpreted(module, roots, project, words, shapes=shapes)
+        entries, problems, partly = _interpreted(module, roots, project, words, shapes=shapes, alone=alone)
     return Facts(entries, problems, grounds, partly)
 
 
-def _with_sizes(module: Module, roots: list[Root]) -> list[Root]:
-    """The roots in which shapes may contradict one another: all of a text that runs models, else those that say sizes."""
-    if any(re.search(pattern, module.text) for pattern in RUNS_ON_DATA):
-        return roots
-    return [root for root in roots if any(re.search(pattern, root.part.code) for pattern in SAYS_SIZES)]
+def _follows_data(module: Module, triggers: frozenset[Trigger]) -> bool:
+    """Whether shapes come from data or annotations anywhere in a module; else only what says sizes can contradict itself."""
+    return ANNOTATED in triggers or any(re.search(pattern, module.text) for pattern in RUNS_ON_DATA)
 
 
 @contextmanager
@@ -285,14 +284,17 @@ def _deep_recursion() -> Iterator[None]:
 
 
 def _interpreted(
-    module: Module, roots: list[Root], project: Project, words: frozenset[str], *, shapes: bool
+    module: Module, roots: list[Root], project: Project, words: frozenset[str], *, shapes: bool, alone: bool
 ) -> tuple[tuple[Entry, ...], tuple[Problem, ...], tuple[Partly, ...]]:
+    from mldbg.lint.interpret.budget import MOST_FOR_DEFINITION
     from mldbg.lint.interpret.interpreter import Interpreter
 
     run = Interpreter(project.modules, project.effects, words)
     run.library.wanted = project.told
     if shapes:
         run.follow_shapes(project.told)
+        if alone:
+            run.budget.total = MOST_FOR_DEFINITION
     entries: list[Entry] = []
     problems: list[Problem] = []
     for part, enter in _entry_points(run, module, roots):

@@ -23,6 +23,9 @@ MOST_STATEMENTS = 4_000
 MOST_FOR_CALL = 2_000
 """Statements that one call may take, with all that it calls: a large helper leaves something for what follows it."""
 
+MOST_FOR_DEFINITION = 500
+"""Statements that all calls of a definition may take of which shapes are followed while nothing in its file runs on data."""
+
 MOST_WHILE_SILENT = 500
 """The same where only a value is wanted and the rules hear nothing: the layers of a model."""
 
@@ -38,6 +41,7 @@ class Account:
         executed: statements so far, those of the entry point's own body included.
         limit: the count at which the call under way has taken what it may.
         most: statements that one call may take.
+        total: statements that all calls together may take.
         answers: each call that is under way alone is admitted: somebody waits for its value, and its own body is worth a look.
         calls: how many calls are under way.
         since: the count at which the outermost of them began.
@@ -48,6 +52,7 @@ class Account:
 
     most: int
     answers: bool = False
+    total: int = MOST_STATEMENTS
     executed: int = 0
     limit: int = MOST_STATEMENTS
     calls: int = 0
@@ -59,7 +64,7 @@ class Account:
     @property
     def left(self) -> int:
         """Statements that calls of this entry point may still take."""
-        return MOST_STATEMENTS - self.taken - (self.executed - self.since if self.calls else 0)
+        return self.total - self.taken - (self.executed - self.since if self.calls else 0)
 
     def admits(self, function: cst.CSTNode) -> bool:
         """Whether a function may be called once more.
@@ -126,16 +131,19 @@ class Account:
 class Budget:
     """What the entry point under way has taken, and how often it was refused more."""
 
-    __slots__ = ("_heard", "_unheard", "now", "partly", "refused")
+    __slots__ = ("_heard", "_unheard", "now", "partly", "refused", "total")
 
     def __init__(self) -> None:
+        self.total = MOST_STATEMENTS
+        """Statements that all calls of one entry point may take."""
         self.partly: dict[Function | Module, None] = {}
         """Functions called by nobody, or by a module's top level, and top levels, of which not every call was followed."""
         self.begin()
 
     def begin(self) -> None:
         """Another entry point begins."""
-        self._heard, self._unheard = Account(MOST_FOR_CALL), Account(MOST_WHILE_SILENT, answers=True)
+        most = min(MOST_FOR_CALL, self.total)
+        self._heard, self._unheard = Account(most, total=self.total), Account(MOST_WHILE_SILENT, answers=True)
         self.now = self._heard
         self.refused = 0
 
