@@ -102,7 +102,7 @@ class Batches:
         items = self._contents.items_of(index) if isinstance(index.thing, Object) else None
         if items is not None and items.exact and all(isinstance(each.constant, str) for each in items.tail):
             return replace(result, shaped=replace(shaped, tensor=Tensor(Shape((rows, len(items.tail))))))
-        return replace(result, shaped=None)
+        return None
 
     @staticmethod
     def column(base: Value, result: Value) -> Value:

@@ -31,6 +31,7 @@ from mldbg.lint.interpret.value import (
     Trail,
     Unknown,
     Value,
+    literal,
     onward,
 )
 from mldbg.operations import dtypes, shape
@@ -57,6 +58,9 @@ OPERATORS: dict[type[cst.CSTNode], str] = {
     cst.MatrixMultiplyAssign: "matmul",
     cst.BitAnd: "bitwise_and",
     cst.BitOr: "bitwise_or",
+    cst.BitOrAssign: "bitwise_or",
+    cst.BitAndAssign: "bitwise_and",
+    cst.BitXorAssign: "bitwise_xor",
     cst.BitXor: "bitwise_xor",
     cst.Equal: "eq",
     cst.NotEqual: "ne",
@@ -66,6 +70,9 @@ OPERATORS: dict[type[cst.CSTNode], str] = {
     cst.GreaterThanEqual: "ge",
 }
 """The torch function that an operator stands for."""
+
+MOST_NUMBERS = 16
+"""Numbers of a range that are told one by one."""
 
 _ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "floor_divide": "//"}
 _SIGNS = {
@@ -135,7 +142,7 @@ class Shaping:
         if not self.on:
             return result
         if name in _COUNTS and arguments:
-            return self._count(name, arguments[0].value, result)
+            return self._count(name, arguments, site, result)
         made = self.batches.function(name, arguments, site, result)
         if made is not None:
             return made
@@ -362,11 +369,15 @@ class Shaping:
         if base.shaped is None:
             size = self._size_at(base, indices)
             return size if size is not None else result
-        if base.shaped.is_table:
-            return self.batches.item(base, indices[0] if len(indices) == 1 else Value(), result) or result
+        column = self.batches.item(base, indices[0], result) if base.shaped.is_table and len(indices) == 1 else None
+        if column is not None:
+            return column
         row = ROWS["torch.Tensor.__getitem__"]
         index = Value(Items("builtins.tuple", tuple(indices)))
-        return self._called("torch.Tensor.__getitem__", row, [Argument(base), Argument(index)], {}, site, result)
+        made = self._called("torch.Tensor.__getitem__", row, [Argument(base), Argument(index)], {}, site, result)
+        if made.shaped is not None and base.shaped.is_table:
+            return replace(made, shaped=replace(made.shaped, is_table=True))
+        return made
 
     def attribute(self, base: Value, name: str, site: Site, result: Value) -> Value:
         """`tensor.shape`, `tensor.T`."""
@@ -387,7 +398,7 @@ class Shaping:
             if name == "values":
                 return replace(result, shaped=replace(base.shaped, is_table=False))
             if name in ("iloc", "loc", "at", "iat"):
-                return replace(result, shaped=replace(base.shaped, is_table=False, is_array=True))
+                return replace(result, shaped=base.shaped)
             return self.batches.column(base, result)
         row = ROWS.get(f"torch.Tensor.{name}") if name in _ATTRIBUTES else None
         return self._called(f"torch.Tensor.{name}", row, [Argument(base)], {}, site, result) if row is not None else result
@@ -400,13 +411,24 @@ class Shaping:
         given = self.machine.state.get(thing.ref, argument_of(name))
         return given if given is not None else result
 
-    def _count(self, name: str, value: Value, result: Value) -> Value:
-        """`len(tensor)`, `int(size)`."""
+    def _range(self, arguments: Sequence[Argument], site: Site) -> Value:
+        """The numbers of a range: one by one where they are few and something is built from them."""
+        bounds = [number for argument in arguments if isinstance(number := argument.value.constant, int)]
+        builds = self.machine.frame.is_init or isinstance(site.part.parents.get(site.node), cst.CompFor)
+        if builds and len(bounds) == len(arguments) <= 3 and 0 not in bounds[2:]:
+            numbers = range(*bounds)
+            if len(numbers) <= MOST_NUMBERS:
+                return Value(Items("builtins.range", tuple(map(literal, numbers))))
+        return Value(Items("builtins.range", (), Value(Opaque(INT))))
+
+    def _count(self, name: str, arguments: Sequence[Argument], site: Site, result: Value) -> Value:
+        """`len(tensor)`, `int(size)`, `range(4)`, `enumerate(layers)`."""
+        value = arguments[0].value
         if name == "builtins.int":
             size = size_of(value)
             return number(size) if size is not None else Value(Opaque(INT)) if result.thing == Unknown() else result
         if name == "builtins.range":
-            return Value(Items("builtins.range", (), Value(Opaque(INT)))) if isinstance(result.thing, Unknown) else result
+            return self._range(arguments, site) if isinstance(result.thing, Unknown) else result
         if name == "builtins.enumerate":
             return _with_numbers(result)
         known = value.shaped.tensor.shape if value.shaped is not None else None
