@@ -54,6 +54,8 @@ class Options:
     format: str
     output: Path | None
     statistics: bool
+    show_shapes: bool
+    annotate: bool
     explain: str | None
     list_rules: bool
     config: Path | None
@@ -84,6 +86,12 @@ def _names(_context: click.Context, _parameter: click.Parameter, values: tuple[s
 @click.option("--format", "-f", type=click.Choice(report.FORMATS), default="text", show_default=True, help="Report format.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Write the report to a file.")
 @click.option("--statistics", is_flag=True, help="Show how often each rule fired instead of listing findings.")
+@click.option(
+    "--show-shapes", is_flag=True, help="Print one file with the inferred shapes and meanings beside its lines, as text or json."
+)
+@click.option(
+    "--annotate", is_flag=True, help="With --show-shapes: print a diff that adds jaxtyping annotations where there are none."
+)
 @click.option("--explain", metavar="RULE", help="Show the page of a rule and exit.")
 @click.option("--list", "list_rules", is_flag=True, help="List all rules and exit.")
 @click.option(
@@ -144,6 +152,8 @@ def _run(options: Options) -> Exit:
     if options.explain:
         return _explain((*known, *registry.about_comments()), options.explain)
     task = _task(known, options)
+    if options.show_shapes:
+        return _show_shapes(task, options)
     return _check_stdin(task, options) if options.reads_stdin else _check_paths(task, options)
 
 
@@ -158,6 +168,25 @@ def _refuse_contradictions(options: Options) -> None:
         raise click.UsageError("--unsafe-fixes requires --fix or --diff")
     if options.statistics and options.format not in report.FOR_PEOPLE:
         raise click.UsageError(f"--statistics cannot be combined with --format {options.format}")
+    if options.annotate and not options.show_shapes:
+        raise click.UsageError("--annotate requires --show-shapes")
+    if options.show_shapes:
+        _refuse_contradictions_of_shapes(options)
+
+
+def _refuse_contradictions_of_shapes(options: Options) -> None:
+    for name, given in (("--fix", options.fix), ("--diff", options.diff), ("--statistics", options.statistics)):
+        if given:
+            raise click.UsageError(f"--show-shapes and {name} cannot be combined")
+    if options.format not in ("text", "json"):
+        raise click.UsageError(f"--show-shapes cannot be combined with --format {options.format}")
+    if options.annotate and (options.format != "text" or options.output is not None):
+        raise click.UsageError("--annotate prints a diff, and cannot be combined with --format or --output")
+    if len(options.paths) != 1:
+        given_paths = f"{len(options.paths)} paths are named" if options.paths else "none is named"
+        raise click.UsageError(f"--show-shapes takes one file, and {given_paths}")
+    if not options.reads_stdin and Path(options.paths[0]).is_dir():
+        raise click.UsageError(f"--show-shapes takes one file, and {options.paths[0]} is a folder")
 
 
 # --- questions about rules ---
@@ -295,6 +324,46 @@ def _first_few(names: Sequence[str]) -> str:
     return ", ".join([*names[:MOST_NAMED], *(["..."] if len(names) > MOST_NAMED else [])])
 
 
+def _show_shapes(task: Task, options: Options) -> Exit:
+    """Print a file with what is known of its tensors, or how it looks with annotations."""
+    from mldbg.lint import shown
+    from mldbg.lint.outline import CannotOutlineError
+
+    source = _source_to_show(options)
+    problems: tuple[Problem, ...] = ()
+    if isinstance(source, Source):
+        try:
+            seen, problems = shown.sightings(source, task.project())
+        except CannotOutlineError as error:
+            source = Problem(source.path, error.line, error.reason)
+    if isinstance(source, Problem):
+        return _told_of_problems(Result(problems=(source,)), options)
+    if options.annotate:
+        from mldbg.lint import annotate
+
+        text = annotate.annotated(source, seen, task)
+        if text is None:
+            click.echo(f"{PROGRAM}: no annotation is certain enough to be proposed for {source.path}", err=True)
+        else:
+            _show_diff([Fixed(source, text)], options)
+    elif options.format == "json":
+        _write(shown.as_json(source, shown.notes(seen), problems), options)
+    else:
+        _write(shown.as_text(source, shown.notes(seen)), options)
+    return _told_of_problems(Result(checked=1, problems=problems), options)
+
+
+def _source_to_show(options: Options) -> Source | Problem:
+    if options.reads_stdin:
+        name = Path(options.stdin_filename or "stdin.py")
+        source = files.admitted(Source(files.displayed(name), None, sys.stdin.buffer.read()))
+    else:
+        source = files.read(Path(options.paths[0]))
+    if isinstance(source, Foreign) or (isinstance(source, Source) and source.notebook is not None):
+        return Problem(source.path, 0, "is a notebook; --show-shapes shows files of Python only")
+    return source
+
+
 def _check_stdin(task: Task, options: Options) -> Exit:
     name = Path(options.stdin_filename or "stdin.py")
     source = Source(files.displayed(name), None, sys.stdin.buffer.read())
@@ -347,6 +416,11 @@ def _show(result: Result, task: Task, options: Options, *, to_stderr: bool = Fal
     text = report.render(
         "statistics" if options.statistics else options.format, result, (*task.rules, *registry.about_comments())
     )
+    _write(text, options, to_stderr=to_stderr)
+
+
+def _write(text: str, options: Options, *, to_stderr: bool = False) -> None:
+    """Print a report, or put it into the file that the user named."""
     if options.output is None:
         click.echo(text, nl=False, color=_colour(options), err=to_stderr)
         return

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mldbg.lint.interpret.interpreter import Interpreter
     from mldbg.lint.interpret.module import Module, Modules, Part
     from mldbg.lint.interpret.roots import Root
+    from mldbg.lint.interpret.sightings import Watcher
     from mldbg.lint.interpret.value import Function
     from mldbg.operations.effect import Effect
 
@@ -268,6 +269,37 @@ def _facts_of(source: Source, project: Project, *, shapes: bool) -> Facts:
     return Facts(entries, problems, grounds, partly)
 
 
+def watched(source: Source, project: Project, watch: Callable[[Interpreter, Module], Watcher]) -> tuple[Problem, ...]:
+    """Execute everything in a file, its top level and each definition by itself, while somebody watches the shapes.
+
+    Args:
+        source: the file.
+        project: its project.
+        watch: gets the machine and the module, and returns who is told which values names get.
+
+    Returns what could not be executed. Raises CannotOutlineError where the file cannot be read.
+    """
+    from mldbg.lint.interpret.interpreter import Interpreter
+    from mldbg.lint.interpret.module import Module
+    from mldbg.lint.interpret.roots import Root
+    from mldbg.lint.outline import Kind
+
+    file = source.file.resolve() if source.file else None
+    module = project.modules.known_as(source.path, file, source.text) or Module(source.path, file, source.text)
+    module.must_be_read()
+    project.modules.add(module)
+    roots = [Root(part) for part in module.parts if part.statement.kind is not Kind.IMPORT]
+    run = Interpreter(project.modules, project.effects, frozenset(module.outline.mentions))  # each definition is of interest
+    run.follow_shapes(frozenset())
+    run.watcher = watch(run, module)
+    problems: list[Problem] = []
+    with _deep_recursion():
+        for part, enter in _entry_points(run, module, roots):
+            run.visited.clear()  # what others have called is executed by itself all the same
+            _enter(run, part, enter, module, project, problems)
+    return tuple(dict.fromkeys(problems))
+
+
 def _follows_data(module: Module, triggers: frozenset[Trigger]) -> bool:
     """Whether shapes come from data or annotations anywhere in a module; else only what says sizes can contradict itself."""
     return ANNOTATED in triggers or any(re.search(pattern, module.text) for pattern in RUNS_ON_DATA)
@@ -298,19 +330,27 @@ def _interpreted(
     entries: list[Entry] = []
     problems: list[Problem] = []
     for part, enter in _entry_points(run, module, roots):
-        run.budget.begin()
-        run.facts.clear()
-        before = run.state.fork()
-        line = part.statement.first if part is not None else 0
-        try:
-            enter()
-        except Exception as error:  # noqa: BLE001  # a defect of ours must not cost the user the other findings
-            run.frames.clear()
-            problems.append(_stopped(error, module.path, line, project))
-        if part is not None:
-            run.state.become(before)
+        line = _enter(run, part, enter, module, project, problems)
         entries.append(Entry(tuple(run.facts), module.is_test or (part is not None and part.is_test), line, shapes))
     return tuple(entries), tuple(problems), tuple(map(_in_part, run.budget.partly))
+
+
+def _enter(
+    run: Interpreter, part: Part | None, enter: Callable[[], None], module: Module, project: Project, problems: list[Problem]
+) -> int:
+    """Execute one entry point; the line on which it begins."""
+    run.budget.begin()
+    run.facts.clear()
+    before = run.state.fork()
+    line = part.statement.first if part is not None else 0
+    try:
+        enter()
+    except Exception as error:  # noqa: BLE001  # a defect of ours must not cost the user the other findings
+        run.frames.clear()
+        problems.append(_stopped(error, module.path, line, project))
+    if part is not None:
+        run.state.become(before)
+    return line
 
 
 def _in_part(code: Function | Module) -> Partly:

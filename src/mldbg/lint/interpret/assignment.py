@@ -19,7 +19,9 @@ from mldbg.lint.interpret.join import join, join_data, joined, named_loss, tuple
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.names import Names
+from mldbg.lint.interpret.sightings import Seen
 from mldbg.lint.interpret.slots import Slot
+from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.sums import note_emptied
 from mldbg.lint.interpret.training import Training
 from mldbg.lint.interpret.value import (
@@ -54,6 +56,8 @@ class Assignment:
 
     def assign(self, target: cst.BaseExpression, value: Value, site: Site) -> None:
         """Bind a target (name, attribute, subscript, tuple of targets) to a value."""
+        if self.machine.watcher is not None and isinstance(target, cst.Name | cst.Attribute):
+            self.machine.watcher(Seen.ASSIGNED, site, code(target), value)
         if isinstance(target, cst.Name):
             self.names.bind(target.value, self._named(target.value, value))
         elif isinstance(target, cst.Tuple | cst.List):

@@ -41,6 +41,7 @@ from mldbg.lint.interpret.remembered import Remembered
 from mldbg.lint.interpret.roots import Reach
 from mldbg.lint.interpret.rounds import chosen_by, loops_under_way
 from mldbg.lint.interpret.shaping import Shaping
+from mldbg.lint.interpret.sightings import Seen, Watcher
 from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.state import State, merged
 from mldbg.lint.interpret.statements import Statements
@@ -115,6 +116,7 @@ class Interpreter:
         self.budget = Budget()
         self.outstanding = Outstanding(words, self.budget)
         self.entry: Module | None = None
+        self.watcher: Watcher | None = None
         self.choices = Choices(self)
         self.names = Names(self, modules)
         self.registries = Registries(self, self.names, modules)
@@ -614,6 +616,8 @@ class Interpreter:
             with nullcontext() if assume else self.budget.now.call(node):
                 informed = self.parameters.bind(function, arguments, assume=assume)
                 self.declarations.bind(function, frame)
+                if self.watcher is not None:
+                    self.watcher(Seen.ENTERED, site, function.name, UNKNOWN)
                 if informed and not self.budget.silent:
                     self.visited.add(node)
                 if isinstance(node, cst.FunctionDef):

@@ -26,6 +26,7 @@ from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.parts import made_of, parts_of
 from mldbg.lint.interpret.shaping import Shaping
+from mldbg.lint.interpret.sightings import Seen
 from mldbg.lint.interpret.sums import note_emptied
 from mldbg.lint.interpret.tensors import Tensors
 from mldbg.lint.interpret.training import Training
@@ -352,6 +353,9 @@ class LibraryCalls:
             else:
                 result = heads.run(machine, thing, site) or self.lineage.derived([a.value for a in arguments], site)
             result = self.shaping.layer(cls, callee, arguments, site, result)
+            if machine.watcher is not None and arguments:
+                machine.watcher(Seen.APPLIED, site, cls, arguments[0].value)
+                machine.watcher(Seen.GIVEN, site, cls, result)
         if (tables.is_module_class(cls) and cls not in tables.LOSS_CLASSES) or self.training.is_taken_for_module(thing):
             self.training.model_called(callee, arguments, site, result)
         return result

@@ -15,6 +15,7 @@ from mldbg.lint.interpret.facts import Condition, Fact, Place, Supposition
 from mldbg.lint.interpret.frames import Frame
 from mldbg.lint.interpret.module import Module
 from mldbg.lint.interpret.outstanding import Outstanding
+from mldbg.lint.interpret.sightings import Watcher
 from mldbg.lint.interpret.state import State
 from mldbg.lint.interpret.value import Constant, Function, Value
 from mldbg.operations.effect import Effect
@@ -33,6 +34,7 @@ class Machine(Protocol):
         budget: how much may still be executed; then project functions are unknown code.
         outstanding: what was defined on the way and may have to be executed by itself.
         entry: the module that is checked.
+        watcher: is told which values names get; None where nobody watches.
     """
 
     state: State
@@ -44,6 +46,7 @@ class Machine(Protocol):
     budget: Budget
     outstanding: Outstanding
     entry: Module | None
+    watcher: Watcher | None
 
     # -------------------------------------------------------------------------------------------------------- where we are
     @property

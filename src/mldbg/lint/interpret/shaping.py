@@ -211,6 +211,8 @@ class Shaping:
             return result
         record = self.machine.state.record(layer.thing.ref)
         built = {key.name: value for key, value in record.items() if isinstance(key, ArgumentOf)}
+        if cls.rpartition(".")[2] in _RECURRENT and "batch_first" in built:
+            arguments = [*map(_as_batch, arguments[:1]), *arguments[1:]]
         return self._called(f"{cls}.__call__", row, arguments, built, site, result, layer)
 
     def operation(self, operator: cst.CSTNode, left: Value, right: Value, site: Site, result: Value) -> Value:
@@ -513,6 +515,19 @@ _ORDERED = frozenset({"LSTM", "GRU", "RNN", "MultiheadAttention", "TransformerEn
 
 _REDUCES = frozenset({"sum", "mean", "amax", "norm", "logsumexp"})
 _ARITHMETIC_OF_NUMBERS = frozenset({*_ARITHMETIC, "div", "pow", "remainder"})
+
+
+_RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
+
+
+def _as_batch(argument: Argument) -> Argument:
+    """What a layer gets that was told where the batch is: a batch of sequences, with three axes."""
+    shaped = argument.value.shaped
+    shape = shaped.tensor.shape if shaped is not None else None
+    if shaped is None or shape is None or shape.rest is None or shape.least_rank > 3:
+        return argument
+    closed = Shape((*shape.front, *(ANY,) * (3 - shape.least_rank), *shape.back))
+    return replace(argument, value=replace(argument.value, shaped=replace(shaped, tensor=replace(shaped.tensor, shape=closed))))
 
 
 def _with_order(result: Value, first: bool | None, site: Site) -> Value:

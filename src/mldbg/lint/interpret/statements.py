@@ -29,6 +29,7 @@ from mldbg.lint.interpret.names import Names
 from mldbg.lint.interpret.operators import combined, truth_of
 from mldbg.lint.interpret.rounds import under_a_loop
 from mldbg.lint.interpret.shapes import number
+from mldbg.lint.interpret.sightings import Seen
 from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.state import State, merged
 from mldbg.lint.interpret.sums import note_item, note_kept, note_restart, terms_added, with_total
@@ -152,6 +153,8 @@ class Statements:
         if known is None or known.shaped is None or known.shaped.tensor.shape is None:
             return
         self.assignment.rebind(source, known)
+        if self.machine.watcher is not None:
+            self.machine.watcher(Seen.LEARNED, self.machine.site(target), source.value, known)
         for element, size in zip(target.elements, known.shaped.tensor.shape.dims, strict=True):
             self.assignment.assign(element.value, number(size), self.machine.site(target))
 
@@ -226,6 +229,8 @@ class Statements:
         value = NONE if node.value is None else self.machine.evaluate(node.value)
         value = self.declarations.returned(value, self.machine.site(node))
         value = stepped(value, self.machine.site(node), "returned")
+        if self.machine.watcher is not None:
+            self.machine.watcher(Seen.RETURNED, self.machine.site(node), "return", value)
         if self.machine.frame.function is not None:
             self.estimators.evaluations.handed_on(value, self.machine.site(node))
         value = under(value, told(*self.machine.conditions[self.machine.frame.conditions :]))

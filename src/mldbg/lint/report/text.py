@@ -48,10 +48,10 @@ def _excerpt(span: Span, line_of: LineOf) -> Iterator[str]:
     number = str(span.line)
     end = span.end_column if span.end_line == span.line else len(line.rstrip()) + 1
     marked = line[span.column - 1 : end - 1]
-    before = "".join(char if char == "\t" else " " * _width(char) for char in line[: span.column - 1])
+    before = "".join(char if char == "\t" else " " * width(char) for char in line[: span.column - 1])
     bar = style("|", fg="blue")
     yield f"  {style(number, fg='blue')} {bar} {line.rstrip()}"
-    yield f"  {' ' * len(number)} {bar} {before}{style('^' * max(1, _width(marked)), fg='red', bold=True)}"
+    yield f"  {' ' * len(number)} {bar} {before}{style('^' * max(1, width(marked)), fg='red', bold=True)}"
 
 
 def _path(steps: tuple[Step, ...], line_of: LineOf) -> Iterator[str]:
@@ -78,6 +78,6 @@ def _line_of(result: Result) -> LineOf:
     return line_of
 
 
-def _width(text: str) -> int:
+def width(text: str) -> int:
     """Columns on a terminal: wide East Asian characters take two."""
     return len(text) if text.isascii() else sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)

@@ -1,0 +1,379 @@
+"""The shapes and meanings in a file, line by line: what is seen while everything in it is executed, and how that is laid out."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+from click import style
+
+from mldbg.lint import engine, files
+from mldbg.lint.finding import Problem
+from mldbg.lint.report.text import width
+from mldbg.operations.shape import Rest, Shape, Tensor
+from mldbg.operations.sizes import Dim, Size, said
+
+if TYPE_CHECKING:
+    from mldbg.lint.files import Source
+    from mldbg.lint.interpret.address import Ref, Site
+    from mldbg.lint.interpret.interpreter import Interpreter
+    from mldbg.lint.interpret.module import Module
+    from mldbg.lint.interpret.sightings import Seen, Watcher
+    from mldbg.lint.interpret.value import Function, Record, Value
+
+VERSION = 1
+
+LEAST_COLUMN, LARGEST_COLUMN = 60, 100
+"""Where the notes begin: behind the longest line that has one, within these bounds."""
+
+MOST_APART = 2
+"""Shapes of one name that are shown side by side; of more only what they have in common is."""
+
+MOST_ELEMENTS = 6
+"""Elements of a tuple that are shown."""
+
+
+# --- what is known of a value ---
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is shown of a value: of a tensor its shape, type and meaning, of a number the size that it is, of a tuple its elements."""
+
+    tensor: Tensor = field(default_factory=Tensor)
+    meaning: str | None = None
+    size: Size | None = None
+    elements: tuple[Known, ...] = ()
+
+    @property
+    def says_nothing(self) -> bool:
+        return self == NOTHING or (bool(self.elements) and all(one.says_nothing for one in self.elements))
+
+    @property
+    def has_rank(self) -> bool:
+        """Whether the number of axes is known, where it is a tensor; of a tuple of each element."""
+        if self.elements:
+            return all(one.has_rank for one in self.elements)
+        return self.size is not None or (self.tensor.shape is not None and self.tensor.shape.rest is None)
+
+    def __str__(self) -> str:
+        if self.elements:
+            return f"[{', '.join('?' if one.says_nothing else str(one) for one in self.elements)}]"
+        if self.size is not None:
+            return said(self.size)
+        shape = self.tensor.shape
+        return " ".join(
+            piece for piece in (str(shape) if shape is not None else "", self.tensor.dtype, self.meaning) if piece
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for programs."""
+        if self.elements:
+            return {"elements": [one.as_json() for one in self.elements]}
+        if self.size is not None:
+            return {"size": said(self.size)}
+        shape = self.tensor.shape
+        axes = _axes(shape) if shape is not None else None
+        return {"shape": axes, "dtype": self.tensor.dtype, "meaning": self.meaning}
+
+
+NOTHING = Known()
+
+
+def _axes(shape: Shape) -> list[int | str]:
+    rest = [] if shape.rest is None else ["..." if shape.rest.name == "..." else f"*{shape.rest.name}"]
+    return [*map(_axis, shape.front), *rest, *map(_axis, shape.back)]
+
+
+def _axis(dim: Dim) -> int | str:
+    return dim if isinstance(dim, int) else said(dim)
+
+
+def known(value: Value) -> Known:
+    """What is to be shown of a value."""
+    from mldbg.lint.interpret.value import Items
+
+    thing = value.thing
+    if isinstance(thing, Items) and thing.exact and 0 < len(thing.tail) <= MOST_ELEMENTS:
+        elements = tuple(map(known, thing.tail))
+        return NOTHING if all(one.says_nothing for one in elements) else Known(elements=elements)
+    tensor = value.shaped.tensor if value.shaped is not None else Tensor()
+    if tensor.shape == Shape((), Rest()):
+        tensor = Tensor(None, tensor.dtype)
+    meaning = value.meaning.value if value.meaning is not None and not value.scaled else None
+    size = value.size if isinstance(value.size, Size) and value.shaped is None else None
+    return Known(tensor, meaning, size)
+
+
+def joined(one: Known, two: Known) -> Known:
+    """What holds of both."""
+    from mldbg.lint.interpret import shapes
+    from mldbg.lint.interpret.value import Shaped
+
+    if len(one.elements) != len(two.elements):
+        return NOTHING
+    if one.elements:
+        return Known(elements=tuple(map(joined, one.elements, two.elements)))
+    both = shapes.joined(Shaped(one.tensor), Shaped(two.tensor))
+    tensor = both.tensor if both is not None else Tensor()
+    if tensor.shape == Shape((), Rest()):
+        tensor = Tensor(None, tensor.dtype)
+    return Known(tensor, one.meaning if one.meaning == two.meaning else None, one.size if one.size == two.size else None)
+
+
+# --- watching ---
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a name was seen to hold in one execution of a line.
+
+    Attributes:
+        seen: what happened to the value.
+        line: on which line.
+        name: as the source says it.
+        value: the value.
+        site: where.
+        function: the function under way.
+        own: whether that function is executed by itself, with nothing known of a caller.
+        execution: tells apart the calls of a function.
+        is_sure: whether each execution of the function comes by here.
+    """
+
+    seen: Seen
+    line: int
+    name: str
+    value: Value
+    site: Site
+    function: Function | None
+    own: bool
+    execution: Hashable
+    is_sure: bool
+
+
+@dataclass(slots=True)
+class Sightings:
+    """All that was seen in one file. Of what one execution does several times, as rounds of a loop do, the last time counts.
+
+    Attributes:
+        run: the machine.
+        module: the file.
+        sights: in the order in which they were seen first.
+        receivers: for each execution what is known of `self` when it begins, and its identity.
+        inputs: what was put into layers, and by what classes.
+        outputs: where a layer gave something.
+    """
+
+    run: Interpreter
+    module: Module
+    sights: dict[Hashable, Sight] = field(default_factory=dict)
+    receivers: dict[Hashable, tuple[Ref, Record]] = field(default_factory=dict)
+    inputs: dict[Ref, str] = field(default_factory=dict)
+    outputs: dict[Hashable, str] = field(default_factory=dict)
+    _self: dict[Ref, Ref | None] = field(default_factory=dict)
+
+    def told(self, seen: Seen, site: Site, name: str, value: Value) -> None:
+        """Something was seen."""
+        frame = self.run.frame
+        if frame.module is not self.module:
+            return
+        if seen is _seen().ENTERED:
+            self._entered()
+        elif seen is _seen().APPLIED:
+            ref = _identity(value)
+            if ref is not None:
+                self.inputs.setdefault(ref, name)
+        elif seen is _seen().GIVEN:
+            self.outputs[site] = name
+            if value.origin is not None:
+                self.outputs[value.origin] = name
+        elif not _is_inside_expression(site):
+            self._note(seen, site, name, value)
+
+    def _entered(self) -> None:
+        from mldbg.lint.interpret.address import site_of
+        from mldbg.lint.interpret.value import Object
+
+        frame = self.run.frame
+        assert frame.function is not None
+        params = frame.function.node.params
+        names = [one.name.value for one in (*params.posonly_params, *params.params)]
+        first = self.run.state.get(frame.ref, names[0]) if names and frame.function.owner is not None else None
+        receiver = first.thing.ref if first is not None and isinstance(first.thing, Object) else None
+        self._self[frame.ref] = receiver
+        if receiver is not None:
+            self.receivers[self._execution()] = (receiver, dict(self.run.state.record(receiver)))
+        for one in (*params.posonly_params, *params.params, *params.kwonly_params):
+            value = self.run.state.get(frame.ref, one.name.value)
+            if value is not None:
+                self._note(_seen().ENTERED, site_of(frame.part, one), one.name.value, value)
+
+    def _execution(self) -> Hashable:
+        frame = self.run.frame
+        return frame.ref, frame.context, self._self.get(frame.ref)
+
+    def _note(self, seen: Seen, site: Site, name: str, value: Value) -> None:
+        frame = self.run.frame
+        execution = self._execution()
+        is_sure = len(self.run.conditions) == frame.conditions and not frame.loops
+        if seen is _seen().LEARNED and is_sure:
+            self._learn(execution, name, value)
+        place = seen if seen is not _seen().LEARNED else _seen().ASSIGNED
+        key = (execution, place, site if seen is _seen().ENTERED or seen is _seen().RETURNED else site.span.line, name)
+        self.sights[key] = Sight(seen, site.span.line, name, value, site, frame.function, frame.assumed, execution, is_sure)
+
+    def _learn(self, execution: Hashable, name: str, value: Value) -> None:
+        """What each execution learns of a parameter holds from the beginning."""
+        for key, sight in self.sights.items():
+            if sight.execution != execution or sight.seen is not _seen().ENTERED or sight.name != name:
+                continue
+            if _identity(sight.value) is not None and _identity(sight.value) is _identity(value):
+                self.sights[key] = Sight(
+                    sight.seen, sight.line, name, value, sight.site, sight.function, sight.own, execution, sight.is_sure
+                )
+                return
+
+
+def _seen() -> type[Seen]:
+    from mldbg.lint.interpret.sightings import Seen
+
+    return Seen
+
+
+def _identity(value: Value) -> Ref | None:
+    from mldbg.lint.interpret.shaping import identity
+
+    return identity(value)
+
+
+def _is_inside_expression(site: Site) -> bool:
+    """Whether a name is bound only inside an expression: `x for x in xs`."""
+    return type(site.node).__name__ == "CompFor"
+
+
+def sightings(source: Source, project: engine.Project) -> tuple[Sightings, tuple[Problem, ...]]:
+    """What is seen when everything in a file is executed, and what could not be. Raises CannotOutlineError."""
+    made: list[Sightings] = []
+
+    def watch(run: Interpreter, module: Module) -> Watcher:
+        made.append(Sightings(run, module))
+        return made[0].told
+
+    problems = engine.watched(source, project, watch)
+    return made[0], problems
+
+
+# --- notes on lines ---
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What is shown of one name on a line: one thing that is known, or a few that may be."""
+
+    name: str
+    kind: str
+    values: tuple[Known, ...]
+
+    def __str__(self) -> str:
+        return " | ".join(dict.fromkeys(map(str, self.values)))
+
+
+_KINDS = {"ENTERED": "parameter", "ASSIGNED": "assigned", "LEARNED": "assigned", "RETURNED": "returned"}
+
+
+def notes(seen: Sightings) -> dict[int, list[Note]]:
+    """What is shown beside each line of a file."""
+    lines = seen.module.outline.lines
+    by_name: dict[tuple[int, str, str], list[Sight]] = {}
+    for sight in seen.sights.values():
+        by_name.setdefault((sight.line, _KINDS[sight.seen.name], sight.name), []).append(sight)
+    found: dict[int, list[Note]] = {}
+    for (line, kind, name), sights in sorted(by_name.items(), key=lambda item: item[0][0]):
+        values = _to_show(sights, lines[line - 1], name)
+        if values:
+            found.setdefault(line, []).append(Note(name, kind, values))
+    return found
+
+
+def _to_show(sights: Sequence[Sight], code: str, name: str) -> tuple[Known, ...]:
+    own = _distinct(sight for sight in sights if sight.own)
+    calls = _distinct(sight for sight in sights if not sight.own)
+    if own and all(one.has_rank for one in own):
+        chosen = _few(own)
+    elif any(one.has_rank for one in calls):
+        chosen = _few([one for one in calls if one.has_rank or not own])
+    else:
+        chosen = _few(own or calls)
+    if any(one.size is not None and _stands_in(said(one.size), code, name) for one in chosen):
+        return ()
+    return tuple(chosen)
+
+
+def _distinct(sights: Iterable[Sight]) -> list[Known]:
+    return [one for one in dict.fromkeys(known(sight.value) for sight in sights) if not one.says_nothing]
+
+
+def _few(several: list[Known]) -> list[Known]:
+    if len(dict.fromkeys(map(str, several))) <= MOST_APART:
+        return several
+    common = reduce(joined, several)
+    return [] if common.says_nothing else [common]
+
+
+def _stands_in(size: str, code: str, name: str) -> bool:
+    """Whether a line says by itself which size it is about."""
+    return size == name or _plain(size) in _plain(code)
+
+
+def _plain(code: str) -> str:
+    return re.sub(r"\s|\b\w+\.|[()]", "", code)
+
+
+# --- layout ---
+
+
+def as_text(source: Source, found: dict[int, list[Note]]) -> str:
+    """The source with notes behind its lines."""
+    lines = files.lines(source.text)
+    if lines and not lines[-1]:
+        del lines[-1]
+    long = [length for line in found if (length := width(lines[line - 1].expandtabs())) <= LARGEST_COLUMN]
+    column = min(max([LEAST_COLUMN, *long]), LARGEST_COLUMN)
+    return "".join(_line(line, found.get(number, ()), column) for number, line in enumerate(lines, start=1))
+
+
+def _line(code: str, beside: Sequence[Note], column: int) -> str:
+    if not beside:
+        return f"{code}\n"
+    gap = " " * (max(0, column - width(code.expandtabs())) + 2)
+    text = "; ".join(_together(beside))
+    return f"{code}{gap}{style(f'# {text}', fg='cyan')}\n"
+
+
+def _together(beside: Sequence[Note]) -> Iterator[str]:
+    """Names that hold the same are named together: `q, k, v: (b, t, d)`."""
+    names: list[str] = []
+    for index, note in enumerate(beside):
+        names.append(note.name)
+        if index + 1 == len(beside) or str(beside[index + 1]) != str(note):
+            yield f"{', '.join(names)}: {note}"
+            names = []
+
+
+def as_json(source: Source, found: dict[int, list[Note]], problems: Sequence[Problem]) -> str:
+    """The same for programs; its shape only ever changes together with `version`."""
+    report = {
+        "version": VERSION,
+        "path": source.path,
+        "shapes": [
+            {"line": line, "name": note.name, "kind": note.kind, "values": [one.as_json() for one in note.values]}
+            for line, several in found.items()
+            for note in several
+        ],
+        "errors": [{"path": each.path, "line": each.line, "message": each.message} for each in problems],
+    }
+    return json.dumps(report, indent=2, ensure_ascii=False) + "\n"
