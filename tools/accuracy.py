@@ -149,7 +149,7 @@ def look(batch: Path) -> Look:
 
 def linted(program: Path) -> Mapping[str, list[dict[str, object]]]:
     folder, target = (program, ".") if program.is_dir() else (program.parent, program.name)
-    command = [sys.executable, "-m", "mldbg.lint", "--jobs", "1", "--format", "json", "--exit-zero", target]
+    command = [sys.executable, "-P", "-m", "mldbg.lint", "--jobs", "1", "--format", "json", "--exit-zero", target]
     done = subprocess.run(command, cwd=folder, env=_environment(), capture_output=True, text=True, check=False)
     if not done.stdout.strip():
         return {"findings": [], "errors": [{"message": done.stderr.strip()}]}

@@ -1,8 +1,8 @@
-"""Try torchtyc and pyrefly on the blind batches about shapes; print how many bugs they find, and in how many right programs they speak.
+"""Try torchtyc and pyrefly on the blind batches about shapes: print the bugs they find, and the right programs they complain of.
 
 Each rival is installed into an environment of its own under `.rivals/`, with a torch beside it, and sees a copy of each program;
-nothing of it is imported here. The labels are those of `accuracy.py`. Any error that a rival reports at one of the places of a bug
-counts as found, whatever it says.
+nothing of it is imported here. The labels are those of `accuracy.py`. A bug counts as found by any error at one of its places,
+whatever the error says.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ SHAPES = ("2026-11-29-10", "2026-11-29-11", "2026-11-29-12")
 TORCH = "torch==2.13.0"
 NEEDED = ("jaxtyping", "einops", "beartype", "numpy", "pandas", "scikit-learn", "scipy")
 """What the programs import."""
-TENSORS = re.compile(r"tensor|shape|\btorch\b|dim(ension)?s?\b|broadcast", re.IGNORECASE)
-"""What a message about tensors, and not about some other type, holds."""
-IMPORTS = re.compile(r"ModuleNotFoundError|No module named|missing-import|missing-source|missing-module-attribute|untyped-import")
+TENSORS = re.compile(r"tensor|shape|\btorch\b|\bdim(ension)?s?\b|broadcast|^\S+-(error|mismatch) |^tuple-arity", re.IGNORECASE)
+"""What an error about tensors, and not about some other type, holds; those of torchtyc all are, which the last two see to."""
+IMPORTS = re.compile(r"ModuleNotFoundError|No module named|attempted relative import|missing-(import|source|module-attribute)")
 """What only says that something cannot be imported."""
 UNREAD = "invalid-annotation"
 """The error of pyrefly at an annotation of jaxtyping whose form it does not support; it says nothing of the program."""
@@ -99,10 +99,14 @@ def torchtyc_run(home: Path, folder: Path) -> Iterator[list[str]]:
 
 
 def pyrefly_check(home: Path, folder: Path) -> Iterator[list[str]]:
-    """The preset of a configured project; shapes are on as soon as `shape_extensions`, which the stubs bring, is found."""
+    """A project with an empty configuration: the preset is `default`, and packages in the folder are found.
+
+    Shapes are on as soon as `shape_extensions`, which the stubs bring, is found.
+    """
+    (folder / "pyrefly.toml").touch()
     python = str(home / "bin" / "python")
-    options = ["--preset", "default", "--python-interpreter-path", python, "--output-format", "json", "--summary=none"]
-    yield [str(home / "bin" / "pyrefly"), "check", *options, "."]
+    options = ["--python-interpreter-path", python, "--output-format", "json", "--summary=none"]
+    yield [str(home / "bin" / "pyrefly"), "check", *options]
 
 
 _PYREFLY = ("pyrefly==1.5.0", "pyrefly-torch-stubs==1.4.0")
@@ -179,7 +183,7 @@ def heard(rival: Rival, home: Path, batch: Path, program: Program, limit: float)
     reports: set[Report] = set()
     notes: list[str] = []
     with tempfile.TemporaryDirectory() as parent:
-        folder = Path(parent).resolve() / "work"
+        folder = Path(parent).resolve() / Path(program.name).stem
         if source.is_dir():
             copytree(source, folder)
         else:

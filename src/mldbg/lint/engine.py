@@ -548,6 +548,22 @@ class _Bench:
         return (fixed, after) if not after.problems and all(count <= allowed[rule] for rule, count in found.items()) else None
 
 
+def harmless(source: Source, rules: Sequence[type[Rule]], project: Project) -> Callable[[str], bool]:
+    """A test of other texts of a file: whether one is Python in which no rule finds more than in the file as it is."""
+    bench = _Bench(rules, project, ())
+    before = Counter(finding.rule for finding in bench.check(source).findings)
+
+    def is_harmless(text: str) -> bool:
+        changed = source.holding(text)
+        if changed is None or not _is_python(text):
+            return False
+        after = bench.check(changed)
+        found = Counter(finding.rule for finding in after.findings)
+        return not after.problems and all(number <= before[rule] for rule, number in found.items())
+
+    return is_harmless
+
+
 def _is_python(text: str) -> bool:
     from mldbg.lint.outline import CannotOutlineError, outline
 

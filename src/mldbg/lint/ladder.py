@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mldbg.lint.library.names import says_batch
+from mldbg.lint.library.names import says_batch, says_samples
 from mldbg.operations.losses import LOSSES
 from mldbg.operations.shape import Problem, Shape
 from mldbg.operations.sizes import Dim, Size, said, same
@@ -73,7 +73,9 @@ def is_about_classes(misfit: Misfit) -> bool:
 
 
 def ends_in_reduction(contradiction: Contradiction) -> bool:
-    """Whether what contradicts an annotation was reduced last."""
+    """Whether what contradicts an annotation was reduced last, and along other axes than it says."""
+    if contradiction.has_more_axes:
+        return False
     steps = ladder(contradiction.value)
     return bool(steps) and any(steps[-1][1].startswith(f"`{name}`") for name in _REDUCTIONS)
 
@@ -96,4 +98,6 @@ def batch_axis(value: Value, axis: int) -> bool:
     others = [axis_name(dim) for index, dim in enumerate(shape.front) if index != place]
     if shape.front.count(shape.front[place]) > 1 or any(map(says_batch, others)):
         return False
-    return says_batch(axis_name(shape.front[place])) or (value.shaped.is_batch and place == 0)
+    name = axis_name(shape.front[place])
+    rows = place == 0 and shape.rank == 2 and says_samples(name)
+    return says_batch(name) or rows or (value.shaped.is_batch and place == 0)

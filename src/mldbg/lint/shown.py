@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ from mldbg.operations.shape import Rest, Shape, Tensor
 from mldbg.operations.sizes import Dim, Size, said
 
 if TYPE_CHECKING:
+    import libcst as cst
+
     from mldbg.lint.files import Source
     from mldbg.lint.interpret.address import Ref, Site
     from mldbg.lint.interpret.interpreter import Interpreter
@@ -42,16 +44,20 @@ MOST_ELEMENTS = 6
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is shown of a value: of a tensor its shape, type and meaning, of a number the size that it is, of a tuple its elements."""
+    """What is shown of a value: a tensor's shape, type and meaning, the size that a number is, the elements of a tuple."""
 
     tensor: Tensor = field(default_factory=Tensor)
     meaning: str | None = None
-    size: Size | None = None
+    size: int | Size | None = None
     elements: tuple[Known, ...] = ()
+    or_none: bool = False
 
     @property
     def says_nothing(self) -> bool:
-        return self == NOTHING or (bool(self.elements) and all(one.says_nothing for one in self.elements))
+        """Whether nothing is to be shown. A number that is no size of a tensor is of interest only beside sizes."""
+        if isinstance(self.size, int):
+            return True
+        return replace(self, or_none=False) == NOTHING or (bool(self.elements) and all(one.says_nothing for one in self.elements))
 
     @property
     def has_rank(self) -> bool:
@@ -62,13 +68,12 @@ class Known:
 
     def __str__(self) -> str:
         if self.elements:
-            return f"[{', '.join('?' if one.says_nothing else str(one) for one in self.elements)}]"
+            return f"[{', '.join(str(one) or '?' for one in self.elements)}]"
         if self.size is not None:
             return said(self.size)
         shape = self.tensor.shape
-        return " ".join(
-            piece for piece in (str(shape) if shape is not None else "", self.tensor.dtype, self.meaning) if piece
-        )
+        pieces = str(shape) if shape is not None else "", self.tensor.dtype, self.meaning, "or None" if self.or_none else ""
+        return " ".join(piece for piece in pieces if piece)
 
     def as_json(self) -> dict[str, Any]:
         """The same for programs."""
@@ -78,7 +83,7 @@ class Known:
             return {"size": said(self.size)}
         shape = self.tensor.shape
         axes = _axes(shape) if shape is not None else None
-        return {"shape": axes, "dtype": self.tensor.dtype, "meaning": self.meaning}
+        return {"shape": axes, "dtype": self.tensor.dtype, "meaning": self.meaning, "optional": self.or_none}
 
 
 NOTHING = Known()
@@ -95,6 +100,7 @@ def _axis(dim: Dim) -> int | str:
 
 def known(value: Value) -> Known:
     """What is to be shown of a value."""
+    from mldbg.lint.interpret import shapes
     from mldbg.lint.interpret.value import Items
 
     thing = value.thing
@@ -105,8 +111,9 @@ def known(value: Value) -> Known:
     if tensor.shape == Shape((), Rest()):
         tensor = Tensor(None, tensor.dtype)
     meaning = value.meaning.value if value.meaning is not None and not value.scaled else None
-    size = value.size if isinstance(value.size, Size) and value.shaped is None else None
-    return Known(tensor, meaning, size)
+    size = value.size if isinstance(value.size, Size) and shapes.is_number(value) else value.constant
+    size = size if isinstance(size, int | Size) and not isinstance(size, bool) else None
+    return Known(tensor, meaning, size, or_none=value.or_none)
 
 
 def joined(one: Known, two: Known) -> Known:
@@ -122,7 +129,9 @@ def joined(one: Known, two: Known) -> Known:
     tensor = both.tensor if both is not None else Tensor()
     if tensor.shape == Shape((), Rest()):
         tensor = Tensor(None, tensor.dtype)
-    return Known(tensor, one.meaning if one.meaning == two.meaning else None, one.size if one.size == two.size else None)
+    meaning = one.meaning if one.meaning == two.meaning else None
+    size = one.size if one.size == two.size else None
+    return Known(tensor, meaning, size, or_none=one.or_none or two.or_none)
 
 
 # --- watching ---
@@ -141,7 +150,7 @@ class Sight:
         function: the function under way.
         own: whether that function is executed by itself, with nothing known of a caller.
         execution: tells apart the calls of a function.
-        is_sure: whether each execution of the function comes by here.
+        root: the function that is executed by itself, from which this one was called; None where that is the top level.
     """
 
     seen: Seen
@@ -152,7 +161,7 @@ class Sight:
     function: Function | None
     own: bool
     execution: Hashable
-    is_sure: bool
+    root: cst.CSTNode | None
 
 
 @dataclass(slots=True)
@@ -176,6 +185,22 @@ class Sightings:
     outputs: dict[Hashable, str] = field(default_factory=dict)
     _self: dict[Ref, Ref | None] = field(default_factory=dict)
 
+    @property
+    def called(self) -> frozenset[cst.CSTNode]:
+        """The functions that something in the file calls."""
+        functions = {sight.function.node for sight in self.sights.values() if sight.function is not None and not sight.own}
+        return frozenset(functions)
+
+    def telling(self, sights: Iterable[Sight]) -> list[Sight]:
+        """Of the calls of a function those that tell what it is called with.
+
+        A function that others call is executed by itself, too, with arguments that may be anything; what it calls then is known
+        better from its callers.
+        """
+        calls = [sight for sight in sights if not sight.own]
+        called = self.called
+        return [sight for sight in calls if sight.root is None or sight.root not in called] or calls
+
     def told(self, seen: Seen, site: Site, name: str, value: Value) -> None:
         """Something was seen."""
         frame = self.run.frame
@@ -184,14 +209,14 @@ class Sightings:
         if seen is _seen().ENTERED:
             self._entered()
         elif seen is _seen().APPLIED:
-            ref = _identity(value)
+            ref = identity(value)
             if ref is not None:
                 self.inputs.setdefault(ref, name)
         elif seen is _seen().GIVEN:
             self.outputs[site] = name
             if value.origin is not None:
                 self.outputs[value.origin] = name
-        elif not _is_inside_expression(site):
+        elif name != "_" and not _is_inside_expression(site):
             self._note(seen, site, name, value)
 
     def _entered(self) -> None:
@@ -219,22 +244,20 @@ class Sightings:
     def _note(self, seen: Seen, site: Site, name: str, value: Value) -> None:
         frame = self.run.frame
         execution = self._execution()
-        is_sure = len(self.run.conditions) == frame.conditions and not frame.loops
-        if seen is _seen().LEARNED and is_sure:
+        root = next((each.function.node for each in self.run.frames if each.assumed and each.function is not None), None)
+        if seen is _seen().LEARNED and len(self.run.conditions) == frame.conditions and not frame.loops:
             self._learn(execution, name, value)
         place = seen if seen is not _seen().LEARNED else _seen().ASSIGNED
         key = (execution, place, site if seen is _seen().ENTERED or seen is _seen().RETURNED else site.span.line, name)
-        self.sights[key] = Sight(seen, site.span.line, name, value, site, frame.function, frame.assumed, execution, is_sure)
+        self.sights[key] = Sight(seen, site.span.line, name, value, site, frame.function, frame.assumed, execution, root)
 
     def _learn(self, execution: Hashable, name: str, value: Value) -> None:
         """What each execution learns of a parameter holds from the beginning."""
         for key, sight in self.sights.items():
             if sight.execution != execution or sight.seen is not _seen().ENTERED or sight.name != name:
                 continue
-            if _identity(sight.value) is not None and _identity(sight.value) is _identity(value):
-                self.sights[key] = Sight(
-                    sight.seen, sight.line, name, value, sight.site, sight.function, sight.own, execution, sight.is_sure
-                )
+            if identity(sight.value) is not None and identity(sight.value) is identity(value):
+                self.sights[key] = replace(sight, value=value)
                 return
 
 
@@ -244,10 +267,11 @@ def _seen() -> type[Seen]:
     return Seen
 
 
-def _identity(value: Value) -> Ref | None:
-    from mldbg.lint.interpret.shaping import identity
+def identity(value: Value) -> Ref | None:
+    """The identity of what a value is."""
+    from mldbg.lint.interpret import shaping
 
-    return identity(value)
+    return shaping.identity(value)
 
 
 def _is_inside_expression(site: Site) -> bool:
@@ -293,15 +317,15 @@ def notes(seen: Sightings) -> dict[int, list[Note]]:
         by_name.setdefault((sight.line, _KINDS[sight.seen.name], sight.name), []).append(sight)
     found: dict[int, list[Note]] = {}
     for (line, kind, name), sights in sorted(by_name.items(), key=lambda item: item[0][0]):
-        values = _to_show(sights, lines[line - 1], name)
+        values = _to_show(sights, seen.telling(sights), lines[line - 1], name)
         if values:
             found.setdefault(line, []).append(Note(name, kind, values))
     return found
 
 
-def _to_show(sights: Sequence[Sight], code: str, name: str) -> tuple[Known, ...]:
+def _to_show(sights: Sequence[Sight], telling: Sequence[Sight], code: str, name: str) -> tuple[Known, ...]:
     own = _distinct(sight for sight in sights if sight.own)
-    calls = _distinct(sight for sight in sights if not sight.own)
+    calls = _distinct(telling)
     if own and all(one.has_rank for one in own):
         chosen = _few(own)
     elif any(one.has_rank for one in calls):

@@ -105,6 +105,7 @@ SAYS_SIZES = (
     r"\.(?:view|reshape)\([^()]*\b\d\d+\b",
     r"softmax\([^()\n]*(?:dim=|, )(?:0|-2)\b",
     r"argmax\((?:dim=)?0?\)",
+    r"[\"'][^\"'\n]*->[^\"'\n]*[\"']",
     r"\bh, w\b.* = .*(?:\.shape|\.size\(\))",
 )
 """Regular expressions for what says a size, or an axis, in numbers: the features of a layer, a tensor made here.
@@ -113,7 +114,7 @@ Sizes of kernels and the like are small and say nothing of features, and sizes t
 nothing.
 """
 
-RUNS_ON_DATA = (r"backward\(", "DataLoader", "__main__")
+RUNS_ON_DATA = (r"backward\(", "DataLoader", "__main__", r"def main\(")
 """What stands in a text that runs a model: there shapes come from data."""
 
 ANNOTATED = Trigger(frozenset(FAMILIES) | frozenset(MEANINGS), ((r"\bjaxtyping\b", r"\bmldbg\b"),))

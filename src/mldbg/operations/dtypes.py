@@ -28,6 +28,14 @@ ALIASES: dict[str, str] = {
     "byte": "uint8",
     "cfloat": "complex64",
     "cdouble": "complex128",
+    "FloatTensor": "float32",
+    "DoubleTensor": "float64",
+    "HalfTensor": "float16",
+    "LongTensor": "int64",
+    "IntTensor": "int32",
+    "ShortTensor": "int16",
+    "ByteTensor": "uint8",
+    "BoolTensor": "bool",
 }
 """Torch's other names for types: `torch.long`, `x.half()`."""
 

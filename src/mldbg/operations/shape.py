@@ -8,13 +8,14 @@ too little is known to say anything; `Given` does that by itself where an argume
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import NoReturn, TypeVar
 
 from mldbg.operations import dtypes
-from mldbg.operations.sizes import ANY, AnySize, Dim, Size, coming_out, divided, product, quotient, said, same
+from mldbg.operations.sizes import ANY, AnySize, Dim, Size, coming_out, divided, factor_of, is_name, product, quotient, said, same
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,6 +434,8 @@ def scrambled(before: Shape, after: Shape) -> bool:
     dims = coming_out(*before.front, *after.front)
     old = [dim for dim in dims[: len(before.front)] if dim != 1]
     new = [dim for dim in dims[len(before.front) :] if dim != 1]
+    if _is_displaced(old, new):
+        return True
     while old and new:
         one, two = _segment(old, new)
         if one is None or two is None:
@@ -440,6 +443,16 @@ def scrambled(before: Shape, after: Shape) -> bool:
         if len(one) > 1 and len(two) > 1 and _regrouped(one, two):
             return True
         old, new = old[len(one) :], new[len(two) :]
+    return False
+
+
+def _is_displaced(old: Sequence[Dim], new: Sequence[Dim]) -> bool:
+    """Whether an axis that keeps its name has another number of entries in front of it than before."""
+    for place, size in enumerate(new):
+        if isinstance(size, Size) and is_name(size) and old.count(size) == new.count(size) == 1:
+            before, after = product(old[: old.index(size)]), product(new[:place])
+            if before != after and not isinstance(before, AnySize) and not isinstance(after, AnySize):
+                return True
     return False
 
 
@@ -466,6 +479,7 @@ def _regrouped(old: Sequence[Dim], new: Sequence[Dim]) -> bool:
 def reshaped(shape: Shape, sizes: Sequence[Dim]) -> Shape:
     """The shape after a reshape to these sizes, of which one may be -1. Raises Mismatch where the elements do not fit."""
     count = shape.count()
+    _check_known_part(shape, sizes)
     open_axes = [index for index, size in enumerate(sizes) if size == -1]
     if len(open_axes) > 1:
         raise Mismatch(Problem.ELEMENTS, "-1 stands for more than one axis")
@@ -480,6 +494,20 @@ def reshaped(shape: Shape, sizes: Sequence[Dim]) -> Shape:
     others = product(size for index, size in enumerate(sizes) if index != place)
     missing = _missing(shape, count, sizes, others)
     return Shape((*sizes[:place], missing, *sizes[place + 1 :]))
+
+
+def _check_known_part(shape: Shape, sizes: Sequence[Dim]) -> None:
+    """Of a shape with an unknown number of axes in front the last ones have to go into the numbers of the new sizes.
+
+    `(..., 4608)` cannot become `(b, 128, 7, 7)`: for `b = 1` those have 6272 elements, which is no multiple.
+    """
+    total = product(sizes)
+    if shape.rest is None or isinstance(total, AnySize) or -1 in sizes or 0 in sizes:
+        return
+    known = product(itertools.takewhile(lambda size: isinstance(size, int), reversed(shape.back)))
+    number = factor_of(total)
+    if isinstance(known, int) and known > 1 and number is not None and number % known:
+        raise _elements(shape, ANY, sizes, total)
 
 
 def _missing(shape: Shape, count: Dim, sizes: Sequence[Dim], others: Dim) -> Dim:
@@ -511,6 +539,8 @@ def _cancelled(shape: Shape, sizes: Sequence[Dim]) -> Dim | None:
 
 def _elements(shape: Shape, count: Dim, sizes: Sequence[Dim], wanted: Dim) -> Mismatch:
     target = Shape(tuple(sizes))
+    if isinstance(count, AnySize):
+        return Mismatch(Problem.ELEMENTS, f"the elements of {shape} cannot be those of {target}")
     if -1 in sizes:
         return Mismatch(Problem.ELEMENTS, f"{shape} has {said(count)} elements, and {target} needs a multiple of {said(wanted)}")
     return Mismatch(Problem.ELEMENTS, f"{shape} has {said(count)} elements, and {target} has {said(wanted)}", count, wanted)

@@ -430,6 +430,17 @@ def _quotients(size: Dim) -> Iterator[Quotient]:
         yield from (factor for factor, _ in monomial if isinstance(factor, Quotient))
 
 
+def is_name(size: int | Size) -> bool:
+    """Whether a size is one name, and nothing computed from it."""
+    return _alone(size) is not None
+
+
+def factor_of(size: int | Size) -> int | None:
+    """The number in a product of names; None of a sum."""
+    terms = _terms(size)
+    return next(iter(terms.values())) if len(terms) == 1 else None
+
+
 def _alone(size: int | Size) -> Atom | None:
     """The name that a size consists of."""
     if not isinstance(size, Size) or len(size.terms) != 1:

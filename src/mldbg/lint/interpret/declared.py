@@ -34,6 +34,7 @@ from mldbg.lint.interpret.value import (
     first_step,
     onward,
 )
+from mldbg.lint.library.names import says_batch
 from mldbg.operations import dims, dtypes
 from mldbg.operations.annotations import FAMILIES, computed, family_of, kind_of
 from mldbg.operations.shape import Rest, Shape, Tensor, counted
@@ -313,7 +314,9 @@ class Declarations:
             else:
                 reasons.append(reason)
         if not fitting:
-            self._tell(here, where, name, value, reasons[0], site)
+            self._tell(here, where, name, value, reasons[0], site, more_axes=_has_more_axes(declaration, tensor.shape))
+            if where is Promise.ASSIGNMENT:
+                return value
             fitting = [(declaration.options[0], dict(frame.axes))] if len(declaration.options) == 1 else []
             tensor = Tensor()
         if len(fitting) != 1:
@@ -321,7 +324,8 @@ class Declarations:
         option, sizes = fitting[0]
         known = tensor.shape
         shape = self._declared_shape(option, sizes, frame)
-        frame.axes.update(sizes)
+        if where is not Promise.RETURN:  # what a name stands for in the result only may be another size at each return
+            frame.axes.update(sizes)
         if known is not None and known.rest is None:
             shape = _finer(known, shape)
         dtype = tensor.dtype if tensor.dtype is not None else kind_of(option.family)
@@ -336,12 +340,22 @@ class Declarations:
         return replace(value, shaped=Shaped(made, ladder, is_array=is_array), size=None)
 
     def _tell(
-        self, here: Site, where: Promise, name: str, value: Value, reason: str, site: Site | None, meaning: Semantic | None = None
+        self,
+        here: Site,
+        where: Promise,
+        name: str,
+        value: Value,
+        reason: str,
+        site: Site | None,
+        meaning: Semantic | None = None,
+        *,
+        more_axes: bool = False,
     ) -> None:
         annotation = _said(here.node)
         place = self._machine.place(site or here)
         of_type = reason.startswith(_OF_TYPE)
-        self._machine.facts.append(Contradiction(place, where, name, annotation, here, value, reason, meaning, of_type))
+        told = Contradiction(place, where, name, annotation, here, value, reason, meaning, of_type, more_axes)
+        self._machine.facts.append(told)
 
     def _reason(self, option: ArrayType, tensor: Tensor, sizes: Sizes, frame: Frame) -> str | None:
         """Why a tensor is not of this type; `sizes` learns what the names stand for."""
@@ -403,6 +417,8 @@ class Declarations:
                     sizes[name] = size
                     return None
                 wanted = known
+                if _is_other_batch(name, size, known):
+                    return f"it has shape {shape}, where the axis {name!r} of any size is declared for size {said(size)}"
             case dims.Symbolic():
                 wanted = self._computed(axis, sizes, frame)
         if same(size, wanted) is not False:
@@ -485,6 +501,20 @@ def _parsed(text: str) -> tuple[dims.Dim, ...] | None:
         return dims.parsed(text)
     except ValueError:
         return None
+
+
+def _is_other_batch(name: str, size: Dim, known: int | Size) -> bool:
+    """Whether a number stands where the batch of a function belongs that works for any."""
+    return isinstance(known, Size) and isinstance(size, int) and size != 1 and says_batch(name)
+
+
+def _has_more_axes(declaration: Declared, shape: Shape | None) -> bool:
+    """Whether a shape has more axes than any of the declared ones."""
+    parsed = [_parsed(option.axes) for option in declaration.options]
+    if shape is None or shape.rank is None:
+        return False
+    closed = [axes for axes in parsed if axes is not None and not any(isinstance(axis, dims.Several) for axis in axes)]
+    return bool(closed) and all(shape.rank > len(axes) for axes in closed)
 
 
 def _either(*several: Declaration | None) -> Declaration | None:

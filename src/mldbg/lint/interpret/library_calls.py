@@ -379,9 +379,12 @@ class LibraryCalls:
             return self.lineage.derived([value], site)
         if not items.exact:
             value = self.lineage.derived([value], site)
+        entered = value.shaped
         with self.training.inside_model():
             for layer in items.tail:
                 at = layer.thing.ref.site if isinstance(layer.thing, Object) and isinstance(layer.thing.cls, str) else None
+                if self.shaping.on and value.shaped == entered:
+                    at = None  # what does not fit the first layer was not right when it came in
                 value = self.machine.call(layer, [Argument(value)], at or site)
         if value.meaning is not None:
             value = value.step(site, "returned by this nn.Sequential")

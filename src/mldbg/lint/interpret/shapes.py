@@ -10,6 +10,9 @@ from mldbg.operations import dtypes
 from mldbg.operations.shape import UNKNOWN, Argument, Each, Mismatch, Perhaps, Rest, Shape, Tensor, Unsure
 from mldbg.operations.sizes import ANY, AnySize, Dim, atom
 
+_CONSTANTS = frozenset(f"{package}.{name}" for package in ("torch", "math", "numpy") for name in ("pi", "e", "inf", "nan", "tau"))
+"""Numbers that libraries hold."""
+
 FLOAT = "builtins.float"
 INT = "builtins.int"
 """The class of a number that is known to be one."""
@@ -96,7 +99,7 @@ def argument(value: Value, elements: Items | None = None) -> Argument:
     if isinstance(thing, Constant):
         return thing.value
     if isinstance(thing, Symbol):
-        return thing.name
+        return nan if thing.name in _CONSTANTS else thing.name
     if isinstance(thing, Items) and thing.cls == "builtins.slice":
         return slice(*(argument(bound) for bound in thing.tail))
     items = thing if isinstance(thing, Items) else elements

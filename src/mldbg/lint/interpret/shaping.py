@@ -107,8 +107,11 @@ _REGISTERS = frozenset({"register_buffer", "register_parameter"})
 
 _ASKS_FOR_SHAPE = re.compile(r"\.shape\b|\.ndim\b|\.size\(|\.dim\(\)|\.numel\(|\blen\(")
 
-_PRODUCTS = frozenset({"matmul", "mm", "bmm", "einsum", "t", "T", "mT", "transpose", "permute", "cdist"})
+_PRODUCTS = frozenset({"matmul", "mm", "bmm", "einsum", "t", "T", "cdist"})
 """Operations after which the first axis is another one, even where it has the same size."""
+
+_MOVES = frozenset({"transpose", "permute", "swapaxes", "swapdims", "movedim", "moveaxis"})
+"""Operations that move axes."""
 
 _NUMBERS = ("math.", "builtins.float", "builtins.round")
 """Functions whose result is a number and no tensor."""
@@ -211,8 +214,9 @@ class Shaping:
             return result
         record = self.machine.state.record(layer.thing.ref)
         built = {key.name: value for key, value in record.items() if isinstance(key, ArgumentOf)}
-        if cls.rpartition(".")[2] in _RECURRENT and "batch_first" in built:
-            arguments = [*map(_as_batch, arguments[:1]), *arguments[1:]]
+        rank = 3 if cls.rpartition(".")[2] in _RECURRENT and "batch_first" in built else _TAKES_BATCHES.get(f"{cls}.__call__")
+        if rank is not None and not cls.startswith("torch.nn.BatchNorm"):
+            arguments = [*(_as_batch(argument, rank) for argument in arguments[:1]), *arguments[1:]]
         return self._called(f"{cls}.__call__", row, arguments, built, site, result, layer)
 
     def operation(self, operator: cst.CSTNode, left: Value, right: Value, site: Site, result: Value) -> Value:
@@ -301,10 +305,15 @@ class Shaping:
         on_purpose = short in _STRETCHES or _has_new_axis(positional) or _keeps_axis(keywords)
         stretched = site if on_purpose else before.stretched if before is not None else None
         whole = _Made(site, short, before, ladder, is_array=is_array, stretched=stretched).value(made, result)
-        if whole.shaped is not None and short not in _PRODUCTS and (name in _TAKES_BATCHES or _keeps_batch(before, whole.shaped)):
-            whole = replace(whole, shaped=replace(whole.shaped, is_batch=_has_batch(name, operands)))
+        if whole.shaped is not None and _first_stays(short, positional):
+            if name in _TAKES_BATCHES or _keeps_batch(before, whole.shaped):
+                whole = replace(whole, shaped=replace(whole.shaped, is_batch=_has_batch(name, operands)))
+            elif short == "__getitem__" and _picks_samples(positional[1]) and whole.shaped is not None:
+                whole = replace(whole, shaped=replace(whole.shaped, is_batch=True))
         if short in _ORDERED:
-            whole = _with_order(whole, self._batch_first(keywords), site)
+            first = self._batch_first(keywords)
+            whole = _with_order(whole, first, site)
+            keywords = {**keywords, "batch_first": literal(first) if first is not None else Value()}
         if short in _SIGNS and short != "matmul" and len(positional) == 2:
             self._note_crossing(short, positional[0], positional[1], site, whole)
         if short in _REDUCES and whole.shaped is not None and positional:
@@ -520,14 +529,38 @@ _ARITHMETIC_OF_NUMBERS = frozenset({*_ARITHMETIC, "div", "pow", "remainder"})
 _RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 
 
-def _as_batch(argument: Argument) -> Argument:
-    """What a layer gets that was told where the batch is: a batch of sequences, with three axes."""
-    shaped = argument.value.shaped
-    shape = shaped.tensor.shape if shaped is not None else None
-    if shaped is None or shape is None or shape.rest is None or shape.least_rank > 3:
+def _as_batch(argument: Argument, rank: int) -> Argument:
+    """What a layer gets of which the number of axes is not known: a batch, which code hardly ever leaves away.
+
+    So it is with pictures before a convolution, and with sequences before a layer that was told where the batch is.
+    """
+    value = argument.value
+    if value.shaped is None and not _is_plain(value):
         return argument
-    closed = Shape((*shape.front, *(ANY,) * (3 - shape.least_rank), *shape.back))
-    return replace(argument, value=replace(argument.value, shaped=replace(shaped, tensor=replace(shaped.tensor, shape=closed))))
+    shaped = value.shaped or Shaped(Tensor())
+    shape = shaped.tensor.shape or Shape((), Rest(), ())
+    if shape.rest is None or shape.least_rank > rank:
+        return argument
+    closed = Shape((*shape.front, *(ANY,) * (rank - shape.least_rank), *shape.back))
+    return replace(argument, value=replace(value, shaped=replace(shaped, tensor=replace(shaped.tensor, shape=closed))))
+
+
+def _first_stays(name: str, positional: Sequence[Value]) -> bool:
+    """Whether the first axis is the same one after an operation, as far as its arguments say."""
+    if name in _MOVES:
+        axes = [each for value in positional[1:] for each in (value.thing.tail if isinstance(value.thing, Items) else (value,))]
+        if name == "permute":
+            return bool(axes) and axes[0].constant == 0
+        return bool(axes) and all(isinstance(axis.constant, int) and axis.constant != 0 for axis in axes)
+    return name not in _PRODUCTS
+
+
+def _picks_samples(index: Value) -> bool:
+    """Whether rows are picked by their numbers: `x[batch]`, where `batch` is a tensor of them."""
+    items = index.thing.tail if isinstance(index.thing, Items) else ()
+    first = items[0].shaped if len(items) == 1 else None
+    shape = first.tensor.shape if first is not None else None
+    return first is not None and shape is not None and shape.rank == 1 and dtypes.kind(first.tensor.dtype) == "int"
 
 
 def _with_order(result: Value, first: bool | None, site: Site) -> Value:

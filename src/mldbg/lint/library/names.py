@@ -148,6 +148,17 @@ def says_batch(name: str) -> bool:
     return name.lower().strip("_") in ("b", "bs", "bsz", "batch", "batch_size", "batchsize", "nbatch", "n_batch", "minibatch")
 
 
+def says_samples(name: str) -> bool:
+    """Whether an axis of this name is that of samples, if it is the first one of a table."""
+    return name.lower().strip("_") in (
+        "samples",
+        "n_samples",
+        "num_samples",
+        "examples",
+        "rows",
+    )
+
+
 def says_classes(name: str) -> bool:
     """Whether an axis of this name is that of classes, or of channels that stand for them."""
     return name.lower().strip("_") in ("c", "k", "classes", "n_classes", "num_classes", "nclasses", "channels", "chan", "labels")

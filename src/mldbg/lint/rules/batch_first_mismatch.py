@@ -52,7 +52,10 @@ class BatchFirstMismatch(Rule):
     about_shapes = True
     listens_to = calls(
         "torch.Tensor.__getitem__",
-        *(f"torch.nn.{name}.__call__" for name in ("LSTM", "GRU", "RNN", "MultiheadAttention", "TransformerEncoderLayer")),
+        *(
+            f"torch.nn.{name}.__call__"
+            for name in (*("LSTM", "GRU", "RNN", "MultiheadAttention"), *("TransformerEncoderLayer", "TransformerEncoder"))
+        ),
     )
 
     def on_call(self, call: Call) -> Iterator[Finding]:
