@@ -274,6 +274,8 @@ def test_the_package_imports_nothing_heavy() -> None:
         "mldbg.semantics",
         "mldbg.operations",
         *(f"mldbg.operations.{file.stem}" for file in (ROOT / "src/mldbg/operations").glob("*.py")),
+        "mldbg.operations.transfers",
+        *(f"mldbg.operations.transfers.{file.stem}" for file in (ROOT / "src/mldbg/operations/transfers").glob("*.py")),
     }
 
 

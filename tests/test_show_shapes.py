@@ -416,7 +416,7 @@ def test_a_diff_adds_annotations_that_hold_when_the_program_runs(project: Path, 
         "from jaxtyping import Bool, Float, Int, Shaped",
         "from torch import Tensor, nn",
         'def forward(self, images: Float[Tensor, "b c h w"]) -> Shaped[Tensor, "b _ {self.width}"]:',
-        'def forward(self, x: Float[Tensor, "batch length width"], mask: Bool[Tensor, "batch length"] | None = None)'
+        'def forward(self, x: Float[Tensor, "batch length width"], mask: Bool[Tensor, "batch length"] | None = None)',
         'def forward(self, ids: Int[Tensor, "n length"]) -> tuple[Float[Tensor, "n length tags"], Float[Tensor, "n _"]]:',
         'def pairwise(one: Shaped[Tensor, "n d"], two: Shaped[Tensor, "m d"]) -> Shaped[Tensor, "n m"]:',
     )

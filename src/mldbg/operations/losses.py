@@ -164,6 +164,7 @@ OVER_BATCH = Misuse(
     "apply log_softmax along the class axis: dim=1, or dim=-1 if classes come last",
     _LOGGED_ALONG_CLASSES,
     at=("cross_entropy", "nll_loss", "ctc_loss"),
+    linted=True,
 )
 WRONG_AXIS = Misuse(
     "wrong-class-axis",
@@ -171,6 +172,7 @@ WRONG_AXIS = Misuse(
     "apply log_softmax along the class axis, or move the classes to axis 1 before the loss",
     _LOGGED_ALONG_CLASSES,
     at=("cross_entropy", "nll_loss", "ctc_loss"),
+    linted=True,
 )
 BROADCAST = Misuse(
     "broadcast-loss",
@@ -178,6 +180,7 @@ BROADCAST = Misuse(
     "apply squeeze(-1) to the one with the extra axis",
     "prediction and target of equal shape",
     at=tuple(loss.name for loss in LOSSES.values() if loss.elementwise),
+    linted=True,
 )
 SINGLE_LOGIT = Misuse(
     "single-logit-softmax",

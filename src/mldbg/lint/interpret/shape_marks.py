@@ -1,0 +1,125 @@
+"""What goes with a shape: which axis is the batch, which was put in on purpose, which was reduced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.arguments import Argument
+from mldbg.lint.interpret.shape_results import is_plain
+from mldbg.lint.interpret.value import (
+    Items,
+    Shaped,
+    Value,
+)
+from mldbg.operations import dtypes
+from mldbg.operations.shape import Rest, Shape, Tensor
+from mldbg.operations.sizes import ANY
+
+STRETCHES = frozenset({"unsqueeze", "expand_dims"})
+
+PRODUCTS = frozenset({"matmul", "mm", "bmm", "einsum", "t", "T", "cdist"})
+"""Operations after which the first axis is another one, even where it has the same size."""
+
+MOVES = frozenset({"transpose", "permute", "swapaxes", "swapdims", "movedim", "moveaxis"})
+"""Operations that move axes."""
+
+TAKES_BATCHES: dict[str, int] = {
+    **{f"torch.nn.Conv{n}d.__call__": n + 2 for n in (1, 2, 3)},
+    **{f"torch.nn.ConvTranspose{n}d.__call__": n + 2 for n in (1, 2, 3)},
+    **{f"torch.nn.functional.conv{n}d": n + 2 for n in (1, 2, 3)},
+    **{f"torch.nn.BatchNorm{n}d.__call__": n + 1 for n in (1, 2, 3)},
+}
+"""Layers whose input has a batch on axis 0 from so many axes on."""
+
+
+def has_batch(name: str, operands: Sequence[Value]) -> bool:
+    """Whether the first axis of what a layer gives is known to be that of a batch."""
+    first = operands[0].shaped if operands else None
+    if first is None:
+        return False
+    shape = first.tensor.shape
+    return first.is_batch or (shape is not None and shape.least_rank >= TAKES_BATCHES.get(name, 99))
+
+
+ORDERED = frozenset({"LSTM", "GRU", "RNN", "MultiheadAttention", "TransformerEncoderLayer", "TransformerEncoder"})
+"""Layers that take one of the first two axes for the batch."""
+
+REDUCES = frozenset({"sum", "mean", "amax", "norm", "logsumexp"})
+
+RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
+
+
+def as_batch(argument: Argument, rank: int) -> Argument:
+    """What a layer gets of which the number of axes is not known: a batch, which code hardly ever leaves away.
+
+    So it is with pictures before a convolution, and with sequences before a layer that was told where the batch is.
+    """
+    value = argument.value
+    if value.shaped is None and not is_plain(value):
+        return argument
+    shaped = value.shaped or Shaped(Tensor())
+    shape = shaped.tensor.shape or Shape((), Rest(), ())
+    if shape.rest is None or shape.least_rank > rank:
+        return argument
+    closed = Shape((*shape.front, *(ANY,) * (rank - shape.least_rank), *shape.back))
+    return replace(argument, value=replace(value, shaped=replace(shaped, tensor=replace(shaped.tensor, shape=closed))))
+
+
+def first_stays(name: str, positional: Sequence[Value]) -> bool:
+    """Whether the first axis is the same one after an operation, as far as its arguments say."""
+    if name in MOVES:
+        axes = [each for value in positional[1:] for each in (value.thing.tail if isinstance(value.thing, Items) else (value,))]
+        if name == "permute":
+            return bool(axes) and axes[0].constant == 0
+        return bool(axes) and all(isinstance(axis.constant, int) and axis.constant != 0 for axis in axes)
+    return name not in PRODUCTS
+
+
+def picks_samples(index: Value) -> bool:
+    """Whether rows are picked by their numbers: `x[batch]`, where `batch` is a tensor of them."""
+    items = index.thing.tail if isinstance(index.thing, Items) else ()
+    first = items[0].shaped if len(items) == 1 else None
+    shape = first.tensor.shape if first is not None else None
+    return first is not None and shape is not None and shape.rank == 1 and dtypes.kind(first.tensor.dtype) == "int"
+
+
+def with_order(result: Value, first: bool | None, site: Site) -> Value:
+    """What a recurrent or attention layer gives, with the axis that it took for the batch."""
+    items = result.thing if isinstance(result.thing, Items) and result.thing.tail else None
+    output = items.tail[0] if items is not None else result
+    if output.shaped is None or first is None:
+        return result
+    output = replace(output, shaped=replace(output.shaped, batch_first=(first, site)))
+    return output if items is None else replace(result, thing=replace(items, tail=(output, *items.tail[1:])))
+
+
+def reduced(positional: Sequence[Value], keywords: Mapping[str, Value], result: Shaped) -> tuple[Ref, int] | None:
+    """Which axis of which tensor was reduced, where it is gone."""
+    value = positional[0]
+    dim = positional[1] if len(positional) > 1 else keywords.get("dim", keywords.get("axis"))
+    shape = value.shaped.tensor.shape if value.shaped is not None else None
+    axis = dim.constant if dim is not None else None
+    if not isinstance(axis, int) or shape is None or shape.rank is None or value.origin is None or result.tensor.shape is None:
+        return None
+    return (value.origin, axis % shape.rank) if result.tensor.shape.rank == shape.rank - 1 else None
+
+
+def keeps_batch(before: Shaped | None, after: Shaped) -> bool:
+    """Whether the first axis is still the same one, by its size."""
+    if before is None or not before.is_batch or before.tensor.shape is None or after.tensor.shape is None:
+        return False
+    one, two = before.tensor.shape, after.tensor.shape
+    return one.least_rank > 0 and two.least_rank > 0 and one.rest is None and two.rest is None and one.at(0) == two.at(0)
+
+
+def keeps_axis(keywords: Mapping[str, Value]) -> bool:
+    return any(keywords[name].constant is True for name in ("keepdim", "keepdims") if name in keywords)
+
+
+def has_new_axis(positional: Sequence[Value]) -> bool:
+    """Whether an index holds None, or a reshape a literal 1."""
+    index = positional[1].thing if len(positional) > 1 else None
+    items = index.tail if isinstance(index, Items) and index.cls == "builtins.tuple" else ()
+    return any(item.is_none for item in items)

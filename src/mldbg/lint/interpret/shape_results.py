@@ -1,0 +1,196 @@
+"""Values with the shapes that were computed for them, and numbers that are sizes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.shapes import INT, argument, name_of, number, size_of
+from mldbg.lint.interpret.value import (
+    VALUES_AND_INDICES,
+    Constant,
+    Entries,
+    Items,
+    Object,
+    Opaque,
+    Shaped,
+    Trail,
+    Unknown,
+    Value,
+    onward,
+)
+from mldbg.operations import dtypes, shape
+from mldbg.operations.shape import Each, NotGiven, Perhaps, Rest, Shape, Tensor
+from mldbg.operations.sizes import ANY, AnySize, Dim, Size, atom
+
+ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "floor_divide": "//"}
+
+SIGNS = {
+    **ARITHMETIC,
+    "div": "/",
+    "remainder": "%",
+    "pow": "**",
+    "matmul": "@",
+    "bitwise_and": "&",
+    "bitwise_or": "|",
+    "bitwise_xor": "^",
+    "eq": "==",
+    "ne": "!=",
+    "lt": "<",
+    "le": "<=",
+    "gt": ">",
+    "ge": ">=",
+}
+
+WITH_PLACES = frozenset({"max", "min", "topk", "sort", "median", "nanmedian", "mode", "kthvalue", "cummax", "cummin"})
+"""Functions that return values and their places under the names `values` and `indices`."""
+
+NUMBERS = ("math.", "builtins.float", "builtins.round")
+"""Functions whose result is a number and no tensor."""
+
+ARITHMETIC_OF_NUMBERS = frozenset({*ARITHMETIC, "div", "pow", "remainder"})
+
+FROM_ARRAY = frozenset({"torch.from_numpy", "torch.tensor", "torch.as_tensor", "torch.Tensor", "torch.FloatTensor"})
+
+
+class Shaper:
+    """Gives values the shapes that a transfer function computed for them."""
+
+    def __init__(
+        self, site: Site, name: str, before: Shaped | None, ladder: Trail | None, *, is_array: bool, stretched: Site | None
+    ) -> None:
+        self._site = site
+        self._name = name
+        self._before = before
+        self._ladder = ladder
+        self._is_array = is_array
+        self._stretched = stretched
+
+    def value(self, made: shape.Result, result: Value) -> Value:
+        """The value with its shape; of a tuple each element."""
+        if isinstance(made, Tensor):
+            return self._tensor(made, result)
+        if isinstance(made, Each):
+            return Value(Items("builtins.tuple", (), self._tensor(made.tensor, element(result))), data=result.data)
+        if isinstance(made, tuple):
+            held = result.thing if isinstance(result.thing, Items) and result.thing.exact else None
+            elements = held.tail if held is not None and len(held.tail) == len(made) else [element(result)] * len(made)
+            cls = VALUES_AND_INDICES if self._name in WITH_PLACES and len(made) == 2 else "builtins.tuple"
+            tail = tuple(self.value(one, element) for one, element in zip(made, elements, strict=True))
+            return replace(result, thing=Items(held.cls if held is not None else cls, tail), shaped=None)
+        if isinstance(made, int | Size) and not isinstance(made, bool):
+            return number(made)
+        return without_shape(result)
+
+    def _tensor(self, tensor: Tensor, result: Value) -> Value:
+        if tensor.says_nothing:
+            return without_shape(result)
+        dtype = dtypes.kind(tensor.dtype) if self._is_array and self._name in SIGNS else tensor.dtype
+        shaped = Shaped(replace(tensor, dtype=dtype), self._onward(tensor), self._stretched, is_array=self._is_array)
+        thing = Unknown() if isinstance(result.thing, Items | Entries | Constant | Object) else result.thing
+        return replace(result, thing=thing, shaped=shaped, size=None)
+
+    def _onward(self, tensor: Tensor) -> Trail | None:
+        after = tensor.shape
+        if after is None:
+            return self._ladder
+        before = self._before.tensor.shape if self._before is not None else None
+        if before == after:
+            return self._ladder
+        name = SIGNS.get(self._name, self._name)
+        text = f"`{name}`: {before} -> {after}" if before is not None else f"`{name}` gives {after}"
+        return onward(self._ladder, self._site, text)
+
+
+def may_be_tensor(value: Value) -> bool:
+    """Whether nothing is known of an operand, so that it may have any shape."""
+    return isinstance(argument(value), Perhaps | NotGiven)
+
+
+def with_unknown(known: Shaped) -> Shaped | None:
+    """What is known of arithmetic with something unknown: it may have more axes, and an axis of size 1 may grow."""
+    shape = known.tensor.shape
+    if shape is None:
+        return None
+    dims = shape.front if shape.rest is None else shape.back
+    grown = Shape((), Rest(), tuple(ANY if dim == 1 else dim for dim in dims))
+    return replace(known, tensor=Tensor(grown), is_batch=False)
+
+
+def axis_atom(ref: Ref, axis: int) -> Size:
+    """The size of an axis of something of which nothing else is known."""
+    return atom(f"{name_of(ref)}.shape[{axis}]", (ref, axis))
+
+
+def identity(value: Value) -> Ref | None:
+    return value.thing.ref if isinstance(value.thing, Object) else value.origin
+
+
+def is_plain(value: Value) -> bool:
+    """Whether it may be a tensor of which nothing is known."""
+    thing = value.thing
+    return isinstance(thing, Unknown) or (isinstance(thing, Object) and thing.cls is None)
+
+
+def computed(name: str, left: Value, right: Value) -> Dim | None:
+    """What arithmetic of two numbers gives; None where one of them is none, or both are plain numbers."""
+    one, two = size_of(left), size_of(right)
+    if one is None or two is None or (isinstance(one, int) and isinstance(two, int)):
+        return None
+    match name:
+        case "add":
+            return one + two
+        case "sub":
+            return one - two
+        case "mul":
+            return one * two
+        case "floor_divide":
+            return one // two if two != 0 else None
+        case _:
+            return None
+
+
+def is_any(size: Dim) -> bool:
+    return isinstance(size, AnySize | int)
+
+
+def is_array(value: Value) -> bool:
+    return value.shaped is not None and value.shaped.is_array
+
+
+def without_shape(value: Value) -> Value:
+    return replace(value, shaped=None) if value.shaped is not None else value
+
+
+def element(result: Value) -> Value:
+    """One of several results, of which only where they come from is known."""
+    return Value(data=result.data, origin=result.origin, attached=result.attached)
+
+
+def sizes(known: Shape) -> Value:
+    """`tensor.shape` as a tuple."""
+    if known.rest is None:
+        return Value(Items("builtins.tuple", tuple(map(number, known.front))))
+    return Value(Items("builtins.tuple", tuple(map(number, known.back)), Value(Opaque("builtins.int"))))
+
+
+def with_numbers(result: Value) -> Value:
+    """What `enumerate` gives: the first of each pair is a number."""
+    items = result.thing if isinstance(result.thing, Items) else None
+    pair = items.lead.thing if items is not None and items.lead is not None else None
+    if items is None or items.lead is None or not isinstance(pair, Items) or len(pair.tail) != 2:
+        return result
+    counted = replace(items.lead, thing=replace(pair, tail=(Value(Opaque(INT)), pair.tail[1])))
+    return replace(result, thing=replace(items, lead=counted))
+
+
+def number_result(name: str, result: Value) -> Value:
+    """The result of a function of Python: a number, where it is one."""
+    if not name.startswith(NUMBERS) or not isinstance(result.thing, Unknown):
+        return result
+    return replace(result, thing=Opaque("builtins.float"), shaped=None)
+
+
+def named_dtype(value: Value) -> str | None:
+    name = getattr(value.thing, "name", value.constant)
+    return dtypes.named(name.rpartition(".")[2]) if isinstance(name, str) else None
