@@ -12,8 +12,9 @@ import cases_tensors
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mldbg.operations.transfers.tables import ROWS
 from oracle import Case, difference, symbolic_difference, uncertain_difference
+
+from mldbg.operations.transfers.tables import ROWS
 
 CASES = {
     name: case for module in (cases_tensors, cases_layers, cases_arrays, cases_einops, cases_samples) for case in module.CASES for name in case.names

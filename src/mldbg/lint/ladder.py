@@ -73,11 +73,10 @@ def is_about_classes(misfit: Misfit) -> bool:
 
 
 def ends_in_reduction(contradiction: Contradiction) -> bool:
-    """Whether what contradicts an annotation was reduced last, and along other axes than it says."""
-    if contradiction.has_more_axes:
-        return False
+    """Whether what contradicts the annotation of a function was reduced last, by the function itself."""
     steps = ladder(contradiction.value)
-    return bool(steps) and any(steps[-1][1].startswith(f"`{name}`") for name in _REDUCTIONS)
+    here = bool(steps) and steps[-1][0].part is contradiction.declared.part
+    return here and any(steps[-1][1].startswith(f"`{name}`") for name in _REDUCTIONS)
 
 
 def axis_name(size: Dim) -> str:
@@ -95,6 +94,8 @@ def batch_axis(value: Value, axis: int) -> bool:
     if shape.rank < 2 or not -shape.rank <= axis < shape.rank:
         return False
     place = axis % shape.rank
+    if shape.front[place] == 1:
+        return False
     others = [axis_name(dim) for index, dim in enumerate(shape.front) if index != place]
     if shape.front.count(shape.front[place]) > 1 or any(map(says_batch, others)):
         return False

@@ -269,9 +269,9 @@ def _seen() -> type[Seen]:
 
 def identity(value: Value) -> Ref | None:
     """The identity of what a value is."""
-    from mldbg.lint.interpret import shaping
+    from mldbg.lint.interpret import shape_results
 
-    return shaping.identity(value)
+    return shape_results.identity(value)
 
 
 def _is_inside_expression(site: Site) -> bool:

@@ -38,7 +38,7 @@ from mldbg.lint.library.names import says_batch
 from mldbg.operations import dims, dtypes
 from mldbg.operations.annotations import FAMILIES, computed, family_of, kind_of
 from mldbg.operations.shape import Rest, Shape, Tensor, counted
-from mldbg.operations.sizes import ANY, AnySize, Dim, Size, atom, said, same
+from mldbg.operations.sizes import ANY, AnySize, Dim, Size, atom, atoms, said, same
 from mldbg.semantics import Semantic
 
 MOST_OPTIONS = 8
@@ -314,7 +314,7 @@ class Declarations:
             else:
                 reasons.append(reason)
         if not fitting:
-            self._tell(here, where, name, value, reasons[0], site, more_axes=_has_more_axes(declaration, tensor.shape))
+            self._tell(here, where, name, value, reasons[0], site)
             if where is Promise.ASSIGNMENT:
                 return value
             fitting = [(declaration.options[0], dict(frame.axes))] if len(declaration.options) == 1 else []
@@ -348,13 +348,11 @@ class Declarations:
         reason: str,
         site: Site | None,
         meaning: Semantic | None = None,
-        *,
-        more_axes: bool = False,
     ) -> None:
         annotation = _said(here.node)
         place = self._machine.place(site or here)
         of_type = reason.startswith(_OF_TYPE)
-        told = Contradiction(place, where, name, annotation, here, value, reason, meaning, of_type, more_axes)
+        told = Contradiction(place, where, name, annotation, here, value, reason, meaning, of_type)
         self._machine.facts.append(told)
 
     def _reason(self, option: ArrayType, tensor: Tensor, sizes: Sizes, frame: Frame) -> str | None:
@@ -417,7 +415,7 @@ class Declarations:
                     sizes[name] = size
                     return None
                 wanted = known
-                if _is_other_batch(name, size, known):
+                if _is_other_batch(name, size, known, frame):
                     return f"it has shape {shape}, where the axis {name!r} of any size is declared for size {said(size)}"
             case dims.Symbolic():
                 wanted = self._computed(axis, sizes, frame)
@@ -503,18 +501,10 @@ def _parsed(text: str) -> tuple[dims.Dim, ...] | None:
         return None
 
 
-def _is_other_batch(name: str, size: Dim, known: int | Size) -> bool:
+def _is_other_batch(name: str, size: Dim, known: int | Size, frame: Frame) -> bool:
     """Whether a number stands where the batch of a function belongs that works for any."""
-    return isinstance(known, Size) and isinstance(size, int) and size != 1 and says_batch(name)
-
-
-def _has_more_axes(declaration: Declared, shape: Shape | None) -> bool:
-    """Whether a shape has more axes than any of the declared ones."""
-    parsed = [_parsed(option.axes) for option in declaration.options]
-    if shape is None or shape.rank is None:
-        return False
-    closed = [axes for axes in parsed if axes is not None and not any(isinstance(axis, dims.Several) for axis in axes)]
-    return bool(closed) and all(shape.rank > len(axes) for axes in closed)
+    own = isinstance(known, Size) and all(one.scope is frame.ref for one in atoms(known))
+    return own and isinstance(size, int) and size != 1 and says_batch(name)
 
 
 def _either(*several: Declaration | None) -> Declaration | None:

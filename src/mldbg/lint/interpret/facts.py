@@ -345,7 +345,6 @@ class Contradiction:
         reason: why it does not fit, as part of a sentence; empty where only the meaning differs.
         meaning: the meaning that is declared, where the value has another one.
         is_about_type: the type of the elements differs, not the shape.
-        has_more_axes: it has more axes than declared.
     """
 
     place: Place
@@ -357,7 +356,6 @@ class Contradiction:
     reason: str
     meaning: Semantic | None = None
     is_about_type: bool = False
-    has_more_axes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,8 +118,11 @@ def keeps_axis(keywords: Mapping[str, Value]) -> bool:
     return any(keywords[name].constant is True for name in ("keepdim", "keepdims") if name in keywords)
 
 
-def has_new_axis(positional: Sequence[Value]) -> bool:
+def has_new_axis(name: str, positional: Sequence[Value]) -> bool:
     """Whether an index holds None, or a reshape a literal 1."""
+    if name in ("view", "reshape"):
+        sizes = [each for value in positional[1:] for each in (value.thing.tail if isinstance(value.thing, Items) else (value,))]
+        return any(size.constant == 1 and not isinstance(size.constant, bool) for size in sizes)
     index = positional[1].thing if len(positional) > 1 else None
     items = index.tail if isinstance(index, Items) and index.cls == "builtins.tuple" else ()
     return any(item.is_none for item in items)

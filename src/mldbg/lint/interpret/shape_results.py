@@ -154,7 +154,7 @@ def is_any(size: Dim) -> bool:
     return isinstance(size, AnySize | int)
 
 
-def is_array(value: Value) -> bool:
+def holds_array(value: Value) -> bool:
     return value.shaped is not None and value.shaped.is_array
 
 

@@ -40,9 +40,9 @@ from mldbg.lint.interpret.shape_results import (
     Shaper,
     axis_atom,
     computed,
+    holds_array,
     identity,
     is_any,
-    is_array,
     is_plain,
     may_be_tensor,
     named_dtype,
@@ -302,9 +302,9 @@ class Shaping:
         ladder = before.ladder if before is not None else None
         short = name.removesuffix(".__call__").rpartition(".")[2]
         is_array = name.startswith(("numpy.", "sklearn.")) or (
-            name not in FROM_ARRAY and any(is_array(value) for value in operands)
+            name not in FROM_ARRAY and any(holds_array(value) for value in operands)
         )
-        on_purpose = short in STRETCHES or has_new_axis(positional) or keeps_axis(keywords)
+        on_purpose = short in STRETCHES or has_new_axis(short, positional) or keeps_axis(keywords)
         stretched = site if on_purpose else before.stretched if before is not None else None
         whole = Shaper(site, short, before, ladder, is_array=is_array, stretched=stretched).value(made, result)
         if whole.shaped is not None and first_stays(short, positional):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Broadcast
@@ -8,6 +9,9 @@ from mldbg.lint.interpret.value import Value
 from mldbg.lint.ladder import ladder, shape_of
 from mldbg.lint.rule import Rule, Topic, hears
 from mldbg.operations.shape import Shape
+
+if TYPE_CHECKING:
+    import libcst as cst
 
 
 def _what(broadcast: Broadcast, shapes: list[Shape | None]) -> str:
@@ -20,7 +24,26 @@ def _what(broadcast: Broadcast, shapes: list[Shape | None]) -> str:
 def _is_meant(value: Value, broadcast: Broadcast) -> bool:
     """Whether the axis of size 1 was put in by the function that computes with it."""
     made = value.shaped.stretched if value.shaped is not None else None
-    return made is not None and made.part is broadcast.place.site.part
+    if made is None or made.part is not broadcast.place.site.part:
+        return False
+    return not _is_reshape(made.node) or _holds(broadcast.place.site.node, made.node)
+
+
+def _is_reshape(node: cst.CSTNode) -> bool:
+    """`y.view(-1, 1)`: a column that is made by the way is more often a target that was brought into shape."""
+    function = getattr(node, "func", None)
+    return getattr(getattr(function, "attr", None), "value", "") in ("view", "reshape")
+
+
+def _holds(node: cst.CSTNode, inner: cst.CSTNode) -> bool:
+    """Whether a node of the syntax is part of another one."""
+    todo = [node]
+    while todo:
+        here = todo.pop()
+        if here is inner:
+            return True
+        todo.extend(here.children)
+    return False
 
 
 class SilentBroadcast(Rule):

@@ -19,16 +19,16 @@ class UnreachableReshape(Rule):
     ## Bad
         import torch
 
-        def heads(x):
-            b, t, d = x.shape
-            return x.view(b, t, 3, d)
+        def heads():
+            tokens = torch.randn(8, 77, 512)
+            return tokens.view(8, 77, 8, 32)
 
     ## Good
         import torch
 
-        def heads(x):
-            b, t, d = x.shape
-            return x.view(b, t, 1, d)
+        def heads():
+            tokens = torch.randn(8, 77, 512)
+            return tokens.view(8, 77, 8, 64)
 
     ## Limits
     Fires when the numbers of elements differ for all sizes: `view(b, t, 3, d)` of `(b, t, d)`, but not `view(b, h, -1)`.
