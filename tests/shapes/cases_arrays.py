@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from drawing import DTYPES, SIZES, axes, broadcast_pair, shapes, tensors
 from hypothesis import strategies as st
-from oracle import Case, Drawn, T
+
+from shapes.drawing import DTYPES, SIZES, axes, broadcast_pair, shapes, tensors
+from shapes.oracle import Case, Drawn, T
 
 _FLOATS = st.sampled_from(["float32", "float64", "float16", "int64"])
 _TYPES = st.sampled_from([np.float32, np.int64, "float32", "float64", "int32", "bool", None])

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import prod
 
-from drawing import DTYPES, FLOATS
 from hypothesis import strategies as st
-from oracle import Case, Drawn, T
+
+from shapes.drawing import DTYPES, FLOATS
+from shapes.oracle import Case, Drawn, T
 
 _NAMES = "abcdef"
 _LENGTHS = st.sampled_from([1, 2, 2, 3, 3, 4, 5])

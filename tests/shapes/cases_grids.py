@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from drawing import FLOATS, SIZES, shapes
-from drawing_layers import DTYPE_PAIRS, MOSTLY_FLOATS, either, functions, layers, mostly, rarely, some, sometimes_other
 from hypothesis import assume
 from hypothesis import strategies as st
-from oracle import Case, Drawn, T
+
+from shapes.drawing import FLOATS, SIZES, shapes
+from shapes.drawing_layers import DTYPE_PAIRS, MOSTLY_FLOATS, either, functions, layers, mostly, rarely, some, sometimes_other
+from shapes.oracle import Case, Drawn, T
 
 PLACES = st.sampled_from([1, 3, 4, 5, 6, 7, 8, 9, 5, 6, 7, 8, 9])
 KERNELS = st.sampled_from([1, 2, 3, 3])

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import cases_grids
-import cases_losses
-import cases_products
-import cases_sequences
 import torch
-from drawing import FLOATS, SIZES, axes, broadcast_pair, shapes
-from drawing_layers import DTYPE_PAIRS, MOSTLY_FLOATS, NUMBERS, functions, in_torch, layers, rarely, sometimes_other
 from hypothesis import strategies as st
-from oracle import Case, Drawn, T
+
+from shapes import cases_grids, cases_losses, cases_products, cases_sequences
+from shapes.drawing import FLOATS, SIZES, axes, broadcast_pair, shapes
+from shapes.drawing_layers import DTYPE_PAIRS, MOSTLY_FLOATS, NUMBERS, functions, in_torch, layers, rarely, sometimes_other
+from shapes.oracle import Case, Drawn, T
 
 # --- linear layers ---
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from drawing import SIZES, broadcast_pair, shapes
-from drawing_layers import MOSTLY_FLOATS, functions, layers, mostly, rarely, sometimes_other
 from hypothesis import strategies as st
-from oracle import Case, Drawn, T
+
+from shapes.drawing import SIZES, broadcast_pair, shapes
+from shapes.drawing_layers import MOSTLY_FLOATS, functions, layers, mostly, rarely, sometimes_other
+from shapes.oracle import Case, Drawn, T
 
 _REDUCTIONS = st.sampled_from([{}, {}, {"reduction": "none"}, {"reduction": "sum"}, {"reduction": "mean"}, {"reduce": False}])
 _NEW_REDUCTIONS = st.sampled_from([{}, {}, {"reduction": "none"}, {"reduction": "sum"}])

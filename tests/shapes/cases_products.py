@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from drawing import SIZES, broadcast_pair, shapes
-from drawing_layers import DTYPE_PAIRS, MOSTLY_FLOATS, NUMBERS, mostly, rarely, some, sometimes_other
 from hypothesis import strategies as st
-from oracle import Case, Drawn, T
+
+from shapes.drawing import SIZES, broadcast_pair, shapes
+from shapes.drawing_layers import DTYPE_PAIRS, MOSTLY_FLOATS, NUMBERS, mostly, rarely, some, sometimes_other
+from shapes.oracle import Case, Drawn, T
 
 
 def both(names: str) -> tuple[str, ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from drawing import SIZES, tensors
 from hypothesis import strategies as st
-from oracle import Case, Drawn, T
 from torch import Tensor
 from torch.nn.utils import rnn
+
+from shapes.drawing import SIZES, tensors
+from shapes.oracle import Case, Drawn, T
 
 _ROWS = st.integers(40, 60)
 
@@ -51,14 +52,14 @@ CASES = [
         st.tuples(SIZES, SIZES, SIZES).map(lambda sizes: Drawn((T(sizes), [sizes[1]] * sizes[0]), {"batch_first": True})),
         real="values",
         open=True,
-        called="cases_samples.packed",
+        called="shapes.cases_samples.packed",
     ),
     Case(
         ("torch.nn.utils.rnn.pad_packed_sequence",),
         st.tuples(SIZES, SIZES, SIZES).map(lambda sizes: Drawn((T(sizes),))),
         real="values",
         open=True,
-        called="cases_samples.unpacked",
+        called="shapes.cases_samples.unpacked",
     ),
     Case(("torch.nn.utils.rnn.pad_sequence",), _sequences(), real="values", open=True),
     Case(

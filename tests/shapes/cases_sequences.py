@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
-from drawing import SIZES, shapes
-from drawing_layers import MOSTLY_FLOATS, functions, layers, mostly, rarely, sometimes_other
 from hypothesis import strategies as st
-from oracle import Case, Drawn, T
+
+from shapes.drawing import SIZES, shapes
+from shapes.drawing_layers import MOSTLY_FLOATS, functions, layers, mostly, rarely, sometimes_other
+from shapes.oracle import Case, Drawn, T
 
 LENGTHS = st.sampled_from([1, 2, 3, 4])
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import cases_tensors_axes
-import cases_tensors_created
-import cases_tensors_moved
-import cases_tensors_parts
-from drawing import DTYPES, FLOATS, broadcast_pair, tensors
 from hypothesis import strategies as st
-from oracle import Case, Drawn, T
+
+from shapes import cases_tensors_axes, cases_tensors_created, cases_tensors_moved, cases_tensors_parts
+from shapes.drawing import DTYPES, FLOATS, broadcast_pair, tensors
+from shapes.oracle import Case, Drawn, T
 
 NUMBERS = st.sampled_from([1, 2, 2.5, 0.5, True])
 NOT_BOOL = DTYPES.filter(lambda dtype: dtype != "bool") | st.sampled_from(["float16", "bfloat16", "uint8", "int8"])

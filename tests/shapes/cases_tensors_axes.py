@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from drawing import DTYPES, FLOATS, axes, shapes, tensors
 from hypothesis import strategies as st
-from oracle import Case, Drawn, T
+
+from shapes.drawing import DTYPES, FLOATS, axes, shapes, tensors
+from shapes.oracle import Case, Drawn, T
 
 _NOT_BOOL = st.sampled_from(["float32", "float32", "float64", "int64", "int32"])
 _FLOATS_MOSTLY = FLOATS | FLOATS | FLOATS | st.sampled_from(["int64", "bool"])

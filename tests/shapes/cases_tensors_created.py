@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
-from drawing import DTYPES, FLOATS, SIZES, axes, shapes, tensors
 from hypothesis import strategies as st
-from oracle import Case, Drawn, T
+
+from shapes.drawing import DTYPES, FLOATS, SIZES, axes, shapes, tensors
+from shapes.oracle import Case, Drawn, T
 
 
 def _both(names: str) -> tuple[str, ...]:

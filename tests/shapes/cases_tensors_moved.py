@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from math import prod
 
-from drawing import DTYPES, SIZES, axes, broadcast_pair, tensors
 from hypothesis import strategies as st
-from oracle import Case, Drawn, T
+
+from shapes.drawing import DTYPES, SIZES, axes, broadcast_pair, tensors
+from shapes.oracle import Case, Drawn, T
 
 
 def _both(names: str) -> tuple[str, ...]:

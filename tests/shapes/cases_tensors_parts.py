@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from drawing import DTYPES, FLOATS, SIZES, axes, broadcast_pair, shapes, tensors
 from hypothesis import strategies as st
-from oracle import Case, Drawn, T
+
+from shapes.drawing import DTYPES, FLOATS, SIZES, axes, broadcast_pair, shapes, tensors
+from shapes.oracle import Case, Drawn, T
 
 
 def _both(names: str) -> tuple[str, ...]:

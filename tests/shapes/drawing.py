@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from hypothesis import strategies as st
-from oracle import T
+
+from shapes.oracle import T
 
 SIZES = st.sampled_from([1, 2, 2, 3, 3, 4, 5, 6, 8])
 FLOATS = st.sampled_from(["float32", "float32", "float64", "float16"])

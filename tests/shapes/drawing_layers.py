@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from drawing import SIZES
 from hypothesis import strategies as st
+
+from shapes.drawing import SIZES
 
 NUMBERS = st.sampled_from(["float32", "float32", "float32", "float64", "float16", "int64", "int32"])
 MOSTLY_FLOATS = st.sampled_from(["float32", "float32", "float32", "float32", "float32", "int64"])

@@ -106,7 +106,7 @@ SAYS_SIZES = (
     r"softmax\([^()\n]*(?:dim=|, )(?:0|-2)\b",
     r"\.(?:log_)?softmax\((?:0|-2)\b",
     r"argmax\((?:dim=)?0?\)",
-    r"[\"'][^\"'\n]*->[^\"'\n]*[\"']",
+    r"\b(?:rearrange|reduce|repeat|einsum|Rearrange|Reduce)\([^\"'\n]*[\"'][^\"'\n]*->",
     r"\bh, w\b.* = .*(?:\.shape|\.size\(\))",
 )
 """Regular expressions for what says a size, or an axis, in numbers: the features of a layer, a tensor made here.
