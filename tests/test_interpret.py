@@ -154,7 +154,17 @@ class WatchedStatements(Statements):
     """Lets `watch` look at the state after every simple statement and at the start of every block."""
 
     def __init__(self, run: Interpreter, watch: Watch) -> None:
-        super().__init__(run, run.names, run.classes, run.contents, run.estimators, run.training, run.expressions, run.assignment)
+        super().__init__(
+            run,
+            run.names,
+            run.classes,
+            run.contents,
+            run.estimators,
+            run.training,
+            run.expressions,
+            run.assignment,
+            run.declarations,
+        )
         self._run = run
         self._watch = watch
         self._by_type[cst.SimpleStatementLine] = self._line

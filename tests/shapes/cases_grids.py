@@ -26,7 +26,7 @@ def _grid(draw: st.DrawFn, count: int, channels: int) -> tuple[int, ...]:
 
 
 @st.composite
-def _options(draw: st.DrawFn, count: int, **strategies: st.SearchStrategy[int]) -> dict[str, object]:
+def _options(draw: st.DrawFn, /, count: int, **strategies: st.SearchStrategy[int]) -> dict[str, object]:
     """Some of the arguments."""
     return {name: draw(either(count, each)) for name, each in strategies.items() if draw(st.booleans())}
 
@@ -117,7 +117,7 @@ def _called(value: T, args: tuple[object, ...], options: dict[str, object], *, l
 @st.composite
 def _power_pool(draw: st.DrawFn, count: int, *, layer: bool) -> Drawn:
     sizes = draw(_grid(count, draw(SIZES)))
-    options = {"ceil_mode": True} if draw(st.booleans()) else {}
+    options: dict[str, object] = {"ceil_mode": True} if draw(st.booleans()) else {}
     kernel = draw(KERNELS) if count == 1 else draw(either(count, KERNELS))
     return _called(T(sizes), (2, kernel), options, layer=layer)
 
@@ -147,7 +147,7 @@ def _pad(draw: st.DrawFn) -> Drawn:
     sides = draw(st.lists(st.sampled_from([0, 1, 2, 3, -1]), max_size=6))
     if len(sides) % 2 and not rarely(draw):
         sides = sides[1:]
-    options = draw(st.sampled_from([{}, {}, {"value": 1}, {"mode": "constant"}]))
+    options: dict[str, object] = draw(st.sampled_from([{}, {}, {"value": 1}, {"mode": "constant"}]))
     return Drawn((T(sizes), tuple(sides)), options)
 
 
@@ -195,7 +195,7 @@ def _grid_sample(draw: st.DrawFn) -> Drawn:
 @st.composite
 def _upsampling(draw: st.DrawFn) -> Drawn:
     sizes = (2, draw(SIZES), *draw(some(2 if not rarely(draw) else 1, PLACES)))
-    options = draw(st.sampled_from([{"scale_factor": 2}, {"size": (4, 5)}, {"size": 6}]))
+    options: dict[str, object] = draw(st.sampled_from([{"scale_factor": 2}, {"size": (4, 5)}, {"size": 6}]))
     return Drawn((T(sizes),), built_with=options)
 
 

@@ -61,7 +61,9 @@ def _batch_norm(draw: st.DrawFn, least: int, most: int, *, lazy: bool = False) -
     rank = draw(st.integers(least, most)) if not rarely(draw) else draw(st.integers(1, 6))
     sizes = (draw(st.sampled_from([2, 3])), *draw(shapes(rank - 1, rank - 1)))
     features = draw(sometimes_other(sizes[1] if rank > 1 else 2))
-    named = draw(st.sampled_from([{}, {}, {"affine": False}, {"affine": False, "track_running_stats": False}, {"momentum": 0.2}]))
+    named: dict[str, object] = draw(
+        st.sampled_from([{}, {}, {"affine": False}, {"affine": False, "track_running_stats": False}, {"momentum": 0.2}])
+    )
     return Drawn((T(sizes, draw(MOSTLY_FLOATS)),), built=() if lazy else (features,), built_with=named)
 
 
@@ -151,7 +153,7 @@ def _normalize(draw: st.DrawFn) -> Drawn:
 @st.composite
 def _gumbel(draw: st.DrawFn) -> Drawn:
     sizes = draw(shapes(1, 4))
-    named = draw(st.sampled_from([{}, {"hard": True}, {"tau": 0.5}]))
+    named: dict[str, object] = draw(st.sampled_from([{}, {"hard": True}, {"tau": 0.5}]))
     return Drawn((T(sizes, draw(MOSTLY_FLOATS)),), {**named, "dim": draw(axes(len(sizes)))})
 
 

@@ -10,8 +10,10 @@ from shapes.drawing import SIZES, broadcast_pair, shapes
 from shapes.drawing_layers import MOSTLY_FLOATS, functions, layers, mostly, rarely, sometimes_other
 from shapes.oracle import Case, Drawn, T
 
-_REDUCTIONS = st.sampled_from([{}, {}, {"reduction": "none"}, {"reduction": "sum"}, {"reduction": "mean"}, {"reduce": False}])
-_NEW_REDUCTIONS = st.sampled_from([{}, {}, {"reduction": "none"}, {"reduction": "sum"}])
+_REDUCTIONS: st.SearchStrategy[dict[str, object]] = st.sampled_from(
+    [{}, {}, {"reduction": "none"}, {"reduction": "sum"}, {"reduction": "mean"}, {"reduce": False}]
+)
+_NEW_REDUCTIONS: st.SearchStrategy[dict[str, object]] = st.sampled_from([{}, {}, {"reduction": "none"}, {"reduction": "sum"}])
 
 
 def _called(args: tuple[T, ...], options: dict[str, object], *, layer: bool) -> Drawn:

@@ -201,7 +201,7 @@ def _square(draw: st.DrawFn) -> Drawn:
 
 
 @st.composite
-def _matrix(draw: st.DrawFn, **options: st.SearchStrategy[object]) -> Drawn:
+def _matrix(draw: st.DrawFn, /, **options: st.SearchStrategy[object]) -> Drawn:
     sizes = (*draw(shapes(0, 2)), draw(SIZES), draw(SIZES))
     if rarely(draw):
         sizes = sizes[-1:]

@@ -20,7 +20,7 @@ def _recurrent(draw: st.DrawFn, *, cells: bool) -> Drawn:
     length, batch = draw(LENGTHS), draw(LENGTHS)
     sizes = (batch, length) if first else (length, batch)
     batched = draw(mostly(True, False))
-    lead = sizes if batched else (length,)
+    lead: tuple[int, ...] = sizes if batched else (length,)
     if rarely(draw):
         lead = draw(shapes(0, 3))
     value = T((*lead, draw(sometimes_other(inputs))), draw(MOSTLY_FLOATS))

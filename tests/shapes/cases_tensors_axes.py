@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from shapes.drawing import DTYPES, FLOATS, axes, shapes, tensors
+from shapes.drawing import DTYPES, FLOATS, axes, broadcast_pair, shapes, tensors
 from shapes.oracle import Case, Drawn, T
 
 _NOT_BOOL = st.sampled_from(["float32", "float32", "float64", "int64", "int32"])
@@ -78,8 +78,6 @@ def _spread(draw: st.DrawFn) -> Drawn:
 
 @st.composite
 def _with_other(draw: st.DrawFn) -> Drawn:
-    from drawing import broadcast_pair
-
     one, two = draw(broadcast_pair())
     other = T(two, draw(DTYPES))
     value = T(one, draw(DTYPES))

@@ -85,7 +85,9 @@ def made(value: object, real: str) -> object:
         if real == "numpy":
             return np.ones(value.sizes, dtype=value.dtype)
         if real == "regular":
-            return np.broadcast_to(np.eye(*value.sizes[-2:]) if len(value.sizes) > 1 else 1, value.sizes).astype(value.dtype)
+            return np.broadcast_to(np.eye(value.sizes[-2], value.sizes[-1]) if len(value.sizes) > 1 else 1, value.sizes).astype(
+                value.dtype
+            )
         dtype = getattr(torch, value.dtype)
         if real == "meta":
             return torch.empty(value.sizes, dtype=dtype, device="meta")

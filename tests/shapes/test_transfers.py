@@ -17,7 +17,7 @@ from shapes.oracle import Case, Drawn, difference, symbolic_difference, uncertai
 
 MODULES = (cases_tensors, cases_layers, cases_arrays, cases_einops, cases_samples)
 CASES = {name: case for module in MODULES for case in module.CASES for name in case.names}
-EXAMPLES = int(os.environ.get("SHAPE_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("SHAPE_EXAMPLES", "10"))
 
 
 def test_every_row_has_an_oracle() -> None:

@@ -125,7 +125,7 @@ SIZED = Trigger(
     | frozenset(_SIZED.replace("[123]", "2").split("|"))
     | frozenset(_SIZED.replace("[123]", "3").split("|"))
     | frozenset(f"{name}(" for name in (*_MADE.split("|"), "view", "reshape", "einsum", "rearrange", "cat", "matmul")),
-    ((r"\btorch\b",), (*RUNS_ON_DATA, *SAYS_SIZES)),
+    ((r"\btorch\b",), (*RUNS_ON_DATA, rf"\b(?:{_SIZED}|{_MADE})\([^\n]*\d", r"softmax\(", r"argmax\(", "->", r"\bh, w\b")),
     (),
 )
 """Layers and tensors, in a text that says some sizes in numbers."""

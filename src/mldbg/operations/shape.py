@@ -447,11 +447,14 @@ def scrambled(before: Shape, after: Shape) -> bool:
 
 
 def _is_displaced(old: Sequence[Dim], new: Sequence[Dim]) -> bool:
-    """Whether an axis that keeps its name has another number of entries in front of it than before."""
+    """Whether an axis that keeps its name has a multiple of the entries in front of it that were there before, or a part of them.
+
+    Names that have nothing to do with one another may stand for the same number.
+    """
     for place, size in enumerate(new):
         if isinstance(size, Size) and is_name(size) and old.count(size) == new.count(size) == 1:
             before, after = product(old[: old.index(size)]), product(new[:place])
-            if before != after and not isinstance(before, AnySize) and not isinstance(after, AnySize):
+            if before != after and (divided(before, after) is not None or divided(after, before) is not None):
                 return True
     return False
 

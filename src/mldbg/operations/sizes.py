@@ -13,6 +13,9 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import gcd, inf
 
+DEEPEST_DIVISION = 3
+"""Divisions inside one another that are taken to come out."""
+
 MOST_TERMS = 24
 """Terms of a polynomial; what has more is not followed."""
 
@@ -261,8 +264,8 @@ def divided(above: Dim, below: Dim) -> Dim | None:
 def _long_division(above: int | Size, below: Size) -> Dim | None:
     """Division by a sum: tried with the leading terms in some fixed order, for as many steps as there are terms."""
 
-    def rank(monomial: Monomial) -> tuple[int, str]:
-        return sum(power for _, power in monomial), " ".join(sorted(f"{factor.name}{power}" for factor, power in monomial))
+    def rank(monomial: Monomial) -> tuple[int, list[str]]:
+        return sum(power for _, power in monomial), sorted(factor.name for factor, power in monomial for _ in range(power))
 
     lead = max((monomial for monomial, _ in below.terms), key=rank)
     head = Size(frozenset({(lead, dict(below.terms)[lead])}))
@@ -305,7 +308,7 @@ def same(one: Dim, two: Dim) -> bool | None:
         gap = larger - smaller
         if isinstance(gap, AnySize):
             return None
-        if _is_positive(gap):
+        if _least(gap) > 0:
             return False
     return None
 
@@ -337,20 +340,6 @@ def _name_of(size: int | Size) -> Atom | None:
     """The rigid name that a size consists of."""
     name = _alone(size)
     return name if name is not None and name.scope is not None else None
-
-
-def _is_positive(size: int | Size) -> bool:
-    """Whether a size is above 0, whatever the sizes in it are."""
-    if isinstance(size, int):
-        return size > 0
-    least = 0
-    for monomial, number in size.terms:
-        if number < 0 and monomial:
-            return False
-        if monomial and not all(factor.positive for factor, _ in monomial):
-            return False
-        least += number
-    return least > 0
 
 
 def at_most(one: Dim, two: Dim) -> bool:
@@ -417,6 +406,14 @@ def replaced(size: Dim, values: Mapping[Atom, Dim]) -> Dim:
 
 def coming_out(*sizes: Dim) -> tuple[Dim, ...]:
     """The same sizes where every division of a name is taken to come out: with `d` a multiple of `h`, `d//h*h` is `d`."""
+    for _ in range(DEEPEST_DIVISION):
+        sizes, before = _one_coming_out(sizes), sizes
+        if sizes == before:
+            break
+    return sizes
+
+
+def _one_coming_out(sizes: tuple[Dim, ...]) -> tuple[Dim, ...]:
     values: dict[Atom, Dim] = {}
     for quotient_ in (factor for size in sizes for factor in _quotients(size)):
         name = _alone(quotient_.above)
@@ -458,7 +455,7 @@ def said(size: Dim, *, inner: bool = False) -> str:
     if not isinstance(size, Size):
         return str(size)
     pieces: list[str] = []
-    ordered = sorted((_said_monomial(monomial), number) for monomial, number in size.terms)
+    ordered = sorted((_said_monomial(monomial, number), number) for monomial, number in size.terms)
     ordered.sort(key=lambda piece: (not piece[0], piece[1] < 0, -piece[0].count("*")))
     for text, number in ordered:
         term = str(abs(number)) if not text else text if abs(number) == 1 else f"{abs(number)}*{text}"
@@ -467,8 +464,8 @@ def said(size: Dim, *, inner: bool = False) -> str:
     return f"({text})" if inner and not text.isidentifier() else text
 
 
-def _said_monomial(monomial: Monomial) -> str:
-    several = len(monomial) > 1
+def _said_monomial(monomial: Monomial, number: int) -> str:
+    several = number != 1 or sum(power for _, power in monomial) > 1
     names = []
     for factor, power in monomial:
         name = factor.name if isinstance(factor, Atom) or not several else f"({factor.name})"

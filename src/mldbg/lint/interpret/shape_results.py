@@ -158,6 +158,13 @@ def holds_array(value: Value) -> bool:
     return value.shaped is not None and value.shaped.is_array
 
 
+def runs_backwards(index: Value) -> bool:
+    """Whether a slice has a negative step, which arrays allow: `x[::-1]`."""
+    items = index.thing if isinstance(index.thing, Items) and index.thing.cls == "builtins.slice" else None
+    step = items.tail[2].constant if items is not None and len(items.tail) == 3 else None
+    return isinstance(step, int) and step < 0
+
+
 def without_shape(value: Value) -> Value:
     return replace(value, shaped=None) if value.shaped is not None else value
 

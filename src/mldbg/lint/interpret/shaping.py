@@ -47,6 +47,7 @@ from mldbg.lint.interpret.shape_results import (
     may_be_tensor,
     named_dtype,
     number_result,
+    runs_backwards,
     sizes,
     with_numbers,
     with_unknown,
@@ -385,6 +386,8 @@ class Shaping:
         column = self.batches.item(base, indices[0], result) if base.shaped.is_table and len(indices) == 1 else None
         if column is not None:
             return column
+        if base.shaped.is_array and any(map(runs_backwards, indices)):
+            return without_shape(result)
         row = ROWS["torch.Tensor.__getitem__"]
         index = Value(Items("builtins.tuple", tuple(indices)))
         made = self._called("torch.Tensor.__getitem__", row, [Argument(base), Argument(index)], {}, site, result)

@@ -17,8 +17,8 @@ def _made(rows: int, columns: int, target: str) -> Callable[[Given], Result]:
         total = given.size("n_samples", rows) if not isinstance(count, tuple) else ANY
         width: Dim = given.size("n_features", columns) if columns != _PLANE else _PLANE
         several = given.size("n_targets", 1)
-        targets = (total,) if several == 1 else (total, several)
-        return Tensor(Shape((total, width)), "float64"), Tensor(Shape(targets), target)
+        targets = Shape((total,) if several == 1 else (total, several))
+        return Tensor(Shape((total, width)), "float64"), Tensor(targets if same(several, 1) is not None else None, target)
 
     return compute
 
@@ -54,6 +54,7 @@ def _same(given: Given) -> Result:
 def _padded(given: Given) -> Result:
     """Sequences of different lengths as one tensor: `(time, batch, ...)`, or `(batch, time, ...)`."""
     sequences = given.raw("sequences")
+    count: Dim
     if isinstance(sequences, Each):
         count, one = ANY, sequences.tensor
     else:
