@@ -42,7 +42,7 @@ Values = dict[str, int]
 VALUES: st.SearchStrategy[Values] = st.fixed_dictionaries(dict.fromkeys(NAMES, st.integers(1, 12)))
 MANY = st.lists(VALUES, min_size=20, max_size=20)
 
-thorough = settings(max_examples=200 * max(MORE, 1), deadline=None, derandomize=MORE <= 1)
+thorough = settings(max_examples=100 * max(MORE, 1), deadline=None, derandomize=MORE <= 1)
 
 
 class NotPositive(Exception):  # noqa: N818 (nothing is wrong: such values are left out)
@@ -127,7 +127,7 @@ def test_what_is_computed_with_names_is_true_of_numbers(expression: Expression, 
 @given(POLYNOMIALS, POLYNOMIALS)
 @example(Both("*", Both("+", "a", "b"), Both("-", "a", "b")), Both("-", Both("*", "a", "a"), Both("*", "b", "b")))
 def test_polynomials_are_equal_as_data_exactly_where_they_are_equal_for_all_values(one: Expression, two: Expression) -> None:
-    far_apart = {name: 10 ** (30 * 10**place) for place, name in enumerate(NAMES)}  # no two polynomials as small as these meet there
+    far_apart = {name: 10 ** (30 * 10**place) for place, name in enumerate(NAMES)}  # no two polynomials this small meet there
     first, second = symbolic(one), symbolic(two)
     assume(ANY not in (first, second))
     assert (first == second) == (computed(one, far_apart) == computed(two, far_apart))
@@ -162,7 +162,7 @@ def test_a_product_is_that_of_all_sizes(several: list[Expression]) -> None:
     if 0 in sizes:
         assert product(sizes) == 0
     else:
-        assert product(sizes) == prod(sizes)  # type: ignore[arg-type] # sizes can be multiplied
+        assert product(sizes) == prod(sizes)
 
 
 # --- division ---
@@ -214,7 +214,7 @@ def test_where_divisions_come_out_the_sizes_are_the_same(several: list[Expressio
             continue
         for before, size in zip(sizes, after, strict=True):
             numbers = {found: values[found.name] if found.name in values else part(found, values) for found in atoms(size)}
-            assert replaced(size, numbers) == at(before, values)
+            assert size is ANY or replaced(size, numbers) == at(before, values)
 
 
 def comes_out(division: Quotient, values: Values) -> bool:
@@ -243,9 +243,7 @@ def test_a_division_that_comes_out_can_be_multiplied_back() -> None:
 @given(expressions(leaves=5), expressions(leaves=5), MANY)
 @example(Both("+", Both("//", "a", 2), 1), 1, [{"a": 1, "b": 1, "c": 1}])
 @example(Both("//", Both("-", "a", "b"), 2), -1, [{"a": 1, "b": 2, "c": 1}])
-def test_sizes_are_called_the_same_or_different_only_where_they_are(
-    one: Expression, two: Expression, many: list[Values]
-) -> None:
+def test_sizes_are_called_the_same_or_different_only_where_they_are(one: Expression, two: Expression, many: list[Values]) -> None:
     verdict = same(symbolic(one), symbolic(two))
     if verdict is not None:
         assert all((first == second) is verdict for first, second in possible(many, one, two))

@@ -74,6 +74,9 @@ def is_about_classes(misfit: Misfit) -> bool:
 
 def ends_in_reduction(contradiction: Contradiction) -> bool:
     """Whether what contradicts the annotation of a function was reduced last, by the function itself."""
+    shape = shape_of(contradiction.value)
+    if shape is not None and 1 in (*shape.front, *shape.back):
+        return False  # an axis was kept
     steps = ladder(contradiction.value)
     here = bool(steps) and steps[-1][0].part is contradiction.declared.part
     return here and any(steps[-1][1].startswith(f"`{name}`") for name in _REDUCTIONS)

@@ -53,10 +53,6 @@ class Quotient:
     def scope(self) -> None:
         return None
 
-    @property
-    def positive(self) -> bool:
-        return True
-
 
 Factor = Atom | Quotient
 Monomial = frozenset[tuple[Factor, int]]

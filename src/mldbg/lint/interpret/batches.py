@@ -100,8 +100,8 @@ class Batches:
         if isinstance(index.constant, str):
             return replace(result, shaped=replace(shaped, tensor=Tensor(Shape((rows,)))))
         items = self._contents.items_of(index) if isinstance(index.thing, Object) else None
-        if items is not None and items.exact and all(isinstance(each.constant, str) for each in items.tail):
-            return replace(result, shaped=replace(shaped, tensor=Tensor(Shape((rows, len(items.tail))))))
+        if items is not None and all(isinstance(each.constant, str) for each in items.tail):
+            return replace(result, shaped=replace(shaped, tensor=Tensor(Shape((rows, len(items.tail) if items.exact else ANY)))))
         return None
 
     @staticmethod
@@ -127,12 +127,12 @@ class Batches:
                 data=result.data,
                 shaped=Shaped(tensor, first_step(site, f"loaded as {tensor.shape}"), is_array=True, is_table=table),
             )
-            for tensor in bunch
+            for tensor in (map(_of_any_width, bunch) if table else bunch)
         )
         if given.get("return_X_y", UNKNOWN).constant is True:
             return replace(result, thing=Items("builtins.tuple", (features, target)))
-        frame = replace(features, shaped=_with_target(features.shaped))
-        return replace(result, thing=Entries((("data", features), ("target", target), ("frame", frame)), exact=False))
+        found = (("data", features), ("target", target), *((("frame", features),) if table else ()))
+        return replace(result, thing=Entries(found, exact=False))
 
     def _split(self, arguments: Sequence[Argument], site: Site, result: Value) -> Value | None:
         """Each part of an array has as many rows as the same part of the others."""
@@ -195,12 +195,10 @@ class Batches:
         return self._machine.force(self._machine.call_function(method.thing, [Argument(dataset), Argument(index)], site))
 
 
-def _with_target(features: Shaped | None) -> Shaped | None:
-    """The table of features and target together."""
-    shape = features.tensor.shape if features is not None else None
-    if features is None or shape is None:
-        return None
-    return replace(features, tensor=Tensor(Shape((shape.front[0], shape.front[1] + 1))))
+def _of_any_width(tensor: Tensor) -> Tensor:
+    """A table as it may be later: columns come and go in place, by `df.pop("target")`."""
+    dims = tensor.shape.front if tensor.shape is not None else ()
+    return Tensor(Shape((*dims[:1], *(ANY for _ in dims[1:]))), tensor.dtype)
 
 
 def _with_rows(shaped: Shaped | None, rows: Dim) -> Shaped | None:

@@ -113,6 +113,17 @@ _LEAVES_SHAPE_OF_ARRAY = frozenset({"astype", "copy"})
 _SHAPES_ANYTHING = frozenset({"view", "reshape"})
 """Methods that say the shape of something of which nothing is known."""
 
+_GENERATOR = "numpy.random.Generator"
+_DRAWS = {
+    "integers": "numpy.random.randint",
+    "random": "numpy.random.random",
+    "standard_normal": "numpy.random.random",
+    "normal": "numpy.random.normal",
+    "uniform": "numpy.random.uniform",
+    "permutation": "numpy.random.permutation",
+}
+"""Methods of numpy's generators of random numbers, and the functions that have the same parameters."""
+
 _COUNTS = frozenset({"builtins.len", "builtins.int", "builtins.range", "builtins.enumerate"})
 
 _REGISTERS = frozenset({"register_buffer", "register_parameter"})
@@ -149,6 +160,8 @@ class Shaping:
             return result
         if name in _COUNTS and arguments:
             return self._count(name, arguments, site, result)
+        if name == "numpy.random.default_rng":
+            return Value(Opaque(_GENERATOR))
         made = self.batches.function(name, arguments, site, result)
         if made is not None:
             return made
@@ -177,6 +190,9 @@ class Shaping:
 
     def _method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site, result: Value) -> Value | None:
         if base.shaped is None:
+            if isinstance(base.thing, Opaque) and base.thing.cls == _GENERATOR and name in _DRAWS:
+                row = ROWS.get(_DRAWS[name])
+                return self._called(_DRAWS[name], row, arguments, {}, site, result) if row is not None else None
             if not is_plain(base):
                 return None
             if name == "size":
@@ -246,7 +262,9 @@ class Shaping:
         numbers = [is_number(one) or isinstance(one.constant, int | float) for one in (left, right)]
         in_init = self.machine.frame.is_init and True in numbers and is_plain(left if numbers[1] else right)
         if name in ARITHMETIC_OF_NUMBERS and (all(numbers) or in_init) and isinstance(result.thing, Unknown):
-            return replace(result, thing=Opaque(FLOAT))  # what an __init__ computes with are settings
+            whole = name not in ("div", "pow") or (name == "pow" and isinstance(right.constant, int) and right.constant >= 0)
+            cls = INT if whole and FLOAT not in (_class_of(left), _class_of(right)) else FLOAT
+            return replace(result, thing=Opaque(cls))  # what an __init__ computes with are settings
         return result
 
     def unary(self, value: Value, result: Value) -> Value:
@@ -321,6 +339,8 @@ class Shaping:
             self._note_crossing(short, positional[0], positional[1], site, whole)
         if short in REDUCES and whole.shaped is not None and positional:
             whole = replace(whole, shaped=replace(whole.shaped, reduced_from=reduced(positional, keywords, whole.shaped)))
+        if short in SIGNS and whole.shaped is not None and any(value.shaped.is_table for value in operands if value.shaped):
+            whole = replace(whole, shaped=replace(whole.shaped, is_table=True))
         self._tell(name, row, positional, keywords, layer, site, whole)
         return whole
 
@@ -504,3 +524,10 @@ class Shaping:
             return value
         ladder = onward(before.ladder if before is not None else None, site, f"{said} {tensor.shape}")
         return replace(value, shaped=Shaped(tensor, ladder, before.stretched if before is not None else None))
+
+
+def _class_of(value: Value) -> str | None:
+    """The class of a number: INT, FLOAT, or None where it is another thing."""
+    if isinstance(value.thing, Opaque):
+        return value.thing.cls
+    return {int: INT, float: FLOAT}.get(type(value.constant))

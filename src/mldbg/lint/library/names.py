@@ -151,6 +151,8 @@ def says_batch(name: str) -> bool:
 def says_samples(name: str) -> bool:
     """Whether an axis of this name is that of samples, if it is the first one of a table."""
     return name.lower().strip("_") in (
+        "train",
+        "test",
         "samples",
         "n_samples",
         "num_samples",

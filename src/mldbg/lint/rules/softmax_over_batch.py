@@ -7,6 +7,7 @@ from mldbg.lint.interpret.facts import Call
 from mldbg.lint.ladder import batch_axis, ladder, shape_of, short
 from mldbg.lint.rule import Rule, Topic, calls
 from mldbg.operations.torch import NORMALIZERS
+from mldbg.semantics import Semantic
 
 
 class SoftmaxOverBatch(Rule):
@@ -51,7 +52,7 @@ class SoftmaxOverBatch(Rule):
             return
         if axis is None:
             axis = 0 if shape.rank in (0, 1, 3) else 1  # what torch takes where nobody says it
-        if not batch_axis(value, axis):
+        if not batch_axis(value, axis) or value.meaning in (Semantic.PROBS, Semantic.LOG_PROBS):  # Sinkhorn's rows and columns
             return
         site = call.place.site
         yield self.found(

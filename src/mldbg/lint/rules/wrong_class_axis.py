@@ -97,7 +97,9 @@ class WrongClassAxis(Rule):
         if shape is None or shape.rank is None or not isinstance(dim, int) or not -shape.rank <= dim < shape.rank:
             return
         names = [axis_name(size) for size in shape.front]
-        if shape.rank == 4 and says_space(names[dim]) and says_classes(names[1]) and dim % 4 > 1:
+        named = shape.rank == 4 and says_space(names[dim]) and says_classes(names[1])
+        mapped = shape.rank == 4 and value.meaning is Semantic.LOGITS and value.axes.along == -3
+        if (named or mapped) and dim % 4 > 1:
             site = call.place.site
             yield self.found(
                 site,
