@@ -23,7 +23,7 @@ from mldbg.lint.interpret.library_calls import LibraryCalls
 from mldbg.lint.interpret.value import Value
 from mldbg.lint.outline import CannotOutlineError, Import, Kind, Outline, outline
 from mldbg.lint.rule import Rule, calls
-from mldbg.lint.triggers import TRIGGERS, Trigger, with_calls
+from mldbg.lint.triggers import SHAPE_TRIGGERS, TRIGGERS, Trigger, with_calls
 
 RULES = registry.rules()
 
@@ -589,7 +589,8 @@ def test_what_a_rule_of_another_package_listens_to_is_worth_executing() -> None:
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_the_bad_example_of_a_rule_passes_the_gate(rule: type[Rule]) -> None:
     assert rule.__doc__ is not None
-    assert passes(rule.__doc__.partition("## Bad")[2].encode(), *TRIGGERS)
+    triggers = SHAPE_TRIGGERS if rule.about_shapes else TRIGGERS
+    assert passes(rule.__doc__.partition("## Bad")[2].encode(), *triggers)
 
 
 # --- outline ---

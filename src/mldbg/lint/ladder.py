@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 from mldbg.lint.library.names import says_batch, says_samples
 from mldbg.operations.losses import LOSSES
-from mldbg.operations.shape import Problem, Shape
-from mldbg.operations.sizes import Dim, Size, said, same
+from mldbg.operations.problem import Problem
 from mldbg.operations.torch import LOSS_CLASSES
 
 if TYPE_CHECKING:
     from mldbg.lint.interpret.address import Site
     from mldbg.lint.interpret.facts import Contradiction, Misfit
     from mldbg.lint.interpret.value import Value
+    from mldbg.operations.shape import Shape
+    from mldbg.operations.sizes import Dim
 
 Steps = list[tuple["Site", str]]
 
@@ -58,6 +59,8 @@ def calls_of_losses(*names: str) -> Iterator[str]:
 
 def is_about_classes(misfit: Misfit) -> bool:
     """Whether a loss over classes fails on sizes that would fit with the last axis of its input moved to axis 1."""
+    from mldbg.operations.sizes import same
+
     if loss_named(misfit.name) not in ("cross_entropy", "nll_loss") or misfit.mismatch.problem not in (
         Problem.SIZES,
         Problem.RANK,
@@ -84,6 +87,8 @@ def ends_in_reduction(contradiction: Contradiction) -> bool:
 
 def axis_name(size: Dim) -> str:
     """The name of an axis whose size is one name; empty for any other."""
+    from mldbg.operations.sizes import Size, said
+
     return said(size) if isinstance(size, Size) and said(size).isidentifier() else ""
 
 

@@ -81,7 +81,7 @@ class Rule:
     about_shapes: ClassVar[bool] = False
     """It hears of a run in which shapes are followed."""
     about_experiments: ClassVar[bool] = False
-    """It is about what a result is worth or what a long run costs, and so has nothing to say of software tests."""
+    """It is about what a result is worth, what a long run costs, or what a test would show: it has nothing to say of tests."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from mldbg.lint.library.names import EVALUATION_LINE, SAYS_ONE
 from mldbg.operations import losses, sklearn, torch, trainers
-from mldbg.operations.annotations import FAMILIES, MEANINGS
 from mldbg.operations.effect import Scales
+from mldbg.operations.families import FAMILIES, MEANINGS
 
 
 @dataclass(frozen=True, slots=True)

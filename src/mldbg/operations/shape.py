@@ -15,6 +15,7 @@ from enum import Enum
 from typing import NoReturn, TypeVar
 
 from mldbg.operations import dtypes
+from mldbg.operations.problem import Problem
 from mldbg.operations.sizes import ANY, AnySize, Dim, Size, coming_out, divided, factor_of, is_name, product, quotient, said, same
 
 
@@ -178,17 +179,6 @@ Argument = object
 
 Result = object
 """What it gives back: `Tensor`, a size, a tuple of results, `Each`, or UNKNOWN."""
-
-
-class Problem(Enum):
-    """What is wrong with a call."""
-
-    SIZES = "sizes that have to agree differ"
-    FEATURES = "a layer was built for another size"
-    ELEMENTS = "another number of elements"
-    RANK = "another number of axes"
-    DTYPE = "another type of elements"
-    PATTERN = "a pattern that fits nothing"
 
 
 class Mismatch(Exception):  # noqa: N818 (a verdict on the program that is read, and no error of this one)
@@ -447,14 +437,18 @@ def scrambled(before: Shape, after: Shape) -> bool:
 
 
 def _is_displaced(old: Sequence[Dim], new: Sequence[Dim]) -> bool:
-    """Whether an axis that keeps its name has a multiple of the entries in front of it that were there before, or a part of them.
+    """Whether an axis that keeps its name has passed another one, which stood in front of it and stands behind it now.
 
-    Names that have nothing to do with one another may stand for the same number.
+    One that is only gone may be of size 1, and names that have nothing to do with one another may be the same number.
     """
     for place, size in enumerate(new):
         if isinstance(size, Size) and is_name(size) and old.count(size) == new.count(size) == 1:
-            before, after = product(old[: old.index(size)]), product(new[:place])
-            if before != after and (divided(before, after) is not None or divided(after, before) is not None):
+            then = old.index(size)
+            before, after = product(old[:then]), product(new[:place])
+            gone, come = divided(before, after), divided(after, before)
+            if gone not in (None, 1) and divided(product(new[place + 1 :]), gone) is not None:
+                return True
+            if come not in (None, 1) and divided(product(old[then + 1 :]), come) is not None:
                 return True
     return False
 

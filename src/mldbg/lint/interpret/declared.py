@@ -36,7 +36,8 @@ from mldbg.lint.interpret.value import (
 )
 from mldbg.lint.library.names import says_batch
 from mldbg.operations import dims, dtypes
-from mldbg.operations.annotations import FAMILIES, computed, family_of, kind_of
+from mldbg.operations.annotations import computed, family_of, kind_of
+from mldbg.operations.families import FAMILIES
 from mldbg.operations.shape import Rest, Shape, Tensor, counted
 from mldbg.operations.sizes import ANY, AnySize, Dim, Size, atom, atoms, said, same
 from mldbg.semantics import Semantic

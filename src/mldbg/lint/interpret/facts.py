@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, cast
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.slots import Key, Slot
 from mldbg.lint.interpret.value import UNKNOWN, Among, Fit, Object, Option, Outcome, Role, Value
-from mldbg.operations.shape import Mismatch
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:
     import libcst as cst
+
+    from mldbg.operations.shape import Mismatch
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import libcst as cst
+
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.shapes import INT, argument, name_of, number, size_of
+from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.value import (
     VALUES_AND_INDICES,
     Constant,
@@ -156,6 +159,19 @@ def is_any(size: Dim) -> bool:
 
 def holds_array(value: Value) -> bool:
     return value.shaped is not None and value.shaped.is_array
+
+
+def is_expected_to_fail(site: Site) -> bool:
+    """Whether a place lies in a `try` with a handler, or in `with raises(...)`: what fails there is dealt with."""
+    node: cst.CSTNode | None = site.node
+    inner: cst.CSTNode | None = None
+    while node is not None:
+        if isinstance(node, cst.Try) and inner is node.body and node.handlers:
+            return True
+        if isinstance(node, cst.With) and any("raises" in code(item.item) for item in node.items):
+            return True
+        inner, node = node, site.part.parents.get(node)
+    return False
 
 
 def runs_backwards(index: Value) -> bool:

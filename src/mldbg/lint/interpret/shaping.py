@@ -43,6 +43,7 @@ from mldbg.lint.interpret.shape_results import (
     holds_array,
     identity,
     is_any,
+    is_expected_to_fail,
     is_plain,
     may_be_tensor,
     named_dtype,
@@ -67,6 +68,7 @@ from mldbg.lint.interpret.value import (
     onward,
 )
 from mldbg.operations import shape
+from mldbg.operations.problem import Problem
 from mldbg.operations.shape import Mismatch, Shape, Tensor, Transfer, Unsure, crossed
 from mldbg.operations.sizes import ANY, AnySize, atom
 from mldbg.operations.transfers.tables import ROWS
@@ -368,7 +370,7 @@ class Shaping:
 
     def _fails(self, misfit: Misfit) -> None:
         """Tell of a call that fails. What stands behind it is not reached."""
-        if self._is_told_apart(misfit.place):
+        if self._is_told_apart(misfit.place) or is_expected_to_fail(misfit.place.site):
             return
         self.machine.facts.append(misfit)
         self.machine.state.live = False
@@ -503,7 +505,7 @@ class Shaping:
         if known.rest is None and len(known.front) != len(names):
             counted = shape.counted(len(known.front), "axis", "axes")
             reason = f"{known} has {counted}, and {shape.counted(len(names), 'name gets', 'names get')} a size"
-            mismatch = Mismatch(shape.Problem.RANK, reason)
+            mismatch = Mismatch(Problem.RANK, reason)
             self._fails(Misfit(self.machine.place(site), "shape", mismatch, (value,), None))
             return None
         missing = len(names) - known.least_rank

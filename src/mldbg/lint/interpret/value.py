@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, cast
 
 from mldbg.lint.interpret.address import Made, Ref, Site, class_ref, made_at, site_of
 from mldbg.lint.interpret.slots import Key
-from mldbg.operations.shape import Tensor
-from mldbg.operations.sizes import Dim
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:
     import libcst as cst
 
     from mldbg.lint.interpret.module import Module, Part
+    from mldbg.operations.shape import Tensor
+    from mldbg.operations.sizes import Dim
 
 MOST_ITEMS = 64
 MOST_STEPS = 16

@@ -39,6 +39,7 @@ class ArgmaxOverBatch(Rule):
     group = Group.CORRECTNESS
     topic = Topic.SHAPES
     about_shapes = True
+    about_experiments = True
     listens_to = calls("torch.argmax", "torch.Tensor.argmax", "torch.max", "torch.Tensor.max")
 
     def on_call(self, call: Call) -> Iterator[Finding]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Call
@@ -8,8 +9,9 @@ from mldbg.lint.interpret.value import Items, Value
 from mldbg.lint.ladder import axis_name, ladder, shape_of, short
 from mldbg.lint.library.names import says_batch, says_time
 from mldbg.lint.rule import Rule, Topic, calls
-from mldbg.operations.shape import Shape
-from mldbg.operations.sizes import same
+
+if TYPE_CHECKING:
+    from mldbg.operations.shape import Shape
 
 
 class BatchFirstMismatch(Rule):
@@ -50,6 +52,7 @@ class BatchFirstMismatch(Rule):
     group = Group.CORRECTNESS
     topic = Topic.SHAPES
     about_shapes = True
+    about_experiments = True
     listens_to = calls(
         "torch.Tensor.__getitem__",
         *(
@@ -118,6 +121,8 @@ def _says_otherwise(shape: Shape, *, batch_first: bool) -> bool:
 
 def _state_says_otherwise(call: Call, shape: Shape, *, batch_first: bool) -> bool:
     """Whether the state that the layer gets has the size of the axis that it takes for the time, and not that of the batch."""
+    from mldbg.operations.sizes import same
+
     given = call.argument("hx") if "hx" in call.arguments else Value()
     state = shape_of(given)
     if state is None or state.rank != 3:

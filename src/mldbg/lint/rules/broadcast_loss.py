@@ -1,17 +1,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Call
 from mldbg.lint.ladder import calls_of_losses, ladder, loss_named, shape_of
 from mldbg.lint.rule import Rule, Topic, calls
 from mldbg.operations.losses import LOSSES
-from mldbg.operations.shape import Shape, crossed
+
+if TYPE_CHECKING:
+    from mldbg.operations.shape import Shape
 
 
 def _meets_all(one: Shape, two: Shape) -> bool:
     """Whether a column meets a row: `(n, 1)` and `(n,)`, also where nothing but the last axis of the column is known."""
+    from mldbg.operations.shape import crossed
+
     if crossed(one, two):
         return True
     for column, row in ((one, two), (two, one)):
@@ -53,6 +58,7 @@ class BroadcastLoss(Rule):
     group = Group.CORRECTNESS
     topic = Topic.SHAPES
     about_shapes = True
+    about_experiments = True
     listens_to = calls(*calls_of_losses(*(name for name, loss in LOSSES.items() if loss.elementwise)))
 
     def on_call(self, call: Call) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Misfit
 from mldbg.lint.ladder import ladder, short
 from mldbg.lint.rule import Rule, Topic, hears
-from mldbg.operations.shape import Problem
+from mldbg.operations.problem import Problem
 
 
 class InvalidEinopsPattern(Rule):
@@ -39,6 +39,7 @@ class InvalidEinopsPattern(Rule):
     group = Group.CORRECTNESS
     topic = Topic.SHAPES
     about_shapes = True
+    about_experiments = True
     listens_to = hears(Misfit)
 
     def on_misfit(self, misfit: Misfit) -> Iterator[Finding]:

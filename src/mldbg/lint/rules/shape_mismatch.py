@@ -6,7 +6,7 @@ from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Contradiction, Misfit, Promise
 from mldbg.lint.ladder import is_about_classes, ladder, short
 from mldbg.lint.rule import Rule, Topic, hears
-from mldbg.operations.shape import Problem
+from mldbg.operations.problem import Problem
 
 
 class ShapeMismatch(Rule):
@@ -42,6 +42,7 @@ class ShapeMismatch(Rule):
     group = Group.CORRECTNESS
     topic = Topic.SHAPES
     about_shapes = True
+    about_experiments = True
     listens_to = hears(Misfit, Contradiction)
 
     def on_misfit(self, misfit: Misfit) -> Iterator[Finding]:

@@ -8,10 +8,11 @@ from mldbg.lint.interpret.facts import Broadcast
 from mldbg.lint.interpret.value import Value
 from mldbg.lint.ladder import ladder, shape_of
 from mldbg.lint.rule import Rule, Topic, hears
-from mldbg.operations.shape import Shape
 
 if TYPE_CHECKING:
     import libcst as cst
+
+    from mldbg.operations.shape import Shape
 
 
 def _what(broadcast: Broadcast, shapes: list[Shape | None]) -> str:
@@ -79,6 +80,7 @@ class SilentBroadcast(Rule):
     group = Group.CORRECTNESS
     topic = Topic.SHAPES
     about_shapes = True
+    about_experiments = True
     listens_to = hears(Broadcast)
 
     def on_broadcast(self, broadcast: Broadcast) -> Iterator[Finding]:

@@ -41,6 +41,7 @@ class SoftmaxOverBatch(Rule):
     group = Group.CORRECTNESS
     topic = Topic.SHAPES
     about_shapes = True
+    about_experiments = True
     listens_to = calls(*NORMALIZERS)
 
     def on_call(self, call: Call) -> Iterator[Finding]:

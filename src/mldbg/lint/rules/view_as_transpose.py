@@ -6,7 +6,6 @@ from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Call
 from mldbg.lint.ladder import ladder, shape_of, short
 from mldbg.lint.rule import Rule, Topic, calls
-from mldbg.operations.shape import scrambled
 
 
 class ViewAsTranspose(Rule):
@@ -38,9 +37,12 @@ class ViewAsTranspose(Rule):
     group = Group.CORRECTNESS
     topic = Topic.SHAPES
     about_shapes = True
+    about_experiments = True
     listens_to = calls("torch.Tensor.view", "torch.Tensor.reshape", "torch.reshape", "numpy.reshape")
 
     def on_call(self, call: Call) -> Iterator[Finding]:
+        from mldbg.operations.shape import scrambled
+
         before, after = shape_of(call.argument("input")), shape_of(call.result)
         if before is None or after is None or not scrambled(before, after):
             return

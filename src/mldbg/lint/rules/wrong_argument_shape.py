@@ -45,6 +45,7 @@ class WrongArgumentShape(Rule):
     group = Group.CORRECTNESS
     topic = Topic.SHAPES
     about_shapes = True
+    about_experiments = True
     listens_to = hears(Contradiction)
 
     def on_contradiction(self, contradiction: Contradiction) -> Iterator[Finding]:

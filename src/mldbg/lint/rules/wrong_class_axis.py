@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Call, Misfit
 from mldbg.lint.ladder import axis_name, calls_of_losses, is_about_classes, ladder, loss_named, shape_of, short
 from mldbg.lint.library.names import says_classes, says_space
 from mldbg.lint.rule import Listening, Rule, Topic
-from mldbg.operations.shape import Shape
-from mldbg.operations.sizes import same
 from mldbg.operations.torch import NORMALIZERS
 from mldbg.semantics import Semantic
+
+if TYPE_CHECKING:
+    from mldbg.operations.shape import Shape
 
 
 class WrongClassAxis(Rule):
@@ -47,6 +49,7 @@ class WrongClassAxis(Rule):
     group = Group.CORRECTNESS
     topic = Topic.SHAPES
     about_shapes = True
+    about_experiments = True
     listens_to = Listening(frozenset({Misfit, Call}), frozenset({*calls_of_losses("nll_loss", "cross_entropy"), *NORMALIZERS}))
 
     def on_misfit(self, misfit: Misfit) -> Iterator[Finding]:
@@ -112,6 +115,8 @@ class WrongClassAxis(Rule):
 
 def _ends_alike(logits: Shape, target: Shape | None) -> bool:
     """Whether the last axis of the logits is one of the target, too, and so none of classes."""
+    from mldbg.operations.sizes import same
+
     if target is None or target.rank is None or target.rank == 0:
         return False
     return target.rank == logits.rank or same(logits.at_end(0), target.at_end(0)) is True

@@ -8,8 +8,7 @@ from mldbg.lint.interpret.facts import Misfit
 from mldbg.lint.interpret.value import Object
 from mldbg.lint.ladder import ladder, short
 from mldbg.lint.rule import Rule, Topic, hears
-from mldbg.operations.shape import Problem
-from mldbg.operations.sizes import said
+from mldbg.operations.problem import Problem
 
 
 class WrongInFeatures(Rule):
@@ -50,9 +49,12 @@ class WrongInFeatures(Rule):
     group = Group.CORRECTNESS
     topic = Topic.SHAPES
     about_shapes = True
+    about_experiments = True
     listens_to = hears(Misfit)
 
     def on_misfit(self, misfit: Misfit) -> Iterator[Finding]:
+        from mldbg.operations.sizes import said
+
         mismatch = misfit.mismatch
         if mismatch.problem is not Problem.FEATURES:
             return

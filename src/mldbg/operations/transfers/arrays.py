@@ -12,13 +12,13 @@ from functools import reduce
 from itertools import pairwise
 
 from mldbg.operations import dtypes
+from mldbg.operations.problem import Problem
 from mldbg.operations.shape import (
     UNKNOWN,
     Argument,
     Each,
     Given,
     Mismatch,
-    Problem,
     Rest,
     Result,
     Shape,

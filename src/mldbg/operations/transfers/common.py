@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from mldbg.operations import dtypes
-from mldbg.operations.shape import UNKNOWN, Given, Mismatch, Problem, Rest, Shape, Tensor, Transfer, Unsure, broadcast, counted
+from mldbg.operations.problem import Problem
+from mldbg.operations.shape import UNKNOWN, Given, Mismatch, Rest, Shape, Tensor, Transfer, Unsure, broadcast, counted
 from mldbg.operations.sizes import ANY, Dim, said, same
 
 ANY_SHAPE = Shape((), Rest())

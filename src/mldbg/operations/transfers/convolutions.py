@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import floor
 
-from mldbg.operations.shape import Given, Mismatch, Problem, Result, Shape, Tensor, Transfer, Unsure
+from mldbg.operations.problem import Problem
+from mldbg.operations.shape import Given, Mismatch, Result, Shape, Tensor, Transfer, Unsure
 from mldbg.operations.sizes import ANY, Dim, Size, product, quotient, said
 from mldbg.operations.transfers.common import (
     ANY_SHAPE,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from math import ceil
 
 from mldbg.operations import dtypes
+from mldbg.operations.problem import Problem
 from mldbg.operations.shape import (
     UNKNOWN,
     Argument,
@@ -14,7 +15,6 @@ from mldbg.operations.shape import (
     Given,
     Mismatch,
     Perhaps,
-    Problem,
     Result,
     Shape,
     Tensor,

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import reduce
 
 from mldbg.operations import dtypes
+from mldbg.operations.problem import Problem
 from mldbg.operations.shape import (
     UNKNOWN,
     Each,
     Given,
     Mismatch,
-    Problem,
     Rest,
     Result,
     Shape,

@@ -7,12 +7,12 @@ from dataclasses import replace
 from itertools import product as combinations
 
 from mldbg.operations import dtypes
+from mldbg.operations.problem import Problem
 from mldbg.operations.shape import (
     UNKNOWN,
     Argument,
     Given,
     Mismatch,
-    Problem,
     Result,
     Shape,
     Tensor,

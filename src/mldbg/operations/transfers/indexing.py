@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from types import EllipsisType
 
 from mldbg.operations import dtypes
+from mldbg.operations.problem import Problem
 from mldbg.operations.shape import (
     Argument,
     Given,
     Mismatch,
     Perhaps,
-    Problem,
     Rest,
     Result,
     Shape,

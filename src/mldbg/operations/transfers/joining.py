@@ -8,7 +8,8 @@ from itertools import pairwise
 from typing import TypeGuard
 
 from mldbg.operations import dtypes
-from mldbg.operations.shape import Argument, Each, Given, Mismatch, Problem, Result, Shape, Tensor, Transfer, Unsure, of
+from mldbg.operations.problem import Problem
+from mldbg.operations.shape import Argument, Each, Given, Mismatch, Result, Shape, Tensor, Transfer, Unsure, of
 from mldbg.operations.sizes import ANY, AnySize, Dim, divided, product, said, same
 from mldbg.operations.transfers.moving import ANY_SHAPE, ranks_differ, shape_or_any, with_rank
 

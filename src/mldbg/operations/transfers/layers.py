@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mldbg.operations import dtypes
+from mldbg.operations.problem import Problem
 from mldbg.operations.shape import (
     Given,
     Mismatch,
-    Problem,
     Result,
     Shape,
     Tensor,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mldbg.operations import dtypes
-from mldbg.operations.shape import Given, Mismatch, Problem, Result, Shape, Tensor, Transfer, Unsure
+from mldbg.operations.problem import Problem
+from mldbg.operations.shape import Given, Mismatch, Result, Shape, Tensor, Transfer, Unsure
 from mldbg.operations.sizes import ANY, Dim, same
 from mldbg.operations.transfers.common import (
     ANY_SHAPE,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from mldbg.operations import dtypes, losses
-from mldbg.operations.shape import Given, Mismatch, Problem, Result, Shape, Tensor, Transfer, broadcast
+from mldbg.operations.problem import Problem
+from mldbg.operations.shape import Given, Mismatch, Result, Shape, Tensor, Transfer, broadcast
 from mldbg.operations.transfers.common import (
     ANY_SHAPE,
     check_equal,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from mldbg.operations.problem import Problem
 from mldbg.operations.shape import (
     Given,
     Mismatch,
-    Problem,
     Rest,
     Result,
     Shape,

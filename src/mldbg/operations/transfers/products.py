@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from mldbg.operations import dtypes
+from mldbg.operations.problem import Problem
 from mldbg.operations.shape import (
     Given,
     Mismatch,
-    Problem,
     Result,
     Shape,
     Tensor,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from mldbg.operations.shape import Given, Mismatch, Problem, Result, Shape, Tensor, Transfer, Unsure, of
+from mldbg.operations.problem import Problem
+from mldbg.operations.shape import Given, Mismatch, Result, Shape, Tensor, Transfer, Unsure, of
 from mldbg.operations.sizes import ANY, Dim
 from mldbg.operations.transfers.elementwise import (
     Compute,

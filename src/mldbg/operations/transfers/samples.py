@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from mldbg.operations.shape import UNKNOWN, Each, Given, Mismatch, Problem, Rest, Result, Shape, Tensor, Transfer, Unsure
+from mldbg.operations.problem import Problem
+from mldbg.operations.shape import UNKNOWN, Each, Given, Mismatch, Rest, Result, Shape, Tensor, Transfer, Unsure
 from mldbg.operations.sizes import ANY, Dim, same
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from mldbg.operations import dtypes
-from mldbg.operations.shape import Given, Mismatch, Problem, Result, Shape, Tensor, Transfer, broadcast, of
+from mldbg.operations.problem import Problem
+from mldbg.operations.shape import Given, Mismatch, Result, Shape, Tensor, Transfer, broadcast, of
 from mldbg.operations.sizes import ANY, Dim
 from mldbg.operations.transfers.elementwise import refuse, refuse_as_mask, shape_of
 from mldbg.operations.transfers.moving import check_axis, ranks_differ, shape_or_any

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mldbg.operations.shape import UNKNOWN, Given, Mismatch, Problem, Rest, Result, Shape, Tensor, Transfer, Unsure, broadcast
+from mldbg.operations.problem import Problem
+from mldbg.operations.shape import UNKNOWN, Given, Mismatch, Rest, Result, Shape, Tensor, Transfer, Unsure, broadcast
 from mldbg.operations.sizes import ANY, Dim, same
 from mldbg.operations.transfers.common import (
     ANY_SHAPE,

@@ -1,0 +1,48 @@
+"""The names of array annotations: jaxtyping's families of types, and the meanings of `mldbg.contracts`."""
+
+from __future__ import annotations
+
+from mldbg.operations.dtypes import COMPLEX, FLOATS, INTEGERS
+from mldbg.semantics import Semantic
+
+_SIGNED = tuple(name for name in INTEGERS if name.startswith("int"))
+_UNSIGNED = tuple(name for name in INTEGERS if name.startswith("uint"))
+
+
+def _capital(name: str) -> str:
+    """The family of one type: `Float32`, `UInt8`, `BFloat16`."""
+    return name[:2].upper() + name[2:] if name.startswith(("ui", "bf")) else name.capitalize()
+
+
+FAMILIES: dict[str, frozenset[str]] = {
+    "Float": frozenset(FLOATS),
+    "Int": frozenset(_SIGNED),
+    "UInt": frozenset(_UNSIGNED),
+    "Integer": frozenset(INTEGERS),
+    "Bool": frozenset({"bool"}),
+    "Complex": frozenset(COMPLEX),
+    "Inexact": frozenset((*FLOATS, *COMPLEX)),
+    "Real": frozenset((*FLOATS, *INTEGERS)),
+    "Num": frozenset((*FLOATS, *INTEGERS, *COMPLEX)),
+    "Shaped": frozenset((*FLOATS, *INTEGERS, *COMPLEX, "bool")),
+    **{_capital(name): frozenset({name}) for name in (*FLOATS, *INTEGERS, *COMPLEX)},
+}
+"""Which types of elements an annotation allows. Source: jaxtyping's documentation, "Array annotations"."""
+
+MEANINGS: dict[str, tuple[str, Semantic]] = {
+    "Logits": ("Float", Semantic.LOGITS),
+    "Probs": ("Float", Semantic.PROBS),
+    "LogProbs": ("Float", Semantic.LOG_PROBS),
+    "UnitInterval": ("Float", Semantic.UNIT_INTERVAL),
+    "NonNegative": ("Float", Semantic.NON_NEGATIVE),
+    "ScalarLoss": ("Float", Semantic.SCALAR_LOSS),
+    "ClassIds": ("Integer", Semantic.CLASS_IDS),
+    "TokenIds": ("Integer", Semantic.TOKEN_IDS),
+    "OneHot": ("Shaped", Semantic.ONE_HOT),
+    "BoolMask": ("Bool", Semantic.BOOL_MASK),
+    "AdditiveMask": ("Float", Semantic.ADDITIVE_MASK),
+    "UnitNorm": ("Float", Semantic.UNIT_NORM),
+    "Finite": ("Float", Semantic.FINITE),
+    "Scaled": ("Float", Semantic.SCALED),
+}
+"""The annotations of `mldbg.contracts`: the family of each, and what its numbers mean."""
