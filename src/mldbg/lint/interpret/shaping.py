@@ -444,7 +444,10 @@ class Shaping:
     def _setting(self, base: Value, name: str, result: Value) -> Value:
         """`self.rnn.bidirectional`: what a layer was built with."""
         thing = base.thing
-        if not isinstance(thing, Object) or not isinstance(thing.cls, str) or not thing.cls.startswith("torch.nn."):
+        of_layer = isinstance(thing, Object) and isinstance(thing.cls, str) and thing.cls.startswith("torch.nn.")
+        if (
+            not isinstance(thing, Object) or not of_layer or name in ("bias", "weight")
+        ):  # those are tensors, not whether there are any
             return result
         given = self.machine.state.get(thing.ref, argument_of(name))
         return given if given is not None else result
@@ -513,7 +516,7 @@ class Shaping:
             return None
         dims = (*known.front, *(ANY,) * (missing if known.rest is not None else 0), *known.back)
         named = tuple(
-            atom(name, (ref or site, index)) if isinstance(dim, AnySize) else dim
+            atom(name, (ref or site, index)) if isinstance(dim, AnySize) and name != "_" else dim
             for index, (name, dim) in enumerate(zip(names, dims, strict=True))
         )
         dtype = value.shaped.tensor.dtype if value.shaped is not None else None
