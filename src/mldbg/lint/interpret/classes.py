@@ -306,3 +306,15 @@ def is_classmethod(function: Function) -> bool:
 
 def is_property(function: Function) -> bool:
     return any(name in ("property", "cached_property") for name in _decorators(function))
+
+
+def qualified(function: Function) -> str:
+    """The name by which the user's configuration calls a function of the project."""
+    owner = [function.owner.name] if function.owner is not None else []
+    return ".".join([function.part.module.name, *owner, function.name])
+
+
+def is_of_framework(function: Function) -> bool:
+    """Whether a function is a method of a class so long that it must be a framework; those are executed by themselves only."""
+    owner = function.owner
+    return owner is not None and owner.part.is_framework

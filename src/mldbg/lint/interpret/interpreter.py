@@ -16,7 +16,15 @@ from mldbg.lint.interpret.batches import Batches
 from mldbg.lint.interpret.budget import Budget
 from mldbg.lint.interpret.built import Built
 from mldbg.lint.interpret.choices import Choices, given, members, outcome_of
-from mldbg.lint.interpret.classes import Classes, is_classmethod, is_property, is_static, leaves_it_to_others
+from mldbg.lint.interpret.classes import (
+    Classes,
+    is_classmethod,
+    is_of_framework,
+    is_property,
+    is_static,
+    leaves_it_to_others,
+    qualified,
+)
 from mldbg.lint.interpret.columns import of_attribute
 from mldbg.lint.interpret.configuration import Configuration
 from mldbg.lint.interpret.construction import Construction
@@ -558,7 +566,7 @@ class Interpreter:
     ) -> Value:
         """Execute a project function; `assume`: parameters without an argument are guessed from names and annotations."""
         if self.effects and not assume:
-            name = _qualified(function)
+            name = qualified(function)
             if name in self.effects:
                 given = arguments[1:] if function.owner is not None and not is_static(function) else arguments
                 return self.library.apply(self.effects[name], name, given, site, None)
@@ -580,7 +588,7 @@ class Interpreter:
         active = sum(1 for frame in self.frames if frame.function is not None and frame.function.node is node)
         admitted = depth <= DEEPEST_CALL and (assume or self.budget.now.admits(node))
         calls_itself = active > 0 and not self._goes_down(function, arguments, active)
-        if calls_itself or not admitted or (not assume and _is_of_framework(function)):
+        if calls_itself or not admitted or (not assume and is_of_framework(function)):
             if not admitted:
                 self.budget.refuse(self.frames)
             elif active:
@@ -688,18 +696,6 @@ def _chooses_command(callee: Value, site: Site) -> bool:
 
 def _is_one_of(value: Value, refs: set[Ref]) -> bool:
     return isinstance(value.thing, Object) and value.thing.ref in refs
-
-
-def _qualified(function: Function) -> str:
-    """The name by which the user's configuration calls a function of the project."""
-    owner = [function.owner.name] if function.owner is not None else []
-    return ".".join([function.part.module.name, *owner, function.name])
-
-
-def _is_of_framework(function: Function) -> bool:
-    """Whether a function is a method of a class so long that it must be a framework; those are executed by themselves only."""
-    owner = function.owner
-    return owner is not None and owner.part.is_framework
 
 
 def _came_back(result: Value, function: Function, site: Site) -> Value:
