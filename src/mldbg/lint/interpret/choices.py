@@ -196,3 +196,8 @@ def _is_plain(node: cst.CSTNode) -> bool:
     while isinstance(node, cst.Attribute):
         node = node.value
     return isinstance(node, cst.Name | cst.SimpleString | cst.BaseNumber)
+
+
+def is_one_of(value: Value, refs: set[Ref]) -> bool:
+    """Whether a value is one of some objects."""
+    return isinstance(value.thing, Object) and value.thing.ref in refs

@@ -15,7 +15,7 @@ from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.batches import Batches
 from mldbg.lint.interpret.budget import Budget
 from mldbg.lint.interpret.built import Built
-from mldbg.lint.interpret.choices import Choices, given, members, outcome_of
+from mldbg.lint.interpret.choices import Choices, given, is_one_of, members, outcome_of
 from mldbg.lint.interpret.classes import (
     Classes,
     is_classmethod,
@@ -537,7 +537,7 @@ class Interpreter:
             self._initialise(value, cls, arguments, site)
         if self.classes.is_module(cls):
             self.training.start_in_training_mode(value, site)
-        if any(self.holding.is_loss(one) or _is_one_of(one, self._applying) for one in held):
+        if any(self.holding.is_loss(one) or is_one_of(one, self._applying) for one in held):
             self._applying.add(ref)
         if not cls.part.module.is_test and any(map(self.holding.is_informative, held)):
             self.outstanding.built(ref, value)
@@ -692,10 +692,6 @@ def _chooses_command(callee: Value, site: Site) -> bool:
     """
     functions = all(isinstance(one.thing, Function) for one in members(callee))
     return functions and isinstance(site.part.parents.get(site.node), cst.Expr)
-
-
-def _is_one_of(value: Value, refs: set[Ref]) -> bool:
-    return isinstance(value.thing, Object) and value.thing.ref in refs
 
 
 def _came_back(result: Value, function: Function, site: Site) -> Value:
