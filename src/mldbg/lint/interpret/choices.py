@@ -9,7 +9,7 @@ from functools import partial
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Site
+from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.facts import Condition, Supposition
 from mldbg.lint.interpret.join import MOST_OPTIONS, joined, options_of, settled, under

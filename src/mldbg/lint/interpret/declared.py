@@ -241,6 +241,14 @@ class Declarations:
             return value
         return self._held(declaration, value, self._machine.frame, self._machine.site(annotation), Promise.ASSIGNMENT, name, site)
 
+    def checked(self, value: Value, annotation: Value, site: Site) -> Value:
+        """`check(x, Float[Tensor, "b d"])`"""
+        if not isinstance(annotation.thing, Declared):
+            return value
+        node = site.node
+        name = code(node.args[0].value) if isinstance(node, cst.Call) and node.args else "the value"
+        return self._held(annotation.thing, value, self._machine.frame, site, Promise.ASSIGNMENT, name, site)
+
     # --- holding values against a declaration ---
 
     def _held(
@@ -537,4 +545,6 @@ def _finer(known: Shape, shape: Shape | None) -> Shape:
 
 
 def _said(node: cst.CSTNode) -> str:
+    if isinstance(node, cst.Call) and len(node.args) == 2:
+        return code(node.args[1].value)
     return code(node.annotation if isinstance(node, cst.Annotation) else node)

@@ -140,8 +140,8 @@ class Interpreter:
         self.holding = Holding(self, self.classes, self.contents)
         self.own_estimators = OwnEstimators(self, self.classes, self.estimators)
         self.configuration = Configuration(self, self.names, self.contents, self.lineage)
-        self.shaping = Shaping(self, self.contents, Batches(self, self.classes, self.contents))
         self.declarations = Declarations(self)
+        self.shaping = Shaping(self, self.contents, Batches(self, self.classes, self.contents), self.declarations)
         self.library = LibraryCalls(
             self,
             self.classes,

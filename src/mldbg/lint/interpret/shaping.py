@@ -15,6 +15,7 @@ from mldbg.lint.interpret.address import Made, Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.batches import Batches
 from mldbg.lint.interpret.contents import Contents
+from mldbg.lint.interpret.declared import Declarations
 from mldbg.lint.interpret.facts import Broadcast, Call, Misfit, Place
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.shape_marks import (
@@ -70,7 +71,7 @@ from mldbg.lint.interpret.value import (
 from mldbg.operations import shape
 from mldbg.operations.problem import Problem
 from mldbg.operations.shape import Mismatch, Shape, Tensor, Transfer, Unsure, crossed
-from mldbg.operations.sizes import ANY, AnySize, atom
+from mldbg.operations.sizes import ANY, AnySize, Dim, atom
 from mldbg.operations.transfers.tables import ROWS
 
 OPERATORS: dict[type[cst.CSTNode], str] = {
@@ -126,6 +127,8 @@ _DRAWS = {
 }
 """Methods of numpy's generators of random numbers, and the functions that have the same parameters."""
 
+_CHECKS = frozenset({"mldbg.check", "mldbg.contracts.check", "mldbg.contracts.inline.check"})
+
 _COUNTS = frozenset({"builtins.len", "builtins.int", "builtins.range", "builtins.enumerate"})
 
 _REGISTERS = frozenset({"register_buffer", "register_parameter"})
@@ -142,10 +145,11 @@ class Shaping:
         on: whether shapes are followed.
     """
 
-    def __init__(self, machine: Machine, contents: Contents, batches: Batches) -> None:
+    def __init__(self, machine: Machine, contents: Contents, batches: Batches, declarations: Declarations) -> None:
         self.machine = machine
         self.contents = contents
         self.batches = batches
+        self.declarations = declarations
         self.on = False
         self.wanted: frozenset[str] = frozenset()
         """Names of calls that some rule listens to."""
@@ -158,6 +162,8 @@ class Shaping:
 
     def function(self, name: str, arguments: Sequence[Argument], site: Site, result: Value) -> Value:
         """The result of a function outside the project."""
+        if name in _CHECKS and len(arguments) == 2:
+            return self.declarations.checked(arguments[0].value, arguments[1].value, site)
         if not self.on:
             return result
         if name in _COUNTS and arguments:
@@ -521,6 +527,31 @@ class Shaping:
         )
         dtype = value.shaped.tensor.dtype if value.shaped is not None else None
         return self.with_shape(value, Tensor(Shape(named), dtype), site, "unpacked as")
+
+    def asserted(self, node: cst.BaseExpression) -> tuple[cst.BaseExpression, Value] | None:
+        """The tensor that `assert x.shape == (b, t, 8)` or `assert x.ndim == 3` is about, with what is known of it afterwards."""
+        if not self.on or not isinstance(node, cst.Comparison) or len(node.comparisons) != 1:
+            return None
+        left, target = node.left, node.comparisons[0]
+        of_name = isinstance(left, cst.Attribute) and isinstance(left.value, cst.Name)
+        if not isinstance(left, cst.Attribute) or not of_name or not isinstance(target.operator, cst.Equal):
+            return None
+        value = self.machine.now(left.value)
+        tensor = value.shaped.tensor if value.shaped is not None else Tensor() if is_plain(value) else None
+        dims = self._stated(left.attr.value, self.machine.now(target.comparator))
+        if tensor is None or dims is None or (tensor.shape is not None and tensor.shape.rest is None):
+            return None
+        return left.value, self.with_shape(value, Tensor(Shape(dims), tensor.dtype), self.machine.site(node), "asserted to be")
+
+    def _stated(self, attribute: str, stated: Value) -> tuple[Dim, ...] | None:
+        """The sizes that an assertion about `shape` or `ndim` leaves; None where it says nothing of them."""
+        if attribute == "ndim":
+            rank = stated.constant
+            return (ANY,) * rank if isinstance(rank, int) and 0 <= rank < MOST_NUMBERS else None
+        items = self.contents.items_of(stated) if attribute == "shape" else None
+        if items is None or not items.exact:
+            return None
+        return tuple(ANY if size is None else size for size in map(size_of, items.tail))
 
     def with_shape(self, value: Value, tensor: Tensor, site: Site, said: str) -> Value:
         """The value with a shape that the program states."""

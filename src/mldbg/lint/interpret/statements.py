@@ -114,6 +114,9 @@ class Statements:
 
     def _assert(self, node: cst.Assert) -> None:
         self.machine.evaluate(node.test)
+        stated = self.shaping.asserted(node.test)
+        if stated is not None:
+            self.assignment.rebind(*stated)
 
     def _expression(self, node: cst.Expr) -> None:
         if not isinstance(node.value, cst.SimpleString):
