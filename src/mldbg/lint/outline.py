@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
 import sys
 import warnings
 from collections import Counter
@@ -241,6 +240,8 @@ def _libcst_reads(text: str) -> bool:
     on input that is nested very deeply its parser overflows the stack, which no exception handler survives. What passes there,
     with half of a usual stack, can be parsed here.
     """
+    import subprocess
+
     command = [sys.executable, "-c", _ASK_LIBCST, str(_HALF_A_STACK)]
     return subprocess.run(command, input=text.encode(), capture_output=True, check=False).returncode == 0  # noqa: S603  # our own program
 
