@@ -437,9 +437,9 @@ def scrambled(before: Shape, after: Shape) -> bool:
 
 
 def _is_displaced(old: Sequence[Dim], new: Sequence[Dim]) -> bool:
-    """Whether an axis that keeps its name has passed another one, which stood in front of it and stands behind it now.
+    """Whether an axis that keeps its name has passed another one, or has one in front of it that was not there.
 
-    One that is only gone may be of size 1, and names that have nothing to do with one another may be the same number.
+    One in front of it that is only gone may have had size 1, and names without a common factor may be the same number.
     """
     for place, size in enumerate(new):
         if isinstance(size, Size) and is_name(size) and old.count(size) == new.count(size) == 1:
@@ -448,7 +448,7 @@ def _is_displaced(old: Sequence[Dim], new: Sequence[Dim]) -> bool:
             gone, come = divided(before, after), divided(after, before)
             if gone not in (None, 1) and divided(product(new[place + 1 :]), gone) is not None:
                 return True
-            if come not in (None, 1) and divided(product(old[then + 1 :]), come) is not None:
+            if come not in (None, 1):
                 return True
     return False
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Call
-from mldbg.lint.ladder import batch_axis, ladder, shape_of, short
+from mldbg.lint.ladder import batch_axis, calls_of_losses, ladder, loss_named, shape_of, short
 from mldbg.lint.rule import Rule, Topic, calls
 from mldbg.operations.torch import NORMALIZERS
 from mldbg.semantics import Semantic
@@ -42,9 +42,12 @@ class SoftmaxOverBatch(Rule):
     topic = Topic.SHAPES
     about_shapes = True
     about_experiments = True
-    listens_to = calls(*NORMALIZERS)
+    listens_to = calls(*NORMALIZERS, *calls_of_losses("cross_entropy", "nll_loss", "ctc_loss"))
 
     def on_call(self, call: Call) -> Iterator[Finding]:
+        if loss_named(call.name) is not None:
+            yield from self._on_loss(call)
+            return
         value = call.argument("input")
         shape = shape_of(value)
         dim = call.argument("dim")
@@ -62,4 +65,19 @@ class SoftmaxOverBatch(Rule):
             hint="take the axis of the classes, mostly dim=-1",
             ladder=ladder(value),
             last=(site, f"{short(call.name)} runs along axis {axis} here"),
+        )
+
+    def _on_loss(self, call: Call) -> Iterator[Finding]:
+        """Log-probabilities that add up over the batch, where a loss shows which axis that is."""
+        value = call.argument("log_probs" if "log_probs" in call.arguments else "input")
+        along, shape = value.axes.along, shape_of(value)
+        made = value.origin.site if value.origin is not None else None
+        if value.meaning is not Semantic.LOG_PROBS or along is None or made is None or not batch_axis(value, along):
+            return
+        yield self.found(
+            made,
+            f"log-softmax ran along the batch, axis {along} of {shape}",
+            hint="take the axis of the classes, mostly dim=-1",
+            trail=value.trail,
+            last=(call.place.site, f"`{loss_named(call.name)}` is called here"),
         )

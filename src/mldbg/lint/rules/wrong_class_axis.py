@@ -50,7 +50,10 @@ class WrongClassAxis(Rule):
     topic = Topic.SHAPES
     about_shapes = True
     about_experiments = True
-    listens_to = Listening(frozenset({Misfit, Call}), frozenset({*calls_of_losses("nll_loss", "cross_entropy"), *NORMALIZERS}))
+    listens_to = Listening(
+        frozenset({Misfit, Call}),
+        frozenset({*calls_of_losses("nll_loss", "cross_entropy", "ctc_loss"), *NORMALIZERS}),
+    )
 
     def on_misfit(self, misfit: Misfit) -> Iterator[Finding]:
         if not is_about_classes(misfit):
@@ -68,14 +71,23 @@ class WrongClassAxis(Rule):
         if call.name in NORMALIZERS:
             yield from self._on_softmax(call)
             return
-        value = call.argument("input")
+        of_time = loss_named(call.name) == "ctc_loss"  # takes (time, batch, classes)
+        value = call.argument("log_probs" if of_time else "input")
         shape = shape_of(value)
         rank = shape.rank if shape is not None else None
         along = value.axes.along
         site = call.place.site
-        if shape is None or rank is None or along is None or rank < 2 or along % rank == 1:
+        if shape is None or rank is None or along is None or rank < 2:
             return
-        if value.meaning is Semantic.LOGITS and rank > 2 and not _ends_alike(shape, shape_of(call.argument("target"))):
+        wanted = rank - 1 if of_time else 1
+        if along % rank == wanted:
+            return
+        if (
+            value.meaning is Semantic.LOGITS
+            and not of_time
+            and rank > 2
+            and not _ends_alike(shape, shape_of(call.argument("target")))
+        ):
             yield self.found(
                 site,
                 f"`{loss_named(call.name)}` takes classes on axis 1 of {shape}, and the layer gives them on axis {along % rank}",
@@ -87,7 +99,7 @@ class WrongClassAxis(Rule):
             return
         yield self.found(
             site,
-            f"`{loss_named(call.name)}` takes classes on axis 1 of {shape}, and the values are normalised along {along}",
+            f"`{loss_named(call.name)}` takes classes on axis {wanted} of {shape}, and the values are normalised along {along}",
             hint="take log_softmax along the axis of the classes, and put that on axis 1",
             trail=value.trail,
             last=(site, f"`{loss_named(call.name)}` is called here"),
@@ -101,7 +113,9 @@ class WrongClassAxis(Rule):
             return
         names = [axis_name(size) for size in shape.front]
         named = shape.rank == 4 and says_space(names[dim]) and says_classes(names[1])
-        mapped = shape.rank == 4 and value.meaning is Semantic.LOGITS and value.axes.along == -3
+        mapped = (
+            shape.rank == 4 and value.meaning is Semantic.LOGITS and value.axes.along == -3 and "log" not in call.name.lower()
+        )
         if (named or mapped) and dim % 4 > 1:
             site = call.place.site
             yield self.found(
