@@ -22,9 +22,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from shutil import copytree
 
-from accuracy import BATCHES, ROOT, Program, programs
+from accuracy import BATCHES, ROOT, Program, count, first_look, programs
 
 STORE = ROOT / ".rivals"
+OWN = "mldebug-lint, first looks"
 SHAPES = ("2026-11-29-10", "2026-11-29-11", "2026-11-29-12")
 """The batches whose programs are about shapes; those that are not there are left out."""
 TORCH = "torch==2.13.0"
@@ -269,6 +270,18 @@ def tally(program: Program, said: Heard) -> Tally:
     return Tally(found=any(report.place in program.places for report in reports), bugs=1, beside=beside)
 
 
+def own(batch: Path) -> Tally:
+    """The figures of mldebug-lint on its first look; a bug counts as found only under a rule that its label names."""
+    seen = first_look(batch)
+    if seen is None:
+        return Tally()
+    right = {program.name for program in programs(batch) if program.rule is None}
+    counted = count(batch, seen)
+    spoken = {said.program for said in counted.false} & right
+    beside = sum(said.program not in right for said in counted.false)
+    return Tally(len(counted.found), counted.bugs, len(spoken), len(spoken), len(right), beside)
+
+
 def table(tallies: Mapping[tuple[str, str], Tally], batches: Sequence[str], columns: Sequence[str]) -> str:
     lines = ["| rival | batch | bugs found | right programs with a report | reports beside the bug |", "|---|---|---|---|---|"]
     for column in columns:
@@ -297,7 +310,7 @@ def main() -> None:
     parser.add_argument("--details", action="store_true", help="list every report")
     options = parser.parse_args()
     chosen = [rival for rival in RIVALS if not options.only or rival.column in options.only]
-    tallies: dict[tuple[str, str], Tally] = {}
+    tallies: dict[tuple[str, str], Tally] = {(OWN, name): own(BATCHES / name) for name in options.batches}
     for rival in chosen:
         home = installed(rival, options.store.resolve())
         for name in options.batches:
@@ -309,7 +322,7 @@ def main() -> None:
             if options.details:
                 print(f"{rival.column}, {name}")
                 print("\n".join(line for pair in zip(known, said, strict=True) for line in details(*pair)), flush=True)
-    print(table(tallies, options.batches, [rival.column for rival in chosen]))
+    print(table(tallies, options.batches, [OWN, *(rival.column for rival in chosen)]))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,10 @@ def test_every_row_has_an_oracle() -> None:
     assert ROWS.keys() == CASES.keys()
 
 
+def test_there_are_as_many_rows_as_the_readme_says() -> None:
+    assert len(ROWS) > 1100
+
+
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_it_says_what_the_library_does(name: str) -> None:
     case: Case = CASES[name]

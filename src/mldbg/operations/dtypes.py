@@ -90,16 +90,6 @@ def promoted(one: str | None, two: str | None) -> str | None:
     return first
 
 
-def with_number(tensor: str | None, number: str | None) -> str | None:
-    """The type of arithmetic of a tensor with a Python number of a kind."""
-    if tensor is None or number is None:
-        return None
-    order = _ORDER.index
-    if order(KINDS[tensor]) >= order(number):
-        return tensor
-    return {"float": "float32", "int": "int64", "complex": "complex64"}.get(number, number)
-
-
 def floating(dtype: str | None) -> str | None:
     """The type of a mean, a root, a quotient: integers become floats of torch's default size."""
     return dtype if kind(dtype) in ("float", "complex", None) else "float32"

@@ -9,8 +9,12 @@ _SIGNED = tuple(name for name in INTEGERS if name.startswith("int"))
 _UNSIGNED = tuple(name for name in INTEGERS if name.startswith("uint"))
 
 
+_COMPLEX = tuple(name for name in COMPLEX if name != "complex32")  # jaxtyping's families leave torch's half-size one out
+
+
 def _capital(name: str) -> str:
-    """The family of one type: `Float32`, `UInt8`, `BFloat16`."""
+    """The family of one type: `Float32`, `UInt8`, `BFloat16`, `Float8e4m3fn`."""
+    name = name.replace("_", "")
     return name[:2].upper() + name[2:] if name.startswith(("ui", "bf")) else name.capitalize()
 
 
@@ -20,14 +24,17 @@ FAMILIES: dict[str, frozenset[str]] = {
     "UInt": frozenset(_UNSIGNED),
     "Integer": frozenset(INTEGERS),
     "Bool": frozenset({"bool"}),
-    "Complex": frozenset(COMPLEX),
-    "Inexact": frozenset((*FLOATS, *COMPLEX)),
+    "Complex": frozenset(_COMPLEX),
+    "Inexact": frozenset((*FLOATS, *_COMPLEX)),
     "Real": frozenset((*FLOATS, *INTEGERS)),
-    "Num": frozenset((*FLOATS, *INTEGERS, *COMPLEX)),
+    "RealOrBool": frozenset((*FLOATS, *INTEGERS, "bool")),
+    "Num": frozenset((*FLOATS, *INTEGERS, *_COMPLEX)),
     "Shaped": frozenset((*FLOATS, *INTEGERS, *COMPLEX, "bool")),
-    **{_capital(name): frozenset({name}) for name in (*FLOATS, *INTEGERS, *COMPLEX)},
+    **{_capital(name): frozenset({name}) for name in (*FLOATS, *INTEGERS, *_COMPLEX)},
 }
-"""Which types of elements an annotation allows. Source: jaxtyping's documentation, "Array annotations"."""
+"""Which types of elements an annotation allows. Source: jaxtyping's documentation, "Array annotations".
+
+`RealOrBool` is none of jaxtyping's: it is what `OneHot` of `mldbg.contracts` allows."""
 
 MEANINGS: dict[str, tuple[str, Semantic]] = {
     "Logits": ("Float", Semantic.LOGITS),
@@ -38,7 +45,7 @@ MEANINGS: dict[str, tuple[str, Semantic]] = {
     "ScalarLoss": ("Float", Semantic.SCALAR_LOSS),
     "ClassIds": ("Integer", Semantic.CLASS_IDS),
     "TokenIds": ("Integer", Semantic.TOKEN_IDS),
-    "OneHot": ("Shaped", Semantic.ONE_HOT),
+    "OneHot": ("RealOrBool", Semantic.ONE_HOT),
     "BoolMask": ("Bool", Semantic.BOOL_MASK),
     "AdditiveMask": ("Float", Semantic.ADDITIVE_MASK),
     "UnitNorm": ("Float", Semantic.UNIT_NORM),

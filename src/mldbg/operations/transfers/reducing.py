@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mldbg.operations.problem import Problem
@@ -20,9 +20,6 @@ from mldbg.operations.transfers.elementwise import (
     refuse,
 )
 from mldbg.operations.transfers.moving import check_axis, places
-
-Results = Callable[[Tensor], tuple[Tensor, ...]]
-
 
 # --- reductions ---
 
