@@ -273,6 +273,12 @@ DATACLASSES: frozenset[str] = frozenset(
 """Class decorators that write __init__ from the annotated fields."""
 
 FIELD_BASES: frozenset[str] = frozenset(
-    {"typing.NamedTuple", "pydantic.BaseModel", "transformers.utils.ModelOutput", "transformers.file_utils.ModelOutput"}
+    {
+        "typing.NamedTuple",
+        "pydantic.BaseModel",
+        "equinox.Module",
+        "transformers.utils.ModelOutput",
+        "transformers.file_utils.ModelOutput",
+    }
 )
 """Base classes that do the same."""

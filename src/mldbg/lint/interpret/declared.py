@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import libcst as cst
 
 from mldbg.lint.interpret.address import Made, Ref, Site, site_of
+from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.facts import Contradiction, Promise
 from mldbg.lint.interpret.frames import Frame
 from mldbg.lint.interpret.machine import Machine
@@ -79,10 +80,12 @@ class Declarations:
 
     Args:
         machine: the machine.
+        classes: says what a class derives from.
     """
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, classes: Classes) -> None:
         self._machine = machine
+        self._classes = classes
         self.shapes = False
         """Whether shapes are followed, and not only meanings."""
 
@@ -138,15 +141,16 @@ class Declarations:
 
     def built(self, cls: ClassThing, ref: Ref, site: Site) -> None:
         """Hold the fields of a new object against their annotations; the names of axes belong to the object."""
-        fields = self.fields(cls) if self.shapes else None
-        if fields is None:
+        if not self.shapes:
             return
+        classes = [one for one in reversed(list(self._classes.ancestors(cls))) if isinstance(one, ClassThing)]
+        several = [fields for one in classes if (fields := self.fields(one)) is not None]
         frame = Frame(ref, cls.part, None)
-        for name, node, declaration in fields.of:
+        for name, node, declaration, owner in ((*field, fields.cls) for fields in several for field in fields.of):
             value = self._machine.state.get(ref, name)
             if value is not None:
-                here = site_of(cls.part, node)
-                kept = self._held(declaration, value, frame, here, Promise.ARGUMENT, name, site)
+                here = site_of(owner.part, node)
+                kept = self.held(declaration, value, frame, here, Promise.ARGUMENT, name, site)
                 if kept is not value:
                     self._machine.state.set(ref, name, kept)
 
@@ -215,7 +219,7 @@ class Declarations:
 
     def _bind_one(self, frame: Frame, name: str, node: cst.Annotation, declaration: Declaration, value: Value) -> None:
         call = frame.context.site if frame.context is not None and not frame.assumed else None
-        kept = self._held(declaration, value, frame, self._machine.site(node), Promise.ARGUMENT, name, call)
+        kept = self.held(declaration, value, frame, self._machine.site(node), Promise.ARGUMENT, name, call)
         if kept is not value:
             self._machine.state.set(frame.ref, name, kept)
 
@@ -230,7 +234,7 @@ class Declarations:
         declaration = self.of(node.returns)
         if declaration is None:
             return value
-        return self._held(
+        return self.held(
             declaration, value, self._machine.frame, self._machine.site(node.returns), Promise.RETURN, node.name.value, site
         )
 
@@ -239,7 +243,7 @@ class Declarations:
         declaration = self.of(annotation)
         if declaration is None:
             return value
-        return self._held(declaration, value, self._machine.frame, self._machine.site(annotation), Promise.ASSIGNMENT, name, site)
+        return self.held(declaration, value, self._machine.frame, self._machine.site(annotation), Promise.ASSIGNMENT, name, site)
 
     def checked(self, value: Value, annotation: Value, site: Site) -> Value:
         """`check(x, Float[Tensor, "b d"])`"""
@@ -247,11 +251,11 @@ class Declarations:
             return value
         node = site.node
         name = code(node.args[0].value) if isinstance(node, cst.Call) and node.args else "the value"
-        return self._held(annotation.thing, value, self._machine.frame, site, Promise.ASSIGNMENT, name, site)
+        return self.held(annotation.thing, value, self._machine.frame, site, Promise.ASSIGNMENT, name, site)
 
     # --- holding values against a declaration ---
 
-    def _held(
+    def held(
         self, declaration: Declaration, value: Value, frame: Frame, here: Site, where: Promise, name: str, site: Site | None
     ) -> Value:
         """The value with what the declaration adds to it; a contradiction is told."""
@@ -260,7 +264,7 @@ class Declarations:
             if items is None or len(items.tail) != len(declaration):
                 return value
             tail = tuple(
-                item if one is None else self._held(one, item, frame, here, where, name, site)
+                item if one is None else self.held(one, item, frame, here, where, name, site)
                 for one, item in zip(declaration, items.tail, strict=True)
             )
             return replace(value, thing=replace(items, tail=tail))
@@ -289,7 +293,7 @@ class Declarations:
                 unknown = Value(Object(ref.inside(Made.ATTRIBUTE, name)), origin=ref.inside(Made.ATTRIBUTE, name))
                 here = site_of(declaration.cls.part, node)
                 self._machine.state.ensure(ref.inside(Made.ATTRIBUTE, name))
-                held = self._held(one, unknown, inner, here, Promise.ARGUMENT, name, site)
+                held = self.held(one, unknown, inner, here, Promise.ARGUMENT, name, site)
                 self._machine.state.set(ref, name, held)
         return value
 

@@ -140,7 +140,7 @@ class Interpreter:
         self.holding = Holding(self, self.classes, self.contents)
         self.own_estimators = OwnEstimators(self, self.classes, self.estimators)
         self.configuration = Configuration(self, self.names, self.contents, self.lineage)
-        self.declarations = Declarations(self)
+        self.declarations = Declarations(self, self.classes)
         self.shaping = Shaping(self, self.contents, Batches(self, self.classes, self.contents), self.declarations)
         self.library = LibraryCalls(
             self,
@@ -424,7 +424,8 @@ class Interpreter:
         if isinstance(thing, Partial):
             return self.call(thing.callee, completed(thing, arguments), site)
         if isinstance(thing, Object):
-            return self.call_object(callee, thing, arguments, site)
+            attached = self.shaping.attached
+            return attached.called(thing, arguments, site, lambda given: self.call_object(callee, thing, given, site))
         if isinstance(thing, Symbol):
             return self.library.call_symbol(thing.name, arguments, site)
         if isinstance(thing, Method):
@@ -550,10 +551,10 @@ class Interpreter:
             self.call_function(init.thing, [Argument(value), *arguments], site)
         elif self.classes.takes_fields(cls):
             self.classes.fill_fields(cls, value.thing.ref, arguments)
-            self.declarations.built(cls, value.thing.ref, site)
             self.construction.after_init(value, cls, site)
         else:
             self.construction.construct_base(value.thing.ref, self.classes.outside_base(cls), arguments)
+        self.declarations.built(cls, value.thing.ref, site)
 
     def call_function(
         self,

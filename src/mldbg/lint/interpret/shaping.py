@@ -13,6 +13,7 @@ import libcst as cst
 
 from mldbg.lint.interpret.address import Made, Site
 from mldbg.lint.interpret.arguments import Argument
+from mldbg.lint.interpret.attached import ATTACH, HANDLE, Attached
 from mldbg.lint.interpret.batches import Batches
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.declared import Declarations
@@ -150,6 +151,7 @@ class Shaping:
         self.contents = contents
         self.batches = batches
         self.declarations = declarations
+        self.attached = Attached(machine, contents, declarations)
         self.on = False
         self.wanted: frozenset[str] = frozenset()
         """Names of calls that some rule listens to."""
@@ -164,6 +166,8 @@ class Shaping:
         """The result of a function outside the project."""
         if name in _CHECKS and len(arguments) == 2:
             return self.declarations.checked(arguments[0].value, arguments[1].value, site)
+        if name in ATTACH and arguments:
+            return self.attached.attach(arguments, site)
         if not self.on:
             return result
         if name in _COUNTS and arguments:
@@ -180,6 +184,8 @@ class Shaping:
 
     def method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site, result: Value) -> Value:
         """The result of a method outside the project."""
+        if name == "remove" and isinstance(base.thing, Object) and base.thing.cls == HANDLE:
+            self.attached.remove(base.thing)
         if not self.on:
             return result
         if name in _REGISTERS and isinstance(base.thing, Object):

@@ -38,6 +38,8 @@ class Slot(Enum):
     """Of an estimator: what it was fitted on last, as a fit."""
     TRAINED = auto()
     """Of an estimator: the data that it was fitted on last."""
+    PROMISED = auto()
+    """Of a torch module: what was attached to it, by its number."""
     ANY_OPTIMIZER = auto()
     """In the record of gradients: those of all optimizers together."""
     UNNAMED = auto()
