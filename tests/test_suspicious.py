@@ -363,3 +363,49 @@ def test_of_a_large_program_nobody_knows_what_is_registered(tmp_path: Path) -> N
     known = found_in(tmp_path, main=main, shares=shares)
     assert [group for _, group, _ in known] == [Group.CORRECTNESS]
     assert found_in(tmp_path, main=imports + main, shares=shares, **parts) == []
+
+
+# --- labels of which only the name is known ---
+
+COLUMN = """
+from torch.utils.data import DataLoader, TensorDataset
+
+def fit(frame, y, device):
+    net = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 1)).to(device)
+    x = torch.tensor(frame.values, dtype=torch.float32)
+    {made}
+    return nn.MSELoss()({prediction}, {target})
+"""
+AS_ONE_COLUMN = {
+    "to_numpy": ("t = torch.tensor(y.to_numpy(), dtype=torch.float32)", "net(x)", "t"),
+    "values": ("t = torch.tensor(y.values).float().to(device)", "net(x)", "t"),
+    "list": ("t = torch.FloatTensor(y.astype(float).tolist())", "net(x)", "t"),
+    "loader": (
+        "loader = DataLoader(TensorDataset(x, torch.tensor(y)), 32)",
+        "net(next(iter(loader))[0])",
+        "next(iter(loader))[1]",
+    ),
+}
+AS_TABLE = {
+    "view": ("t = torch.tensor(y.values).float().view(-1, 1)", "net(x)", "t"),
+    "reshape": ("t = torch.tensor(y.values.reshape(-1, 1))", "net(x)", "t"),
+    "unsqueeze": ("t = torch.tensor(y).unsqueeze(1)", "net(x)", "t"),
+    "squeezed prediction": ("t = torch.tensor(y)", "net(x).squeeze(-1)", "t"),
+    "like the prediction": ("t = torch.tensor(y).view_as(net(x))", "net(x)", "t"),
+    "stack": ("t = torch.stack([torch.tensor(y)], dim=1)", "net(x)", "t"),
+    "another name": ("t = torch.tensor(frame.values)", "net(x)", "t"),
+}
+
+
+@pytest.mark.parametrize(("made", "prediction", "target"), AS_ONE_COLUMN.values(), ids=AS_ONE_COLUMN)
+def test_labels_are_supposed_to_be_one_column(made: str, prediction: str, target: str) -> None:
+    code = COLUMN.format(made=made, prediction=prediction, target=target)
+    (finding,) = found(code, "suspicious")
+    assert finding.rule == "broadcast-loss"
+    assert any("supposing that `y` is one column" in step.text for step in finding.steps)
+    assert found(code) == ()
+
+
+@pytest.mark.parametrize(("made", "prediction", "target"), AS_TABLE.values(), ids=AS_TABLE)
+def test_labels_with_an_axis_of_their_own_are_compared_one_by_one(made: str, prediction: str, target: str) -> None:
+    assert found(COLUMN.format(made=made, prediction=prediction, target=target), "suspicious") == ()

@@ -41,6 +41,14 @@ def shape_of(value: Value) -> Shape | None:
     return value.shaped.tensor.shape if value.shaped is not None else None
 
 
+def supposed_shape(value: Value) -> Shape | None:
+    """The shape of a tensor if the labels that it was made of are one column; None where it is known, or nothing says labels."""
+    known = shape_of(value)
+    if value.shaped is None or value.shaped.supposed is None or (known is not None and known.rank is not None):
+        return None
+    return value.shaped.supposed.shape
+
+
 def short(name: str) -> str:
     """How people call a function or layer of a qualified name."""
     last = name.removesuffix(".__call__").rpartition(".")[2]

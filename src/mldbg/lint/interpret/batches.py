@@ -207,16 +207,18 @@ def _with_rows(shaped: Shaped | None, rows: Dim) -> Shaped | None:
     return replace(shaped, tensor=replace(shaped.tensor, shape=shaped.tensor.shape.with_axis(0, rows)))
 
 
+def _batch_of(row: Tensor, batch: Dim) -> Tensor:
+    return Tensor(row.shape.with_new(0, batch) if row.shape is not None else Shape((batch,), Rest()), row.dtype)
+
+
 def _collated(row: Value, batch: Dim, site: Site) -> Value:
     """Rows that are put together: each tensor with an axis of samples in front, each number as a tensor of them."""
     thing = row.thing
     if row.shaped is not None:
-        shape = row.shaped.tensor.shape
-        if shape is None:
-            made = Tensor(Shape((batch,), Rest()), row.shaped.tensor.dtype)
-        else:
-            made = Tensor(shape.with_new(0, batch), row.shaped.tensor.dtype)
-        return Value(data=row.data, shaped=Shaped(made, first_step(site, f"a batch has {made.shape}"), is_batch=True))
+        made = _batch_of(row.shaped.tensor, batch)
+        supposed = _batch_of(row.shaped.supposed, batch) if row.shaped.supposed is not None else None
+        ladder = first_step(site, f"a batch has {made.shape}") if supposed is None else row.shaped.ladder
+        return Value(data=row.data, shaped=Shaped(made, ladder, is_batch=True, supposed=supposed))
     if isinstance(thing, Items) and thing.exact and thing.cls in ("builtins.tuple", "builtins.list"):
         return replace(row, thing=replace(thing, tail=tuple(_collated(item, batch, site) for item in thing.tail)))
     if isinstance(thing, Entries):

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import libcst as cst
+
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.arguments import Argument
-from mldbg.lint.interpret.shape_results import is_plain
-from mldbg.lint.interpret.value import (
-    Items,
-    Shaped,
-    Value,
-)
+from mldbg.lint.interpret.shape_results import identity, is_plain
+from mldbg.lint.interpret.value import Items, Shaped, Value, first_step
+from mldbg.lint.library.names import says_label
 from mldbg.operations import dtypes
 from mldbg.operations.shape import Rest, Shape, Tensor
-from mldbg.operations.sizes import ANY
+from mldbg.operations.sizes import ANY, atom
 
 STRETCHES = frozenset({"unsqueeze", "expand_dims"})
 
@@ -126,3 +125,41 @@ def has_new_axis(name: str, positional: Sequence[Value]) -> bool:
     index = positional[1].thing if len(positional) > 1 else None
     items = index.tail if isinstance(index, Items) and index.cls == "builtins.tuple" else ()
     return any(item.is_none for item in items)
+
+
+def column_of_labels(value: Value, site: Site) -> Value | None:
+    """What an array is made of that gets its entries from labels: supposed to be one column; None where nothing says labels.
+
+    A table with one column in it would be `(n, 1)`, so nobody may rely on it.
+    """
+    name = _name_of_array(site.node)
+    if value.shaped is not None or not is_plain(value) or not says_label(name):
+        return None
+    column = Tensor(Shape((atom("rows", (identity(value) or site, "rows")),)))
+    ladder = first_step(site, f"supposing that `{name}` is one column")
+    return replace(value, shaped=Shaped(Tensor(), ladder, is_array=True, supposed=column))
+
+
+_SAME_ENTRIES = frozenset({"to_numpy", "to_list", "tolist", "astype", "copy"})
+
+
+def _name_of_array(node: cst.CSTNode) -> str:
+    """What the source calls the `y` of `torch.tensor(y.values)` and `y.to_numpy()`; empty where it is no plain name."""
+    if isinstance(node, cst.Call) and node.args and not _leaves_entries(node):
+        node = node.args[0].value
+    while isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and _leaves_entries(node):
+        node = node.func.value
+    if isinstance(node, cst.Attribute):
+        node = node.value if node.attr.value == "values" else node.attr
+    return node.value if isinstance(node, cst.Name) else ""
+
+
+def _leaves_entries(call: cst.Call) -> bool:
+    return isinstance(call.func, cst.Attribute) and call.func.attr.value in _SAME_ENTRIES
+
+
+def supposed(value: Value) -> Value:
+    """The value as it is if the labels that it was made of are one column."""
+    if value.shaped is None or value.shaped.supposed is None:
+        return value
+    return replace(value, shaped=replace(value.shaped, tensor=value.shaped.supposed))

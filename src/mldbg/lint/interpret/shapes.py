@@ -52,13 +52,21 @@ def _joined_shapes(one: Shape | None, two: Shape | None) -> Shape | None:
 
 def entry(shaped: Shaped | None) -> Shaped | None:
     """One entry along the first axis."""
-    if shaped is None or shaped.tensor.shape is None:
+    if shaped is None:
+        return None
+    left, supposed = _without_first(shaped.tensor), _without_first(shaped.supposed)
+    if left is None and supposed is None:
+        return None
+    return Shaped(left or Tensor(), shaped.ladder, is_array=shaped.is_array, supposed=supposed)
+
+
+def _without_first(tensor: Tensor | None) -> Tensor | None:
+    if tensor is None or tensor.shape is None:
         return None
     try:
-        left = shaped.tensor.shape.without(0)
+        return Tensor(tensor.shape.without(0), tensor.dtype)
     except (Mismatch, Unsure):
         return None
-    return Shaped(Tensor(left, shaped.tensor.dtype), shaped.ladder, is_array=shaped.is_array)
 
 
 def _joined_dims(one: Dim, two: Dim) -> Dim:

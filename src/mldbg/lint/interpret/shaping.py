@@ -26,6 +26,7 @@ from mldbg.lint.interpret.shape_marks import (
     STRETCHES,
     TAKES_BATCHES,
     as_batch,
+    column_of_labels,
     first_stays,
     has_batch,
     has_new_axis,
@@ -33,6 +34,7 @@ from mldbg.lint.interpret.shape_marks import (
     keeps_batch,
     picks_samples,
     reduced,
+    supposed,
     with_order,
 )
 from mldbg.lint.interpret.shape_results import (
@@ -112,6 +114,8 @@ MOST_NUMBERS = 16
 
 _MAKES_ARRAY = frozenset({"numpy", "__array__"})
 
+_MAKES_ARRAY_OF = FROM_ARRAY | {"numpy.array", "numpy.asarray"}
+
 _LEAVES_SHAPE_OF_ARRAY = frozenset({"astype", "copy"})
 
 _SHAPES_ANYTHING = frozenset({"view", "reshape"})
@@ -170,6 +174,8 @@ class Shaping:
             return self.attached.attach(arguments, site)
         if not self.on:
             return result
+        if name in _MAKES_ARRAY_OF and arguments and (labels := column_of_labels(arguments[0].value, site)) is not None:
+            arguments = [replace(arguments[0], value=labels), *arguments[1:]]
         if name in _COUNTS and arguments:
             return self._count(name, arguments, site, result)
         if name == "numpy.random.default_rng":
@@ -209,6 +215,9 @@ class Shaping:
                 return self._called(_DRAWS[name], row, arguments, {}, site, result) if row is not None else None
             if not is_plain(base):
                 return None
+            if name == "to_numpy":
+                labels = column_of_labels(base, site)
+                return replace(result, shaped=labels.shaped) if labels is not None else None
             if name == "size":
                 return self._size_of_unknown(base, arguments)
             if name not in _SHAPES_ANYTHING:
@@ -321,11 +330,15 @@ class Shaping:
             [self._argument(value) for value in positional], {key: self._argument(value) for key, value in keywords.items()}
         )
         operands = tuple(value for value in (*positional, *keywords.values()) if value.shaped is not None)
+        is_array = name.startswith(("numpy.", "sklearn.")) or (
+            name not in FROM_ARRAY and any(holds_array(value) for value in operands)
+        )
         try:
             made = row.compute(given)
         except (Unsure, ValueError, OverflowError):  # a count from a number that is not known, which is passed on as nan
-            self._tell(name, row, positional, keywords, layer, site, without_shape(result))
-            return without_shape(result)
+            unknown = self._supposing(row, positional, keywords, without_shape(result), is_array=is_array)
+            self._tell(name, row, positional, keywords, layer, site, unknown)
+            return unknown
         except Mismatch as mismatch:
             if name.endswith("__getitem__") and given.shape().rank == 0:
                 return without_shape(result)  # `loss.data[0]`, as it was written before torch 0.4
@@ -334,9 +347,6 @@ class Shaping:
         before = operands[0].shaped if operands else None
         ladder = before.ladder if before is not None else None
         short = name.removesuffix(".__call__").rpartition(".")[2]
-        is_array = name.startswith(("numpy.", "sklearn.")) or (
-            name not in FROM_ARRAY and any(holds_array(value) for value in operands)
-        )
         on_purpose = short in STRETCHES or has_new_axis(short, positional) or keeps_axis(keywords)
         stretched = site if on_purpose else before.stretched if before is not None else None
         whole = Shaper(site, short, before, ladder, is_array=is_array, stretched=stretched).value(made, result)
@@ -355,8 +365,35 @@ class Shaping:
             whole = replace(whole, shaped=replace(whole.shaped, reduced_from=reduced(positional, keywords, whole.shaped)))
         if short in SIGNS and whole.shaped is not None and any(value.shaped.is_table for value in operands if value.shaped):
             whole = replace(whole, shaped=replace(whole.shaped, is_table=True))
+        whole = self._supposing(row, positional, keywords, whole, is_array=is_array)
         self._tell(name, row, positional, keywords, layer, site, whole)
         return whole
+
+    def _supposing(
+        self,
+        row: Transfer,
+        positional: Sequence[Value],
+        keywords: Mapping[str, Value],
+        result: Value,
+        *,
+        is_array: bool,
+    ) -> Value:
+        """The result with what it is if labels of which only the name is known are one column."""
+        operands = [value.shaped for value in (*positional, *keywords.values()) if value.shaped is not None]
+        if all(one.supposed is None for one in operands):
+            return result
+        given = row.bound(
+            [self._argument(supposed(value)) for value in positional],
+            {key: self._argument(supposed(value)) for key, value in keywords.items()},
+        )
+        try:
+            made = row.compute(given)
+        except (Unsure, Mismatch, ValueError, OverflowError):
+            return result
+        if not isinstance(made, Tensor) or made.shape is None:
+            return result
+        shaped = result.shaped or Shaped(Tensor(), operands[0].ladder, is_array=is_array)
+        return replace(result, shaped=replace(shaped, supposed=made))
 
     def _tell(
         self,

@@ -445,6 +445,7 @@ class Shaped:
         batch_first: of what a recurrent or attention layer gives, whether it took the first axis for the batch, and where; None
             of anything else.
         reduced_from: of what is left of a tensor when one axis is reduced: that tensor's identity, and the axis.
+        supposed: what it is if the labels that it was made of, of which only the name is known, are one column.
     """
 
     tensor: Tensor
@@ -455,6 +456,7 @@ class Shaped:
     is_table: bool = False
     batch_first: tuple[bool, Site] | None = field(default=None, compare=False)
     reduced_from: tuple[Ref, int] | None = None
+    supposed: Tensor | None = None
 
 
 # ----------------------------------------------------------------------------------------------------------- possibilities

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Call
-from mldbg.lint.ladder import calls_of_losses, ladder, loss_named, shape_of
+from mldbg.lint.ladder import calls_of_losses, ladder, loss_named, shape_of, supposed_shape
 from mldbg.lint.rule import Rule, Topic, calls
 from mldbg.operations.losses import LOSSES
 
@@ -52,7 +53,8 @@ class BroadcastLoss(Rule):
 
     ## Limits
     Fires when both shapes are known well enough: one has an axis of size 1 that the other lacks. A table of all pairs that
-    is meant has `reduction="none"` and an axis that was put in for it.
+    is meant has `reduction="none"` and an axis that was put in for it. Where the target is an array of labels of which only the
+    name is known, as in `torch.tensor(target.to_numpy())`, the finding is *suspicious*: it supposes that they are one column.
     """
 
     group = Group.CORRECTNESS
@@ -63,7 +65,8 @@ class BroadcastLoss(Rule):
 
     def on_call(self, call: Call) -> Iterator[Finding]:
         one, two = call.argument("input"), call.argument("target")
-        first, second = shape_of(one), shape_of(two)
+        labels = supposed_shape(two)
+        first, second = shape_of(one), labels or shape_of(two)
         if first is None or second is None or not _meets_all(first, second):
             return
         meant = call.argument("reduction").constant == "none" and any(
@@ -72,10 +75,11 @@ class BroadcastLoss(Rule):
         if meant:
             return
         site = call.place.site
-        yield self.found(
+        found = self.found(
             site,
             f"`{loss_named(call.name)}` compares each prediction with every target: {first} against {second}",
             hint="give both the same shape, with squeeze(-1) on the prediction or unsqueeze(-1) on the target",
             ladder=ladder(one, two),
             last=(site, f"{first} and {second} are broadcast here"),
         )
+        yield replace(found, group=Group.SUSPICIOUS) if labels is not None else found
