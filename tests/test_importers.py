@@ -159,8 +159,8 @@ def test_the_nearest_come_first(project: Path, monkeypatch: pytest.MonkeyPatch) 
     (project / "a.py").write_text(FILES["main.py"], encoding="utf-8")
     (project / "parts" / "z.py").write_text("from .net import Net\nimport loop\n", encoding="utf-8")
     monkeypatch.setattr(importers, "MOST_FOLLOWED", 1)
-    links = engine.Project(project).links
-    found = importers.importers_of([project / "parts" / "net.py"], Config(root=project), links)
+    whole = engine.Project(project)
+    found = importers.importers_of([project / "parts" / "net.py"], Config(root=project), whole.surveys, [whole.links])
     assert [file.name for file in found] == ["z.py"]
 
 

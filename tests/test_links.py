@@ -8,8 +8,9 @@ import pytest
 
 from mldbg.lint import engine
 from mldbg.lint.imports import Binding, bindings
-from mldbg.lint.links import DEEPEST_LINK, Offer
+from mldbg.lint.links import Offer
 from mldbg.lint.outline import Import
+from mldbg.lint.surveys import DEEPEST_LINK
 
 LOOP = "def fit(model, loader):\n    for x, y in loader:\n        model(x, y).backward()\n"
 

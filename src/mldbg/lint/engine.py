@@ -17,9 +17,10 @@ from mldbg.lint import links, registry, syntax, worlds
 from mldbg.lint.files import Source, read
 from mldbg.lint.finding import Edit, Finding, Fix, Partly, Problem, Span
 from mldbg.lint.imports import Finder, import_name
-from mldbg.lint.links import Links
+from mldbg.lint.links import Links, ShapeLinks
 from mldbg.lint.rule import Rule
-from mldbg.lint.triggers import ANNOTATED, RUNS_ON_DATA, SAYS_SIZES, SHAPE_TRIGGERS, Trigger, with_calls
+from mldbg.lint.surveys import Surveys
+from mldbg.lint.triggers import SAYS_SIZES, SHAPE_TRIGGERS, with_calls
 
 if TYPE_CHECKING:
     from mldbg.lint.interpret.facts import Fact
@@ -79,8 +80,9 @@ class Project:
         self._finder = Finder((self.root, self.root / "src"))
         self._modules: Modules | None = None
         self._passed_over: list[Problem] = []
-        self.links = Links(self._finder, self._read, self.triggers, lambda: self.modules)
-        self.shape_links = Links(self._finder, self._read, SHAPE_TRIGGERS, lambda: self.modules)
+        self.surveys = Surveys(self._finder, self._read, (*self.triggers, *SHAPE_TRIGGERS))
+        self.links = Links(self.surveys, self.triggers, lambda: self.modules)
+        self.shape_links = ShapeLinks(self.surveys, SHAPE_TRIGGERS, lambda: self.modules)
 
     @property
     def modules(self) -> Modules:
@@ -88,7 +90,7 @@ class Project:
         if self._modules is None:
             from mldbg.lint.interpret.module import Modules
 
-            self._modules = Modules(self._finder, self._text_of, self._passed_over.append, self.links.leads_to)
+            self._modules = Modules(self._finder, self._text_of, self._passed_over.append, self.surveys.leads_to)
         return self._modules
 
     @property
@@ -208,7 +210,7 @@ class Grounds:
 
     @cached_property
     def _all(self) -> tuple[frozenset[Path], frozenset[Path]]:
-        files, missing = self._project.links.consulted_by(self._file) if self._file is not None else (frozenset(), frozenset())
+        files, missing = self._project.surveys.consulted_by(self._file) if self._file is not None else (frozenset(), frozenset())
         if self._module is not None:
             executed, sought = self._project.modules.consulted_by(self._module)
             files, missing = files | executed, missing | sought
@@ -240,9 +242,12 @@ def _facts_of(source: Source, project: Project, *, shapes: bool) -> Facts:
     file = source.file.resolve() if source.file else None
     graph = project.shape_links if shapes else project.links
     triggers = graph.triggers_in(source, file)
-    joined = graph.into(file)
+    alone = shapes and not project.shape_links.follows_data(source, file)
+    if alone and not _says_sizes(source.text):
+        return Facts(grounds=Grounds(file, None, project))
+    joined = links.NO_OFFER if alone else graph.into(file)
     if not triggers and not joined:
-        problem = None if project.has_read(source, file) else syntax.problem(source)
+        problem = None if shapes or project.has_read(source, file) else syntax.problem(source)
         return Facts(problems=(problem,) if problem else (), grounds=Grounds(file, None, project))
     from mldbg.lint.interpret.module import Module
     from mldbg.lint.outline import CannotOutlineError
@@ -254,9 +259,8 @@ def _facts_of(source: Source, project: Project, *, shapes: bool) -> Facts:
         if module.is_test:
             joined = links.NO_OFFER  # what a test joins is tried on a few rows
         roots = links.roots_in(module, triggers, joined)
-        alone = shapes and not _follows_data(module, joined.triggers.union(triggers))
         if alone:
-            roots = [root for root in roots if any(re.search(pattern, root.part.code) for pattern in SAYS_SIZES)]
+            roots = [root for root in roots if _says_sizes(root.part.code)]
     except CannotOutlineError as error:
         module.wanted = False  # for those that import it
         return Facts(problems=(Problem(source.path, error.line, error.reason),), grounds=grounds)
@@ -300,9 +304,8 @@ def watched(source: Source, project: Project, watch: Callable[[Interpreter, Modu
     return tuple(dict.fromkeys(problems))
 
 
-def _follows_data(module: Module, triggers: frozenset[Trigger]) -> bool:
-    """Whether shapes come from data or annotations anywhere in a module; else only what says sizes can contradict itself."""
-    return ANNOTATED in triggers or any(re.search(pattern, module.text) for pattern in RUNS_ON_DATA)
+def _says_sizes(text: str) -> bool:
+    return any(re.search(pattern, text) for pattern in SAYS_SIZES)
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from pathlib import Path
 from mldbg.lint import files
 from mldbg.lint.config import Config
 from mldbg.lint.files import Source
-from mldbg.lint.links import DEEPEST_LINK, Links
+from mldbg.lint.links import Links
+from mldbg.lint.surveys import DEEPEST_LINK, Surveys
 
 MOST_NAMED = 100
 """Files that a user may name for their importers to be looked for: whoever names more checks most of the project anyway."""
@@ -33,13 +34,14 @@ MOST_FOLLOWED = 30
 _RELATIVE = rb"from\s+\.+\s+import"
 
 
-def importers_of(named: Sequence[Path], config: Config, links: Links) -> list[Path]:
+def importers_of(named: Sequence[Path], config: Config, surveys: Surveys, graphs: Sequence[Links]) -> list[Path]:
     """The files that lead to any of the named ones through their imports, and in which something is worth executing.
 
     Args:
         named: files that a user named, all of which are checked themselves.
         config: says where the project begins, and what it leaves out.
-        links: says where imports lead.
+        surveys: say where imports lead.
+        graphs: say what is worth executing.
     """
     if not named or len(named) > MOST_NAMED:
         return []
@@ -48,18 +50,20 @@ def importers_of(named: Sequence[Path], config: Config, links: Links) -> list[Pa
     texts = _texts_around(level, config)
     for _ in range(DEEPEST_LINK):
         mention = _mention(level)
-        using = [file for file, data in texts.items() if mention.search(data) and not level.isdisjoint(links.leads_to(file))]
+        using = [file for file, data in texts.items() if mention.search(data) and not level.isdisjoint(surveys.leads_to(file))]
         level = set(using)
         texts = {file: data for file, data in texts.items() if file not in level}
-        found += [file for file in using if links.is_of_interest(file)]
+        found += [file for file in using if any(graph.is_of_interest(file) for graph in graphs)]
         if not level or len(found) >= MOST_FOLLOWED:
             break
     return found[:MOST_FOLLOWED]
 
 
-def has_importers_besides(executed: Collection[str], file: Path, config: Config, links: Links) -> bool:
+def has_importers_besides(
+    executed: Collection[str], file: Path, config: Config, surveys: Surveys, graphs: Sequence[Links]
+) -> bool:
     """Whether more files lead to one than those that are executed, given by the paths that reports print."""
-    found = importers_of([file], config, links)
+    found = importers_of([file], config, surveys, graphs)
     return len(found) == MOST_FOLLOWED or any(files.displayed(each) not in executed for each in found)
 
 

@@ -16,22 +16,15 @@ from typing import TYPE_CHECKING
 
 from mldbg.lint import gate
 from mldbg.lint.files import Source
-from mldbg.lint.imports import Binding, Finder, Home, Look, absolute, bindings
-from mldbg.lint.triggers import Trigger
-from mldbg.operations import tables
-from mldbg.operations.spelling import canonical
+from mldbg.lint.surveys import DEEPEST_LINK, Survey, Surveys, Target, runs_on_data
+from mldbg.lint.triggers import ANNOTATED, Trigger
 
 if TYPE_CHECKING:
     from mldbg.lint.interpret.module import Module, Modules, Part
     from mldbg.lint.interpret.roots import Closure, Joined, Root
 
-MOST_STAR_IMPORTS = 20
-"""Star imports of a file that are followed; one with more collects the names of a whole library for others."""
-
-DEEPEST_LINK = 5
-"""Files from the one that joins pieces to the one that holds a trigger word, re-exporting ones included."""
-
 _NO_PARAMETERS = re.compile(r"\s*(?:@.*\n\s*)*(?:async\s+)?def\s+\w+\s*\(\s*\)")
+_AT_TOP = re.compile(r"^(?:(?:async +)?(?P<kind>def|class) +(?P<name>\w+)|(?P<variable>\w+) *(?::[^=\n]*)?=(?!=))", re.MULTILINE)
 _RETURNS = re.compile(r"\b(?:return|yield)\s+(?!None\b)\S")
 
 
@@ -62,170 +55,119 @@ class Offer:
 
 NO_OFFER = Offer()
 
-
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """What an import statement binds a name to: something in one file, or another file as a whole. Files by their paths."""
-
-    binding: Binding
-    source: str | None
-    module: str | None
-
-
-@dataclass(slots=True)
-class _Survey:
-    """What the text of one file says by itself."""
-
-    triggers: tuple[Trigger, ...]
-    targets: tuple[_Target, ...]
-    looks: tuple[Look, ...]
-    """Where its imports lead."""
-    leads_to: tuple[str, ...]
-    """The files that its imports lead to."""
-    joined: dict[int, Offer] = field(default_factory=dict)
-    """What the names that it imports mean, by the number of files that may be passed through."""
-    offers: dict[int, Offer] = field(default_factory=dict)
-    """What it offers, in the same way."""
+_FILES_TO_AN_ALIAS = 2
+"""Imports from a file to the one in which an array type has got its name: one that hands it on may stand between."""
 
 
 class Links:
     """Finds what the files of a project offer one another.
 
     Args:
-        finder: says where imports lead.
-        read: the source of a file, or None where it cannot be read.
+        surveys: what each file says.
         triggers: what makes code worth executing.
         modules: the modules of the project, once they are needed.
     """
 
-    def __init__(
-        self,
-        finder: Finder,
-        read: Callable[[Path], Source | None],
-        triggers: tuple[Trigger, ...],
-        modules: Callable[[], Modules],
-    ) -> None:
-        self._finder = finder
-        self._read = read
+    def __init__(self, surveys: Surveys, triggers: tuple[Trigger, ...], modules: Callable[[], Modules]) -> None:
+        self._surveys = surveys
         self._triggers = triggers
         self._modules = modules
-        self._surveys: dict[str, _Survey | None] = {}
+        self._joined_of: dict[tuple[str, int], Offer] = {}
+        """What the names that a file imports mean, by the number of files that may be passed through."""
+        self._offer_of: dict[tuple[str, int], Offer] = {}
+        """What it offers, in the same way."""
 
     def triggers_in(self, source: Source, file: Path | None) -> tuple[Trigger, ...]:
         """The triggers that a text holds."""
         if file is None:
             return gate.present(source.data, self._triggers)
-        survey = self._survey(os.fspath(file), source)
-        return survey.triggers if survey is not None else ()
+        survey = self._surveys.of(os.fspath(file), source)
+        return self._of_interest(survey) if survey is not None else ()
 
     def into(self, file: Path | None) -> Offer:
         """What the names of a file mean in others that is worth executing with what this file hands to it."""
         return self._joined(os.fspath(file), DEEPEST_LINK) if file is not None else NO_OFFER
 
-    def leads_to(self, file: Path) -> frozenset[Path]:
-        """The files of the project that a file imports."""
-        survey = self._survey(os.fspath(file))
-        return frozenset(map(Path, survey.leads_to)) if survey is not None else frozenset()
-
     def is_of_interest(self, file: Path) -> bool:
         """Whether anything in a file may be worth executing."""
-        survey = self._survey(os.fspath(file))
-        return survey is not None and bool(survey.triggers or self.into(file))
+        survey = self._surveys.of(os.fspath(file))
+        return survey is not None and bool(self._of_interest(survey) or self.into(file))
 
-    def consulted_by(self, file: Path) -> tuple[frozenset[Path], frozenset[Path]]:
-        """The files that this rests on, and where files were looked for in vain."""
-        found: set[str] = set()
-        missing: set[Path] = set()
-        level = {os.fspath(file)}
-        for _ in range(DEEPEST_LINK + 1):
-            found |= level
-            surveys = [survey for each in level if (survey := self._surveys.get(each)) is not None]
-            missing.update(place for survey in surveys for look in survey.looks for place in look.missing)
-            level = {each for survey in surveys for each in survey.leads_to} - found
-        return frozenset(map(Path, found)) - {file}, frozenset(missing)
+    def _of_interest(self, survey: Survey) -> tuple[Trigger, ...]:
+        return tuple(trigger for trigger in self._triggers if trigger in survey.triggers)
 
-    # ------------------------------------------------------------------------------------------------------------- surveys
-    def _survey(self, file: str, source: Source | None = None) -> _Survey | None:
-        if file not in self._surveys:
-            source = source or self._read(Path(file))
-            self._surveys[file] = self._surveyed(Home(Path(file)), source.data) if source is not None else None
-        return self._surveys[file]
-
-    def _surveyed(self, home: Home, data: bytes) -> _Survey:
-        targets: list[_Target] = []
-        by_module: dict[tuple[str, int], Look] = {}
-        looks: list[Look] = []
-        stars = 0
-        for binding in bindings(data):
-            what = binding.what
-            stars += binding.name == "*"
-            if binding.name == "*" and stars > MOST_STAR_IMPORTS:
-                continue
-            if what.name is not None and not what.level and tables.is_known(canonical(f"{what.module}.{what.name}")):
-                continue  # the tables know it better than its source, when that is the project itself
-            key = what.module, what.level
-            if key not in by_module:
-                by_module[key] = self._finder.find(absolute(what, home.name, is_package=home.is_package), home)
-                looks.append(by_module[key])
-            look = by_module[key]
-            whole = what.name is None and binding.name != "*"
-            inner = look if whole else self._submodule(look, what.name, home) if what.name is not None else None
-            if inner is not None:
-                looks.append(inner)
-            source = None if whole else _path(look)
-            module = _path(inner) if inner is not None else None
-            if source is not None or module is not None:
-                targets.append(_Target(binding, source, module))
-        leads_to = dict.fromkeys(file for each in targets for file in (each.source, each.module) if file is not None)
-        return _Survey(gate.present(data, self._triggers), tuple(targets), tuple(looks), tuple(leads_to))
-
-    def _submodule(self, package: Look, name: str, home: Home) -> Look | None:
-        """Where a module lies that `from package import name` may bind."""
-        file = package.file
-        if not package.near or (file is not None and (file.name != "__init__.py" or not self._finder.holds(file, name))):
-            return None
-        return self._finder.find(f"{package.dotted}.{name}" if package.dotted else name, home)
-
-    # -------------------------------------------------------------------------------------------------------------- offers
     def _joined(self, file: str, depth: int) -> Offer:
         """What the names that a file imports mean, followed through so many files."""
-        survey = self._survey(file)
+        survey = self._surveys.of(file)
         if survey is None or depth == 0:
             return NO_OFFER
-        if depth not in survey.joined:
+        if (file, depth) not in self._joined_of:
             offers = {each: offer for each in survey.leads_to if (offer := self._offer(each, depth - 1))}
-            survey.joined[depth] = _joined_by(survey.targets, offers) if offers else NO_OFFER
-        return survey.joined[depth]
+            self._joined_of[file, depth] = _joined_by(survey.targets, offers) if offers else NO_OFFER
+        return self._joined_of[file, depth]
 
     def _offer(self, file: str, depth: int) -> Offer:
         """What a file offers to those that import it."""
-        survey = self._survey(file)
+        survey = self._surveys.of(file)
         if survey is None:
             return NO_OFFER
-        if depth not in survey.offers:
+        if (file, depth) not in self._offer_of:
             joined = self._joined(file, depth)
             same = depth > 0 and self._joined(file, depth - 1) == joined
-            survey.offers[depth] = self._offer(file, depth - 1) if same else self._offered(file, survey, joined)
-        return survey.offers[depth]
+            self._offer_of[file, depth] = self._offer(file, depth - 1) if same else self._offered(file, survey, joined)
+        return self._offer_of[file, depth]
 
-    def _offered(self, file: str, survey: _Survey, joined: Offer) -> Offer:
-        if not survey.triggers and not joined:
+    def _offered(self, file: str, survey: Survey, joined: Offer) -> Offer:
+        triggers = self._of_interest(survey)
+        if not triggers and not joined:
             return NO_OFFER
         module = self._modules().at(Path(file))
         if module is None or module.is_test:
             return NO_OFFER
-        found = _spreading(module, survey.triggers, joined)
+        found = _spreading(module, triggers, joined)
         acting = [name for part in found.parts if _acts(part) for name in part.statement.names if name in found.names]
         names = joined.names.union(acting)
-        triggers = joined.triggers.union(survey.triggers if acting else ())
-        return Offer(names, joined.modules, (joined.bases | found.inherited) & names, triggers)
+        of_these = joined.triggers.union(triggers if acting else ())
+        return Offer(names, joined.modules, (joined.bases | found.inherited) & names, of_these)
 
 
-def _path(look: Look) -> str | None:
-    return os.fspath(look.file) if look.file is not None else None
+class ShapeLinks(Links):
+    """The same for shapes, decided file by file: nearly every definition of a network does something with sizes.
+
+    A file that runs something on data is of interest for whatever it imports from files with layers and tensors in them.
+    """
+
+    def follows_data(self, source: Source, file: Path | None) -> bool:
+        """Whether shapes come from data or annotations in a file, or from aliases of annotations in those that it imports.
+
+        Else only what says sizes can contradict itself.
+        """
+        if ANNOTATED in self.triggers_in(source, file) or runs_on_data(source.data):
+            return True
+        level = {os.fspath(file)} if file is not None else set()
+        for _ in range(_FILES_TO_AN_ALIAS):
+            surveys = [survey for each in level if (survey := self._surveys.of(each)) is not None]
+            level = {each for survey in surveys for each in survey.leads_to}
+            if any(ANNOTATED in survey.triggers for each in level if (survey := self._surveys.of(each)) is not None):
+                return True
+        return False
+
+    def is_of_interest(self, file: Path) -> bool:
+        """Whether a file gives shapes to what others define."""
+        survey = self._surveys.of(os.fspath(file))
+        return survey is not None and survey.on_data and super().is_of_interest(file)
+
+    def _offered(self, file: str, survey: Survey, joined: Offer) -> Offer:
+        triggers = self._of_interest(survey)
+        if not triggers and not joined:
+            return NO_OFFER
+        found = list(_AT_TOP.finditer(self._surveys.text(file)))
+        names = joined.names.union(match["name"] or match["variable"] for match in found)
+        classes = frozenset(match["name"] for match in found if match["kind"] == "class")
+        return Offer(names, joined.modules, joined.bases | classes, joined.triggers.union(triggers))
 
 
-def _joined_by(targets: Iterable[_Target], offers: Mapping[str, Offer]) -> Offer:
+def _joined_by(targets: Iterable[Target], offers: Mapping[str, Offer]) -> Offer:
     """What names mean that import statements bind."""
     names: set[str] = set()
     modules: dict[str, frozenset[str]] = {}

@@ -22,6 +22,7 @@ from mldbg.lint.config import ALL, Config
 from mldbg.lint.files import Foreign, Source
 from mldbg.lint.finding import Finding, Group, Partly, Problem, cell_name
 from mldbg.lint.importers import has_importers_besides, importers_of
+from mldbg.lint.links import Links
 from mldbg.lint.notebook import Layout
 from mldbg.lint.rule import Rule
 
@@ -46,6 +47,10 @@ class Task:
     """The names by which `rules` were selected; a finding in another group than its rule is shown if they say so."""
     only: frozenset[str] = frozenset()
     """The rules about comments that are to report alone, what `rules` find being only of use to them; empty: all report."""
+
+    def graphs(self, project: engine.Project) -> tuple[Links, ...]:
+        """What says which files of a project are worth executing for the sake of these rules."""
+        return (project.links, project.shape_links) if any(rule.about_shapes for rule in self.rules) else (project.links,)
 
     def project(self) -> engine.Project:
         """A fresh view of the project's files."""
@@ -106,7 +111,9 @@ def check_files(paths: Iterable[Path], task: Task, jobs: int | None = None, prog
     problems = [problem for problem in found.files if isinstance(problem, Problem)]
     parts: list[Result] = [Result(problems=tuple(problems))]
     project = task.project()
-    followed = importers_of(named, task.config, project.links) if all(path.is_file() for path in paths) else []
+    followed = (
+        importers_of(named, task.config, project.surveys, task.graphs(project)) if all(path.is_file() for path in paths) else []
+    )
     to_check = [*named, *followed]
     shown = frozenset(map(files.displayed, named))
     processes = min(jobs or _processes_for(len(to_check)), len(to_check))
@@ -248,7 +255,7 @@ def _check(source: Source | Problem | Foreign, task: Task, project: engine.Proje
 
 def _reached_from(source: Source, project: engine.Project) -> frozenset[str]:
     """A file, and those of the project that its imports lead to."""
-    reached = project.links.consulted_by(source.file.resolve())[0] if source.file is not None else ()
+    reached = project.surveys.consulted_by(source.file.resolve())[0] if source.file is not None else ()
     return frozenset({source.path, *map(files.displayed, reached)})
 
 
@@ -406,7 +413,9 @@ def _without_rash_complaints(
     for finding in findings:
         path = finding.span.path
         if finding.rule == suppress.UNUSED and path not in needed:
-            others = executed is not None and has_importers_besides(executed, Path(path), task.config, task.project().links)
+            project = task.project()
+            needing = Path(path), task.config, project.surveys, task.graphs(project)
+            others = executed is not None and has_importers_besides(executed, *needing)
             needed[path] = path in unsure or others
         if finding.rule != suppress.UNUSED or not needed[path]:
             yield finding
