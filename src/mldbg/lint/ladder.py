@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mldbg.lint.library.names import says_batch, says_samples
+from mldbg.lint.library.names import says_batch, says_classes, says_samples
 from mldbg.operations.losses import LOSSES
 from mldbg.operations.problem import Problem
 from mldbg.operations.torch import LOSS_CLASSES
@@ -90,6 +90,19 @@ def axis_name(size: Dim) -> str:
     from mldbg.operations.sizes import Size, said
 
     return said(size) if isinstance(size, Size) and said(size).isidentifier() else ""
+
+
+def class_axis(value: Value) -> int | None:
+    """The axis of the classes: the only one that is not the batch, or the only one that is named so."""
+    shape = shape_of(value)
+    if shape is None or shape.rank is None:
+        return None
+    if shape.rank == 2:
+        return -1
+    named = [index for index, size in enumerate(shape.front) if says_classes(axis_name(size))]
+    if len(named) != 1:
+        return None
+    return named[0] if named[0] + 1 < shape.rank else -1
 
 
 def batch_axis(value: Value, axis: int) -> bool:

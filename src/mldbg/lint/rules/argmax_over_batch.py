@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mldbg.lint.finding import Finding, Group
+from mldbg.lint import edit
+from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Call
-from mldbg.lint.ladder import batch_axis, ladder, shape_of, short
+from mldbg.lint.ladder import batch_axis, class_axis, ladder, shape_of, short
 from mldbg.lint.rule import Rule, Topic, calls
 
 
@@ -33,7 +34,8 @@ class ArgmaxOverBatch(Rule):
 
     ## Limits
     Fires when the first axis is known to be that of the batch and there are more axes: a convolution or batch normalisation
-    came before, or the axis was given a name that says so.
+    came before, or the axis was given a name that says so. The fix takes the other one of two axes, or the one that is named
+    after the classes.
     """
 
     group = Group.CORRECTNESS
@@ -58,4 +60,12 @@ class ArgmaxOverBatch(Rule):
             hint="take the axis of the classes, mostly dim=-1",
             ladder=ladder(value),
             last=(site, f"{short(call.name)} runs here"),
+            fix=_fix(call),
         )
+
+
+def _fix(call: Call) -> Fix | None:
+    """The axis of the classes, where that is plain: of two axes it is the other one."""
+    axis = class_axis(call.argument("input"))
+    change = edit.with_argument(call, "dim", str(axis)) if axis is not None else None
+    return edit.unsafe(change) if change is not None else None

@@ -3,7 +3,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mldbg.lint.finding import Finding, Group
+from mldbg.lint import edit
+from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Call
 from mldbg.lint.ladder import calls_of_losses, ladder, loss_named, shape_of
 from mldbg.lint.rule import Rule, Topic, calls
@@ -52,7 +53,7 @@ class BroadcastLoss(Rule):
 
     ## Limits
     Fires when both shapes are known well enough: one has an axis of size 1 that the other lacks. A table of all pairs that
-    is meant has `reduction="none"` and an axis that was put in for it.
+    is meant has `reduction="none"` and an axis that was put in for it. The fix squeezes the axis of size 1 in the call.
     """
 
     group = Group.CORRECTNESS
@@ -78,4 +79,22 @@ class BroadcastLoss(Rule):
             hint="give both the same shape, with squeeze(-1) on the prediction or unsqueeze(-1) on the target",
             ladder=ladder(one, two),
             last=(site, f"{first} and {second} are broadcast here"),
+            fix=_fix(call, first, second),
         )
+
+
+def _fix(call: Call, first: Shape, second: Shape) -> Fix | None:
+    """The axis of size 1 that one of both has alone is squeezed."""
+    for name, column, row in (("input", first, second), ("target", second, first)):
+        axis, node = _column_axis(column, row), call.nodes.get(name)
+        if axis is not None and node is not None:
+            return edit.unsafe(*edit.followed_by(call.place.site.part, node, f".squeeze({axis})"))
+    return None
+
+
+def _column_axis(column: Shape, row: Shape) -> int | None:
+    """The axis of size 1 of a column that meets a row, also where nothing but the last axis of the column is known."""
+    from mldbg.operations.shape import extra_axis
+
+    open_column = column.rank is None and column.at_end(0) == 1 and row.rank == 1
+    return -1 if open_column else extra_axis(column, row)
