@@ -229,7 +229,7 @@ def _inserted_after(part: Part, node: cst.CSTNode, text: str) -> Edit:
 
 
 def replaced_by_method(site: Site, node: cst.BaseExpression, text: str) -> tuple[Edit, ...]:
-    """Put `.transpose(1, 2)` or the like behind one operand of a call, in the place of the whole call; empty where comments would go."""
+    """Put `.transpose(1, 2)` or the like behind one operand of a call, instead of the call; empty where comments would go."""
     whole, kept = site.part.span(site.node), site.part.span(node)
     if "#" in code(site.node):
         return ()
@@ -279,7 +279,7 @@ def _with_keyword(site: Site, name: str, text: str) -> Edit | None:
 
 
 def with_axis(site: Site, axis: int) -> Edit | None:
-    """Give another axis to `F.softmax(x, 1)`, `x.softmax(dim=1)` or `nn.Softmax(1)(x)`; None where its axis is not written there."""
+    """Give another axis to `F.softmax(x, 1)`, `x.softmax(dim=1)` or `nn.Softmax(1)(x)`; None where none is written there."""
     node = site.node
     if isinstance(node, cst.Call) and isinstance(node.func, cst.Call):
         node = node.func

@@ -48,7 +48,7 @@ class BatchFirstMismatch(Rule):
 
     ## Limits
     Fires when the names of both axes say which is which, or when the state that is handed in was made for the other axis.
-    The fix says `batch_first=True` in the layer's constructor, in the same file, and takes it away where the time comes first.
+    The fix says `batch_first=True` in the layer's constructor, or `batch_first=False` where the time comes first.
     """
 
     group = Group.CORRECTNESS

@@ -34,8 +34,8 @@ class DtypeMismatch(Rule):
             return F.binary_cross_entropy_with_logits(model(x).view(32, 1), labels.float())
 
     ## Limits
-    Fires when the type is known: from a literal, a cast, a creating function or an annotation. The fix casts the target of a loss,
-    and the indices of `one_hot`, where the call gets them. An annotation that does not hold is left as it is.
+    Fires when the type is known: from a literal, a cast, a creating function or an annotation. The fix casts the target of a
+    loss, and the indices of `one_hot`, where the call gets them. Where an annotation may be wrong there is none.
     """
 
     group = Group.CORRECTNESS

@@ -40,8 +40,8 @@ class SoftmaxOverBatch(Rule):
 
     ## Limits
     Fires when the axis is known to be that of the batch: a convolution or batch normalisation came before, or the axis was
-    given a name that says so. Tables with two batch axes, as in contrastive losses, are left alone. The fix takes the other one of
-    two axes, or the one that is named after the classes.
+    given a name that says so. Tables with two batch axes, as in contrastive losses, are left alone. The fix takes the other one
+    of two axes, or the one that is named after the classes.
     """
 
     group = Group.CORRECTNESS

@@ -38,8 +38,8 @@ class ViewAsTranspose(Rule):
     Fires when several axes become several others and each new size is the product of some of the old ones in another order.
     Joining neighbours, splitting an axis and flattening are left alone, and so are sizes that are not known, and functions that
     say they shift: the relative shift of Transformer-XL reads the axes the other way round on purpose.
-    The fix moves the axes where each new one has the size of a single old one. What it gives is no longer contiguous: a view of it
-    needs `reshape`.
+    The fix moves the axes where each new one has the size of a single old one. What it gives is no longer contiguous: a
+    view of it needs `reshape`.
     """
 
     group = Group.CORRECTNESS

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -38,8 +39,8 @@ class WrongReturnShape(Rule):
 
     ## Limits
     Fires when the shapes differ for all sizes, where different names of one function count as different sizes. A name that
-    stands in the result only takes any size. The fix corrects the annotation where a single number in it is another one, or is
-    computed from other axes. Where an axis is missing or moved, the operation is to be looked at.
+    stands in the result only takes any size. The fix corrects the annotation where one size in it is computed from other axes, or
+    is another number, and the one that is declared stands nowhere else in the file. Else the operation is to be looked at.
     """
 
     group = Group.CORRECTNESS
@@ -74,17 +75,21 @@ def _fix(contradiction: Contradiction) -> Fix | None:
     if shape is None or shape.rank != len(axes):
         return None
     wrong = [place for place, (axis, size) in enumerate(zip(axes, shape.front, strict=True)) if axis != str(size)]
-    if len(wrong) != 1 or not _is_stale(axes[wrong[0]], shape.front[wrong[0]]):
+    if len(wrong) != 1 or not _is_stale(axes[wrong[0]], shape.front[wrong[0]], "".join(declared.part.module.outline.code)):
         return None
     axes[wrong[0]] = str(shape.front[wrong[0]])
     change = edit.with_axes(declared, " ".join(axes))
     return edit.unsafe(change) if change is not None else None
 
 
-def _is_stale(axis: str, size: Dim) -> bool:
-    """Whether a size is another number than an annotation says, or is computed from axes of the function: `2*dim`."""
+def _is_stale(axis: str, size: Dim, text: str) -> bool:
+    """Whether a size is computed from axes of the function, or is a number of the file, which has the declared one nowhere else.
+
+    A declared number that stands elsewhere, too, may be that of a layer which was forgotten.
+    """
     from mldbg.operations.sizes import Size, atoms
 
     if isinstance(size, int):
-        return axis.isdigit() and size > 1
+        numbers = re.findall(r"\d+", text)
+        return axis.isdigit() and numbers.count(axis) == 1 and str(size) in numbers
     return isinstance(size, Size) and not str(size).isidentifier() and all(atom.scope is not None for atom in atoms(size))
