@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import libcst as cst
 
     from mldbg.lint.interpret.address import Site
-    from mldbg.lint.interpret.facts import Call, Place
+    from mldbg.lint.interpret.facts import Call, Misfit, Place
     from mldbg.lint.interpret.module import Part
     from mldbg.lint.interpret.value import Value
 else:
@@ -226,6 +226,12 @@ def followed_by(part: Part, node: cst.BaseExpression, text: str) -> tuple[Edit, 
 def _inserted_after(part: Part, node: cst.CSTNode, text: str) -> Edit:
     span = part.span(node)
     return Edit(Span(span.path, span.end_line, span.end_column, span.end_line, span.end_column), text)
+
+
+def squeezed(loss: Call | Misfit, parameter: str, axis: int) -> Fix | None:
+    """Squeeze an axis of an argument in a call, where the argument stands there."""
+    node = loss.nodes.get(parameter)
+    return unsafe(*followed_by(loss.place.site.part, node, f".squeeze({axis})")) if node is not None else None
 
 
 def replaced_by_method(site: Site, node: cst.BaseExpression, text: str) -> tuple[Edit, ...]:

@@ -12,7 +12,7 @@ from mldbg.operations.torch import LOSS_CLASSES
 
 if TYPE_CHECKING:
     from mldbg.lint.interpret.address import Site
-    from mldbg.lint.interpret.facts import Contradiction, Misfit
+    from mldbg.lint.interpret.facts import Call, Contradiction, Misfit
     from mldbg.lint.interpret.value import Value
     from mldbg.operations.shape import Shape
     from mldbg.operations.sizes import Dim
@@ -90,6 +90,11 @@ def axis_name(size: Dim) -> str:
     from mldbg.operations.sizes import Size, said
 
     return said(size) if isinstance(size, Size) and said(size).isidentifier() else ""
+
+
+def axis_parameter(call: Call) -> str:
+    """The parameter by which a call was told its axis: numpy's name for it, which torch takes too, or torch's own."""
+    return "axis" if "axis" in call.arguments else "dim"
 
 
 def class_axis(value: Value) -> int | None:

@@ -316,7 +316,9 @@ class Shaping:
         given = row.bound(
             [self._argument(value) for value in positional], {key: self._argument(value) for key, value in keywords.items()}
         )
-        operands = tuple(value for value in (*positional, *keywords.values()) if value.shaped is not None)
+        order = {param: index for index, param in enumerate(row.params)}
+        named = [keywords[key] for key in sorted(keywords, key=lambda key: order.get(key, len(order)))]
+        operands = tuple(value for value in (*positional, *named) if value.shaped is not None)
         try:
             made = row.compute(given)
         except (Unsure, ValueError, OverflowError):  # a count from a number that is not known, which is passed on as nan

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Call
-from mldbg.lint.ladder import batch_axis, class_axis, ladder, shape_of, short
+from mldbg.lint.ladder import axis_parameter, batch_axis, class_axis, ladder, shape_of, short
 from mldbg.lint.rule import Rule, Topic, calls
 
 
@@ -47,9 +47,10 @@ class ArgmaxOverBatch(Rule):
     def on_call(self, call: Call) -> Iterator[Finding]:
         value = call.argument("input")
         shape = shape_of(value)
-        dim = call.argument("dim")
+        name = axis_parameter(call)
+        dim = call.argument(name)
         axis = dim.constant if isinstance(dim.constant, int) and not isinstance(dim.constant, bool) else None
-        whole = ("dim" not in call.arguments or dim.is_none) and "argmax" in call.name
+        whole = (name not in call.arguments or dim.is_none) and "argmax" in call.name
         if shape is None or (axis is None and not whole) or not batch_axis(value, axis or 0):
             return
         site = call.place.site
@@ -67,5 +68,5 @@ class ArgmaxOverBatch(Rule):
 def _fix(call: Call) -> Fix | None:
     """The axis of the classes, where that is plain: of two axes it is the other one."""
     axis = class_axis(call.argument("input"))
-    change = edit.with_argument(call, "dim", str(axis)) if axis is not None else None
+    change = edit.with_argument(call, axis_parameter(call), str(axis)) if axis is not None else None
     return edit.unsafe(change) if change is not None else None

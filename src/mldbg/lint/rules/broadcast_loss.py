@@ -86,9 +86,9 @@ class BroadcastLoss(Rule):
 def _fix(call: Call, first: Shape, second: Shape) -> Fix | None:
     """The axis of size 1 that one of both has alone is squeezed."""
     for name, column, row in (("input", first, second), ("target", second, first)):
-        axis, node = _column_axis(column, row), call.nodes.get(name)
-        if axis is not None and node is not None:
-            return edit.unsafe(*edit.followed_by(call.place.site.part, node, f".squeeze({axis})"))
+        axis = _column_axis(column, row)
+        if axis is not None:
+            return edit.squeezed(call, name, axis)
     return None
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from mldbg.lint import edit
 from mldbg.lint.finding import Edit, Finding, Fix, Group
 from mldbg.lint.interpret.facts import Call
-from mldbg.lint.ladder import batch_axis, calls_of_losses, class_axis, ladder, loss_named, shape_of, short
+from mldbg.lint.ladder import axis_parameter, batch_axis, calls_of_losses, class_axis, ladder, loss_named, shape_of, short
 from mldbg.lint.rule import Rule, Topic, calls
 from mldbg.operations.torch import NORMALIZERS
 from mldbg.semantics import Semantic
@@ -56,9 +56,10 @@ class SoftmaxOverBatch(Rule):
             return
         value = call.argument("input")
         shape = shape_of(value)
-        dim = call.argument("dim")
+        name = axis_parameter(call)
+        dim = call.argument(name)
         axis = dim.constant if isinstance(dim.constant, int) else None
-        if shape is None or (axis is None and "dim" in call.arguments and not dim.is_none):
+        if shape is None or (axis is None and name in call.arguments and not dim.is_none):
             return
         if axis is None:
             axis = 0 if shape.rank in (0, 1, 3) else 1  # what torch takes where nobody says it
@@ -71,7 +72,7 @@ class SoftmaxOverBatch(Rule):
             hint="take the axis of the classes, mostly dim=-1",
             ladder=ladder(value),
             last=(site, f"{short(call.name)} runs along axis {axis} here"),
-            fix=_along_classes(value, lambda axis: edit.with_argument(call, "dim", str(axis))),
+            fix=_along_classes(value, lambda axis: edit.with_argument(call, name, str(axis))),
         )
 
     def _on_loss(self, call: Call) -> Iterator[Finding]:

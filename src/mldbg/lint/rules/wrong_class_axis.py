@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Call, Misfit
-from mldbg.lint.ladder import axis_name, calls_of_losses, is_about_classes, ladder, loss_named, shape_of, short
+from mldbg.lint.ladder import axis_name, axis_parameter, calls_of_losses, is_about_classes, ladder, loss_named, shape_of, short
 from mldbg.lint.library.names import says_classes, says_space
 from mldbg.lint.rule import Listening, Rule, Topic
 from mldbg.operations.torch import NORMALIZERS
@@ -113,7 +113,7 @@ class WrongClassAxis(Rule):
     def _on_softmax(self, call: Call) -> Iterator[Finding]:
         """Softmax along the height or width of maps that have an axis of classes."""
         value = call.argument("input")
-        shape, dim = shape_of(value), call.argument("dim").constant
+        shape, dim = shape_of(value), call.argument(axis_parameter(call)).constant
         if shape is None or shape.rank is None or not isinstance(dim, int) or not -shape.rank <= dim < shape.rank:
             return
         names = [axis_name(size) for size in shape.front]
@@ -129,7 +129,7 @@ class WrongClassAxis(Rule):
                 hint="take dim=1, the axis of the classes",
                 ladder=ladder(value),
                 last=(site, f"{short(call.name)} runs along axis {dim} here"),
-                fix=edit.unsafe(change) if (change := edit.with_argument(call, "dim", "1")) is not None else None,
+                fix=edit.unsafe(change) if (change := edit.with_argument(call, axis_parameter(call), "1")) is not None else None,
             )
 
 

@@ -84,7 +84,7 @@ def _fix(misfit: Misfit) -> Fix | None:
     """The layer is built for the size that arrives, where both are plain numbers."""
     mismatch = misfit.mismatch
     built = misfit.built.get(mismatch.parameter or "")
-    if built is None or not isinstance(mismatch.got, int):
+    if built is None or not isinstance(mismatch.got, int) or "groups" in misfit.built:  # groups go with the channels
         return None
     node = _only_element(built.node)
     if edit.number_of(node) != mismatch.wanted:
