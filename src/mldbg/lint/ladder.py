@@ -97,17 +97,17 @@ def axis_parameter(call: Call) -> str:
     return "axis" if "axis" in call.arguments else "dim"
 
 
-def class_axis(value: Value) -> int | None:
-    """The axis of the classes: the only one that is not the batch, or the only one that is named so."""
+def class_axis(value: Value, batch: int) -> int | None:
+    """The axis of the classes, where it is plain: the only one beside the batch with more than one entry, or that is named so."""
     shape = shape_of(value)
     if shape is None or shape.rank is None:
         return None
-    if shape.rank == 2:
-        return -1
-    named = [index for index, size in enumerate(shape.front) if says_classes(axis_name(size))]
-    if len(named) != 1:
+    others = [axis for axis, size in enumerate(shape.front) if axis != batch % shape.rank and size != 1]
+    named = [axis for axis in others if says_classes(axis_name(shape.front[axis]))]
+    found = named if len(others) > 1 else others
+    if len(found) != 1:
         return None
-    return named[0] if named[0] + 1 < shape.rank else -1
+    return found[0] if found[0] + 1 < shape.rank else -1
 
 
 def batch_axis(value: Value, axis: int) -> bool:

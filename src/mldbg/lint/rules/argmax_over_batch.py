@@ -34,8 +34,8 @@ class ArgmaxOverBatch(Rule):
 
     ## Limits
     Fires when the first axis is known to be that of the batch and there are more axes: a convolution or batch normalisation
-    came before, or the axis was given a name that says so. The fix takes the other one of two axes, or the one that is named
-    after the classes.
+    came before, or the axis was given a name that says so. The fix takes the only other axis with more than one
+    entry, or the one that is named after the classes.
     """
 
     group = Group.CORRECTNESS
@@ -61,12 +61,12 @@ class ArgmaxOverBatch(Rule):
             hint="take the axis of the classes, mostly dim=-1",
             ladder=ladder(value),
             last=(site, f"{short(call.name)} runs here"),
-            fix=_fix(call),
+            fix=_fix(call, axis or 0),
         )
 
 
-def _fix(call: Call) -> Fix | None:
-    """The axis of the classes, where that is plain: of two axes it is the other one."""
-    axis = class_axis(call.argument("input"))
+def _fix(call: Call, batch: int) -> Fix | None:
+    """The axis of the classes, where that is plain."""
+    axis = class_axis(call.argument("input"), batch)
     change = edit.with_argument(call, axis_parameter(call), str(axis)) if axis is not None else None
     return edit.unsafe(change) if change is not None else None

@@ -40,8 +40,8 @@ class SoftmaxOverBatch(Rule):
 
     ## Limits
     Fires when the axis is known to be that of the batch: a convolution or batch normalisation came before, or the axis was
-    given a name that says so. Tables with two batch axes, as in contrastive losses, are left alone. The fix takes the other one
-    of two axes, or the one that is named after the classes.
+    given a name that says so. Tables with two batch axes, as in contrastive losses, are left alone. The fix takes the only
+    other axis with more than one entry, or the one that is named after the classes.
     """
 
     group = Group.CORRECTNESS
@@ -72,7 +72,7 @@ class SoftmaxOverBatch(Rule):
             hint="take the axis of the classes, mostly dim=-1",
             ladder=ladder(value),
             last=(site, f"{short(call.name)} runs along axis {axis} here"),
-            fix=_along_classes(value, lambda axis: edit.with_argument(call, name, str(axis))),
+            fix=_along_classes(value, axis, lambda axis: edit.with_argument(call, name, str(axis))),
         )
 
     def _on_loss(self, call: Call) -> Iterator[Finding]:
@@ -88,12 +88,12 @@ class SoftmaxOverBatch(Rule):
             hint="take the axis of the classes, mostly dim=-1",
             trail=value.trail,
             last=(call.place.site, f"`{loss_named(call.name)}` is called here"),
-            fix=_along_classes(value, lambda axis: edit.with_axis(made, axis)),
+            fix=_along_classes(value, along, lambda axis: edit.with_axis(made, axis)),
         )
 
 
-def _along_classes(value: Value, change: Callable[[int], Edit | None]) -> Fix | None:
-    """The axis of the classes, where that is plain: of two axes it is the other one."""
-    axis = class_axis(value)
+def _along_classes(value: Value, batch: int, change: Callable[[int], Edit | None]) -> Fix | None:
+    """The axis of the classes, where that is plain."""
+    axis = class_axis(value, batch)
     made = change(axis) if axis is not None else None
     return edit.unsafe(made) if made is not None else None
