@@ -11,6 +11,7 @@ from mldbg.lint.finding import Edit, Fix, Span
 from mldbg.lint.interpret.address import site_of
 from mldbg.lint.interpret.value import Object
 from mldbg.lint.library.names import CONVENTIONAL_ALIASES
+from mldbg.operations.tables import constructor_parameters
 
 if TYPE_CHECKING:
     import libcst as cst
@@ -262,9 +263,13 @@ def with_argument(call: Call, name: str, text: str) -> Edit | None:
 
 
 def built_with(layer: Value, name: str, text: str) -> Edit | None:
-    """Say a keyword in the call of a library's class that built a layer."""
+    """Say a keyword in the call of a library's class that built a layer; None where it is given by its position."""
     thing = layer.thing
     if not isinstance(thing, Object) or not isinstance(thing.cls, str) or thing.ref.site is None:
+        return None
+    node = thing.ref.site.node
+    positional = [arg for arg in node.args if arg.keyword is None] if isinstance(node, cst.Call) else []
+    if name in constructor_parameters(thing.cls, len(positional))[: len(positional)]:
         return None
     return _with_keyword(thing.ref.site, name, text)
 

@@ -113,7 +113,10 @@ class BatchFirstMismatch(Rule):
 def _fix(call: Call, *, batch_first: bool) -> Fix | None:
     """The layer is told in its constructor which axis is the batch."""
     layer = call.argument("encoder_layer") if "encoder_layer" in call.arguments else call.receiver
-    change = edit.built_with(layer, "batch_first", str(batch_first)) if layer is not None else None
+    if "batch_first" in call.built:
+        change = edit.with_argument(call, "batch_first", str(batch_first))
+    else:
+        change = edit.built_with(layer, "batch_first", str(batch_first)) if layer is not None else None
     return edit.unsafe(change) if change is not None else None
 
 
