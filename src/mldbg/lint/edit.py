@@ -8,14 +8,16 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from mldbg.lint.finding import Edit, Fix, Span
+from mldbg.lint.interpret.address import site_of
 from mldbg.lint.interpret.value import Object
 from mldbg.lint.library.names import CONVENTIONAL_ALIASES
+from mldbg.operations.tables import constructor_parameters
 
 if TYPE_CHECKING:
     import libcst as cst
 
     from mldbg.lint.interpret.address import Site
-    from mldbg.lint.interpret.facts import Call, Place
+    from mldbg.lint.interpret.facts import Call, Misfit, Place
     from mldbg.lint.interpret.module import Part
     from mldbg.lint.interpret.value import Value
 else:
@@ -209,6 +211,134 @@ def as_logsigmoid(part: Part, node: cst.Call) -> tuple[Edit, ...]:
     return (
         (replaced(part, function.attr, "logsigmoid"),) if code(function.value).rpartition(".")[2] in ("F", "functional") else ()
     )
+
+
+# ------------------------------------------------------------------------------------------------------ arguments and operands
+def followed_by(part: Part, node: cst.BaseExpression, text: str) -> tuple[Edit, ...]:
+    """Put `.squeeze(-1)` or the like behind an expression, in parentheses where it would bind to the end of it only."""
+    if node.rpar:
+        return (_inserted_after(part, node.rpar[-1], text),)
+    if isinstance(node, cst.Name | cst.Attribute | cst.Call | cst.Subscript):
+        return (_inserted_after(part, node, text),)
+    span = part.span(node)
+    return Edit(Span(span.path, span.line, span.column, span.line, span.column), "("), _inserted_after(part, node, ")" + text)
+
+
+def _inserted_after(part: Part, node: cst.CSTNode, text: str) -> Edit:
+    span = part.span(node)
+    return Edit(Span(span.path, span.end_line, span.end_column, span.end_line, span.end_column), text)
+
+
+def squeezed(loss: Call | Misfit, parameter: str, axis: int) -> Fix | None:
+    """Squeeze an axis of an argument in a call, where the argument stands there."""
+    node = loss.nodes.get(parameter)
+    return unsafe(*followed_by(loss.place.site.part, node, f".squeeze({axis})")) if node is not None else None
+
+
+def replaced_by_method(site: Site, node: cst.BaseExpression, text: str) -> tuple[Edit, ...]:
+    """Put `.transpose(1, 2)` or the like behind one operand of a call, instead of the call; empty where comments would go."""
+    whole, kept = site.part.span(site.node), site.part.span(node)
+    if "#" in code(site.node):
+        return ()
+    before = Span(whole.path, whole.line, whole.column, kept.line, kept.column)
+    after = Span(whole.path, kept.end_line, kept.end_column, whole.end_line, whole.end_column)
+    plain = isinstance(node, cst.Name | cst.Attribute | cst.Call | cst.Subscript)
+    return Edit(before, "" if plain else "("), Edit(after, text if plain else ")" + text)
+
+
+def with_argument(call: Call, name: str, text: str) -> Edit | None:
+    """Give a parameter another value, in the call or where the layer that is called was built.
+
+    A literal is replaced, and what was not given is added. None where something else stands there, or comes from elsewhere.
+    """
+    node = call.nodes.get(name)
+    given = site_of(call.place.site.part, node) if node is not None else call.built.get(name)
+    if given is not None:
+        return replaced(given.part, given.node, text) if is_literal(given.node) else None
+    if name in call.arguments:
+        return None
+    if call.receiver is not None:
+        return built_with(call.receiver, name, text)
+    return _with_keyword(call.place.site, name, text) if call.nodes else None
+
+
+def built_with(layer: Value, name: str, text: str) -> Edit | None:
+    """Say a keyword in the call of a library's class that built a layer; None where it is given by its position."""
+    thing = layer.thing
+    if not isinstance(thing, Object) or not isinstance(thing.cls, str) or thing.ref.site is None:
+        return None
+    node = thing.ref.site.node
+    positional = [arg for arg in node.args if arg.keyword is None] if isinstance(node, cst.Call) else []
+    if name in constructor_parameters(thing.cls, len(positional))[: len(positional)]:
+        return None
+    return _with_keyword(thing.ref.site, name, text)
+
+
+def _with_keyword(site: Site, name: str, text: str) -> Edit | None:
+    """Say a keyword in a call; None where unpacked arguments may hold it, or what stands there is no literal."""
+    node = site.node
+    if not isinstance(node, cst.Call) or any(arg.star for arg in node.args):
+        return None
+    said = next((arg.value for arg in node.args if arg.keyword is not None and arg.keyword.value == name), None)
+    if said is not None:
+        return replaced(site.part, said, text) if is_literal(said) else None
+    if node.args:
+        last = node.args[-1].value
+        return _inserted_after(site.part, last.rpar[-1] if last.rpar else last, f", {name}={text}")
+    span = site.part.span(node)
+    return Edit(Span(span.path, span.end_line, span.end_column - 1, span.end_line, span.end_column - 1), f"{name}={text}")
+
+
+def with_axis(site: Site, axis: int) -> Edit | None:
+    """Give another axis to `F.softmax(x, 1)`, `x.softmax(dim=1)` or `nn.Softmax(1)(x)`; None where none is written there."""
+    node = site.node
+    if isinstance(node, cst.Call) and isinstance(node.func, cst.Call):
+        node = node.func
+    numbers = [arg.value for arg in node.args if number_of(arg.value) is not None] if isinstance(node, cst.Call) else []
+    return replaced(site.part, numbers[0], str(axis)) if len(numbers) == 1 else None
+
+
+def _axes_of(node: cst.CSTNode) -> cst.SimpleString | None:
+    """The string in an annotation `Float[Tensor, "batch dim"]`."""
+    match node:
+        case cst.Annotation(
+            annotation=cst.Subscript(slice=[_, cst.SubscriptElement(slice=cst.Index(value=cst.SimpleString() as text))])
+        ):
+            return text
+        case _:
+            return None
+
+
+def text_of_axes(node: cst.CSTNode) -> str | None:
+    """What an annotation `Float[Tensor, "batch dim"]` says of axes; None of any other."""
+    text = _axes_of(node)
+    return text.raw_value if text is not None else None
+
+
+def with_axes(site: Site, axes: str) -> Edit | None:
+    """Say other axes in an annotation."""
+    text = _axes_of(site.node)
+    return replaced(site.part, text, f"{text.prefix}{text.quote}{axes}{text.quote}") if text is not None else None
+
+
+def is_literal(node: cst.CSTNode) -> bool:
+    """Whether a node is a number, True, False or None, as it stands."""
+    return number_of(node) is not None or (isinstance(node, cst.Name) and node.value in ("True", "False", "None"))
+
+
+def number_of(node: cst.CSTNode) -> int | None:
+    """The integer that is written out, as `400`, `-1` or `16 * 5 * 5`; None of anything with a name in it."""
+    match node:
+        case cst.Integer():
+            return node.evaluated_value
+        case cst.UnaryOperation(operator=cst.Minus(), expression=inner):
+            number = number_of(inner)
+            return -number if number is not None else None
+        case cst.BinaryOperation(left=left, operator=cst.Multiply(), right=right):
+            one, two = number_of(left), number_of(right)
+            return one * two if one is not None and two is not None else None
+        case _:
+            return None
 
 
 # ------------------------------------------------------------------------------------------------------------------ statements

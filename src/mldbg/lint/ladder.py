@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mldbg.lint.library.names import says_batch, says_samples
+from mldbg.lint.library.names import says_batch, says_classes, says_samples
 from mldbg.operations.losses import LOSSES
 from mldbg.operations.problem import Problem
 from mldbg.operations.torch import LOSS_CLASSES
 
 if TYPE_CHECKING:
     from mldbg.lint.interpret.address import Site
-    from mldbg.lint.interpret.facts import Contradiction, Misfit
+    from mldbg.lint.interpret.facts import Call, Contradiction, Misfit
     from mldbg.lint.interpret.value import Value
     from mldbg.operations.shape import Shape
     from mldbg.operations.sizes import Dim
@@ -98,6 +98,24 @@ def axis_name(size: Dim) -> str:
     from mldbg.operations.sizes import Size, said
 
     return said(size) if isinstance(size, Size) and said(size).isidentifier() else ""
+
+
+def axis_parameter(call: Call) -> str:
+    """The parameter by which a call was told its axis: numpy's name for it, which torch takes too, or torch's own."""
+    return "axis" if "axis" in call.arguments else "dim"
+
+
+def class_axis(value: Value, batch: int) -> int | None:
+    """The axis of the classes, where it is plain: the only one beside the batch with more than one entry, or that is named so."""
+    shape = shape_of(value)
+    if shape is None or shape.rank is None:
+        return None
+    others = [axis for axis, size in enumerate(shape.front) if axis != batch % shape.rank and size != 1]
+    named = [axis for axis in others if says_classes(axis_name(shape.front[axis]))]
+    found = named if len(others) > 1 else others
+    if len(found) != 1:
+        return None
+    return found[0] if found[0] + 1 < shape.rank else -1
 
 
 def batch_axis(value: Value, axis: int) -> bool:

@@ -189,14 +189,27 @@ class Mismatch(Exception):  # noqa: N818 (a verdict on the program that is read,
         reason: why, as part of a sentence: "axis 1 has size 3 here and 4 there".
         got: the size that is there, where one size is wrong.
         wanted: the size that it would have to be.
+        parameter: the one whose argument is wrong; of a layer the constructor's, which says the size that is wanted.
+        cast: the method of a tensor that gives that argument the type which is needed.
     """
 
-    def __init__(self, problem: Problem, reason: str, got: Dim | None = None, wanted: Dim | None = None) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        reason: str,
+        got: Dim | None = None,
+        wanted: Dim | None = None,
+        *,
+        parameter: str | None = None,
+        cast: str | None = None,
+    ) -> None:
         super().__init__(reason)
         self.problem = problem
         self.reason = reason
         self.got = got
         self.wanted = wanted
+        self.parameter = parameter
+        self.cast = cast
 
 
 class Unsure(Exception):  # noqa: N818 (no error: too little is known)
@@ -400,16 +413,20 @@ def crossed(one: Shape, two: Shape) -> bool:
 
     `(n, 1)` and `(n,)` give `(n, n)`; `(b, 1, h, w)` and `(b, h, w)` give `(b, b, h, w)`. It works, and is hardly ever meant.
     """
-    if one.rest is not None or two.rest is not None:
-        return False
-    longer, shorter = (one.front, two.front) if len(one.front) > len(two.front) else (two.front, one.front)
-    if len(longer) != len(shorter) + 1:
-        return False
-    for axis in range(1, len(longer)):
-        rest = (*longer[:axis], *longer[axis + 1 :])
-        if longer[axis] == 1 and all(same(a, b) for a, b in zip(rest, shorter, strict=True)):
-            return any(size != 1 for size in shorter[:axis])
-    return False
+    return extra_axis(one, two) is not None or extra_axis(two, one) is not None
+
+
+def extra_axis(longer: Shape, shorter: Shape) -> int | None:
+    """The axis of size 1 that one shape has and the other lacks, and for which they are crossed; the last one is -1."""
+    if longer.rest is not None or shorter.rest is not None or len(longer.front) != len(shorter.front) + 1:
+        return None
+    dims = longer.front
+    for axis in range(1, len(dims)):
+        rest = (*dims[:axis], *dims[axis + 1 :])
+        if dims[axis] == 1 and all(same(a, b) for a, b in zip(rest, shorter.front, strict=True)):
+            crosses = any(size != 1 for size in shorter.front[:axis])
+            return (axis if axis + 1 < len(dims) else -1) if crosses else None
+    return None
 
 
 def scrambled(before: Shape, after: Shape) -> bool:
@@ -434,6 +451,16 @@ def scrambled(before: Shape, after: Shape) -> bool:
             return True
         old, new = old[len(one) :], new[len(two) :]
     return False
+
+
+def moved_axes(before: Shape, after: Shape) -> tuple[int, ...] | None:
+    """For each axis of a shape which axis of another one it is, by its size; None where that is not plain."""
+    if before.rest is not None or after.rest is not None or len(before.front) != len(after.front):
+        return None
+    found = [[axis for axis, size in enumerate(before.front) if same(size, wanted)] for wanted in after.front]
+    if any(len(axes) != 1 for axes in found) or len({axes[0] for axes in found}) != len(found):
+        return None
+    return tuple(axes[0] for axes in found)
 
 
 def _is_displaced(old: Sequence[Dim], new: Sequence[Dim]) -> bool:

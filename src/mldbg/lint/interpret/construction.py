@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mldbg.lint.interpret.address import Made, Ref, Site
@@ -33,6 +33,7 @@ class Construction:
         self.classes = classes
         self.contents = contents
         self.training = training
+        self._written: dict[Ref, dict[str, Site]] = {}
 
     def construct(self, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A new object of a class outside the project."""
@@ -58,7 +59,8 @@ class Construction:
         if name in DICTS:
             self._fill_dict(ref, arguments)
             return
-        given, _ = bound(tables.constructor_parameters(name, len(arguments)), arguments, None)
+        given, nodes = bound(tables.constructor_parameters(name, len(arguments)), arguments, None)
+        self._written[ref] = {key: self.machine.site(node) for key, node in nodes.items()}
         for key, value in given.items():
             self.machine.state.set(ref, argument_of(key), value)
 
@@ -72,6 +74,10 @@ class Construction:
             return {}
         record = self.machine.state.record(receiver.thing.ref)
         return {key.name: value for key, value in record.items() if isinstance(key, ArgumentOf)}
+
+    def written(self, ref: Ref) -> Mapping[str, Site]:
+        """The expressions that stand for the arguments of the constructor that made an object, by parameter."""
+        return self._written.get(ref, {})
 
     def _fill_container(self, ref: Ref, arguments: Sequence[Argument]) -> None:
         machine = self.machine

@@ -105,6 +105,8 @@ class Call:
     grad: bool
     targets: tuple[str, ...] = ()
     """The names that the result is unpacked into, when it is and all are plain names."""
+    built: Mapping[str, Site] = field(default_factory=dict)
+    """Of a layer the expressions that its constructor got, by parameter; where shapes are followed."""
 
     @property
     def node(self) -> cst.Call:
@@ -305,6 +307,8 @@ class Misfit:
         mismatch: what is wrong.
         operands: the tensors among the arguments.
         layer: the layer that is called.
+        nodes: the argument expressions by parameter name, as far as they stand in the call.
+        built: of a layer the expressions that its constructor got, by parameter.
     """
 
     place: Place
@@ -312,17 +316,23 @@ class Misfit:
     mismatch: Mismatch = field(compare=False)
     operands: tuple[Value, ...]
     layer: Value | None
+    nodes: Mapping[str, cst.BaseExpression] = field(default_factory=dict, compare=False)
+    built: Mapping[str, Site] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Broadcast:
-    """Two tensors that hold the same entries, but for an axis of size 1, are broadcast against one another for it."""
+    """Two tensors that hold the same entries, but for an axis of size 1, are broadcast against one another for it.
+
+    `nodes`: the expressions that the tensors are written as; None where that is not plain, or the result replaces one of them.
+    """
 
     place: Place
     operator: str
     left: Value
     right: Value
     result: Value
+    nodes: tuple[cst.BaseExpression | None, cst.BaseExpression | None] = field(default=(None, None), compare=False)
 
 
 class Promise(Enum):

@@ -141,7 +141,7 @@ class Interpreter:
         self.own_estimators = OwnEstimators(self, self.classes, self.estimators)
         self.configuration = Configuration(self, self.names, self.contents, self.lineage)
         self.declarations = Declarations(self, self.classes)
-        self.shaping = Shaping(self, self.contents, Batches(self, self.classes, self.contents), self.declarations)
+        self.shaping = Shaping(self, self.construction, Batches(self, self.classes, self.contents), self.declarations)
         self.library = LibraryCalls(
             self,
             self.classes,

@@ -12,10 +12,10 @@ from dataclasses import replace
 import libcst as cst
 
 from mldbg.lint.interpret.address import Made, Site
-from mldbg.lint.interpret.arguments import Argument
+from mldbg.lint.interpret.arguments import Argument, bound
 from mldbg.lint.interpret.attached import ATTACH, HANDLE, Attached
 from mldbg.lint.interpret.batches import Batches
-from mldbg.lint.interpret.contents import Contents
+from mldbg.lint.interpret.construction import Construction
 from mldbg.lint.interpret.declared import Declarations
 from mldbg.lint.interpret.facts import Broadcast, Call, Misfit, Place
 from mldbg.lint.interpret.machine import Machine
@@ -150,12 +150,13 @@ class Shaping:
         on: whether shapes are followed.
     """
 
-    def __init__(self, machine: Machine, contents: Contents, batches: Batches, declarations: Declarations) -> None:
+    def __init__(self, machine: Machine, construction: Construction, batches: Batches, declarations: Declarations) -> None:
         self.machine = machine
-        self.contents = contents
+        self.construction = construction
+        self.contents = construction.contents
         self.batches = batches
         self.declarations = declarations
-        self.attached = Attached(machine, contents, declarations)
+        self.attached = Attached(machine, construction.contents, declarations)
         self.on = False
         self.wanted: frozenset[str] = frozenset()
         """Names of calls that some rule listens to."""
@@ -229,7 +230,7 @@ class Shaping:
         row = ROWS.get(f"torch.Tensor.{name}") or ROWS.get(f"torch.Tensor.{name.removesuffix('_')}")
         if row is None:
             return None
-        return self._called(f"torch.Tensor.{name}", row, [Argument(base), *arguments], {}, site, result)
+        return self._called(f"torch.Tensor.{name}", row, [_receiver(base, name, site), *arguments], {}, site, result)
 
     def _method_of_array(
         self, base: Value, shaped: Shaped, name: str, arguments: Sequence[Argument], site: Site, result: Value
@@ -237,14 +238,14 @@ class Shaping:
         if name in _LEAVES_SHAPE_OF_ARRAY:
             dtype = named_dtype(arguments[0].value) if name == "astype" and arguments else shaped.tensor.dtype
             return replace(result, shaped=replace(shaped, tensor=replace(shaped.tensor, dtype=dtype)))
-        given = [Argument(base), *arguments]
+        given = [_receiver(base, name, site), *arguments]
         if name in ("reshape", "flatten"):
             row = ROWS.get(f"torch.Tensor.{name}")
         elif name == "transpose":
             row = ROWS.get("numpy.transpose")
             positional = [one for one in arguments if one.keyword is None]
             if len(positional) > 1:
-                given = [Argument(base), Argument(Value(Items("builtins.tuple", tuple(one.value for one in positional))))]
+                given = [given[0], Argument(Value(Items("builtins.tuple", tuple(one.value for one in positional))))]
         else:
             row = ROWS.get(f"numpy.{name}")
         return self._called(f"numpy.{name}", row, given, {}, site, result) if row is not None else None
@@ -274,7 +275,7 @@ class Shaping:
         if name != "matmul" and (may_be_tensor(left) or may_be_tensor(right)):
             known = left.shaped or right.shaped
             return replace(result, shaped=with_unknown(known), size=None) if known is not None else result
-        return self._called(f"torch.{name}", row, [Argument(left), Argument(right)], {}, site, result)
+        return self._called(f"torch.{name}", row, _operands(left, right, site), {}, site, result)
 
     def _number(self, name: str, left: Value, right: Value, result: Value) -> Value:
         """Arithmetic of two values of which none is known to be a tensor."""
@@ -298,8 +299,9 @@ class Shaping:
             return replace(result, shaped=replace(value.shaped, batch_first=None))
         return replace(result, size=None if value.size is None or is_any(-value.size) else -value.size)
 
-    def _note_crossing(self, name: str, left: Value, right: Value, site: Site, result: Value) -> None:
+    def _note_crossing(self, name: str, arguments: Sequence[Argument], site: Site, result: Value) -> None:
         """Tell of `(n, 1)` that meets `(n,)`, which gives `(n, n)`, and of a square matrix over the sums of its rows."""
+        left, right = (argument.value for argument in arguments)
         if left.shaped is None or right.shaped is None or result.shaped is None:
             return
         one, two = left.shaped.tensor.shape, right.shaped.tensor.shape
@@ -309,7 +311,7 @@ class Shaping:
         source = right.shaped.reduced_from
         turned = source is not None and source[0] is left.origin and source[1] > 0 and one.rank == 2
         if crossed(one, two) or turned:
-            self.machine.facts.append(Broadcast(place, SIGNS[name], left, right, result))
+            self.machine.facts.append(Broadcast(place, SIGNS[name], left, right, result, (arguments[0].node, arguments[1].node)))
 
     def _called(
         self,
@@ -329,7 +331,9 @@ class Shaping:
         given = row.bound(
             [self._argument(value) for value in positional], {key: self._argument(value) for key, value in keywords.items()}
         )
-        operands = tuple(value for value in (*positional, *keywords.values()) if value.shaped is not None)
+        order = {param: index for index, param in enumerate(row.params)}
+        named = [keywords[key] for key in sorted(keywords, key=lambda key: order.get(key, len(order)))]
+        operands = tuple(value for value in (*positional, *named) if value.shaped is not None)
         is_array = name.startswith(("numpy.", "sklearn.")) or (
             name not in FROM_ARRAY and any(holds_array(value) for value in operands)
         )
@@ -337,12 +341,13 @@ class Shaping:
             made = row.compute(given)
         except (Unsure, ValueError, OverflowError):  # a count from a number that is not known, which is passed on as nan
             unknown = self._supposing(row, positional, keywords, without_shape(result), is_array=is_array)
-            self._tell(name, row, positional, keywords, layer, site, unknown)
+            self._tell(name, row, arguments, keywords, layer, site, unknown)
             return unknown
         except Mismatch as mismatch:
             if name.endswith("__getitem__") and given.shape().rank == 0:
                 return without_shape(result)  # `loss.data[0]`, as it was written before torch 0.4
-            self._fails(Misfit(self.machine.place(site), name, mismatch, operands, layer))
+            _, nodes = bound(row.params, arguments, None)
+            self._fails(Misfit(self.machine.place(site), name, mismatch, operands, layer, nodes, self._written(layer)))
             return without_shape(result)
         before = operands[0].shaped if operands else None
         ladder = before.ladder if before is not None else None
@@ -360,13 +365,13 @@ class Shaping:
             whole = with_order(whole, first, site)
             keywords = {**keywords, "batch_first": literal(first) if first is not None else Value()}
         if short in SIGNS and short != "matmul" and len(positional) == 2:
-            self._note_crossing(short, positional[0], positional[1], site, whole)
+            self._note_crossing(short, [each for each in arguments if each.keyword is None], site, whole)
         if short in REDUCES and whole.shaped is not None and positional:
             whole = replace(whole, shaped=replace(whole.shaped, reduced_from=reduced(positional, keywords, whole.shaped)))
         if short in SIGNS and whole.shaped is not None and any(value.shaped.is_table for value in operands if value.shaped):
             whole = replace(whole, shaped=replace(whole.shaped, is_table=True))
         whole = self._supposing(row, positional, keywords, whole, is_array=is_array)
-        self._tell(name, row, positional, keywords, layer, site, whole)
+        self._tell(name, row, arguments, keywords, layer, site, whole)
         return whole
 
     def _supposing(
@@ -399,7 +404,7 @@ class Shaping:
         self,
         name: str,
         row: Transfer,
-        positional: Sequence[Value],
+        arguments: Sequence[Argument],
         keywords: Mapping[str, Value],
         layer: Value | None,
         site: Site,
@@ -409,13 +414,19 @@ class Shaping:
         if name not in self.wanted or not isinstance(site.node, cst.BaseExpression):
             return
         given = dict(keywords)
+        positional = [each.value for each in arguments if each.keyword is None]
         for index, (param, value) in enumerate(zip(row.params, positional, strict=False)):
             if param.startswith("*"):
                 given[param[1:]] = Value(Items("builtins.tuple", tuple(positional[index:])))
                 break
             given[param] = value
-        grad = self.machine.state.grad
-        self.machine.facts.append(Call(self.machine.place(site), name, given, {}, layer, result, grad))
+        _, nodes = bound(row.params, arguments, None)
+        place, grad = self.machine.place(site), self.machine.state.grad
+        self.machine.facts.append(Call(place, name, given, nodes, layer, result, grad, built=self._written(layer)))
+
+    def _written(self, layer: Value | None) -> Mapping[str, Site]:
+        """The expressions that the constructor of a layer got."""
+        return self.construction.written(layer.thing.ref) if layer is not None and isinstance(layer.thing, Object) else {}
 
     def _fails(self, misfit: Misfit) -> None:
         """Tell of a call that fails. What stands behind it is not reached."""
@@ -603,6 +614,28 @@ class Shaping:
             return value
         ladder = onward(before.ladder if before is not None else None, site, f"{said} {tensor.shape}")
         return replace(value, shaped=Shaped(tensor, ladder, before.stretched if before is not None else None))
+
+
+def _receiver(base: Value, name: str, site: Site) -> Argument:
+    """The tensor whose method is called, as an argument of it."""
+    match site.node:
+        case cst.Call(func=cst.Attribute(value=node, attr=cst.Name(value=called))) if called == name:
+            return Argument(base, node=node)
+        case _:
+            return Argument(base)
+
+
+def _operands(left: Value, right: Value, site: Site) -> list[Argument]:
+    """The operands of an operator; what an augmented assignment changes is a target, and no expression."""
+    match site.node:
+        case cst.BinaryOperation(left=one, right=two):
+            return [Argument(left, node=one), Argument(right, node=two)]
+        case cst.Comparison(left=one, comparisons=[cst.ComparisonTarget(comparator=two)]):
+            return [Argument(left, node=one), Argument(right, node=two)]
+        case cst.AugAssign(value=two):
+            return [Argument(left), Argument(right, node=two)]
+        case _:
+            return [Argument(left), Argument(right)]
 
 
 def _class_of(value: Value) -> str | None:

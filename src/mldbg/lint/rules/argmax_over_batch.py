@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mldbg.lint.finding import Finding, Group
+from mldbg.lint import edit
+from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Call
-from mldbg.lint.ladder import batch_axis, ladder, shape_of, short
+from mldbg.lint.ladder import axis_parameter, batch_axis, class_axis, ladder, shape_of, short
 from mldbg.lint.rule import Rule, Topic, calls
 
 
@@ -33,7 +34,8 @@ class ArgmaxOverBatch(Rule):
 
     ## Limits
     Fires when the first axis is known to be that of the batch and there are more axes: a convolution or batch normalisation
-    came before, or the axis was given a name that says so.
+    came before, or the axis was given a name that says so. The fix takes the only other axis with more than one
+    entry, or the one that is named after the classes.
     """
 
     group = Group.CORRECTNESS
@@ -45,9 +47,10 @@ class ArgmaxOverBatch(Rule):
     def on_call(self, call: Call) -> Iterator[Finding]:
         value = call.argument("input")
         shape = shape_of(value)
-        dim = call.argument("dim")
+        name = axis_parameter(call)
+        dim = call.argument(name)
         axis = dim.constant if isinstance(dim.constant, int) and not isinstance(dim.constant, bool) else None
-        whole = ("dim" not in call.arguments or dim.is_none) and "argmax" in call.name
+        whole = (name not in call.arguments or dim.is_none) and "argmax" in call.name
         if shape is None or (axis is None and not whole) or not batch_axis(value, axis or 0):
             return
         site = call.place.site
@@ -58,4 +61,12 @@ class ArgmaxOverBatch(Rule):
             hint="take the axis of the classes, mostly dim=-1",
             ladder=ladder(value),
             last=(site, f"{short(call.name)} runs here"),
+            fix=_fix(call, axis or 0),
         )
+
+
+def _fix(call: Call, batch: int) -> Fix | None:
+    """The axis of the classes, where that is plain."""
+    axis = class_axis(call.argument("input"), batch)
+    change = edit.with_argument(call, axis_parameter(call), str(axis)) if axis is not None else None
+    return edit.unsafe(change) if change is not None else None

@@ -3,7 +3,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mldbg.lint.finding import Finding, Group
+from mldbg.lint import edit
+from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Call
 from mldbg.lint.interpret.value import Items, Value
 from mldbg.lint.ladder import axis_name, ladder, shape_of, short
@@ -47,6 +48,7 @@ class BatchFirstMismatch(Rule):
 
     ## Limits
     Fires when the names of both axes say which is which, or when the state that is handed in was made for the other axis.
+    The fix says `batch_first=True` in the layer's constructor, or `batch_first=False` where the time comes first.
     """
 
     group = Group.CORRECTNESS
@@ -85,6 +87,7 @@ class BatchFirstMismatch(Rule):
             hint="build it without batch_first" if batch_first else "build it with batch_first=True",
             ladder=ladder(value),
             last=(site, f"{layer} takes axis {int(batch_first)} for the time here"),
+            fix=_fix(call, batch_first=not batch_first),
         )
 
     def _on_index(self, call: Call) -> Iterator[Finding]:
@@ -105,6 +108,16 @@ class BatchFirstMismatch(Rule):
             ladder=ladder(value),
             last=(index_site, "the last sample is taken here, for the time is on axis 0"),
         )
+
+
+def _fix(call: Call, *, batch_first: bool) -> Fix | None:
+    """The layer is told in its constructor which axis is the batch."""
+    layer = call.argument("encoder_layer") if "encoder_layer" in call.arguments else call.receiver
+    if "batch_first" in call.built:
+        change = edit.with_argument(call, "batch_first", str(batch_first))
+    else:
+        change = edit.built_with(layer, "batch_first", str(batch_first)) if layer is not None else None
+    return edit.unsafe(change) if change is not None else None
 
 
 def _is_whole(index: Value) -> bool:

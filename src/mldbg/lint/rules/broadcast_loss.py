@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mldbg.lint.finding import Finding, Group
+from mldbg.lint import edit
+from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Call
 from mldbg.lint.ladder import calls_of_losses, ladder, loss_named, shape_of, supposed_shape
 from mldbg.lint.rule import Rule, Topic, calls
@@ -53,8 +54,9 @@ class BroadcastLoss(Rule):
 
     ## Limits
     Fires when both shapes are known well enough: one has an axis of size 1 that the other lacks. A table of all pairs that
-    is meant has `reduction="none"` and an axis that was put in for it. Where the target is an array of labels of which only the
-    name is known, as in `torch.tensor(target.to_numpy())`, the finding is *suspicious*: it supposes that they are one column.
+    is meant has `reduction="none"` and an axis that was put in for it. The fix squeezes the axis of size 1 in the call. Where the
+    target is an array of labels of which only the name is known, as in `torch.tensor(target.to_numpy())`, the finding is
+    *suspicious*: it supposes that they are one column.
     """
 
     group = Group.CORRECTNESS
@@ -81,5 +83,23 @@ class BroadcastLoss(Rule):
             hint="give both the same shape, with squeeze(-1) on the prediction or unsqueeze(-1) on the target",
             ladder=ladder(one, two),
             last=(site, f"{first} and {second} are broadcast here"),
+            fix=_fix(call, first, second),
         )
-        yield replace(found, group=Group.SUSPICIOUS) if labels is not None else found
+        yield replace(found, group=Group.SUSPICIOUS, fix=None) if labels is not None else found
+
+
+def _fix(call: Call, first: Shape, second: Shape) -> Fix | None:
+    """The axis of size 1 that one of both has alone is squeezed."""
+    for name, column, row in (("input", first, second), ("target", second, first)):
+        axis = _column_axis(column, row)
+        if axis is not None:
+            return edit.squeezed(call, name, axis)
+    return None
+
+
+def _column_axis(column: Shape, row: Shape) -> int | None:
+    """The axis of size 1 of a column that meets a row, also where nothing but the last axis of the column is known."""
+    from mldbg.operations.shape import extra_axis
+
+    open_column = column.rank is None and column.at_end(0) == 1 and row.rank == 1
+    return -1 if open_column else extra_axis(column, row)

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mldbg.lint.finding import Finding, Group
+from mldbg.lint import edit
+from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Contradiction, Misfit
 from mldbg.lint.ladder import ladder, short
 from mldbg.lint.rule import Rule, Topic, hears
@@ -33,7 +34,8 @@ class DtypeMismatch(Rule):
             return F.binary_cross_entropy_with_logits(model(x).view(32, 1), labels.float())
 
     ## Limits
-    Fires when the type is known: from a literal, a cast, a creating function or an annotation.
+    Fires when the type is known: from a literal, a cast, a creating function or an annotation. The fix casts the target of a
+    loss, and the indices of `one_hot`, where the call gets them. Where an annotation may be wrong there is none.
     """
 
     group = Group.CORRECTNESS
@@ -52,6 +54,7 @@ class DtypeMismatch(Rule):
             hint="cast to the type that is expected: .long() for class indices, .float() for targets of a binary loss",
             ladder=ladder(*misfit.operands),
             last=(site, f"{short(misfit.name)} fails here"),
+            fix=_fix(misfit),
         )
 
     def on_contradiction(self, contradiction: Contradiction) -> Iterator[Finding]:
@@ -63,3 +66,11 @@ class DtypeMismatch(Rule):
             hint="cast to the declared type, or correct the annotation",
             ladder=[*ladder(contradiction.value), (contradiction.declared, f"declared as {contradiction.annotation}")],
         )
+
+
+def _fix(misfit: Misfit) -> Fix | None:
+    """The argument is cast to the type that it needs."""
+    cast, node = misfit.mismatch.cast, misfit.nodes.get(misfit.mismatch.parameter or "")
+    if cast is None or node is None:
+        return None
+    return edit.unsafe(*edit.followed_by(misfit.place.site.part, node, f".{cast}()"))

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mldbg.lint.finding import Finding, Group
+from mldbg.lint import edit
+from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Contradiction, Promise
-from mldbg.lint.ladder import ends_in_reduction, ladder
+from mldbg.lint.ladder import ends_in_reduction, ladder, shape_of
 from mldbg.lint.rule import Rule, Topic, hears
 
 
@@ -33,6 +34,7 @@ class PerTokenLossAsPerSequence(Rule):
 
     ## Limits
     Fires when what is returned was reduced last and contradicts the annotation. Everything else is `wrong-return-shape`.
+    The fix reduces the axis that the annotation leaves out, where it is plain which one that is.
     """
 
     group = Group.CORRECTNESS
@@ -52,4 +54,23 @@ class PerTokenLossAsPerSequence(Rule):
             hint="reduce the axes that the annotation leaves out, and no others",
             ladder=[(contradiction.declared, f"declared as {contradiction.annotation}"), *ladder(contradiction.value)],
             last=(contradiction.place.site, "returned here"),
+            fix=_fix(contradiction),
         )
+
+
+def _fix(contradiction: Contradiction) -> Fix | None:
+    """The axis that is reduced becomes the one that is left and not declared, where that leaves the declared axes in order."""
+    value, text = contradiction.value, edit.text_of_axes(contradiction.declared.node)
+    shape, source = shape_of(value), value.shaped.reduced_from if value.shaped is not None else None
+    if shape is None or source is None or text is None or value.origin is None or value.origin.site is None:
+        return None
+    left, wanted = [str(size) for size in shape.front], text.split()
+    lost, surplus = [name for name in wanted if name not in left], [name for name in left if name not in wanted]
+    if len(lost) != 1 or len(surplus) != 1:
+        return None
+    before = [*left[: source[1]], lost[0], *left[source[1] :]]
+    axis = before.index(surplus[0])
+    if [*before[:axis], *before[axis + 1 :]] != wanted:
+        return None
+    change = edit.with_axis(value.origin.site, axis)
+    return edit.unsafe(change) if change is not None else None

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mldbg.lint.finding import Finding, Group
+from mldbg.lint import edit
+from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Contradiction, Misfit, Promise
-from mldbg.lint.ladder import is_about_classes, ladder, short
+from mldbg.lint.ladder import is_about_classes, ladder, loss_named, shape_of, short
 from mldbg.lint.rule import Rule, Topic, hears
 from mldbg.operations.problem import Problem
 
@@ -36,7 +37,7 @@ class ShapeMismatch(Rule):
     ## Limits
     Fires when the operation fails for every value of the sizes that are not known. Two names of axes in the annotations of
     one function count as two sizes: it has to work where they differ. Names outside annotations may have equal values, and
-    are left alone.
+    are left alone. Of a loss the fix squeezes an axis of size 1 that only one of its arguments has.
     """
 
     group = Group.CORRECTNESS
@@ -57,6 +58,7 @@ class ShapeMismatch(Rule):
             hint="follow the shapes below to the first one that is not what you expect",
             ladder=ladder(*misfit.operands),
             last=(site, f"{what} fails here"),
+            fix=_fix(misfit),
         )
 
     def on_contradiction(self, contradiction: Contradiction) -> Iterator[Finding]:
@@ -69,3 +71,22 @@ class ShapeMismatch(Rule):
             ladder=ladder(contradiction.value),
             last=(contradiction.place.site, "annotated here"),
         )
+
+
+def _fix(misfit: Misfit) -> Fix | None:
+    """Of a loss the argument that has an axis of size 1 too many is squeezed."""
+    from mldbg.operations.shape import extra_axis
+
+    if misfit.mismatch.problem is not Problem.RANK or loss_named(misfit.name) is None or len(misfit.operands) < 2:
+        return None
+    first, second = (shape_of(value) for value in misfit.operands[:2])
+    if first is None or second is None or first.rank is None:
+        return None
+    if loss_named(misfit.name) in ("cross_entropy", "nll_loss"):
+        is_column = second.rank == first.rank == 2 and second.at(1) == 1
+        return edit.squeezed(misfit, "target", -1) if is_column else None
+    for name, column, row in (("input", first, second), ("target", second, first)):
+        axis = extra_axis(column, row)
+        if axis is not None:
+            return edit.squeezed(misfit, name, axis)
+    return None

@@ -3,7 +3,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mldbg.lint.finding import Finding, Group
+from mldbg.lint import edit
+from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Broadcast
 from mldbg.lint.interpret.value import Value
 from mldbg.lint.ladder import ladder, shape_of
@@ -74,7 +75,8 @@ class SilentBroadcast(Rule):
 
     ## Limits
     Fires when both shapes are known. Where the axis of size 1 was put in by the same function, with `x[:, None]` or
-    `unsqueeze`, the table of all pairs is taken to be meant.
+    `unsqueeze`, the table of all pairs is taken to be meant. The fix squeezes the axis of size 1 in the operation, or puts
+    back the axis that a sum over rows has lost.
     """
 
     group = Group.CORRECTNESS
@@ -94,4 +96,21 @@ class SilentBroadcast(Rule):
             hint="give both the same shape, with squeeze or unsqueeze on the axis of size 1",
             ladder=ladder(broadcast.left, broadcast.right),
             last=(site, f"broadcast to {shapes[2]} here"),
+            fix=_fix(broadcast),
         )
+
+
+def _fix(broadcast: Broadcast) -> Fix | None:
+    """The axis of size 1 that one operand has alone is squeezed; the one that a sum has lost is put back."""
+    from mldbg.operations.shape import extra_axis
+
+    operands = (broadcast.left, broadcast.right)
+    one, two = map(shape_of, operands)
+    if one is None or two is None or any(value.shaped is not None and value.shaped.is_table for value in operands):
+        return None
+    part, (left, right) = broadcast.place.site.part, broadcast.nodes
+    for node, longer, shorter in ((left, one, two), (right, two, one)):
+        axis = extra_axis(longer, shorter)
+        if axis is not None:
+            return edit.unsafe(*edit.followed_by(part, node, f".squeeze({axis})")) if node is not None else None
+    return edit.unsafe(*edit.followed_by(part, right, "[:, None]")) if right is not None else None

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
-from mldbg.lint.finding import Finding, Group
+from mldbg.lint import edit
+from mldbg.lint.finding import Edit, Finding, Fix, Group
 from mldbg.lint.interpret.facts import Call
-from mldbg.lint.ladder import batch_axis, calls_of_losses, ladder, loss_named, shape_of, short
+from mldbg.lint.ladder import axis_parameter, batch_axis, calls_of_losses, class_axis, ladder, loss_named, shape_of, short
 from mldbg.lint.rule import Rule, Topic, calls
 from mldbg.operations.torch import NORMALIZERS
 from mldbg.semantics import Semantic
+
+if TYPE_CHECKING:
+    from mldbg.lint.interpret.value import Value
 
 
 class SoftmaxOverBatch(Rule):
@@ -35,7 +40,8 @@ class SoftmaxOverBatch(Rule):
 
     ## Limits
     Fires when the axis is known to be that of the batch: a convolution or batch normalisation came before, or the axis was
-    given a name that says so. Tables with two batch axes, as in contrastive losses, are left alone.
+    given a name that says so. Tables with two batch axes, as in contrastive losses, are left alone. The fix takes the only
+    other axis with more than one entry, or the one that is named after the classes.
     """
 
     group = Group.CORRECTNESS
@@ -50,9 +56,10 @@ class SoftmaxOverBatch(Rule):
             return
         value = call.argument("input")
         shape = shape_of(value)
-        dim = call.argument("dim")
+        name = axis_parameter(call)
+        dim = call.argument(name)
         axis = dim.constant if isinstance(dim.constant, int) else None
-        if shape is None or (axis is None and "dim" in call.arguments and not dim.is_none):
+        if shape is None or (axis is None and name in call.arguments and not dim.is_none):
             return
         if axis is None:
             axis = 0 if shape.rank in (0, 1, 3) else 1  # what torch takes where nobody says it
@@ -65,6 +72,7 @@ class SoftmaxOverBatch(Rule):
             hint="take the axis of the classes, mostly dim=-1",
             ladder=ladder(value),
             last=(site, f"{short(call.name)} runs along axis {axis} here"),
+            fix=_along_classes(value, axis, lambda axis: edit.with_argument(call, name, str(axis))),
         )
 
     def _on_loss(self, call: Call) -> Iterator[Finding]:
@@ -80,4 +88,12 @@ class SoftmaxOverBatch(Rule):
             hint="take the axis of the classes, mostly dim=-1",
             trail=value.trail,
             last=(call.place.site, f"`{loss_named(call.name)}` is called here"),
+            fix=_along_classes(value, along, lambda axis: edit.with_axis(made, axis)),
         )
+
+
+def _along_classes(value: Value, batch: int, change: Callable[[int], Edit | None]) -> Fix | None:
+    """The axis of the classes, where that is plain."""
+    axis = class_axis(value, batch)
+    made = change(axis) if axis is not None else None
+    return edit.unsafe(made) if made is not None else None

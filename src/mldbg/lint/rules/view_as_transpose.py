@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from mldbg.lint.finding import Finding, Group
+from mldbg.lint import edit
+from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Call
 from mldbg.lint.ladder import ladder, shape_of, short
 from mldbg.lint.rule import Rule, Topic, calls
+
+if TYPE_CHECKING:
+    from mldbg.operations.shape import Shape
 
 
 class ViewAsTranspose(Rule):
@@ -33,6 +38,8 @@ class ViewAsTranspose(Rule):
     Fires when several axes become several others and each new size is the product of some of the old ones in another order.
     Joining neighbours, splitting an axis and flattening are left alone, and so are sizes that are not known, and functions that
     say they shift: the relative shift of Transformer-XL reads the axes the other way round on purpose.
+    The fix moves the axes where each new one has the size of a single old one. What it gives is no longer contiguous: a
+    view of it needs `reshape`.
     """
 
     group = Group.CORRECTNESS
@@ -56,4 +63,20 @@ class ViewAsTranspose(Rule):
             hint="move the axes first, with transpose or permute, and reshape then",
             ladder=ladder(call.argument("input")),
             last=(site, f"{before} is read as {after} here"),
+            fix=_fix(call, before, after),
         )
+
+
+def _fix(call: Call, before: Shape, after: Shape) -> Fix | None:
+    """The axes are moved, where each of the new ones has the size of a single one of the old ones."""
+    from mldbg.operations.shape import moved_axes
+
+    value, node = call.argument("input"), call.nodes.get("input")
+    axes = moved_axes(before, after)
+    if axes is None or node is None or value.shaped is None:
+        return None
+    swapped = [axis for axis, source in enumerate(axes) if axis != source]
+    swap, order = ("swapaxes", "transpose") if value.shaped.is_array else ("transpose", "permute")
+    name, numbers = (swap, swapped) if len(swapped) == 2 else (order, axes)
+    edits = edit.replaced_by_method(call.place.site, node, f".{name}({', '.join(map(str, numbers))})")
+    return edit.unsafe(*edits) if edits else None

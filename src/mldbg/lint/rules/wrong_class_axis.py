@@ -3,9 +3,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mldbg.lint.finding import Finding, Group
+from mldbg.lint import edit
+from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Call, Misfit
-from mldbg.lint.ladder import axis_name, calls_of_losses, is_about_classes, ladder, loss_named, shape_of, short
+from mldbg.lint.ladder import axis_name, axis_parameter, calls_of_losses, is_about_classes, ladder, loss_named, shape_of, short
 from mldbg.lint.library.names import says_classes, says_space
 from mldbg.lint.rule import Listening, Rule, Topic
 from mldbg.operations.torch import NORMALIZERS
@@ -43,7 +44,8 @@ class WrongClassAxis(Rule):
 
     ## Limits
     Fires when the target fits once the last axis of the input is moved to axis 1, and when the log-probabilities that
-    `nll_loss` gets are known to be normalised along another axis than 1.
+    `nll_loss` gets are known to be normalised along another axis than 1. The fix moves the last axis of the input to axis 1 in
+    the call, or takes softmax along axis 1 where the target shows that the axes are in order.
     """
 
     group = Group.CORRECTNESS
@@ -62,9 +64,10 @@ class WrongClassAxis(Rule):
         yield self.found(
             site,
             f"`{loss_named(misfit.name)}` takes classes on axis 1, and they are on the last one: {misfit.mismatch.reason}",
-            hint="move the classes to axis 1 with .transpose(1, -1), or flatten all other axes into the first",
+            hint="move the classes to axis 1 with .movedim(-1, 1), or flatten all other axes into the first",
             ladder=ladder(*misfit.operands),
             last=(site, f"`{loss_named(misfit.name)}` is called here"),
+            fix=_moved(misfit, shape_of(misfit.operands[0])),
         )
 
     def on_call(self, call: Call) -> Iterator[Finding]:
@@ -91,9 +94,10 @@ class WrongClassAxis(Rule):
             yield self.found(
                 site,
                 f"`{loss_named(call.name)}` takes classes on axis 1 of {shape}, and the layer gives them on axis {along % rank}",
-                hint="move the classes to axis 1 with .transpose(1, -1), or flatten all other axes into the first",
+                hint="move the classes to axis 1 with .movedim(-1, 1), or flatten all other axes into the first",
                 ladder=ladder(value),
                 last=(site, f"`{loss_named(call.name)}` is called here"),
+                fix=_moved(call, shape) if along % rank == rank - 1 else None,
             )
         if value.meaning is not Semantic.LOG_PROBS:
             return
@@ -103,12 +107,13 @@ class WrongClassAxis(Rule):
             hint="take log_softmax along the axis of the classes, and put that on axis 1",
             trail=value.trail,
             last=(site, f"`{loss_named(call.name)}` is called here"),
+            fix=_for_target(call, shape, along % rank) if not of_time else None,
         )
 
     def _on_softmax(self, call: Call) -> Iterator[Finding]:
         """Softmax along the height or width of maps that have an axis of classes."""
         value = call.argument("input")
-        shape, dim = shape_of(value), call.argument("dim").constant
+        shape, dim = shape_of(value), call.argument(axis_parameter(call)).constant
         if shape is None or shape.rank is None or not isinstance(dim, int) or not -shape.rank <= dim < shape.rank:
             return
         names = [axis_name(size) for size in shape.front]
@@ -124,7 +129,39 @@ class WrongClassAxis(Rule):
                 hint="take dim=1, the axis of the classes",
                 ladder=ladder(value),
                 last=(site, f"{short(call.name)} runs along axis {dim} here"),
+                fix=edit.unsafe(change) if (change := edit.with_argument(call, axis_parameter(call), "1")) is not None else None,
             )
+
+
+def _moved(loss: Call | Misfit, shape: Shape | None) -> Fix | None:
+    """The last axis of the input is moved to axis 1."""
+    node = loss.nodes.get("input")
+    if node is None or shape is None:
+        return None
+    move = ".transpose(1, 2)" if shape.rank == 3 else ".movedim(-1, 1)"
+    return edit.unsafe(*edit.followed_by(loss.place.site.part, node, move))
+
+
+def _for_target(call: Call, shape: Shape, along: int) -> Fix | None:
+    """Log-probabilities: the target says whether their axes are in order, or those along which they are normalised."""
+    target = shape_of(call.argument("target"))
+    if target is None or target.rank is None or target.rank != len(shape.front) - 1:
+        return None
+    in_order, last = _fits(shape.without(1), target), _fits(shape.without(-1), target) and along == target.rank
+    made = call.argument("input").origin
+    if last and not in_order:
+        return _moved(call, shape)
+    if not in_order or last or made is None or made.site is None:
+        return None
+    change = edit.with_axis(made.site, 1)
+    return edit.unsafe(change) if change is not None else None
+
+
+def _fits(shape: Shape, target: Shape) -> bool:
+    """Whether two shapes are known to be equal."""
+    from mldbg.operations.sizes import same
+
+    return all(same(one, two) is True for one, two in zip(shape.front, target.front, strict=True))
 
 
 def _ends_alike(logits: Shape, target: Shape | None) -> bool:

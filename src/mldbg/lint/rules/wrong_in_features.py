@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from mldbg.lint.finding import Finding, Group
+from mldbg.lint import edit
+from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.facts import Misfit
 from mldbg.lint.interpret.value import Object
 from mldbg.lint.ladder import ladder, short
 from mldbg.lint.rule import Rule, Topic, hears
 from mldbg.operations.problem import Problem
+
+if TYPE_CHECKING:
+    import libcst as cst
 
 
 class WrongInFeatures(Rule):
@@ -44,6 +49,8 @@ class WrongInFeatures(Rule):
 
     ## Limits
     Fires when the size that arrives is known and differs from the layer's for every value of the sizes that are not known.
+    The fix builds the layer for the size that arrives, where both sizes are numbers and the layer's is written out in its
+    constructor, in the same file.
     """
 
     group = Group.CORRECTNESS
@@ -69,7 +76,26 @@ class WrongInFeatures(Rule):
             hint=hint,
             ladder=[*ladder(*misfit.operands), *_built(misfit)],
             last=(site, f"{layer} is called here"),
+            fix=_fix(misfit),
         )
+
+
+def _fix(misfit: Misfit) -> Fix | None:
+    """The layer is built for the size that arrives, where both are plain numbers."""
+    mismatch = misfit.mismatch
+    built = misfit.built.get(mismatch.parameter or "")
+    if built is None or not isinstance(mismatch.got, int) or "groups" in misfit.built:  # groups go with the channels
+        return None
+    node = _only_element(built.node)
+    if edit.number_of(node) != mismatch.wanted:
+        return None
+    return edit.unsafe(edit.replaced(built.part, node, str(mismatch.got)))
+
+
+def _only_element(node: cst.CSTNode) -> cst.CSTNode:
+    """Of `[64]` or `(64,)` the number in it."""
+    elements: tuple[cst.Element, ...] = tuple(getattr(node, "elements", ()))
+    return elements[0].value if len(elements) == 1 else node
 
 
 def _built(misfit: Misfit) -> list[tuple[Site, str]]:

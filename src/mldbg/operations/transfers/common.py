@@ -99,12 +99,13 @@ def check_rank(start: Shape, least: int, most: int | None, what: str) -> None:
     )
 
 
-def check_feature(start: Shape, axis: int, wanted: Dim) -> None:
-    """Raises Mismatch where an axis has not the size that a layer was built for."""
+def check_feature(start: Shape, axis: int, wanted: Dim, parameter: str | None = None) -> None:
+    """Raises Mismatch where an axis has not the size that a layer was built for, which a parameter of its constructor says."""
     got = start.at(axis)
     if same(got, wanted) is False:
         where = "the last axis" if axis == -1 else f"axis {axis}"
-        raise Mismatch(Problem.FEATURES, f"{where} has size {said(got)}, and the layer was built for {said(wanted)}", got, wanted)
+        reason = f"{where} has size {said(got)}, and the layer was built for {said(wanted)}"
+        raise Mismatch(Problem.FEATURES, reason, got, wanted, parameter=parameter)
 
 
 def check_equal(one: Dim, two: Dim, what: str) -> None:

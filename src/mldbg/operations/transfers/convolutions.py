@@ -117,7 +117,7 @@ def _convolution(count: int, *, layer: bool, lazy: bool = False) -> Callable[[Gi
         if lazy:
             _check_multiple(start.at(-count - 1), size(given, "groups", 1), "channels")
         else:
-            check_feature(start, -count - 1, weights.inputs)
+            check_feature(start, -count - 1, weights.inputs, "in_channels")
         if layer:
             check_floats(value, "the layer")
         dtype = common_dtype(value, Tensor(None, weights.dtype), what="the convolution")
@@ -164,7 +164,7 @@ def _transposed_convolution(count: int, *, layer: bool, lazy: bool = False) -> C
         if lazy:
             _check_multiple(start.at(-count - 1), size(given, "groups", 1), "channels")
         else:
-            check_feature(start, -count - 1, weights.inputs)
+            check_feature(start, -count - 1, weights.inputs, "in_channels")
         if layer:
             check_floats(value, "the layer")
         dtype = common_dtype(value, Tensor(None, weights.dtype), what="the convolution")

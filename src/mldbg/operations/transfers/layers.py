@@ -54,7 +54,7 @@ def _linear_layer(given: Given, *, lazy: bool = False) -> Result:
     start = value.shape or ANY_SHAPE
     check_rank(start, 1, None, "the layer")
     if not lazy:
-        check_feature(start, -1, size(given, "in_features"))
+        check_feature(start, -1, size(given, "in_features"), "in_features")
     check_floats(value, "the layer")
     return made(ending(start, 1, size(given, "out_features")), value.dtype)
 
@@ -80,7 +80,7 @@ def _bilinear_layer(given: Given) -> Result:
     starts = [each.shape or ANY_SHAPE for each in (one, two)]
     for start, name in zip(starts, ("in1_features", "in2_features"), strict=True):
         check_rank(start, 1, None, "the layer")
-        check_feature(start, -1, size(given, name))
+        check_feature(start, -1, size(given, name), name)
     for each in (one, two):
         check_floats(each, "the layer")
     return made(_beside(starts[0], starts[1], size(given, "out_features")), common_dtype(one, two, what="the layer"))
@@ -117,7 +117,7 @@ def _batch_norm(least: int, most: int, *, lazy: bool = False) -> Callable[[Given
         check_rank(start, least, most, "the layer")
         has_weights = flag(given, "affine", usual=True) or flag(given, "track_running_stats", usual=True)
         if has_weights and not lazy:
-            check_feature(start, 1, size(given, "num_features"))
+            check_feature(start, 1, size(given, "num_features"), "num_features")
         check_floats(value, "the layer")
         return value
 
@@ -145,7 +145,7 @@ def _instance_norm(count: int) -> Callable[[Given], Result]:
         start = value.shape or ANY_SHAPE
         check_rank(start, count + 1, count + 2, "the layer")
         if flag(given, "affine"):
-            check_feature(start, -count - 1, size(given, "num_features"))
+            check_feature(start, -count - 1, size(given, "num_features"), "num_features")
         if flag(given, "track_running_stats") is False and product(last(start, count)) == 1:
             raise Mismatch(Problem.SIZES, f"{start} has one entry for each channel, which has no variance")
         check_floats(value, "the layer")
@@ -164,7 +164,7 @@ def _layer_norm(given: Given) -> Result:
         return value
     check_rank(start, len(wanted), None, "the normalisation")
     for axis, there in enumerate(wanted):
-        check_feature(start, axis - len(wanted), there)
+        check_feature(start, axis - len(wanted), there, "normalized_shape" if len(wanted) == 1 else None)
     for name in ("weight", "bias"):
         weight = given.raw(name)
         if isinstance(weight, Tensor) and weight.shape is not None:
@@ -181,7 +181,7 @@ def _group_norm(given: Given, *, layer: bool = False, needs_variance: bool = Tru
         wanted = size(given, "num_channels")
         _check_groups(wanted, groups)
         if flag(given, "affine", usual=True):
-            check_feature(start, 1, wanted)
+            check_feature(start, 1, wanted, "num_channels")
     else:
         for name in ("weight", "bias"):
             if given.has(name):
@@ -316,7 +316,8 @@ def _embedding_bag(given: Given) -> Result:
 def _one_hot(given: Given) -> Result:
     value = tensor(given)
     if dtypes.agree(value.dtype, "int64") is False:
-        raise Mismatch(Problem.DTYPE, f"the indices have type {value.dtype}, and must be int64")
+        reason = f"the indices have type {value.dtype}, and must be int64"
+        raise Mismatch(Problem.DTYPE, reason, parameter="input", cast="long")
     classes = size(given, "num_classes", -1)
     return made((value.shape or ANY_SHAPE).with_new(-1, ANY if classes == -1 else classes), "int64")
 

@@ -75,7 +75,7 @@ def _of_probabilities(given: Given, start: Shape, there: Shape, target: Tensor) 
         if start.rank == 2 and there.at(1) == 1:
             raise Mismatch(Problem.RANK, f"class indices of shape {there} have one axis too many for an input of shape {start}")
         reason = f"a target of shape {there}, like the input, holds probabilities of classes, and its type is {target.dtype}"
-        raise Mismatch(Problem.DTYPE, reason)
+        raise Mismatch(Problem.DTYPE, reason, parameter="target", cast="float")
     _check_class_weights(given, start)
     check_same_shape(start, there, "input and target differ")
     return _batch(start)
@@ -90,7 +90,8 @@ def _of_indices(given: Given, start: Shape, there: Shape, target: Tensor) -> Sha
     else:
         check_same_shape(there, batch, f"target and input {start} differ")
     if target.dtype is not None and target.dtype not in ("int64", "uint8", "int"):
-        raise Mismatch(Problem.DTYPE, f"class indices have to be int64, and are {target.dtype}")
+        reason = f"class indices have to be int64, and are {target.dtype}"
+        raise Mismatch(Problem.DTYPE, reason, parameter="target", cast="long")
     _check_class_weights(given, start)
     return batch
 
@@ -122,7 +123,8 @@ def _multi_margin(given: Given) -> Result:
     if start.rank is not None and there.rank is not None:
         check_equal(there.at(0) if there.rank else 1, samples, "targets and samples differ in number")
     if dtypes.kind(target.dtype) in ("float", "bool"):
-        raise Mismatch(Problem.DTYPE, f"class indices have to be int64, and are {target.dtype}")
+        reason = f"class indices have to be int64, and are {target.dtype}"
+        raise Mismatch(Problem.DTYPE, reason, parameter="target", cast="long")
     return _reduced(given, there, value.dtype)
 
 
@@ -134,7 +136,8 @@ def _several_labels(given: Given) -> Result:
     check_same_shape(there, start, "target and input differ")
     check_floats(value, "the loss")
     if dtypes.kind(target.dtype) in ("float", "bool"):
-        raise Mismatch(Problem.DTYPE, f"class indices have to be int64, and are {target.dtype}")
+        reason = f"class indices have to be int64, and are {target.dtype}"
+        raise Mismatch(Problem.DTYPE, reason, parameter="target", cast="long")
     return _reduced(given, ending(start if start.rank is not None else there, 1), value.dtype)
 
 
@@ -181,7 +184,8 @@ def _equal_pair(given: Given) -> Result:
             check_fits(weight.shape, start, name)
     check_floats(value, "the loss")
     if dtypes.kind(target.dtype) in ("int", "bool"):
-        raise Mismatch(Problem.DTYPE, f"the target has to be of floating-point numbers, and is {target.dtype}")
+        reason = f"the target has to be of floating-point numbers, and is {target.dtype}"
+        raise Mismatch(Problem.DTYPE, reason, parameter="target", cast="float")
     return _reduced(given, start if start.rank is not None else there, value.dtype)
 
 

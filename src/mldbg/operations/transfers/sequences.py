@@ -40,7 +40,7 @@ def _recurrent(given: Given, *, cells: bool) -> Result:
     value = tensor(given)
     start = value.shape or ANY_SHAPE
     check_rank(start, 2, 3, "the layer")
-    check_feature(start, -1, size(given, "input_size"))
+    check_feature(start, -1, size(given, "input_size"), "input_size")
     check_floats(value, "the layer")
     state = _state_start(given, start, layers)
     _check_states(given, start, state, outputs, features, cells=cells)
@@ -97,7 +97,7 @@ def _cell(given: Given, *, cells: bool = False) -> Result:
     value = tensor(given)
     start = value.shape or ANY_SHAPE
     check_rank(start, 1, 2, "the cell")
-    check_feature(start, -1, size(given, "input_size"))
+    check_feature(start, -1, size(given, "input_size"), "input_size")
     check_floats(value, "the cell")
     wanted = ending(start, 1, size(given, "hidden_size"))
     first = given.raw("hx")
