@@ -47,6 +47,11 @@ def without(axes: Axes, dims: Sequence[int]) -> int | None:
     return after("torch.Tensor.sum", _tensor(axes, dims, others=True), [tuple(dims)])
 
 
+def flattened(axes: Axes, start: int, end: int) -> int | None:
+    """The place of the axis of the law after those from `start` to `end` have become one."""
+    return after("torch.Tensor.flatten", _tensor(axes, (start, end)), [start, end])
+
+
 def arranged(axes: Axes, pattern: str) -> int | None:
     """The place of the axis of the law behind the arrow of a pattern of einops, which says how many axes there are."""
     return after("einops.reduce", _tensor(replace(axes, rank=None)), [pattern, "mean"])
@@ -68,8 +73,8 @@ def _tensor(axes: Axes, named: Sequence[int] = (), *, others: bool = False, size
     Args:
         axes: what is known of its axes.
         named: axes that the call names, so that they are there.
-        others: whether none of these is the axis of the law. Then one that is counted from the other end has a place where the
-            axis of the law is the outermost of its end, and so is taken to have where it is itself the outermost of its end.
+        others: whether none of these is the axis of the law. Then one that is counted from the other end is on that side of it if
+            the law's is the outermost one of its own end, and is taken to be if it is itself the outermost one.
         size: that of the named axes.
     """
     along = axes.along
