@@ -16,7 +16,7 @@ import math
 import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,13 +31,14 @@ from torch.nn import functional
 from mldbg.contracts.laws import LAWS, Sample
 from mldbg.contracts.sanitize import RULES
 from mldbg.contracts.sanitize.surroundings import followed
+from mldbg.contracts.sanitize.tags import Tag
 from mldbg.contracts.sanitize.watch import Watch
 from mldbg.lint.interpret.interpreter import Interpreter
 from mldbg.lint.interpret.module import Part
 from mldbg.lint.interpret.value import Axes, Items, Value
 from mldbg.operations import arrays
 from mldbg.operations import torch as rows
-from mldbg.operations.effect import Affine, Effect, Loss
+from mldbg.operations.effect import Affine, Effect, Joins, Loss, Moves, Reduces, Selects, Stacks
 from mldbg.semantics import FORGOTTEN, Semantic
 from test_interpret import interpreted
 
@@ -667,13 +668,18 @@ def test_what_an_operation_keeps_is_said_or_listed(name: str) -> None:
     assert is_kept_in_silence(results(name)) == listed
 
 
-def tagged(draw: Draw) -> list[tuple[Value, Tensor]]:
+def followed_through(draw: Draw) -> list[tuple[Tag | None, Tensor]]:
     """What `sanitize` says of the tensors that a program ends with, and these tensors."""
     watch = Watch(collect=True, silent=RULES)
     with followed(watch):
         result = computed(draw)
     tensors = [each for each in (result if isinstance(result, tuple | list) else [result]) if isinstance(each, Tensor)]
-    tags = [(watch.tags.of(tensor), tensor) for tensor in tensors]
+    return [(watch.tags.of(tensor), tensor) for tensor in tensors]
+
+
+def tagged(draw: Draw) -> list[tuple[Value, Tensor]]:
+    """The same as values of the interpreter, for those tensors of which something is said."""
+    tags = followed_through(draw)
     return [(Value(meaning=tag.meaning, axes=Axes(along=tag.axis), scaled=tag.scaled), each) for tag, each in tags if tag]
 
 
@@ -681,6 +687,39 @@ def tagged(draw: Draw) -> list[tuple[Value, Tensor]]:
 def test_what_sanitize_follows_holds_too(name: str) -> None:
     seen = [(draw, value, tensor) for draw, _, _ in results(name) for value, tensor in tagged(draw)]
     assert [f"{'; '.join(draw.lines)}: {fault}" for draw, value, tensor in seen if (fault := breach(value, tensor))] == []
+
+
+MOVING = [
+    name for name, row in rows.ROWS.items() if name in OPERATIONS and isinstance(row, Moves | Selects | Reduces | Joins | Stacks)
+]
+
+
+def disagreement(draw: Draw, value: Value) -> str | None:
+    """Where the interpreter says that the axis of a law is, if `sanitize`, which knows all sizes, says something else.
+
+    Of zeros, which the interpreter takes for any meaning, `sanitize` knows nothing.
+    """
+    values = value.thing.all if isinstance(value.thing, Items) else [value]
+    for said, (tag, tensor) in zip(values, followed_through(draw), strict=False):
+        if said.meaning not in (PROBS, LOG_PROBS) or said.axes.along is None or "zeros" in "".join(draw.lines):
+            continue
+        if tag is None or tag.axis != said.axes.along % tensor.dim():
+            return f"{'; '.join(draw.lines)}: {said.axes.along} of {tensor.dim()}, and {tag.axis if tag is not None else None}"
+    return None
+
+
+@pytest.mark.parametrize("name", MOVING)
+def test_both_readers_have_one_answer_to_where_an_axis_goes(name: str) -> None:
+    assert list(filter(None, (disagreement(draw, value) for draw, value, _ in results(name)))) == []
+
+
+def test_another_answer_is_noticed() -> None:
+    known = [
+        (draw, value) for draw, value, _ in results("torch.permute") if value.axes.along is not None and value.meaning is PROBS
+    ]
+    assert len(known) > 2
+    for draw, value in known:
+        assert disagreement(draw, replace(value, axes=replace(value.axes, along=(value.axes.along or 0) + 1))) is not None
 
 
 def test_every_row_of_tensors_is_drawn_or_named() -> None:

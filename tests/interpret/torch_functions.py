@@ -41,7 +41,7 @@ jj = p[:, 1]  # reveal jj: unit-interval
 kk = p[..., 0]  # reveal kk: unit-interval
 mm = p[:5]  # reveal mm: probs
 nn_ = p[p > 0.5]  # reveal nn_: unit-interval
-oo = p.T  # reveal oo: probs along=-2
+oo = p.T  # reveal oo: probs rank=2 along=0
 pp = p.unsqueeze(0)  # reveal pp: probs
 qq = torch.where(x > 0, p, x)  # reveal qq: no-meaning
 rr = F.gumbel_softmax(x)  # reveal rr: no-meaning

@@ -105,6 +105,16 @@ an = einops.rearrange(images, "b c h w -> (b h w) c")  # reveal an: probs along=
 ao = einops.rearrange(images, "b c h w -> b (c h w)")  # reveal ao: unit-interval
 ap = einops.reduce(images, "b c h w -> b c", "mean")  # reveal ap: probs along=1
 aq = einops.rearrange(p, "... c -> c ...")  # reveal aq: probs along=0
+aq2 = einops.rearrange(images, "b (c) h w -> b h w c")  # reveal aq2: probs along=3
+
+# axes in a tuple, moved, made one
+ar2 = F.softmax(z, dim=1).permute((0, 2, 1))  # reveal ar2: probs along=2
+ar3 = torch.permute(F.softmax(z, dim=1), (0, 2, 1))  # reveal ar3: probs along=2
+ar4 = torch.movedim(F.softmax(nn.Conv1d(3, 5, 3)(z), dim=1), 1, -1)  # reveal ar4: probs along=2
+ar5 = F.softmax(z, dim=1).flatten(2)  # reveal ar5: probs along=1 rank=3
+ar6 = F.softmax(z, dim=1).flatten(1)  # reveal ar6: probs along=none rank=2
+ar7 = F.softmax(z, dim=-1).flatten(0, -2)  # reveal ar7: probs along=1
+ar8 = F.softmax(z, dim=-1).transpose(0, -1)  # reveal ar8: probs along=0
 
 # carried by something else
 ar = Variable(p)  # reveal ar: probs

@@ -191,14 +191,15 @@ def _times(one: Monomial, two: Monomial) -> Monomial:
 
 
 def product(sizes: Iterable[Dim]) -> Dim:
-    """The product of sizes; 0 where one of them is 0, whatever the others are."""
+    """The product of sizes; 0 where one of them is 0, whatever the others are. Beside ones a size is passed on as it is."""
     result: Dim = 1
     unsure = False
     for size in sizes:
         if size == 0:
             return 0
         unsure |= isinstance(size, AnySize)
-        result = result * size
+        if size != 1:
+            result = size if result == 1 else result * size
     return ANY if unsure else result
 
 

@@ -1,125 +1,91 @@
-"""Where an axis goes when the shape changes. Each function gives the new place of an axis, or None where it is lost."""
+"""Where the axis of a tag goes: the call is handed to the transfer function of the operation, with that axis marked."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import prod
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from torch import Tensor
+import torch
 
-Shape = Sequence[int]
+from mldbg.contracts.sanitize.effect import Arguments, Keywords
+from mldbg.operations import axis as operations
+from mldbg.operations.shape import UNKNOWN, Argument, Shape, Tensor
+from mldbg.operations.transfers.tensors import ROWS
+
+MOST_CALLS = 4096
+"""Calls that are remembered: a training step makes the same ones again and again."""
+
+regrouped = lru_cache(MOST_CALLS)(operations.regrouped)
+"""The place of an axis after view, reshape, flatten, ..., from the shapes before and after."""
 
 
-def reshaped(axis: int, old: Shape, new: Shape) -> int | None:
-    """An axis survives view, reshape, flatten, ... if everything before it and everything after it was only regrouped.
+def place(name: str, axis: int, source: torch.Size | tuple[torch.Size, ...], args: Arguments, kwargs: Keywords) -> int | None:
+    """The place of an axis in the result of a torch function; None where it is lost.
 
-    An axis of size 1 is lost unless the shape stays: it could be any of several.
+    name: of the row. source: the shape of the first argument before the call, or of the tensors in it.
     """
-    if tuple(old) == tuple(new):
-        return axis
-    if old[axis] == 1:
-        return None
-    before, after = prod(old[:axis]), prod(old[axis + 1 :])
-    for place, size in enumerate(new):
-        if size == old[axis] and prod(new[:place]) == before and prod(new[place + 1 :]) == after:
-            return place
-    return None
+    described = _index if name.endswith("__getitem__") else _described
+    rest = tuple(map(described, args[1:]))
+    named = tuple((key, _described(value)) for key, value in kwargs.items() if key not in _SOURCES)
+    return _place(name, axis, source, rest, named)
 
 
-def permuted(axis: int, rank: int, order: Sequence[int]) -> int | None:
-    """`permute(order)`."""
-    places = [dim % rank for dim in order]
-    return places.index(axis) if axis in places else None
+_SOURCES = ("input", "self", "tensors")
+"""Names of the first parameter."""
 
 
-def swapped(axis: int, rank: int, first: int, second: int) -> int:
-    """`transpose(first, second)`."""
-    first, second = first % rank, second % rank
-    return {first: second, second: first}.get(axis, axis)
+@lru_cache(MOST_CALLS)
+def _place(
+    name: str,
+    axis: int,
+    source: torch.Size | tuple[torch.Size, ...],
+    rest: tuple[Argument, ...],
+    named: tuple[tuple[str, Argument], ...],
+) -> int | None:
+    first = _marked(source, axis) if isinstance(source, torch.Size) else tuple(_marked(each, axis) for each in source)
+    keywords = {key: _with_slices(value) for key, value in named}
+    return operations.place_after(ROWS[name], [first, *map(_with_slices, rest)], keywords)
 
 
-def moved(axis: int, rank: int, source: Sequence[int], target: Sequence[int]) -> int:
-    """`movedim(source, target)`."""
-    order: list[int | None] = [None] * rank
-    for start, end in zip(source, target, strict=True):
-        order[end % rank] = start % rank
-    taken = set(order)
-    rest = iter(dim for dim in range(rank) if dim not in taken)
-    return [next(rest) if dim is None else dim for dim in order].index(axis)
+def _marked(sizes: torch.Size, axis: int) -> Tensor:
+    return Tensor(operations.marked(Shape(tuple(sizes)), axis))
 
 
-def squeezed(axis: int, old: Shape, dims: Sequence[int] | None) -> int | None:
-    """`squeeze(dims)`; None stands for every axis of size 1."""
-    rank = len(old)
-    gone = {dim for dim in (range(rank) if dims is None else [d % rank for d in dims]) if old[dim] == 1}
-    return None if axis in gone else axis - sum(dim < axis for dim in gone)
+def _described(value: Any) -> Argument:
+    """An argument as a transfer function takes it."""
+    if value is None or isinstance(value, bool | float | str):
+        return value
+    if isinstance(value, torch.Tensor):
+        return Tensor(Shape(tuple(value.shape)), str(value.dtype).removeprefix("torch."))
+    if isinstance(value, tuple | list):
+        return tuple(map(_described, value))
+    return int(value) if hasattr(value, "__index__") else UNKNOWN
 
 
-def unsqueezed(axis: int, rank: int, dim: int) -> int:
-    """`unsqueeze(dim)`."""
-    return axis + 1 if dim % (rank + 1) <= axis else axis
+class _Slice(NamedTuple):
+    """A slice, which has no hash before Python 3.12."""
+
+    start: Argument
+    stop: Argument
+    step: Argument
 
 
-def without(axis: int, rank: int, dims: Sequence[int], *, keep: bool) -> int | None:
-    """The axis after a reduction over dims; None where it was reduced itself."""
-    gone = {dim % rank for dim in dims}
-    if axis in gone:
-        return None
-    return axis if keep else axis - sum(dim < axis for dim in gone)
+def _with_slices(value: Argument) -> Argument:
+    if isinstance(value, _Slice):
+        return slice(*value)
+    return tuple(map(_with_slices, value)) if isinstance(value, tuple) else value
 
 
-class Indexed(NamedTuple):
-    """What `tensor[index]` does to an axis.
-
-    axis: its new place; None where it is lost.
-    whole: whether all its entries are still there, in their order.
-    """
-
-    axis: int | None
-    whole: bool
-
-
-def indexed(axis: int, old: Shape, rank: int, index: Any) -> Indexed:
-    """`tensor[index]` for a tensor of shape old; rank: the number of axes of the result."""
-    items = list(index) if isinstance(index, tuple) else [index]
-    if not any(item is Ellipsis for item in items):
-        items.append(Ellipsis)
-    fill = len(old) - sum(map(_span, items))
-    advanced = sum(_is_advanced(item) for item in items)
-    place = new_place = 0
-    for position, item in enumerate(items):
-        width = fill if item is Ellipsis else _span(item)
-        if place <= axis < place + width:
-            if item is Ellipsis and position == len(items) - 1:
-                return Indexed(rank - len(old) + axis, whole=True)  # what stands behind the index keeps its distance from the end
-            whole = item is Ellipsis or (isinstance(item, slice) and item.indices(old[axis]) == (0, old[axis], 1))
-            followed = whole and advanced <= 1 and not (advanced and any(isinstance(other, int) for other in items))
-            return Indexed(new_place + axis - place if followed else None, whole)
-        place += width
-        new_place += _rank_of_result(item) if item is not Ellipsis else width
-    return Indexed(None, whole=False)
-
-
-def _is_advanced(item: Any) -> bool:
-    return not (item is None or item is Ellipsis or isinstance(item, slice | int)) or isinstance(item, bool)
-
-
-def _is_mask(item: Any) -> bool:
-    return str(getattr(item, "dtype", "")) in {"torch.bool", "torch.uint8", "bool"}
-
-
-def _span(item: Any) -> int:
-    """How many axes of the tensor an item of an index consumes."""
-    if item is None or item is Ellipsis or isinstance(item, bool):
-        return 0
-    return int(item.ndim) if _is_mask(item) else 1
-
-
-def _rank_of_result(item: Any) -> int:
-    """How many axes of the result come from an item of an index."""
-    if isinstance(item, int) and not isinstance(item, bool):
-        return 0
-    if isinstance(item, Tensor) and not _is_mask(item):
-        return item.dim()
-    return 1
+def _index(value: Any) -> Argument:
+    """What stands in the brackets. Sequences and truth values are tensors there, and bytes are truth values."""
+    if isinstance(value, tuple):
+        return tuple(map(_index, value))
+    if value is None or value is Ellipsis or type(value) is int:
+        return value
+    if isinstance(value, slice):
+        return _Slice(_described(value.start), _described(value.stop), _described(value.step))
+    try:
+        tensor = torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError):
+        return UNKNOWN
+    return Tensor(Shape(tuple(tensor.shape)), "bool" if tensor.dtype in (torch.bool, torch.uint8) else "int64")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -20,7 +20,6 @@ from mldbg.contracts.sanitize.effect import (
     Keywords,
     argument,
     first_of,
-    numbers,
 )
 from mldbg.contracts.sanitize.tags import Tag
 from mldbg.contracts.sanitize.watch import Watch
@@ -113,95 +112,29 @@ def scaled(tag: Tag) -> Tag | None:
 
 def regroup(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
     """view, reshape, flatten, unflatten, ravel."""
-    return tag if tag.axis is None else tag.along(axes.reshaped(tag.axis, shape, result.shape))
+    return tag if tag.axis is None else tag.along(axes.regrouped(tag.axis, shape, result.shape))
 
 
-Move = Callable[[int, torch.Size, Arguments, Keywords], int | None]
-"""(axis, shape before, args, kwargs) -> axis of the result."""
-
-
-def moves(place: Move) -> Effect:
-    """The axis goes elsewhere, the values stay."""
+def moves(name: str) -> Effect:
+    """The axis goes elsewhere, the values stay: permute, squeeze, ..."""
 
     def change(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
-        return tag if tag.axis is None else tag.along(place(tag.axis, shape, args, kwargs))
+        return tag if tag.axis is None else tag.along(axes.place(name, tag.axis, shape, args, kwargs))
 
     return follows(change)
 
 
-def transpose(axis: int, shape: torch.Size, args: Arguments, kwargs: Keywords) -> int | None:
-    first = argument(args, kwargs, 1, "dim0", "axis0")
-    second = argument(args, kwargs, 2, "dim1", "axis1")
-    return axes.swapped(axis, len(shape), first, second)
-
-
-def swap_last(axis: int, shape: torch.Size, args: Arguments, kwargs: Keywords) -> int | None:
-    return axes.swapped(axis, len(shape), -2, -1)
-
-
-def reverse(axis: int, shape: torch.Size, args: Arguments, kwargs: Keywords) -> int | None:
-    return len(shape) - 1 - axis
-
-
-def permute(axis: int, shape: torch.Size, args: Arguments, kwargs: Keywords) -> int | None:
-    order = numbers(args, kwargs, 1, "dims")
-    return None if order is None else axes.permuted(axis, len(shape), order)
-
-
-def movedim(axis: int, shape: torch.Size, args: Arguments, kwargs: Keywords) -> int | None:
-    source, target = argument(args, kwargs, 1, "source"), argument(args, kwargs, 2, "destination")
-    return axes.moved(axis, len(shape), _listed(source), _listed(target))
-
-
-def squeeze(axis: int, shape: torch.Size, args: Arguments, kwargs: Keywords) -> int | None:
-    dims = argument(args, kwargs, 1, "dim")
-    return axes.squeezed(axis, shape, None if dims is None else _listed(dims))
-
-
-def unsqueeze(axis: int, shape: torch.Size, args: Arguments, kwargs: Keywords) -> int | None:
-    return axes.unsqueezed(axis, len(shape), argument(args, kwargs, 1, "dim"))
-
-
-def _listed(value: int | Sequence[int]) -> list[int]:
-    return [value] if isinstance(value, int) else list(value)
-
-
-def expand(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
-    """expand, repeat, repeat_interleave: new axes come in front, and others than the tag's may be repeated."""
-    if tag.axis is None:
-        return tag
-    axis = tag.axis + result.dim() - len(shape)
-    return tag.along(axis) if axis >= 0 and result.shape[axis] == shape[tag.axis] else None
-
-
-def index(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
-    """`tensor[...]`"""
-    if tag.axis is None:
-        return tag
-    found = axes.indexed(tag.axis, shape, result.dim(), args[1])
-    return tag.along(found.axis) if found.whole else part(tag)
-
-
-def cut(position: int) -> Effect:
-    """Some of the entries along one axis: narrow, split, chunk, index_select. position: where `dim` stands."""
+def chooses_entries(name: str) -> Effect:
+    """Some of the entries along axes, or each of them several times: an index, narrow, split, select, expand, ..."""
 
     def change(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
-        dim = argument(args, kwargs, position, "dim", default=0)
-        if not isinstance(dim, int):
-            return None
-        touched = tag.axis == dim % len(shape)
-        return part(tag) if touched and result.shape != shape else tag
+        if tag.axis is None:
+            return tag
+        axis = axes.place(name, tag.axis, shape, args, kwargs)
+        is_whole = axis is not None and result.shape[axis] == shape[tag.axis]  # of several results one may be whole
+        return tag.along(axis) if is_whole else part(tag)
 
     return follows(change)
-
-
-def drop_axis(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
-    """select, unbind: one entry along an axis, which is gone."""
-    dim = argument(args, kwargs, 1, "dim", default=0)
-    if tag.axis is None or not isinstance(dim, int):
-        return tag if tag.axis is None else None
-    axis = axes.without(tag.axis, len(shape), [dim], keep=False)
-    return part(tag) if axis is None else tag.along(axis)
 
 
 def pick(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
@@ -209,20 +142,18 @@ def pick(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: K
     return part(tag)
 
 
-def reduce(*, total: bool) -> Effect:
+def reduce(name: str, *, total: bool) -> Effect:
     """Means and sums over other axes than the one that sums to 1. total: a sum, so that probabilities are scaled.
 
     A mean of numbers in [0, 1] stays there, whatever the axis.
     """
 
     def change(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
-        dims = numbers(args[:2], kwargs, 1, "dim")
-        if dims is not None and tag.meaning is UNIT and not total:
+        if tag.meaning is UNIT and not total and argument(args, kwargs, 1, "dim", "axis") is not None:
             return tag
-        if dims is None or tag.axis is None or tag.meaning not in (PROBS, LOGITS):
+        if tag.axis is None or tag.meaning not in (PROBS, LOGITS):
             return None
-        keepdim = bool(argument(args, kwargs, 2, "keepdim", default=False))
-        axis = axes.without(tag.axis, len(shape), dims, keep=keepdim)
+        axis = axes.place(name, tag.axis, shape, args, kwargs)
         if axis is None:
             return None
         return scaled(tag.along(axis)) if total else tag.along(axis)

@@ -128,30 +128,20 @@ def unknown(first: Tag, second: Tag) -> Tag | None:
     return None
 
 
-def concatenates(along: int = 0) -> Effect:
-    """Of cat and the like: what all parts are, the whole is; not so along the axis that sums to 1. along: the usual axis."""
+def joins(name: str) -> Effect:
+    """Of cat, stack and the like: what all parts are, the whole is; not so along the axis that sums to 1."""
 
     def effect(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
         tensors = argument(args, kwargs, 0, "tensors")
         tag = _common(watch, tensors)
         result = function(*args, **kwargs)
-        if tag is not None and result.dim() == tensors[0].dim() > along:
-            dim = argument(args, kwargs, 1, "dim", "axis", default=along)
-            watch.tags.put(result, tag if tag.axis != dim % result.dim() else part(tag))
+        if tag is not None and tag.axis is not None:
+            axis = axes.place(name, tag.axis, tuple(tensor.shape for tensor in tensors), args, kwargs)
+            tag = tag.along(axis) if axis is not None else part(tag)
+        watch.tags.put(result, tag)
         return result
 
     return effect
-
-
-def stacks(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
-    """stack: a new axis."""
-    tag = _common(watch, argument(args, kwargs, 0, "tensors"))
-    result = function(*args, **kwargs)
-    if tag is not None:
-        dim = argument(args, kwargs, 1, "dim", default=0)
-        axis = None if tag.axis is None else axes.unsqueezed(tag.axis, result.dim() - 1, dim)
-        watch.tags.put(result, tag.along(axis))
-    return result
 
 
 def _common(watch: Watch, tensors: Iterable[Any]) -> Tag | None:

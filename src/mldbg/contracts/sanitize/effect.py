@@ -32,13 +32,5 @@ def argument(args: Arguments, kwargs: Keywords, position: int, *names: str, defa
     return default
 
 
-def numbers(args: Arguments, kwargs: Keywords, position: int, name: str) -> list[int] | None:
-    """An argument that is a list of whole numbers, or several arguments: `permute(0, 2, 1)`, `permute((0, 2, 1))`."""
-    value = argument(args, kwargs, position, name)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return [int(item) for item in args[position:]] if len(args) > position else [value]
-    return None if value is None else list(value)
-
-
 def first_of(args: Arguments, kwargs: Keywords) -> Any:
     return args[0] if args else kwargs.get("input", kwargs.get("self"))

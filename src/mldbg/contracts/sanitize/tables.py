@@ -17,19 +17,6 @@ from mldbg.contracts.sanitize.effect import LOG_PROBS, PROBS, UNIT, Effect
 from mldbg.operations import effect as kinds
 from mldbg.operations.torch import ATTRIBUTES, ROWS
 
-_MOVES: Mapping[kinds.Move, Effect] = {
-    kinds.Move.REGROUP: carrying.follows(carrying.regroup),
-    kinds.Move.FLATTEN: carrying.follows(carrying.regroup),
-    kinds.Move.TRANSPOSE: carrying.moves(carrying.transpose),
-    kinds.Move.PERMUTE: carrying.moves(carrying.permute),
-    kinds.Move.MOVE: carrying.moves(carrying.movedim),
-    kinds.Move.REVERSE: carrying.moves(carrying.reverse),
-    kinds.Move.SWAP_LAST: carrying.moves(carrying.swap_last),
-    kinds.Move.SQUEEZE: carrying.moves(carrying.squeeze),
-    kinds.Move.UNSQUEEZE: carrying.moves(carrying.unsqueeze),
-    kinds.Move.REPEAT: carrying.follows(carrying.expand),
-}
-
 _ARITHMETIC: Mapping[kinds.Arithmetic, Effect] = {
     kinds.Arithmetic.TIMES: combining.operands(combining.times, combining.unknown, commutes=True),
     kinds.Arithmetic.OVER: combining.operands(combining.times, combining.unknown, commutes=False),
@@ -48,20 +35,26 @@ def _given(row: kinds.Gives) -> Effect | None:
     return making.activation(row) if row.meaning is not None else None
 
 
-def _selected(row: kinds.Selects) -> Effect:
+def _moved(name: str, row: kinds.Moves) -> Effect:
+    match row.how:
+        case kinds.Move.REGROUP | kinds.Move.FLATTEN:
+            return carrying.follows(carrying.regroup)
+        case kinds.Move.REPEAT:
+            return carrying.chooses_entries(name)
+        case _:
+            return carrying.moves(name)
+
+
+def _selected(name: str, row: kinds.Selects) -> Effect:
     match row.what:
-        case kinds.Choice.INDEX:
-            return carrying.follows(carrying.index)
         case kinds.Choice.ALL:
             return carrying.follows(carrying.keep)
-        case kinds.Choice.CUT | kinds.Choice.PARTS:
-            return carrying.cut(row.params.index("dim"))
-        case kinds.Choice.ENTRY | kinds.Choice.ENTRIES:
-            return carrying.follows(carrying.drop_axis)
         case kinds.Choice.VALUES | kinds.Choice.BEST:
             return carrying.follows(carrying.pick)
         case kinds.Choice.EXTREME:
             return combining.extreme
+        case _:
+            return carrying.chooses_entries(name)
 
 
 def _lossy(row: kinds.Loss) -> Effect | None:
@@ -72,29 +65,29 @@ def _lossy(row: kinds.Loss) -> Effect | None:
     return losses.loss(row) if row.takes is not None else None
 
 
-_CARRIED_OUT: Mapping[type, Callable[[Any], Effect | None]] = {
-    kinds.Gives: _given,
-    kinds.Affine: making.layer,
-    kinds.Keeps: lambda row: carrying.follows(carrying.keep),
-    kinds.Clamps: carrying.clamps,
-    kinds.Drops: lambda row: carrying.follows(carrying.lose_in_training if row.shifts else carrying.scale_in_training),
-    kinds.Moves: lambda row: _MOVES[row.how],
+_CARRIED_OUT: Mapping[type, Callable[[str, Any], Effect | None]] = {
+    kinds.Gives: lambda name, row: _given(row),
+    kinds.Affine: lambda name, row: making.layer(row),
+    kinds.Keeps: lambda name, row: carrying.follows(carrying.keep),
+    kinds.Clamps: lambda name, row: carrying.clamps(row),
+    kinds.Drops: lambda name, row: carrying.follows(carrying.lose_in_training if row.shifts else carrying.scale_in_training),
+    kinds.Moves: _moved,
     kinds.Selects: _selected,
-    kinds.Reduces: lambda row: carrying.reduce(total=row.total),
-    kinds.Pools: lambda row: carrying.follows(carrying.pick) if row.greatest else carrying.pools(row),
-    kinds.Maps: lambda row: making.maps(row) if row.meanings else None,
-    kinds.Negates: lambda row: carrying.follows(carrying.negate),
-    kinds.Normalizer: lambda row: making.normalises,
-    kinds.Operates: lambda row: _ARITHMETIC[row.how],
-    kinds.Joins: lambda row: combining.concatenates(row.axis),
-    kinds.Stacks: lambda row: combining.stacks,
-    kinds.Chooses: combining.chooses,
-    kinds.Fills: lambda row: combining.fills,
-    kinds.Multiplies: lambda row: making.product,
-    kinds.Contracts: lambda row: making.contraction,
-    kinds.Loss: _lossy,
+    kinds.Reduces: lambda name, row: carrying.reduce(name, total=row.total),
+    kinds.Pools: lambda name, row: carrying.follows(carrying.pick) if row.greatest else carrying.pools(row),
+    kinds.Maps: lambda name, row: making.maps(row) if row.meanings else None,
+    kinds.Negates: lambda name, row: carrying.follows(carrying.negate),
+    kinds.Normalizer: lambda name, row: making.normalises,
+    kinds.Operates: lambda name, row: _ARITHMETIC[row.how],
+    kinds.Joins: lambda name, row: combining.joins(name),
+    kinds.Stacks: lambda name, row: combining.joins(name),
+    kinds.Chooses: lambda name, row: combining.chooses(row),
+    kinds.Fills: lambda name, row: combining.fills,
+    kinds.Multiplies: lambda name, row: making.product,
+    kinds.Contracts: lambda name, row: making.contraction,
+    kinds.Loss: lambda name, row: _lossy(row),
 }
-"""How each kind of effect is carried out on real tensors; None where nothing is left to know."""
+"""How each kind of effect is carried out on real tensors, by the name of its row; None where nothing is left to know."""
 
 NOT_CARRIED_OUT = frozenset(
     {
@@ -127,16 +120,17 @@ def _functions() -> Iterator[tuple[Any, Effect]]:
         carry_out = _CARRIED_OUT.get(type(row))
         if carry_out is None or not callable(function) or isinstance(function, type):
             continue
-        effect = carry_out(row)
+        effect = carry_out(name, row)
         if effect is not None:
             yield function, effect
 
 
 def _attributes() -> Iterator[tuple[Any, Effect]]:
     for names, row in ATTRIBUTES.items():
-        effect = _CARRIED_OUT[type(row)](row)
-        assert effect is not None
-        yield from ((getattr(Tensor, name).__get__, effect) for name in names.split())
+        for name in names.split():
+            effect = _CARRIED_OUT[type(row)](f"torch.Tensor.{name}", row)
+            assert effect is not None
+            yield getattr(Tensor, name).__get__, effect
 
 
 def _forgets(watch: Any, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from mldbg.lint.interpret import along
 from mldbg.lint.interpret.indexing import MASK, indexed
+from mldbg.lint.interpret.shapes import argument
 from mldbg.lint.interpret.value import NO_ENTRIES, UNKNOWN, Axes, Constant, Items, Opaque, Unknown, Value, is_blank, literal
 from mldbg.operations.effect import (
     Arithmetic,
@@ -179,12 +180,12 @@ def scaled(value: Value, axes: Axes) -> Left:
 # --------------------------------------------------------------------------------------------------------------------- axes
 def is_axis(axes: Axes, dim: int) -> bool | None:
     """Whether `dim` is the axis along which the law holds; None where that is not known."""
-    along, rank = axes.along, axes.rank
-    if along is None:
+    place, rank = axes.along, axes.rank
+    if place is None:
         return None
-    if (along < 0) == (dim < 0):
-        return along == dim
-    return along % rank == dim % rank if rank else None
+    if (place < 0) == (dim < 0):
+        return place == dim
+    return place % rank == dim % rank if rank else None
 
 
 def _number(value: Value | None) -> int | None:
@@ -206,97 +207,27 @@ def moved(effect: Moves, value: Value, given: Mapping[str, Value], sizes: Sequen
     if effect.how is Move.REPEAT:
         return repeated(effect, value, given)
     axes = Axes(rank=len(sizes)) if effect.rank_from_shape and len(sizes) > 1 else Axes()
-    squeezed = effect.how is Move.SQUEEZE and len(sizes) == 1 and _number(sizes[0]) == value.axes.along is not None
-    along = None if squeezed else _moved_axis(effect.how, value.axes, given, sizes)
+    dim = _number(sizes[0]) if effect.how is Move.SQUEEZE and len(sizes) == 1 else None
+    squeezed = dim is not None and is_axis(value.axes, dim) is True
+    named = [given[name] for name in effect.params[1:] if name in given]
+    arguments = list(map(argument, named if len(named) >= len(sizes) else sizes))  # `permute(0, 2, 1)` gives `dims` one by one
+    place = along.moved(effect.how, value.axes, arguments) if not squeezed else None
     single = value.axes.single or (value.meaning in (PROBS, LOG_PROBS) and (squeezed or value.axes.is_single))
-    return Left(value.meaning, replace(axes, along=along, single=single), value.scaled)
-
-
-def _moved_axis(how: Move, axes: Axes, given: Mapping[str, Value], sizes: Sequence[Value]) -> int | None:
-    along = axes.along
-    dims = [_number(size) for size in sizes]
-    if along is None or None in dims or len(dims) != len([name for name in given if name != "input"]):
-        return None if how is not Move.PERMUTE else _permuted(along, dims)
-    known = [dim for dim in dims if dim is not None]
-    match how:
-        case Move.TRANSPOSE if len(known) == 2 and all((dim < 0) == (along < 0) for dim in known):
-            return {known[0]: known[1], known[1]: known[0]}.get(along, along)
-        case Move.REVERSE:
-            return -1 - along
-        case Move.SWAP_LAST if along < 0:
-            return {-1: -2, -2: -1}.get(along, along)
-        case Move.UNSQUEEZE if len(known) == 1:
-            return _unsqueezed(along, known[0], axes.rank)
-        case Move.SQUEEZE if len(known) == 1:
-            return _without(axes, known)
-        case Move.PERMUTE:
-            return _permuted(along, dims)
-        case _:
-            return None
-
-
-def _permuted(along: int | None, dims: Sequence[int | None]) -> int | None:
-    order = [dim % len(dims) for dim in dims if dim is not None]
-    return order.index(along % len(dims)) if along is not None and sorted(order) == list(range(len(dims))) and order else None
-
-
-def _unsqueezed(along: int, dim: int, rank: int | None) -> int | None:
-    """The axis after another one has come. Where the rank is not known, the tensor is taken to have an axis of samples, too."""
-    if rank:
-        place, old = dim % (rank + 1), along % rank
-        return old + (place <= old) - (rank + 1 if along < 0 else 0)
-    if along >= 0 and dim >= 0:
-        return along + (dim <= along)
-    if along < 0 and dim < 0:
-        return along - (dim >= along)
-    stays = dim in (0, 1) if along < 0 else dim == -1 or along == 0 == dim + 2
-    return along if stays else None
-
-
-def _without(axes: Axes, dims: Sequence[int]) -> int | None:
-    """The axis of the law after others have gone. Of those that are counted from the other end, only the outermost is placed."""
-    along = axes.along
-    if along is not None and axes.rank:
-        along, dims = along % axes.rank, [dim % axes.rank for dim in dims]
-    if along is None:
-        return None
-    if along >= 0:
-        return along - sum(0 <= dim < along for dim in dims) if all(dim >= 0 or dim == -1 for dim in dims) else None
-    if along < -1 and any(dim > 0 for dim in dims):
-        return None
-    return along + sum(along < dim < 0 for dim in dims)
+    return Left(value.meaning, replace(axes, along=place, single=single), value.scaled)
 
 
 def arranged(value: Value, given: Mapping[str, Value], *, reduces: bool) -> Left:
     """einops: an axis that stands alone on both sides of the pattern keeps its law; means over others do, too."""
     pattern = given.get("pattern", UNKNOWN).constant
-    before, arrow, after = pattern.partition("->") if isinstance(pattern, str) else ("", "", "")
     how = given.get("reduction", UNKNOWN).constant if reduces else "mean"
-    if not arrow or how not in ("mean", "sum", "max", "min"):
+    if not isinstance(pattern, str) or how not in ("mean", "sum", "max", "min"):
         return LOST
-    along = _arranged_axis(value.axes.along, before, after)
+    place = along.arranged(value.axes, pattern)
     if how in ("max", "min"):
         return part(value)
-    if along is None:
+    if place is None:
         return LOST if how == "sum" else part(value)
-    return scaled(value, Axes(along=along)) if how == "sum" else Left(value.meaning, Axes(along=along), value.scaled)
-
-
-def _arranged_axis(along: int | None, before: str, after: str) -> int | None:
-    """Where the axis of the law is behind the arrow; None where it was split, merged or left out."""
-    old, new = (_GROUP.findall(side) for side in (before, after))
-    if along is None or not -len(old) <= along < len(old):
-        return None
-    name = old[along]
-    beside = old[:along] if along >= 0 else old[along:]
-    if not name.isidentifier() or "..." in beside or new.count(name) != 1:
-        return None
-    place = new.index(name)
-    return place if "..." not in new[:place] else place - len(new)
-
-
-_GROUP = re.compile(r"\([^)]*\)|[^\s()]+")
-"""One axis on a side of a pattern of einops: a name, a number, dots, or a group in brackets."""
+    return scaled(value, Axes(along=place)) if how == "sum" else Left(value.meaning, Axes(along=place), value.scaled)
 
 
 def repeated(effect: Moves, value: Value, given: Mapping[str, Value]) -> Left:
@@ -307,8 +238,14 @@ def repeated(effect: Moves, value: Value, given: Mapping[str, Value]) -> Left:
         return Left(value.meaning, Axes(along=value.axes.along), value.scaled) if kept else _each(value)
     if "repeats" in effect.params or "dims" in effect.params:
         return _each(value)
-    along = value.axes.along  # expand: new axes come in front
-    return Left(value.meaning, Axes(along=along if along is not None and along < 0 else None), value.scaled)
+    return Left(value.meaning, Axes(along=_from_end(value.axes)), value.scaled)  # expand: new axes come in front
+
+
+def _from_end(axes: Axes) -> int | None:
+    """The axis of the law, counted from the last one; None where that is not known."""
+    if axes.along is None or axes.along < 0:
+        return axes.along
+    return axes.along - axes.rank if axes.rank is not None else None
 
 
 def _each(value: Value) -> Left:
@@ -324,7 +261,7 @@ def selected(what: Choice, value: Value, dim: int | None) -> Left:
     if what not in _ALONG_ONE_AXIS or dim is None or not apart(value.axes, dim):
         return part(value)
     if what in (Choice.ENTRY, Choice.ENTRIES):
-        return Left(value.meaning, Axes(along=_without(value.axes, [dim])), value.scaled)
+        return Left(value.meaning, Axes(along=along.without(value.axes, [dim])), value.scaled)
     return Left(value.meaning, Axes(value.axes.rank, along=value.axes.along), value.scaled)
 
 
@@ -372,18 +309,17 @@ def reduced(value: Value, dims: Sequence[int] | None, given: Mapping[str, Value]
         return LOST
     if value.meaning is UNIT and not total:
         return Left(UNIT, scaled=value.scaled)
-    along = value.axes.along
     # the mean of all classes is a constant that nobody asks for: where an axis may be theirs, it is another one
     kept = [
         is_axis(value.axes, dim) is not True if value.meaning is PROBS and not total else apart(value.axes, dim) for dim in dims
     ]
-    if value.meaning not in (PROBS, LOGITS) or along is None or not all(kept):
+    if value.meaning not in (PROBS, LOGITS) or value.axes.along is None or not all(kept):
         return part(value) if value.meaning is PROBS and not total else LOST
     keepdim = given.get("keepdim")
     if keepdim is None or keepdim.constant is False:
-        axes = Axes(along=_without(value.axes, dims))
+        axes = Axes(along=along.without(value.axes, dims))
     else:
-        axes = Axes(value.axes.rank, along=along) if keepdim.constant is True else Axes()
+        axes = Axes(value.axes.rank, along=value.axes.along) if keepdim.constant is True else Axes()
     return scaled(value, axes) if total else Left(value.meaning, axes, value.scaled)
 
 
@@ -403,8 +339,8 @@ def pooled(value: Value, effect: Pools, given: Mapping[str, Value]) -> Left:
         return LOST  # it overshoots
     if value.meaning is UNIT:
         return LOST if "divisor_override" in given else whole(value)
-    along, behind = value.axes.along, effect.spatial if effect.spatial is not None else 3
-    beside = along is not None and (0 <= along <= 1 or along < -behind)
+    place, behind = value.axes.along, effect.spatial if effect.spatial is not None else 3
+    beside = place is not None and (0 <= place <= 1 or place < -behind)
     if effect.greatest:
         return part(value) if value.meaning in (PROBS, LOGITS) else LOST
     if value.meaning is PROBS and not beside:
@@ -471,9 +407,9 @@ def _common(values: Sequence[Value]) -> Value | None:
     zeros = any(is_blank(each) and not _has_no_entries(each) for each in values)
     if meaning is None or (zeros and meaning not in (PROBS, UNIT, LOGITS, NON_NEGATIVE)):
         return None
-    along = first.axes.along if all(each.axes.along == first.axes.along for each in telling) else None
+    place = first.axes.along if all(each.axes.along == first.axes.along for each in telling) else None
     factor = any(each.scaled for each in telling) or (zeros and meaning is PROBS)
-    return replace(first, meaning=meaning, axes=Axes(along=along), scaled=factor)
+    return replace(first, meaning=meaning, axes=Axes(along=place), scaled=factor)
 
 
 def _has_no_entries(value: Value) -> bool:
@@ -493,8 +429,8 @@ def stacked(values: Sequence[Value], dim: int | None) -> Left:
     value = _common(values)
     if value is None:
         return LOST
-    along = _unsqueezed(value.axes.along, dim, value.axes.rank) if value.axes.along is not None and dim is not None else None
-    return Left(value.meaning, Axes(along=along), value.scaled)
+    place = along.moved(Move.UNSQUEEZE, value.axes, [dim]) if dim is not None else None
+    return Left(value.meaning, Axes(along=place), value.scaled)
 
 
 def multiplied(first: Value, second: Value, rank: int | None = None) -> Left:
@@ -540,8 +476,7 @@ def _broadcast(number: Value, rest: Left) -> Left:
     """What is left where the number is a tensor of zeros, which may have more axes: they come in front."""
     if isinstance(number.thing, Constant):
         return rest
-    along = rest.axes.along
-    return replace(rest, axes=Axes(along=along if along is not None and along < 0 else None))
+    return replace(rest, axes=Axes(along=_from_end(rest.axes)))
 
 
 def summed(element: Value) -> Left:

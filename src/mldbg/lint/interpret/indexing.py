@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from mldbg.lint.interpret import along
 from mldbg.lint.interpret.value import Axes, Constant, Items, Opaque, Value
+from mldbg.operations.shape import Argument, Tensor, of
+from mldbg.operations.sizes import ANY
 
 MASK = "a boolean mask"
 """The class that comparisons of arrays have."""
@@ -52,16 +55,33 @@ def indexed(axes: Axes, indices: Sequence[Value]) -> Indexed:
         return _masked(axes, kinds, indices)
     if kinds.count(_Kind.REST) > 1:
         return Indexed(touched=True)
-    middle = kinds.index(_Kind.REST) if _Kind.REST in kinds else len(kinds)
-    front, back = kinds[:middle], kinds[middle + 1 :]
-    along = axes.along
-    if along is not None and axes.rank:
-        along = along % axes.rank if not back else along % axes.rank - axes.rank
-    if along is None:
-        return Indexed(touched=any(_picks(kind) for kind in [*_consuming(front)[1:], *back]))
-    if along >= 0:
-        return _from_front(along, front, back)
-    return _from_back(along, front, back, open_middle=_Kind.REST in kinds)
+    if axes.along is None:
+        middle = kinds.index(_Kind.REST) if _Kind.REST in kinds else len(kinds)
+        return Indexed(touched=any(map(_picks, [*_consuming(kinds[:middle])[1:], *kinds[middle + 1 :]])))
+    if along.picked(axes, _items(_consuming(kinds), 0)) is None:
+        return Indexed(touched=True)
+    places = {along.picked(axes, _items(kinds, other)) for other in (0, _NUMBERS)}
+    return Indexed(touched=False, along=places.pop() if len(places) == 1 else None)
+
+
+_NUMBERS = Tensor(of(ANY), "int64")
+"""A list of numbers of entries."""
+
+
+def _items(kinds: Sequence[_Kind], other: int | Tensor) -> list[Argument]:
+    """The items as a transfer function takes them, with `other` for those that are not known. What does nothing is left out."""
+    given: dict[_Kind, Argument] = {
+        _Kind.WHOLE: slice(None),
+        _Kind.CUT: slice(ANY, ANY),
+        _Kind.ENTRY: 0,
+        _Kind.NEW: None,
+        _Kind.REST: ...,
+        _Kind.OTHER: other,
+    }
+    kinds = list(kinds)
+    while kinds and kinds[-1] is _Kind.WHOLE and _Kind.REST not in kinds:
+        kinds.pop()
+    return [given[kind] for kind in kinds]
 
 
 def change_of_rank(indices: Sequence[Value]) -> int | None:
@@ -70,45 +90,6 @@ def change_of_rank(indices: Sequence[Value]) -> int | None:
     if _Kind.OTHER in kinds or _Kind.MASK in kinds:
         return None
     return kinds.count(_Kind.NEW) - kinds.count(_Kind.ENTRY)
-
-
-def _from_front(along: int, front: Sequence[_Kind], back: Sequence[_Kind]) -> Indexed:
-    """The axis is counted from the first one on: what stands behind an ellipsis may mean it."""
-    consuming = _consuming(front)
-    touched = along < len(consuming) and _picks(consuming[along])
-    if touched or (along >= len(consuming) and any(map(_picks, back))):
-        return Indexed(touched=True)
-    before, seen = 0, 0
-    for kind in front:
-        if seen > along or (seen == along and kind is not _Kind.NEW):
-            break
-        seen += kind is not _Kind.NEW
-        if kind is _Kind.OTHER:
-            return Indexed(touched=False)
-        before += {_Kind.ENTRY: -1, _Kind.NEW: 1}.get(kind, 0)
-    return Indexed(touched=False, along=along + before)
-
-
-def _from_back(along: int, front: Sequence[_Kind], back: Sequence[_Kind], *, open_middle: bool) -> Indexed:
-    """The axis is counted from the last one on: only what stands behind an ellipsis surely means it or what follows it."""
-    if open_middle:
-        consuming = _consuming(back)
-        if -along <= len(consuming):
-            if _picks(consuming[along]):
-                return Indexed(touched=True)
-            behind, seen = 0, 0
-            for kind in reversed(back):
-                if seen == -along:
-                    break
-                seen += kind is not _Kind.NEW
-                if kind is _Kind.OTHER:
-                    return Indexed(touched=False)
-                behind += {_Kind.ENTRY: -1, _Kind.NEW: 1}.get(kind, 0)
-            return Indexed(touched=False, along=along - behind)
-        shift = sum({_Kind.ENTRY: -1, _Kind.NEW: 1}.get(kind, 0) for kind in back)
-        known = _Kind.OTHER not in back
-        return Indexed(touched=any(map(_picks, _consuming(front)[1:])), along=along - shift if known else None)
-    return Indexed(touched=any(map(_picks, _consuming(front)[1:])), along=along)
 
 
 def _masked(axes: Axes, kinds: Sequence[_Kind], indices: Sequence[Value]) -> Indexed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from mldbg.lint.interpret import along
 from mldbg.lint.interpret.address import Made, Site
 from mldbg.lint.interpret.carried import LOST, Carrying, Left, elements_of, left, other_extreme
 from mldbg.lint.interpret.contents import Contents
@@ -190,10 +191,12 @@ class Tensors:
 
     def flattened(self, given: dict[str, Value], value: Value, site: Site, *, is_layer: bool) -> Value:
         """torch.flatten and nn.Flatten: the axes from `start_dim` on become one."""
-        start = given.get("start_dim", literal(1 if is_layer else 0)).constant
-        kept = replace(self.keeps(Keeps(), [value], site), axes=Axes())
-        whole = "end_dim" not in given
-        return replace(kept, axes=Axes(rank=start + 1)) if isinstance(start, int) and start >= 0 and whole else kept
+        start, end = (given.get(name, literal(usual)).constant for name, usual in (("start_dim", int(is_layer)), ("end_dim", -1)))
+        kept = self.keeps(Keeps(), [value], site)
+        if not isinstance(start, int) or not isinstance(end, int):
+            return replace(kept, axes=Axes())
+        rank = start + 1 if start >= 0 and end == -1 else None
+        return replace(kept, axes=Axes(rank, along=along.flattened(kept.axes, start, end)))
 
     def filled(self, values: list[Value], site: Site) -> Value:
         """torch.randn(2, 3): a new tensor with as many axes as sizes."""

@@ -181,7 +181,8 @@ def sliced(size: Dim, part: slice) -> Dim:
     if isinstance(step, int) and step < 1:
         raise Mismatch(Problem.SIZES, f"a slice with step {step}")
     if isinstance(size, int) and all(each is None or isinstance(each, int) for each in (start, stop, step)):
-        return len(range(*slice(start, stop, step).indices(size)))
+        left = len(range(*slice(start, stop, step).indices(size)))
+        return size if left == size else left
     if isinstance(stop, Size) and start in (None, 0) and step in (None, 1) and not isinstance(size, Size):
         return stop  # who cuts a buffer to a length takes the buffer to be long enough
     first = _from_front(start, size) if start is not None else 0

@@ -40,8 +40,8 @@ def joined(shapes: Sequence[Shape], axis: int) -> Shape:
         raise ranks_differ(shapes[0], "at least 1")
     closed = [with_rank(shape, rank) for shape in shapes]
     place = closed[0].place(axis)
-    total: Dim = 0
-    for shape in closed:
+    total = closed[0].front[place]
+    for shape in closed[1:]:
         total = total + shape.front[place]
     sizes = [total if index == place else _agreed([shape.front[index] for shape in closed], index, axis) for index in range(rank)]
     return of(*sizes)
@@ -175,7 +175,8 @@ def _at_least(count: int) -> Compute:
 
 def _parts_along(value: Tensor, axis: int, sizes: Sequence[Dim]) -> Result:
     shape = shape_or_any(value)
-    return tuple(replace(value, shape=shape.with_axis(axis, size)) for size in sizes)
+    whole = shape.at(axis)
+    return tuple(replace(value, shape=shape.with_axis(axis, whole if same(size, whole) else size)) for size in sizes)
 
 
 def _alike(value: Tensor, axis: int, size: Dim, count: int | None) -> Result:

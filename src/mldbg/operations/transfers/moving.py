@@ -274,7 +274,7 @@ def _expanded_size(have: Dim, want: Dim) -> Dim:
         return have
     if have != 1 and same(have, want) is False:
         raise Mismatch(Problem.SIZES, f"an axis of size {said(have)} cannot be expanded to {said(want)}", have, want)
-    return want
+    return have if have == want else want
 
 
 def _expanding(sizes: str) -> Compute:

@@ -31,7 +31,7 @@ def _narrowed(given: Given) -> Result:
         first = start + size if start < 0 else start
         if length < 0 or not 0 <= first <= size or first + length > size:
             raise Mismatch(Problem.SIZES, f"{length} places from {start} on of an axis of size {size}", size, first + length)
-    return replace(value, shape=shape.with_axis(axis, length))
+    return replace(value, shape=shape.with_axis(axis, size if length == size else length))
 
 
 def _entry(given: Given) -> Result:
