@@ -246,6 +246,7 @@ MINI_NAMES = {"": {"n_embd": 55, "vocab_size": 31, "block_size": 17}}
             {"Block.forward: x"} | {f"Gpt.forward: {name}" for name in ("position_embeddings", "logits", "probs")},
         ),
         ("plain", run_plain, PLAIN_NAMES, {"Pool.forward: scores"}, {"Patches.forward: x", "pairwise: difference"}),
+        ("optional_layers", run_plain, {"Head.forward": {"classes": 7}}, set(), {"Narrow.forward: states"}),
         ("windows", run_plain, {}, set(), {"renamed: q", "windows: q", "windows: pairs"}),
     ],
 )
