@@ -505,6 +505,41 @@ def test_hints_that_only_say_tensor_say_which_one_and_others_stay(project: Path,
     assert b"TypeCheckError" in wrong.stderr
 
 
+TWICE = """\
+import torch
+from torch import nn
+
+
+class Reader(nn.Module):
+    def __init__(self, width, queries_width):
+        super().__init__()
+        self.width = width
+        self.keys = nn.Linear(width, queries_width)
+
+    def forward(self, data, queries=None):
+        keys = self.keys(data)
+        return keys if queries is None else queries @ keys.mT
+
+
+def to_itself(ids, width):
+    embed = nn.Embedding(31, width)
+    x = embed(ids)
+    return Reader(width, width)(x, queries=x)
+"""
+
+
+def test_a_tensor_that_a_call_gives_twice_does_not_make_two_sizes_one(project: Path, lint: Run) -> None:
+    (project / "twice.py").write_text(TWICE, encoding="utf-8")
+    text = annotated(project, lint, "twice.py")
+    run = (
+        "import jaxtyping\nwith jaxtyping.install_import_hook('twice', 'beartype.beartype'):\n    import twice\n"
+        "import torch\ntwice.to_itself(torch.randint(31, (2, 3)), 13)\n"
+        "twice.Reader(5, 7)(torch.randn(2, 3, 5), torch.randn(2, 11, 7))\n"
+    )
+    assert "data: Float" in text
+    subprocess.run([sys.executable, "-c", run], cwd=project, check=True)
+
+
 STAYS = {
     "annotated already": (
         "from jaxtyping import Shaped\nfrom torch import Tensor\n\n\n"

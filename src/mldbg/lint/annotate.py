@@ -156,6 +156,8 @@ class _Annotating:
         self.function = function
         self.node: cst.FunctionDef = function.node  # type: ignore[assignment]  # a lambda has none to annotate
         self.families: set[str] = set()
+        self.passed: list[Held] = []
+        """What calls have given to parameters so far: given to one more, as in `attend(x, x)`, it says nothing of that one."""
         self.axes = _Axes(self._attributes(), self._names(), by_name)
 
     def proposal(self) -> Proposal | None:
@@ -208,8 +210,9 @@ class _Annotating:
         text = self._annotation(own, own=True)
         if text is not None:
             self._learn_from_calls(text, calls)
-        elif self.with_calls:
+        elif self.with_calls and not all(one in self.passed for one in calls):
             text = self._annotation(calls, own=False)
+        self.passed += calls
         if text is None:
             return None
         if param.annotation is not None:
