@@ -246,6 +246,8 @@ MINI_NAMES = {"": {"n_embd": 55, "vocab_size": 31, "block_size": 17}}
             {"Block.forward: x"} | {f"Gpt.forward: {name}" for name in ("position_embeddings", "logits", "probs")},
         ),
         ("plain", run_plain, PLAIN_NAMES, {"Pool.forward: scores"}, {"Patches.forward: x", "pairwise: difference"}),
+        ("optional_layers", run_plain, {"Head.forward": {"classes": 7}}, set(), {"Narrow.forward: states"}),
+        ("windows", run_plain, {}, set(), {"renamed: q", "windows: q", "windows: pairs"}),
     ],
 )
 def test_each_shape_is_the_one_that_torch_computes(
@@ -449,8 +451,102 @@ def test_what_the_calls_of_a_block_have_in_common_becomes_its_annotation(project
     subprocess.run([sys.executable, "-c", run], cwd=project, check=True)
 
 
+HINTED = """\
+from typing import Optional
+
+import torch
+from torch import nn
+
+
+class Mixer(nn.Module):
+    def __init__(self, width: int, classes: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.conv = nn.Conv2d(width, classes, 1)
+
+    def pooled(self, x: torch.Tensor, mask: Optional[torch.Tensor] = None, *rest: int, scale=1.0) -> torch.Tensor:
+        \"\"\"Docstring.\"\"\"
+        b, input, c = x.shape  # a comment
+        if mask is not None:
+            b, input = mask.shape
+            x = x * mask[:, :, None]
+        return x.sum(1)
+
+    def map(self, x: torch.Tensor) -> torch.Tensor | None:
+        return self.conv(x)
+
+    def forward(self, tokens, image):
+        return self.pooled(self.norm(tokens)), self.map(image)
+"""
+
+
+def test_hints_that_only_say_tensor_say_which_one_and_others_stay(project: Path, lint: Run) -> None:
+    (project / "hinted.py").write_text(HINTED, encoding="utf-8")
+    text = annotated(project, lint, "hinted.py")
+    assert [header for header in headers(text) if "__init__" not in header] == [
+        "from jaxtyping import Float, Shaped",
+        "from torch import nn",
+        (
+            'def pooled(self, x: Shaped[torch.Tensor, "b _ c"], mask: Optional[torch.Tensor] = None, *rest: int, scale=1.0) '
+            '-> Float[torch.Tensor, "b c"]:'
+        ),
+        'def map(self, x: torch.Tensor) -> Float[torch.Tensor, "_ classes _ _"] | None:',
+        'def forward(self, tokens, image) -> tuple[Float[torch.Tensor, "_ _"], Float[torch.Tensor, "_ classes _ _"]]:',
+    ]
+    run = (
+        "import jaxtyping\nwith jaxtyping.install_import_hook('hinted', 'beartype.beartype'):\n    import hinted\n"
+        "import torch\nmodel = hinted.Mixer(5, 7)\nmodel(torch.randn(2, 3, 5), torch.randn(2, 5, 11, 13))\n"
+        "model.pooled(torch.randn(2, 3, 5), torch.ones(2, 3))\n"
+    )
+    subprocess.run([sys.executable, "-c", run], cwd=project, check=True)
+    wrong = subprocess.run(
+        [sys.executable, "-c", run + "model.pooled(torch.randn(2, 5))\n"], cwd=project, check=False, capture_output=True
+    )
+    assert b"TypeCheckError" in wrong.stderr
+
+
+TWICE = """\
+import torch
+from torch import nn
+
+
+class Reader(nn.Module):
+    def __init__(self, width, queries_width):
+        super().__init__()
+        self.width = width
+        self.keys = nn.Linear(width, queries_width)
+
+    def forward(self, data, queries=None):
+        keys = self.keys(data)
+        return keys if queries is None else queries @ keys.mT
+
+
+def to_itself(ids, width):
+    embed = nn.Embedding(31, width)
+    x = embed(ids)
+    return Reader(width, width)(x, queries=x)
+"""
+
+
+def test_a_tensor_that_a_call_gives_twice_does_not_make_two_sizes_one(project: Path, lint: Run) -> None:
+    (project / "twice.py").write_text(TWICE, encoding="utf-8")
+    text = annotated(project, lint, "twice.py")
+    run = (
+        "import jaxtyping\nwith jaxtyping.install_import_hook('twice', 'beartype.beartype'):\n    import twice\n"
+        "import torch\ntwice.to_itself(torch.randint(31, (2, 3)), 13)\n"
+        "twice.Reader(5, 7)(torch.randn(2, 3, 5), torch.randn(2, 11, 7))\n"
+    )
+    assert "data: Float" in text
+    subprocess.run([sys.executable, "-c", run], cwd=project, check=True)
+
+
 STAYS = {
-    "annotated already": "from torch import Tensor\n\n\ndef f(x: Tensor) -> Tensor:\n    b, d = x.shape\n    return x\n",
+    "annotated already": (
+        "from jaxtyping import Shaped\nfrom torch import Tensor\n\n\n"
+        'def f(x: Shaped[Tensor, "b d"]) -> Shaped[Tensor, "b d"]:\n    b, d = x.shape\n    return x\n'
+    ),
+    "other hints": "from typing import Any\n\n\ndef f(x: Any) -> object:\n    b, d = x.shape\n    return x\n",
+    "only the number of axes known": "def f(x):\n    _, _ = x.shape\n    return x\n",
     "compiled by torch.jit": "import torch\n\n\n@torch.jit.script\ndef f(x):\n    b, d = x.shape\n    return x\n",
     "unpacked in a branch": "def f(x, flat):\n    if flat:\n        b, d = x.shape\n        print(b, d)\n    return 1\n",
     "names are taken": "from sizes import Shaped, Float\n\n\ndef f(x):\n    b, d = x.shape\n    return x\n",

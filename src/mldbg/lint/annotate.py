@@ -5,6 +5,7 @@ An annotation is proposed where a function says by itself what shape a tensor ha
 
 from __future__ import annotations
 
+import builtins
 import io
 import keyword
 import re
@@ -16,6 +17,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from mldbg.lint import engine, shown
+from mldbg.lint.annotation_imports import inserted, missing, name_of_tensor, taken
 from mldbg.lint.finding import Edit, Span
 from mldbg.lint.interpret import shapes
 from mldbg.lint.shown import Sight, Sightings
@@ -42,6 +44,11 @@ _TAKE_FLOATS = re.compile(
 )
 """Layers whose input and output are floats."""
 
+_OF_AXES = re.compile(r"torch\.nn\.(?:Linear|LayerNorm|RMSNorm|(?:Conv(?:Transpose)?|BatchNorm|InstanceNorm)(?P<dims>\d)d)$")
+"""Layers that know which axis is which."""
+
+_SPATIAL = ("depth", "height", "width")
+
 _TAKE_PLACES = re.compile(r"torch\.nn\.Embedding(?:Bag)?$")
 
 _FLOAT_MEANINGS = frozenset(
@@ -63,10 +70,10 @@ class Proposal:
 def annotated(source: Source, seen: Sightings, task: Task) -> str | None:
     """The text of a file with all annotations that are certain and that add no finding; None where there are none."""
     text = source.text
-    tensor = _name_of_tensor(seen)
+    tensor = name_of_tensor(seen)
     if tensor is None or "jit.script" in text:  # torch.jit reads annotations, and knows no arrays
         return None
-    proposals = [one for one in _proposals(seen, tensor) if one.families.isdisjoint(_taken(seen))]
+    proposals = [one for one in _proposals(seen, tensor) if one.families.isdisjoint(taken(seen))]
     if not proposals:
         return None
     is_harmless = engine.harmless(source, task.known, task.project())
@@ -74,7 +81,7 @@ def annotated(source: Source, seen: Sightings, task: Task) -> str | None:
     def with_all(several: Sequence[Proposal]) -> str:
         families = frozenset(name for one in several for name in one.families)
         edits = [edit for one in several for edit in one.edits]
-        return engine.apply(text, [*_imports(source, seen, families, tensor), *edits])
+        return engine.apply(text, [*missing(source, seen, families, tensor), *edits])
 
     def holds(several: Sequence[Proposal]) -> bool:
         return is_harmless(with_all(several))
@@ -149,17 +156,40 @@ class _Annotating:
         self.function = function
         self.node: cst.FunctionDef = function.node  # type: ignore[assignment]  # a lambda has none to annotate
         self.families: set[str] = set()
+        self.passed: list[Held] = []
+        """What calls have given to parameters so far: given to one more, as in `attend(x, x)`, it says nothing of that one."""
         self.axes = _Axes(self._attributes(), self._names(), by_name)
 
     def proposal(self) -> Proposal | None:
         """What is put into the text of the function; None where nothing is certain."""
         edits = [edit for edit in map(self._parameter, self._parameters()) if edit is not None]
-        if self.node.returns is None:
-            text = self._returned()
-            place = self._end_of_header() if text is not None else None
-            if text is not None and place is not None:
-                edits.append(_inserted(self.seen.module.path, *place, f" -> {text}"))
+        edit = self._result()
+        if edit is not None:
+            edits.append(edit)
         return Proposal(tuple(edits), frozenset(self.families)) if edits else None
+
+    def _result(self) -> Edit | None:
+        returns = self.node.returns
+        if returns is not None and not _says_tensor(returns):
+            return None
+        families = set(self.families)
+        text = self._returned()
+        if text is None:
+            return None
+        if returns is not None and text.startswith("tuple"):
+            self.families = families
+            return None
+        if returns is not None:
+            return self._refined(returns, text)
+        place = self._end_of_header()
+        return inserted(self.seen.module.path, *place, f" -> {text}") if place is not None else None
+
+    def _refined(self, annotation: cst.Annotation, text: str) -> Edit:
+        """A hint that says no more than "a tensor" becomes one that says which; it stays one that allows None."""
+        before = _text(annotation)
+        bare = text.removesuffix(" | None")
+        after = re.sub(_TENSOR, lambda _: bare, before)
+        return Edit(self.part.span(annotation.annotation), after if "Optional" in before or "None" in before else text)
 
     @property
     def part(self) -> Part:
@@ -168,7 +198,8 @@ class _Annotating:
 
     def _parameters(self) -> list[cst.Param]:
         params = self.node.params
-        return [one for one in (*params.posonly_params, *params.params, *params.kwonly_params) if one.annotation is None]
+        every = (*params.posonly_params, *params.params, *params.kwonly_params)
+        return [one for one in every if one.annotation is None or _says_tensor(one.annotation)]
 
     def _parameter(self, param: cst.Param) -> Edit | None:
         default = param.default
@@ -179,13 +210,16 @@ class _Annotating:
         text = self._annotation(own, own=True)
         if text is not None:
             self._learn_from_calls(text, calls)
-        elif self.with_calls:
+        elif self.with_calls and not all(one in self.passed for one in calls):
             text = self._annotation(calls, own=False)
+        self.passed += calls
         if text is None:
             return None
+        if param.annotation is not None:
+            return self._refined(param.annotation, text)
         span = self.part.span(param.name)
         if default is None:
-            return _inserted(span.path, span.end_line, span.end_column, f": {text}")
+            return inserted(span.path, span.end_line, span.end_column, f": {text}")
         until = self.part.span(default)
         optional = text if text.endswith("| None") else f"{text} | None"
         return Edit(Span(span.path, span.end_line, span.end_column, until.line, until.column), f": {optional} = ")
@@ -213,27 +247,27 @@ class _Annotating:
         self.axes.of_result(self._arguments())
         before = replace(self.axes, bound=dict(self.axes.bound)), set(self.families)
         text = self._annotation([_held(sight) for sight in own], own=True) if all_own else None
-        if text is not None and not _is_open(text):
+        if text is not None and _unsaid(text) == (0, 0):
             return text
         after = self.axes, self.families
         self.axes, self.families = before
         finer = own[0].value if all_own and len(own) == 1 else None
-        closed = self._annotation([_held(sight) for sight in calls], own=False, finer=finer)
-        if closed is not None and (text is None or not _is_open(closed)):
-            return closed
+        of_calls = self._annotation([_held(sight) for sight in calls], own=False, finer=finer)
+        if of_calls is not None and (text is None or _unsaid(of_calls, in_calls=True) < _unsaid(text)):
+            return of_calls
         self.axes, self.families = after
         return text
 
     # --- one annotation ---
 
-    def _annotation(self, held: Sequence[Held], *, own: bool, finer: Value | None = None) -> str | None:
+    def _annotation(self, held: Sequence[Held], *, own: bool, finer: Value | None = None, is_element: bool = False) -> str | None:
         """The annotation that holds of all of several values; None where nothing is known of one of them."""
         present = [(execution, value) for execution, value in held if not value.is_none]
         if not present:
             return None
         families = set(self.families)
         text = self._of_tuples(present, own=own) or self._of_tensors(present, own=own, finer=finer)
-        if text is None:
+        if text is None or (not is_element and _is_vague(text)):
             self.families = families
             return None
         optional = len(present) < len(held) or any(value.or_none for _, value in present)
@@ -251,7 +285,7 @@ class _Annotating:
             return None
         found: list[str] = []
         for elements in zip(*several, strict=True):
-            text = "None" if all(one.is_none for _, one in elements) else self._annotation(elements, own=own)
+            text = "None" if all(one.is_none for _, one in elements) else self._annotation(elements, own=own, is_element=True)
             if text is None:
                 return None
             found.append(text)
@@ -273,7 +307,8 @@ class _Annotating:
         order = list(dict.fromkeys(sight.execution for sight in sights))
         each = [by_execution[one].tensor.shape if one in by_execution else None for one in order]
         known = finer.shaped.tensor.shape if finer is not None and finer.shaped is not None else None
-        axes = self.axes.text(both.tensor.shape, each, known, own=own)
+        layer = None if self.axes.is_result else self._layer_of(held[0][1])
+        axes = self.axes.text(both.tensor.shape, each, known, own=own, usual=_usual_names(layer, both.tensor.shape))
         if axes is None:
             return None
         family = self._family(both.tensor, [value for _, value in held])
@@ -362,8 +397,15 @@ def _common(several: Sequence[Shaped]) -> Shaped | None:
     return both
 
 
-def _inserted(path: str, line: int, column: int, text: str) -> Edit:
-    return Edit(Span(path, line, column, line, column), text)
+def _usual_names(layer: str | None, shape: Shape | None) -> Sequence[str]:
+    """What people call the axes of a tensor that goes into a layer; none where its axes may have another order."""
+    found = _OF_AXES.match(layer) if layer is not None else None
+    if found is None or shape is None or shape.rest is not None:
+        return ()
+    rank, dims = len(shape.front), found["dims"]
+    if dims is not None:
+        return ("batch", "channels", *_SPATIAL[-int(dims) :]) if rank == int(dims) + 2 else ()
+    return {2: ("batch", "dim"), 3: ("batch", "length", "dim")}.get(rank, ())
 
 
 def _family_of(dtype: str) -> str:
@@ -372,6 +414,22 @@ def _family_of(dtype: str) -> str:
     if dtype in FLOATS:
         return "Float"
     return {"float": "Float", "int": "Integer", "bool": "Bool", "complex": "Complex"}.get(dtypes.kind(dtype) or "", "Shaped")
+
+
+_TENSOR = r"(?:torch\.)?Tensor"
+
+_ONLY_TENSOR = re.compile(rf"{_TENSOR}|(?:typing\.)?Optional\[{_TENSOR}\]|{_TENSOR} ?\| ?None|None ?\| ?{_TENSOR}")
+
+
+def _text(annotation: cst.Annotation) -> str:
+    from mldbg.lint.interpret.source_text import code
+
+    return code(annotation.annotation)
+
+
+def _says_tensor(annotation: cst.Annotation) -> bool:
+    """Whether a hint says that something is a tensor, or None, and no more."""
+    return _ONLY_TENSOR.fullmatch(_text(annotation)) is not None
 
 
 def _sites(trail: Trail | None) -> Iterator[Hashable]:
@@ -455,6 +513,7 @@ class _Axes:
         in_calls: what the names that a function gives to sizes by itself are in its calls.
         leading: the size of the first axis in the calls of a function that says nothing of it by itself.
         is_result: whether what is written is about the result: then names that nobody knows are left out.
+        usual: what people call the axes of the tensor that is written.
     """
 
     attributes: Mapping[Dim, str]
@@ -464,13 +523,16 @@ class _Axes:
     in_calls: dict[str, Several] = field(default_factory=dict)
     leading: Dim | None = None
     is_result: bool = False
+    usual: Sequence[str] = ()
 
     def of_result(self, arguments: Mapping[Dim, str]) -> None:
         """What is written from here on is about the result, where arguments may be used as sizes."""
         self.is_result = True
         self.attributes = {**arguments, **self.attributes}
 
-    def text(self, shape: Shape, each: Sequence[Shape | None], finer: Shape | None, *, own: bool) -> str | None:
+    def text(
+        self, shape: Shape, each: Sequence[Shape | None], finer: Shape | None, *, own: bool, usual: Sequence[str] = ()
+    ) -> str | None:
         """The axes as one string; None where it would say nothing.
 
         Args:
@@ -478,7 +540,9 @@ class _Axes:
             each: the shape in each execution.
             finer: what the function knows by itself of what its calls have as numbers.
             own: whether the function was executed by itself.
+            usual: what people call such axes, where the code does not say.
         """
+        self.usual = usual
         closed = shape.rest is None and all(one is None or one.rest is None for one in each)
         words: list[str] = []
         for index, dim in enumerate(shape.front):
@@ -487,7 +551,8 @@ class _Axes:
             if better is not None:
                 words.append(self._axis((better,), own=True))
             else:
-                words.append(self._axis(several, own=own, first=index == 0 and len(shape.front) > 1))
+                word = self._axis(several, own=own, first=index == 0 and len(shape.front) > 1)
+                words.append(self._usual(index, several) if word == "_" else word)
         if shape.rest is None:
             return " ".join(words)
         named = shape.rest.key is not None and shape.rest.name.isidentifier()
@@ -524,6 +589,18 @@ class _Axes:
             return self._name(name, several)
         return self._expression(dim) if own else self._name("d", several)
 
+    def _usual(self, index: int, several: Several) -> str:
+        """The name that people give to an axis for which the code has none; the result has only those of parameters."""
+        is_known = not any(isinstance(dim, AnySize) for dim in several) and any(isinstance(dim, Size) for dim in several)
+        if is_known:
+            before = next((name for name, held in self.bound.items() if _agree(held, several)), None)
+            if before is not None:
+                return before
+        if self.is_result or index >= len(self.usual):
+            return "_"
+        name = self.usual[index]
+        return self._name(name, several if is_known else (atom(name, ("unknown", len(self.bound))),))
+
     def _is_spoken_of(self, dim: Dim, several: Several) -> bool:
         """Whether a name stands in an annotation of a parameter, or is that of an argument of the class."""
         from mldbg.lint.interpret.address import Made, Ref
@@ -539,7 +616,7 @@ class _Axes:
         return self._name("n", several) if self.leading == dim else str(dim)
 
     def _name(self, name: str, several: Several) -> str:
-        if not name.isidentifier() or name.startswith("_") or keyword.iskeyword(name):
+        if not name.isidentifier() or name.startswith("_") or keyword.iskeyword(name) or hasattr(builtins, name):
             return "_"
         for number in count(1):
             each = name if number == 1 else f"{name}{number}"
@@ -579,8 +656,17 @@ def _agree(one: Several, two: Several) -> bool:
     return len(one) == len(two) and bool(both) and all(a == b for a, b in both)
 
 
-def _is_open(annotation: str) -> bool:
-    return "..." in annotation or "*" in annotation
+def _is_vague(annotation: str) -> bool:
+    """Whether an annotation says no size of any axis."""
+    every = re.findall(r'"([^"]*)"', annotation)
+    return all(axes and {"_", "..."}.issuperset(axes.split()) for axes in every)
+
+
+def _unsaid(annotation: str, *, in_calls: bool = False) -> tuple[int, int]:
+    """What an annotation leaves open: how many axes there are, and how many have no name. A number in calls is only theirs."""
+    words = [word for axes in re.findall(r'"([^"]*)"', annotation) for word in axes.split()]
+    is_open = any(word == "..." or word.startswith("*") for word in words)
+    return int(is_open), sum(word == "_" or (in_calls and word.isdigit()) for word in words)
 
 
 def _is_axis(text: str) -> bool:
@@ -597,75 +683,3 @@ def name_of(size: Size) -> str | None:
     found = atoms(size)
     only = next(iter(found)) if len(found) == 1 else None
     return only.name if only is not None and size == atom(only.name, only.key, scope=only.scope) else None
-
-
-# --- imports ---
-
-
-def _name_of_tensor(seen: Sightings) -> str | None:
-    """How the file calls `torch.Tensor`, or may call it."""
-    imports = seen.module.outline.imports
-    taken = imports.get("Tensor")
-    if taken is not None and (taken.module, taken.name) == ("torch", "Tensor"):
-        return "Tensor"
-    if taken is None and "Tensor" not in seen.module.part_of:
-        return "Tensor"
-    torch = imports.get("torch")
-    return "torch.Tensor" if torch is not None and (torch.module, torch.name) == ("torch", None) else None
-
-
-def _taken(seen: Sightings) -> frozenset[str]:
-    """The names of families that mean something else in the file."""
-    imports = seen.module.outline.imports
-    others = {name for name, what in imports.items() if what.module != "jaxtyping"}
-    return frozenset(others | set(seen.module.part_of))
-
-
-def _imports(source: Source, seen: Sightings, families: frozenset[str], tensor: str) -> Iterator[Edit]:
-    """The import lines that are missing; a line that imports a few names already gets those that are missing."""
-    outline = seen.module.outline
-    wanted = {"jaxtyping": sorted(name for name in families if name not in outline.imports)}
-    wanted["torch"] = ["Tensor"] if tensor == "Tensor" and "Tensor" not in outline.imports else []
-    new: list[str] = []
-    for package, names in wanted.items():
-        found = _line_of(seen, package) if names else None
-        if found is not None:
-            number, line, held = found
-            text = f"from {package} import {', '.join(sorted({*held, *names}))}"
-            yield Edit(Span(source.path, number, 1, number, len(line) + 1), text)
-        elif names:
-            new.append(f"from {package} import {', '.join(names)}")
-    if new:
-        end = "\r\n" if "\r\n" in source.text else "\n"
-        yield _inserted(source.path, _place_of_imports(seen), 1, "".join(f"{line}{end}" for line in new))
-
-
-def _line_of(seen: Sightings, package: str) -> tuple[int, str, list[str]] | None:
-    """The line that imports a few names of a package and does nothing else."""
-    from mldbg.lint.outline import Kind
-
-    outline = seen.module.outline
-    for one in outline.statements:
-        line = outline.lines[one.first - 1].rstrip("\r\n")
-        found = re.fullmatch(rf"from {package} import (\w+(?:, \w+)*)", line)
-        if one.kind is Kind.IMPORT and found is not None:
-            return one.first, line, found[1].split(", ")
-    return None
-
-
-def _place_of_imports(seen: Sightings) -> int:
-    """The line above which imports go: that of the first `from torch`, else below the last import of torch, or of anything."""
-    from mldbg.lint.outline import Kind
-
-    statements = seen.module.outline.statements
-    lines = seen.module.outline.lines
-    imports = [one for one in statements if one.kind is Kind.IMPORT]
-    of_torch = [one for one in imports if re.match(r"(?:from|import) torch\b", lines[one.first - 1])]
-    for one in of_torch:
-        if lines[one.first - 1].startswith("from"):
-            return one.first
-    if of_torch or imports:
-        return (of_torch or imports)[-1].last + 1
-    first = statements[0] if statements else None
-    is_docstring = first is not None and lines[first.first - 1].lstrip("rRuU").startswith(("'", '"'))
-    return first.last + 1 if first is not None and is_docstring else 1

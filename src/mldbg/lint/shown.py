@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from mldbg.lint import engine, files
 from mldbg.lint.finding import Problem
 from mldbg.lint.report.text import width
 from mldbg.operations.shape import Rest, Shape, Tensor
-from mldbg.operations.sizes import Dim, Size, said
+from mldbg.operations.sizes import ANY, Atom, Dim, Size, atoms, is_name, replaced, said
 
 if TYPE_CHECKING:
     import libcst as cst
@@ -184,6 +184,7 @@ class Sightings:
     inputs: dict[Ref, str] = field(default_factory=dict)
     outputs: dict[Hashable, str] = field(default_factory=dict)
     _self: dict[Ref, Ref | None] = field(default_factory=dict)
+    _rebound: set[tuple[Hashable, str]] = field(default_factory=set)
 
     @property
     def called(self) -> frozenset[cst.CSTNode]:
@@ -245,14 +246,18 @@ class Sightings:
         frame = self.run.frame
         execution = self._execution()
         root = next((each.function.node for each in self.run.frames if each.assumed and each.function is not None), None)
-        if seen is _seen().LEARNED and len(self.run.conditions) == frame.conditions and not frame.loops:
+        if seen is _seen().ASSIGNED:
+            self._rebound.add((execution, name))
+        elif seen is _seen().LEARNED and len(self.run.conditions) == frame.conditions and not frame.loops:
             self._learn(execution, name, value)
         place = seen if seen is not _seen().LEARNED else _seen().ASSIGNED
         key = (execution, place, site if seen is _seen().ENTERED or seen is _seen().RETURNED else site.span.line, name)
         self.sights[key] = Sight(seen, site.span.line, name, value, site, frame.function, frame.assumed, execution, root)
 
     def _learn(self, execution: Hashable, name: str, value: Value) -> None:
-        """What each execution learns of a parameter holds from the beginning."""
+        """What each execution learns of a parameter holds from the beginning, unless the name holds something else by now."""
+        if (execution, name) in self._rebound:
+            return
         for key, sight in self.sights.items():
             if sight.execution != execution or sight.seen is not _seen().ENTERED or sight.name != name:
                 continue
@@ -312,20 +317,61 @@ _KINDS = {"ENTERED": "parameter", "ASSIGNED": "assigned", "LEARNED": "assigned",
 def notes(seen: Sightings) -> dict[int, list[Note]]:
     """What is shown beside each line of a file."""
     lines = seen.module.outline.lines
+    foreign = _foreign(seen.sights.values())
     by_name: dict[tuple[int, str, str], list[Sight]] = {}
     for sight in seen.sights.values():
         by_name.setdefault((sight.line, _KINDS[sight.seen.name], sight.name), []).append(sight)
     found: dict[int, list[Note]] = {}
     for (line, kind, name), sights in sorted(by_name.items(), key=lambda item: item[0][0]):
-        values = _to_show(sights, seen.telling(sights), lines[line - 1], name)
+        values = _to_show(sights, seen.telling(sights), lines[line - 1], name, foreign)
         if values:
             found.setdefault(line, []).append(Note(name, kind, values))
     return found
 
 
-def _to_show(sights: Sequence[Sight], telling: Sequence[Sight], code: str, name: str) -> tuple[Known, ...]:
-    own = _distinct(sight for sight in sights if sight.own)
-    calls = _distinct(telling)
+def _foreign(sights: Iterable[Sight]) -> dict[Hashable, dict[Atom, Dim]]:
+    """The sizes in each execution that are called like another one there: a function that it calls has named them."""
+    found: dict[Hashable, dict[Atom, Dim]] = {}
+    named: dict[tuple[Hashable, str], Atom] = {}
+    several = list(sights)
+    for sight in several:
+        for each in atoms(sight.value.size) if isinstance(sight.value.size, Size) and is_name(sight.value.size) else ():
+            if each.name == sight.name:
+                named.setdefault((sight.execution, each.name), each)
+    for sight in several:
+        for each in _atoms(known(sight.value)):
+            if named.setdefault((sight.execution, each.name), each) != each:
+                found.setdefault(sight.execution, {})[each] = ANY
+    return found
+
+
+def _atoms(one: Known) -> list[Atom]:
+    """The numbers that are not known in what is shown of a value, in the order of its axes."""
+    shape = one.tensor.shape
+    dims = [*shape.front, *shape.back] if shape is not None else [one.size] if one.size is not None else []
+    inner = [each for element in one.elements for each in _atoms(element)]
+    return [*inner, *(each for dim in dims for each in sorted(atoms(dim), key=lambda each: each.name))]
+
+
+def _without(one: Known, foreign: Mapping[Atom, Dim]) -> Known:
+    """What is shown of a value where some sizes have no name."""
+    if not foreign.keys() & set(_atoms(one)):
+        return one
+    if one.elements:
+        return replace(one, elements=tuple(_without(each, foreign) for each in one.elements))
+    size = replaced(one.size, foreign) if one.size is not None else None
+    shape = one.tensor.shape
+    if shape is not None:
+        front, back = (tuple(replaced(dim, foreign) for dim in dims) for dims in (shape.front, shape.back))
+        shape = replace(shape, front=front, back=back)
+    return replace(one, tensor=replace(one.tensor, shape=shape), size=size if isinstance(size, int | Size) else None)
+
+
+def _to_show(
+    sights: Sequence[Sight], telling: Sequence[Sight], code: str, name: str, foreign: Mapping[Hashable, Mapping[Atom, Dim]]
+) -> tuple[Known, ...]:
+    own = _distinct((sight for sight in sights if sight.own), foreign)
+    calls = _distinct(telling, foreign)
     if own and all(one.has_rank for one in own):
         chosen = _few(own)
     elif any(one.has_rank for one in calls):
@@ -337,8 +383,9 @@ def _to_show(sights: Sequence[Sight], telling: Sequence[Sight], code: str, name:
     return tuple(chosen)
 
 
-def _distinct(sights: Iterable[Sight]) -> list[Known]:
-    return [one for one in dict.fromkeys(known(sight.value) for sight in sights) if not one.says_nothing]
+def _distinct(sights: Iterable[Sight], foreign: Mapping[Hashable, Mapping[Atom, Dim]]) -> list[Known]:
+    several = dict.fromkeys(_without(known(sight.value), foreign.get(sight.execution, {})) for sight in sights)
+    return [one for one in several if not one.says_nothing]
 
 
 def _few(several: list[Known]) -> list[Known]:

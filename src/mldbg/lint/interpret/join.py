@@ -7,6 +7,7 @@ for an alternative must be reported together with the branch that it belongs to.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from mldbg.lint.interpret import shapes
@@ -279,7 +280,7 @@ def _join_things(one: Thing, two: Thing) -> Thing:
     if isinstance(one, Items) and isinstance(two, Items) and one.cls == two.cls:
         return _join_items(one, two)
     if isinstance(one, Entries) and isinstance(two, Entries):
-        keys = dict.fromkeys([key for key, _ in one.items] + [key for key, _ in two.items])
+        keys = _in_order([key for key, _ in one.items], [key for key, _ in two.items])
         both = tuple((key, join(one.get(key) or NONE, two.get(key) or NONE)) for key in keys)
         return Entries(both, one.exact and two.exact)
     if isinstance(one, Opaque) and isinstance(two, Object | Opaque) and one.cls == two.cls:
@@ -287,6 +288,19 @@ def _join_things(one: Thing, two: Thing) -> Thing:
     if isinstance(two, Opaque) and isinstance(one, Object) and one.cls == two.cls:
         return two
     return Unknown()
+
+
+def _in_order(one: list[object], two: list[object]) -> Iterable[object]:
+    """The keys of two dicts, each behind those that precede it in either."""
+    found: list[object] = []
+    for key in one:
+        if key in two:
+            place = two.index(key) + 1
+            found += two[:place]
+            two = two[place:]
+        else:
+            found.append(key)
+    return dict.fromkeys([*found, *two])
 
 
 def _join_items(one: Items, two: Items) -> Items:

@@ -21,7 +21,7 @@ from mldbg.lint.interpret.containers import Containers
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
 from mldbg.lint.interpret.facts import Call, Escape
-from mldbg.lint.interpret.join import is_loss, rows_of_first, tuple_of
+from mldbg.lint.interpret.join import is_loss, join, rows_of_first, tuple_of
 from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.parts import made_of, parts_of
@@ -385,7 +385,8 @@ class LibraryCalls:
                 at = layer.thing.ref.site if isinstance(layer.thing, Object) and isinstance(layer.thing.cls, str) else None
                 if self.shaping.on and value.shaped == entered:
                     at = None  # what does not fit the first layer was not right when it came in
-                value = self.machine.call(layer, [Argument(value)], at or site)
+                given = self.machine.call(layer, [Argument(value)], at or site)
+                value = join(value, given) if layer.or_none else given  # an entry that a dict may lack
         if value.meaning is not None:
             value = value.step(site, "returned by this nn.Sequential")
         return value

@@ -574,9 +574,11 @@ class Shaping:
         missing = len(names) - known.least_rank
         if missing < 0:
             return None
+        if ref is None or not (isinstance(value.thing, Object) or value.shaped is None):
+            ref = self.machine.new_ref(site)  # an operation has made it, and only its origin is that of the operand
         dims = (*known.front, *(ANY,) * (missing if known.rest is not None else 0), *known.back)
         named = tuple(
-            atom(name, (ref or site, index)) if isinstance(dim, AnySize) and name != "_" else dim
+            atom(name, (ref, index)) if isinstance(dim, AnySize) and name != "_" else dim
             for index, (name, dim) in enumerate(zip(names, dims, strict=True))
         )
         dtype = value.shaped.tensor.dtype if value.shaped is not None else None
