@@ -7,6 +7,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -176,6 +177,8 @@ def compared(real: object, said: object, case: Case, values: Mapping[Atom, Dim] 
         return next((text for one, two in zip(real, said, strict=True) if (text := compared(one, two, case, values))), None)
     if isinstance(said, Tensor):
         return _compared_tensor(real, said, case, values)
+    if isinstance(said, float) and isnan(said):  # a number that is not known
+        return None if isinstance(real, float) else f"a number for {real!r}"
     if isinstance(said, Size):
         said = replaced(said, values or {})
     if isinstance(said, int | float | bool | str) and not isinstance(real, torch.Tensor | np.ndarray):

@@ -22,6 +22,7 @@ from mldbg.lint.interpret.value import (
     Axes,
     Bound,
     ClassThing,
+    Constant,
     Data,
     Entries,
     Fit,
@@ -287,7 +288,21 @@ def _join_things(one: Thing, two: Thing) -> Thing:
         return one
     if isinstance(two, Opaque) and isinstance(one, Object) and one.cls == two.cls:
         return two
-    return Unknown()
+    return _join_numbers(one, two)
+
+
+def _join_numbers(one: Thing, two: Thing) -> Thing:
+    """Of two numbers, one of which is not known, that they are numbers."""
+    classes = [
+        shapes.class_of_number(Value(thing)) or _NUMBERS.get(thing.kind if isinstance(thing, Constant) else "")
+        for thing in (one, two)
+    ]
+    if None in classes or not (isinstance(one, Opaque) or isinstance(two, Opaque)):
+        return Unknown()
+    return Opaque(shapes.FLOAT if shapes.FLOAT in classes else shapes.INT)
+
+
+_NUMBERS = {"int": shapes.INT, "float": shapes.FLOAT}
 
 
 def _in_order(one: list[object], two: list[object]) -> Iterable[object]:

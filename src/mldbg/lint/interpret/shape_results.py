@@ -7,7 +7,7 @@ from dataclasses import replace
 import libcst as cst
 
 from mldbg.lint.interpret.address import Ref, Site
-from mldbg.lint.interpret.shapes import INT, argument, name_of, number, size_of
+from mldbg.lint.interpret.shapes import FLOAT, INT, argument, name_of, number, size_of
 from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.value import (
     VALUES_AND_INDICES,
@@ -83,6 +83,8 @@ class Shaper:
             return replace(result, thing=Items(held.cls if held is not None else cls, tail), shaped=None)
         if isinstance(made, int | Size) and not isinstance(made, bool):
             return number(made)
+        if isinstance(made, AnySize | float):
+            return replace(result, thing=Opaque(FLOAT if isinstance(made, float) else INT), shaped=None)
         return without_shape(result)
 
     def _tensor(self, tensor: Tensor, result: Value) -> Value:
@@ -209,9 +211,8 @@ def with_numbers(result: Value) -> Value:
 
 def number_result(name: str, result: Value) -> Value:
     """The result of a function of Python: a number, where it is one."""
-    if not name.startswith(NUMBERS) or not isinstance(result.thing, Unknown):
-        return result
-    return replace(result, thing=Opaque("builtins.float"), shaped=None)
+    of_number = isinstance(result.thing, Unknown) or (name == "builtins.float" and isinstance(result.thing, Opaque))
+    return replace(result, thing=Opaque(FLOAT), shaped=None) if name.startswith(NUMBERS) and of_number else result
 
 
 def named_dtype(value: Value) -> str | None:

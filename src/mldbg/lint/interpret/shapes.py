@@ -144,5 +144,12 @@ def _is_float(value: Value) -> bool:
 
 def is_number(value: Value) -> bool:
     """Whether a value is known to be a number that no tensor is."""
+    return class_of_number(value) is not None
+
+
+def class_of_number(value: Value) -> str | None:
+    """INT or FLOAT, of a number that no tensor is and whose value is not known; None of anything else."""
     thing = value.thing
-    return isinstance(thing, Opaque) and thing.cls in (INT, FLOAT)
+    if isinstance(thing, Symbol):
+        return FLOAT if thing.name in _CONSTANTS else None
+    return thing.cls if isinstance(thing, Opaque) and thing.cls in (INT, FLOAT) else None

@@ -58,7 +58,7 @@ from mldbg.lint.interpret.shape_results import (
     with_unknown,
     without_shape,
 )
-from mldbg.lint.interpret.shapes import FLOAT, INT, argument, is_number, number, size_of
+from mldbg.lint.interpret.shapes import FLOAT, INT, argument, class_of_number, is_number, number, size_of
 from mldbg.lint.interpret.slots import ArgumentOf, argument_of
 from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.value import (
@@ -108,6 +108,9 @@ OPERATORS: dict[type[cst.CSTNode], str] = {
     cst.GreaterThanEqual: "ge",
 }
 """The torch function that an operator stands for."""
+
+DEEPEST_LIST = 4
+"""Lists inside lists of numbers of which a tensor is made."""
 
 MOST_NUMBERS = 16
 """Numbers of a range that are told one by one."""
@@ -179,6 +182,8 @@ class Shaping:
             arguments = [replace(arguments[0], value=labels), *arguments[1:]]
         if name in _COUNTS and arguments:
             return self._count(name, arguments, site, result)
+        if name == "builtins.sum" and len(arguments) == 1:
+            return self._sum(arguments[0].value, site, result)
         if name == "numpy.random.default_rng":
             return Value(Opaque(_GENERATOR))
         made = self.batches.function(name, arguments, site, result)
@@ -453,8 +458,18 @@ class Shaping:
         return any(_ASKS_FOR_SHAPE.search(code(condition.test.node)) for condition in place.conditions)
 
     def _argument(self, value: Value) -> shape.Argument:
-        items = self.contents.items_of(value) if isinstance(value.thing, Object) and value.thing.cls == "builtins.list" else None
-        return argument(value, items)
+        return argument(value, self._elements(value, DEEPEST_LIST))
+
+    def _elements(self, value: Value, depth: int) -> Items | None:
+        """What a list holds, and lists in it; None of anything else."""
+        if not isinstance(value.thing, Object) or value.thing.cls != "builtins.list":
+            return None
+        items = self.contents.items_of(value)
+        if items is None or depth == 0:
+            return items
+        inner = [self._elements(item, depth - 1) for item in items.tail]
+        tail = (item if each is None else replace(item, thing=each) for item, each in zip(items.tail, inner, strict=True))
+        return replace(items, tail=tuple(tail))
 
     # --- items and attributes ---
 
@@ -521,6 +536,24 @@ class Shaping:
             if len(numbers) <= MOST_NUMBERS:
                 return Value(Items("builtins.range", tuple(map(literal, numbers))))
         return Value(Items("builtins.range", (), Value(Opaque(INT))))
+
+    def _sum(self, value: Value, site: Site, result: Value) -> Value:
+        """`sum(sizes)`, and the sum of a few tensors."""
+        items = self.contents.items_of(value)
+        if items is None or not items.exact or not 0 < len(items.tail) <= MOST_NUMBERS:
+            return without_shape(result)
+        sizes = [size_of(item) for item in items.tail]
+        total: Dim = 0
+        for size in sizes:
+            total = total + size if size is not None else ANY
+        if None not in sizes:
+            return result if isinstance(total, AnySize) else number(total)
+        if any(item.shaped is None for item in items.tail):
+            return without_shape(result)
+        whole = items.tail[0]
+        for item in items.tail[1:]:
+            whole = self.operation(cst.Add(), whole, item, site, result)
+        return replace(result, shaped=whole.shaped)
 
     def _count(self, name: str, arguments: Sequence[Argument], site: Site, result: Value) -> Value:
         """`len(tensor)`, `int(size)`, `range(4)`, `enumerate(layers)`."""
@@ -642,6 +675,4 @@ def _operands(left: Value, right: Value, site: Site) -> list[Argument]:
 
 def _class_of(value: Value) -> str | None:
     """The class of a number: INT, FLOAT, or None where it is another thing."""
-    if isinstance(value.thing, Opaque):
-        return value.thing.cls
-    return {int: INT, float: FLOAT}.get(type(value.constant))
+    return class_of_number(value) or {int: INT, float: FLOAT}.get(type(value.constant))

@@ -151,12 +151,10 @@ class Subscripts:
         if items is None:
             return self._member(base, index, site)
         if isinstance(index.thing, Items) and index.thing.cls == "builtins.slice":
-            low, high, step = (bound.constant for bound in index.thing.tail)
-            known = all(
-                isinstance(bound.thing, Constant) and isinstance(bound.constant, int | None) for bound in index.thing.tail
-            )
-            if items.exact and step is None and known:
-                items = replace(items, tail=_cut(items.tail, low, high))
+            bounds = [bound.constant for bound in index.thing.tail if isinstance(bound.thing, Constant)]
+            numbers = [bound for bound in bounds if bound is None or isinstance(bound, int)]
+            if items.exact and len(numbers) == 3 and numbers[2] != 0:
+                items = replace(items, tail=items.tail[slice(*numbers)])
             else:
                 items = Items(items.cls, (), join_all(items))
             cls = base.thing.cls if isinstance(base.thing, Object) else None
@@ -245,7 +243,3 @@ def _with_selection(data: Data | None, indices: list[Value]) -> Data | None:
 
 def _trail_of(base: Value, indices: list[Value]) -> Trail | None:
     return base.trail or next((index.trail for index in indices if index.fits), None)
-
-
-def _cut(values: tuple[Value, ...], low: object, high: object) -> tuple[Value, ...]:
-    return values[low if isinstance(low, int) else None : high if isinstance(high, int) else None]

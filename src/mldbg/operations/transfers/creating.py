@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from math import ceil
+from math import ceil, nan
 
 from mldbg.operations import dtypes
 from mldbg.operations.problem import Problem
@@ -245,7 +245,7 @@ def _only_element(given: Given) -> Result:
     count = value.shape.count() if value.shape is not None else ANY
     if isinstance(count, int) and count != 1:
         raise Mismatch(Problem.ELEMENTS, f"{value.shape} has {count} elements where one is needed", count, 1)
-    return ANY if dtypes.kind(value.dtype) == "int" else UNKNOWN
+    return {"int": ANY, "float": nan}.get(dtypes.kind(value.dtype) or "", UNKNOWN)
 
 
 # --- the tables ---
