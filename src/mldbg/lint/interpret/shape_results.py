@@ -7,8 +7,10 @@ from dataclasses import replace
 import libcst as cst
 
 from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.module import Part
 from mldbg.lint.interpret.shapes import FLOAT, INT, argument, name_of, number, size_of
 from mldbg.lint.interpret.source_text import code
+from mldbg.lint.interpret.tree import below
 from mldbg.lint.interpret.value import (
     VALUES_AND_INDICES,
     Constant,
@@ -174,6 +176,52 @@ def is_expected_to_fail(site: Site) -> bool:
             return True
         inner, node = node, site.part.parents.get(node)
     return False
+
+
+_SHAPE_ATTRIBUTES = frozenset({"shape", "ndim"})
+_SHAPE_METHODS = frozenset({"size", "dim", "ndimension", "numel", "nelement"})
+
+
+def asks_for_shape(test: cst.CSTNode, part: Part, function: cst.CSTNode | None) -> bool:
+    """Whether a test asks for the shape of something, itself or through a flag: `is_single = x.ndim == 2`.
+
+    Args:
+        test: the test.
+        part: the definition in which it stands.
+        function: the function that was executed there, None outside of any.
+    """
+    todo = [test]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, cst.Call) and isinstance(node.func, cst.Name) and node.func.value == "len":
+            return True
+        if _says_shape(node):
+            return True
+        if isinstance(node, cst.Name) and function is not None:
+            flags = part.names_in(function).made.get(node.value, ())
+            if any(_compares_shape(flag) for flag in flags):
+                return True
+        todo += below(node)
+    return False
+
+
+def _compares_shape(node: cst.CSTNode) -> bool:
+    """Whether an expression is true or false for what a shape is."""
+    if not isinstance(node, cst.Comparison | cst.BooleanOperation | cst.UnaryOperation):
+        return False
+    todo: list[cst.CSTNode] = [node]
+    while todo:
+        each = todo.pop()
+        if _says_shape(each):
+            return True
+        todo += below(each)
+    return False
+
+
+def _says_shape(node: cst.CSTNode) -> bool:
+    if isinstance(node, cst.Call):
+        return isinstance(node.func, cst.Attribute) and node.func.attr.value in _SHAPE_METHODS
+    return isinstance(node, cst.Attribute) and node.attr.value in _SHAPE_ATTRIBUTES
 
 
 def runs_backwards(index: Value) -> bool:

@@ -5,7 +5,6 @@ Only where shapes are followed (`Shaping.on`); elsewhere every method gives back
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -42,6 +41,7 @@ from mldbg.lint.interpret.shape_results import (
     FROM_ARRAY,
     SIGNS,
     Shaper,
+    asks_for_shape,
     axis_atom,
     computed,
     holds_array,
@@ -60,7 +60,6 @@ from mldbg.lint.interpret.shape_results import (
 )
 from mldbg.lint.interpret.shapes import FLOAT, INT, argument, class_of_number, is_number, number, size_of
 from mldbg.lint.interpret.slots import ArgumentOf, argument_of
-from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.value import (
     Items,
     Object,
@@ -140,8 +139,6 @@ _CHECKS = frozenset({"mldbg.check", "mldbg.contracts.check", "mldbg.contracts.in
 _COUNTS = frozenset({"builtins.len", "builtins.int", "builtins.range", "builtins.enumerate"})
 
 _REGISTERS = frozenset({"register_buffer", "register_parameter"})
-
-_ASKS_FOR_SHAPE = re.compile(r"\.shape\b|\.ndim\b|\.size\(|\.dim\(\)|\.numel\(|\blen\(")
 
 _ATTRIBUTES = frozenset({"T", "mT", "H", "mH", "real", "imag", "data", "grad"})
 
@@ -455,7 +452,7 @@ class Shaping:
 
     def _is_told_apart(self, place: Place) -> bool:
         """Whether the program has asked for shapes on the way here: what it does then it does for some shapes only."""
-        return any(_ASKS_FOR_SHAPE.search(code(condition.test.node)) for condition in place.conditions)
+        return any(asks_for_shape(condition.test.node, condition.test.part, place.function) for condition in place.conditions)
 
     def _argument(self, value: Value) -> shape.Argument:
         return argument(value, self._elements(value, DEEPEST_LIST))

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from mldbg.operations.shape import Shape
 
 
+_READS_AND_CUTS = frozenset({"view", "reshape", "__getitem__", "narrow"})
+_PADS = frozenset({"pad", "cat", "concat", "concatenate"})
+
+
 class ViewAsTranspose(Rule):
     """a view or reshape gives axes new places, which scrambles the data
 
@@ -36,8 +40,8 @@ class ViewAsTranspose(Rule):
 
     ## Limits
     Fires when several axes become several others and each new size is the product of some of the old ones in another order.
-    Joining neighbours, splitting an axis and flattening are left alone, and so are sizes that are not known, and functions that
-    say they shift: the relative shift of Transformer-XL reads the axes the other way round on purpose.
+    Joining neighbours, splitting an axis and flattening are left alone, and so are sizes that are not known, and the relative
+    shift of Transformer-XL, which pads and then reads the last two axes the other way round on purpose.
     The fix moves the axes where each new one has the size of a single old one. What it gives is no longer contiguous: a
     view of it needs `reshape`.
     """
@@ -54,8 +58,8 @@ class ViewAsTranspose(Rule):
         before, after = shape_of(call.argument("input")), shape_of(call.result)
         if before is None or after is None or not scrambled(before, after):
             return
-        if any("shift" in name for name in call.place.within):
-            return  # the relative shift of Transformer-XL pads, reads the axes the other way round, cuts and reads them back
+        if _is_relative_shift(call, before, after):
+            return
         site = call.place.site
         yield self.found(
             site,
@@ -65,6 +69,16 @@ class ViewAsTranspose(Rule):
             last=(site, f"{before} is read as {after} here"),
             fix=_fix(call, before, after),
         )
+
+
+def _is_relative_shift(call: Call, before: Shape, after: Shape) -> bool:
+    """Whether the last two axes of something padded change places: Transformer-XL cuts that, and reads it back shifted."""
+    if before.rank is None or (*before.front[:-2], *before.front[:-3:-1]) != after.front:
+        return False
+    names = [text.split("`")[1] for _, text in ladder(call.argument("input")) if text.startswith("`")]
+    while names and names[-1] in _READS_AND_CUTS:
+        names.pop()
+    return bool(names) and names[-1] in _PADS
 
 
 def _fix(call: Call, before: Shape, after: Shape) -> Fix | None:
