@@ -133,7 +133,14 @@ SIZED = Trigger(
 NAMED_AXES = Trigger(frozenset({"softmax", "log_softmax", "argmax("}), ((r"\btorch\b",), (r", \w+ = \w+\.(?:shape\b|size\(\))",)))
 """An operation along one axis, in a text that names axes."""
 
-SHAPE_TRIGGERS = (ANNOTATED, SIZED, NAMED_AXES)
+_ON_ARRAYS = (
+    "reshape|ravel|hstack|vstack|column_stack|concatenate|stack|dot|matmul|einsum|outer|solve|inv|svd|eigh|lstsq|norm"
+    "|zeros|ones|eye|full|normal|uniform|standard_normal|integers|randn|rand|to_numpy|mean|sum|argmax"
+)
+ARRAYS = Trigger(frozenset(f"{name}(" for name in _ON_ARRAYS.split("|")), ((r"\bnumpy\b",), (r"\bdef main\(", "__main__")))
+"""Arrays, in a program that runs something on them."""
+
+SHAPE_TRIGGERS = (ANNOTATED, SIZED, NAMED_AXES, ARRAYS)
 """What makes code worth executing with the shapes of its tensors."""
 
 

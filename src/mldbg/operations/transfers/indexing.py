@@ -23,7 +23,7 @@ from mldbg.operations.shape import (
     counted,
     of,
 )
-from mldbg.operations.sizes import ANY, AnySize, Dim, Size, at_most, quotient, said, same
+from mldbg.operations.sizes import ANY, AnySize, Dim, Size, at_most, atom, quotient, said, same
 from mldbg.operations.transfers.moving import ANY_SHAPE, shape_or_any
 from mldbg.operations.transfers.selecting import check_index
 
@@ -188,14 +188,22 @@ def sliced(size: Dim, part: slice) -> Dim:
     first = _from_front(start, size) if start is not None else 0
     last = _from_front(stop, size) if stop is not None else size
     if first is None or last is None:
-        return ANY
+        return _cut(size, start, stop, step)
     if isinstance(start, int) and start < 0 and stop is None and step in (None, 1):
         return -start  # also where the size is not known
     if not at_most(first, last) and not (stop is None and _fits(first, size)):
-        return 0 if at_most(last, first) else ANY
+        return 0 if at_most(last, first) else _cut(size, start, stop, step)
     step = 1 if step is None else step
     length = last - first if first != 0 else last
     return length if step == 1 else quotient(length + step - 1, step)
+
+
+def _cut(size: Dim, *bounds: Dim | None) -> Dim:
+    """What the same bounds leave of the same size, whatever number that is: `x[:n]` and `y[:n]` have as many rows."""
+    if not isinstance(size, Size) or any(isinstance(bound, AnySize) for bound in bounds):
+        return ANY
+    start, stop = ("" if bound is None else said(bound) for bound in bounds[:2])
+    return atom(f"{said(size)}[{start}:{stop}]", ("cut", size, *bounds), positive=False)
 
 
 def _bound(value: object) -> Dim | None:
