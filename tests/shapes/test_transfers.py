@@ -11,9 +11,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mldbg.operations.shape import Mismatch, in_place
 from mldbg.operations.transfers.tables import ROWS
 from shapes import cases_arrays, cases_einops, cases_layers, cases_samples, cases_tensors
-from shapes.oracle import Case, Drawn, difference, symbolic_difference, uncertain_difference
+from shapes.oracle import (
+    Case,
+    Drawn,
+    Raised,
+    T,
+    bound,
+    compared,
+    difference,
+    really,
+    symbolic_difference,
+    uncertain_difference,
+)
 
 MODULES = (cases_tensors, cases_layers, cases_arrays, cases_einops, cases_samples)
 CASES = {name: case for module in MODULES for case in module.CASES for name in case.names}
@@ -40,3 +52,30 @@ def test_it_says_what_the_library_does(name: str) -> None:
         assert uncertain_difference(name, drawn, case) is None
 
     holds()
+
+
+@pytest.mark.parametrize("name", ["add", "sub", "mul", "div", "floor_divide", "remainder", "pow"])
+def test_in_place_it_fails_where_the_library_does(name: str) -> None:
+    case: Case = CASES[f"torch.Tensor.{name}"]
+
+    @settings(max_examples=5 * EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=EXAMPLES <= 25)
+    @given(drawn=st.shared(case.calls, key=name))
+    def holds(drawn: Drawn) -> None:
+        real = really(f"torch.Tensor.{name}_", drawn, "values")  # on the meta device, some change the size of a number
+        try:
+            said = in_place(ROWS[f"torch.Tensor.{name}"]).compute(bound(f"torch.Tensor.{name}", drawn))
+        except Mismatch:
+            said = None
+        if isinstance(real, Raised):
+            assert said is None or _holds_no_numbers(drawn)
+        else:
+            assert said is not None
+            assert compared(real, said, case) is None
+
+    holds()
+
+
+def _holds_no_numbers(drawn: Drawn) -> bool:
+    """Whether the first operand cannot hold a fraction or a number at all: of truth values nothing is said."""
+    first = drawn.args[0]
+    return isinstance(first, T) and first.dtype == "bool"

@@ -370,11 +370,12 @@ def _in_part(code: Function | Module) -> Partly:
 def check(source: Source, rules: Sequence[type[Rule]], project: Project) -> Outcome:
     """The findings of one file; some may be located in other project files that it calls."""
     facts = facts_of(source, project)
-    entries, problems = list(facts.entries), list(facts.problems)
+    entries, problems, partly = list(facts.entries), list(facts.problems), list(facts.partly)
     if any(rule.about_shapes for rule in rules):
         of_shapes = facts_of(source, project, shapes=True)
         entries += of_shapes.entries
         problems += of_shapes.problems
+        partly += of_shapes.partly
     instances = [rule() for rule in rules]
     findings: dict[Finding, None] = {}
     at: set[tuple[str, Span]] = set()
@@ -390,7 +391,7 @@ def check(source: Source, rules: Sequence[type[Rule]], project: Project) -> Outc
                 at |= {(one.rule, one.span) for one in found}
             findings.update(dict.fromkeys(found))
     in_order = tuple(sorted(findings, key=lambda finding: finding.span))
-    return Outcome(in_order, tuple(dict.fromkeys(problems)), facts.partly)
+    return Outcome(in_order, tuple(dict.fromkeys(problems)), tuple(dict.fromkeys(partly)))
 
 
 def _stopped(error: Exception, path: str, line: int, project: Project, rule: Rule | None = None) -> Problem:

@@ -597,3 +597,28 @@ class Transfer:
             if index < len(positional):
                 values[name] = positional[index]
         return Given({**values, **keywords})
+
+
+def in_place(row: Transfer) -> Transfer:
+    """The same with its result written into the first operand, as `x += y` and `x.add_(y)` do.
+
+    Raises Mismatch where that operand cannot hold the result: it has fewer entries, or holds whole numbers and gets others.
+    """
+
+    def compute(given: Given) -> Result:
+        made, held = row.compute(given), given.tensor(row.params[0])
+        if not isinstance(made, Tensor):
+            return made
+        if held.shape is not None and made.shape is not None and _differ(held.shape, made.shape):
+            raise Mismatch(Problem.SIZES, f"the result has shape {made.shape} and does not fit into {held.shape}, in place")
+        if dtypes.kind(held.dtype) == "int" and dtypes.kind(made.dtype) == "float":
+            raise Mismatch(Problem.DTYPE, f"the result has type {made.dtype} and does not fit into {held.dtype}, in place")
+        return Tensor(held.shape or made.shape, held.dtype)
+
+    return Transfer(row.params, compute)
+
+
+def _differ(one: Shape, two: Shape) -> bool:
+    if one.rest is not None or two.rest is not None:
+        return one.rest is None and two.least_rank > len(one.front)
+    return len(one.front) != len(two.front) or any(same(a, b) is False for a, b in zip(one.front, two.front, strict=True))

@@ -111,6 +111,16 @@ OPERATORS: dict[type[cst.CSTNode], str] = {
 DEEPEST_LIST = 4
 """Lists inside lists of numbers of which a tensor is made."""
 
+_IN_PLACE = (
+    cst.AddAssign,
+    cst.SubtractAssign,
+    cst.MultiplyAssign,
+    cst.DivideAssign,
+    cst.FloorDivideAssign,
+    cst.ModuloAssign,
+    cst.PowerAssign,
+)
+
 MOST_NUMBERS = 16
 """Numbers of a range that are told one by one."""
 
@@ -232,6 +242,8 @@ class Shaping:
         row = ROWS.get(f"torch.Tensor.{name}") or ROWS.get(f"torch.Tensor.{name.removesuffix('_')}")
         if row is None:
             return None
+        if name.removesuffix("_") in ARITHMETIC_OF_NUMBERS and name.endswith("_"):
+            row = shape.in_place(row)
         return self._called(f"torch.Tensor.{name}", row, [_receiver(base, name, site), *arguments], {}, site, result)
 
     def _method_of_array(
@@ -277,6 +289,8 @@ class Shaping:
         if name != "matmul" and (may_be_tensor(left) or may_be_tensor(right)):
             known = left.shaped or right.shaped
             return replace(result, shaped=with_unknown(known), size=None) if known is not None else result
+        if left.shaped is not None and not left.shaped.is_table and isinstance(operator, _IN_PLACE):
+            row = shape.in_place(row)
         return self._called(f"torch.{name}", row, _operands(left, right, site), {}, site, result)
 
     def _number(self, name: str, left: Value, right: Value, result: Value) -> Value:
