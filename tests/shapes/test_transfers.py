@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mldbg.operations.transfers.tables import ROWS
-from shapes import cases_arrays, cases_einops, cases_layers, cases_samples, cases_tensors
+from shapes import cases_arrays, cases_distributions, cases_einops, cases_layers, cases_samples, cases_tensors
 from shapes.oracle import Case, Drawn, difference, symbolic_difference, uncertain_difference
 
-MODULES = (cases_tensors, cases_layers, cases_arrays, cases_einops, cases_samples)
+MODULES = (cases_tensors, cases_layers, cases_arrays, cases_einops, cases_samples, cases_distributions)
 CASES = {name: case for module in MODULES for case in module.CASES for name in case.names}
 EXAMPLES = int(os.environ.get("SHAPE_EXAMPLES", "10"))
 

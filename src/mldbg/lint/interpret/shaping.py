@@ -17,6 +17,7 @@ from mldbg.lint.interpret.attached import ATTACH, HANDLE, Attached
 from mldbg.lint.interpret.batches import Batches
 from mldbg.lint.interpret.construction import Construction
 from mldbg.lint.interpret.declared import Declarations
+from mldbg.lint.interpret.distributions import Distributions
 from mldbg.lint.interpret.facts import Broadcast, Call, Misfit, Place
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.shape_marks import (
@@ -72,6 +73,7 @@ from mldbg.lint.interpret.value import (
     onward,
 )
 from mldbg.operations import shape
+from mldbg.operations.distributions import CONSTRUCTOR_PARAMETERS, PACKAGE
 from mldbg.operations.problem import Problem
 from mldbg.operations.shape import Mismatch, Shape, Tensor, Transfer, Unsure, crossed
 from mldbg.operations.sizes import ANY, AnySize, Dim, atom
@@ -160,6 +162,7 @@ class Shaping:
         self.batches = batches
         self.declarations = declarations
         self.attached = Attached(machine, construction.contents, declarations)
+        self.distributions = Distributions(machine, self._argument)
         self.on = False
         self.wanted: frozenset[str] = frozenset()
         """Names of calls that some rule listens to."""
@@ -192,6 +195,8 @@ class Shaping:
         row = ROWS.get(name)
         if row is None:
             return number_result(name, result)
+        if name in CONSTRUCTOR_PARAMETERS:
+            result = replace(self.construction.construct(name, arguments, site), data=result.data)
         return self._called(name, row, arguments, {}, site, result)
 
     def method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site, result: Value) -> Value:
@@ -215,6 +220,9 @@ class Shaping:
             self.machine.state.set(module.ref, values[0].constant, values[1])
 
     def _method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site, result: Value) -> Value | None:
+        member = self.distributions.member(base, name, attribute=False)
+        if member is not None:
+            return self._called(*member, [Argument(base), *arguments], {}, site, result)
         if base.shaped is None:
             if isinstance(base.thing, Opaque) and base.thing.cls == _GENERATOR and name in _DRAWS:
                 row = ROWS.get(_DRAWS[name])
@@ -371,6 +379,8 @@ class Shaping:
             keywords = {**keywords, "batch_first": literal(first) if first is not None else Value()}
         if short in SIGNS and short != "matmul" and len(positional) == 2:
             self._note_crossing(short, [each for each in arguments if each.keyword is None], site, whole)
+        if name.startswith(PACKAGE) and not self._is_told_apart(place := self.machine.place(site)):
+            self.distributions.note_crossing(name, row, given, arguments, whole, place)
         if short in REDUCES and whole.shaped is not None and positional:
             whole = replace(whole, shaped=replace(whole.shaped, reduced_from=reduced(positional, keywords, whole.shaped)))
         if short in SIGNS and whole.shaped is not None and any(value.shaped.is_table for value in operands if value.shaped):
@@ -458,7 +468,8 @@ class Shaping:
         return any(_ASKS_FOR_SHAPE.search(code(condition.test.node)) for condition in place.conditions)
 
     def _argument(self, value: Value) -> shape.Argument:
-        return argument(value, self._elements(value, DEEPEST_LIST))
+        distribution = self.distributions.described(value)
+        return distribution if distribution is not None else argument(value, self._elements(value, DEEPEST_LIST))
 
     def _elements(self, value: Value, depth: int) -> Items | None:
         """What a list holds, and lists in it; None of anything else."""
@@ -496,6 +507,9 @@ class Shaping:
         """`tensor.shape`, `tensor.T`."""
         if not self.on:
             return result
+        member = self.distributions.member(base, name, attribute=True)
+        if member is not None:
+            return self._called(*member, [Argument(base)], {}, site, Value(origin=self.machine.new_ref(site)))
         if base.shaped is None:
             return self._setting(base, name, result)
         known = base.shaped.tensor.shape

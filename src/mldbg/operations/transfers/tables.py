@@ -6,6 +6,7 @@ from mldbg.operations.shape import Transfer
 from mldbg.operations.transfers import (
     arrays,
     convolutions,
+    distributions,
     einops,
     layers,
     linear_algebra,
@@ -27,4 +28,5 @@ ROWS: dict[str, Transfer] = {
     **arrays.ROWS,
     **einops.ROWS,
     **samples.ROWS,
+    **distributions.ROWS,
 }
