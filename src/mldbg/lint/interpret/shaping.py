@@ -53,6 +53,7 @@ from mldbg.lint.interpret.shape_results import (
     may_be_tensor,
     named_dtype,
     number_result,
+    promoted_arrays,
     runs_backwards,
     sizes,
     with_numbers,
@@ -127,14 +128,11 @@ _SHAPES_ANYTHING = frozenset({"view", "reshape"})
 """Methods that say the shape of something of which nothing is known."""
 
 _GENERATOR = "numpy.random.Generator"
-_DRAWS = {
-    "integers": "numpy.random.randint",
-    "random": "numpy.random.random",
-    "standard_normal": "numpy.random.random",
-    "normal": "numpy.random.normal",
-    "uniform": "numpy.random.uniform",
-    "permutation": "numpy.random.permutation",
-}
+_SAME_DRAWS = (
+    "beta binomial choice dirichlet exponential gamma geometric laplace lognormal multivariate_normal normal permutation poisson"
+    " random uniform standard_normal"
+)
+_DRAWS = {"integers": "numpy.random.randint", **{name: f"numpy.random.{name}" for name in _SAME_DRAWS.split()}}
 """Methods of numpy's generators of random numbers, and the functions that have the same parameters."""
 
 _CHECKS = frozenset({"mldbg.check", "mldbg.contracts.check", "mldbg.contracts.inline.check"})
@@ -288,6 +286,8 @@ class Shaping:
         if name != "matmul" and (may_be_tensor(left) or may_be_tensor(right)):
             known = left.shaped or right.shaped
             return replace(result, shaped=with_unknown(known), size=None) if known is not None else result
+        if name == "matmul":
+            left, right = promoted_arrays(left, right)
         return self._called(f"torch.{name}", row, _operands(left, right, site), {}, site, result)
 
     def _number(self, name: str, left: Value, right: Value, result: Value) -> Value:
