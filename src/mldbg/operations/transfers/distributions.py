@@ -184,7 +184,10 @@ def _weighed_under(distribution: object, value: Tensor, given: Given) -> Tensor:
         value = Tensor()
     start = value.shape or ANY_SHAPE
     check_rank(start, len(found.event), None, "the distribution")
+    is_checked = not isinstance(distribution, Built) or distribution.given.get("validate_args") in (None, True)
     for axis in range(-len(found.event), 0):
+        if not is_checked and same(start.at(axis), found.event[axis]) is False:
+            raise Unsure  # an axis of size 1 may be broadcast then
         check_equal(start.at(axis), found.event[axis], "axes of the values and of an event differ")
     try:
         result = broadcast(ending(start, len(found.event)), found.batch)
