@@ -108,10 +108,12 @@ _RANDOM_SIZES = shapes(0, 3) | SIZES | st.just((-1, 2))
 
 
 @st.composite
-def _random(draw: st.DrawFn, *numbers: object, both: bool = True) -> Drawn:
+def randoms(draw: st.DrawFn, *numbers: object, both: bool = True) -> Drawn:
     """`both`: also sizes beside arrays."""
-    dtype = "float32" if float in map(type, numbers) else "int64"
-    args = [draw(st.just(number) | st.sampled_from([T((3,), dtype), T((2, 1), dtype), T((), dtype)])) for number in numbers]
+    args: list[object] = []
+    for number in numbers:
+        dtype = "float32" if isinstance(number, float) else "int64"
+        args.append(draw(st.just(number) | st.sampled_from([T((3,), dtype), T((2, 1), dtype), T((), dtype)])))
     are_numbers = all(not isinstance(arg, T) or not arg.sizes for arg in args)
     if are_numbers or (both and draw(st.booleans())):
         return Drawn(tuple(args), {"size": draw(_RANDOM_SIZES)})
@@ -382,78 +384,79 @@ def _clips(draw: st.DrawFn) -> Drawn:
     return Drawn(drawn.args[:1], {"min": drawn.args[1], **({"max": bound} if draw(st.booleans()) else {})})
 
 
-def _numpy(names: str, calls: Calls, *, open: bool = False, real: str = "numpy") -> Case:  # noqa: A002 (as the field is called)
-    return Case(tuple(f"numpy.{name}" for name in names.split()), calls, real=real, open=open)
+def cases(names: str, calls: Calls, real: str = "numpy", *, open: bool = False, open_dtype: bool = False) -> Case:  # noqa: A002 (as the field is called)
+    return Case(tuple(f"numpy.{name}" for name in names.split()), calls, real, open=open, open_dtype=open_dtype)
 
 
 CASES = [
-    _numpy(
+    cases(
         "array asarray ascontiguousarray",
         st.builds(Drawn, st.tuples(_nested(3) | tensors(1, 3) | st.lists(st.just(T((2, 3))), min_size=1)))
         | _of_arrays(st.fixed_dictionaries({}, optional={"dtype": _TYPES})),
     ),
-    _numpy("zeros ones empty", _creations()),
-    _numpy("full", _creations(filled=True)),
-    _numpy("zeros_like ones_like empty_like", _of_arrays(_ALIKE)),
-    _numpy("full_like", st.builds(lambda drawn, value: Drawn((*drawn.args, value), drawn.kwargs), _of_arrays(_ALIKE), _NUMBERS)),
-    _numpy("arange", _ranges()),
-    _numpy("linspace", _spaces()),
-    _numpy("eye", _EYES),
-    _numpy("identity", _IDENTITIES),
-    _numpy("random.rand random.randn", st.builds(Drawn, shapes(1, 3) | st.just((2, -1)))),
-    _numpy("random.random random.random_sample", st.builds(lambda size: Drawn((size,)), _RANDOM_SIZES)),
-    _numpy("random.normal", _random(0.0, 1)),
-    _numpy("random.uniform", _random(0, 1.5)),
-    _numpy(
-        "random.randint", _random(5, both=False) | _random(5, both=False).map(lambda drawn: Drawn((0, *drawn.args), drawn.kwargs))
+    cases("zeros ones empty", _creations()),
+    cases("full", _creations(filled=True)),
+    cases("zeros_like ones_like empty_like", _of_arrays(_ALIKE)),
+    cases("full_like", st.builds(lambda drawn, value: Drawn((*drawn.args, value), drawn.kwargs), _of_arrays(_ALIKE), _NUMBERS)),
+    cases("arange", _ranges()),
+    cases("linspace", _spaces()),
+    cases("eye", _EYES),
+    cases("identity", _IDENTITIES),
+    cases("random.rand random.randn", st.builds(Drawn, shapes(1, 3) | st.just((2, -1)))),
+    cases("random.random random.random_sample", st.builds(lambda size: Drawn((size,)), _RANDOM_SIZES)),
+    cases("random.normal", randoms(0.0, 1)),
+    cases("random.uniform", randoms(0, 1.5)),
+    cases(
+        "random.randint",
+        randoms(5, both=False) | randoms(5, both=False).map(lambda drawn: Drawn((0, *drawn.args), drawn.kwargs)),
     ),
-    _numpy("random.permutation", _of_arrays(arrays=tensors(1, 3)) | st.just(Drawn((5,))) | st.just(Drawn(([1, 2, 3],)))),
-    _numpy("add multiply maximum minimum subtract divide true_divide power", _pairs()),
-    _numpy("equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor", _pairs()),
-    _numpy(
+    cases("random.permutation", _of_arrays(arrays=tensors(1, 3)) | st.just(Drawn((5,))) | st.just(Drawn(([1, 2, 3],)))),
+    cases("add multiply maximum minimum subtract divide true_divide power", _pairs()),
+    cases("equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor", _pairs()),
+    cases(
         "exp expm1 log log2 log10 log1p sqrt sin cos tan tanh sinh cosh arctan abs absolute negative sign square floor ceil"
         " isnan isinf isfinite logical_not",
         _of_arrays() | st.builds(lambda number: Drawn((number,)), _NUMBERS),
     ),
-    _numpy("clip", _clips()),
-    _numpy("where", _WHERES),
-    _numpy("sum prod mean", _along("keepdims", "dtype", several=True)),
-    _numpy("std var max min amax amin all any", _along("keepdims", several=True)),
-    _numpy("median", _along("keepdims", several=True)),
-    _numpy("argmax argmin", _along("keepdims")),
-    _numpy("cumsum", _along("dtype")),
-    _numpy("reshape", _reshapes()),
-    _numpy("ravel", _of_arrays()),
-    _numpy("transpose", _transposes()),
-    _numpy("swapaxes", _two_axes()),
-    _numpy("moveaxis", _two_axes(several=True)),
-    _numpy("expand_dims", _expansions()),
-    _numpy("squeeze", _squeezes()),
-    _numpy("broadcast_to", _BROADCASTS),
-    _numpy("repeat", _repeats()),
-    _numpy("tile", _TILES),
-    _numpy("concatenate", _joins("concatenate")),
-    _numpy("stack", _joins("stack")),
-    _numpy("vstack", _joins("vstack")),
-    _numpy("hstack", _joins("hstack")),
-    _numpy("column_stack", _joins("column_stack")),
-    _numpy("split array_split", _splits()),
-    _numpy("dot", _products("dot")),
-    _numpy("matmul", _products("matmul")),
-    _numpy("inner", _products("inner")),
-    _numpy("outer", _products("outer")),
-    _numpy("tensordot", _tensordots()),
-    _numpy("einsum", _einsums()),
-    _numpy("sort argsort", _along(least=1)),
-    _numpy("flip", _along(several=True)),
-    _numpy("roll", _rolls()),
-    _numpy("diag tril triu", _TRIANGLES),
-    _numpy("pad", _pads()),
-    _numpy("take", _takes()),
-    _numpy("take_along_axis", _takes_along()),
-    _numpy("unique", _UNIQUE, open=True),
-    _numpy("bincount", _counts(), open=True),
-    _numpy("linalg.norm", _norms()),
-    _numpy("linalg.inv", _matrices(), real="regular"),
-    _numpy("linalg.solve", _matrices(solves=True), real="regular"),
+    cases("clip", _clips()),
+    cases("where", _WHERES),
+    cases("sum prod mean", _along("keepdims", "dtype", several=True)),
+    cases("std var max min amax amin all any", _along("keepdims", several=True)),
+    cases("median", _along("keepdims", several=True)),
+    cases("argmax argmin", _along("keepdims")),
+    cases("cumsum", _along("dtype")),
+    cases("reshape", _reshapes()),
+    cases("ravel", _of_arrays()),
+    cases("transpose", _transposes()),
+    cases("swapaxes", _two_axes()),
+    cases("moveaxis", _two_axes(several=True)),
+    cases("expand_dims", _expansions()),
+    cases("squeeze", _squeezes()),
+    cases("broadcast_to", _BROADCASTS),
+    cases("repeat", _repeats()),
+    cases("tile", _TILES),
+    cases("concatenate", _joins("concatenate")),
+    cases("stack", _joins("stack")),
+    cases("vstack", _joins("vstack")),
+    cases("hstack", _joins("hstack")),
+    cases("column_stack", _joins("column_stack")),
+    cases("split array_split", _splits()),
+    cases("dot", _products("dot")),
+    cases("matmul", _products("matmul")),
+    cases("inner", _products("inner")),
+    cases("outer", _products("outer")),
+    cases("tensordot", _tensordots()),
+    cases("einsum", _einsums()),
+    cases("sort argsort", _along(least=1)),
+    cases("flip", _along(several=True)),
+    cases("roll", _rolls()),
+    cases("diag tril triu", _TRIANGLES),
+    cases("pad", _pads()),
+    cases("take", _takes()),
+    cases("take_along_axis", _takes_along()),
+    cases("unique", _UNIQUE, open=True),
+    cases("bincount", _counts(), open=True),
+    cases("linalg.norm", _norms()),
+    cases("linalg.inv", _matrices(), real="regular"),
+    cases("linalg.solve", _matrices(solves=True), real="regular"),
 ]

@@ -8,25 +8,36 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isnan
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from hypothesis import strategies as st
 
 from mldbg.operations import dtypes, shape
-from mldbg.operations.shape import Each, Mismatch, Tensor, Unsure
+from mldbg.operations.shape import Built, Each, Mismatch, Tensor, Unsure
 from mldbg.operations.sizes import ANY, Atom, Dim, Size, atom, replaced
 from mldbg.operations.tables import constructor_parameters
+from mldbg.operations.transfers import distributions
 from mldbg.operations.transfers.tables import ROWS
 
 
 @dataclass(frozen=True)
 class T:
-    """A tensor to be made: its sizes and type."""
+    """A tensor to be made: its sizes and type. `filled`: its numbers, or FILLED's name for them; None: as the case says."""
 
     sizes: tuple[int, ...]
     dtype: str = "float32"
+    filled: float | str | None = None
+
+
+@dataclass(frozen=True)
+class B:
+    """An object to be built, as an argument: the name of its class, and what it is built with."""
+
+    cls: str
+    args: tuple[object, ...] = ()
+    kwargs: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,8 +91,22 @@ def named(name: str) -> Callable[..., Any]:
     raise LookupError(name)
 
 
+def _one_hot(zeros: torch.Tensor) -> torch.Tensor:
+    return zeros.index_fill(-1, torch.tensor([0]), 1) if zeros.ndim and zeros.shape[-1] else zeros
+
+
+FILLED: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "one-hot": _one_hot,
+    "identity": lambda zeros: zeros + torch.eye(*zeros.shape[-2:]) if zeros.ndim > 1 else zeros + 1,
+}
+"""Numbers that a tensor may hold, made from zeros: the first class along the last axis, matrices with an inverse."""
+
+
 def made(value: object, real: str) -> object:
     """An argument for the real call."""
+    if isinstance(value, B):
+        args = [made(each, real) for each in value.args]
+        return named(value.cls)(*args, **{key: made(each, real) for key, each in value.kwargs.items()})
     if isinstance(value, T):
         if real == "numpy":
             return np.ones(value.sizes, dtype=value.dtype)
@@ -90,6 +115,10 @@ def made(value: object, real: str) -> object:
                 value.dtype
             )
         dtype = getattr(torch, value.dtype)
+        if value.filled is not None:
+            fill = FILLED.get(value.filled) if isinstance(value.filled, str) else None
+            filled = torch.zeros(value.sizes) if fill is not None else torch.full(value.sizes, float(value.filled))
+            return (fill(filled) if fill is not None else filled).to(dtype)
         if real == "meta":
             return torch.empty(value.sizes, dtype=dtype, device="meta")
         return (torch.zeros if real == "zeros" else torch.ones)(value.sizes, dtype=dtype)
@@ -109,6 +138,9 @@ def _called(name: str, drawn: Drawn, args: list[object], kwargs: dict[str, objec
         layer = named(name.removesuffix(".__call__"))(*built, **built_with)
         layer = layer.to("meta") if real == "meta" and hasattr(layer, "to") else layer
         return layer(*args, **kwargs)
+    if drawn.args and isinstance(drawn.args[0], B) and name.startswith(f"{drawn.args[0].cls}."):
+        member: Any = getattr(args[0], name.rpartition(".")[2])
+        return member(*args[1:], **kwargs) if callable(member) else member
     is_attribute = inspect.isdatadescriptor(named(name))
     function: Any = named(name)
     function = function.__get__ if is_attribute else function
@@ -117,11 +149,11 @@ def _called(name: str, drawn: Drawn, args: list[object], kwargs: dict[str, objec
 
 def really(name: str, drawn: Drawn, real: str) -> object:
     """What the library returns, or Raised."""
-    args = [made(each, real) for each in drawn.args]
-    kwargs = {key: made(each, real) for key, each in drawn.kwargs.items()}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            args = [made(each, real) for each in drawn.args]
+            kwargs = {key: made(each, real) for key, each in drawn.kwargs.items()}
             return _called(name, drawn, args, kwargs, real)
     except (RuntimeError, ValueError, LookupError, ArithmeticError, TypeError, AssertionError, NotImplementedError) as error:
         if isinstance(error, NotImplementedError) and real == "meta":
@@ -142,6 +174,10 @@ def described(value: object, names: dict[tuple[int, int], Size] | None = None, p
         return Tensor(shape.Shape(tuple(dims)), value.dtype)
     if isinstance(value, tuple | list):
         return tuple(described(each, names, place) for each in value)
+    if isinstance(value, B):
+        params = constructor_parameters(value.cls, len(value.args))
+        built = {**dict(zip(params, value.args, strict=False)), **value.kwargs}
+        return Built(value.cls, {key: described(each, names, place) for key, each in built.items()})
     if isinstance(value, torch.dtype):
         return str(value)
     if isinstance(value, type) and issubclass(value, np.generic):
@@ -175,6 +211,10 @@ def compared(real: object, said: object, case: Case, values: Mapping[Atom, Dim] 
         if not isinstance(real, tuple | list) or len(real) != len(said):
             return f"{len(said)} results instead of {real!r}"
         return next((text for one, two in zip(real, said, strict=True) if (text := compared(one, two, case, values))), None)
+    if isinstance(said, Built):
+        found, really_built = distributions.parts(said), cast("torch.distributions.Distribution", real)
+        shapes = (torch.empty(really_built.batch_shape), really_built.event_shape)
+        return compared(shapes, (Tensor(found.batch, "float32"), found.event), case, values)
     if isinstance(said, Tensor):
         return _compared_tensor(real, said, case, values)
     if isinstance(said, float) and isnan(said):  # a number that is not known
@@ -295,6 +335,9 @@ def _less_known(given: shape.Given) -> Iterator[tuple[str, shape.Given]]:
     for what, less in LESS.items():
         yield f"the {what}", shape.Given({name: _changed(value, less) for name, value in given.values.items()})
     for name, value in given.values.items():
+        if isinstance(value, Built):
+            for what, inner in _less_known(shape.Given(value.given)):
+                yield f"{what} of {name}", shape.Given({**given.values, name: replace(value, given=inner.values)})
         for what, less in LESS.items():
             if isinstance(value, Tensor):
                 yield f"the {what} of {name}", shape.Given({**given.values, name: less(value)})
@@ -306,12 +349,16 @@ def _less_known(given: shape.Given) -> Iterator[tuple[str, shape.Given]]:
 def _changed(value: object, less: Callable[[Tensor], Tensor]) -> object:
     if isinstance(value, tuple):
         return tuple(_changed(each, less) for each in value)
+    if isinstance(value, Built):
+        return replace(value, given={key: _changed(each, less) for key, each in value.given.items()})
     return less(value) if isinstance(value, Tensor) else value
 
 
 def _without_numbers(value: object) -> object:
     if isinstance(value, tuple):
         return tuple(_without_numbers(each) for each in value)
+    if isinstance(value, Built):
+        return replace(value, given={key: _without_numbers(each) for key, each in value.given.items()})
     if isinstance(value, slice):
         return slice(*(_without_numbers(each) for each in (value.start, value.stop, value.step)))
     return ANY if isinstance(value, int) and not isinstance(value, bool) else value
@@ -329,6 +376,8 @@ def _tensors(values: Sequence[object]) -> Iterator[T]:
             yield value
         elif isinstance(value, tuple | list):
             yield from _tensors(value)
+        elif isinstance(value, B):
+            yield from _tensors([*value.args, *value.kwargs.values()])
 
 
 def _sizes(values: Sequence[object]) -> Iterator[int]:

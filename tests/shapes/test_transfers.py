@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 
 from mldbg.operations.shape import Mismatch, in_place
 from mldbg.operations.transfers.tables import ROWS
-from shapes import cases_arrays, cases_einops, cases_layers, cases_samples, cases_tensors
+from shapes import (
+    cases_array_algebra,
+    cases_arrays,
+    cases_distributions,
+    cases_einops,
+    cases_layers,
+    cases_samples,
+    cases_spectra,
+    cases_tensors,
+)
 from shapes.oracle import (
     Case,
     Drawn,
@@ -27,7 +36,16 @@ from shapes.oracle import (
     uncertain_difference,
 )
 
-MODULES = (cases_tensors, cases_layers, cases_arrays, cases_einops, cases_samples)
+MODULES = (
+    cases_tensors,
+    cases_layers,
+    cases_arrays,
+    cases_einops,
+    cases_samples,
+    cases_array_algebra,
+    cases_distributions,
+    cases_spectra,
+)
 CASES = {name: case for module in MODULES for case in module.CASES for name in case.names}
 EXAMPLES = int(os.environ.get("SHAPE_EXAMPLES", "10"))
 
@@ -37,7 +55,7 @@ def test_every_row_has_an_oracle() -> None:
 
 
 def test_there_are_as_many_rows_as_the_readme_says() -> None:
-    assert len(ROWS) > 1100
+    assert len(ROWS) > 1300
 
 
 @pytest.mark.parametrize("name", sorted(CASES))

@@ -165,6 +165,14 @@ class Perhaps:
     size: Dim
 
 
+@dataclass(frozen=True, slots=True)
+class Built:
+    """An object of a library's class, as an argument: the qualified name of the class, and what it was built with."""
+
+    cls: str
+    given: Mapping[str, object]
+
+
 class NotGiven(Enum):
     """What an argument is of which nothing is known."""
 
@@ -175,10 +183,10 @@ UNKNOWN = NotGiven.UNKNOWN
 
 Argument = object
 """What a transfer function is given for a parameter: `Tensor`, a size (`int`, `Size`, `ANY`), `float`, `bool`, `str`, None,
-`...`, `slice`, a tuple of such, `Each`, `Perhaps`, or UNKNOWN."""
+`...`, `slice`, a tuple of such, `Each`, `Perhaps`, `Built`, or UNKNOWN."""
 
 Result = object
-"""What it gives back: `Tensor`, a size, a tuple of results, `Each`, or UNKNOWN."""
+"""What it gives back: `Tensor`, a size, a tuple of results, `Each`, `Built`, or UNKNOWN."""
 
 
 class Mismatch(Exception):  # noqa: N818 (a verdict on the program that is read, and no error of this one)

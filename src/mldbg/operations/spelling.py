@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from mldbg.operations import distributions
+
 _PREFIXES: tuple[tuple[str, str], ...] = (
     ("torch.nn.modules.loss.", "torch.nn."),
     ("torch.nn.modules.activation.", "torch.nn."),
@@ -46,6 +48,7 @@ _PREFIXES: tuple[tuple[str, str], ...] = (
     ("cuml.", "sklearn."),
     ("dask_ml.", "sklearn."),
     ("torch._tensor.", "torch."),
+    *((f"{distributions.PACKAGE}{module}.", distributions.PACKAGE) for module in distributions.MODULES),
 )
 
 

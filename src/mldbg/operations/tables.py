@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from mldbg.operations import arrays, configuration, graphs, python, schedulers, sklearn, torch, trainers
+from mldbg.operations import arrays, configuration, distributions, graphs, python, schedulers, sklearn, torch, trainers
 from mldbg.operations.effect import Effect, Special
 from mldbg.operations.spelling import canonical
 
@@ -98,8 +98,10 @@ def constructor_parameters(name: str, count: int) -> tuple[str, ...]:
     """Names for the positional arguments of a class's constructor; where none are known, their numbers."""
     if schedulers.is_scheduler_class(name):
         return schedulers.scheduler_parameters(name)
-    known = torch.CONSTRUCTOR_PARAMETERS.get(name) or python.CONSTRUCTOR_PARAMETERS.get(name)
-    return known or tuple(str(index) for index in range(count))
+    for table in (torch.CONSTRUCTOR_PARAMETERS, python.CONSTRUCTOR_PARAMETERS, distributions.CONSTRUCTOR_PARAMETERS):
+        if name in table:
+            return table[name]
+    return tuple(str(index) for index in range(count))
 
 
 def is_predictor_class(name: str) -> bool:

@@ -324,6 +324,7 @@ class Misfit:
 class Broadcast:
     """Two tensors that hold the same entries, but for an axis of size 1, are broadcast against one another for it.
 
+    `operator`: the sign, or what is called of distributions, which the shapes of their batches stand for then.
     `nodes`: the expressions that the tensors are written as; None where that is not plain, or the result replaces one of them.
     """
 

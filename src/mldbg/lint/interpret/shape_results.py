@@ -27,6 +27,7 @@ from mldbg.lint.interpret.value import (
 from mldbg.operations import dtypes, shape
 from mldbg.operations.shape import Each, NotGiven, Perhaps, Rest, Shape, Tensor
 from mldbg.operations.sizes import ANY, AnySize, Dim, Size, atom
+from mldbg.operations.transfers import array_types
 
 ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "floor_divide": "//"}
 
@@ -222,6 +223,15 @@ def _says_shape(node: cst.CSTNode) -> bool:
     if isinstance(node, cst.Call):
         return isinstance(node.func, cst.Attribute) and node.func.attr.value in _SHAPE_METHODS
     return isinstance(node, cst.Attribute) and node.attr.value in _SHAPE_ATTRIBUTES
+
+
+def promoted_arrays(left: Value, right: Value) -> tuple[Value, Value]:
+    """Two arrays with elements of the type that numpy brings both to before it multiplies them; other values as they are."""
+    if left.shaped is None or right.shaped is None or not (left.shaped.is_array and right.shaped.is_array):
+        return left, right
+    dtype = array_types.promoted((left.shaped.tensor.dtype, right.shaped.tensor.dtype))
+    one, two = (replace(each, tensor=replace(each.tensor, dtype=dtype)) for each in (left.shaped, right.shaped))
+    return replace(left, shaped=one), replace(right, shaped=two)
 
 
 def runs_backwards(index: Value) -> bool:

@@ -16,6 +16,7 @@ from mldbg.lint.interpret.attached import ATTACH, HANDLE, Attached
 from mldbg.lint.interpret.batches import Batches
 from mldbg.lint.interpret.construction import Construction
 from mldbg.lint.interpret.declared import Declarations
+from mldbg.lint.interpret.distributions import Distributions
 from mldbg.lint.interpret.facts import Broadcast, Call, Misfit, Place
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.shape_marks import (
@@ -52,6 +53,7 @@ from mldbg.lint.interpret.shape_results import (
     may_be_tensor,
     named_dtype,
     number_result,
+    promoted_arrays,
     runs_backwards,
     sizes,
     with_numbers,
@@ -71,6 +73,7 @@ from mldbg.lint.interpret.value import (
     onward,
 )
 from mldbg.operations import shape
+from mldbg.operations.distributions import CONSTRUCTOR_PARAMETERS, PACKAGE
 from mldbg.operations.problem import Problem
 from mldbg.operations.shape import Mismatch, Shape, Tensor, Transfer, Unsure, crossed
 from mldbg.operations.sizes import ANY, AnySize, Dim, atom
@@ -134,14 +137,11 @@ _SHAPES_ANYTHING = frozenset({"view", "reshape"})
 """Methods that say the shape of something of which nothing is known."""
 
 _GENERATOR = "numpy.random.Generator"
-_DRAWS = {
-    "integers": "numpy.random.randint",
-    "random": "numpy.random.random",
-    "standard_normal": "numpy.random.random",
-    "normal": "numpy.random.normal",
-    "uniform": "numpy.random.uniform",
-    "permutation": "numpy.random.permutation",
-}
+_SAME_DRAWS = (
+    "beta binomial choice dirichlet exponential gamma geometric laplace lognormal multivariate_normal normal permutation poisson"
+    " random uniform standard_normal"
+)
+_DRAWS = {"integers": "numpy.random.randint", **{name: f"numpy.random.{name}" for name in _SAME_DRAWS.split()}}
 """Methods of numpy's generators of random numbers, and the functions that have the same parameters."""
 
 _CHECKS = frozenset({"mldbg.check", "mldbg.contracts.check", "mldbg.contracts.inline.check"})
@@ -167,6 +167,7 @@ class Shaping:
         self.batches = batches
         self.declarations = declarations
         self.attached = Attached(machine, construction.contents, declarations)
+        self.distributions = Distributions(machine, self._argument)
         self.on = False
         self.wanted: frozenset[str] = frozenset()
         """Names of calls that some rule listens to."""
@@ -199,6 +200,8 @@ class Shaping:
         row = ROWS.get(name)
         if row is None:
             return number_result(name, result)
+        if name in CONSTRUCTOR_PARAMETERS:
+            result = replace(self.construction.construct(name, arguments, site), data=result.data)
         return self._called(name, row, arguments, {}, site, result)
 
     def method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site, result: Value) -> Value:
@@ -222,6 +225,9 @@ class Shaping:
             self.machine.state.set(module.ref, values[0].constant, values[1])
 
     def _method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site, result: Value) -> Value | None:
+        member = self.distributions.member(base, name, attribute=False)
+        if member is not None:
+            return self._called(*member, [Argument(base), *arguments], {}, site, result)
         if base.shaped is None:
             if isinstance(base.thing, Opaque) and base.thing.cls == _GENERATOR and name in _DRAWS:
                 row = ROWS.get(_DRAWS[name])
@@ -291,6 +297,8 @@ class Shaping:
             return replace(result, shaped=with_unknown(known), size=None) if known is not None else result
         if left.shaped is not None and not left.shaped.is_table and isinstance(operator, _IN_PLACE):
             row = shape.in_place(row)
+        if name == "matmul":
+            left, right = promoted_arrays(left, right)
         return self._called(f"torch.{name}", row, _operands(left, right, site), {}, site, result)
 
     def _number(self, name: str, left: Value, right: Value, result: Value) -> Value:
@@ -382,6 +390,8 @@ class Shaping:
             keywords = {**keywords, "batch_first": literal(first) if first is not None else Value()}
         if short in SIGNS and short != "matmul" and len(positional) == 2:
             self._note_crossing(short, [each for each in arguments if each.keyword is None], site, whole)
+        if name.startswith(PACKAGE) and not self._is_told_apart(place := self.machine.place(site)):
+            self.distributions.note_crossing(name, row, given, arguments, whole, place)
         if short in REDUCES and whole.shaped is not None and positional:
             whole = replace(whole, shaped=replace(whole.shaped, reduced_from=reduced(positional, keywords, whole.shaped)))
         if short in SIGNS and whole.shaped is not None and any(value.shaped.is_table for value in operands if value.shaped):
@@ -469,7 +479,8 @@ class Shaping:
         return any(asks_for_shape(condition.test.node, condition.test.part, place.function) for condition in place.conditions)
 
     def _argument(self, value: Value) -> shape.Argument:
-        return argument(value, self._elements(value, DEEPEST_LIST))
+        distribution = self.distributions.described(value)
+        return distribution if distribution is not None else argument(value, self._elements(value, DEEPEST_LIST))
 
     def _elements(self, value: Value, depth: int) -> Items | None:
         """What a list holds, and lists in it; None of anything else."""
@@ -507,6 +518,9 @@ class Shaping:
         """`tensor.shape`, `tensor.T`."""
         if not self.on:
             return result
+        member = self.distributions.member(base, name, attribute=True)
+        if member is not None:
+            return self._called(*member, [Argument(base)], {}, site, Value(origin=self.machine.new_ref(site)))
         if base.shaped is None:
             return self._setting(base, name, result)
         known = base.shaped.tensor.shape

@@ -9,6 +9,7 @@ from mldbg.lint.interpret.facts import Broadcast
 from mldbg.lint.interpret.value import Value
 from mldbg.lint.ladder import ladder, shape_of
 from mldbg.lint.rule import Rule, Topic, hears
+from mldbg.operations.distributions import UNDER
 
 if TYPE_CHECKING:
     import libcst as cst
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 
 
 def _what(broadcast: Broadcast, shapes: list[Shape | None]) -> str:
+    if broadcast.operator in UNDER:
+        operation = f"`{broadcast.operator}` of values {shapes[1]} under a batch {shapes[0]}"
+        return f"{operation} gives {shapes[2]}: every entry meets every other one"
+    if broadcast.operator.isidentifier():
+        verb = "has a batch" if broadcast.operator[0].isupper() else "gives"
+        return f"`{broadcast.operator}` of {shapes[0]} and {shapes[1]} {verb} {shapes[2]}: every entry meets every other one"
     operation = f"{shapes[0]} {broadcast.operator} {shapes[1]}"
     if shapes[0] == shapes[2]:
         return f"{operation} goes along the last axis, and the other one was reduced without keepdim"
@@ -75,7 +82,8 @@ class SilentBroadcast(Rule):
 
     ## Limits
     Fires when both shapes are known. Where the axis of size 1 was put in by the same function, with `x[:, None]` or
-    `unsqueeze`, the table of all pairs is taken to be meant. The fix squeezes the axis of size 1 in the operation, or puts
+    `unsqueeze`, the table of all pairs is taken to be meant. So it is told of `log_prob` of values under a distribution of torch,
+    of the parameters of one, and of `kl_divergence`. The fix squeezes the axis of size 1 in the operation, or puts
     back the axis that a sum over rows has lost.
     """
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from mldbg.operations.shape import Transfer
 from mldbg.operations.transfers import (
+    array_algebra,
+    array_random,
     arrays,
     convolutions,
+    distributions,
     einops,
     layers,
     linear_algebra,
@@ -13,6 +16,7 @@ from mldbg.operations.transfers import (
     products,
     samples,
     sequences,
+    spectra,
     tensors,
 )
 
@@ -21,10 +25,14 @@ ROWS: dict[str, Transfer] = {
     **layers.ROWS,
     **convolutions.ROWS,
     **sequences.ROWS,
+    **spectra.ROWS,
     **products.ROWS,
     **linear_algebra.ROWS,
     **losses.ROWS,
     **arrays.ROWS,
+    **array_algebra.ROWS,
+    **array_random.ROWS,
     **einops.ROWS,
     **samples.ROWS,
+    **distributions.ROWS,
 }

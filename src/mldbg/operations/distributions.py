@@ -1,0 +1,37 @@
+"""torch's distributions: their classes, and what these are built with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+PACKAGE = "torch.distributions."
+
+PARAMETERS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("Bernoulli", "Categorical", "Geometric", "OneHotCategorical"), ("probs", "logits")),
+    **dict.fromkeys(("Cauchy", "Gumbel", "Laplace", "LogNormal", "Normal"), ("loc", "scale")),
+    "Beta": ("concentration1", "concentration0"),
+    "Dirichlet": ("concentration",),
+    "Exponential": ("rate",),
+    "Gamma": ("concentration", "rate"),
+    "HalfNormal": ("scale",),
+    "Independent": ("base_distribution", "reinterpreted_batch_ndims"),
+    "MultivariateNormal": ("loc", "covariance_matrix", "precision_matrix", "scale_tril"),
+    "Poisson": ("rate",),
+    "StudentT": ("df", "loc", "scale"),
+    "Uniform": ("low", "high"),
+}
+"""The parameters of the constructor of each class, in order."""
+
+CONSTRUCTOR_PARAMETERS: dict[str, tuple[str, ...]] = {f"{PACKAGE}{cls}": params for cls, params in PARAMETERS.items()}
+
+MODULES = (
+    *("bernoulli", "beta", "categorical", "cauchy", "dirichlet", "exponential", "gamma", "geometric", "gumbel", "half_normal"),
+    *("independent", "kl", "laplace", "log_normal", "multivariate_normal", "normal", "one_hot_categorical", "poisson"),
+    *("studentT", "uniform"),
+)
+"""The modules of the package that hold them, and `kl_divergence`."""
+
+UNDER = frozenset({"log_prob", "cdf"})
+"""Methods that are given values to be weighed under a distribution."""
+
+DIVERGENCE = f"{PACKAGE}kl_divergence"
