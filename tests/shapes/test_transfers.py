@@ -6,6 +6,7 @@ With names in the place of sizes, and with less known, what is said has to be tr
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -70,6 +71,48 @@ def test_it_says_what_the_library_does(name: str) -> None:
         assert uncertain_difference(name, drawn, case) is None
 
     holds()
+
+
+_OF_COMPLEX = [
+    "abs",
+    "absolute",
+    "angle",
+    "std",
+    "var",
+    "norm",
+    "real",
+    "imag",
+    "conj",
+    "exp",
+    "log",
+    "sqrt",
+    "sum",
+    "mean",
+    "cumsum",
+    "clone",
+    "float",
+    "double",
+    "to",
+    "type_as",
+    "isnan",
+    "neg",
+    "square",
+    "reciprocal",
+    "sigmoid",
+    "tanh",
+    "__abs__",
+    "T",
+    "mT",
+    "view_as_real",
+]
+
+
+@pytest.mark.parametrize("name", [f"torch.Tensor.{name}" for name in _OF_COMPLEX if f"torch.Tensor.{name}" in ROWS])
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_of_complex_numbers_it_says_what_the_library_does(name: str, dtype: str) -> None:
+    case = replace(CASES[name], real="values")
+    more = (T((2,), "float32"),) if name.endswith("type_as") else ("cpu",) if name.endswith(".to") else ()
+    assert difference(name, Drawn((T((3, 4), dtype), *more)), case) is None
 
 
 @pytest.mark.parametrize("name", ["add", "sub", "mul", "div", "floor_divide", "remainder", "pow"])

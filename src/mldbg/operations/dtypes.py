@@ -55,6 +55,11 @@ def named(name: str) -> str | None:
     return name if name in KINDS and name not in ("float", "int", "complex") else None
 
 
+def magnitude(dtype: str | None) -> str | None:
+    """The type of an absolute value."""
+    return {"complex64": "float32", "complex128": "float64", "complex": "float"}.get(dtype or "", dtype)
+
+
 def agree(one: str | None, two: str | None) -> bool | None:
     """Whether two types are the same one; None where that is not known."""
     if one is None or two is None:

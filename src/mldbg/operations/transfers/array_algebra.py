@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from mldbg.operations import dtypes
 from mldbg.operations.problem import Problem
 from mldbg.operations.shape import Given, Mismatch, Result, Shape, Tensor, Transfer, Unsure, broadcast, of
 from mldbg.operations.sizes import ANY, AnySize, Dim, said, same
@@ -196,7 +197,7 @@ def _sign_and_logarithm(given: Given) -> Result:
     shape, dtype = array_in(given)
     _square(shape)
     dtype, numbers = _of_matrices(dtype), ending(shape, 2)
-    return Tensor(numbers, dtype), Tensor(numbers, array_types.magnitude(dtype))
+    return Tensor(numbers, dtype), Tensor(numbers, dtypes.magnitude(dtype))
 
 
 def _eigenvalues(given: Given) -> Result:
@@ -214,7 +215,7 @@ def _eigenvectors(given: Given) -> Result:
 def _eigenvalues_of_symmetric(given: Given) -> Result:
     shape, dtype = array_in(given)
     _square(shape)
-    return Tensor(ending(shape, 1), array_types.magnitude(_of_matrices(dtype)))
+    return Tensor(ending(shape, 1), dtypes.magnitude(_of_matrices(dtype)))
 
 
 def _eigenvectors_of_symmetric(given: Given) -> Result:
@@ -250,7 +251,7 @@ def _singular(given: Given) -> Result:
     shape, dtype = _matrix(given)
     rows, columns = shape.at(-2), shape.at(-1)
     inner = _least(rows, columns)
-    values = Tensor(ending(shape, 2, inner), array_types.magnitude(dtype))
+    values = Tensor(ending(shape, 2, inner), dtypes.magnitude(dtype))
     if not given.flag("compute_uv", usual=True):
         return values
     if given.has("hermitian"):
@@ -289,7 +290,7 @@ def _condition(given: Given) -> Result:
     shape, dtype = _matrix(given, "x")
     if isinstance(given.raw("p"), int | str) and given.raw("p") not in (2, -2):
         _square(shape)
-    return Tensor(ending(shape, 2), array_types.magnitude(dtype))
+    return Tensor(ending(shape, 2), dtypes.magnitude(dtype))
 
 
 def _least_squares(given: Given) -> Result:
@@ -304,7 +305,7 @@ def _least_squares(given: Given) -> Result:
         reason = f"the matrix has {said(rows)} rows, and the right side {said(right.front[0])}"
         raise Mismatch(Problem.SIZES, reason, right.front[0], rows)
     solution, residuals = of(columns, *right.front[1:]), of(ANY)
-    real = array_types.magnitude(dtype)
+    real = dtypes.magnitude(dtype)
     return Tensor(solution, dtype), Tensor(residuals, real), Tensor(Shape(), "int32"), Tensor(of(_least(rows, columns)), real)
 
 
@@ -365,7 +366,7 @@ def _norm(given: Given) -> Result:
         if len(axes) not in (1, 2):
             raise Mismatch(Problem.RANK, "a norm goes along one axis or two")
         places_of(shape, axes)
-    return Tensor(reduced_along(shape, axes, keeps=keeps), array_types.averaged(array_types.magnitude(dtype)))
+    return Tensor(reduced_along(shape, axes, keeps=keeps), array_types.averaged(dtypes.magnitude(dtype)))
 
 
 # --- rows ---

@@ -134,11 +134,6 @@ def counting(dtype: str | None) -> str | None:
     return "uint64" if dtype.startswith("u") else "int64"
 
 
-def magnitude(dtype: str | None) -> str | None:
-    """The type of an absolute value."""
-    return {"complex64": "float32", "complex128": "float64", "complex": "float"}.get(dtype or "", dtype)
-
-
 def not_bool(dtype: str | None) -> str | None:
     """The type of a power: truth values become small integers."""
     return "int8" if dtype == "bool" else dtype

@@ -603,7 +603,7 @@ FUNCTIONS: Mapping[str, Transfer] = {
     "exp expm1 log log2 log10 log1p sqrt sin cos tan tanh sinh cosh arctan": Transfer(
         _ONE, _elementwise("x", rule=array_types.floating)
     ),
-    "abs absolute": Transfer(_ONE, _elementwise("x", rule=array_types.magnitude)),
+    "abs absolute": Transfer(_ONE, _elementwise("x", rule=dtypes.magnitude)),
     "negative sign": Transfer(_ONE, _elementwise("x", refuses=("bool",))),
     "square": Transfer(_ONE, _elementwise("x", rule=array_types.not_bool)),
     "floor ceil": Transfer(_ONE, _elementwise("x")),
@@ -615,7 +615,7 @@ FUNCTIONS: Mapping[str, Transfer] = {
     "mean": Transfer(_SUMMED, _reduction(array_types.averaged, of_numbers=False)),
     "std var": Transfer(
         ("a", "axis", "dtype", "out", "ddof", "keepdims"),
-        _reduction(lambda dtype: array_types.averaged(array_types.magnitude(dtype)), of_numbers=False),
+        _reduction(lambda dtype: array_types.averaged(dtypes.magnitude(dtype)), of_numbers=False),
     ),
     "max min amax amin": Transfer(_CHOSEN, _reduction()),
     "all any": Transfer(_CHOSEN, _reduction(always("bool"))),

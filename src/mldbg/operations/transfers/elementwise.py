@@ -245,6 +245,11 @@ def _squared(given: Given) -> Result:
     return Tensor(value.shape, "int64" if value.dtype == "bool" else value.dtype)
 
 
+def _absolute(given: Given) -> Result:
+    value = operand(given, "input")
+    return Tensor(shape_of(value), dtypes.magnitude(result_type(value)))
+
+
 # --- types and copies ---
 
 
@@ -285,7 +290,8 @@ _ONE = ("input",)
 _TWO = ("input", "other")
 
 _UNARY: Mapping[str, Compute] = {
-    "abs absolute relu floor ceil trunc fix sign sgn": elementwise("input"),
+    "abs absolute": _absolute,
+    "relu floor ceil trunc fix sign sgn": elementwise("input"),
     "frac": elementwise("input", refuses="int bool"),
     "neg negative": elementwise("input", refuses="bool"),
     "square": _squared,
@@ -354,7 +360,7 @@ METHODS: Mapping[str, Transfer] = {
     "__eq__ __ne__ __lt__ __le__ __gt__ __ge__": Transfer(_TWO, elementwise(*_TWO, rule=always("bool"))),
     "__and__ __or__ __xor__": Transfer(_TWO, elementwise(*_TWO, refuses="float complex")),
     "__neg__": Transfer(_ONE, elementwise("input", refuses="bool")),
-    "__abs__": Transfer(_ONE, elementwise("input")),
+    "__abs__": Transfer(_ONE, _absolute),
     "__invert__": Transfer(_ONE, elementwise("input", refuses="float complex")),
     "contiguous cpu cuda requires_grad_ detach_ pin_memory zero_ fill_ uniform_ normal_ bernoulli_": Transfer(_ONE, kept),
     "copy_": Transfer(("input", "src"), _copied),

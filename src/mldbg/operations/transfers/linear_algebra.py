@@ -182,7 +182,7 @@ def _norm(usual: tuple[int, ...] | None) -> Callable[[Given], Result]:
         value = tensor(given, _first(given))
         start = value.shape or ANY_SHAPE
         check_floats(value, "the norm")
-        dtype = given.dtype(usual=value.dtype)
+        dtype = dtypes.magnitude(given.dtype(usual=value.dtype))
         axes = given.axes("dim") if given.has("dim") else usual
         kept = given.flag("keepdim")
         if axes is None:

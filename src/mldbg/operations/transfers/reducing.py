@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from mldbg.operations import dtypes
 from mldbg.operations.problem import Problem
 from mldbg.operations.shape import Given, Mismatch, Result, Shape, Tensor, Transfer, Unsure, of
 from mldbg.operations.sizes import ANY, Dim
@@ -69,16 +70,17 @@ def _mean_of_numbers(given: Given) -> Result:
     return reduction(refuses="int bool", takes_type=True)(given)
 
 
-def _spread(given: Given) -> Result:
+def _spread(given: Given) -> Tensor:
     """`std` and `var`, where a flag may stand in the place of the axes."""
     value = given.tensor()
     refuse("int bool", value, what="the operation")
     axes = None if isinstance(given.raw("dim"), bool) else given.axes("dim")
-    return Tensor(reduced(value.shape, axes, keepdim=given.flag("keepdim")), value.dtype)
+    return Tensor(reduced(value.shape, axes, keepdim=given.flag("keepdim")), dtypes.magnitude(value.dtype))
 
 
 def _spread_and_mean(given: Given) -> Result:
-    return (_spread(given),) * 2
+    spread = _spread(given)
+    return spread, replace(spread, dtype=given.tensor().dtype)
 
 
 def _found(dtype: str | None) -> str | None:
@@ -159,7 +161,7 @@ def _norm(given: Given) -> Result:
     value = given.tensor()
     dtype = given.dtype("dtype", value.dtype)
     refuse("int bool", Tensor(dtype=dtype), what="a norm")
-    return Tensor(reduced(value.shape, given.axes("dim"), keepdim=given.flag("keepdim")), dtype)
+    return Tensor(reduced(value.shape, given.axes("dim"), keepdim=given.flag("keepdim")), dtypes.magnitude(dtype))
 
 
 def _quantile(given: Given) -> Result:
