@@ -287,8 +287,9 @@ def _long_division(above: int | Size, below: Size) -> Dim | None:
 def same(one: Dim, two: Dim) -> bool | None:
     """Whether two sizes are equal: True where they are for all values, False where they cannot be, None where that depends.
 
-    Axes are taken to have at least one entry. Two named axes of one annotated call count as different, for the code must work
-    where they are.
+    Axes are taken to have at least one entry, and so are divisions by which both are multiplied: `h // 4 * 2` and `h // 4 * 3`
+    are two sizes, since a map without pixels is none. Two named axes of one annotated call count as different, for the code must
+    work where they are.
     """
     if isinstance(one, AnySize) or isinstance(two, AnySize):
         return None

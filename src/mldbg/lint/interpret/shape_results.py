@@ -58,6 +58,49 @@ ARITHMETIC_OF_NUMBERS = frozenset({*ARITHMETIC, "div", "pow", "remainder"})
 
 FROM_ARRAY = frozenset({"torch.from_numpy", "torch.tensor", "torch.as_tensor", "torch.Tensor", "torch.FloatTensor"})
 
+OPERATORS: dict[type[cst.CSTNode], str] = {
+    cst.Add: "add",
+    cst.AddAssign: "add",
+    cst.Subtract: "sub",
+    cst.SubtractAssign: "sub",
+    cst.Multiply: "mul",
+    cst.MultiplyAssign: "mul",
+    cst.Divide: "div",
+    cst.DivideAssign: "div",
+    cst.FloorDivide: "floor_divide",
+    cst.FloorDivideAssign: "floor_divide",
+    cst.Modulo: "remainder",
+    cst.ModuloAssign: "remainder",
+    cst.Power: "pow",
+    cst.PowerAssign: "pow",
+    cst.MatrixMultiply: "matmul",
+    cst.MatrixMultiplyAssign: "matmul",
+    cst.BitAnd: "bitwise_and",
+    cst.BitOr: "bitwise_or",
+    cst.BitOrAssign: "bitwise_or",
+    cst.BitAndAssign: "bitwise_and",
+    cst.BitXorAssign: "bitwise_xor",
+    cst.BitXor: "bitwise_xor",
+    cst.Equal: "eq",
+    cst.NotEqual: "ne",
+    cst.LessThan: "lt",
+    cst.LessThanEqual: "le",
+    cst.GreaterThan: "gt",
+    cst.GreaterThanEqual: "ge",
+}
+"""The torch function that an operator stands for."""
+
+IN_PLACE = (
+    cst.AddAssign,
+    cst.SubtractAssign,
+    cst.MultiplyAssign,
+    cst.DivideAssign,
+    cst.FloorDivideAssign,
+    cst.ModuloAssign,
+    cst.PowerAssign,
+)
+"""Operators that write into what stands on their left."""
+
 
 class Shaper:
     """Gives values the shapes that a transfer function computed for them."""

@@ -40,6 +40,8 @@ from mldbg.lint.interpret.shape_marks import (
 from mldbg.lint.interpret.shape_results import (
     ARITHMETIC_OF_NUMBERS,
     FROM_ARRAY,
+    IN_PLACE,
+    OPERATORS,
     SIGNS,
     Shaper,
     asks_for_shape,
@@ -79,50 +81,8 @@ from mldbg.operations.shape import Mismatch, Shape, Tensor, Transfer, Unsure, cr
 from mldbg.operations.sizes import ANY, AnySize, Dim, atom
 from mldbg.operations.transfers.tables import ROWS
 
-OPERATORS: dict[type[cst.CSTNode], str] = {
-    cst.Add: "add",
-    cst.AddAssign: "add",
-    cst.Subtract: "sub",
-    cst.SubtractAssign: "sub",
-    cst.Multiply: "mul",
-    cst.MultiplyAssign: "mul",
-    cst.Divide: "div",
-    cst.DivideAssign: "div",
-    cst.FloorDivide: "floor_divide",
-    cst.FloorDivideAssign: "floor_divide",
-    cst.Modulo: "remainder",
-    cst.ModuloAssign: "remainder",
-    cst.Power: "pow",
-    cst.PowerAssign: "pow",
-    cst.MatrixMultiply: "matmul",
-    cst.MatrixMultiplyAssign: "matmul",
-    cst.BitAnd: "bitwise_and",
-    cst.BitOr: "bitwise_or",
-    cst.BitOrAssign: "bitwise_or",
-    cst.BitAndAssign: "bitwise_and",
-    cst.BitXorAssign: "bitwise_xor",
-    cst.BitXor: "bitwise_xor",
-    cst.Equal: "eq",
-    cst.NotEqual: "ne",
-    cst.LessThan: "lt",
-    cst.LessThanEqual: "le",
-    cst.GreaterThan: "gt",
-    cst.GreaterThanEqual: "ge",
-}
-"""The torch function that an operator stands for."""
-
 DEEPEST_LIST = 4
 """Lists inside lists of numbers of which a tensor is made."""
-
-_IN_PLACE = (
-    cst.AddAssign,
-    cst.SubtractAssign,
-    cst.MultiplyAssign,
-    cst.DivideAssign,
-    cst.FloorDivideAssign,
-    cst.ModuloAssign,
-    cst.PowerAssign,
-)
 
 MOST_NUMBERS = 16
 """Numbers of a range that are told one by one."""
@@ -295,7 +255,7 @@ class Shaping:
         if name != "matmul" and (may_be_tensor(left) or may_be_tensor(right)):
             known = left.shaped or right.shaped
             return replace(result, shaped=with_unknown(known), size=None) if known is not None else result
-        if left.shaped is not None and not left.shaped.is_table and isinstance(operator, _IN_PLACE):
+        if left.shaped is not None and not left.shaped.is_table and isinstance(operator, IN_PLACE):
             row = shape.in_place(row)
         if name == "matmul":
             left, right = promoted_arrays(left, right)

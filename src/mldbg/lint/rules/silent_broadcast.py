@@ -30,12 +30,24 @@ def _what(broadcast: Broadcast, shapes: list[Shape | None]) -> str:
     return f"{operation} gives {shapes[2]}: every entry meets every other one"
 
 
-def _is_meant(value: Value, broadcast: Broadcast) -> bool:
-    """Whether the axis of size 1 was put in by the function that computes with it."""
+def _is_meant(value: Value, other: cst.BaseExpression | None, broadcast: Broadcast) -> bool:
+    """Whether the axis of size 1 was put in by the function that computes with it.
+
+    Args:
+        value: an operand.
+        other: the other one, as the source says it.
+        broadcast: what happens to both.
+    """
     made = value.shaped.stretched if value.shaped is not None else None
     if made is None or made.part is not broadcast.place.site.part:
         return False
-    return not _is_reshape(made.node) or _holds(broadcast.place.site.node, made.node)
+    return not _is_reshape(made.node) or _holds(broadcast.place.site.node, made.node) or _is_of(made.node, other)
+
+
+def _is_of(reshape: cst.CSTNode, other: cst.BaseExpression | None) -> bool:
+    """Whether the column was made of the other operand: `column = x.reshape(-1, 1)` and `column - x` are all differences."""
+    source = getattr(getattr(reshape, "func", None), "value", None)
+    return source is not None and other is not None and edit.code(source) == edit.code(other)
 
 
 def _is_reshape(node: cst.CSTNode) -> bool:
@@ -94,7 +106,8 @@ class SilentBroadcast(Rule):
     listens_to = hears(Broadcast)
 
     def on_broadcast(self, broadcast: Broadcast) -> Iterator[Finding]:
-        if any(_is_meant(value, broadcast) for value in (broadcast.left, broadcast.right)):
+        pairs = zip((broadcast.left, broadcast.right), broadcast.nodes[::-1], strict=True)
+        if any(_is_meant(value, other, broadcast) for value, other in pairs):
             return
         site = broadcast.place.site
         shapes = [shape_of(value) for value in (broadcast.left, broadcast.right, broadcast.result)]

@@ -10,7 +10,7 @@ from typing import TypeGuard
 from mldbg.operations import dtypes
 from mldbg.operations.problem import Problem
 from mldbg.operations.shape import Argument, Each, Given, Mismatch, Result, Shape, Tensor, Transfer, Unsure, of
-from mldbg.operations.sizes import ANY, AnySize, Dim, divided, product, said, same
+from mldbg.operations.sizes import ANY, AnySize, Dim, atom, divided, product, said, same
 from mldbg.operations.transfers.moving import ANY_SHAPE, ranks_differ, shape_or_any, with_rank
 
 MOST_PARTS = 64
@@ -196,12 +196,19 @@ def _split(given: Given) -> Result:
             raise Mismatch(Problem.SIZES, f"parts of size {size}")
         count = max(-(-total // size), 1)
         if count > MOST_PARTS:
-            return _alike(value, axis, size if total % size == 0 else ANY, None)
+            return _alike(value, axis, size if total % size == 0 else _part(total, size), None)
         return _parts_along(value, axis, [min(size, total - size * index) for index in range(count)])
     count_exact = divided(total, size)
     if isinstance(count_exact, int) and count_exact > 0:
         return _alike(value, axis, size, count_exact)
-    return _alike(value, axis, ANY if count_exact is None else size, None)
+    return _alike(value, axis, _part(total, size) if count_exact is None else size, None)
+
+
+def _part(total: Dim, size: Dim) -> Dim:
+    """The size of one of the parts, the last of which may be smaller: what is split alike goes together."""
+    if isinstance(total, AnySize) or isinstance(size, AnySize):
+        return ANY
+    return atom("part", ("part", total, size))
 
 
 def _split_into(value: Tensor, axis: int, sizes: Sequence[Dim], total: Dim) -> Result:
