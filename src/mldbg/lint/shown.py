@@ -15,7 +15,7 @@ from mldbg.lint import engine, files
 from mldbg.lint.finding import Problem
 from mldbg.lint.report.text import width
 from mldbg.operations.shape import Rest, Shape, Tensor
-from mldbg.operations.sizes import ANY, Atom, Dim, Size, atoms, is_name, replaced, said
+from mldbg.operations.sizes import ANY, Atom, Dim, Size, atoms, has_name, is_name, replaced, said
 
 if TYPE_CHECKING:
     import libcst as cst
@@ -330,7 +330,10 @@ def notes(seen: Sightings) -> dict[int, list[Note]]:
 
 
 def _foreign(sights: Iterable[Sight]) -> dict[Hashable, dict[Atom, Dim]]:
-    """The sizes in each execution that are called like another one there: a function that it calls has named them."""
+    """The sizes in each execution that have no name of their own there.
+
+    They are called like another one, for a function that it calls has named them, or they are what a slice leaves of an axis.
+    """
     found: dict[Hashable, dict[Atom, Dim]] = {}
     named: dict[tuple[Hashable, str], Atom] = {}
     several = list(sights)
@@ -340,7 +343,7 @@ def _foreign(sights: Iterable[Sight]) -> dict[Hashable, dict[Atom, Dim]]:
                 named.setdefault((sight.execution, each.name), each)
     for sight in several:
         for each in _atoms(known(sight.value)):
-            if named.setdefault((sight.execution, each.name), each) != each:
+            if not has_name(each) or named.setdefault((sight.execution, each.name), each) != each:
                 found.setdefault(sight.execution, {})[each] = ANY
     return found
 

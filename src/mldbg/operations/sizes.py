@@ -137,6 +137,15 @@ def _of_factor(factor: Factor) -> Size:
     return Size(frozenset({(frozenset({(factor, 1)}), 1)}))
 
 
+CUT, PART = "cut", "part"
+"""What the keys of atoms begin with that stand for what is left of an axis: of a slice, of one of the parts of a split."""
+
+
+def has_name(found: Atom) -> bool:
+    """Whether somebody calls a number so; of what a slice or a split leaves of an axis nobody does."""
+    return not (isinstance(found.key, tuple) and found.key[:1] in ((CUT,), (PART,)))
+
+
 def _is_dim(value: object) -> bool:
     return isinstance(value, int | Size | AnySize) and not isinstance(value, bool)
 
@@ -416,7 +425,7 @@ def _one_coming_out(sizes: tuple[Dim, ...]) -> tuple[Dim, ...]:
     for quotient_ in (factor for size in sizes for factor in _quotients(size)):
         name = _alone(quotient_.above)
         if name is not None and name not in values and name not in atoms(quotient_.below):
-            values[name] = atom(f"{name.name}'", ("part", quotient_)) * quotient_.below
+            values[name] = atom(f"{name.name}'", (PART, quotient_)) * quotient_.below
     return tuple(replaced(size, values) for size in sizes)
 
 

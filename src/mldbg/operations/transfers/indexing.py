@@ -23,7 +23,7 @@ from mldbg.operations.shape import (
     counted,
     of,
 )
-from mldbg.operations.sizes import ANY, AnySize, Dim, Size, at_most, atom, quotient, said, same
+from mldbg.operations.sizes import ANY, CUT, AnySize, Dim, Size, at_most, atom, quotient, said, same
 from mldbg.operations.transfers.moving import ANY_SHAPE, shape_or_any
 from mldbg.operations.transfers.selecting import check_index
 
@@ -199,11 +199,14 @@ def sliced(size: Dim, part: slice) -> Dim:
 
 
 def _cut(size: Dim, *bounds: Dim | None) -> Dim:
-    """What the same bounds leave of the same size, whatever number that is: `x[:n]` and `y[:n]` have as many rows."""
-    if not isinstance(size, Size) or any(isinstance(bound, AnySize) for bound in bounds):
+    """What the same bounds leave of the same size, whatever number that is: `x[:240]` and `y[:240]` have as many rows.
+
+    A bound with a name says more than that: `mask[:time]` is cut to fit something of that size.
+    """
+    if not isinstance(size, Size) or any(isinstance(bound, AnySize | Size) for bound in bounds):
         return ANY
     start, stop = ("" if bound is None else said(bound) for bound in bounds[:2])
-    return atom(f"{said(size)}[{start}:{stop}]", ("cut", size, *bounds), positive=False)
+    return atom(f"{said(size)}[{start}:{stop}]", (CUT, size, *bounds), positive=False)
 
 
 def _bound(value: object) -> Dim | None:

@@ -10,7 +10,7 @@ from typing import TypeGuard
 from mldbg.operations import dtypes
 from mldbg.operations.problem import Problem
 from mldbg.operations.shape import Argument, Each, Given, Mismatch, Result, Shape, Tensor, Transfer, Unsure, of
-from mldbg.operations.sizes import ANY, AnySize, Dim, atom, divided, product, said, same
+from mldbg.operations.sizes import ANY, PART, AnySize, Dim, atom, divided, product, said, same
 from mldbg.operations.transfers.moving import ANY_SHAPE, ranks_differ, shape_or_any, with_rank
 
 MOST_PARTS = 64
@@ -208,7 +208,7 @@ def _part(total: Dim, size: Dim) -> Dim:
     """The size of one of the parts, the last of which may be smaller: what is split alike goes together."""
     if isinstance(total, AnySize) or isinstance(size, AnySize):
         return ANY
-    return atom("part", ("part", total, size))
+    return atom(PART, (PART, total, size))
 
 
 def _split_into(value: Tensor, axis: int, sizes: Sequence[Dim], total: Dim) -> Result:
