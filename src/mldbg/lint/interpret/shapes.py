@@ -57,7 +57,14 @@ def entry(shaped: Shaped | None) -> Shaped | None:
     left, supposed = _without_first(shaped.tensor), _without_first(shaped.supposed)
     if left is None and supposed is None:
         return None
-    return Shaped(left or Tensor(), shaped.ladder, is_array=shaped.is_array, supposed=supposed)
+    made = Shaped(left or Tensor(), shaped.ladder, is_array=shaped.is_array, supposed=supposed)
+    return None if shaped.is_table or may_be_anything(shaped, made) else made
+
+
+def may_be_anything(whole: Shaped, entry: Shaped | None) -> bool:
+    """Whether an entry of a table or array may be a text or another object: it is a single one, of no known type."""
+    untyped = (whole.is_table or whole.is_array) and whole.tensor.dtype is None
+    return untyped and entry is not None and entry.tensor.shape is not None and entry.tensor.shape.rank == 0
 
 
 def _without_first(tensor: Tensor | None) -> Tensor | None:

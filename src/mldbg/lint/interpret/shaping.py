@@ -62,7 +62,7 @@ from mldbg.lint.interpret.shape_results import (
     with_unknown,
     without_shape,
 )
-from mldbg.lint.interpret.shapes import FLOAT, INT, argument, class_of_number, is_number, number, size_of
+from mldbg.lint.interpret.shapes import FLOAT, INT, argument, class_of_number, is_number, may_be_anything, number, size_of
 from mldbg.lint.interpret.slots import ArgumentOf, argument_of
 from mldbg.lint.interpret.value import (
     Items,
@@ -90,6 +90,12 @@ MOST_NUMBERS = 16
 _MAKES_ARRAY = frozenset({"numpy", "__array__"})
 
 _MAKES_ARRAY_OF = FROM_ARRAY | {"numpy.array", "numpy.asarray"}
+
+_METHODS_OF_ARRAYS = frozenset(
+    {"all", "any", "argmax", "argmin", "argsort", "clip", "cumprod", "cumsum", "diagonal", "dot", "max", "mean", "min", "prod"}
+    | {"ravel", "repeat", "squeeze", "std", "sum", "swapaxes", "take", "trace", "var"}
+)
+"""Functions of numpy that arrays have as methods, with the same parameters."""
 
 _LEAVES_SHAPE_OF_ARRAY = frozenset({"astype", "copy"})
 
@@ -227,7 +233,7 @@ class Shaping:
             if len(positional) > 1:
                 given = [given[0], Argument(Value(Items("builtins.tuple", tuple(one.value for one in positional))))]
         else:
-            row = ROWS.get(f"numpy.{name}")
+            row = ROWS.get(f"numpy.{name}") if name in _METHODS_OF_ARRAYS else None
         return self._called(f"numpy.{name}", row, given, {}, site, result) if row is not None else None
 
     def layer(self, cls: str, layer: Value, arguments: Sequence[Argument], site: Site, result: Value) -> Value:
@@ -268,11 +274,12 @@ class Shaping:
             sure = is_number(left) or is_number(right)
             return replace(result, thing=Opaque(INT) if sure else result.thing, size=None if is_any(size) else size)
         numbers = [is_number(one) or isinstance(one.constant, int | float) for one in (left, right)]
-        in_init = self.machine.frame.is_init and True in numbers and is_plain(left if numbers[1] else right)
+        other = left if numbers[1] else right
+        in_init = self.machine.frame.is_init and True in numbers and is_plain(other) and isinstance(other.thing, Object)
         if name in ARITHMETIC_OF_NUMBERS and (all(numbers) or in_init) and isinstance(result.thing, Unknown):
             whole = name not in ("div", "pow") or (name == "pow" and isinstance(right.constant, int) and right.constant >= 0)
             cls = INT if whole and FLOAT not in (_class_of(left), _class_of(right)) else FLOAT
-            return replace(result, thing=Opaque(cls))  # what an __init__ computes with are settings
+            return replace(result, thing=Opaque(cls))  # the parameters of an __init__ are settings
         return result
 
     def unary(self, value: Value, result: Value) -> Value:
@@ -470,6 +477,8 @@ class Shaping:
         row = ROWS["torch.Tensor.__getitem__"]
         index = Value(Items("builtins.tuple", tuple(indices)))
         made = self._called("torch.Tensor.__getitem__", row, [Argument(base), Argument(index)], {}, site, result)
+        if may_be_anything(base.shaped, made.shaped):
+            return without_shape(made)
         if made.shaped is not None and base.shaped.is_table:
             return replace(made, shaped=replace(made.shaped, is_table=True))
         return made
