@@ -172,3 +172,33 @@ def test_a_notebook_can_be_the_one_that_joins_the_pieces(project: Path) -> None:
     book = {"cells": cells, "metadata": {"language_info": {"name": "python"}}, "nbformat": 4, "nbformat_minor": 5}
     (project / "explore.ipynb").write_text(json.dumps(book), encoding="utf-8")
     assert places(check(project, "parts/net.py")) == [TWICE]
+
+
+WIDE = """
+from torch import nn
+
+
+class Wide(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(64, 10)
+
+    def forward(self, x):
+        return self.head(x)
+"""
+FEED = """
+import torch
+from wide import Wide
+
+
+def main():
+    return Wide()(torch.randn(8, 32))
+"""
+
+
+def test_a_file_that_feeds_a_network_leads_to_what_does_not_fit_in_it(project: Path) -> None:
+    (project / "wide.py").write_text(WIDE, encoding="utf-8")
+    (project / "feed.py").write_text(FEED, encoding="utf-8")
+    assert places(check(project, "wide.py")) == ["wide.py:11 wrong-in-features"]
+    (project / "feed.py").write_text(FEED.replace("32", "64"), encoding="utf-8")
+    assert places(check(project, "wide.py")) == []

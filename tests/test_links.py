@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mldbg.lint import engine
+from mldbg.lint.files import Source, read
 from mldbg.lint.imports import Binding, bindings
 from mldbg.lint.links import Offer
 from mldbg.lint.outline import Import
@@ -134,3 +135,54 @@ def test_what_the_tables_know_is_not_looked_for_in_the_project(tmp_path: Path) -
         "main.py": "from sklearn.model_selection import own_split, train_test_split\n",
     }
     assert joined(tmp_path, files).names == {"own_split"}
+
+
+# --- shapes ---
+
+LAYERS = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(64, 10)
+"""
+ALIAS = "from jaxtyping import Float\nX = Float\n"
+
+
+@pytest.mark.parametrize(
+    ("main", "names", "is_joined"),
+    [
+        ("from net import Net\n\n\ndef main():\n    Net()\n", {"Net"}, True),
+        ("import net as n\n\n\nif __name__ == '__main__':\n    n.Net()\n", set(), True),
+        ("from other import Net\n\n\ndef main():\n    Net()\n", set(), False),
+    ],
+)
+def test_for_shapes_a_file_is_joined_to_whatever_stands_at_the_top_of_another(
+    main: str, names: set[str], is_joined: bool, tmp_path: Path
+) -> None:
+    joined(tmp_path, {"net.py": LAYERS + "\n\nWIDTH: int = 64\n", "main.py": main})
+    found = engine.Project(tmp_path).shape_links.into((tmp_path / "main.py").resolve())
+    assert found.names == names
+    assert bool(found) is is_joined
+
+
+@pytest.mark.parametrize(
+    ("files", "follows"),
+    [
+        ({"main.py": LAYERS}, False),
+        ({"main.py": LAYERS + "\n\ndef main():\n    Net()\n"}, True),
+        ({"main.py": ALIAS + LAYERS}, True),
+        ({"types_.py": ALIAS, "main.py": "from types_ import X\n" + LAYERS}, True),
+        ({"types_.py": ALIAS, "p.py": "from types_ import X\n", "main.py": "from p import X\n"}, True),
+        ({"types_.py": "X = 1\n", "main.py": "from types_ import X\n" + LAYERS}, False),
+    ],
+)
+def test_shapes_come_from_data_and_from_annotations(files: dict[str, str], follows: bool, tmp_path: Path) -> None:
+    joined(tmp_path, files)
+    file = (tmp_path / "main.py").resolve()
+    source = read(file)
+    assert isinstance(source, Source)
+    assert engine.Project(tmp_path).shape_links.follows_data(source, file) is follows

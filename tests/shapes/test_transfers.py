@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mldbg.operations.shape import Mismatch, in_place
+from mldbg.operations.shape import Mismatch, Unsure, in_place
+from mldbg.operations.transfers import array_random, arrays
 from mldbg.operations.transfers.tables import ROWS
 from shapes import (
     cases_array_algebra,
@@ -32,6 +34,7 @@ from shapes.oracle import (
     bound,
     compared,
     difference,
+    made,
     really,
     symbolic_difference,
     uncertain_difference,
@@ -140,3 +143,46 @@ def _holds_no_numbers(drawn: Drawn) -> bool:
     """Whether the first operand cannot hold a fraction or a number at all: of truth values nothing is said."""
     first = drawn.args[0]
     return isinstance(first, T) and first.dtype == "bool"
+
+
+_SHARED = {"axis", "keepdims", "dtype", "ddof"}
+"""Keywords that functions and methods call the same."""
+
+
+def _is_method_call(drawn: Drawn) -> bool:
+    return isinstance(drawn.args[0], T) and drawn.kwargs.keys() <= _SHARED
+
+
+@pytest.mark.parametrize("name", sorted(arrays.METHODS))
+def test_arrays_have_the_functions_as_methods(name: str) -> None:
+    case = CASES[f"numpy.{name}"]
+
+    @settings(max_examples=5 * EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=EXAMPLES <= 25)
+    @given(
+        drawn=st.shared(case.calls, key=name).filter(
+            lambda drawn: isinstance(drawn.args[0], T) and drawn.kwargs.keys() <= _SHARED
+        )
+    )
+    def holds(drawn: Drawn) -> None:
+        assert difference(f"numpy.{name}", drawn, replace(case, called=f"numpy.ndarray.{name}")) is None
+
+    holds()
+
+
+@pytest.mark.parametrize(("method", "function"), sorted(array_random.METHODS.items()))
+def test_generators_draw_what_the_functions_draw(method: str, function: str) -> None:
+    case = CASES[function]
+
+    @settings(max_examples=2 * EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=EXAMPLES <= 25)
+    @given(drawn=st.shared(case.calls, key=method).filter(lambda drawn: "dtype" not in drawn.kwargs))
+    def holds(drawn: Drawn) -> None:
+        draw = getattr(np.random.default_rng(0), method)
+        try:
+            keywords = {key: made(each, case.real) for key, each in drawn.kwargs.items()}
+            real = draw(*(made(each, case.real) for each in drawn.args), **keywords)
+            said = ROWS[function].compute(bound(function, drawn))
+        except (ValueError, TypeError, Mismatch, Unsure):
+            return  # which calls raise is asked of the functions
+        assert compared(real, said, case) is None
+
+    holds()

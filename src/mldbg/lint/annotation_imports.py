@@ -51,7 +51,7 @@ def missing(source: Source, seen: Sightings, families: frozenset[str], tensor: s
             new.append(f"from {package} import {', '.join(names)}")
     if new:
         end = "\r\n" if "\r\n" in source.text else "\n"
-        yield inserted(source.path, _place_ofmissing(seen), 1, "".join(f"{line}{end}" for line in new))
+        yield inserted(source.path, _place_of_imports(seen), 1, "".join(f"{line}{end}" for line in new))
 
 
 def _line_of(seen: Sightings, package: str) -> tuple[int, str, list[str]] | None:
@@ -67,7 +67,7 @@ def _line_of(seen: Sightings, package: str) -> tuple[int, str, list[str]] | None
     return None
 
 
-def _place_ofmissing(seen: Sightings) -> int:
+def _place_of_imports(seen: Sightings) -> int:
     """The line above which imports go: that of the first `from torch`, else below the last import of torch, or of anything."""
     from mldbg.lint.outline import Kind
 

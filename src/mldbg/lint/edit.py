@@ -344,11 +344,9 @@ def number_of(node: cst.CSTNode) -> int | None:
 # ------------------------------------------------------------------------------------------------------------------ statements
 def descendants(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
     """A node and all below it."""
-    todo = [node]
-    while todo:
-        here = todo.pop()
-        yield here
-        todo.extend(here.children)
+    from mldbg.lint.interpret import tree
+
+    return tree.descendants(node)
 
 
 def statement_of(place: Place) -> cst.CSTNode | None:

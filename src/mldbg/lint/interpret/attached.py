@@ -13,14 +13,14 @@ from fnmatch import fnmatchcase
 import libcst as cst
 
 from mldbg.lint.interpret.address import Context, Made, Ref, Site
-from mldbg.lint.interpret.arguments import Argument
+from mldbg.lint.interpret.arguments import Argument, bound
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.declared import Declarations
 from mldbg.lint.interpret.facts import Promise
 from mldbg.lint.interpret.frames import Frame
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.slots import Slot
-from mldbg.lint.interpret.value import ClassThing, Declared, Function, Object, Value, literal
+from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Declared, Function, Object, Value, literal
 from mldbg.operations.transfers.tables import ROWS
 
 ATTACH = frozenset({"mldbg.attach", "mldbg.contracts.attach", "mldbg.contracts.attach.attach"})
@@ -64,8 +64,8 @@ class Attached:
 
     def attach(self, arguments: Sequence[Argument], site: Site) -> Value:
         """`attach(model, promises)`: the handle that takes the promises off again."""
-        model = arguments[0].value.thing
-        promises = site.node.args[1].value if isinstance(site.node, cst.Call) and len(site.node.args) == 2 else None
+        given, nodes = bound(("model", "promises"), arguments, None)
+        model, promises = given.get("model", UNKNOWN).thing, nodes.get("promises")
         ref = self._machine.new_ref(site, Made.OBJECT, HANDLE)
         self._machine.state.open(ref)
         if not isinstance(model, Object) or not isinstance(promises, cst.Dict):

@@ -16,7 +16,7 @@ from mldbg.operations.shape import UNKNOWN, Built, Given, Mismatch, Shape, Tenso
 from mldbg.operations.transfers.distributions import ATTRIBUTES, pair
 from mldbg.operations.transfers.tables import ROWS
 
-DEEPEST = 3
+DEEPEST_DISTRIBUTION = 3
 """Distributions inside one another."""
 
 
@@ -27,7 +27,7 @@ class Distributions:
         self.machine = machine
         self._argument = argument
 
-    def described(self, value: Value, depth: int = DEEPEST) -> shape.Argument | None:
+    def described(self, value: Value, depth: int = DEEPEST_DISTRIBUTION) -> shape.Argument | None:
         """A distribution as an argument; None of anything else."""
         built = self._built_with(value)
         if built is None or not isinstance(value.thing, Object) or not isinstance(value.thing.cls, str):

@@ -12,9 +12,9 @@ from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.shape_results import identity, is_plain
 from mldbg.lint.interpret.value import Items, Shaped, Value, first_step
 from mldbg.lint.library.names import says_label
-from mldbg.operations import dtypes
+from mldbg.operations import dtypes, shape
 from mldbg.operations.shape import Rest, Shape, Tensor
-from mldbg.operations.sizes import ANY, atom
+from mldbg.operations.sizes import ANY, atom, same
 
 STRETCHES = frozenset({"unsqueeze", "expand_dims"})
 
@@ -125,6 +125,29 @@ def has_new_axis(name: str, positional: Sequence[Value]) -> bool:
     index = positional[1].thing if len(positional) > 1 else None
     items = index.tail if isinstance(index, Items) and index.cls == "builtins.tuple" else ()
     return any(item.is_none for item in items)
+
+
+_CUTS_AND_RESHAPES = frozenset({"view", "reshape", "__getitem__", "narrow"})
+_JOINS = frozenset({"cat", "concat", "concatenate"})
+
+
+def is_longer(name: str, operand: shape.Argument, before: Shaped | None, after: Shaped) -> bool:
+    """Whether the last axis was made longer by one entry, by this operation or before it, as the relative shift begins.
+
+    Args:
+        name: of the operation.
+        operand: its first argument.
+        before: what is known of that, where it is a tensor.
+        after: what is known of the result.
+    """
+    if name in _CUTS_AND_RESHAPES:
+        return before is not None and before.is_longer
+    parts = (operand,) if name == "pad" else operand if name in _JOINS and isinstance(operand, tuple) else ()
+    known = [part.shape for part in parts if isinstance(part, Tensor) and part.shape is not None and part.shape.least_rank > 0]
+    made = after.tensor.shape
+    if made is None or made.least_rank == 0 or (name in _JOINS and not any(part.at_end(0) == 1 for part in known)):
+        return False
+    return any(same(part.at_end(0) + 1, made.at_end(0)) is True for part in known)
 
 
 def column_of_labels(value: Value, site: Site) -> Value | None:

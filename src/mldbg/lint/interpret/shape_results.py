@@ -10,7 +10,7 @@ from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.module import Part
 from mldbg.lint.interpret.shapes import FLOAT, INT, argument, name_of, number, size_of
 from mldbg.lint.interpret.source_text import code
-from mldbg.lint.interpret.tree import below
+from mldbg.lint.interpret.tree import descendants
 from mldbg.lint.interpret.value import (
     VALUES_AND_INDICES,
     Constant,
@@ -234,32 +234,19 @@ def asks_for_shape(test: cst.CSTNode, part: Part, function: cst.CSTNode | None) 
         part: the definition in which it stands.
         function: the function that was executed there, None outside of any.
     """
-    todo = [test]
-    while todo:
-        node = todo.pop()
-        if isinstance(node, cst.Call) and isinstance(node.func, cst.Name) and node.func.value == "len":
-            return True
-        if _says_shape(node):
-            return True
-        if isinstance(node, cst.Name) and function is not None:
-            flags = part.names_in(function).made.get(node.value, ())
-            if any(_compares_shape(flag) for flag in flags):
-                return True
-        todo += below(node)
-    return False
+    return any(
+        _says_shape(node)
+        or (isinstance(node, cst.Call) and isinstance(node.func, cst.Name) and node.func.value == "len")
+        or (function is not None and isinstance(node, cst.Name) and _is_flag_of_shape(node.value, part, function))
+        for node in descendants(test)
+    )
 
 
-def _compares_shape(node: cst.CSTNode) -> bool:
-    """Whether an expression is true or false for what a shape is."""
-    if not isinstance(node, cst.Comparison | cst.BooleanOperation | cst.UnaryOperation):
-        return False
-    todo: list[cst.CSTNode] = [node]
-    while todo:
-        each = todo.pop()
-        if _says_shape(each):
-            return True
-        todo += below(each)
-    return False
+def _is_flag_of_shape(name: str, part: Part, function: cst.CSTNode) -> bool:
+    """Whether a name is given what is true or false for what a shape is."""
+    tests = (cst.Comparison, cst.BooleanOperation, cst.UnaryOperation)
+    made = part.names_in(function).made.get(name, ())
+    return any(isinstance(value, tests) and any(map(_says_shape, descendants(value))) for value in made)
 
 
 def _says_shape(node: cst.CSTNode) -> bool:

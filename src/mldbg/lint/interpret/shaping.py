@@ -30,6 +30,7 @@ from mldbg.lint.interpret.shape_marks import (
     first_stays,
     has_batch,
     has_new_axis,
+    is_longer,
     keeps_axis,
     keeps_batch,
     picks_samples,
@@ -79,6 +80,7 @@ from mldbg.operations.distributions import CONSTRUCTOR_PARAMETERS, PACKAGE
 from mldbg.operations.problem import Problem
 from mldbg.operations.shape import Mismatch, Shape, Tensor, Transfer, Unsure, crossed
 from mldbg.operations.sizes import ANY, AnySize, Dim, atom
+from mldbg.operations.transfers import array_random, arrays
 from mldbg.operations.transfers.tables import ROWS
 
 DEEPEST_LIST = 4
@@ -91,25 +93,12 @@ _MAKES_ARRAY = frozenset({"numpy", "__array__"})
 
 _MAKES_ARRAY_OF = FROM_ARRAY | {"numpy.array", "numpy.asarray"}
 
-_METHODS_OF_ARRAYS = frozenset(
-    {"all", "any", "argmax", "argmin", "argsort", "clip", "cumprod", "cumsum", "diagonal", "dot", "max", "mean", "min", "prod"}
-    | {"ravel", "repeat", "squeeze", "std", "sum", "swapaxes", "take", "trace", "var"}
-)
-"""Functions of numpy that arrays have as methods, with the same parameters."""
-
 _LEAVES_SHAPE_OF_ARRAY = frozenset({"astype", "copy"})
 
 _SHAPES_ANYTHING = frozenset({"view", "reshape"})
 """Methods that say the shape of something of which nothing is known."""
 
 _GENERATOR = "numpy.random.Generator"
-_SAME_DRAWS = (
-    "beta binomial choice dirichlet exponential gamma geometric laplace lognormal multivariate_normal normal permutation poisson"
-    " random uniform standard_normal"
-)
-_DRAWS = {"integers": "numpy.random.randint", **{name: f"numpy.random.{name}" for name in _SAME_DRAWS.split()}}
-"""Methods of numpy's generators of random numbers, and the functions that have the same parameters."""
-
 _CHECKS = frozenset({"mldbg.check", "mldbg.contracts.check", "mldbg.contracts.inline.check"})
 
 _COUNTS = frozenset({"builtins.len", "builtins.int", "builtins.range", "builtins.enumerate"})
@@ -195,9 +184,9 @@ class Shaping:
         if member is not None:
             return self._called(*member, [Argument(base), *arguments], {}, site, result)
         if base.shaped is None:
-            if isinstance(base.thing, Opaque) and base.thing.cls == _GENERATOR and name in _DRAWS:
-                row = ROWS.get(_DRAWS[name])
-                return self._called(_DRAWS[name], row, arguments, {}, site, result) if row is not None else None
+            if isinstance(base.thing, Opaque) and base.thing.cls == _GENERATOR and name in array_random.METHODS:
+                row = ROWS.get(array_random.METHODS[name])
+                return self._called(array_random.METHODS[name], row, arguments, {}, site, result) if row is not None else None
             if not is_plain(base):
                 return None
             if name == "to_numpy":
@@ -233,7 +222,7 @@ class Shaping:
             if len(positional) > 1:
                 given = [given[0], Argument(Value(Items("builtins.tuple", tuple(one.value for one in positional))))]
         else:
-            row = ROWS.get(f"numpy.{name}") if name in _METHODS_OF_ARRAYS else None
+            row = ROWS.get(f"numpy.{name}") if name in arrays.METHODS else None
         return self._called(f"numpy.{name}", row, given, {}, site, result) if row is not None else None
 
     def layer(self, cls: str, layer: Value, arguments: Sequence[Argument], site: Site, result: Value) -> Value:
@@ -363,6 +352,8 @@ class Shaping:
             whole = replace(whole, shaped=replace(whole.shaped, reduced_from=reduced(positional, keywords, whole.shaped)))
         if short in SIGNS and whole.shaped is not None and any(value.shaped.is_table for value in operands if value.shaped):
             whole = replace(whole, shaped=replace(whole.shaped, is_table=True))
+        if whole.shaped is not None and positional and is_longer(short, given.raw(row.params[0]), before, whole.shaped):
+            whole = replace(whole, shaped=replace(whole.shaped, is_longer=True))
         whole = self._supposing(row, positional, keywords, whole, is_array=is_array)
         self._tell(name, row, arguments, keywords, layer, site, whole)
         return whole

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields
 from functools import cache
 
@@ -30,3 +31,12 @@ def below(node: cst.CSTNode) -> list[cst.CSTNode]:
         elif isinstance(value, list | tuple):
             found += [each for each in value if isinstance(each, cst.CSTNode)]
     return found
+
+
+def descendants(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+    """A node and all below it that say something."""
+    todo = [node]
+    while todo:
+        here = todo.pop()
+        yield here
+        todo += below(here)

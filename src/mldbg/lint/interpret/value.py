@@ -445,6 +445,7 @@ class Shaped:
         batch_first: of what a recurrent or attention layer gives, whether it took the first axis for the batch, and where; None
             of anything else.
         reduced_from: of what is left of a tensor when one axis is reduced: that tensor's identity, and the axis.
+        is_longer: whether its last axis was made longer by one entry, and the tensor only cut and reshaped since.
         supposed: what it is if the labels that it was made of, of which only the name is known, are one column.
     """
 
@@ -456,6 +457,7 @@ class Shaped:
     is_table: bool = False
     batch_first: tuple[bool, Site] | None = field(default=None, compare=False)
     reduced_from: tuple[Ref, int] | None = None
+    is_longer: bool = False
     supposed: Tensor | None = None
 
 

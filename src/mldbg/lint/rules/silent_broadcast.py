@@ -41,7 +41,7 @@ def _is_meant(value: Value, other: cst.BaseExpression | None, broadcast: Broadca
     made = value.shaped.stretched if value.shaped is not None else None
     if made is None or made.part is not broadcast.place.site.part:
         return False
-    return not _is_reshape(made.node) or _holds(broadcast.place.site.node, made.node) or _is_of(made.node, other)
+    return not _is_reshape(made.node) or made.node in edit.descendants(broadcast.place.site.node) or _is_of(made.node, other)
 
 
 def _is_of(reshape: cst.CSTNode, other: cst.BaseExpression | None) -> bool:
@@ -54,17 +54,6 @@ def _is_reshape(node: cst.CSTNode) -> bool:
     """`y.view(-1, 1)`: a column that is made by the way is more often a target that was brought into shape."""
     function = getattr(node, "func", None)
     return getattr(getattr(function, "attr", None), "value", "") in ("view", "reshape")
-
-
-def _holds(node: cst.CSTNode, inner: cst.CSTNode) -> bool:
-    """Whether a node of the syntax is part of another one."""
-    todo = [node]
-    while todo:
-        here = todo.pop()
-        if here is inner:
-            return True
-        todo.extend(here.children)
-    return False
 
 
 class SilentBroadcast(Rule):

@@ -10,11 +10,8 @@ from mldbg.lint.ladder import ladder, shape_of, short
 from mldbg.lint.rule import Rule, Topic, calls
 
 if TYPE_CHECKING:
+    from mldbg.lint.interpret.value import Value
     from mldbg.operations.shape import Shape
-
-
-_READS_AND_CUTS = frozenset({"view", "reshape", "__getitem__", "narrow"})
-_PADS = frozenset({"pad", "cat", "concat", "concatenate"})
 
 
 class ViewAsTranspose(Rule):
@@ -41,7 +38,7 @@ class ViewAsTranspose(Rule):
     ## Limits
     Fires when several axes become several others and each new size is the product of some of the old ones in another order.
     Joining neighbours, splitting an axis and flattening are left alone, and so are sizes that are not known, and the relative
-    shift of Transformer-XL, which pads and then reads the last two axes the other way round on purpose.
+    shift of Transformer-XL, which pads by one entry and then reads the last two axes the other way round on purpose.
     The fix moves the axes where each new one has the size of a single old one. What it gives is no longer contiguous: a
     view of it needs `reshape`.
     """
@@ -58,7 +55,7 @@ class ViewAsTranspose(Rule):
         before, after = shape_of(call.argument("input")), shape_of(call.result)
         if before is None or after is None or not scrambled(before, after):
             return
-        if _is_relative_shift(call, before, after):
+        if _is_relative_shift(call.argument("input"), before, after):
             return
         site = call.place.site
         yield self.found(
@@ -71,14 +68,11 @@ class ViewAsTranspose(Rule):
         )
 
 
-def _is_relative_shift(call: Call, before: Shape, after: Shape) -> bool:
-    """Whether the last two axes of something padded change places: Transformer-XL cuts that, and reads it back shifted."""
-    if before.rank is None or (*before.front[:-2], *before.front[:-3:-1]) != after.front:
+def _is_relative_shift(value: Value, before: Shape, after: Shape) -> bool:
+    """Whether the last two axes change places of something that was padded by one entry: Transformer-XL reads it shifted then."""
+    if value.shaped is None or not value.shaped.is_longer or before.rank is None:
         return False
-    names = [text.split("`")[1] for _, text in ladder(call.argument("input")) if text.startswith("`")]
-    while names and names[-1] in _READS_AND_CUTS:
-        names.pop()
-    return bool(names) and names[-1] in _PADS
+    return (*before.front[:-2], *before.front[:-3:-1]) == after.front
 
 
 def _fix(call: Call, before: Shape, after: Shape) -> Fix | None:

@@ -118,4 +118,11 @@ FUNCTIONS: dict[str, Transfer] = {
     "random.multivariate_normal": Transfer(("mean", "cov", "size"), _normal_vectors),
 }
 
+_SAME_DRAWS = (
+    *("beta", "binomial", "choice", "dirichlet", "exponential", "gamma", "geometric", "laplace", "lognormal"),
+    *("multivariate_normal", "normal", "permutation", "poisson", "random", "uniform", "standard_normal"),
+)
+METHODS = {"integers": "numpy.random.randint", **{name: f"numpy.random.{name}" for name in _SAME_DRAWS}}
+"""Methods of `numpy.random.Generator`, and the functions that have the same parameters."""
+
 ROWS: dict[str, Transfer] = in_numpy(FUNCTIONS)

@@ -653,5 +653,11 @@ FUNCTIONS: Mapping[str, Transfer] = {
 }
 """Names in `numpy`."""
 
+METHODS = frozenset(
+    {"all", "any", "argmax", "argmin", "argsort", "clip", "cumsum", "max", "mean", "min", "prod", "ravel", "repeat", "squeeze"}
+    | {"std", "sum", "swapaxes", "take", "var", "dot", "trace"}
+)
+"""Functions that arrays have as methods, with the same parameters in the same order."""
+
 
 ROWS: dict[str, Transfer] = in_numpy(FUNCTIONS)
