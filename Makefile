@@ -5,7 +5,7 @@ DEV := .venv-dev/bin
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format fix docs benchmark benchmark-contracts calibrate rivals cuda ecosystem accuracy shapes clean
+.PHONY: help demo test lint format fix docs benchmark benchmark-shapes benchmark-contracts calibrate rivals cuda ecosystem accuracy shapes clean
 
 help:
 	@echo "make demo       lint examples/ with a base install"
@@ -14,6 +14,7 @@ help:
 	@echo "make fix        apply what ruff can repair, then format"
 	@echo "make docs       write docs/rules/, docs/checks/ and the tables of README and architecture from the docstrings"
 	@echo "make benchmark  time the linter against its parsers"
+	@echo "make benchmark-shapes  time the linter with and without its rules about shapes"
 	@echo "make benchmark-contracts  time contracts against assertions and against jaxtyping"
 	@echo "make calibrate  inject faults into healthy models, count what mldebug-verify finds (an hour or two)"
 	@echo "make rivals     the same 18 faults with four other packages, each in its own environment"
@@ -57,6 +58,9 @@ docs: .venv-dev/ready
 
 benchmark: .venv-dev/ready
 	$(DEV)/python benchmarks/lint.py
+
+benchmark-shapes: .venv-dev/ready
+	$(DEV)/python benchmarks/shapes.py
 
 benchmark-contracts: .venv-dev/ready
 	$(DEV)/python benchmarks/contracts.py

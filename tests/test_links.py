@@ -174,6 +174,12 @@ def test_for_shapes_a_file_is_joined_to_whatever_stands_at_the_top_of_another(
     [
         ({"main.py": LAYERS}, False),
         ({"main.py": LAYERS + "\n\ndef main():\n    Net()\n"}, True),
+        ({"main.py": LAYERS + "\n\ndef step(loss):\n    loss.backward()\n"}, True),
+        ({"main.py": LAYERS + "\n\nclass Round(Function):\n    def backward(self, grad):\n        return grad\n"}, False),
+        ({"main.py": LAYERS + '\n\ndef loss():\n    """A loss.\n\n    >>> loss().backward()\n    """\n'}, False),
+        ({"main.py": LAYERS + "\n\nNet()(torch.rand(2, 4))\n"}, True),
+        ({"main.py": LAYERS + "\n\nx = np.random.rand(2, 4)\n"}, True),
+        ({"main.py": LAYERS + "\n\ndef made(x=torch.zeros(1)):\n    return x + torch.ones(1)\n"}, False),
         ({"main.py": ALIAS + LAYERS}, True),
         ({"types_.py": ALIAS, "main.py": "from types_ import X\n" + LAYERS}, True),
         ({"types_.py": ALIAS, "p.py": "from types_ import X\n", "main.py": "from p import X\n"}, True),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,9 +17,10 @@ from mldbg.lint.files import Source, read
 from mldbg.lint.finding import Edit, Finding, Fix, Partly, Problem, Span
 from mldbg.lint.imports import Finder, import_name
 from mldbg.lint.links import Links, ShapeLinks
+from mldbg.lint.prose import without_prose
 from mldbg.lint.rule import Rule
 from mldbg.lint.surveys import Surveys
-from mldbg.lint.triggers import SAYS_SIZES, SHAPE_TRIGGERS, with_calls
+from mldbg.lint.triggers import SHAPE_TRIGGERS, says_sizes, with_calls
 
 if TYPE_CHECKING:
     from mldbg.lint.interpret.facts import Fact
@@ -243,7 +243,7 @@ def _facts_of(source: Source, project: Project, *, shapes: bool) -> Facts:
     graph = project.shape_links if shapes else project.links
     triggers = graph.triggers_in(source, file)
     alone = shapes and not project.shape_links.follows_data(source, file)
-    if alone and not _says_sizes(source.text):
+    if alone and not (triggers and says_sizes(source.text) and says_sizes(without_prose(source.text))):
         return Facts(grounds=Grounds(file, None, project))
     joined = links.NO_OFFER if alone else graph.into(file)
     if not triggers and not joined:
@@ -256,11 +256,11 @@ def _facts_of(source: Source, project: Project, *, shapes: bool) -> Facts:
     grounds = Grounds(file, module, project)
     try:
         module.must_be_read()
+        if module.is_test and shapes:
+            return Facts(grounds=grounds)  # whoever runs tests of software sees which shapes do not fit, or wants them not to
         if module.is_test:
             joined = links.NO_OFFER  # what a test joins is tried on a few rows
-        roots = links.roots_in(module, triggers, joined)
-        if alone:
-            roots = [root for root in roots if _says_sizes(root.part.code)]
+        roots = links.roots_in(module, triggers, joined, (lambda part: says_sizes(part.code)) if alone else None)
     except CannotOutlineError as error:
         module.wanted = False  # for those that import it
         return Facts(problems=(Problem(source.path, error.line, error.reason),), grounds=grounds)
@@ -302,10 +302,6 @@ def watched(source: Source, project: Project, watch: Callable[[Interpreter, Modu
             run.visited.clear()  # what others have called is executed by itself all the same
             _enter(run, part, enter, module, project, problems)
     return tuple(dict.fromkeys(problems))
-
-
-def _says_sizes(text: str) -> bool:
-    return any(re.search(pattern, text) for pattern in SAYS_SIZES)
 
 
 @contextmanager

@@ -262,8 +262,13 @@ def _holds_any(part: Part, patterns: Sequence[str]) -> bool:
     return holds_any(part.code, patterns)
 
 
-def roots_in(module: Module, triggers: Sequence[Trigger], offer: Offer) -> list[Root]:
-    """What to execute in a module. Raises CannotOutlineError."""
+def roots_in(
+    module: Module, triggers: Sequence[Trigger], offer: Offer, wanted: Callable[[Part], bool] | None = None
+) -> list[Root]:
+    """What to execute in a module, of the wanted parts (None: all). Raises CannotOutlineError."""
     from mldbg.lint.interpret.roots import together
 
-    return together(module, [root for each in closures(module, triggers, offer) for root in each.roots()])
+    found = closures(module, triggers, offer)
+    if wanted is not None:
+        found = [replace(each, parts=tuple(filter(wanted, each.parts))) for each in found]
+    return together(module, [root for each in found for root in each.roots()])

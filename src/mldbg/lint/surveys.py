@@ -14,6 +14,7 @@ from pathlib import Path
 from mldbg.lint import gate
 from mldbg.lint.files import Source
 from mldbg.lint.imports import Binding, Finder, Home, Look, absolute, bindings
+from mldbg.lint.prose import bytes_without_prose
 from mldbg.lint.triggers import RUNS_ON_DATA, Trigger
 from mldbg.operations import tables
 from mldbg.operations.spelling import canonical
@@ -137,8 +138,8 @@ class Surveys:
 
 
 def runs_on_data(data: bytes) -> bool:
-    """Whether a text runs something on data."""
-    return _ON_DATA.search(data) is not None
+    """Whether a text runs something on data; the examples in its docstrings do not count."""
+    return _ON_DATA.search(data) is not None and _ON_DATA.search(bytes_without_prose(data)) is not None
 
 
 def _path(look: Look) -> str | None:

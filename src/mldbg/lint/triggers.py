@@ -6,6 +6,7 @@ alone and among others.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -97,26 +98,64 @@ _SIZED = (
 _MADE = "randn|rand|zeros|ones|empty|full|randint|arange|linspace|eye"
 _INNER = r"(?:[^()]|\([^()]*\))*"
 
+_NUMBER = r"(?<![\w.-])(?<!groups=)(?<!kernel_size=)(?:[89]|\d\d+)\b(?!\.)"
+_MULTIPLE = rf"(?:{_SIZED})\({_INNER}(?:\b\d+ ?\*|\* ?\d+\b)"
+_LITERAL = rf"(?:{_SIZED})\((?:\w+=)?\d+, ?(?:\w+=)?\d+\b"
+_LITERAL_TENSOR = r"\.(?:randn|rand|zeros|ones|empty)\(\(?\d+(?:, ?\d+)+\)?[,)]"
+_NAMES_AXES = r", \w+ = \w+\.(?:shape\b|size\(\))"
+_LAYER = rf"(?:{_SIZED})\("
+
 SAYS_SIZES = (
-    rf"\b(?:{_SIZED})\({_INNER}(?:\b(?:[89]|\d\d+)\b|\b\d+ ?\*|\* ?\d+\b)",
-    rf"\bLinear\({_INNER}, ?1[,)]",
-    rf"\b(?:LSTM|GRU|RNN|TransformerEncoderLayer|MultiheadAttention)\((?!{_INNER}batch_first)",
-    rf"\b(?:{_MADE})\(\(?(?=[^()]*\b(?:[89]|\d\d+)\b)\d+, ?\d+\b",
-    r"\.(?:view|reshape)\([^()]*\b\d\d+\b",
-    r"softmax\([^()\n]*(?:dim=|, )(?:0|-2)\b",
-    r"\.(?:log_)?softmax\((?:0|-2)\b",
-    r"argmax\((?:dim=)?0?\)",
-    r"\b(?:rearrange|reduce|repeat|einsum|Rearrange|Reduce)\([^\"'\n]*[\"'][^\"'\n]*->",
-    r"\bh, w\b.* = .*(?:\.shape|\.size\(\))",
+    (_LAYER, rf"\b(?:{_SIZED})\({_INNER}{_NUMBER}"),
+    (_LAYER, rf"{_LITERAL}[\s\S]*?{_LITERAL}"),
+    (_LAYER, rf"{_MULTIPLE}[\s\S]*?{_MULTIPLE}"),
+    (_LAYER, _MULTIPLE, r"\.(?:mean|sum|amax|max)\((?:dim|-?\d)", _NAMES_AXES, r"\bcat\("),
+    (_LAYER, r"Linear\((?:[^()]|\([^()]*\))*, ?1[,)]", r"mse|MSE|bce|BCE|binary_cross|[lL]1_?[lL]oss|[hH]uber|criterion"),
+    (_LAYER, rf"\b(?:LSTM|GRU|RNN|TransformerEncoderLayer|MultiheadAttention)\((?!{_INNER}batch_first)"),
+    (rf"\.(?:{_MADE})\(\(?(?=[^()]*\b(?:[89]|\d\d+)\b)\d+, ?\d+\b",),
+    (rf"{_LITERAL_TENSOR}[\s\S]*?{_LITERAL_TENSOR}",),
+    (r"\.(?:view|reshape)\([^()]*\b\d\d+\b",),
+    (r"softmax\([^()\n]*(?:dim=|, )(?:0|-2)\b",),
+    (r"\.(?:log_)?softmax\((?:0|-2)\b",),
+    (r"argmax\((?:dim=)?0?\)", _NAMES_AXES),
+    (r"(?:rearrange|reduce|repeat|Rearrange|Reduce)\([^\"'\n]*[\"'][^\"'\n]*->",),
+    (r"h, w\b.* = .*(?:\.shape|\.size\(\))", r"w, ?h\b"),
 )
-"""Regular expressions for what says a size, or an axis, in numbers: the features of a layer, a tensor made here.
+"""What says sizes, or axes, in numbers, and says enough of them for a contradiction: layers of given features, tensors made here,
+two multiples of a name. Groups of regular expressions, of one of which all must be found.
 
 Sizes of kernels and the like are small and say nothing of features, and sizes that are all names without a value can contradict
-nothing.
+nothing. What begins with plain text, or with one of few characters, is found fast, so it comes before a search for whole words.
 """
 
-RUNS_ON_DATA = (r"backward\(", "DataLoader", "__main__", r"def main\(")
-"""What stands in a text that runs a model: there shapes come from data."""
+
+def says_sizes(text: str) -> bool:
+    """Whether code says sizes in numbers that may contradict one another."""
+    found: dict[str, bool] = {}
+    for group in SAYS_SIZES:
+        for pattern in group:
+            if pattern not in found:
+                found[pattern] = re.search(pattern, text) is not None
+            if not found[pattern]:
+                break
+        else:
+            return True
+    return False
+
+
+_TOP_LEVEL = r"\n(?=[a-zA-Z_])(?!def |class |async )[^\n#]*"
+"""A line that is not indented, up to what follows, and no definition."""
+
+_MADE_IN_SCRIPT = rf"{_TOP_LEVEL}\b(?:torch|np|numpy)\.(?:(?:{_MADE})\(|random\.\w+\()"
+
+RUNS_ON_DATA = (
+    r"\.backward\(",
+    "DataLoader",
+    "__main__",
+    r"def main\(",
+    _MADE_IN_SCRIPT,
+)
+"""What stands in a text that runs a model: there shapes come from data, be they made up in a script."""
 
 ANNOTATED = Trigger(frozenset(FAMILIES) | frozenset(MEANINGS), ((r"\bjaxtyping\b", r"\bmldbg\b"),))
 """Array annotations."""
@@ -137,7 +176,9 @@ _ON_ARRAYS = (
     "reshape|ravel|hstack|vstack|column_stack|concatenate|stack|dot|matmul|einsum|outer|solve|inv|svd|eigh|lstsq|norm"
     "|zeros|ones|eye|full|normal|uniform|standard_normal|integers|randn|rand|to_numpy|mean|sum|argmax"
 )
-ARRAYS = Trigger(frozenset(f"{name}(" for name in _ON_ARRAYS.split("|")), ((r"\bnumpy\b",), (r"\bdef main\(", "__main__")))
+ARRAYS = Trigger(
+    frozenset(f"{name}(" for name in _ON_ARRAYS.split("|")), ((r"\bnumpy\b",), (r"\bdef main\(", "__main__", _MADE_IN_SCRIPT))
+)
 """Arrays, in a program that runs something on them."""
 
 SHAPE_TRIGGERS = (ANNOTATED, SIZED, NAMED_AXES, ARRAYS)

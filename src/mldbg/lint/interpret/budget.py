@@ -23,7 +23,7 @@ MOST_STATEMENTS = 4_000
 MOST_FOR_CALL = 2_000
 """Statements that one call may take, with all that it calls: a large helper leaves something for what follows it."""
 
-MOST_FOR_DEFINITION = 500
+MOST_FOR_DEFINITION = 100
 """Statements that all calls of a definition may take of which shapes are followed while nothing in its file runs on data."""
 
 MOST_WHILE_SILENT = 500
