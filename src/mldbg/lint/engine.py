@@ -20,7 +20,7 @@ from mldbg.lint.links import Links, ShapeLinks
 from mldbg.lint.prose import without_prose
 from mldbg.lint.rule import Rule
 from mldbg.lint.surveys import Surveys
-from mldbg.lint.triggers import SHAPE_TRIGGERS, says_sizes, with_calls
+from mldbg.lint.triggers import SHAPE_TRIGGERS, is_small_example, says_sizes, with_calls
 
 if TYPE_CHECKING:
     from mldbg.lint.interpret.facts import Fact
@@ -243,7 +243,9 @@ def _facts_of(source: Source, project: Project, *, shapes: bool) -> Facts:
     graph = project.shape_links if shapes else project.links
     triggers = graph.triggers_in(source, file)
     alone = shapes and not project.shape_links.follows_data(source, file)
-    if alone and not (triggers and says_sizes(source.text) and says_sizes(without_prose(source.text))):
+    code = without_prose(source.text) if alone and triggers else ""
+    small = alone and is_small_example(code)
+    if alone and not (small or says_sizes(code)):
         return Facts(grounds=Grounds(file, None, project))
     joined = links.NO_OFFER if alone else graph.into(file)
     if not triggers and not joined:
@@ -260,7 +262,7 @@ def _facts_of(source: Source, project: Project, *, shapes: bool) -> Facts:
             return Facts(grounds=grounds)  # whoever runs tests of software sees which shapes do not fit, or wants them not to
         if module.is_test:
             joined = links.NO_OFFER  # what a test joins is tried on a few rows
-        roots = links.roots_in(module, triggers, joined, (lambda part: says_sizes(part.code)) if alone else None)
+        roots = links.roots_in(module, triggers, joined, (lambda part: says_sizes(part.code)) if alone and not small else None)
     except CannotOutlineError as error:
         module.wanted = False  # for those that import it
         return Facts(problems=(Problem(source.path, error.line, error.reason),), grounds=grounds)

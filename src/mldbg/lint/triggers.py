@@ -101,7 +101,8 @@ _INNER = r"(?:[^()]|\([^()]*\))*"
 _NUMBER = r"(?<![\w.-])(?<!groups=)(?<!kernel_size=)(?:[89]|\d\d+)\b(?!\.)"
 _MULTIPLE = rf"(?:{_SIZED})\({_INNER}(?:\b\d+ ?\*|\* ?\d+\b)"
 _LITERAL = rf"(?:{_SIZED})\((?:\w+=)?\d+, ?(?:\w+=)?\d+\b"
-_LITERAL_TENSOR = r"\.(?:randn|rand|zeros|ones|empty)\(\(?\d+(?:, ?\d+)+\)?[,)]"
+_LITERAL_TENSOR = r"\.(?:randn|rand|zeros|ones|empty)\(\(?(?!1?[,)])\d+(?:, ?\d+)*,?\)?[,)]"
+_LITERAL_TABLE = r"\.(?:randn|rand|zeros|ones|empty)\(\(?\d+(?:, ?\d+)+\)?[,)]"
 _NAMES_AXES = r", \w+ = \w+\.(?:shape\b|size\(\))"
 _LAYER = rf"(?:{_SIZED})\("
 
@@ -113,7 +114,7 @@ SAYS_SIZES = (
     (_LAYER, r"Linear\((?:[^()]|\([^()]*\))*, ?1[,)]", r"mse|MSE|bce|BCE|binary_cross|[lL]1_?[lL]oss|[hH]uber|criterion"),
     (_LAYER, rf"\b(?:LSTM|GRU|RNN|TransformerEncoderLayer|MultiheadAttention)\((?!{_INNER}batch_first)"),
     (rf"\.(?:{_MADE})\(\(?(?=[^()]*\b(?:[89]|\d\d+)\b)\d+, ?\d+\b",),
-    (rf"{_LITERAL_TENSOR}[\s\S]*?{_LITERAL_TENSOR}",),
+    (rf"{_LITERAL_TABLE}[\s\S]*?{_LITERAL_TENSOR}|{_LITERAL_TENSOR}[\s\S]*?{_LITERAL_TABLE}",),
     (r"\.(?:view|reshape)\([^()]*\b\d\d+\b",),
     (r"softmax\([^()\n]*(?:dim=|, )(?:0|-2)\b",),
     (r"\.(?:log_)?softmax\((?:0|-2)\b",),
@@ -127,6 +128,19 @@ two multiples of a name. Groups of regular expressions, of one of which all must
 Sizes of kernels and the like are small and say nothing of features, and sizes that are all names without a value can contradict
 nothing. What begins with plain text, or with one of few characters, is found fast, so it comes before a search for whole words.
 """
+
+
+SMALL = 3_000
+"""Characters of code of a file that is executed for its layers and tensors whatever it says of sizes: it takes no time, and in
+the example of a question a class with two settings is the whole program."""
+
+_SHORT = rf"\A[\s\S]{{0,{SMALL}}}\Z"
+_SIZED_OR_MADE = re.compile(rf"{_LAYER}|\b(?:{_MADE}|tensor|array)\(")
+
+
+def is_small_example(code: str) -> bool:
+    """Whether a text is short, and has layers or tensors in it."""
+    return len(code) < SMALL and _SIZED_OR_MADE.search(code) is not None
 
 
 def says_sizes(text: str) -> bool:
@@ -143,18 +157,16 @@ def says_sizes(text: str) -> bool:
     return False
 
 
-_TOP_LEVEL = r"\n(?=[a-zA-Z_])(?!def |class |async )[^\n#]*"
-"""A line that is not indented, up to what follows, and no definition."""
+_UNINDENTED = r"\n(?=[a-zA-Z_])(?!def |class |async )[^\n#]*"
+"""A line of the top level, up to what follows, and no definition."""
+_BLOCK = r"\n(?:for|while|with) [^\n]*\n(?:(?:[ \t][^\n]*)?\n)*?[ \t]+[^\n#]*"
+"""A loop or `with` of the top level, up to what follows inside of it."""
+_MAKES = rf"\b(?:torch|np|numpy)\.(?:(?:{_MADE})\(|random\.\w+\()"
 
-_MADE_IN_SCRIPT = rf"{_TOP_LEVEL}\b(?:torch|np|numpy)\.(?:(?:{_MADE})\(|random\.\w+\()"
+_OF_SCRIPT = rf"\nprint\(|{_UNINDENTED}{_MAKES}|{_BLOCK}(?:\bprint\(|{_MAKES})"
+"""What a text does at its top level if it is a script: it prints, it makes tensors of some size."""
 
-RUNS_ON_DATA = (
-    r"\.backward\(",
-    "DataLoader",
-    "__main__",
-    r"def main\(",
-    _MADE_IN_SCRIPT,
-)
+RUNS_ON_DATA = (r"\.backward\(", "DataLoader", "__main__", r"def main\(", _OF_SCRIPT)
 """What stands in a text that runs a model: there shapes come from data, be they made up in a script."""
 
 ANNOTATED = Trigger(frozenset(FAMILIES) | frozenset(MEANINGS), ((r"\bjaxtyping\b", r"\bmldbg\b"),))
@@ -163,9 +175,11 @@ SIZED = Trigger(
     frozenset(_SIZED.replace("[123]", "1").split("|"))
     | frozenset(_SIZED.replace("[123]", "2").split("|"))
     | frozenset(_SIZED.replace("[123]", "3").split("|"))
-    | frozenset(f"{name}(" for name in (*_MADE.split("|"), "view", "reshape", "einsum", "rearrange", "cat", "matmul")),
-    ((r"\btorch\b",), (*RUNS_ON_DATA, rf"\b(?:{_SIZED}|{_MADE})\([^\n]*\d", r"softmax\(", r"argmax\(", "->", r"\bh, w\b")),
-    (),
+    | frozenset(f"{name}(" for name in (*_MADE.split("|"), "tensor", "view", "reshape", "einsum", "rearrange", "cat", "matmul")),
+    (
+        (r"\btorch\b",),
+        (*RUNS_ON_DATA, rf"\b(?:{_SIZED}|{_MADE})\([^\n]*\d", r"softmax\(", r"argmax\(", "->", r"\bh, w\b", _SHORT),
+    ),
 )
 """Layers and tensors, in a text that says some sizes in numbers."""
 
@@ -174,10 +188,10 @@ NAMED_AXES = Trigger(frozenset({"softmax", "log_softmax", "argmax("}), ((r"\btor
 
 _ON_ARRAYS = (
     "reshape|ravel|hstack|vstack|column_stack|concatenate|stack|dot|matmul|einsum|outer|solve|inv|svd|eigh|lstsq|norm"
-    "|zeros|ones|eye|full|normal|uniform|standard_normal|integers|randn|rand|to_numpy|mean|sum|argmax"
+    "|array|zeros|ones|eye|full|normal|uniform|standard_normal|integers|randn|rand|to_numpy|mean|sum|argmax"
 )
 ARRAYS = Trigger(
-    frozenset(f"{name}(" for name in _ON_ARRAYS.split("|")), ((r"\bnumpy\b",), (r"\bdef main\(", "__main__", _MADE_IN_SCRIPT))
+    frozenset(f"{name}(" for name in _ON_ARRAYS.split("|")), ((r"\bnumpy\b",), (r"\bdef main\(", "__main__", _OF_SCRIPT))
 )
 """Arrays, in a program that runs something on them."""
 

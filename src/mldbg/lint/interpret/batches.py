@@ -204,6 +204,8 @@ def _of_any_width(tensor: Tensor) -> Tensor:
 def _with_rows(shaped: Shaped | None, rows: Dim) -> Shaped | None:
     if shaped is None or shaped.tensor.shape is None or shaped.tensor.shape.least_rank == 0:
         return shaped
+    if not shaped.tensor.shape.front:
+        return None  # only its last axes are known, of which the first of all may be one
     return replace(shaped, tensor=replace(shaped.tensor, shape=shaped.tensor.shape.with_axis(0, rows)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import libcst as cst
@@ -210,13 +211,18 @@ def holds_array(value: Value) -> bool:
 
 
 def is_expected_to_fail(site: Site) -> bool:
-    """Whether a place lies in a `try` with a handler, or in `with raises(...)`: what fails there is dealt with."""
+    """Whether a place lies in a `try` with a handler, or in `with raises(...)`: what fails there is dealt with.
+
+    So it is in `lambda: a @ b` that is handed to a function: `fails(lambda: a @ b)` asks whether it does.
+    """
     node: cst.CSTNode | None = site.node
     inner: cst.CSTNode | None = None
     while node is not None:
         if isinstance(node, cst.Try) and inner is node.body and node.handlers:
             return True
         if isinstance(node, cst.With) and any("raises" in code(item.item) for item in node.items):
+            return True
+        if isinstance(node, cst.Arg) and isinstance(inner, cst.Lambda) and not inner.params.params:
             return True
         inner, node = node, site.part.parents.get(node)
     return False
@@ -226,27 +232,41 @@ _SHAPE_ATTRIBUTES = frozenset({"shape", "ndim"})
 _SHAPE_METHODS = frozenset({"size", "dim", "ndimension", "numel", "nelement"})
 
 
-def asks_for_shape(test: cst.CSTNode, part: Part, function: cst.CSTNode | None) -> bool:
+def asks_for_shape(test: cst.CSTNode, part: Part, function: cst.CSTNode | None, asker: cst.CSTNode) -> bool:
     """Whether a test asks for the shape of something, itself or through a flag: `is_single = x.ndim == 2`.
+
+    What a function says of the tensor itself is such a flag, too: `kind = type_of_target(y)` and `if kind == "multilabel"`.
 
     Args:
         test: the test.
         part: the definition in which it stands.
         function: the function that was executed there, None outside of any.
+        asker: what is done where the test has passed.
     """
+    used = {node.value for node in descendants(asker) if isinstance(node, cst.Name)}
     return any(
         _says_shape(node)
         or (isinstance(node, cst.Call) and isinstance(node.func, cst.Name) and node.func.value == "len")
-        or (function is not None and isinstance(node, cst.Name) and _is_flag_of_shape(node.value, part, function))
+        or (function is not None and isinstance(node, cst.Name) and _is_flag_of_shape(node.value, part, function, used))
         for node in descendants(test)
     )
 
 
-def _is_flag_of_shape(name: str, part: Part, function: cst.CSTNode) -> bool:
-    """Whether a name is given what is true or false for what a shape is."""
+def _is_flag_of_shape(name: str, part: Part, function: cst.CSTNode, used: Collection[str]) -> bool:
+    """Whether a name is given what is true or false for what a shape is, or what a function says of a name that is used."""
     tests = (cst.Comparison, cst.BooleanOperation, cst.UnaryOperation)
     made = part.names_in(function).made.get(name, ())
-    return any(isinstance(value, tests) and any(map(_says_shape, descendants(value))) for value in made)
+    return any(
+        (isinstance(value, tests) and any(map(_says_shape, descendants(value)))) or _is_told_of(value, used) for value in made
+    )
+
+
+def _is_told_of(value: cst.CSTNode, used: Collection[str]) -> bool:
+    """Whether a function is called with one of some names alone."""
+    if not isinstance(value, cst.Call) or not isinstance(value.func, cst.Name) or len(value.args) != 1:
+        return False
+    argument = value.args[0].value
+    return isinstance(argument, cst.Name) and argument.value in used
 
 
 def _says_shape(node: cst.CSTNode) -> bool:

@@ -434,7 +434,8 @@ class Shaping:
 
     def _is_told_apart(self, place: Place) -> bool:
         """Whether the program has asked for shapes on the way here: what it does then it does for some shapes only."""
-        return any(asks_for_shape(condition.test.node, condition.test.part, place.function) for condition in place.conditions)
+        asker = place.site.node
+        return any(asks_for_shape(each.test.node, each.test.part, place.function, asker) for each in place.conditions)
 
     def _argument(self, value: Value) -> shape.Argument:
         distribution = self.distributions.described(value)

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 
 from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Fix, Group
+from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.facts import Broadcast
 from mldbg.lint.interpret.value import Value
 from mldbg.lint.ladder import ladder, shape_of
+from mldbg.lint.outline import Kind
 from mldbg.lint.rule import Rule, Topic, hears
 from mldbg.operations.distributions import UNDER
 
@@ -39,9 +41,17 @@ def _is_meant(value: Value, other: cst.BaseExpression | None, broadcast: Broadca
         broadcast: what happens to both.
     """
     made = value.shaped.stretched if value.shaped is not None else None
-    if made is None or made.part is not broadcast.place.site.part:
+    if made is None or not _stand_together(made, broadcast.place.site):
         return False
     return not _is_reshape(made.node) or made.node in edit.descendants(broadcast.place.site.node) or _is_of(made.node, other)
+
+
+def _stand_together(one: Site, two: Site) -> bool:
+    """Whether two places lie in the same function, class or script."""
+    return one.part is two.part or (
+        one.part.module is two.part.module
+        and all(place.part.statement.kind in (Kind.ASSIGNMENT, Kind.CODE) for place in (one, two))
+    )
 
 
 def _is_of(reshape: cst.CSTNode, other: cst.BaseExpression | None) -> bool:
