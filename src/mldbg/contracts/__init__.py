@@ -9,6 +9,7 @@ from mldbg.contracts.decorator import contract
 from mldbg.contracts.error import Binding, ContractError, Violation
 from mldbg.contracts.flags import step
 from mldbg.contracts.inline import check
+from mldbg.contracts.ledger import NeverChecked
 from mldbg.contracts.meanings import (
     AdditiveMask,
     BoolMask,
@@ -41,6 +42,7 @@ __all__ = [
     "LogProbs",
     "Logits",
     "Mode",
+    "NeverChecked",
     "NonNegative",
     "OneHot",
     "Probs",
