@@ -5,6 +5,7 @@ Annotations with a meaning (`Logits[Tensor, "batch classes"]`) also promise some
 """
 
 from mldbg.contracts.attach import Attachment, attach
+from mldbg.contracts.counting import Coverage, coverage
 from mldbg.contracts.decorator import contract
 from mldbg.contracts.error import Binding, ContractError, Violation
 from mldbg.contracts.flags import step
@@ -38,6 +39,7 @@ __all__ = [
     "BoolMask",
     "ClassIds",
     "ContractError",
+    "Coverage",
     "Finite",
     "LogProbs",
     "Logits",
@@ -57,6 +59,7 @@ __all__ = [
     "below",
     "check",
     "contract",
+    "coverage",
     "ignoring",
     "mode",
     "step",

@@ -12,13 +12,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from mldbg.contracts import annotation, flags, ledger, tracing
+from mldbg.contracts import annotation, counting, flags, ledger, tracing
 from mldbg.contracts.annotation import Plan
+from mldbg.contracts.counting import Coverage
 from mldbg.contracts.error import ContractError
 from mldbg.contracts.ledger import RESULT, FirstPass, Ledger, NeverChecked, Row
 from mldbg.contracts.matching import Scope, Seen, judge
 from mldbg.contracts.modes import SETTING, Mode
-from mldbg.contracts.observing import has_law, known, observe_seen
+from mldbg.contracts.observing import SHAPES_ONLY, has_law, known, leave_out_seen, observe_seen
 from mldbg.contracts.promises import place_of, violation
 from mldbg.contracts.scope import EAGER, TRACED
 from mldbg.contracts.tracing import scope_can_be_set
@@ -33,6 +34,19 @@ class Attachment:
         self._handles = handles
         self._ledger = ledger
         self._end = end
+
+    def report(self) -> Coverage:
+        """What the promises have checked since `attach`, and what no call has met, parameters left to their default among it.
+
+        Calls in compiled code are counted inside `contracts.coverage()` only.
+        """
+        rows = self._ledger.rows
+        lines = [
+            line
+            for row in rows
+            for line in counting.lines_of(row, row.calls, row.unchecked, [(site.parameter, site.tally) for site in row.sites])
+        ]
+        return Coverage(tuple(lines), tuple(name for row in rows for name in counting.never_met(row, row.calls)))
 
     def remove(self) -> None:
         """Check no longer; a second call does nothing.
@@ -242,13 +256,14 @@ class Guard:
             if one.name in self.plans and one.kind is one.VAR_KEYWORD:
                 self.keywords, self.plans[one.name] = one.name, annotation.Table(dict, self.plans[one.name])
         self.declared = tuple(one.name for one in parameters)
-        self.row = Row(path, type(module).__name__, tuple(annotations), self.declared)
         self.sites = [
-            known(f"{model} (attached)", f"{path}.{name}", array, self.place)
+            known(f"{model} (attached)", self._label(name), array, self.place)
             for name, plan in self.plans.items()
             for array in annotation.arrays(plan)
             if has_law(array)
         ]
+        sites = [one.site for one in self.sites]
+        self.row = Row(f"{model} (attached)", path, type(module).__name__, tuple(annotations), self.declared, sites)
 
     def open(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """The forward pass of the module begins."""
@@ -256,6 +271,8 @@ class Guard:
             _Shared.open(module)
             if torch.compiler.is_dynamo_compiling():
                 ledger.called_in_trace(self.row.number)
+                if SETTING.counting:
+                    tracing.count(self.row.number)
             else:
                 self.row.calls += 1
 
@@ -321,6 +338,8 @@ class Guard:
             return
         if SETTING.level > Mode.SHAPES:
             observe_seen(seen, self.sites, names, SETTING.level)
+        elif seen and SETTING.counting:
+            leave_out_seen(seen, self.sites, SHAPES_ONLY)
 
     def _label(self, name: str) -> str:
         return f"{self.path}.{name}" if self.path else name

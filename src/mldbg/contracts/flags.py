@@ -12,7 +12,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ from mldbg.contracts.error import ContractError, Violation
 from mldbg.contracts.laws import LAWS, Sample
 from mldbg.contracts.meanings import Meaning
 from mldbg.contracts.modes import Mode, mode
+from mldbg.contracts.tally import Tally
 from mldbg.semantics import Extent
 
 MOST = 4096
@@ -37,6 +38,7 @@ class Site:
     axis: position of the law's axis.
     text: the annotation, as written.
     place: `path:line` of the contract.
+    tally: how often its values were judged.
     """
 
     contract: str
@@ -45,6 +47,7 @@ class Site:
     place: str
     meaning: Meaning
     axis: int
+    tally: Tally = field(default_factory=Tally, compare=False, repr=False)
 
 
 class _Held(weakref.ref[Tensor]):
@@ -161,6 +164,8 @@ def abandon(error: BaseException, owner: object = None) -> None:
 def _cause_of(error: BaseException) -> ContractError | None:
     """Take all records; what they say where something else has failed."""
     if not isinstance(error, Exception) or isinstance(error, ContractError):
+        for record in PENDING.records:
+            record.site.tally.leave_out("the call failed first")
         PENDING.records.clear()
         return None
     try:
@@ -246,6 +251,9 @@ def judged(record: Record, numbers: Sequence[float]) -> Violation | None:
     law = LAWS[meaning.semantic]
     statistics = dict(zip(law.names, numbers, strict=True))
     looked_at = record.looked_at
+    site.tally.judged += 1
+    if looked_at != record.shape:
+        site.tally.sampled += 1
     length = looked_at[site.axis] if looked_at else 1
     rows = 1
     for size in looked_at:

@@ -365,6 +365,7 @@ NAMES = frozenset(
         "outermost",
         "bound",
         "aside",
+        "count",
     ]
 )
 """Names that every checker uses. A `$` before them in the templates becomes a prefix that no parameter needs."""
@@ -537,7 +538,16 @@ def _traced(order: Order, parts: _Parts) -> list[str]:
         ]
     else:
         run = [call]
-    body = ["$outermost = $enter()", *parts.observed, *run, *parts.checks_of_result, *parts.observed_of_result, "$leave()"]
+    counted = ["if $setting.counting:", "    $count()"]  # a guard of the compiled code, and nothing else, while nobody counts
+    body = [
+        *counted,
+        "$outermost = $enter()",
+        *parts.observed,
+        *run,
+        *parts.checks_of_result,
+        *parts.observed_of_result,
+        "$leave()",
+    ]
     return [
         *(["    if not $is_compiling():", f"        return $plain({parts.call})"] if order.kind == "function" else []),
         *parts.checks,

@@ -11,6 +11,7 @@ import difflib
 import sys
 import warnings
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import CodeType, FunctionType
 from typing import Any
@@ -19,6 +20,7 @@ import torch
 from torch import nn
 
 from mldbg.contracts import tracing
+from mldbg.contracts.flags import Site
 from mldbg.contracts.modes import Mode, current
 
 RESULT = "return"
@@ -31,18 +33,23 @@ class NeverChecked(UserWarning):
 class Row:
     """The promises about one module.
 
-    names: parameters and `return`. met: those that a call has met. calls: of the module through its hooks.
-    traced: whether the module is part of compiled code. parameters: those that `forward` declares.
+    name: as messages call the contract. path: of the module; kind: its class. names: parameters and `return`; unmet: those that
+    no call has met. parameters: those that `forward` declares. sites: where values are judged.
+    calls: of the module through its hooks; unchecked ones are not counted here. traced: whether it is part of compiled code.
     number: under which compiled code knows it.
     """
 
-    def __init__(self, path: str, kind: str, names: tuple[str, ...], parameters: tuple[str, ...]) -> None:
+    def __init__(
+        self, name: str, path: str, kind: str, names: tuple[str, ...], parameters: tuple[str, ...], sites: Sequence[Site]
+    ) -> None:
+        self.name = name
         self.path = path
+        self.sites = sites
         self.kind = kind
         self.names = names
         self.parameters = parameters
         self.unmet = set(names)
-        self.calls = 0
+        self.calls = self.unchecked = 0
         self.traced = False
         self.travelled = False
         self.number = tracing.number_for(self)
@@ -83,6 +90,11 @@ class Ledger:
     def __deepcopy__(self, memo: object) -> Ledger:
         return self
 
+    @property
+    def rows(self) -> list[Row]:
+        """Every module with promises once."""
+        return list({id(row): row for _, rows in self.patterns.values() for row in rows}.values())
+
     def say(self, when: str) -> None:
         """Warn of promises that nothing has met; once.
 
@@ -111,7 +123,7 @@ class Ledger:
         model went to another process.
         """
         failed = getattr(sys, "last_value", None) is not None or (self.root is not None and self.root.was_called)
-        elsewhere = any(row.travelled for _, rows in self.patterns.values() for row in rows)
+        elsewhere = any(row.travelled for row in self.rows)
         if not (failed or elsewhere or self.off or current() == Mode.OFF):
             self.say("while they held")
 

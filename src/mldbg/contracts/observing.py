@@ -19,6 +19,9 @@ from mldbg.operations import dims
 ROWS = 32
 """Rows that `sampled` mode looks at."""
 
+SHAPES_ONLY = "mode shapes"
+"""Why values are not judged in that mode."""
+
 _PLAIN = frozenset({Tensor, torch.nn.Parameter})
 _NAMES = {dtype: dtype_name(dtype) for dtype in vars(torch).values() if isinstance(dtype, torch.dtype)}
 _WIDER = {
@@ -37,6 +40,7 @@ def observe(tensor: Tensor, site: flags.Site, level: int, bound: Any = None) -> 
     if isinstance(bound, Exception):
         raise ContractError(_without_bound(tensor, site, bound)) from bound
     if not _is_visible(tensor):
+        site.tally.leave_out(_why_unseen(tensor))
         return
     number = flags.next_number()
     if torch._C._len_torch_function_stack():  # noqa: SLF001
@@ -67,7 +71,11 @@ def _without_bound(tensor: Tensor, site: flags.Site, error: Exception) -> Violat
 
 def observe_traced(tensor: Tensor, site: flags.Site, number: int, level: int, bound: Any = None) -> None:
     """As `observe`, in code that is being compiled. All modes beyond `sampled` are `full` there."""
-    if not tracing.values_can_be_seen() or tensor.numel() == 0 or tensor.is_meta or tensor.layout is not torch.strided:
+    if not tracing.values_can_be_seen():
+        tracing.leave_out(number, "compiled inside vmap or grad, or for an export")
+        return
+    if tensor.numel() == 0 or tensor.is_meta or tensor.layout is not torch.strided:
+        tracing.leave_out(number, "compiled for a tensor without values at hand")
         return
     looked_at = _prepared(tensor, site, level, 0)
     statistics = LAWS[site.meaning.semantic].measure(looked_at, site.axis, bound)
@@ -145,6 +153,29 @@ def _is_visible(tensor: Tensor) -> bool:
         and torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY) is None  # noqa: SLF001
         and not (tensor.is_cuda and torch.cuda.is_current_stream_capturing())
     )
+
+
+def _why_unseen(tensor: Tensor) -> str:
+    """Why a tensor is not visible; asked for the few that are not."""
+    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):  # noqa: SLF001
+        return "inside vmap or grad"
+    if type(tensor) not in _PLAIN:
+        return f"a tensor subclass, {type(tensor).__name__}"
+    if tensor.is_meta:
+        return "a meta tensor"
+    if tensor.layout is not torch.strided:
+        return "a tensor that is not strided"
+    return "traced or captured" if tensor.numel() else "an empty tensor"
+
+
+def leave_out_seen(seen: Seen, places: list[Known], reason: str) -> None:
+    """The values of all tensors with a meaning that a match has found are not judged; counted in eager code."""
+    if torch.compiler.is_dynamo_compiling():
+        return
+    for _, array, _ in seen:
+        for place in places:
+            if place.array is array:
+                place.site.tally.leave_out(reason)
 
 
 def _prepared(tensor: Tensor, site: flags.Site, level: int, number: int) -> Tensor:

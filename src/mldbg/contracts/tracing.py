@@ -153,6 +153,12 @@ def _count_trace(number: int) -> None:
 
 
 @torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
+def leave_out(number: int, reason: str) -> None:
+    """The values at a place are not judged in the code that is being compiled."""
+    SITES[number].tally.leave_out(reason)
+
+
+@torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
 def scope_can_be_set() -> bool:
     """Whether the trace may change an object outside itself: not inside a checkpointed or otherwise nested graph."""
     output = _output()
