@@ -29,6 +29,7 @@ from mldbg.contracts.meanings import (
     along,
     below,
     ignoring,
+    law,
 )
 from mldbg.contracts.modes import Mode, mode
 
@@ -61,6 +62,7 @@ __all__ = [
     "contract",
     "coverage",
     "ignoring",
+    "law",
     "mode",
     "step",
 ]

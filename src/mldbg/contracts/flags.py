@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from mldbg.contracts import distributed
 from mldbg.contracts.error import ContractError, Violation
-from mldbg.contracts.laws import LAWS, Sample
+from mldbg.contracts.laws import Sample
 from mldbg.contracts.meanings import Meaning
 from mldbg.contracts.modes import Mode, mode
 from mldbg.contracts.tally import Tally
@@ -248,7 +248,8 @@ def _grouped(numbers: Iterable[float], groups: Sequence[Sequence[object]]) -> li
 def judged(record: Record, numbers: Sequence[float]) -> Violation | None:
     """The violation that the statistics of a record show, if they show one."""
     site, meaning = record.site, record.site.meaning
-    law = LAWS[meaning.semantic]
+    law = meaning.law
+    assert law is not None
     statistics = dict(zip(law.names, numbers, strict=True))
     looked_at = record.looked_at
     site.tally.judged += 1
@@ -259,7 +260,7 @@ def judged(record: Record, numbers: Sequence[float]) -> Violation | None:
     for size in looked_at:
         rows *= size
     sample = Sample(
-        tolerance=meaning.semantic.tolerance.of(record.dtype),
+        tolerance=meaning.tolerance.of(record.dtype),
         rows=rows // max(length, 1),
         length=length,
         batch=looked_at[0] if looked_at else 1,
@@ -268,14 +269,14 @@ def judged(record: Record, numbers: Sequence[float]) -> Violation | None:
     if broken is None:
         return None
     axis = ""
-    if meaning.semantic.extent is Extent.AXIS and record.shape:
+    if meaning.extent is Extent.AXIS and record.shape:
         at = site.axis % len(record.shape)
         axis = f"axis {at} ({meaning.axis or 'the last'}) of {record.shape}"
     part = "" if looked_at == record.shape else f", seen in a sample of {looked_at}"
     return Violation(
         contract=site.contract,
         parameter=site.parameter,
-        expected=f"{meaning.semantic.words}: {meaning.semantic.law} [{site.text}]",
+        expected=f"{meaning.says} [{site.text}]",
         actual=f"{record.dtype} {record.shape}: {broken.fact}{part} (check {record.number} of this run)",
         axis=axis,
         statistics={name: number for name, number in statistics.items() if name != "bound" or meaning.bound is not None},

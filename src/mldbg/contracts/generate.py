@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mldbg.contracts.annotation import Array, Either, Nothing, Plan, arrays
-from mldbg.contracts.laws import LAWS
 from mldbg.operations import dims
 
 
@@ -422,7 +421,7 @@ def _meaningful(plan: Plan) -> Array | None:
     """The tensor of a plan with one tensor, if its values can break its meaning."""
     options = plan.options if isinstance(plan, Either) else (plan,)
     array = next((option for option in options if isinstance(option, Array)), None)
-    return array if array is not None and array.meaning is not None and array.meaning.semantic in LAWS else None
+    return array if array is not None and array.meaning is not None and array.meaning.law is not None else None
 
 
 def _bound_is_known(out: _Writer, promise: Promise) -> bool:

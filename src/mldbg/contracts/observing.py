@@ -11,7 +11,7 @@ from torch import Tensor
 from mldbg.contracts import flags, tracing
 from mldbg.contracts.annotation import Array, dtype_name
 from mldbg.contracts.error import ContractError, Violation
-from mldbg.contracts.laws import LAWS, without
+from mldbg.contracts.laws import without
 from mldbg.contracts.matching import Scope, Seen, described
 from mldbg.contracts.modes import Mode
 from mldbg.operations import dims
@@ -78,7 +78,9 @@ def observe_traced(tensor: Tensor, site: flags.Site, number: int, level: int, bo
         tracing.leave_out(number, "compiled for a tensor without values at hand")
         return
     looked_at = _prepared(tensor, site, level, 0)
-    statistics = LAWS[site.meaning.semantic].measure(looked_at, site.axis, bound)
+    law = site.meaning.law
+    assert law is not None
+    statistics = law.measure(looked_at, site.axis, bound)
     tracing.record(statistics, number, _NAMES[tensor.dtype], tensor.shape, looked_at.shape)
 
 
@@ -93,7 +95,7 @@ class Known:
 
 def has_law(array: Array) -> bool:
     """Whether values can break the meaning of a tensor; a boolean mask, for one, is one by its dtype."""
-    return array.meaning is not None and array.meaning.semantic in LAWS
+    return array.meaning is not None and array.meaning.law is not None
 
 
 def known(contract: str, parameter: str, array: Array, place: str) -> Known:
@@ -137,7 +139,9 @@ def _bound(array: Array, names: Scope) -> Any:
 
 def _measured(tensor: Tensor, site: flags.Site, level: int, number: int, bound: Any) -> flags.Record:
     looked_at = _prepared(tensor, site, level, number)
-    statistics = LAWS[site.meaning.semantic].measure(looked_at, site.axis, bound)
+    law = site.meaning.law
+    assert law is not None
+    statistics = law.measure(looked_at, site.axis, bound)
     return flags.Record(site, statistics, _NAMES[tensor.dtype], tuple(tensor.shape), tuple(looked_at.shape), number)
 
 
@@ -192,12 +196,17 @@ def _prepared(tensor: Tensor, site: flags.Site, level: int, number: int) -> Tens
 def _sampled(tensor: Tensor, site: flags.Site, number: int) -> Tensor:
     """At most `ROWS` rows, evenly spaced, other ones each time; a view.
 
-    A row lies along the law's axis, or along the last one for a law about single values.
+    A row lies along the law's axis, or along the last one for a law about single values. A law of the user's own says how many
+    axes it needs whole.
     """
-    axis = site.axis % max(tensor.ndim, 1)
+    own = site.meaning.own
+    if own is not None and own.axes is None:
+        return tensor
+    count = max(tensor.ndim, 1)
+    whole = {site.axis % count} if own is None else range(count - max(own.axes or 0, 1), count)
     left = ROWS
     for other, size in enumerate(tensor.shape):
-        if other == axis:
+        if other in whole:
             continue
         if size > left:
             stride = size // left
