@@ -174,6 +174,7 @@ def test_state_dict_is_untouched() -> None:
     before = list(net.state_dict())
     handle = attach(net, {"linear": {"return": Float[Tensor, "batch c"]}})
     assert list(net.state_dict()) == before
+    net(torch.randn(3, 8))
     handle.remove()
 
 

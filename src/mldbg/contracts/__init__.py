@@ -5,10 +5,12 @@ Annotations with a meaning (`Logits[Tensor, "batch classes"]`) also promise some
 """
 
 from mldbg.contracts.attach import Attachment, attach
+from mldbg.contracts.counting import Coverage, coverage
 from mldbg.contracts.decorator import contract
 from mldbg.contracts.error import Binding, ContractError, Violation
 from mldbg.contracts.flags import step
 from mldbg.contracts.inline import check
+from mldbg.contracts.ledger import NeverChecked
 from mldbg.contracts.meanings import (
     AdditiveMask,
     BoolMask,
@@ -27,6 +29,7 @@ from mldbg.contracts.meanings import (
     along,
     below,
     ignoring,
+    law,
 )
 from mldbg.contracts.modes import Mode, mode
 
@@ -37,10 +40,12 @@ __all__ = [
     "BoolMask",
     "ClassIds",
     "ContractError",
+    "Coverage",
     "Finite",
     "LogProbs",
     "Logits",
     "Mode",
+    "NeverChecked",
     "NonNegative",
     "OneHot",
     "Probs",
@@ -55,7 +60,9 @@ __all__ = [
     "below",
     "check",
     "contract",
+    "coverage",
     "ignoring",
+    "law",
     "mode",
     "step",
 ]

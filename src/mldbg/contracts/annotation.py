@@ -64,7 +64,7 @@ class Array:
     @property
     def text(self) -> str:
         """The annotation as one would say it: `Float[Tensor, "batch d"]`."""
-        name = self.meaning.alias if self.meaning else self.family
+        name = (self.meaning and self.meaning.alias) or self.family
         return f'{name}[{self.cls.__name__}, "{self.shape}"]'
 
 
@@ -257,7 +257,7 @@ def _annotated(annotation: Any, inside: tuple[type, ...]) -> Plan:
         return _reading(base, inside)
     meaning = tags[0].refined(others)
     if not (isinstance(base, type) and issubclass(base, AbstractArray)):
-        raise TypeError(f"{meaning.alias} describes a single tensor, not {base}")
+        raise TypeError(f"{meaning.alias or 'a law'} describes a single tensor, not {base}")
     return _array(base, meaning)
 
 

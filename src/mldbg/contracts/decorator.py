@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import functools
 import sys
+import typing
 from collections.abc import Callable, Mapping
 from types import CodeType, FunctionType, MethodType
 from typing import Any, TypeVar, overload
+
+import torch
 
 from mldbg.contracts import annotation, inline
 from mldbg.contracts.modes import Mode, current, parsed
@@ -26,7 +31,8 @@ def contract(*, mode: str | Mode | None = None) -> Callable[[Function], Function
 def contract(function: Any = None, *, mode: str | Mode | None = None) -> Any:
     """Check the tensors that go into and come out of a function against its annotations.
 
-    function: a function, coroutine function, generator function, method, staticmethod, classmethod or property.
+    function: a function, coroutine function, generator function, method, staticmethod, classmethod or property; or a class, whose
+        own annotated methods are checked, and for a dataclass (or attrs class) the fields whenever one has been constructed.
     mode: checks of this function in place of `contracts.mode(...)` and `MLDBG_CONTRACTS`. With `off`, or while `off` holds,
         the function itself is returned.
 
@@ -42,29 +48,86 @@ def contract(function: Any = None, *, mode: str | Mode | None = None) -> Any:
     level = None if mode is None else parsed(mode)
     if (current() if level is None else level) == Mode.OFF:
         return function
-    if isinstance(function, (staticmethod, classmethod)):
-        return type(function)(_checked(function.__func__, level))
-    if isinstance(function, property):
-        return property(
-            function.fget and _checked(function.fget, level),
-            function.fset and _checked(function.fset, level),
-            function.fdel,
-            function.__doc__,
-        )
-    if isinstance(function, MethodType):
-        return MethodType(_checked(function.__func__, level), function.__self__)
+    names = sys._getframe(1).f_locals  # noqa: SLF001 (string annotations may use names of the function around)
     if isinstance(function, type):
-        raise TypeError(f"@contract applies to methods such as {function.__name__}.forward, not on the class")
-    if not callable(function):
-        raise TypeError(f"@contract applies to functions, not to {function!r}")
-    return _checked(function, level)
+        return _class(function, names, level)
+    if not callable(function) and not isinstance(function, (staticmethod, classmethod, property)):
+        raise TypeError(f"@contract applies to functions and classes, not to {function!r}")
+    return _applied(function, names, level)
 
 
-def _checked(function: Any, level: Mode | None) -> Any:
+def _applied(function: Any, names: Mapping[str, Any], level: Mode | None) -> Any:
+    """The function, or whatever wraps one in a class, with its checks. names: those that string annotations may use."""
+    if isinstance(function, (staticmethod, classmethod)):
+        return type(function)(_applied(function.__func__, names, level))
+    if isinstance(function, property):
+        getter, setter = (one and _applied(one, names, level) for one in (function.fget, function.fset))
+        return property(getter, setter, function.fdel, function.__doc__)
+    if isinstance(function, MethodType):
+        return MethodType(_applied(function.__func__, names, level), function.__self__)
     if not isinstance(function, FunctionType):
         raise TypeError(f"@contract needs a Python function, not {function!r}")
-    names = sys._getframe(2).f_locals  # noqa: SLF001 (string annotations may use names of the function around)
     return build(function, annotation.hints(function, local=names), level=level)
+
+
+def _class(cls: Any, names: Mapping[str, Any], level: Mode | None) -> Any:
+    """The class itself: each method it defines with its checks, and for a dataclass the fields, once it is constructed.
+
+    Raises TypeError for a kind of class that cannot be checked, or where nothing is promised about tensors.
+    """
+    name, has_fields = cls.__name__, dataclasses.is_dataclass(cls) or hasattr(cls, "__attrs_attrs__")
+    if hasattr(cls, "_fields") or typing.is_typeddict(cls):
+        raise TypeError(f"@contract does not check {name} where it is made; annotate the functions that take or return it")
+    checked = {}
+    for key, member in vars(cls).items():
+        if key == "__init__" and has_fields:
+            continue  # written by dataclass: fields may still be made by it, by a factory or by __post_init__
+        if isinstance(member, (FunctionType, staticmethod, classmethod, property)):
+            applied = member if _promises(member) else _applied(member, {**names, name: cls}, level)
+            if _promises(applied):
+                checked[key] = applied
+    if has_fields:
+        constructor = _constructor(cls, level)
+        checked |= {} if constructor is None else {"__init__": constructor}
+    elif not issubclass(cls, torch.nn.Module) and _promises_fields(cls):
+        raise TypeError(f"@contract on {name}: fields are checked only in a dataclass; put @contract above @dataclass")
+    if not checked:
+        raise TypeError(f"@contract on {name}: it promises nothing about tensors")
+    for key, applied in checked.items():
+        setattr(cls, key, applied)
+    return cls
+
+
+def _promises(member: Any) -> bool:
+    """Whether a member of a class has been given checks."""
+    parts = (member, getattr(member, "__func__", None), getattr(member, "fget", None), getattr(member, "fset", None))
+    return any("__contract__" in getattr(part, "__dict__", {}) for part in parts)
+
+
+def _promises_fields(cls: type) -> bool:
+    """Whether a class that is no dataclass has annotated attributes with tensors."""
+    with contextlib.suppress(NameError):
+        return any(map(annotation.holds_arrays, map(annotation.read, typing.get_type_hints(cls, include_extras=True).values())))
+    return False
+
+
+def _constructor(cls: Any, level: Mode | None) -> Any:
+    """The `__init__` of a dataclass with a check of the fields at its end; None where they say nothing about tensors."""
+
+    def constructed(self: Any) -> None:
+        return None
+
+    check = build(constructed, {"self": cls}, name=cls.__name__, level=level)
+    if check is constructed:
+        return None
+    init = cls.__init__
+
+    @functools.wraps(init)
+    def checked(self: Any, /, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        check(self)
+
+    return checked
 
 
 def build(function: Any, hints: Mapping[str, Any], *, name: str = "", level: Mode | None = None) -> Any:

@@ -12,7 +12,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -21,9 +21,10 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from mldbg.contracts import distributed
 from mldbg.contracts.error import ContractError, Violation
-from mldbg.contracts.laws import LAWS, Sample
+from mldbg.contracts.laws import Sample
 from mldbg.contracts.meanings import Meaning
 from mldbg.contracts.modes import Mode, mode
+from mldbg.contracts.tally import Tally
 from mldbg.semantics import Extent
 
 MOST = 4096
@@ -37,6 +38,7 @@ class Site:
     axis: position of the law's axis.
     text: the annotation, as written.
     place: `path:line` of the contract.
+    tally: how often its values were judged.
     """
 
     contract: str
@@ -45,6 +47,7 @@ class Site:
     place: str
     meaning: Meaning
     axis: int
+    tally: Tally = field(default_factory=Tally, compare=False, repr=False)
 
 
 class _Held(weakref.ref[Tensor]):
@@ -161,6 +164,8 @@ def abandon(error: BaseException, owner: object = None) -> None:
 def _cause_of(error: BaseException) -> ContractError | None:
     """Take all records; what they say where something else has failed."""
     if not isinstance(error, Exception) or isinstance(error, ContractError):
+        for record in PENDING.records:
+            record.site.tally.leave_out("the call failed first")
         PENDING.records.clear()
         return None
     try:
@@ -243,15 +248,19 @@ def _grouped(numbers: Iterable[float], groups: Sequence[Sequence[object]]) -> li
 def judged(record: Record, numbers: Sequence[float]) -> Violation | None:
     """The violation that the statistics of a record show, if they show one."""
     site, meaning = record.site, record.site.meaning
-    law = LAWS[meaning.semantic]
+    law = meaning.law
+    assert law is not None
     statistics = dict(zip(law.names, numbers, strict=True))
     looked_at = record.looked_at
+    site.tally.judged += 1
+    if looked_at != record.shape:
+        site.tally.sampled += 1
     length = looked_at[site.axis] if looked_at else 1
     rows = 1
     for size in looked_at:
         rows *= size
     sample = Sample(
-        tolerance=meaning.semantic.tolerance.of(record.dtype),
+        tolerance=meaning.tolerance.of(record.dtype),
         rows=rows // max(length, 1),
         length=length,
         batch=looked_at[0] if looked_at else 1,
@@ -260,14 +269,14 @@ def judged(record: Record, numbers: Sequence[float]) -> Violation | None:
     if broken is None:
         return None
     axis = ""
-    if meaning.semantic.extent is Extent.AXIS and record.shape:
+    if meaning.extent is Extent.AXIS and record.shape:
         at = site.axis % len(record.shape)
         axis = f"axis {at} ({meaning.axis or 'the last'}) of {record.shape}"
     part = "" if looked_at == record.shape else f", seen in a sample of {looked_at}"
     return Violation(
         contract=site.contract,
         parameter=site.parameter,
-        expected=f"{meaning.semantic.words}: {meaning.semantic.law} [{site.text}]",
+        expected=f"{meaning.says} [{site.text}]",
         actual=f"{record.dtype} {record.shape}: {broken.fact}{part} (check {record.number} of this run)",
         axis=axis,
         statistics={name: number for name, number in statistics.items() if name != "bound" or meaning.bound is not None},

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mldbg.contracts.annotation import Array, Either, Nothing, Plan, arrays
-from mldbg.contracts.laws import LAWS
 from mldbg.operations import dims
 
 
@@ -365,6 +364,7 @@ NAMES = frozenset(
         "outermost",
         "bound",
         "aside",
+        "count",
     ]
 )
 """Names that every checker uses. A `$` before them in the templates becomes a prefix that no parameter needs."""
@@ -421,7 +421,7 @@ def _meaningful(plan: Plan) -> Array | None:
     """The tensor of a plan with one tensor, if its values can break its meaning."""
     options = plan.options if isinstance(plan, Either) else (plan,)
     array = next((option for option in options if isinstance(option, Array)), None)
-    return array if array is not None and array.meaning is not None and array.meaning.semantic in LAWS else None
+    return array if array is not None and array.meaning is not None and array.meaning.law is not None else None
 
 
 def _bound_is_known(out: _Writer, promise: Promise) -> bool:
@@ -537,7 +537,16 @@ def _traced(order: Order, parts: _Parts) -> list[str]:
         ]
     else:
         run = [call]
-    body = ["$outermost = $enter()", *parts.observed, *run, *parts.checks_of_result, *parts.observed_of_result, "$leave()"]
+    counted = ["if $setting.counting:", "    $count()"]  # a guard of the compiled code, and nothing else, while nobody counts
+    body = [
+        *counted,
+        "$outermost = $enter()",
+        *parts.observed,
+        *run,
+        *parts.checks_of_result,
+        *parts.observed_of_result,
+        "$leave()",
+    ]
     return [
         *(["    if not $is_compiling():", f"        return $plain({parts.call})"] if order.kind == "function" else []),
         *parts.checks,

@@ -13,7 +13,7 @@ from mldbg.contracts.annotation import Plan
 from mldbg.contracts.error import ContractError
 from mldbg.contracts.matching import Scope, Seen, judge
 from mldbg.contracts.modes import SETTING, Mode
-from mldbg.contracts.observing import Known, has_law, known, observe_seen
+from mldbg.contracts.observing import SHAPES_ONLY, Known, has_law, known, leave_out_seen, observe_seen
 from mldbg.contracts.promises import violation
 from mldbg.contracts.scope import EAGER, TRACED
 from mldbg.contracts.tracing import BREAK, is_symbolic
@@ -59,6 +59,8 @@ def check(value: T, promised: Any, name: str = "check") -> T:
         observe_seen(seen, places, names, level)
         if not compiling and EAGER.top is None:
             flags.settle(None)
+    elif seen and SETTING.counting:
+        leave_out_seen(seen, promise.places, SHAPES_ONLY)
     return value
 
 

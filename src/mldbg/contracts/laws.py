@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -50,6 +50,39 @@ class Law:
     names: tuple[str, ...]
     measure: Callable[[Tensor, int, float | None], tuple[Tensor, ...]]
     broken: Callable[[Statistics, Sample], Broken | None]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnLaw:
+    """A law that a user has written. says, holds, axes and advice: as given to `own_law`; law: made of them."""
+
+    says: str
+    holds: Callable[[Tensor], Tensor]
+    axes: int | None
+    advice: str
+    law: Law = field(compare=False, repr=False)
+
+    def __reduce__(self) -> tuple[Callable[..., OwnLaw], tuple[object, ...]]:
+        return own_law, (self.says, self.holds, self.axes, self.advice)
+
+
+def own_law(says: str, holds: Callable[[Tensor], Tensor], axes: int | None, advice: str) -> OwnLaw:
+    """The law that every verdict of `holds` is True."""
+
+    def measure(x: Tensor, axis: int, bound: float | None) -> tuple[Tensor, ...]:
+        verdicts = holds(x)
+        if getattr(verdicts, "dtype", None) is not torch.bool:
+            raise TypeError(f"law {says!r}: what holds() returns must be a tensor of bools")
+        broken = (~verdicts).sum()
+        return broken, torch.full_like(broken, verdicts.numel())
+
+    def broken(found: Statistics, sample: Sample) -> Broken | None:
+        if not found["verdicts against it"]:
+            return None
+        fact = f"{found['verdicts against it']:.0f} of {found['verdicts']:.0f} verdicts are against it"
+        return Broken(fact, "", advice or "correct the code that made these values, or the law")
+
+    return OwnLaw(says, holds, axes, advice, Law(("verdicts against it", "verdicts"), measure, broken))
 
 
 _NAN = Broken(

@@ -6,15 +6,16 @@ which jaxtyping and beartype accept as they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import jaxtyping
 import torch
 
+from mldbg.contracts.laws import LAWS, Law, OwnLaw, own_law
 from mldbg.operations import dims
-from mldbg.semantics import IGNORED_CLASS, Extent, Semantic
+from mldbg.semantics import EXACT, IGNORED_CLASS, Extent, Semantic, Tolerance
 
 BOUNDED = frozenset({Semantic.CLASS_IDS, Semantic.TOKEN_IDS})
 """Meanings that can have an upper bound."""
@@ -81,17 +82,41 @@ def ignoring(class_id: int) -> Ignoring:
 class Meaning:
     """The tag of an annotation.
 
-    alias: the name under which users know it.
+    semantic: None for a law of the user's own. alias: the name under which users know it; empty for a law of their own.
     axis: name of the axis that the law is about; empty for the last one.
     bound: what ids stay below: a number, an expression, or None for no bound.
     ignored: the class id that stands for no target; None for a meaning that has none.
+    own: the law of the user's own.
     """
 
-    semantic: Semantic
+    semantic: Semantic | None
     alias: str
     axis: str = ""
     bound: int | dims.Symbolic | None = None
     ignored: int | None = None
+    own: OwnLaw | None = None
+
+    @property
+    def law(self) -> Law | None:
+        """What the values must keep; None where the dtype says it all, as for a boolean mask."""
+        return LAWS.get(self.semantic) if self.semantic is not None else self.own.law if self.own is not None else None
+
+    @property
+    def says(self) -> str:
+        """The meaning and its law, in words."""
+        if self.semantic is not None:
+            return f"{self.semantic.words}: {self.semantic.law}"
+        return self.own.says if self.own is not None else ""
+
+    @property
+    def extent(self) -> Extent:
+        """Which values the law ties together."""
+        return Extent.TENSOR if self.semantic is None else self.semantic.extent
+
+    @property
+    def tolerance(self) -> Tolerance:
+        """How far rounding may take honest values from the law; a law of the user's own has its own."""
+        return EXACT if self.semantic is None else self.semantic.tolerance
 
     def refined(self, extras: Iterable[object]) -> Meaning:
         """The same meaning with the `along`, `below` and `ignoring` that stand beside it.
@@ -101,14 +126,14 @@ class Meaning:
         refined = self
         for extra in extras:
             match extra:
-                case Along(axis) if self.semantic.extent is Extent.AXIS:
+                case Along(axis) if self.extent is Extent.AXIS:
                     refined = replace(refined, axis=axis)
                 case Below(bound) if self.semantic in BOUNDED:
                     refined = replace(refined, bound=bound if isinstance(bound, int) else dims.symbolic(bound))
                 case Ignoring(ignored) if self.semantic is Semantic.CLASS_IDS:
                     refined = replace(refined, ignored=ignored)
                 case Along():
-                    raise ValueError(f"{self.alias}: its law is about {self.semantic.extent}, so along() has no meaning")
+                    raise ValueError(f"{self.alias}: its law is about {self.extent}, so along() has no meaning")
                 case Below():
                     raise ValueError(f"{self.alias}: only ids have a bound, so below() has no meaning")
                 case Ignoring():
@@ -121,9 +146,11 @@ class Meaning:
 
     def fits(self, axes: tuple[dims.Dim, ...], shape: str) -> None:
         """Raises ValueError where the annotation has no axis for the law, or one that the law has no use for."""
+        if self.own is not None and len(axes) < (self.own.axes or 0) and not any(isinstance(axis, dims.Several) for axis in axes):
+            raise ValueError(f'[..., "{shape}"]: the law {self.own.says!r} is about {self.own.axes} axes')
         if self.semantic is Semantic.SCALAR_LOSS and axes:
             raise ValueError(f'{self.alias}[..., "{shape}"]: its law is about a single number, so its shape must be ""')
-        if self.semantic.extent is not Extent.AXIS:
+        if self.extent is not Extent.AXIS:
             return
         if not axes:
             raise ValueError(f'{self.alias}[..., "{shape}"]: its law is about an axis, but there is none')
@@ -138,6 +165,34 @@ class Meaning:
             if self.axis in (axis.text, getattr(axis, "name", "")) and not isinstance(axis, dims.Several):
                 return index - len(axes) if any(isinstance(one, dims.Several) for one in axes[:index]) else index
         return None
+
+
+def law(says: str, holds: Callable[[torch.Tensor], torch.Tensor], *, axes: int | None = None, advice: str = "") -> Meaning:
+    """Make a law of one's own, for use in `Annotated`.
+
+    `Annotated[Float[Tensor, "batch 4"], law("x1 < x2", lambda x: x[:, 0] < x[:, 2])]`
+
+    says: the law in words, for messages.
+    holds: (tensor) -> tensor of bools of any shape; the law holds where all are True. It gets the values without their gradient,
+        in eager and in compiled code, and must not change them. What it raises is raised by the call.
+        A model with attached promises is pickled only if this is a function of a module, no lambda.
+    axes: how many of the last axes one verdict is about: 0 for single values, 1 for boxes, 2 for matrices. The mode `sampled`
+        then looks at 32 of them; without `axes` it looks at the whole tensor.
+    advice: what to do where the law is broken.
+
+    Raises TypeError or ValueError for arguments of another kind.
+    """
+    if not isinstance(says, str):
+        raise TypeError(f"law: it must be said in words, not {says!r}")
+    if not says.strip():
+        raise ValueError("law: it must be said in words")
+    if not callable(holds):
+        raise TypeError(f"law {says!r}: holds must be a function of a tensor, not {holds!r}")
+    if axes is not None and not isinstance(axes, int):
+        raise TypeError(f"law {says!r}: axes must be a number of axes, not {axes!r}")
+    if axes is not None and axes < 0:
+        raise ValueError(f"law {says!r}: axes must be a number of axes, not {axes}")
+    return Meaning(None, "", own=own_law(says, holds, axes, advice))
 
 
 __all__ = [
@@ -158,6 +213,7 @@ __all__ = [
     "along",
     "below",
     "ignoring",
+    "law",
 ]
 
 

@@ -55,10 +55,13 @@ class Setting:
     """The mode of this process. One for all threads: threads started by a data-parallel wrapper must follow it.
 
     The level is an attribute of one object, not a context variable, because compiled code can read (and guard on) it.
+
+    counting: whether a block of `coverage()` is open.
     """
 
     def __init__(self) -> None:
         self.level = int(_from_environment())
+        self.counting = False
 
 
 SETTING = Setting()

@@ -11,13 +11,16 @@ from torch import Tensor
 from mldbg.contracts import flags, tracing
 from mldbg.contracts.annotation import Array, dtype_name
 from mldbg.contracts.error import ContractError, Violation
-from mldbg.contracts.laws import LAWS, without
+from mldbg.contracts.laws import without
 from mldbg.contracts.matching import Scope, Seen, described
 from mldbg.contracts.modes import Mode
 from mldbg.operations import dims
 
 ROWS = 32
 """Rows that `sampled` mode looks at."""
+
+SHAPES_ONLY = "mode shapes"
+"""Why values are not judged in that mode."""
 
 _PLAIN = frozenset({Tensor, torch.nn.Parameter})
 _NAMES = {dtype: dtype_name(dtype) for dtype in vars(torch).values() if isinstance(dtype, torch.dtype)}
@@ -37,6 +40,7 @@ def observe(tensor: Tensor, site: flags.Site, level: int, bound: Any = None) -> 
     if isinstance(bound, Exception):
         raise ContractError(_without_bound(tensor, site, bound)) from bound
     if not _is_visible(tensor):
+        site.tally.leave_out(_why_unseen(tensor))
         return
     number = flags.next_number()
     if torch._C._len_torch_function_stack():  # noqa: SLF001
@@ -67,10 +71,16 @@ def _without_bound(tensor: Tensor, site: flags.Site, error: Exception) -> Violat
 
 def observe_traced(tensor: Tensor, site: flags.Site, number: int, level: int, bound: Any = None) -> None:
     """As `observe`, in code that is being compiled. All modes beyond `sampled` are `full` there."""
-    if not tracing.values_can_be_seen() or tensor.numel() == 0 or tensor.is_meta or tensor.layout is not torch.strided:
+    if not tracing.values_can_be_seen():
+        tracing.leave_out(number, "compiled inside vmap or grad, or for an export")
+        return
+    if tensor.numel() == 0 or tensor.is_meta or tensor.layout is not torch.strided:
+        tracing.leave_out(number, "compiled for a tensor without values at hand")
         return
     looked_at = _prepared(tensor, site, level, 0)
-    statistics = LAWS[site.meaning.semantic].measure(looked_at, site.axis, bound)
+    law = site.meaning.law
+    assert law is not None
+    statistics = law.measure(looked_at, site.axis, bound)
     tracing.record(statistics, number, _NAMES[tensor.dtype], tensor.shape, looked_at.shape)
 
 
@@ -85,7 +95,7 @@ class Known:
 
 def has_law(array: Array) -> bool:
     """Whether values can break the meaning of a tensor; a boolean mask, for one, is one by its dtype."""
-    return array.meaning is not None and array.meaning.semantic in LAWS
+    return array.meaning is not None and array.meaning.law is not None
 
 
 def known(contract: str, parameter: str, array: Array, place: str) -> Known:
@@ -129,7 +139,9 @@ def _bound(array: Array, names: Scope) -> Any:
 
 def _measured(tensor: Tensor, site: flags.Site, level: int, number: int, bound: Any) -> flags.Record:
     looked_at = _prepared(tensor, site, level, number)
-    statistics = LAWS[site.meaning.semantic].measure(looked_at, site.axis, bound)
+    law = site.meaning.law
+    assert law is not None
+    statistics = law.measure(looked_at, site.axis, bound)
     return flags.Record(site, statistics, _NAMES[tensor.dtype], tuple(tensor.shape), tuple(looked_at.shape), number)
 
 
@@ -147,6 +159,29 @@ def _is_visible(tensor: Tensor) -> bool:
     )
 
 
+def _why_unseen(tensor: Tensor) -> str:
+    """Why a tensor is not visible; asked for the few that are not."""
+    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):  # noqa: SLF001
+        return "inside vmap or grad"
+    if type(tensor) not in _PLAIN:
+        return f"a tensor subclass, {type(tensor).__name__}"
+    if tensor.is_meta:
+        return "a meta tensor"
+    if tensor.layout is not torch.strided:
+        return "a tensor that is not strided"
+    return "traced or captured" if tensor.numel() else "an empty tensor"
+
+
+def leave_out_seen(seen: Seen, places: list[Known], reason: str) -> None:
+    """The values of all tensors with a meaning that a match has found are not judged; counted in eager code."""
+    if torch.compiler.is_dynamo_compiling():
+        return
+    for _, array, _ in seen:
+        for place in places:
+            if place.array is array:
+                place.site.tally.leave_out(reason)
+
+
 def _prepared(tensor: Tensor, site: flags.Site, level: int, number: int) -> Tensor:
     tensor = tensor.detach()
     if level == Mode.SAMPLED:
@@ -161,12 +196,17 @@ def _prepared(tensor: Tensor, site: flags.Site, level: int, number: int) -> Tens
 def _sampled(tensor: Tensor, site: flags.Site, number: int) -> Tensor:
     """At most `ROWS` rows, evenly spaced, other ones each time; a view.
 
-    A row lies along the law's axis, or along the last one for a law about single values.
+    A row lies along the law's axis, or along the last one for a law about single values. A law of the user's own says how many
+    axes it needs whole.
     """
-    axis = site.axis % max(tensor.ndim, 1)
+    own = site.meaning.own
+    if own is not None and own.axes is None:
+        return tensor
+    count = max(tensor.ndim, 1)
+    whole = {site.axis % count} if own is None else range(count - max(own.axes or 0, 1), count)
     left = ROWS
     for other, size in enumerate(tensor.shape):
-        if other == axis:
+        if other in whole:
             continue
         if size > left:
             stride = size // left

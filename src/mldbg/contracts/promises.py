@@ -15,7 +15,7 @@ from mldbg.contracts.annotation import Plan
 from mldbg.contracts.error import Binding, ContractError, Violation
 from mldbg.contracts.matching import Failure, Scope, Seen, judge
 from mldbg.contracts.modes import SETTING, Mode
-from mldbg.contracts.observing import Known, has_law, known, observe, observe_seen, observe_traced
+from mldbg.contracts.observing import SHAPES_ONLY, Known, has_law, known, observe, observe_seen, observe_traced
 from mldbg.operations import dims
 
 _files = itertools.count(1)
@@ -65,6 +65,10 @@ class Contract:
         self._announce()
         self.level = level
         self.source = ""
+        self.sites: list[flags.Site] = []
+        self.calls = self.unchecked = 0
+        self._doors: list[tuple[dict[str, Any], str, Callable[..., Any]]] = []
+        self.number = tracing.number_for(self)
 
     def _plans_of_parameters(self, hints: Mapping[str, Any]) -> dict[str, Plan]:
         plans = {}
@@ -144,6 +148,7 @@ class Contract:
         number = next(_files)
         places = self._places((*promises, *([result] if result is not None else [])))
         self.places_of_result = [] if result is None else places[result.number]
+        self.sites = [known.site for group in places.values() for known in group]
         try:
             # where the graph breaks inside of it, torch.compile runs the traced version as it is, and compiles what that calls
             plain = torch.compiler.disable(  # type: ignore[no-untyped-call]
@@ -153,6 +158,7 @@ class Contract:
             self.entry = self._compiled(order, number, places, is_traced=False, other=traced)
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from None
+        self.count_calls(on=SETTING.counting)
         return self.entry
 
     def _compiled(
@@ -180,6 +186,7 @@ class Contract:
                 "leave": tracing.leave,
                 "scope_can_be_set": tracing.scope_can_be_set,
                 "settle": tracing.settle,
+                "count": _count_at(self.number),
             }
         else:
             self.source = source.text
@@ -196,7 +203,27 @@ class Contract:
                 "stepwise_async": scope.stepwise_async,
             }
         suffix = " in compiled code" if is_traced else ""
-        return generate.compiled(source, f"<contract {number}{suffix} of {self.name}>", environment)  # type: ignore[no-any-return]
+        checker = generate.compiled(source, f"<contract {number}{suffix} of {self.name}>", environment)
+        if not is_traced:
+            # only the version without `other` runs where torch.compile is not looking, and must not be compiled piece by piece
+            counted = self._counted if other is not None else torch.compiler.disable(self._counted, recursive=False)  # type: ignore[no-untyped-call]
+            self._doors.append((checker.__globals__, source.prefix + "inner", counted))
+        return checker  # type: ignore[no-any-return]
+
+    def count_calls(self, *, on: bool) -> None:
+        """Count calls from now on, or no longer: the checkers call another function in place of the one they check."""
+        for names, inner, counted in self._doors:
+            names[inner] = counted if on else self.function
+
+    def _counted(self, /, *args: Any, **kwargs: Any) -> Any:
+        if not torch.compiler.is_dynamo_compiling():
+            level = SETTING.level if self.level is None else self.level
+            self.calls += level > Mode.OFF
+            self.unchecked += level == Mode.OFF
+            if level == Mode.SHAPES:
+                for site in self.sites:
+                    site.tally.leave_out(SHAPES_ONLY)
+        return self.function(*args, **kwargs)
 
     def _settle(self, level: int, owner: object, /, *args: Any, **kwargs: Any) -> None:
         repeatable = self.kind == "function" and level > Mode.SHAPES
@@ -271,6 +298,13 @@ class Contract:
         return violation(self.name, failure, known, self.place)
 
 
+def count_calls(*, on: bool) -> None:
+    """Have all contracts count their calls, or no longer."""
+    for one in list(tracing.COUNTED.values()):
+        if isinstance(one, Contract):
+            one.count_calls(on=on)
+
+
 def violation(contract: str, failure: Failure, known: Scope, place: str) -> Violation:
     """A failure as a violation of a contract. known: the scope in which it was found."""
     return Violation(
@@ -327,6 +361,15 @@ def _observe_all(places: Mapping[int, list[Known]]) -> Callable[..., None]:
         observe_seen(seen, places[number], names, level)
 
     return observe_all
+
+
+def _count_at(number: int) -> Callable[[], None]:
+    """Counts a call of a numbered contract, in code that is being compiled."""
+
+    def count_at() -> None:
+        tracing.count(number)
+
+    return count_at
 
 
 def _observe_traced_at(places: Mapping[int, list[Known]]) -> Callable[..., None]:

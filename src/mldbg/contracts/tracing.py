@@ -8,6 +8,7 @@ operator claims to write to a token, so that no compiler drops it for having no 
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from typing import Any
 
@@ -22,11 +23,15 @@ from mldbg.contracts.scope import EAGER
 SITES: list[flags.Site] = []
 """Places known to compiled code, by number."""
 
+COUNTED: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+"""What compiled code knows by number besides places: whatever has `calls`, and what attached promises have met."""
+
 TOKEN = torch.zeros(())
 
 _library = torch.library.Library("mldbg", "DEF")  # type: ignore[no-untyped-call]
 _library.define("record(Tensor(a!) token, Tensor statistics, int site, str dtype, SymInt[] shape, SymInt[] looked_at) -> ()")  # type: ignore[no-untyped-call]
 _library.define("settle(Tensor(a!) token) -> ()")  # type: ignore[no-untyped-call]
+_library.define("count(Tensor(a!) token, int number) -> ()")  # type: ignore[no-untyped-call]
 
 
 def _record(token: Tensor, statistics: Tensor, site: int, dtype: str, shape: list[int], looked_at: list[int]) -> None:
@@ -38,14 +43,22 @@ def _settle(token: Tensor) -> None:
         flags.settle(None)
 
 
+def _count(token: Tensor, number: int) -> None:
+    counted = COUNTED.get(number)
+    if counted is not None:
+        counted.calls += 1
+
+
 def _no_effect(*args: Any) -> None:
     """On fake tensors nothing is recorded."""
 
 
 _library.impl("record", _record, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
 _library.impl("settle", _settle, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
+_library.impl("count", _count, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
 torch.library.register_fake("mldbg::record", _no_effect, lib=_library)
 torch.library.register_fake("mldbg::settle", _no_effect, lib=_library)
+torch.library.register_fake("mldbg::count", _no_effect, lib=_library)
 
 
 BREAK = "a contract is broken here; run without fullgraph=True, or without torch.compile, for the details"
@@ -73,6 +86,24 @@ def settle() -> None:
     """Read the records, from compiled code."""
     if values_can_be_seen():
         torch.ops.mldbg.settle(TOKEN)
+
+
+def count(number: int) -> None:
+    """Count a call, from compiled code. Where operators of its own have no place, the trace is what is counted."""
+    if values_can_be_seen():
+        torch.ops.mldbg.count(TOKEN, number)
+    else:
+        _count_trace(number)
+
+
+def number_for(counted: Any) -> int:
+    """The number under which compiled code knows an object."""
+    number = next(_numbers)
+    COUNTED[number] = counted
+    return number
+
+
+_numbers = itertools.count()
 
 
 def number_of(site: flags.Site) -> int:
@@ -114,6 +145,17 @@ def _output() -> Any:
 def values_can_be_seen() -> bool:
     """Whether the tensors of the trace are whole tensors: not under vmap or grad, and not for an export."""
     return not torch.compiler.is_exporting() and torch._C._functorch.peek_interpreter_stack() is None  # noqa: SLF001
+
+
+@torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
+def _count_trace(number: int) -> None:
+    COUNTED[number].calls += 1
+
+
+@torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
+def leave_out(number: int, reason: str) -> None:
+    """The values at a place are not judged in the code that is being compiled."""
+    SITES[number].tally.leave_out(reason)
 
 
 @torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
