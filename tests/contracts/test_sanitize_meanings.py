@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._functorch import vmap
 from torch.nn import functional as F
 
 from mldbg.contracts.sanitize import Finding, sanitize
@@ -353,3 +354,66 @@ def pointer_network() -> Tensor:
 )
 def test_right_arithmetic(program: Program) -> None:
     assert rules(program) == []
+
+
+# --- vmap ---
+
+
+def each_row(scores: Tensor) -> Tensor:
+    return torch.vmap(lambda row: row.softmax(0))(scores)
+
+
+def over_time(scores: Tensor) -> Tensor:
+    return scores.log_softmax(0)
+
+
+def of_each(p: Tensor, y: Tensor) -> Tensor:
+    return torch.vmap(lambda row, label: F.cross_entropy(row, label))(p, y)  # noqa: PLW0108 (vmap looks at the signature)
+
+
+@pytest.mark.parametrize(
+    ("rule", "program"),
+    [
+        (SOFTMAX, lambda: F.cross_entropy(each_row(HEAD(X)), Y)),
+        (SOFTMAX, lambda: F.cross_entropy(torch.vmap(lambda row: row.softmax(0), in_dims=1)(HEAD(X).t()), Y)),
+        (SOFTMAX, lambda: F.cross_entropy(torch.vmap(lambda row: row.softmax(0), out_dims=-1)(HEAD(X)).t(), Y)),
+        (SOFTMAX, lambda: of_each(softmax(), Y)),
+        (SOFTMAX, lambda: F.cross_entropy(torch.vmap(each_row)(DECODER(TOKENS)).flatten(0, 1), words(20))),
+        (SOFTMAX, lambda: F.cross_entropy(torch.vmap(lambda row: row.softmax(0)[:5])(DECODER(X)), Y)),
+        (SOFTMAX, lambda: F.cross_entropy(torch.vmap(lambda row: (row.softmax(0), row))(HEAD(X))[0], Y)),
+        (SOFTMAX, lambda: F.cross_entropy(torch.vmap(lambda row: row.softmax(0), chunk_size=5)(HEAD(X)), Y)),
+        ("softmax-over-batch", lambda: F.nll_loss(torch.vmap(lambda c: c.log_softmax(0), 1, 1)(HEAD(X)), Y)),
+        (
+            "wrong-class-axis",
+            lambda: F.nll_loss(torch.vmap(over_time)(DECODER(TOKENS)).flatten(0, 1), words(20)),
+        ),
+        ("nll-without-log-probs", lambda: F.nll_loss(each_row(HEAD(X)), Y)),
+        ("double-softmax", lambda: each_row(softmax())),
+    ],
+)
+def test_into_vmap_and_out_of_it(rule: str, program: Program) -> None:
+    assert rules(program) == [rule]
+
+
+@programs(
+    {
+        "log-softmax": lambda: F.nll_loss(torch.vmap(lambda row: row.log_softmax(0))(HEAD(X)), Y),
+        "columns": lambda: F.nll_loss(torch.vmap(lambda row: row.log_softmax(0), 0, 1)(HEAD(X)).t(), Y),
+        "logits": lambda: F.cross_entropy(torch.vmap(lambda row: row * 2)(HEAD(X)), Y),
+        "losses": lambda: of_each(HEAD(X), Y),
+        "soft targets": lambda: F.cross_entropy(HEAD(X), each_row(OTHER(X))),
+        "one class of each": lambda: F.binary_cross_entropy(torch.vmap(lambda row: row.softmax(0)[1])(HEAD(X)), Y.gt(2).float()),
+        "classes mapped over": lambda: F.binary_cross_entropy(torch.vmap(lambda c: c * 1, 1, 1)(softmax()), ONE_HOT),
+    }
+)
+def test_right_programs_with_vmap(program: Program) -> None:
+    assert rules(program) == []
+
+
+def test_vmap_is_as_it_was_after_the_block() -> None:
+    before = dict(vars(vmap))
+    with sanitize():
+        assert dict(vars(vmap)) != before
+        with sanitize():
+            each_row(HEAD(X))
+    assert dict(vars(vmap)) == before

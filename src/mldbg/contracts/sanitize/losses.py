@@ -149,7 +149,8 @@ def elementwise(loss: Loss) -> Effect:
             axis = extra_axis(Shape(tuple(column.shape)), Shape(tuple(row.shape)))
             is_table = argument(args, kwargs, position, "reduction") == "none"
             if axis is not None and not (is_table and not _is_output(watch.tags.of(column), column, axis)):
-                tag = watch.tags.of(tensor) or watch.tags.of(target)
+                tags = (watch.tags.of(tensor), watch.tags.of(target))
+                tag = next((tag for tag in tags if tag is not None and tag.meaning is not None), None)
                 watch.found(BROADCAST, loss.name, "input", tensor, tag, f"{tuple(tensor.shape)} against {tuple(target.shape)}")
         return function(*args, **kwargs)
 
