@@ -341,6 +341,8 @@ MISUSES: tuple[Misuse, ...] = (
         at=("ctc_loss",),
         gets={**_NOT_LOGGED, LOGITS: Case(Proof.NOT_LOG_PROBS)},
         parameter="log_probs",
+        last="ctc_loss interprets it as log-probabilities",
+        linted=True,
     ),
     TARGET_IS_LOGGED,
     TARGET_IS_NOT_LOGGED,
