@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 import runpy
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mldbg.contracts.sanitize import OPTIONAL, RULES, Report, follow, sanitize
+import laws
+import mldbg.lint.rules
+from mldbg.contracts.sanitize import OPTIONAL, RULES, Finding, Report, follow, sanitize
+from mldbg.lint import registry
+from mldbg.lint import run as linting
+from mldbg.lint.finding import Finding as Linted
+from mldbg.operations.losses import MISUSES
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = sorted((ROOT / "fixtures/sanitize").glob("*.py"))
@@ -113,3 +121,51 @@ def test_results_are_the_same_bit_for_bit(path: Path) -> None:
     assert bare.keys() == watched.keys()
     for key, value in bare.items():
         assert torch.equal(value.nan_to_num(), watched[key].nan_to_num()), key
+
+
+# --- the linter says the same ---
+
+LINTED = sorted({misuse.rule for misuse in MISUSES if misuse.linted})
+NAMES_SHAPES = frozenset({"broadcast-loss", "softmax-over-batch", "wrong-class-axis"})
+"""Rules whose findings say in the linter which shapes and axes meet, so that their messages have words of their own."""
+
+
+@cache
+def linted() -> tuple[Linted, ...]:
+    """What the linter says of all programs, without running them."""
+    rules = tuple(registry.built_in(mldbg.lint.rules))
+    return linting.check_files(PROGRAMS, laws.task(ROOT / "fixtures/sanitize", rules)).findings
+
+
+def agree(said: Linted, finding: Finding) -> bool:
+    """Whether a finding of the linter is that of `sanitize`: its place is one of the two lines, and its path holds both."""
+    lines = {f"{step.span.path}:{step.span.line}" for step in said.steps}
+    return (
+        said.rule == finding.rule
+        and f"{said.span.path}:{said.span.line}" in (finding.producer, finding.consumer)
+        and {finding.producer, finding.consumer} <= lines
+        and (said.message == finding.message or said.rule in NAMES_SHAPES)
+    )
+
+
+def agreements(rule: str) -> list[tuple[Linted, Finding]]:
+    """Pairs of one misuse as the linter and as `sanitize` say it, from the programs for which the linter names the rule."""
+    by_linter = [said for said in linted() if said.rule == rule]
+    pairs = []
+    for path in sorted({said.span.path for said in by_linter}):
+        with sanitize(collect=True, include=OPTIONAL) as report:
+            run(Path(path))
+        pairs += [(said, finding) for said in by_linter for finding in report.findings if agree(said, finding)]
+    return pairs
+
+
+@pytest.mark.parametrize("rule", LINTED)
+def test_the_linter_says_the_same_of_the_same_lines(rule: str) -> None:
+    pairs = agreements(rule)
+    assert pairs
+    said, finding = pairs[0]
+    elsewhere = replace(said.span, line=said.span.line + 1)
+    assert not agree(replace(said, span=elsewhere), finding)
+    assert not agree(replace(said, steps=()), finding)
+    assert not agree(replace(said, rule="another"), finding)
+    assert agree(replace(said, message="another"), finding) is (rule in NAMES_SHAPES)

@@ -44,7 +44,7 @@ nn_ = p[p > 0.5]  # reveal nn_: unit-interval
 oo = p.T  # reveal oo: probs rank=2 along=0
 pp = p.unsqueeze(0)  # reveal pp: probs
 qq = torch.where(x > 0, p, x)  # reveal qq: no-meaning
-rr = F.gumbel_softmax(x)  # reveal rr: no-meaning
+rr = F.gumbel_softmax(x)  # reveal rr: probs along=-1
 ss = F.dropout(p, 0.5)  # reveal ss: no-meaning
 tt = F.cross_entropy(x, d)  # reveal tt: scalar-loss
 uu = tt / 4  # reveal uu: scalar-loss

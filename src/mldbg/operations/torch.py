@@ -204,7 +204,7 @@ FUNCTIONAL: Mapping[str, Effect] = {
     "leaky_relu elu gelu silu": _REAL,
     "tanh": _TANH,
     "softplus": _SOFTPLUS,
-    "gumbel_softmax": Gives(None, "gumbel_softmax", ("logits", "tau", "hard", "eps", "dim")),
+    "gumbel_softmax": Gives(PROBS, "gumbel_softmax", ("logits", "tau", "hard", "eps", "dim"), axis=-1),
     "linear": Affine("F.linear", params=("input", "weight", "bias")),
     "bilinear": Affine("F.bilinear", params=("input1", "input2", "weight", "bias")),
     "conv1d": Affine("F.conv1d", params=("input", "weight", "bias"), features=-2),

@@ -21,7 +21,8 @@ from mldbg.contracts.sanitize.effect import (
     argument,
     first_of,
 )
-from mldbg.contracts.sanitize.tags import Tag
+from mldbg.contracts.sanitize.site import Site
+from mldbg.contracts.sanitize.tags import Tag, Total
 from mldbg.contracts.sanitize.watch import Watch
 from mldbg.operations.effect import Clamps, Pools
 from mldbg.semantics import Semantic
@@ -51,7 +52,7 @@ def follows(change: Change) -> Effect:
 def part(tag: Tag) -> Tag | None:
     """Some of the values that a law ties together: probabilities stay between 0 and 1, log-probabilities become unknown."""
     if tag.meaning is PROBS:
-        return None if tag.scaled else Tag(UNIT, None, tag.site)
+        return None if tag.scaled else tag.loosely()
     return None if tag.meaning is LOG_PROBS else tag.along(None)
 
 
@@ -71,6 +72,8 @@ def clamps(row: Clamps) -> Effect:
     """Values beyond a bound are put onto it. Bounds that are tensors are not read."""
 
     def change(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
+        if tag.total is not None:  # kept from 0 before it divides
+            return tag
         given = dict(zip(row.params, args, strict=False)) | kwargs
         low, high = (given[name] if isinstance(given.get(name), int | float) else None for name in ("min", "max"))
         if tag.meaning in (PROBS, LOG_PROBS):
@@ -112,29 +115,47 @@ def scaled(tag: Tag) -> Tag | None:
 
 def regroup(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
     """view, reshape, flatten, unflatten, ravel."""
-    return tag if tag.axis is None else tag.along(axes.regrouped(tag.axis, shape, result.shape))
+    return tag.moved(len(shape), lambda axis: axes.regrouped(axis, shape, result.shape)) if has_axes(tag) else tag
 
 
 def moves(name: str) -> Effect:
     """The axis goes elsewhere, the values stay: permute, squeeze, ..."""
 
     def change(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
-        return tag if tag.axis is None else tag.along(axes.place(name, tag.axis, shape, args, kwargs))
+        return tag.moved(len(shape), lambda axis: axes.place(name, axis, shape, args, kwargs)) if has_axes(tag) else tag
 
     return follows(change)
+
+
+def has_axes(tag: Tag) -> bool:
+    """Whether anything is known of where the law's axis is, or is not."""
+    return tag.axis is not None or tag.others != ()
 
 
 def chooses_entries(name: str) -> Effect:
     """Some of the entries along axes, or each of them several times: an index, narrow, split, select, expand, ..."""
 
     def change(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
-        if tag.axis is None:
+        if not has_axes(tag):
             return tag
-        axis = axes.place(name, tag.axis, shape, args, kwargs)
-        is_whole = axis is not None and result.shape[axis] == shape[tag.axis]  # of several results one may be whole
-        return tag.along(axis) if is_whole else part(tag)
+
+        def place(axis: int) -> int | None:
+            now = axes.place(name, axis, shape, args, kwargs)
+            return now if now is not None and result.shape[now] == shape[axis] else None  # of several results one may be whole
+
+        return whole_or_part(tag, tag.moved(len(shape), place))
 
     return follows(change)
+
+
+def whole_or_part(tag: Tag, moved: Tag) -> Tag | None:
+    """What is known after an operation that puts axes elsewhere and may take entries away.
+
+    Log-probabilities say something as long as it is known along which axis they were not normalised.
+    """
+    if tag.axis is None or moved.axis is not None or (tag.meaning is LOG_PROBS and moved.others):
+        return moved
+    return part(tag)
 
 
 def pick(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
@@ -158,7 +179,29 @@ def reduce(name: str, *, total: bool) -> Effect:
             return None
         return scaled(tag.along(axis)) if total else tag.along(axis)
 
-    return follows(change)
+    if not total:
+        return follows(change)
+
+    def sums(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
+        result = follows(change)(watch, function, args, kwargs)
+        note_total(watch, PROBS, result, args, kwargs)
+        return result
+
+    return sums
+
+
+_UNASKED = Site(follows.__code__, 0)
+"""In the place of the user's line, which takes a microsecond to find, and is only asked of what has a meaning."""
+
+
+def note_total(watch: Watch, gives: Semantic, result: Tensor, args: Arguments, kwargs: Keywords) -> None:
+    """Of sum and logsumexp over one axis: the result may normalise what it was taken from."""
+    dim, source = argument(args, kwargs, 1, "dim", "axis"), first_of(args, kwargs)
+    if isinstance(dim, tuple | list) and len(dim) == 1:
+        (dim,) = dim
+    if type(dim) is int and source.is_floating_point() and source.dim():
+        total, known = Total(gives, dim % source.dim()), watch.tags.of(result)
+        watch.tags.put(result, known._replace(total=total) if known is not None else Tag(None, None, _UNASKED, total=total))
 
 
 def pools(row: Pools) -> Effect:

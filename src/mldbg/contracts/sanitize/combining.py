@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from mldbg.contracts.sanitize import axes, evidence
-from mldbg.contracts.sanitize.carrying import follows, part, pick, scaled
+from mldbg.contracts.sanitize.carrying import follows, has_axes, part, pick, scaled, whole_or_part
 from mldbg.contracts.sanitize.effect import (
     LOGITS,
+    NON_NEGATIVE,
     PROBS,
     UNIT,
     Arguments,
@@ -23,7 +25,7 @@ from mldbg.contracts.sanitize.effect import (
 from mldbg.contracts.sanitize.tags import Tag
 from mldbg.contracts.sanitize.watch import Watch
 from mldbg.operations.effect import Chooses
-from mldbg.semantics import FORGOTTEN
+from mldbg.semantics import FORGOTTEN, Semantic
 
 EPSILON = 1e-3
 """A constant up to this size that is added to probabilities keeps a logarithm finite and changes nothing else."""
@@ -32,10 +34,17 @@ Combine = Callable[[Tag, Any], Tag | None]
 """(tag of one operand, the other: a number, or a tensor of one element) -> tag of the result."""
 
 
-def operands(combine: Combine, both: Callable[[Tag, Tag], Tag | None], *, commutes: bool, adds: bool = False) -> Effect:
+Both = Callable[[Tag, Tensor, Tag, Tensor], Tag | None]
+"""(tag of the left operand, that operand, tag of the right one, that one) -> tag of the result, axis included."""
+
+
+def operands(
+    combine: Combine, both: Both, *, commutes: bool, adds: bool = False, normalises_to: Semantic | None = None
+) -> Effect:
     """An elementwise operation of a tensor with a number or with another tensor.
 
     combine: what a number makes of the tensor. both: what two tensors with tags give.
+    normalises_to: what a tensor becomes whose right operand is its own total.
     commutes: whether the number may stand on the left. Another tensor without a tag makes the result unknown, unless it is a
         bias or a mask that the operation adds.
     """
@@ -45,10 +54,14 @@ def operands(combine: Combine, both: Callable[[Tag, Tag], Tag | None], *, commut
         tag, other = watch.tags.of(left), watch.tags.of(right)
         if tag is None and other is None:
             return function(*args, **kwargs)
+        total = other.total if other is not None else None
+        shape: torch.Size | None = left.shape if tag is not None else right.shape
         if "alpha" in kwargs or "rounding_mode" in kwargs:
             new = None
+        elif total is not None and total.gives is normalises_to and isinstance(left, Tensor) and total.fits(left, right):
+            new, shape = Tag(normalises_to, total.axis, watch.here(), by_hand=True), left.shape
         elif tag is not None and other is not None:
-            new = both(tag, other) if left.shape == right.shape else None
+            new, shape = both(tag, left, other, right), None
         elif tag is not None:
             new = combine(tag, right) if _is_constant(right) else _beside(watch, tag, left, right, adds=adds)
         else:
@@ -57,8 +70,7 @@ def operands(combine: Combine, both: Callable[[Tag, Tag], Tag | None], *, commut
             if new is None and commutes and isinstance(left, Tensor):
                 new = _beside(watch, other, right, left, adds=adds)
         result = function(*args, **kwargs)
-        shape = left.shape if tag is not None else right.shape
-        watch.tags.put(result, new if result.shape == shape else None)
+        watch.tags.put(result, new if shape is None or result.shape == shape else None)
         return result
 
     return effect
@@ -92,13 +104,13 @@ def plus(tag: Tag, number: Any) -> Tag | None:
     if tag.meaning is LOGITS:
         return tag
     is_epsilon = not isinstance(number, Tensor) and abs(number) <= EPSILON
-    return tag if is_epsilon and tag.meaning in (PROBS, UNIT) else None
+    return tag if is_epsilon and (tag.meaning in (PROBS, UNIT) or tag.total is not None) else None
 
 
 def power(tag: Tag, number: Any) -> Tag | None:
     """A tensor to the power of a constant: what lies in [0, 1] stays there."""
     inside = tag.meaning in (PROBS, UNIT) and not tag.scaled
-    return Tag(UNIT, None, tag.site) if inside and not isinstance(number, Tensor) and number > 0 else None
+    return tag.loosely() if inside and not isinstance(number, Tensor) and number > 0 else None
 
 
 def complement(tag: Tag, number: Any) -> Tag | None:
@@ -106,25 +118,50 @@ def complement(tag: Tag, number: Any) -> Tag | None:
     if tag.meaning is LOGITS:
         return tag
     if tag.meaning in (PROBS, UNIT) and not tag.scaled and not isinstance(number, Tensor) and number == 1:
-        return Tag(UNIT, None, tag.site)
+        return tag.loosely()
     return None
 
 
-def summed(first: Tag, second: Tag) -> Tag | None:
+def summed(first: Tag, left: Tensor, second: Tag, right: Tensor) -> Tag | None:
     """A sum of two tensors."""
-    if first.meaning is not second.meaning or first.axis != second.axis:
+    if first.meaning is not second.meaning or first.axis != second.axis or left.shape != right.shape:
         return None
     return scaled(first) if first.meaning in (PROBS, LOGITS) else None
 
 
-def difference(first: Tag, second: Tag) -> Tag | None:
+def difference(first: Tag, left: Tensor, second: Tag, right: Tensor) -> Tag | None:
     """A difference of two tensors."""
     both_logits = first.meaning is LOGITS and second.meaning is LOGITS
-    return first if both_logits and first.axis == second.axis else None
+    return first if both_logits and first.axis == second.axis and left.shape == right.shape else None
 
 
-def unknown(first: Tag, second: Tag) -> Tag | None:
-    """A product or quotient of two tensors."""
+def weighted(first: Tag, left: Tensor, second: Tag, right: Tensor) -> Tag | None:
+    """A product of two tensors: probabilities with a weight for each row, or two values in [0, 1] each time."""
+    for tag, tensor, weight, factor in ((first, left, second, right), (second, right, first, left)):
+        is_row = tag.meaning is PROBS and tag.axis is not None and weight.meaning in _NEVER_NEGATIVE
+        if is_row and tag.axis is not None and _is_even_along(tag.axis, tensor, factor):
+            return scaled(tag)
+    if not (_is_within_unit(first) and _is_within_unit(second)):
+        return None
+    return (first if first.meaning is PROBS else second).loosely()
+
+
+_NEVER_NEGATIVE = (PROBS, UNIT, NON_NEGATIVE)
+
+
+def _is_even_along(axis: int, tensor: Tensor, factor: Tensor) -> bool:
+    """Whether a factor that leaves the shape as it is has one value for each row along an axis."""
+    sizes = (*(1,) * (tensor.dim() - factor.dim()), *factor.shape)
+    fits = len(sizes) == tensor.dim() and all(size in (1, whole) for size, whole in zip(sizes, tensor.shape, strict=True))
+    return fits and sizes[axis] == 1
+
+
+def _is_within_unit(tag: Tag) -> bool:
+    return tag.meaning in (PROBS, UNIT) and not tag.scaled
+
+
+def unknown(first: Tag, left: Tensor, second: Tag, right: Tensor) -> Tag | None:
+    """A quotient or power of two tensors."""
     return None
 
 
@@ -135,9 +172,10 @@ def joins(name: str) -> Effect:
         tensors = argument(args, kwargs, 0, "tensors")
         tag = _common(watch, tensors)
         result = function(*args, **kwargs)
-        if tag is not None and tag.axis is not None:
-            axis = axes.place(name, tag.axis, tuple(tensor.shape for tensor in tensors), args, kwargs)
-            tag = tag.along(axis) if axis is not None else part(tag)
+        if tag is not None and has_axes(tag):
+            shapes = tuple(tensor.shape for tensor in tensors)
+            moved = tag.moved(len(shapes[0]), lambda axis: axes.place(name, axis, shapes, args, kwargs))
+            tag = whole_or_part(tag, moved)
         watch.tags.put(result, tag)
         return result
 
@@ -151,7 +189,7 @@ def _common(watch: Watch, tensors: Iterable[Any]) -> Tag | None:
     if first is None:
         return None
     for tag in tags:
-        if tag is None or tag.meaning is not first.meaning or tag.axis != first.axis:
+        if tag is None or tag.meaning is not first.meaning or tag.axis != first.axis or tag.others != first.others:
             return None
     return first._replace(scaled=any(tag is not None and tag.scaled for tag in tags))
 

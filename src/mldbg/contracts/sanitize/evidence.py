@@ -16,8 +16,15 @@ overwritten behind the tags' back, not whether rounding (bfloat16: 0.03 on a sum
 
 
 def refuted(tag: Tag, tensor: Tensor) -> bool:
-    """Whether the values cannot be what the tag says. Values that cannot be read refute nothing."""
-    return _truth(lambda values: _breaks_law(tag, values), tensor) is True
+    """Whether the values cannot be what the tag says. Values that cannot be read refute nothing but what they had to prove."""
+    broken = _truth(lambda values: _breaks_law(tag, values), tensor)
+    return broken is not False if tag.by_hand else broken is True
+
+
+def is_whole(tag: Tag, tensor: Tensor) -> bool:
+    """Whether scaled probabilities are seen to sum to 1 all the same, as a weighted mean of several does."""
+    whole = tag._replace(scaled=False, by_hand=True)
+    return tag.axis is not None and not refuted(whole, tensor)
 
 
 def leaves_unit_interval(tag: Tag, tensor: Tensor) -> bool:
@@ -35,9 +42,9 @@ def hides(tensor: Tensor) -> bool:
     return _truth(lambda values: (values <= 10 * FORGOTTEN).any(), tensor) is True
 
 
-def counts_up(tensor: Tensor) -> bool:
-    """Whether the values are 0, 1, 2, ..."""
-    return _truth(lambda values: (values == torch.arange(len(values), device=values.device)).all(), tensor) is True
+def counts_up(tensor: Tensor, end: int) -> bool:
+    """Whether the values are 0, 1, 2, ..., and start again where they come to `end`."""
+    return _truth(lambda values: (values == torch.arange(len(values), device=values.device) % end).all(), tensor) is True
 
 
 def statistics(tensor: Tensor) -> Mapping[str, float]:

@@ -22,6 +22,7 @@ from mldbg.operations.losses import (
     Proof,
     misuse_of,
 )
+from mldbg.operations.shape import Shape, extra_axis
 
 _Judge = Callable[[Tag, Tensor, int | None], bool]
 """(tag, tensor, class axis) -> whether the values allow, or show, what the tag says."""
@@ -64,32 +65,42 @@ def loss(row: Loss) -> Effect:
         tag = watch.tags.of(tensor)
         if tag is not None:
             target = argument(args, kwargs, 1, row.params[1])
-            if not (tag.axis == 0 and tag.meaning is LOG_PROBS and _pairs(tensor, target)):
+            if not (tag.meaning is LOG_PROBS and _pairs(tag, tensor, target)):
                 _check(watch, row, tensor, tag)
         return function(*args, **kwargs)
 
     return effect
 
 
-def _pairs(tensor: Tensor, target: Any) -> bool:
-    """Whether sample i belongs to class i, as in a contrastive loss: similarities get a softmax in both directions."""
-    is_square = tensor.dim() == 2 and tensor.shape[0] == tensor.shape[1]
-    return is_square and isinstance(target, Tensor) and evidence.counts_up(target)
+def _pairs(tag: Tag, tensor: Tensor, target: Any) -> bool:
+    """Whether sample i belongs to class i, as in a contrastive loss: similarities get a softmax in both directions.
+
+    Several such squares may lie one below the other.
+    """
+    if tensor.dim() != 2 or not isinstance(target, Tensor):
+        return False
+    rows, classes = tensor.shape
+    can_be = rows == classes if tag.axis == 0 else tag.axis is None and rows % max(classes, 1) == 0
+    return can_be and evidence.counts_up(target, classes)
 
 
 def _check(watch: Watch, row: Loss, tensor: Tensor, tag: Tag) -> None:
     axis = _axis_of(row, tensor)
     misuse = misuse_of(row, tag.meaning)
-    words = _axes_in_words(tag, axis)
-    if axis is not None and tag.meaning is LOG_PROBS and tag.axis not in (None, axis):
+    if axis is not None and tag.meaning is LOG_PROBS and _ran_elsewhere(tag, axis):
         if _not_log_probs(tag, tensor, axis) and _not_refuted(tag, tensor, axis):
             elsewhere = OVER_BATCH if tag.axis == 0 and tensor.dim() == 2 else WRONG_AXIS
-            watch.found(elsewhere, row.name, "input", tensor, tag, words)
-    elif misuse is not None:
+            watch.found(elsewhere, row.name, "input", tensor, tag, _axes_in_words(tag, axis))
+    elif misuse is not None and tag.meaning is not None:
         if watch.listens_to(misuse.rule) and PROOFS[misuse.gets[tag.meaning].proof](tag, tensor, axis):
-            watch.found(misuse, row.name, "input", tensor, tag, words)
+            watch.found(misuse_of(row, tag.made) or misuse, row.name, "input", tensor, tag, _axes_in_words(tag, axis))
     elif tag.meaning is LOGITS and row.name in SINGLE_LOGIT.at and _is_single(tensor, tag, axis):
         watch.found(SINGLE_LOGIT, row.name, "input", tensor, tag, f"axis {axis} (classes), of size 1")
+
+
+def _ran_elsewhere(tag: Tag, axis: int) -> bool:
+    """Whether the axis of the law is known to be another one, even where it is not known any more which."""
+    return axis in tag.others if tag.axis is None else tag.axis != axis
 
 
 def _is_single(tensor: Tensor, tag: Tag, axis: int | None) -> bool:
@@ -100,8 +111,10 @@ def _is_single(tensor: Tensor, tag: Tag, axis: int | None) -> bool:
 def _axes_in_words(tag: Tag, axis: int | None) -> str:
     if axis is None:
         return ""
-    ran = f"; the activation ran over axis {tag.axis}" if tag.axis not in (None, axis) else ""
-    return f"axis {axis} (classes){ran}"
+    if not _ran_elsewhere(tag, axis):
+        return f"axis {axis} (classes)"
+    ran = f"axis {tag.axis}" if tag.axis is not None else "another axis, which was merged or taken from since"
+    return f"axis {axis} (classes); the activation ran over {ran}"
 
 
 def divergence(row: Loss) -> Effect:
@@ -112,7 +125,7 @@ def divergence(row: Loss) -> Effect:
         tag, of_target = watch.tags.of(tensor), watch.tags.of(target)
         if tag is not None:
             _check(watch, row, tensor, tag)
-        if of_target is not None:
+        if of_target is not None and of_target.meaning is not None:
             misuse = TARGET_IS_NOT_LOGGED if kwargs.get("log_target") else TARGET_IS_LOGGED
             case = misuse.gets.get(of_target.meaning)
             if case is not None and PROOFS[case.proof](of_target, target, None):
@@ -122,16 +135,28 @@ def divergence(row: Loss) -> Effect:
     return effect
 
 
-def elementwise(name: str) -> Effect:
-    """A loss that compares prediction and target value by value, and broadcasts them."""
+def elementwise(loss: Loss) -> Effect:
+    """A loss that compares prediction and target value by value, and broadcasts them.
+
+    A table of all pairs that is meant has no reduction. So then only the one output of a layer is reported.
+    """
+    position = loss.params.index("reduction")
 
     def effect(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
         tensor, target = argument(args, kwargs, 0, "input"), argument(args, kwargs, 1, "target")
-        if isinstance(tensor, Tensor) and isinstance(target, Tensor) and tensor.dim() != target.dim():
+        if isinstance(tensor, Tensor) and isinstance(target, Tensor) and abs(tensor.dim() - target.dim()) == 1:
             column, row = (tensor, target) if tensor.dim() > target.dim() else (target, tensor)
-            if row.dim() and row.shape[-1] > 1 and column.shape == (*row.shape, 1):
-                tag = watch.tags.of(tensor) or watch.tags.of(target)
-                watch.found(BROADCAST, name, "input", tensor, tag, f"{tuple(tensor.shape)} against {tuple(target.shape)}")
+            axis = extra_axis(Shape(tuple(column.shape)), Shape(tuple(row.shape)))
+            is_table = argument(args, kwargs, position, "reduction") == "none"
+            if axis is not None and not (is_table and not _is_output(watch.tags.of(column), column, axis)):
+                tags = (watch.tags.of(tensor), watch.tags.of(target))
+                tag = next((tag for tag in tags if tag is not None and tag.meaning is not None), None)
+                watch.found(BROADCAST, loss.name, "input", tensor, tag, f"{tuple(tensor.shape)} against {tuple(target.shape)}")
         return function(*args, **kwargs)
 
     return effect
+
+
+def _is_output(tag: Tag | None, column: Tensor, axis: int) -> bool:
+    """Whether an axis is that of a layer's outputs, of which there is one."""
+    return tag is not None and tag.meaning is LOGITS and tag.axis == axis % column.dim()

@@ -1,4 +1,4 @@
-"""What a `sanitize` block changes around it: compiled functions run eagerly, new threads are followed, optimizers are not.
+"""What a `sanitize` block changes around it: compiled code runs eagerly, vmap and new threads are followed, optimizers are not.
 
 These change the state of the process. Blocks may overlap in several threads, so they are counted: the first one installs, the
 last one takes away.
@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch._functorch import vmap as mapping
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
+from mldbg.contracts.sanitize.carrying import whole_or_part
 from mldbg.contracts.sanitize.follow import FollowMeanings, after_optimizer, before_optimizer
 from mldbg.contracts.sanitize.watch import Watch
 
@@ -28,11 +31,11 @@ class _Block:
     """One block: makes a mode for each of its threads."""
 
     def __init__(self, watch: Watch) -> None:
-        self._watch = watch
+        self.watch = watch
         self._modes: list[FollowMeanings] = []
 
     def new_mode(self) -> FollowMeanings:
-        mode = FollowMeanings(self._watch)
+        mode = FollowMeanings(self.watch)
         self._modes.append(mode)
         return mode
 
@@ -68,6 +71,7 @@ def _install() -> None:
         if not _blocks:
             with ExitStack() as stack:
                 stack.enter_context(_compiled_runs_eagerly())
+                stack.enter_context(_vmap_is_followed())
                 stack.enter_context(_threads_are_followed())
                 stack.callback(register_optimizer_step_pre_hook(before_optimizer).remove)
                 stack.callback(register_optimizer_step_post_hook(after_optimizer).remove)
@@ -87,6 +91,44 @@ def _compiled_runs_eagerly() -> AbstractContextManager[Any]:
     """Compiled code calls kernels, not torch functions: nothing can be followed there."""
     set_stance = getattr(torch.compiler, "set_stance", None)  # since torch 2.6
     return ExitStack() if set_stance is None else set_stance("force_eager")
+
+
+@contextmanager
+def _vmap_is_followed() -> Iterator[None]:
+    """Vmap takes an axis away from each tensor that goes in, and puts one into each that comes out, by no torch function."""
+    add, remove = (getattr(mapping, name, None) for name in ("_add_batch_dim", "_remove_batch_dim"))
+    if add is None or remove is None:  # private names, of which some release of torch may know nothing
+        yield
+        return
+
+    @functools.wraps(add)
+    def add_followed(tensor: Tensor, axis: int, level: int) -> Tensor:
+        result: Tensor = add(tensor, axis, level)
+        _carry(tensor, result, lambda old: None if old == axis else old - (old > axis))
+        return result
+
+    @functools.wraps(remove)
+    def remove_followed(tensor: Tensor, level: int, size: int, axis: int) -> Tensor:
+        result: Tensor = remove(tensor, level, size, axis)
+        _carry(tensor, result, lambda old: old + (old >= axis % result.dim()))
+        return result
+
+    setattr(mapping, "_add_batch_dim", add_followed)  # noqa: B010 (an assignment would be a type error)
+    setattr(mapping, "_remove_batch_dim", remove_followed)  # noqa: B010
+    try:
+        yield
+    finally:
+        setattr(mapping, "_add_batch_dim", add)  # noqa: B010
+        setattr(mapping, "_remove_batch_dim", remove)  # noqa: B010
+
+
+def _carry(source: Tensor, result: Tensor, place: Callable[[int], int | None]) -> None:
+    """Gives a tensor the meaning of another, in every block of this thread. place: where an axis is now."""
+    for block in _blocks_here():
+        tags = block.watch.tags
+        tag = tags.of(source)
+        if tag is not None:
+            tags.put(result, whole_or_part(tag, tag.moved(source.dim(), place)))
 
 
 @contextmanager

@@ -18,10 +18,10 @@ from mldbg.operations import effect as kinds
 from mldbg.operations.torch import ATTRIBUTES, ROWS
 
 _ARITHMETIC: Mapping[kinds.Arithmetic, Effect] = {
-    kinds.Arithmetic.TIMES: combining.operands(combining.times, combining.unknown, commutes=True),
-    kinds.Arithmetic.OVER: combining.operands(combining.times, combining.unknown, commutes=False),
+    kinds.Arithmetic.TIMES: combining.operands(combining.times, combining.weighted, commutes=True),
+    kinds.Arithmetic.OVER: combining.operands(combining.times, combining.unknown, commutes=False, normalises_to=PROBS),
     kinds.Arithmetic.PLUS: combining.operands(combining.plus, combining.summed, commutes=True, adds=True),
-    kinds.Arithmetic.MINUS: combining.operands(combining.plus, combining.difference, commutes=False),
+    kinds.Arithmetic.MINUS: combining.operands(combining.plus, combining.difference, commutes=False, normalises_to=LOG_PROBS),
     kinds.Arithmetic.TO: combining.operands(combining.power, combining.unknown, commutes=False),
     kinds.Arithmetic.FROM: combining.operands(combining.complement, combining.difference, commutes=False),
 }
@@ -29,7 +29,7 @@ _ARITHMETIC: Mapping[kinds.Arithmetic, Effect] = {
 
 def _given(row: kinds.Gives) -> Effect | None:
     if row.meaning in (PROBS, LOG_PROBS):
-        return making.softmaxes(row.meaning, row.verb)
+        return making.softmaxes(row)
     if row.meaning is UNIT:
         return making.sigmoid
     return making.activation(row) if row.meaning is not None else None
@@ -61,7 +61,7 @@ def _lossy(row: kinds.Loss) -> Effect | None:
     if "log_target" in row.params:
         return losses.divergence(row)
     if row.elementwise:
-        return losses.elementwise(row.name)
+        return losses.elementwise(row)
     return losses.loss(row) if row.takes is not None else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -11,25 +12,77 @@ from torch import Tensor
 from mldbg.contracts.sanitize.site import Site
 from mldbg.semantics import Semantic
 
+_TIED = (Semantic.PROBS, Semantic.LOG_PROBS)
+"""Meanings of which a loss asks along which axis they hold."""
+
+
+class Total(NamedTuple):
+    """What a tensor becomes by its own sums, or by the logarithm of its sum of exponentials.
+
+    gives: probabilities if it is divided by them, log-probabilities if that is subtracted.
+    axis: along which they were taken, counted from 0.
+    """
+
+    gives: Semantic
+    axis: int
+
+    def fits(self, tensor: Tensor, total: Tensor) -> bool:
+        """Whether each value of a tensor meets the sum over its own row, as far as the shapes say."""
+        row = tensor.shape[self.axis] if self.axis < tensor.dim() else None
+        others = (*tensor.shape[: self.axis], *tensor.shape[self.axis + 1 :])
+        return (
+            row is not None
+            and total.dim() == tensor.dim()
+            and total.shape[self.axis] in (1, row)
+            and (*total.shape[: self.axis], *total.shape[self.axis + 1 :]) == others
+        )
+
 
 class Tag(NamedTuple):
     """What the numbers of a tensor are, and where they became that.
 
+    meaning: None where only the total is known.
     axis: the axis along which a law ties the values together (for logits: the axis of the layer's outputs), counted
         from 0; None where it is not known, or where each value stands alone.
     scaled: probabilities times a constant, or a sum of several: not negative, but no longer of sum 1.
     masked: where minus infinity was put among probabilities. Right for a choice by argmax, wrong for a weighted mean.
+    others: where the axis of the law is not known any more, the axes of which it is known that they are others.
+    by_hand: normalised by arithmetic. Whether it was the tensor's own sum, and no value was negative, the values have to prove.
+    total: where the values are sums over an axis, by which somebody may normalise.
+    made: what the values were part of, or made from, where they are less than that by now: some of a softmax's probabilities.
     """
 
-    meaning: Semantic
+    meaning: Semantic | None
     axis: int | None
     site: Site
     scaled: bool = False
     masked: Site | None = None
+    others: tuple[int, ...] = ()
+    by_hand: bool = False
+    total: Total | None = None
+    made: Semantic | None = None
 
     def along(self, axis: int | None) -> Tag:
         """The same with another axis."""
         return self if axis == self.axis else self._replace(axis=axis)
+
+    def moved(self, rank: int, place: Callable[[int], int | None]) -> Tag:
+        """The same after an operation that puts axes elsewhere, or merges them.
+
+        rank: of the tensor before. place: where an axis is now; None where it is lost.
+        """
+        if self.axis is not None:
+            now = place(self.axis)
+            if now is not None:
+                return self.along(now)
+            others = tuple(axis for axis in range(rank) if axis != self.axis) if self.meaning in _TIED else ()
+        else:
+            others = self.others
+        return self._replace(axis=None, others=tuple(now for axis in others if (now := place(axis)) is not None))
+
+    def loosely(self) -> Tag:
+        """Of probabilities: values in [0, 1] that are tied together no more."""
+        return Tag(Semantic.UNIT_INTERVAL, None, self.site, by_hand=self.by_hand, made=self.made or self.meaning)
 
 
 _Entry = tuple[Tag, int | None, weakref.ref[Tensor]]

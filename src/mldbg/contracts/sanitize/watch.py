@@ -73,8 +73,10 @@ class Watch:
 def _finding(
     misuse: Misuse, function: str, parameter: str, tensor: Tensor, tag: Tag | None, axis: str, producer: str, consumer: str
 ) -> Finding:
-    what = f"{tag.meaning.words}{', scaled' if tag.scaled else ''}" if tag is not None else "a tensor"
-    meaning = tag.meaning if tag is not None else None
+    meaning = (tag.made or tag.meaning) if tag is not None else None
+    what = meaning.words if meaning is not None else "a tensor"
+    if tag is not None and tag.scaled and not evidence.is_whole(tag, tensor):
+        what += ", scaled"
     message = misuse.message_on(meaning, what="softmax" if "softmax" in function else "cross-entropy")
     violation = Violation(
         contract=function,
