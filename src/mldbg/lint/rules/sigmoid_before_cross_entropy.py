@@ -6,11 +6,12 @@ from mldbg.lint.rule import Rule, Topic
 
 
 class SigmoidBeforeCrossEntropy(Rule):
-    """sigmoid output is used as logits of cross-entropy
+    """sigmoid or ReLU output is used as logits of cross-entropy
 
     ## Why
-    Cross-entropy expects unbounded logits. After a sigmoid they lie between 0 and 1: the softmax inside can then no longer
-    express certainty.
+    Cross-entropy expects unbounded logits. After a sigmoid they lie between 0 and 1, after a ReLU they are
+    non-negative: the softmax inside can then no longer express certainty (sigmoid), or classes at zero get no
+    gradient (ReLU).
 
     ## Bad
         import torch
@@ -33,7 +34,8 @@ class SigmoidBeforeCrossEntropy(Rule):
             return F.cross_entropy(head(x), y)
 
     ## Limits
-    Fires only when the last operation on every path is a sigmoid.
+    Fires only when the last operation on every path is a sigmoid, ReLU or softplus; a ReLU before the last layer is
+    fine.
     """
 
     group = Group.CORRECTNESS
