@@ -8,16 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mldbg.contracts import flags, tracing
+from mldbg.contracts import flags, sampling, tracing
 from mldbg.contracts.annotation import Array, dtype_name
 from mldbg.contracts.error import ContractError, Violation
 from mldbg.contracts.laws import LAWS, without
 from mldbg.contracts.matching import Scope, Seen, described
 from mldbg.contracts.modes import Mode
 from mldbg.operations import dims
-
-ROWS = 32
-"""Rows that `sampled` mode looks at."""
 
 _PLAIN = frozenset({Tensor, torch.nn.Parameter})
 _NAMES = {dtype: dtype_name(dtype) for dtype in vars(torch).values() if isinstance(dtype, torch.dtype)}
@@ -69,7 +66,11 @@ def observe_traced(tensor: Tensor, site: flags.Site, number: int, level: int, bo
     """As `observe`, in code that is being compiled. All modes beyond `sampled` are `full` there."""
     if not tracing.values_can_be_seen() or tensor.numel() == 0 or tensor.is_meta or tensor.layout is not torch.strided:
         return
-    looked_at = _prepared(tensor, site, level, 0)
+    tensor = tensor.detach()
+    if level == Mode.SAMPLED:
+        counts = sampling.counts(tensor.shape, site.axis)
+        tensor = tensor if counts is None else tracing.rows(tensor, counts)
+    looked_at = _prepared(tensor, site)
     statistics = LAWS[site.meaning.semantic].measure(looked_at, site.axis, bound)
     tracing.record(statistics, number, _NAMES[tensor.dtype], tensor.shape, looked_at.shape)
 
@@ -128,7 +129,11 @@ def _bound(array: Array, names: Scope) -> Any:
 
 
 def _measured(tensor: Tensor, site: flags.Site, level: int, number: int, bound: Any) -> flags.Record:
-    looked_at = _prepared(tensor, site, level, number)
+    looked_at = tensor.detach()
+    if level == Mode.SAMPLED:
+        counts = sampling.counts(tensor.shape, site.axis)
+        looked_at = looked_at if counts is None else sampling.rows(looked_at, counts, number)
+    looked_at = _prepared(looked_at, site)
     statistics = LAWS[site.meaning.semantic].measure(looked_at, site.axis, bound)
     return flags.Record(site, statistics, _NAMES[tensor.dtype], tuple(tensor.shape), tuple(looked_at.shape), number)
 
@@ -147,31 +152,9 @@ def _is_visible(tensor: Tensor) -> bool:
     )
 
 
-def _prepared(tensor: Tensor, site: flags.Site, level: int, number: int) -> Tensor:
-    tensor = tensor.detach()
-    if level == Mode.SAMPLED:
-        tensor = _sampled(tensor, site, number)
+def _prepared(tensor: Tensor, site: flags.Site) -> Tensor:
     wider = _WIDER.get(tensor.dtype)
     if wider is not None:
         tensor = tensor.to(wider)
     ignored = site.meaning.ignored
     return tensor if ignored is None else without(tensor, ignored)
-
-
-def _sampled(tensor: Tensor, site: flags.Site, number: int) -> Tensor:
-    """At most `ROWS` rows, evenly spaced, other ones each time; a view.
-
-    A row lies along the law's axis, or along the last one for a law about single values.
-    """
-    axis = site.axis % max(tensor.ndim, 1)
-    left = ROWS
-    for other, size in enumerate(tensor.shape):
-        if other == axis:
-            continue
-        if size > left:
-            stride = size // left
-            tensor = tensor[(slice(None),) * other + (slice(number % stride, stride * left, stride),)]
-            left = 1
-        else:
-            left //= size
-    return tensor

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.fx import Proxy
 from torch.utils._pytree import tree_leaves
 
-from mldbg.contracts import flags
+from mldbg.contracts import flags, sampling
 from mldbg.contracts.scope import EAGER
 
 SITES: list[flags.Site] = []
@@ -26,6 +26,7 @@ TOKEN = torch.zeros(())
 
 _library = torch.library.Library("mldbg", "DEF")  # type: ignore[no-untyped-call]
 _library.define("record(Tensor(a!) token, Tensor statistics, int site, str dtype, SymInt[] shape, SymInt[] looked_at) -> ()")  # type: ignore[no-untyped-call]
+_library.define("rows(Tensor tensor, SymInt[] wanted) -> Tensor")  # type: ignore[no-untyped-call]
 _library.define("settle(Tensor(a!) token) -> ()")  # type: ignore[no-untyped-call]
 
 
@@ -33,9 +34,17 @@ def _record(token: Tensor, statistics: Tensor, site: int, dtype: str, shape: lis
     flags.add(flags.Record(SITES[site], statistics.unbind(), dtype, tuple(shape), tuple(looked_at), flags.next_number()))
 
 
+def _rows(tensor: Tensor, wanted: list[int]) -> Tensor:
+    return sampling.rows(tensor, wanted, flags.next_number()).clone(memory_format=torch.contiguous_format)
+
+
 def _settle(token: Tensor) -> None:
     if EAGER.top is None:
         flags.settle(None)
+
+
+def _like_rows(tensor: Tensor, wanted: Any) -> Tensor:
+    return tensor.new_empty(wanted)
 
 
 def _no_effect(*args: Any) -> None:
@@ -43,8 +52,10 @@ def _no_effect(*args: Any) -> None:
 
 
 _library.impl("record", _record, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
+_library.impl("rows", _rows, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
 _library.impl("settle", _settle, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
 torch.library.register_fake("mldbg::record", _no_effect, lib=_library)
+torch.library.register_fake("mldbg::rows", _like_rows, lib=_library)
 torch.library.register_fake("mldbg::settle", _no_effect, lib=_library)
 
 
@@ -62,6 +73,11 @@ def is_symbolic(*values: Any) -> bool:
     Asked where a check has failed, so that calls with tensors do not pay for it.
     """
     return any(isinstance(leaf, Proxy) for leaf in tree_leaves(values))
+
+
+def rows(tensor: Tensor, wanted: Any) -> Tensor:
+    """Rows of a tensor for `sampled` mode, from compiled code: which ones is decided when it runs, not when it is compiled."""
+    return torch.ops.mldbg.rows(tensor, wanted)  # type: ignore[no-any-return]
 
 
 def record(statistics: tuple[Tensor, ...], site: int, dtype: str, shape: Any, looked_at: Any) -> None:
