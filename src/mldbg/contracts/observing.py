@@ -35,6 +35,8 @@ def observe(tensor: Tensor, site: flags.Site, level: int, bound: Any = None) -> 
         raise ContractError(_without_bound(tensor, site, bound)) from bound
     if not _is_visible(tensor):
         return
+    if flags.PENDING.repeats:
+        level = Mode.SYNC  # now it is about the exact line, and all rows
     number = flags.next_number()
     if torch._C._len_torch_function_stack():  # noqa: SLF001
         with torch._C.DisableTorchFunction():  # noqa: SLF001
