@@ -214,6 +214,7 @@ def settle(call: Call | None, owner: object = None) -> None:
     _raise(found)
 
 
+@torch.compiler.disable(reason="verdicts are read in eager code")  # type: ignore[no-untyped-call, untyped-decorator]
 def abandon(error: BaseException, owner: object = None) -> None:
     """The outermost contract ends with `error`: nothing waits any longer, unless a generator is only closed, which is no failure.
 

@@ -17,6 +17,7 @@ from torch.fx import Proxy
 from torch.utils._pytree import tree_leaves
 
 from mldbg.contracts import flags, sampling
+from mldbg.contracts.error import Binding, Violation
 from mldbg.contracts.scope import EAGER
 
 SITES: list[flags.Site] = []
@@ -59,8 +60,25 @@ torch.library.register_fake("mldbg::rows", _like_rows, lib=_library)
 torch.library.register_fake("mldbg::settle", _no_effect, lib=_library)
 
 
+def break_graph(violation: Violation) -> None:
+    """End the graph that is being traced. With `fullgraph=True` torch raises `Unsupported` with the violation in its text."""
+    texts: dict[str, Any] = {name: getattr(violation, name) for name in _TEXTS}
+    sizes = [(one.name, one.size, one.where) for one in violation.bindings]
+    torch._dynamo.graph_break(msg=_reason(texts, sizes))  # noqa: SLF001
+
+
+_TEXTS = ("contract", "parameter", "expected", "actual", "axis", "cause", "advice", "place")
+
+
+@torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
+def _reason(texts: dict[str, Any], sizes: list[tuple[str, Any, str]]) -> str:
+    return (
+        f"a contract is broken here, which ends the graph\n{Violation(**texts, bindings=tuple(Binding(*one) for one in sizes))}"
+    )
+
+
 BREAK = "a contract is broken here; run without fullgraph=True, or without torch.compile, for the details"
-"""Why compilation stops where a check fails: explanations are made in eager code, with real tensors."""
+"""Why compilation stops where a check fails and nothing more can be said: the error is raised in eager code."""
 
 
 class StandAside(Exception):  # noqa: N818 (it tells a checker to let a call pass, and never leaves it)
