@@ -25,5 +25,5 @@ def _full_mode() -> Iterator[None]:
     assert scope.EAGER.top is None, "a scope was left open"
     assert scope.TRACED.top is None, "a scope was left open by compiled code"
     assert scope.EAGER.depth == scope.TRACED.depth == 0, "a forward pass was left open"
-    assert flags.PENDING.steps == 0, "a step was left open"
-    flags.PENDING.records.clear()
+    assert flags.PENDING.here().steps == 0, "a step was left open"
+    flags.PENDING.take()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import pickle
 import traceback
 import typing
 import warnings
@@ -27,7 +26,6 @@ from mldbg.contracts import (
     Probs,
     ScalarLoss,
     TokenIds,
-    Violation,
     along,
     attach,
     below,
@@ -580,23 +578,6 @@ def test_the_checker_can_be_read_and_shows_in_tracebacks() -> None:
     assert inspect.signature(Classifier.forward).parameters["y"].default is None
     assert forward.__name__ == "forward"
     assert forward.__doc__ is None
-
-
-def test_errors_travel_between_processes() -> None:
-    error = ContractError(Violation("f", "x", "this", "that", statistics={"min": 1.0}), (Violation("g", "y", "1", "2"),))
-    other = pickle.loads(pickle.dumps(error))
-    assert str(other) == str(error)
-    assert str(other).splitlines() == [
-        "f: x",
-        "  expected  this",
-        "  actual    that",
-        "  values    min 1",
-        "and 1 more in this step:",
-        "  g: y",
-        "    expected  1",
-        "    actual    2",
-    ]
-    assert other.statistics == {"min": 1.0}
 
 
 def test_names_of_the_package() -> None:

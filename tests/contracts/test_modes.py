@@ -182,14 +182,14 @@ def test_a_broken_law_is_the_cause_of_what_fails_after_it(function: Callable[[Te
     with pytest.raises(ContractError, match="sum to 1") as caught:
         function(torch.ones(3, 3))
     assert isinstance(caught.value.__cause__, KeyError)
-    assert not flags.PENDING.records
+    assert not flags.PENDING.here().records
 
 
 @pytest.mark.parametrize("function", [fails, fails_in_step])
 def test_another_exception_stays_what_it_is(function: Callable[[Tensor], None]) -> None:
     with pytest.raises(KeyError):
         function(torch.ones(3, 3) / 3)
-    assert not flags.PENDING.records
+    assert not flags.PENDING.here().records
 
 
 def test_what_is_repeated_has_its_scope() -> None:
@@ -215,7 +215,7 @@ def test_the_queue_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         with contracts.step():
             for index in range(25):
                 passed(torch.ones(3, 3) if bad(index) else torch.full((3, 2), 0.5))
-                assert len(flags.PENDING.records) < 10
+                assert len(flags.PENDING.here().records) < 10
         return index
 
     assert run(lambda _: False) == 24
@@ -227,7 +227,7 @@ def test_records_hold_no_graph() -> None:
     x = torch.full((3, 2), 0.5, requires_grad=True)
     with contracts.step():
         passed(x * 1)
-        assert all(not tensor.requires_grad for record in flags.PENDING.records for tensor in record.statistics)
+        assert all(not tensor.requires_grad for record in flags.PENDING.here().records for tensor in record.statistics)
 
 
 def test_sync_raises_at_once() -> None:

@@ -159,7 +159,7 @@ def softmax() -> Tensor:
     return HEAD(X).softmax(1)
 
 
-SOFTMAX, SIGMOID, RELU = "softmax-before-cross-entropy", "sigmoid-before-cross-entropy", "relu-before-cross-entropy"
+SOFTMAX, SIGMOID, RELU = "softmax-before-cross-entropy", "sigmoid-before-cross-entropy", "sigmoid-before-cross-entropy"
 
 
 @pytest.mark.parametrize(

@@ -229,8 +229,8 @@ class _Shared:
     @staticmethod
     def _end() -> None:
         EAGER.end_pass()
-        if EAGER.top is None and not flags.PENDING.steps:
-            flags.PENDING.records.clear()  # something is left only after an exception
+        if EAGER.top is None and not flags.PENDING.here().steps:
+            flags.PENDING.take()  # something is left only after an exception
 
     @staticmethod
     def names() -> Scope:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,23 @@ class Binding:
 
     def __str__(self) -> str:
         return f"{self.name} = {self.size} from {self.where}"
+
+
+_TITLES = {
+    "expected": "expected",
+    "actual": "actual",
+    "axis": "axis",
+    "bound": "bindings",
+    "values": "statistics",
+    "produced": "producer",
+    "consumed": "consumer",
+    "cause": "cause",
+    "do": "advice",
+    "ranks": "ranks",
+    "contract": "place",
+    "rule": "rule",
+}
+"""What a line of the text begins with -> the field of a violation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +89,18 @@ class Violation:
                 return f"{self.contract}: {self.parameter}"
 
     def __str__(self) -> str:
-        rows = [
-            ("expected", self.expected),
-            ("actual", self.actual),
-            ("axis", self.axis),
-            ("bound", ", ".join(map(str, self.bindings))),
-            ("values", ", ".join(f"{name} {number:.6g}" for name, number in self.statistics.items())),
-            ("produced", self.producer),
-            ("consumed", self.consumer),
-            ("cause", self.cause),
-            ("do", self.advice),
-            ("ranks", ", ".join(map(str, self.ranks))),
-            ("contract", self.place),
-            ("rule", self.rule),
-        ]
-        return "\n".join([self.subject, *(f"  {title:<9} {text}" for title, text in rows if text)])
+        lists = {
+            "bindings": ", ".join(map(str, self.bindings)),
+            "statistics": ", ".join(f"{name} {number:.6g}" for name, number in self.statistics.items()),
+            "ranks": ", ".join(map(str, self.ranks)),
+        }
+        rows = [(title, lists[name] if name in lists else getattr(self, name)) for title, name in _TITLES.items()]
+        return "\n".join([self.subject, *(f"  {title:<9} {_continued(text)}" for title, text in rows if text)])
+
+
+def _continued(text: str) -> str:
+    """Further lines of a text below its first one, where no title stands."""
+    return text.replace("\n", "\n" + " " * 12)
 
 
 class ContractError(Exception):
@@ -93,6 +108,10 @@ class ContractError(Exception):
 
     The fields of `Violation` can be read on the error itself. `others` holds further violations of the same step: deferred
     checks find several at once.
+
+    It can be made from its own text, also where that stands in a traceback: torch carries the exceptions of DataLoader workers,
+    DataParallel threads and remote calls in this form. Numbers then have the digits of the text, and a text of any other kind is
+    the whole message.
     """
 
     contract: str
@@ -110,19 +129,67 @@ class ContractError(Exception):
     consumer: str
     ranks: tuple[int, ...]
 
-    def __init__(self, violation: Violation, others: tuple[Violation, ...] = ()) -> None:
+    def __init__(self, violation: Violation | str, others: tuple[Violation, ...] = ()) -> None:
+        if isinstance(violation, str):
+            text = violation
+            violation, others = _read(text, type(self).__name__)
+        else:
+            text = _told(violation, others)
         self.violation = violation
         self.others = others
         for item in fields(Violation):
             setattr(self, item.name, getattr(violation, item.name))
-        super().__init__(self._text())
+        super().__init__(text)  # pickle makes the error from its text, then gives it back these attributes as they are
 
-    def _text(self) -> str:
-        texts = [str(self.violation)]
-        if self.others:
-            texts.append(f"and {len(self.others)} more in this step:")
-            texts.extend("  " + str(other).replace("\n", "\n  ") for other in self.others)
-        return "\n".join(texts)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return ContractError, (self.violation, self.others)
+def _told(violation: Violation, others: tuple[Violation, ...]) -> str:
+    texts = [str(violation)]
+    if others:
+        texts.append(f"and {len(others)} more in this step:")
+        texts.extend("  " + str(other).replace("\n", "\n  ") for other in others)
+    return "\n".join(texts)
+
+
+_ROW = rf"  (?:{'|'.join(f'{title:<9}' for title in _TITLES)}) .*(?:\n {{12}}.*)*"
+_BLOCK = re.compile(rf"^(?P<subject>\S.*)\n(?P<rows>{_ROW}(?:\n{_ROW})*)", re.MULTILINE)
+_OTHERS = re.compile(r"\nand \d+ more in this step:((?:\n  .*)+)")
+_SIZE = r"(?:\d+|\([\d, ]*\))"
+_BINDING = re.compile(rf"(\S+) = ({_SIZE}) from (.*?)(?=, \S+ = {_SIZE} from |$)", re.DOTALL)
+
+
+def _read(text: str, name: str) -> tuple[Violation, tuple[Violation, ...]]:
+    """The violations that the text of an error tells, or the traceback that ends with it.
+
+    name: of the class, which stands before the subject in a traceback.
+    """
+    blocks = list(_BLOCK.finditer(text))
+    if not blocks:
+        return Violation(text, "", "", ""), ()
+    last = blocks[-1]
+    others = _OTHERS.match(text, last.end())
+    try:
+        return _read_block(re.sub(rf"^(?:[\w.]+\.)?{name}: ", "", last["subject"]), last["rows"]), tuple(
+            _read_block(block["subject"], block["rows"])
+            for block in _BLOCK.finditer(others[1].replace("\n  ", "\n") if others else "")
+        )
+    except ValueError:  # somebody else's text, which only looks like one
+        return Violation(text, "", "", ""), ()
+
+
+def _read_block(subject: str, rows: str) -> Violation:
+    contract, _, parameter = subject.partition(": ")
+    found = {}
+    for row in re.split(r"\n(?! {12})", rows):
+        found[_TITLES[row[2:11].rstrip()]] = row[12:].replace("\n" + " " * 12, "\n")
+    bindings = [Binding(name, ast.literal_eval(size), where) for name, size, where in _BINDING.findall(found.pop("bindings", ""))]
+    numbers = [item.rpartition(" ") for item in filter(None, found.pop("statistics", "").split(", "))]
+    return Violation(
+        contract,
+        "return" if parameter == "the result" else parameter,
+        found.pop("expected", ""),
+        found.pop("actual", ""),
+        bindings=tuple(bindings),
+        statistics={name: float(number) for name, _, number in numbers},
+        ranks=tuple(int(rank) for rank in filter(None, found.pop("ranks", "").split(", "))),
+        **found,
+    )

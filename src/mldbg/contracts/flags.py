@@ -2,18 +2,21 @@
 
 A check of values leaves a `Record`: a few 0-d tensors (the statistics), and what was checked. Records are read at the end of the
 outermost contract, or at the end of a `step()`. They hold no gradients and keep no large tensor alive, there are at most `MOST`
-of them, and an exception on the way ends their waiting.
+of them, and an exception on the way ends their waiting. Each thread and each asyncio task has a queue of its own, so that a
+verdict is raised where its values were seen.
 """
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -23,7 +26,8 @@ from mldbg.contracts import distributed
 from mldbg.contracts.error import ContractError, Violation
 from mldbg.contracts.laws import Sample
 from mldbg.contracts.meanings import Meaning
-from mldbg.contracts.modes import Mode, mode
+from mldbg.contracts.modes import SETTING, Mode, mode
+from mldbg.contracts.scope import EAGER
 from mldbg.contracts.tally import Tally
 from mldbg.semantics import Extent
 
@@ -71,19 +75,30 @@ class Call:
         """Whether its tensors are still there."""
         return not any(isinstance(leaf, _Held) and leaf() is None for leaf in tree_leaves((self.args, self.kwargs)))
 
-    def repeat(self) -> None:
-        """Call again, so that a broken law raises where it is broken.
+    def repeat(self, wanted: Collection[Violation]) -> None:
+        """Call again, once, so that a broken law raises where it is broken.
 
-        Whatever else happens in the repetition is of no interest: the deferred verdict stands.
+        Raises ContractError for a violation that is among the wanted ones. Whatever else happens in the repetition is of no
+        interest, for the state of a module may have changed (a cache, a counter): the deferred verdict stands.
         """
         args, kwargs = tree_map_only(_Held, _Held.__call__, (self.args, self.kwargs))
+        PENDING.repeats = True
+        values = mode(Mode.SYNC) if SETTING.level <= Mode.SHAPES else nullcontext()  # the block that looked at values may be over
         try:
-            with mode(Mode.SYNC):
+            with values:
                 self.function(*args, **kwargs)
-        except ContractError:
-            raise
+        except ContractError as error:
+            if any(_alike(error.violation, one) for one in wanted):
+                raise
         except Exception:  # noqa: BLE001, S110
             pass
+        finally:
+            PENDING.repeats = False
+
+
+def _alike(one: Violation, other: Violation) -> bool:
+    """Whether two violations are of the same promise."""
+    return (one.contract, one.parameter, one.expected) == (other.contract, other.parameter, other.expected)
 
 
 @dataclass(slots=True)
@@ -99,12 +114,56 @@ class Record:
     call: Call | None = None
 
 
+@dataclass(slots=True)
+class Queue:
+    """What waits in one thread, or in one asyncio task.
+
+    steps: how many `step()`s it is inside of.
+    """
+
+    records: list[Record] = field(default_factory=list)
+    steps: int = 0
+
+
 class Pending(threading.local):
-    """The records of this thread, and how many `step()`s it is inside of."""
+    """The queues of this thread: its own, and those of its asyncio tasks.
+
+    waits: whether a record may be waiting in any of them, which the end of every outermost contract asks.
+    repeats: whether a call is being repeated, when no verdict waits.
+    """
+
+    waits: bool = False
+    repeats: bool = False
 
     def __init__(self) -> None:
-        self.records: list[Record] = []
-        self.steps = 0
+        self.own = Queue()
+        self.tasks: WeakKeyDictionary[asyncio.Task[Any], Queue] = WeakKeyDictionary()
+
+    def here(self) -> Queue:
+        """The queue of the task that is running, or of the thread where no task is."""
+        loop = asyncio._get_running_loop()  # noqa: SLF001 (asks without raising, unlike its public sister)
+        task = None if loop is None else asyncio.current_task(loop)
+        if task is None:
+            return self.own
+        queue = self.tasks.get(task)
+        if queue is None:
+            queue = self.tasks[task] = Queue()
+            task.add_done_callback(self._hand_over)
+        return queue
+
+    def _hand_over(self, task: asyncio.Task[Any]) -> None:
+        """A task has ended. What it leaves belongs to the contract with `asyncio.run` in its body, if there is one."""
+        left = self.tasks.pop(task, None)
+        if left is not None and left.records and EAGER.top is not None:
+            self.own.records += left.records
+            self.waits = True
+
+    def take(self) -> list[Record]:
+        """The records that wait here; they wait no longer."""
+        queue = self.here()
+        records, queue.records = queue.records, []
+        self.waits = bool(self.own.records) or any(other.records for other in self.tasks.values())
+        return records
 
 
 PENDING = Pending()
@@ -117,9 +176,19 @@ def next_number() -> int:
 
 
 def add(record: Record) -> None:
-    """Let a record wait. Raises ContractError when there were too many and a law is broken."""
-    PENDING.records.append(record)
-    if len(PENDING.records) >= MOST:
+    """Let a record wait.
+
+    Raises ContractError where a law is broken, and there were too many records, or a call is being repeated.
+    """
+    if PENDING.repeats:
+        violation = verdict(record)
+        if violation is not None:
+            raise ContractError(violation)
+        return
+    queue = PENDING.here()
+    queue.records.append(record)
+    PENDING.waits = True
+    if len(queue.records) >= MOST:
         _raise(_read())
 
 
@@ -130,10 +199,11 @@ def settle(call: Call | None, owner: object = None) -> None:
     Raises ContractError where a law is broken.
     """
     group = distributed.group_of(owner)
-    if group is None and PENDING.steps:
+    queue = PENDING.here()
+    if group is None and queue.steps:
         if call is not None:
             call = call.held_weakly()
-            for record in reversed(PENDING.records):
+            for record in reversed(queue.records):
                 if record.call is not None:
                     break
                 record.call = call
@@ -147,13 +217,16 @@ def settle(call: Call | None, owner: object = None) -> None:
     _raise(found)
 
 
+@torch.compiler.disable(reason="verdicts are read in eager code")  # type: ignore[no-untyped-call, untyped-decorator]
 def abandon(error: BaseException, owner: object = None) -> None:
-    """The outermost contract ends with `error`: nothing waits any longer.
+    """The outermost contract ends with `error`: nothing waits any longer, unless a generator is only closed, which is no failure.
 
     The other ranks are told where they wait for this one. Raises ContractError from `error` where what waits breaks a law: ids
     out of their range, say, which are the cause when an embedding or a loss then fails.
     """
-    cause = None if PENDING.steps else _cause_of(error)
+    if isinstance(error, GeneratorExit):
+        return  # what waits here belongs to whoever closes it, or has dropped it
+    cause = None if PENDING.here().steps else _cause_of(error)
     group = distributed.group_of(owner)
     if group is not None and isinstance(error, Exception):
         distributed.shared(group, (_violation_of(cause or error),))
@@ -164,9 +237,8 @@ def abandon(error: BaseException, owner: object = None) -> None:
 def _cause_of(error: BaseException) -> ContractError | None:
     """Take all records; what they say where something else has failed."""
     if not isinstance(error, Exception) or isinstance(error, ContractError):
-        for record in PENDING.records:
+        for record in PENDING.take():
             record.site.tally.leave_out("the call failed first")
-        PENDING.records.clear()
         return None
     try:
         found = [violation for violation, _ in _read()]
@@ -190,17 +262,18 @@ def step() -> Iterator[None]:
     In a distributed run every rank has to run the same steps: all ranks meet at the end of the block.
     Raises ContractError where a law was broken inside the block, also when something else failed after that.
     """
-    PENDING.steps += 1
+    queue = PENDING.here()
+    queue.steps += 1
     try:
         yield
     except BaseException as error:
-        PENDING.steps -= 1
-        cause = None if PENDING.steps else _cause_of(error)
+        queue.steps -= 1
+        cause = None if queue.steps else _cause_of(error)
         if cause is not None:
             raise cause from error
         raise
-    PENDING.steps -= 1
-    if PENDING.steps:
+    queue.steps -= 1
+    if queue.steps:
         return
     found = _read()
     if distributed.several_ranks():
@@ -210,7 +283,7 @@ def step() -> Iterator[None]:
 
 def _read() -> list[tuple[Violation, Call | None]]:
     """Take all records, transfer their statistics and return what breaks a law, first come first, each place once."""
-    records, PENDING.records = PENDING.records, []
+    records = PENDING.take()
     if not records:
         return []
     found: dict[Site, tuple[Violation, Call | None]] = {}
@@ -295,14 +368,9 @@ def _raise(found: list[tuple[Violation, Call | None]]) -> None:
     if not found:
         return
     first, call = found[0]
-    if call is not None and (distributed.several_ranks() or not call.is_whole()):
-        call = None  # what it would gather from other ranks, they do not send again
+    if call is not None and (distributed.several_ranks() or PENDING.repeats or not call.is_whole()):
+        call = None  # what it would gather from other ranks, they do not send again; and it is repeated once
     if call is not None:
-        before, PENDING.steps = PENDING.steps, 0
-        try:
-            call.repeat()
-        finally:
-            PENDING.steps = before
-            PENDING.records.clear()
+        call.repeat([violation for violation, _ in found])
     advice = f"{first.advice}; run it with contracts.mode('sync') for the line" if call is None else first.advice
     raise ContractError(replace(first, advice=advice), tuple(violation for violation, _ in found[1:]))

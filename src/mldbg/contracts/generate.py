@@ -506,7 +506,7 @@ def _eager(order: Order, parts: _Parts) -> list[str]:
         f"            $abandon($error, {order.owner})",
         "        raise",
         *(["    finally:", "        $active.top = $outer"] if pushes else []),
-        "    if $outer is None and ($pending.records or $meets._active_ddp_module is not None):",
+        "    if $outer is None and ($pending.waits or $meets._active_ddp_module is not None):",
         f"        $settle({', '.join(['$level', order.owner, *([parts.call] if parts.call else [])])})",
         *(["    return $result"] if order.kind != "asyncgen" else []),
     ]

@@ -53,7 +53,14 @@ class Failure:
 
 
 UNEXPLAINED = Failure("", "", "")
-"""Stands for every failure while code is compiled: its explanation is for eager code, with real sizes."""
+"""Stands for a failure while code is compiled: an explanation would fix the sizes, so it is made only where it is the end."""
+
+EXPLAINED = "!"
+"""In a scope: failures are to be explained in code that is being compiled, too."""
+
+
+def _is_silent(scope: Scope) -> bool:
+    return torch.compiler.is_dynamo_compiling() and EXPLAINED not in scope
 
 
 def judge(plan: Plan, value: Any, scope: Scope, path: str, seen: Seen | None = None) -> Failure | None:
@@ -68,9 +75,9 @@ def judge(plan: Plan, value: Any, scope: Scope, path: str, seen: Seen | None = N
         case Anything():
             return None
         case Nothing():
-            return None if value is None else _unlike("None", value, path)
+            return None if value is None else _unlike("None", value, path, scope)
         case Instance():
-            return None if _is(value, plan.cls) else _unlike(plan.text, value, path)
+            return None if _is(value, plan.cls) else _unlike(plan.text, value, path, scope)
         case Either():
             return _judge_either(plan, value, scope, path, seen)
         case Foreign():
@@ -80,8 +87,8 @@ def judge(plan: Plan, value: Any, scope: Scope, path: str, seen: Seen | None = N
             return _judge_parts(plan, value, scope, path, seen)
 
 
-def _unlike(expected: str, value: Any, path: str) -> Failure:
-    return UNEXPLAINED if torch.compiler.is_dynamo_compiling() else Failure(path, expected, described(value))
+def _unlike(expected: str, value: Any, path: str, scope: Scope) -> Failure:
+    return UNEXPLAINED if _is_silent(scope) else Failure(path, expected, described(value))
 
 
 def _is(value: Any, cls: type) -> bool:
@@ -107,7 +114,7 @@ def _judge_either(plan: Either, value: Any, scope: Scope, path: str, seen: Seen 
         if failure.final:
             return failure
         failures.append((option, failure))
-    if torch.compiler.is_dynamo_compiling():
+    if _is_silent(scope):
         return UNEXPLAINED
     deeper = [failure for _, failure in failures if failure.path != path]
     if len(deeper) == 1:
@@ -123,21 +130,21 @@ def _judge_parts(plan: Row | Many | Table | Record, value: Any, scope: Scope, pa
     match plan:
         case Row(items):
             if not isinstance(value, tuple) or len(value) != len(items):
-                return _unlike(f"a tuple of {len(items)}", value, path)
+                return _unlike(f"a tuple of {len(items)}", value, path, scope)
             parts = [(item, value[index], f"{path}[{index}]") for index, item in enumerate(items)]
         case Many(cls, item):
             if not _is(value, cls):
-                return _unlike(plan.text, value, path)
+                return _unlike(plan.text, value, path, scope)
             if not isinstance(value, Collection) or isinstance(value, torch.Tensor):
                 return None
             parts = [(item, element, f"{path}[{index}]") for index, element in enumerate(value)]
         case Table(cls, inner):
             if not _is(value, cls):
-                return _unlike(plan.text, value, path)
+                return _unlike(plan.text, value, path, scope)
             parts = [(inner, value[key], f"{path}[{key!r}]") for key in value]
         case Record(cls, fields, keyed):
             if not _is(value, Mapping if keyed else cls):
-                return _unlike(plan.text, value, path)
+                return _unlike(plan.text, value, path, scope)
             if keyed:
                 parts = [(inner, value[name], f"{path}[{name!r}]") for name, inner in fields if name in value]
             else:
@@ -151,9 +158,9 @@ def _judge_parts(plan: Row | Many | Table | Record, value: Any, scope: Scope, pa
 
 def _judge_array(plan: Array, value: Any, scope: Scope, path: str, seen: Seen | None) -> Failure | None:
     if not isinstance(value, plan.cls):
-        return _unlike(plan.text, value, path)
+        return _unlike(plan.text, value, path, scope)
     if plan.dtypes is not None and value.dtype not in plan.dtypes:
-        if torch.compiler.is_dynamo_compiling():
+        if _is_silent(scope):
             return UNEXPLAINED
         return Failure(
             path,
@@ -162,9 +169,9 @@ def _judge_array(plan: Array, value: Any, scope: Scope, path: str, seen: Seen | 
             cause="a tensor of another kind was passed" if value.is_floating_point() == ("Float" in plan.family) else "",
             advice=f"convert it first, or use an annotation for the family of {dtype_name(value.dtype)}",
         )
-    sizes, several = list(value.shape), plan.several
+    sizes, several = list(value.shape) if EXPLAINED not in scope else [number(size) for size in value.shape], plan.several
     if len(sizes) != len(plan.dims) if several is None else len(sizes) < len(plan.dims) - 1:
-        if torch.compiler.is_dynamo_compiling():
+        if _is_silent(scope):
             return UNEXPLAINED
         least = "" if several is None else "at least "
         wanted = len(plan.dims) if several is None else len(plan.dims) - 1
@@ -216,7 +223,7 @@ def _judge_axis(
             try:
                 known = dims.size(dim, scope | found)
             except dims.Unbound as missing:
-                if torch.compiler.is_dynamo_compiling():
+                if _is_silent(scope):
                     return UNEXPLAINED
                 return Failure(
                     path,
@@ -228,7 +235,7 @@ def _judge_axis(
                     final=True,
                 )
             except Exception as error:  # noqa: BLE001 (the expression is the user's)
-                if torch.compiler.is_dynamo_compiling():
+                if _is_silent(scope):
                     return UNEXPLAINED
                 return Failure(
                     path,
@@ -243,7 +250,7 @@ def _judge_axis(
             raise AssertionError(dim)
     if known == size:
         return None
-    if torch.compiler.is_dynamo_compiling():
+    if _is_silent(scope):
         return UNEXPLAINED
     return Failure(
         path,
@@ -269,7 +276,7 @@ def _judge_several(
     if common is not None:
         found[key] = (scope[key][0] and dim.broadcast, common)
         return None
-    if torch.compiler.is_dynamo_compiling():
+    if _is_silent(scope):
         return UNEXPLAINED
     return Failure(
         path,
@@ -281,11 +288,27 @@ def _judge_several(
     )
 
 
+def explained(scope: Scope) -> Scope:
+    """A copy of a scope in which failures are explained, in code that is being compiled with its sizes as they are now."""
+    return {name: size if name[0] in "@{#" else _plain(size) for name, size in scope.items()} | {EXPLAINED: True}
+
+
+def _plain(entry: Any) -> Any:
+    if isinstance(entry, tuple):
+        return entry[0], tuple([number(size) for size in entry[1]])
+    return None if entry is None else number(entry)
+
+
+def number(size: int) -> int:
+    """A size as a plain number. Where it is a symbol of a trace, this fixes it: torch.compile knows the length of a range."""
+    return len(range(size))
+
+
 def described(value: Any) -> str:
     """A value as a person would call it: `float32 (32, 10)` for a tensor, the class for anything else."""
     if isinstance(value, torch.Tensor):
         name = "" if type(value) is torch.Tensor else f"{type(value).__name__} "
-        return f"{name}{dtype_name(value.dtype)} {tuple(value.shape)}"
+        return f"{name}{dtype_name(value.dtype)} {tuple([number(size) for size in value.shape])}"
     if value is None:
         return "None"
     if isinstance(value, (list, tuple, dict, set)):
@@ -316,8 +339,8 @@ def _rank(plan: Array, sizes: list[int]) -> str:
 
 def _wrong_size(dim: dims.Dim, size: int, scope: Scope, value: torch.Tensor) -> str:
     """A guess from the sizes that are known: which other axis the size belongs to, or what a common slip would give."""
-    name = getattr(dim, "name", "")
-    others = [key for key, known in scope.items() if key[0] not in "@{*#" and known == size and key != name]
+    name = dim.name if isinstance(dim, dims.Named) else ""
+    others = [key for key, known in scope.items() if key[0] not in "@{*#!" and known == size and key != name]
     if others:
         return f"{size} is the size of {' and '.join(others)}: axes may be swapped (transpose, permute or a wrong dim)"
     if size == 1:

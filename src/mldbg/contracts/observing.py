@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mldbg.contracts import flags, tracing
+from mldbg.contracts import flags, sampling, tracing
 from mldbg.contracts.annotation import Array, dtype_name
 from mldbg.contracts.error import ContractError, Violation
 from mldbg.contracts.laws import without
 from mldbg.contracts.matching import Scope, Seen, described
 from mldbg.contracts.modes import Mode
 from mldbg.operations import dims
-
-ROWS = 32
-"""Rows that `sampled` mode looks at."""
 
 SHAPES_ONLY = "mode shapes"
 """Why values are not judged in that mode."""
@@ -42,6 +40,8 @@ def observe(tensor: Tensor, site: flags.Site, level: int, bound: Any = None) -> 
     if not _is_visible(tensor):
         site.tally.leave_out(_why_unseen(tensor))
         return
+    if flags.PENDING.repeats:
+        level = Mode.SYNC  # now it is about the exact line, and all rows
     number = flags.next_number()
     if torch._C._len_torch_function_stack():  # noqa: SLF001
         with torch._C.DisableTorchFunction():  # noqa: SLF001
@@ -77,7 +77,11 @@ def observe_traced(tensor: Tensor, site: flags.Site, number: int, level: int, bo
     if tensor.numel() == 0 or tensor.is_meta or tensor.layout is not torch.strided:
         tracing.leave_out(number, "compiled for a tensor without values at hand")
         return
-    looked_at = _prepared(tensor, site, level, 0)
+    tensor = tensor.detach()
+    if level == Mode.SAMPLED:
+        counts = sampling.counts(tensor.shape, _whole_axes(tensor, site))
+        tensor = tensor if counts is None else tracing.rows(tensor, counts)
+    looked_at = _prepared(tensor, site)
     law = site.meaning.law
     assert law is not None
     statistics = law.measure(looked_at, site.axis, bound)
@@ -138,7 +142,11 @@ def _bound(array: Array, names: Scope) -> Any:
 
 
 def _measured(tensor: Tensor, site: flags.Site, level: int, number: int, bound: Any) -> flags.Record:
-    looked_at = _prepared(tensor, site, level, number)
+    looked_at = tensor.detach()
+    if level == Mode.SAMPLED:
+        counts = sampling.counts(tensor.shape, _whole_axes(tensor, site))
+        looked_at = looked_at if counts is None else sampling.rows(looked_at, counts, number)
+    looked_at = _prepared(looked_at, site)
     law = site.meaning.law
     assert law is not None
     statistics = law.measure(looked_at, site.axis, bound)
@@ -182,36 +190,18 @@ def leave_out_seen(seen: Seen, places: list[Known], reason: str) -> None:
                 place.site.tally.leave_out(reason)
 
 
-def _prepared(tensor: Tensor, site: flags.Site, level: int, number: int) -> Tensor:
-    tensor = tensor.detach()
-    if level == Mode.SAMPLED:
-        tensor = _sampled(tensor, site, number)
+def _whole_axes(tensor: Tensor, site: flags.Site) -> Collection[int]:
+    """The axes that `sampled` mode looks at as a whole: the law's, or as many last ones as a law of the user's own needs."""
+    count = max(tensor.ndim, 1)
+    own = site.meaning.own
+    if own is None:
+        return (site.axis % count,)
+    return range(count) if own.axes is None else range(count - max(own.axes, 1), count)
+
+
+def _prepared(tensor: Tensor, site: flags.Site) -> Tensor:
     wider = _WIDER.get(tensor.dtype)
     if wider is not None:
         tensor = tensor.to(wider)
     ignored = site.meaning.ignored
     return tensor if ignored is None else without(tensor, ignored)
-
-
-def _sampled(tensor: Tensor, site: flags.Site, number: int) -> Tensor:
-    """At most `ROWS` rows, evenly spaced, other ones each time; a view.
-
-    A row lies along the law's axis, or along the last one for a law about single values. A law of the user's own says how many
-    axes it needs whole.
-    """
-    own = site.meaning.own
-    if own is not None and own.axes is None:
-        return tensor
-    count = max(tensor.ndim, 1)
-    whole = {site.axis % count} if own is None else range(count - max(own.axes or 0, 1), count)
-    left = ROWS
-    for other, size in enumerate(tensor.shape):
-        if other in whole:
-            continue
-        if size > left:
-            stride = size // left
-            tensor = tensor[(slice(None),) * other + (slice(number % stride, stride * left, stride),)]
-            left = 1
-        else:
-            left //= size
-    return tensor

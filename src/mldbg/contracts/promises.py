@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from mldbg.contracts import annotation, flags, foreign, generate, scope, tracing
 from mldbg.contracts.annotation import Plan
 from mldbg.contracts.error import Binding, ContractError, Violation
-from mldbg.contracts.matching import Failure, Scope, Seen, judge
+from mldbg.contracts.matching import Failure, Scope, Seen, explained, judge
 from mldbg.contracts.modes import SETTING, Mode
 from mldbg.contracts.observing import SHAPES_ONLY, Known, has_law, known, observe, observe_seen, observe_traced
 from mldbg.operations import dims
@@ -69,6 +69,7 @@ class Contract:
         self.calls = self.unchecked = 0
         self._doors: list[tuple[dict[str, Any], str, Callable[..., Any]]] = []
         self.number = tracing.number_for(self)
+        self.refused: Callable[..., Exception] = torch.compiler.disable(self.broken, reason=tracing.BREAK)  # type: ignore[no-untyped-call]
 
     def _plans_of_parameters(self, hints: Mapping[str, Any]) -> dict[str, Plan]:
         plans = {}
@@ -169,7 +170,7 @@ class Contract:
         environment = {
             "inner": self.function,
             "contract": self,
-            "broken": torch.compiler.disable(self.broken, reason=tracing.BREAK),  # type: ignore[no-untyped-call]
+            "broken": self.broken_in_trace if is_traced else self.refused,
             "setting": SETTING,
             "is_compiling": torch.compiler.is_dynamo_compiling,
             "judge": judge,
@@ -271,14 +272,21 @@ class Contract:
             flags.abandon(error, arguments.get("self"))
         return error
 
+    def broken_in_trace(
+        self, parameter: str, arguments: dict[str, Any], result: Any = None, names: Scope | None = None
+    ) -> Exception:
+        """The same in code that is being traced: the graph ends here, for the reason that the error will give in eager code."""
+        tracing.break_graph(self.violation(parameter, arguments, result, names))
+        return self.refused(parameter, arguments, result, names)
+
     def violation(self, parameter: str, arguments: dict[str, Any], result: Any, names: Scope | None) -> Violation:
         """What is broken, found by matching all parameters in order, then the result."""
-        known: Scope = {"{" + name + "}": value for name, value in arguments.items()}
+        known = explained({"{" + name + "}": value for name, value in arguments.items()})
         for name, plan in self.plans.items():
             failure = judge(plan, arguments[name], known, name)
             if failure is not None:
                 return self._violation(failure, known)
-        for name, size in (names or {}).items():
+        for name, size in explained(names or {}).items():
             known.setdefault(name, size)
         if self.result is not None:
             failure = judge(self.result, result, known, "return")
@@ -324,7 +332,7 @@ def bindings(known: Scope) -> tuple[Binding, ...]:
     """The axes of a scope that have a size."""
     found = []
     for name, size in known.items():
-        if name[0] not in "@{#":
+        if name[0] not in "@{#!":
             value = tuple(size[1]) if name.startswith("*") else size
             found.append(Binding(name, value, str(known.get("@" + name, "an enclosing contract"))))
     return tuple(found)

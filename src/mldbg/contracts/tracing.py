@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.fx import Proxy
 from torch.utils._pytree import tree_leaves
 
-from mldbg.contracts import flags
+from mldbg.contracts import flags, sampling
+from mldbg.contracts.error import Binding, Violation
 from mldbg.contracts.scope import EAGER
 
 SITES: list[flags.Site] = []
@@ -30,12 +31,17 @@ TOKEN = torch.zeros(())
 
 _library = torch.library.Library("mldbg", "DEF")  # type: ignore[no-untyped-call]
 _library.define("record(Tensor(a!) token, Tensor statistics, int site, str dtype, SymInt[] shape, SymInt[] looked_at) -> ()")  # type: ignore[no-untyped-call]
+_library.define("rows(Tensor tensor, SymInt[] wanted) -> Tensor")  # type: ignore[no-untyped-call]
 _library.define("settle(Tensor(a!) token) -> ()")  # type: ignore[no-untyped-call]
 _library.define("count(Tensor(a!) token, int number) -> ()")  # type: ignore[no-untyped-call]
 
 
 def _record(token: Tensor, statistics: Tensor, site: int, dtype: str, shape: list[int], looked_at: list[int]) -> None:
     flags.add(flags.Record(SITES[site], statistics.unbind(), dtype, tuple(shape), tuple(looked_at), flags.next_number()))
+
+
+def _rows(tensor: Tensor, wanted: list[int]) -> Tensor:
+    return sampling.rows(tensor, wanted, flags.next_number()).clone(memory_format=torch.contiguous_format)
 
 
 def _settle(token: Tensor) -> None:
@@ -49,20 +55,43 @@ def _count(token: Tensor, number: int) -> None:
         counted.calls += 1
 
 
+def _like_rows(tensor: Tensor, wanted: Any) -> Tensor:
+    return tensor.new_empty(wanted)
+
+
 def _no_effect(*args: Any) -> None:
     """On fake tensors nothing is recorded."""
 
 
 _library.impl("record", _record, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
+_library.impl("rows", _rows, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
 _library.impl("settle", _settle, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
 _library.impl("count", _count, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
 torch.library.register_fake("mldbg::record", _no_effect, lib=_library)
+torch.library.register_fake("mldbg::rows", _like_rows, lib=_library)
 torch.library.register_fake("mldbg::settle", _no_effect, lib=_library)
 torch.library.register_fake("mldbg::count", _no_effect, lib=_library)
 
 
+def break_graph(violation: Violation) -> None:
+    """End the graph that is being traced. With `fullgraph=True` torch raises `Unsupported` with the violation in its text."""
+    texts: dict[str, Any] = {name: getattr(violation, name) for name in _TEXTS}
+    sizes = [(one.name, one.size, one.where) for one in violation.bindings]
+    torch._dynamo.graph_break(msg=_reason(texts, sizes))  # noqa: SLF001
+
+
+_TEXTS = ("contract", "parameter", "expected", "actual", "axis", "cause", "advice", "place")
+
+
+@torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
+def _reason(texts: dict[str, Any], sizes: list[tuple[str, Any, str]]) -> str:
+    return (
+        f"a contract is broken here, which ends the graph\n{Violation(**texts, bindings=tuple(Binding(*one) for one in sizes))}"
+    )
+
+
 BREAK = "a contract is broken here; run without fullgraph=True, or without torch.compile, for the details"
-"""Why compilation stops where a check fails: explanations are made in eager code, with real tensors."""
+"""Why compilation stops where a check fails and nothing more can be said: the error is raised in eager code."""
 
 
 class StandAside(Exception):  # noqa: N818 (it tells a checker to let a call pass, and never leaves it)
@@ -75,6 +104,11 @@ def is_symbolic(*values: Any) -> bool:
     Asked where a check has failed, so that calls with tensors do not pay for it.
     """
     return any(isinstance(leaf, Proxy) for leaf in tree_leaves(values))
+
+
+def rows(tensor: Tensor, wanted: Any) -> Tensor:
+    """Rows of a tensor for `sampled` mode, from compiled code: which ones is decided when it runs, not when it is compiled."""
+    return torch.ops.mldbg.rows(tensor, wanted)  # type: ignore[no-any-return]
 
 
 def record(statistics: tuple[Tensor, ...], site: int, dtype: str, shape: Any, looked_at: Any) -> None:
