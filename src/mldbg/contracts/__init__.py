@@ -6,7 +6,7 @@ Annotations with a meaning (`Logits[Tensor, "batch classes"]`) also promise some
 
 from mldbg.contracts.attach import Attachment, attach
 from mldbg.contracts.decorator import contract
-from mldbg.contracts.error import Binding, ContractError, Violation
+from mldbg.contracts.error import Binding, ContractError, ContractWarning, Violation
 from mldbg.contracts.flags import step
 from mldbg.contracts.inline import check
 from mldbg.contracts.meanings import (
@@ -37,6 +37,7 @@ __all__ = [
     "BoolMask",
     "ClassIds",
     "ContractError",
+    "ContractWarning",
     "Finite",
     "LogProbs",
     "Logits",

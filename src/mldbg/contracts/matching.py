@@ -74,7 +74,7 @@ def judge(plan: Plan, value: Any, scope: Scope, path: str, seen: Seen | None = N
         case Either():
             return _judge_either(plan, value, scope, path, seen)
         case Foreign():
-            reason = foreign.objection(plan.annotation, value, scope)
+            reason = foreign.objection(plan.annotation, value, scope, path)
             return Failure(path, plan.text, described(value), cause=reason) if reason else None
         case Row() | Many() | Table() | Record():
             return _judge_parts(plan, value, scope, path, seen)
@@ -139,9 +139,12 @@ def _judge_parts(plan: Row | Many | Table | Record, value: Any, scope: Scope, pa
             if not _is(value, Mapping if keyed else cls):
                 return _unlike(plan.text, value, path)
             if keyed:
+                lacking = next((name for name, _ in fields if name in plan.required and name not in value), None)
+                if lacking is not None:
+                    return _unlike(f"{plan.text}, with the key {lacking!r}", value, path)
                 parts = [(inner, value[name], f"{path}[{name!r}]") for name, inner in fields if name in value]
             else:
-                parts = [(inner, getattr(value, name), f"{path}.{name}") for name, inner in fields]
+                parts = [(inner, getattr(value, name), f"{path}.{name}") for name, inner in fields if hasattr(value, name)]
     for inner, element, place in parts:
         failure = judge(inner, element, scope, place, seen)
         if failure is not None:
