@@ -741,3 +741,17 @@ def test_check_inside_a_function_that_is_read_later() -> None:
 
     function(Local(torch.zeros(3)))
     refused(lambda: function(Local(right)), "y")
+
+
+@pytest.mark.parametrize("fullgraph", [False, True])
+def test_records_in_compiled_code(fullgraph: bool) -> None:
+    torch._dynamo.reset()
+
+    @contract
+    def function(lazy: Lazy, box: Box[Float[Tensor, "n"]]) -> Float[Tensor, "n"]:
+        return lazy.x + box.content
+
+    compiled = torch.compile(function, backend="eager", fullgraph=fullgraph)
+    assert compiled(Lazy(right), Box(right)).shape == (2,)
+    with pytest.raises(Exception, match=r"expected|broken"):
+        compiled(Lazy(right), Box(torch.zeros(3)))

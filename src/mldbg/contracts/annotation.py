@@ -134,7 +134,7 @@ class Record:
     cls: type
     fields: tuple[tuple[str, Plan], ...]
     keyed: bool = False
-    required: frozenset[str] = frozenset()
+    required: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -280,6 +280,8 @@ def _read(annotation: Any, reading: _Reading) -> Plan:
 def _reading(annotation: Any, reading: _Reading) -> Plan:
     if isinstance(annotation, type) and issubclass(annotation, AbstractArray):
         return _array(annotation, None)
+    if foreign.is_pytree(annotation):  # a class, too
+        return _foreign(annotation) if hasattr(annotation, "leaftype") else ANYTHING
     if annotation is None or annotation is type(None):
         return Nothing()
     if is_alias(annotation) or (isinstance(annotation, type) and issubclass(annotation, AbstractDtype)):
@@ -458,7 +460,7 @@ def _class(cls: type, reading: _Reading) -> Plan:
     if not fields:
         return plain
     reading.notes.extend(inner.notes)
-    required = frozenset(name for name, _ in fields if keyed and _is_required(cls, name, hints[name]))
+    required = tuple(name for name, _ in fields if keyed and _is_required(cls, name, hints[name]))
     return Record(cls, fields, keyed, required)
 
 
@@ -523,7 +525,8 @@ def _foreign(annotation: Any) -> Foreign:
 
 
 def _text(annotation: Any) -> str:
-    return str(annotation).replace("jaxtyping.", "").replace("typing.", "").replace("collections.abc.", "")
+    text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    return text.replace("jaxtyping.", "").replace("typing.", "").replace("collections.abc.", "")
 
 
 def _mentions_arrays(annotation: Any) -> bool:

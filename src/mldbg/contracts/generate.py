@@ -122,6 +122,7 @@ def _write_plan(out: _Writer, plan: Plan, value: str, index: int, fail: str) -> 
     if isinstance(plan, Either) and len(plan.options) == 2 and {type(option) for option in plan.options} == {Array, Nothing}:
         array = next(option for option in plan.options if isinstance(option, Array))
         before = set(out.sure)
+        _fetch(out, array)
         with out.indented(f"if {value} is not None:"):
             _write_array(out, array, value, index, fail)
         for axis in sorted(out.sure - before):
@@ -149,6 +150,7 @@ def _write_array(out: _Writer, plan: Array, value: str, index: int, fail: str) -
     shape = out.fresh(f"shape_{index}")
     tests.append(f"$len({shape} := {value}.shape) {'!=' if several is None else '<'} {count if several is None else count - 1}")
     _write_tests(out, tests, fail)
+    _fetch(out, plan)
     if several is None:
         _write_axes(out, plan.dims, shape, index, fail)
         return
@@ -163,6 +165,19 @@ def _write_array(out: _Writer, plan: Array, value: str, index: int, fail: str) -
         _write_several(out, dim, f"{shape}[{several}:{-behind if behind else ''}]", index, fail)
 
 
+def _fetch(out: _Writer, plan: Array) -> None:
+    """Lines that get the sizes of names from outside: on every path, and before it is asked whether a name is new here."""
+    for axis in plan.dims:
+        match axis:
+            case dims.Named(name=name):
+                out.known(name)
+            case dims.Symbolic(names=names, shadowed=shadowed):
+                for name in (*names, *shadowed):
+                    out.known(name)
+            case _:
+                pass
+
+
 def _write_tests(out: _Writer, tests: list[str], fail: str) -> None:
     if tests:
         out.write(f"if {' or '.join(tests)}:")
@@ -174,9 +189,6 @@ def _write_axes(out: _Writer, axes: tuple[dims.Dim, ...], shape: str, index: int
     """Lines for axes that each stand for one; `shape` is an expression for their sizes."""
     if all(isinstance(axis, dims.Anonymous) for axis in axes):
         return
-    for axis in axes:  # names from outside have to be fetched before it is known whether they are new here
-        if isinstance(axis, dims.Named):
-            out.known(axis.name)
     targets, new = [], set()
     for position, axis in enumerate(axes):
         is_new = isinstance(axis, dims.Named) and not axis.broadcast and out.known(axis.name) is None and axis.name not in new

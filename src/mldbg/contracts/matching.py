@@ -56,6 +56,9 @@ UNEXPLAINED = Failure("", "", "")
 """Stands for every failure while code is compiled: its explanation is for eager code, with real sizes."""
 
 
+_UNSET = object()
+
+
 def judge(plan: Plan, value: Any, scope: Scope, path: str, seen: Seen | None = None) -> Failure | None:
     """None where `value` fits, and then its axes are in `scope`; else the first reason why not.
 
@@ -139,12 +142,16 @@ def _judge_parts(plan: Row | Many | Table | Record, value: Any, scope: Scope, pa
             if not _is(value, Mapping if keyed else cls):
                 return _unlike(plan.text, value, path)
             if keyed:
-                lacking = next((name for name, _ in fields if name in plan.required and name not in value), None)
-                if lacking is not None:
-                    return _unlike(f"{plan.text}, with the key {lacking!r}", value, path)
+                for key in plan.required:
+                    if key not in value:
+                        return _unlike(f"{plan.text}, with the key {key!r}", value, path)
                 parts = [(inner, value[name], f"{path}[{name!r}]") for name, inner in fields if name in value]
             else:
-                parts = [(inner, getattr(value, name), f"{path}.{name}") for name, inner in fields if hasattr(value, name)]
+                parts = []
+                for name, inner in fields:
+                    element = getattr(value, name, _UNSET)
+                    if element is not _UNSET:
+                        parts.append((inner, element, f"{path}.{name}"))
     for inner, element, place in parts:
         failure = judge(inner, element, scope, place, seen)
         if failure is not None:
