@@ -22,6 +22,7 @@ from mldbg import contracts
 from mldbg.contracts import (
     ClassIds,
     ContractError,
+    ContractWarning,
     Logits,
     Probs,
     ScalarLoss,
@@ -436,7 +437,8 @@ def test_what_says_nothing_about_tensors_is_left_alone() -> None:
     def function(x: int, y: list[str], z: Tensor) -> str:
         return ""
 
-    assert contract(function) is function
+    with pytest.warns(ContractWarning, match="its annotations say nothing about the axes or values of tensors"):
+        assert contract(function) is function
 
     @contract
     def other(x: int, y: Float[Tensor, "n"]) -> str:
@@ -456,7 +458,6 @@ def test_numpy_arrays_are_left_to_jaxtyping_and_beartype() -> None:
         function(torch.zeros(2, 3), np.zeros(3))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        contract(lambda x: x)
 
         @contract
         def again(x: Float[np.ndarray, "n"]) -> None: ...
@@ -538,13 +539,12 @@ def test_names_that_are_unknown_at_run_time_do_no_harm() -> None:
     "annotation",
     [
         'Flaot[Tensor, "n"]',
-        "Elsewhere | Row",
         "dict[str, Flaot[Tensor, 'n']]",
         "list[\"Flaot[Tensor, 'n']\"]",
     ],
 )
 def test_an_unknown_name_beside_a_shape_is_an_error(annotation: object) -> None:
-    with pytest.raises(TypeError, match=r"cannot be evaluated: name '(Flaot|Elsewhere)' is not defined"):
+    with pytest.raises(TypeError, match="cannot be evaluated: name 'Flaot' is not defined"):
         contract(_annotated(annotation))
 
 

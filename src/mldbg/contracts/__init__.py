@@ -7,7 +7,7 @@ Annotations with a meaning (`Logits[Tensor, "batch classes"]`) also promise some
 from mldbg.contracts.attach import Attachment, attach
 from mldbg.contracts.counting import Coverage, coverage
 from mldbg.contracts.decorator import contract
-from mldbg.contracts.error import Binding, ContractError, Violation
+from mldbg.contracts.error import Binding, ContractError, ContractWarning, Violation
 from mldbg.contracts.flags import step
 from mldbg.contracts.inline import check
 from mldbg.contracts.ledger import NeverChecked
@@ -40,6 +40,7 @@ __all__ = [
     "BoolMask",
     "ClassIds",
     "ContractError",
+    "ContractWarning",
     "Coverage",
     "Finite",
     "LogProbs",

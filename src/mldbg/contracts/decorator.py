@@ -8,14 +8,17 @@ import functools
 import sys
 import typing
 from collections.abc import Callable, Mapping
-from types import CodeType, FunctionType, MethodType
+from types import CodeType, FrameType, FunctionType, MethodType
 from typing import Any, TypeVar, overload
 
 import torch
 
 from mldbg.contracts import annotation, inline
+from mldbg.contracts.error import announce_once
+from mldbg.contracts.later import Later
 from mldbg.contracts.modes import Mode, current, parsed
-from mldbg.contracts.promises import Contract
+from mldbg.contracts.names import Names
+from mldbg.contracts.promises import Contract, given_by, kind_of, name_of, place_of, read
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -40,37 +43,78 @@ def contract(function: Any = None, *, mode: str | Mode | None = None) -> Any:
     lists, tuples, dicts, dataclasses. Axis names mean the same size in all parameters and in the result of one call.
     A parameter with the default None may be None.
 
-    Raises ContractError when a call breaks the contract; at decoration ValueError or TypeError for an annotation or a mode that
-    makes no sense.
+    Annotations may name what is defined further down, and classes under definition: they are then read at the first call. What is
+    promised about tensors and cannot be checked is said once, by a ContractWarning; so is a function that promises nothing.
+
+    Raises ContractError when a call breaks the contract; ValueError or TypeError for an annotation or a mode that makes no sense,
+    at decoration, or at the first call if it could not be read before.
     """
     if function is None:
         return functools.partial(contract, mode=mode)
     level = None if mode is None else parsed(mode)
     if (current() if level is None else level) == Mode.OFF:
         return function
-    names = sys._getframe(1).f_locals  # noqa: SLF001 (string annotations may use names of the function around)
+    frame = sys._getframe(1)  # noqa: SLF001 (string annotations may use names of the scopes around)
     if isinstance(function, type):
-        return _class(function, names, level)
+        return _class(function, frame, level)
     if not callable(function) and not isinstance(function, (staticmethod, classmethod, property)):
         raise TypeError(f"@contract applies to functions and classes, not to {function!r}")
-    return _applied(function, names, level)
+    return _applied(function, frame, level)
 
 
-def _applied(function: Any, names: Mapping[str, Any], level: Mode | None) -> Any:
-    """The function, or whatever wraps one in a class, with its checks. names: those that string annotations may use."""
+def _applied(function: Any, frame: FrameType, level: Mode | None, of: type | None = None) -> Any:
+    """The function, or whatever wraps one in a class, with its checks.
+
+    frame: where `@contract` stands.
+    of: the class that it stands on, of which some methods may promise nothing.
+    """
     if isinstance(function, (staticmethod, classmethod)):
-        return type(function)(_applied(function.__func__, names, level))
+        return type(function)(_applied(function.__func__, frame, level, of))
     if isinstance(function, property):
-        getter, setter = (one and _applied(one, names, level) for one in (function.fget, function.fset))
+        getter, setter = (one and _applied(one, frame, level, of) for one in (function.fget, function.fset))
         return property(getter, setter, function.fdel, function.__doc__)
     if isinstance(function, MethodType):
-        return MethodType(_applied(function.__func__, names, level), function.__self__)
+        return MethodType(_applied(function.__func__, frame, level, of), function.__self__)
     if not isinstance(function, FunctionType):
         raise TypeError(f"@contract needs a Python function, not {function!r}")
-    return build(function, annotation.hints(function, local=names), level=level)
+    return _checked(function, frame, level, of)
 
 
-def _class(cls: Any, names: Mapping[str, Any], level: Mode | None) -> Any:
+def _checked(function: Any, frame: FrameType, level: Mode | None, of: type | None) -> Any:
+    found = Names(function, frame, {} if of is None else {of.__name__: of})
+    hints = annotation.hints(function, found, complete=False)
+    if not hints.missing:
+        try:
+            promises = _built(function, hints.known, level=level, names=hints.names, final=False)
+        except NameError:  # in a class that an annotation names
+            pass
+        else:
+            if promises is None and of is None:
+                _say_that_nothing_is_promised(function)
+            return function if promises is None else promises.entry
+    for parameter, hint in hints.known.items():  # what is wrong already is said already
+        promised = given_by(kind_of(function), hint) if parameter == "return" else hint
+        with contextlib.suppress(NameError):
+            read(promised, contract=name_of(function), parameter=parameter, names=hints.names, final=False)
+
+    def contract_later() -> Contract | None:
+        hints = annotation.hints(function, found, complete=True)
+        promises = _built(function, hints.known, level=level, names=hints.names)
+        if promises is None and of is None:
+            _say_that_nothing_is_promised(function)
+        return promises
+
+    return Later(function, contract_later, level).stub
+
+
+def _say_that_nothing_is_promised(function: Any) -> None:
+    promised = any(hint not in (None, "None") for hint in function.__annotations__.values())
+    why = "say nothing about the axes or values of tensors" if promised else "are missing"
+    text = f"@contract checks nothing of {name_of(function)}: its annotations {why}"
+    announce_once(f"{text} {place_of(function)}", text)
+
+
+def _class(cls: Any, frame: FrameType, level: Mode | None) -> Any:
     """The class itself: each method it defines with its checks, and for a dataclass the fields, once it is constructed.
 
     Raises TypeError for a kind of class that cannot be checked, or where nothing is promised about tensors.
@@ -83,7 +127,7 @@ def _class(cls: Any, names: Mapping[str, Any], level: Mode | None) -> Any:
         if key == "__init__" and has_fields:
             continue  # written by dataclass: fields may still be made by it, by a factory or by __post_init__
         if isinstance(member, (FunctionType, staticmethod, classmethod, property)):
-            applied = member if _promises(member) else _applied(member, {**names, name: cls}, level)
+            applied = member if _promises(member) else _applied(member, frame, level, of=cls)
             if _promises(applied):
                 checked[key] = applied
     if has_fields:
@@ -135,13 +179,27 @@ def build(function: Any, hints: Mapping[str, Any], *, name: str = "", level: Mod
 
     Raises ValueError or TypeError for annotations that make no sense.
     """
-    promises = Contract(function, hints, name=name, level=level)
+    promises = _built(function, hints, name=name, level=level)
+    return function if promises is None else promises.entry
+
+
+def _built(
+    function: Any,
+    hints: Mapping[str, Any],
+    *,
+    name: str = "",
+    level: Mode | None = None,
+    names: Mapping[str, Any] | None = None,
+    final: bool = True,
+) -> Contract | None:
+    """The contract, with its checker; None where nothing is promised about tensors."""
+    promises = Contract(function, hints, name=name, level=level, names=names, final=final)
     if promises.is_empty():
-        return function
+        return None
     checked: Any = promises.checked(joins=_may_check(function.__code__, function.__globals__))
     functools.update_wrapper(checked, function)
     checked.__contract__ = promises
-    return checked
+    return promises
 
 
 def _may_check(code: CodeType, names: Mapping[str, Any]) -> bool:

@@ -4,8 +4,30 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from types import FrameType
+
+
+class ContractWarning(UserWarning):
+    """A promise is not checked, or not everywhere."""
+
+
+_announced: set[str] = set()
+
+
+def announce_once(key: str, text: str, category: type[ContractWarning] = ContractWarning) -> None:
+    """Warn at the first line outside this package, unless something with the same key has been said before."""
+    if key in _announced:
+        return
+    _announced.add(key)
+    package, depth = __name__.rpartition(".")[0], 1
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(package):
+        frame, depth = frame.f_back, depth + 1
+    warnings.warn(text, category, stacklevel=depth)
 
 
 @dataclass(frozen=True, slots=True)

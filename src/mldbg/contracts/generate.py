@@ -8,14 +8,15 @@ records) is left to `matching.judge`.
 from __future__ import annotations
 
 import ast
+import builtins
 import inspect
 import linecache
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from mldbg.contracts.annotation import Array, Either, Nothing, Plan, arrays
+from mldbg.contracts.annotation import Array, Either, Nothing, Plan, arrays, axis_names
 from mldbg.operations import dims
 
 
@@ -28,10 +29,12 @@ class _Writer:
     maybe: axis names whose variable may still be None.
     outside: whether names that are not known here may be found in the scope.
     traced: whether the lines are for code that is traced.
+    parameters: names of the function's parameters.
     arguments: the items of the scope for the arguments; has_scope: whether the scope has been made.
     """
 
     taken: set[str]
+    parameters: frozenset[str] = frozenset()
     constants: dict[str, Any] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     initial: list[str] = field(default_factory=list)
@@ -90,6 +93,25 @@ class _Writer:
         self.maybe.discard(axis)
         self.sure.add(axis)
 
+    def builtin(self, name: str) -> str:
+        """A name for a builtin in the user's expression that no parameter hides."""
+        return self.constant(name, getattr(builtins, name)) if name in self.parameters else name
+
+    def expression(self, dim: dims.Symbolic) -> str:
+        """A symbolic axis in terms of local variables, all of which have a value."""
+        local = {name: self.variable(name) for name in dim.names}
+        for name in dim.shadowed:
+            match self.known(name):
+                case "sure":
+                    local[name] = self.variable(name)
+                case "maybe":
+                    local[name] = f"({self.variable(name)} if {self.variable(name)} is not None else {self.builtin(name)})"
+                case _:
+                    local[name] = self.builtin(name)
+        for name in dim.arguments:
+            local[dims.ARGUMENT + name] = name if name in self.parameters else self.builtin(name)
+        return ast.unparse(dims.renamed(ast.parse(dim.source.strip(), mode="eval"), local))
+
 
 def _write_plan(out: _Writer, plan: Plan, value: str, index: int, fail: str) -> bool:
     """Lines that run `fail` unless `value` fits. Returns whether the tensors with a meaning are listed in `seen_<index>`."""
@@ -99,6 +121,7 @@ def _write_plan(out: _Writer, plan: Plan, value: str, index: int, fail: str) -> 
     if isinstance(plan, Either) and len(plan.options) == 2 and {type(option) for option in plan.options} == {Array, Nothing}:
         array = next(option for option in plan.options if isinstance(option, Array))
         before = set(out.sure)
+        _fetch(out, array)
         with out.indented(f"if {value} is not None:"):
             _write_array(out, array, value, index, fail)
         for axis in sorted(out.sure - before):
@@ -110,7 +133,7 @@ def _write_plan(out: _Writer, plan: Plan, value: str, index: int, fail: str) -> 
     label = "return" if value == "$result" else value
     out.write(f"if $judge({out.constant(f'plan_{index}', plan)}, {value}, $scope, {label!r}, $seen_{index}) is not None:")
     out.write(f"    {fail}")
-    for axis in dict.fromkeys(name for array in arrays(plan) for name in _axes(array)):
+    for axis in axis_names(plan):
         if axis not in out.sure or axis.startswith("*"):  # broadcasting may have changed what `*name` stands for
             out.write(f"{out.variable(axis)} = $scope.get({axis!r})")
         if axis not in out.sure:
@@ -118,23 +141,15 @@ def _write_plan(out: _Writer, plan: Plan, value: str, index: int, fail: str) -> 
     return True
 
 
-def _axes(array: Array) -> list[str]:
-    """The axis names that a tensor may give a size."""
-    names = ["*" + dim.name if isinstance(dim, dims.Several) else dim.name for dim in array.dims if isinstance(dim, _NAMED)]
-    return [name for name in names if name not in ("*", "")]
-
-
-_NAMED = (dims.Named, dims.Several)
-
-
 def _write_array(out: _Writer, plan: Array, value: str, index: int, fail: str) -> None:
-    tests = [f"not isinstance({value}, {out.constant(f'class_{index}', plan.cls)})"]
+    tests = [f"not $isinstance({value}, {out.constant(f'class_{index}', plan.cls)})"]
     if plan.dtypes is not None:
         tests.append(f"{value}.dtype not in {out.constant(f'dtypes_{index}', frozenset(plan.dtypes))}")
     several, count = plan.several, len(plan.dims)
     shape = out.fresh(f"shape_{index}")
-    tests.append(f"len({shape} := {value}.shape) {'!=' if several is None else '<'} {count if several is None else count - 1}")
+    tests.append(f"$len({shape} := {value}.shape) {'!=' if several is None else '<'} {count if several is None else count - 1}")
     _write_tests(out, tests, fail)
+    _fetch(out, plan)
     if several is None:
         _write_axes(out, plan.dims, shape, index, fail)
         return
@@ -149,6 +164,19 @@ def _write_array(out: _Writer, plan: Array, value: str, index: int, fail: str) -
         _write_several(out, dim, f"{shape}[{several}:{-behind if behind else ''}]", index, fail)
 
 
+def _fetch(out: _Writer, plan: Array) -> None:
+    """Lines that get the sizes of names from outside: on every path, and before it is asked whether a name is new here."""
+    for axis in plan.dims:
+        match axis:
+            case dims.Named(name=name):
+                out.known(name)
+            case dims.Symbolic(names=names, shadowed=shadowed):
+                for name in (*names, *shadowed):
+                    out.known(name)
+            case _:
+                pass
+
+
 def _write_tests(out: _Writer, tests: list[str], fail: str) -> None:
     if tests:
         out.write(f"if {' or '.join(tests)}:")
@@ -160,9 +188,6 @@ def _write_axes(out: _Writer, axes: tuple[dims.Dim, ...], shape: str, index: int
     """Lines for axes that each stand for one; `shape` is an expression for their sizes."""
     if all(isinstance(axis, dims.Anonymous) for axis in axes):
         return
-    for axis in axes:  # names from outside have to be fetched before it is known whether they are new here
-        if isinstance(axis, dims.Named):
-            out.known(axis.name)
     targets, new = [], set()
     for position, axis in enumerate(axes):
         is_new = isinstance(axis, dims.Named) and not axis.broadcast and out.known(axis.name) is None and axis.name not in new
@@ -233,15 +258,13 @@ def _write_symbolic(out: _Writer, dim: dims.Symbolic, fail: str) -> str:
                 out.write(f"    {fail}")
             case _:
                 pass
-    locals_ = {name: out.variable(name) for name in dim.names}
-    locals_ |= {dims.ARGUMENT + name: name for name in dim.arguments}
-    tree = dims.renamed(ast.parse(dim.source.strip(), mode="eval"), locals_)
+    source = out.expression(dim)
     if out.traced:
-        return f"({ast.unparse(tree)})"
+        return f"({source})"
     wanted = out.fresh("wanted")
     out.write("try:")
-    out.write(f"    {wanted} = {ast.unparse(tree)}")
-    out.write("except Exception:")
+    out.write(f"    {wanted} = {source}")
+    out.write("except $Exception:")
     out.write(f"    {wanted} = None")
     return wanted
 
@@ -249,7 +272,7 @@ def _write_symbolic(out: _Writer, dim: dims.Symbolic, fail: str) -> str:
 def _write_several(out: _Writer, dim: dims.Several, shape: str, index: int, fail: str) -> None:
     key = "*" + dim.name
     variable, known = out.variable(key), out.known(key)
-    first = f"{variable} = ({dim.broadcast}, tuple({shape}))"
+    first = f"{variable} = ({dim.broadcast}, $tuple({shape}))"
     if known is None:
         out.write(first)
         out.settled(key)
@@ -259,7 +282,7 @@ def _write_several(out: _Writer, dim: dims.Several, shape: str, index: int, fail
         if known == "maybe":
             out.write(first)
     with out.indented("else:") if known == "maybe" else _nothing():
-        out.write(f"{common} = $merged({variable}, tuple({shape}), broadcast={dim.broadcast})")
+        out.write(f"{common} = $merged({variable}, $tuple({shape}), broadcast={dim.broadcast})")
         out.write(f"if {common} is None:")
         out.write(f"    {fail}")
         out.write(f"{variable} = ({variable}[0] and {dim.broadcast}, {common})")
@@ -365,6 +388,13 @@ NAMES = frozenset(
         "bound",
         "aside",
         "count",
+        "isinstance",
+        "len",
+        "tuple",
+        "Exception",
+        "BaseException",
+        "ready",
+        "checked",
     ]
 )
 """Names that every checker uses. A `$` before them in the templates becomes a prefix that no parameter needs."""
@@ -376,15 +406,41 @@ def write(order: Order, *, traced: bool) -> Source:
     Raises ValueError for an annotation that cannot hold, such as a symbolic axis whose names nothing binds.
     """
     names = list(order.signature.parameters)
-    prefix = ""
-    while any(prefix + name in names for name in NAMES) or any(name.startswith(prefix + "seen_") for name in names):
-        prefix += "_"
-    out = _Writer(taken={*names, *(prefix + name for name in NAMES)}, traced=traced)
+    prefix = prefix_of(order.signature)
+    out = _Writer(taken={*names, *(prefix + name for name in NAMES)}, parameters=frozenset(names), traced=traced)
     out.arguments = ", ".join(["'#': $contract", *(f"{'{' + name + '}'!r}: {name}" for name in names)])
-    head = f"{'async ' if order.kind in ('coroutine', 'asyncgen') else ''}def {order.name}({_parameters(out, order.signature)}):"
+    head = _head(out, order.name, order.kind, order.signature)
     parts = _parts(out, order, f"{{{', '.join(f'{name!r}: {name}' for name in names)}}}", traced=traced)
     lines = _traced(order, parts) if traced else _eager(order, parts)
     return Source(order.name, "\n".join([head, *lines]).replace("$", prefix) + "\n", out.constants, prefix)
+
+
+def identifier(function: Any) -> str:
+    """The name of a function, as a `def` may have it."""
+    name: str = function.__name__
+    return name if name.isidentifier() else "function"
+
+
+def prefix_of(signature: inspect.Signature) -> str:
+    """What stands before `NAMES` so that no parameter has such a name."""
+    names, prefix = list(signature.parameters), ""
+    while any(prefix + name in names for name in NAMES) or any(name.startswith(prefix + "seen_") for name in names):
+        prefix += "_"
+    return prefix
+
+
+def _head(out: _Writer, name: str, kind: str, signature: inspect.Signature) -> str:
+    return f"{'async ' if kind in ('coroutine', 'asyncgen') else ''}def {name}({_parameters(out, signature)}):"
+
+
+def _handed_on(kind: str, inner: str) -> list[str]:
+    """Lines that do what the call `inner` does, and no more."""
+    return {
+        "function": [f"return {inner}"],
+        "coroutine": [f"return await {inner}"],
+        "generator": [f"return (yield from {inner})"],
+        "asyncgen": [f"async for $value in {inner}:", "    yield $value", "return"],
+    }[kind]
 
 
 def _parts(out: _Writer, order: Order, values: str, *, traced: bool) -> _Parts:
@@ -441,17 +497,15 @@ def _observing(out: _Writer, promise: Promise, *, traced: bool) -> list[str]:
     bound, tests = str(array.meaning.bound), ["$level > 1"]
     if isinstance(array.meaning.bound, dims.Symbolic):
         expression = array.meaning.bound
-        local = {name: out.variable(name) for name in expression.names}
-        tests += [f"{local[name]} is not None" for name in expression.names if name in out.maybe]
-        local |= {dims.ARGUMENT + name: name for name in expression.arguments}
-        bound = ast.unparse(dims.renamed(ast.parse(expression.source.strip(), mode="eval"), local))
+        tests += [f"{out.variable(name)} is not None" for name in expression.names if name in out.maybe]
+        bound = out.expression(expression)
         if not _bound_is_known(out, promise):
             bound, tests = "None", tests[:1]
     if isinstance(promise.plan, Either):
         tests.append(f"{promise.name} is not None")
     attempt: list[str] = []
     if isinstance(array.meaning.bound, dims.Symbolic) and not traced:
-        attempt = ["try:", f"    $bound = {bound}", "except Exception as $error:", "    $bound = $error"]
+        attempt = ["try:", f"    $bound = {bound}", "except $Exception as $error:", "    $bound = $error"]
         bound = "$bound"
     observe = f"$observe({promise.name}, {promise.number}, $level, {bound})"
     return [f"if {' and '.join(tests)}:", *_indented([*attempt, observe], 1)]
@@ -471,14 +525,12 @@ def _eager(order: Order, parts: _Parts) -> list[str]:
     """The lines of the version for eager code."""
     inner = f"$inner({parts.call})"
     steps = "$each($scope, $level, $outer is None)"
-    unchecked, checked = {
-        "function": ([f"return {inner}"], [f"$result = {inner}"]),
-        "coroutine": ([f"return await {inner}"], [f"$result = await $awaiting({inner}, $scope)"]),
-        "generator": ([f"return (yield from {inner})"], [f"$result = yield from $stepwise({inner}, $scope, {steps})"]),
-        "asyncgen": (
-            [f"async for $value in {inner}:", "    yield $value", "return"],
-            [f"async for $value in $stepwise_async({inner}, $scope, {steps}):", "    yield $value"],
-        ),
+    unchecked = _handed_on(order.kind, inner)
+    checked = {
+        "function": [f"$result = {inner}"],
+        "coroutine": [f"$result = await $awaiting({inner}, $scope)"],
+        "generator": [f"$result = yield from $stepwise({inner}, $scope, {steps})"],
+        "asyncgen": [f"async for $value in $stepwise_async({inner}, $scope, {steps}):", "    yield $value"],
     }[order.kind]
     when_traced = {
         "function": [f"return $traced({parts.call})"],
@@ -501,7 +553,7 @@ def _eager(order: Order, parts: _Parts) -> list[str]:
         "    try:",
         *_indented(body, 2),
         *(["    except $aside:", "        return $result"] if parts.checks_of_result else []),
-        "    except BaseException as $error:",
+        "    except $BaseException as $error:",
         "        if $outer is None:",
         f"            $abandon($error, {order.owner})",
         "        raise",
@@ -591,6 +643,20 @@ def _call(signature: inspect.Signature) -> str:
     return ", ".join(pieces)
 
 
+def stub(function: Any, kind: str, ready: Callable[[], None]) -> Any:
+    """A function with the signature and kind of another one that calls `ready()`, then what its global `checked` is by then.
+
+    Its globals are its own, so that it can be given the code of a checker. At first, `checked` is the function itself.
+    """
+    signature = inspect.signature(function)
+    prefix = prefix_of(signature)
+    out = _Writer(taken={*signature.parameters, *(prefix + name for name in NAMES)})
+    name = identifier(function)
+    lines = [_head(out, name, kind, signature), *_indented(["$ready()", *_handed_on(kind, f"$checked({_call(signature)})")], 1)]
+    source = Source(name, "\n".join(lines).replace("$", prefix) + "\n", out.constants, prefix)
+    return compiled(source, f"<contract to be read of {function.__qualname__}>", {"ready": ready, "checked": function})
+
+
 def compiled(source: Source, file: str, environment: Mapping[str, Any]) -> Any:
     """The function of a source. Its lines are registered under `file`, so that tracebacks and debuggers show them.
 
@@ -598,5 +664,7 @@ def compiled(source: Source, file: str, environment: Mapping[str, Any]) -> Any:
     """
     linecache.cache[file] = (len(source.text), None, source.text.splitlines(keepends=True), file)
     names = {source.prefix + name: value for name, value in environment.items()} | source.constants
+    if source.prefix:
+        names |= {source.prefix + name: getattr(builtins, name) for name in NAMES if hasattr(builtins, name)}
     exec(compile(source.text, file, "exec"), names)  # noqa: S102 (the text was written above)
     return names[source.name]

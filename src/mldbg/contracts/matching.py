@@ -63,6 +63,9 @@ def _is_silent(scope: Scope) -> bool:
     return torch.compiler.is_dynamo_compiling() and EXPLAINED not in scope
 
 
+_UNSET = object()
+
+
 def judge(plan: Plan, value: Any, scope: Scope, path: str, seen: Seen | None = None) -> Failure | None:
     """None where `value` fits, and then its axes are in `scope`; else the first reason why not.
 
@@ -81,7 +84,7 @@ def judge(plan: Plan, value: Any, scope: Scope, path: str, seen: Seen | None = N
         case Either():
             return _judge_either(plan, value, scope, path, seen)
         case Foreign():
-            reason = foreign.objection(plan.annotation, value, scope)
+            reason = foreign.objection(plan.annotation, value, scope, path)
             return Failure(path, plan.text, described(value), cause=reason) if reason else None
         case Row() | Many() | Table() | Record():
             return _judge_parts(plan, value, scope, path, seen)
@@ -146,9 +149,16 @@ def _judge_parts(plan: Row | Many | Table | Record, value: Any, scope: Scope, pa
             if not _is(value, Mapping if keyed else cls):
                 return _unlike(plan.text, value, path, scope)
             if keyed:
+                for key in plan.required:
+                    if key not in value:
+                        return _unlike(f"{plan.text}, with the key {key!r}", value, path, scope)
                 parts = [(inner, value[name], f"{path}[{name!r}]") for name, inner in fields if name in value]
             else:
-                parts = [(inner, getattr(value, name), f"{path}.{name}") for name, inner in fields]
+                parts = []
+                for name, inner in fields:
+                    element = getattr(value, name, _UNSET)
+                    if element is not _UNSET:
+                        parts.append((inner, element, f"{path}.{name}"))
     for inner, element, place in parts:
         failure = judge(inner, element, scope, place, seen)
         if failure is not None:

@@ -31,6 +31,29 @@ def kind_of(function: Callable[..., Any]) -> str:
     return "generator" if inspect.isgeneratorfunction(function) else "function"
 
 
+def name_of(function: Callable[..., Any]) -> str:
+    """How messages call a function."""
+    return function.__qualname__.replace("<locals>.", "")
+
+
+def read(
+    hint: Any, *, contract: str, parameter: str, optional: bool = False, names: Mapping[str, Any] | None, final: bool
+) -> Plan:
+    """The plan of the annotation of a parameter, or of `return`. As `annotation.read`; errors say whose annotation it is."""
+    try:
+        return annotation.read(hint, optional=optional, names=names, final=final, of=f"{contract}: {parameter}")
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{contract}: annotation of {parameter}: {error}") from None
+
+
+def given_by(kind: str, hint: Any) -> Any:
+    """What the annotation of a result says of each thing that a function of a kind returns or yields."""
+    if kind not in _YIELDING:
+        return hint
+    arguments = getattr(hint, "__args__", ())
+    return arguments[0] if arguments else Any
+
+
 def place_of(function: Callable[..., Any]) -> str:
     """`path:line` of a function's definition."""
     code = getattr(function, "__code__", None)
@@ -51,10 +74,17 @@ class Contract:
         *,
         name: str = "",
         level: Mode | None = None,
+        names: Mapping[str, Any] | None = None,
+        final: bool = True,
     ) -> None:
-        """Raises ValueError or TypeError for annotations that make no sense."""
+        """names, final: as for `annotation.read`.
+
+        Raises ValueError or TypeError for annotations that make no sense; NameError for a name that may yet be defined.
+        """
         self.function = function
-        self.name = name or function.__qualname__.replace("<locals>.", "")
+        self._names = names
+        self._final = final
+        self.name = name or name_of(function)
         self.place = place_of(function)
         self.kind = kind_of(function)
         self.signature = inspect.signature(function)
@@ -76,9 +106,12 @@ class Contract:
         for name, parameter in self.signature.parameters.items():
             if name not in hints:
                 continue
-            plan = self._read(name, hints[name], optional=parameter.default is None)
+            whole = annotation.unpacked(hints[name])
+            plan = self._read(name, hints[name] if whole is None else whole, optional=parameter.default is None)
             if annotation.holds_arrays(plan):
-                if parameter.kind is parameter.VAR_POSITIONAL:
+                if whole is not None:
+                    pass  # `**kwargs: Unpack[Inputs]` speaks of all of them
+                elif parameter.kind is parameter.VAR_POSITIONAL:
                     plan = annotation.Many(tuple, plan)
                 elif parameter.kind is parameter.VAR_KEYWORD:
                     plan = annotation.Table(dict, plan)
@@ -88,29 +121,22 @@ class Contract:
     def _plan_of_result(self, hints: Mapping[str, Any]) -> Plan | None:
         if "return" not in hints:
             return None
-        hint = hints["return"]
-        if self.kind in _YIELDING:
-            arguments = getattr(hint, "__args__", ())
-            hint = arguments[0] if arguments else Any
-        plan = self._read("return", hint)
+        plan = self._read("return", given_by(self.kind, hints["return"]))
         return plan if annotation.holds_arrays(plan) else None
 
     def _read(self, parameter: str, hint: Any, *, optional: bool = False) -> Plan:
-        try:
-            return annotation.read(hint, optional=optional)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{self.name}: annotation of {parameter}: {error}") from None
+        return read(hint, contract=self.name, parameter=parameter, optional=optional, names=self._names, final=self._final)
 
     def _check_names(self) -> None:
         """Raises ValueError where an expression names a parameter or an axis that the contract does not have."""
         arrays = [(name, array) for name, plan in self._all_plans() for array in annotation.arrays(plan)]
-        axes = {dim.name for _, array in arrays for dim in array.dims if isinstance(dim, dims.Named)}
+        axes = {name for _, plan in self._all_plans() for name in annotation.axis_names(plan)}
         for name, array in arrays:
             bound = array.meaning.bound if array.meaning is not None else None
             bounds = [bound] if isinstance(bound, dims.Symbolic) else []
             for dim in (*(one for one in array.dims if isinstance(one, dims.Symbolic)), *bounds):
                 for argument in dim.arguments:
-                    if argument not in self.signature.parameters:
+                    if argument not in self.signature.parameters and not dims.is_builtin(argument):
                         raise ValueError(f"{self.name}: annotation of {name}: {{{argument}}} in {dim.text!r} is not a parameter")
             for missing in [one for dim in bounds for one in dim.names if one not in axes]:
                 raise ValueError(f"{self.name}: annotation of {name}: below({bounds[0].text!r}): no axis is called {missing!r}")
@@ -118,7 +144,7 @@ class Contract:
     def _announce(self) -> None:
         for _, plan in self._all_plans():
             for unknown in _foreign(plan):
-                foreign.announce(unknown.text, self.name)
+                foreign.announce(unknown.text, self.name, shallow=unknown.shallow)
 
     def _all_plans(self) -> list[tuple[str, Plan]]:
         return [*self.plans.items(), *([("return", self.result)] if self.result is not None else [])]
@@ -137,7 +163,7 @@ class Contract:
         result = None if self.result is None else generate.Promise("return", self.result, len(promises))
         parameters = list(self.signature.parameters)
         order = generate.Order(
-            name=self.function.__name__ if self.function.__name__.isidentifier() else "function",
+            name=generate.identifier(self.function),
             signature=self.signature,
             promises=promises,
             result=result,

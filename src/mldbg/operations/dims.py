@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import builtins
 import string
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +55,8 @@ class Symbolic:
 
     source: a Python expression; `{self.d}` has become `(argument_self.d)`.
     names: axis names it reads.
-    arguments: parameters it reads, inside braces.
+    arguments: parameters it reads, inside braces; a name that no parameter has is a builtin, as `len` in `{len(xs)}`.
+    shadowed: names of builtins that it reads outside of braces, which stand for an axis where one is called so.
     """
 
     text: str
@@ -63,6 +64,7 @@ class Symbolic:
     names: tuple[str, ...]
     arguments: tuple[str, ...]
     broadcast: bool = False
+    shadowed: tuple[str, ...] = ()
 
 
 Dim = Fixed | Named | Anonymous | Several | Symbolic
@@ -114,6 +116,12 @@ def _dim(word: str) -> Dim:
         return symbolic(rest, broadcast=broadcast)
 
 
+def names(axes: Iterable[Dim]) -> list[str]:
+    """The names that a tensor with these axes may give a size: `batch`, `*lead`."""
+    named = ["*" + axis.name if isinstance(axis, Several) else axis.name for axis in axes if isinstance(axis, (Named, Several))]
+    return [name for name in named if name not in ("*", "")]
+
+
 def symbolic(text: str, *, broadcast: bool = False) -> Symbolic:
     """The expression of a symbolic axis, or of a bound.
 
@@ -133,8 +141,15 @@ def symbolic(text: str, *, broadcast: bool = False) -> Symbolic:
         tree = _tree(inside, text)
         arguments += _names(tree)
         source += f"({ast.unparse(renamed(tree, {name: ARGUMENT + name for name in arguments}))})"
-    names = [name for name in _names(_tree(source, text)) if not name.startswith(ARGUMENT) and not hasattr(builtins, name)]
-    return Symbolic(text, source, tuple(names), tuple(dict.fromkeys(arguments)), broadcast)
+    read = [name for name in _names(_tree(source, text)) if not name.startswith(ARGUMENT)]
+    shadowed = [name for name in read if is_builtin(name) and source.strip() != name]  # a builtin by itself is no size
+    names = [name for name in read if name not in shadowed]
+    return Symbolic(text, source, tuple(names), tuple(dict.fromkeys(arguments)), broadcast, tuple(shadowed))
+
+
+def is_builtin(name: str) -> bool:
+    """Whether an expression finds the name without anybody defining it."""
+    return hasattr(builtins, name)
 
 
 ARGUMENT = "argument_"
@@ -149,7 +164,11 @@ def _tree(source: str, text: str) -> ast.Expression:
 
 
 def _names(tree: ast.AST) -> list[str]:
-    return list(dict.fromkeys(node.id for node in ast.walk(tree) if isinstance(node, ast.Name)))
+    """The names that an expression reads from outside: not those of its own loops and lambdas."""
+    named = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    own = {node.id for node in named if not isinstance(node.ctx, ast.Load)}
+    own |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    return list(dict.fromkeys(node.id for node in named if node.id not in own))
 
 
 def renamed(tree: ast.Expression, names: Mapping[str, str]) -> ast.Expression:
@@ -166,10 +185,14 @@ def size(dim: Symbolic, scope: Mapping[str, Any]) -> Any:
     Raises Unbound where a name has no size, and whatever the expression raises.
     """
     values = []
-    for key in (*dim.names, *["{" + name + "}" for name in dim.arguments]):
-        if key not in scope:
+    for key in (*dim.names, *dim.shadowed, *["{" + name + "}" for name in dim.arguments]):
+        name = key.strip("{}")
+        if key in scope:
+            values.append(scope[key])
+        elif is_builtin(name) and key not in dim.names:
+            values.append(getattr(builtins, name))
+        else:
             raise Unbound(key)
-        values.append(scope[key])
     return function(dim)(*values)
 
 
@@ -182,9 +205,9 @@ _functions: dict[Symbolic, Callable[..., Any]] = {}
 
 
 def function(dim: Symbolic) -> Callable[..., Any]:
-    """The expression as a function of its axis names, then its parameters; its other names are builtins, as in jaxtyping."""
+    """The expression as a function of its axis names, the builtins that an axis may shadow, and its parameters."""
     if dim not in _functions:
-        parameters = ", ".join((*dim.names, *(ARGUMENT + name for name in dim.arguments)))
+        parameters = ", ".join((*dim.names, *dim.shadowed, *(ARGUMENT + name for name in dim.arguments)))
         _functions[dim] = eval(f"lambda {parameters}: ({dim.source})", {})  # noqa: S307 (annotations are code of the same program)
     return _functions[dim]
 
