@@ -637,7 +637,7 @@ class Defined(Generic[T]):
         (Sequence[tuple[Float[Tensor, "n"], ...]], lambda x: [(right,), (right, x)], "x[1][1]"),
         (Mapping[str, Float[Tensor, "n"] | None], lambda x: {"a": None, "b": x}, "x['b']"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else getattr(value, "__name__", "").strip("<>") or str(value),
 )
 def test_containers(annotation: Any, holding: Callable[[Tensor], Any], place: str) -> None:
     def function(x: Any) -> None: ...
