@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import gc
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -56,6 +58,26 @@ def test_calls_and_values_of_a_block() -> None:
         pass
     assert found.lines == ()
     assert str(found).startswith("contract            calls  judged  sampled  not judged\nnothing was called\nnever met: ")
+
+
+def test_what_promises_nothing_is_never_missed() -> None:
+    gc.disable()  # garbage must not be what hides it
+    try:
+
+        @contract
+        @dataclass
+        class Samples:
+            x: Float[Tensor, "b c"]
+
+            def size(self) -> int:
+                return len(self.x)
+
+        with coverage() as found:
+            Samples(SOFT)
+    finally:
+        gc.enable()
+    assert [one.calls for one in found.lines if one.contract.endswith("Samples")] == [1]
+    assert not [name for name in found.never if "Samples" in name]
 
 
 def test_blocks_within_blocks() -> None:

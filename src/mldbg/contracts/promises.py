@@ -65,7 +65,12 @@ class Contract:
 
     name: how messages call it. plans: parameter -> what is checked of it. result: the same for what it returns or yields.
     source: the text of its checker for eager code.
+    number: what counts the calls of its checker in code that is compiled.
+    refused: makes the error of a broken promise, in eager code.
     """
+
+    number: int
+    refused: Callable[..., Exception]
 
     def __init__(
         self,
@@ -98,8 +103,6 @@ class Contract:
         self.sites: list[flags.Site] = []
         self.calls = self.unchecked = 0
         self._doors: list[tuple[dict[str, Any], str, Callable[..., Any]]] = []
-        self.number = tracing.number_for(self)
-        self.refused: Callable[..., Exception] = torch.compiler.disable(self.broken, reason=tracing.BREAK)  # type: ignore[no-untyped-call]
 
     def _plans_of_parameters(self, hints: Mapping[str, Any]) -> dict[str, Plan]:
         plans = {}
@@ -159,6 +162,8 @@ class Contract:
         joins: whether its body may call `check`.
         Raises ValueError for a symbolic axis whose names nothing binds.
         """
+        self.number = tracing.number_for(self)  # what promises nothing is never counted
+        self.refused = torch.compiler.disable(self.broken, reason=tracing.BREAK)  # type: ignore[no-untyped-call]
         promises = tuple(generate.Promise(name, plan, number) for number, (name, plan) in enumerate(self.plans.items()))
         result = None if self.result is None else generate.Promise("return", self.result, len(promises))
         parameters = list(self.signature.parameters)
