@@ -86,7 +86,7 @@ class Digits(nn.Module):
 
 @contract
 def loss_of(logits: Logits[Tensor, "batch classes"], y: ClassIds[Tensor, "batch", below("classes")]) -> ScalarLoss[Tensor, ""]:
-    return F.cross_entropy(logits, y)  # mldebug: allow[softmax-before-cross-entropy] only with `--bug softmax`, which plants it
+    return F.cross_entropy(logits, y)
 
 
 @contract
