@@ -424,6 +424,7 @@ def test_syntax_newer_than_the_running_python_is_checked(project: Path, lint: Ru
     assert report["errors"] == []
     assert [(each["rule"], each["line"], each["column"]) for each in report["findings"]] == [
         ("softmax-before-cross-entropy", 7, 51),
+        ("wrong-in-features", 17, 16),
         ("softmax-before-cross-entropy", 26, 12),
         ("log-of-softmax", 26, 46),
     ]
