@@ -455,7 +455,7 @@ def scrambled(before: Shape, after: Shape) -> bool:
         one, two = _segment(old, new)
         if one is None or two is None:
             return False
-        if len(one) > 1 and len(two) > 1 and _regrouped(one, two):
+        if len(one) > 1 and len(two) > 1 and (_regrouped(one, two) or _splits_behind(one, two) or _splits_behind(two, one)):
             return True
         old, new = old[len(one) :], new[len(two) :]
     return False
@@ -486,6 +486,18 @@ def _is_displaced(old: Sequence[Dim], new: Sequence[Dim]) -> bool:
             if come not in (None, 1):
                 return True
     return False
+
+
+def _splits_behind(few: Sequence[Dim], many: Sequence[Dim]) -> bool:
+    """Whether `(n, d)` and `(h, n, d/h)` are read as one another, all of them numbers: heads whose axis nobody has moved.
+
+    Of numbers no other order is told from sizes that happen to be equal.
+    """
+    match (*few, *many):
+        case int(steps), int(whole), int(heads), int(between), int(part):
+            return steps == between and heads * part == whole and steps not in (heads, part, whole)
+        case _:
+            return False
 
 
 def _segment(old: Sequence[Dim], new: Sequence[Dim]) -> tuple[Sequence[Dim] | None, Sequence[Dim] | None]:

@@ -502,7 +502,7 @@ def _of_two(how: Arithmetic, first: Value, second: Value) -> Left:
         case Arithmetic.PLUS if both in (PROBS, UNIT):
             return Left(UNIT, scaled=True)
         case Arithmetic.PLUS | Arithmetic.MINUS | Arithmetic.FROM if both is LOGITS:
-            return Left(LOGITS, first.axes)
+            return Left(LOGITS, replace(first.axes, last=_last_of_both(first.axes.last, second.axes.last)))
         case Arithmetic.OVER if first.meaning is LOGITS and second.meaning is None:
             return whole(first)  # a temperature
         case Arithmetic.OVER if first.scaled and first.meaning in (PROBS, UNIT) and second.meaning is None:
@@ -513,6 +513,12 @@ def _of_two(how: Arithmetic, first: Value, second: Value) -> Left:
             return filled(second if _class_of(first) == MASK else first, ZERO)
         case _:
             return LOST
+
+
+def _last_of_both(one: int | None, two: int | None) -> int | None:
+    """The size of the last axis where two tensors are broadcast: a column and a transposed one give a table."""
+    known = [size for size in (one, two) if size not in (None, 1)]
+    return known[0] if known else 1 if one == two == 1 else None
 
 
 def _class_of(value: Value) -> str | None:

@@ -90,7 +90,9 @@ def with_order(result: Value, first: bool | None, site: Site) -> Value:
     output = items.tail[0] if items is not None else result
     if output.shaped is None or first is None:
         return result
-    output = replace(output, shaped=replace(output.shaped, batch_first=(first, site)))
+    known = output.shaped.tensor.shape
+    is_batch = output.shaped.is_batch or (first and known is not None and known.rank == 3)
+    output = replace(output, shaped=replace(output.shaped, batch_first=(first, site), is_batch=is_batch))
     return output if items is None else replace(result, thing=replace(items, tail=(output, *items.tail[1:])))
 
 

@@ -213,7 +213,7 @@ def holds_array(value: Value) -> bool:
 def is_expected_to_fail(site: Site) -> bool:
     """Whether a place lies in a `try` with a handler, or in `with raises(...)`: what fails there is dealt with.
 
-    So it is in `lambda: a @ b` that is handed to a function: `fails(lambda: a @ b)` asks whether it does.
+    So it is in `raises(RuntimeError, lambda: a @ b)`.
     """
     node: cst.CSTNode | None = site.node
     inner: cst.CSTNode | None = None
@@ -222,10 +222,21 @@ def is_expected_to_fail(site: Site) -> bool:
             return True
         if isinstance(node, cst.With) and any("raises" in code(item.item) for item in node.items):
             return True
-        if isinstance(node, cst.Arg) and isinstance(inner, cst.Lambda) and not inner.params.params:
+        if isinstance(node, cst.Call) and isinstance(inner, cst.Arg) and "raises" in code(node.func).lower():
             return True
         inner, node = node, site.part.parents.get(node)
     return False
+
+
+def is_tried(call: Site) -> bool:
+    """Whether a function calls one of its parameters in a `try`: whoever hands it something asks whether that fails."""
+    function: cst.CSTNode | None = call.node
+    if not isinstance(function, cst.Call) or not isinstance(function.func, cst.Name) or not is_expected_to_fail(call):
+        return False
+    name = function.func.value
+    while function is not None and not isinstance(function, cst.FunctionDef):
+        function = call.part.parents.get(function)
+    return function is not None and any(param.name.value == name for param in function.params.params)
 
 
 _SHAPE_ATTRIBUTES = frozenset({"shape", "ndim"})
@@ -235,7 +246,7 @@ _SHAPE_METHODS = frozenset({"size", "dim", "ndimension", "numel", "nelement"})
 def asks_for_shape(test: cst.CSTNode, part: Part, function: cst.CSTNode | None, asker: cst.CSTNode) -> bool:
     """Whether a test asks for the shape of something, itself or through a flag: `is_single = x.ndim == 2`.
 
-    What a function says of the tensor itself is such a flag, too: `kind = type_of_target(y)` and `if kind == "multilabel"`.
+    So may a function that is asked of the tensor alone, also through a name: `if type_of_target(y) == "multilabel"`.
 
     Args:
         test: the test.
@@ -247,6 +258,7 @@ def asks_for_shape(test: cst.CSTNode, part: Part, function: cst.CSTNode | None, 
     return any(
         _says_shape(node)
         or (isinstance(node, cst.Call) and isinstance(node.func, cst.Name) and node.func.value == "len")
+        or _is_told_of(node, used)
         or (function is not None and isinstance(node, cst.Name) and _is_flag_of_shape(node.value, part, function, used))
         for node in descendants(test)
     )

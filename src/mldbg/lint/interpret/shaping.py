@@ -53,6 +53,7 @@ from mldbg.lint.interpret.shape_results import (
     is_any,
     is_expected_to_fail,
     is_plain,
+    is_tried,
     may_be_tensor,
     named_dtype,
     number_result,
@@ -415,6 +416,8 @@ class Shaping:
     def _fails(self, misfit: Misfit) -> None:
         """Tell of a call that fails. What stands behind it is not reached."""
         if self._is_told_apart(misfit.place) or is_expected_to_fail(misfit.place.site):
+            return
+        if any(frame.context is not None and is_tried(frame.context.site) for frame in self.machine.frames):
             return
         self.machine.facts.append(misfit)
         self.machine.state.live = False

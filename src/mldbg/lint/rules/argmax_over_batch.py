@@ -33,9 +33,9 @@ class ArgmaxOverBatch(Rule):
             return (logits.argmax(dim=1) == labels).float().mean()
 
     ## Limits
-    Fires when the first axis is known to be that of the batch and there are more axes: a convolution or batch normalisation
-    came before, or the axis was given a name that says so. The fix takes the only other axis with more than one
-    entry, or the one that is named after the classes.
+    Fires when the first axis is known to be that of the batch and there are more axes: a convolution, batch normalisation or
+    a recurrent layer with `batch_first` came before, or the axis was given a name that says so. The fix takes the only other
+    axis with more than one entry, or the one that is named after the classes.
     """
 
     group = Group.CORRECTNESS

@@ -39,9 +39,9 @@ class SoftmaxOverBatch(Rule):
             return F.softmax(logits, dim=1)
 
     ## Limits
-    Fires when the axis is known to be that of the batch: a convolution or batch normalisation came before, or the axis was
-    given a name that says so. Tables with two batch axes, as in contrastive losses, are left alone. The fix takes the only
-    other axis with more than one entry, or the one that is named after the classes.
+    Fires when the axis is known to be that of the batch: a convolution, batch normalisation or a recurrent layer with
+    `batch_first` came before, or the axis was given a name that says so. Tables with two batch axes, as in contrastive losses,
+    are left alone. The fix takes the only other axis with more than one entry, or the one that is named after the classes.
     """
 
     group = Group.CORRECTNESS

@@ -36,7 +36,8 @@ class ViewAsTranspose(Rule):
             return images.permute(0, 3, 1, 2)
 
     ## Limits
-    Fires when several axes become several others and each new size is the product of some of the old ones in another order.
+    Fires when several axes become several others and each new size is the product of some of the old ones in another order, and
+    when heads are split off, or put back, in front of an axis that stays: `(10, 32)` read as `(4, 10, 8)`.
     Joining neighbours, splitting an axis and flattening are left alone, and so are sizes that are not known, and the relative
     shift of Transformer-XL, which pads by one entry and then reads the last two axes the other way round on purpose.
     The fix moves the axes where each new one has the size of a single old one. What it gives is no longer contiguous: a
