@@ -170,3 +170,19 @@ def test_a_dataclass_that_is_constructed_in_compiled_code() -> None:
     assert float(run(torch.zeros(2, 4), torch.zeros(2, 4))) == pytest.approx(2)
     with pytest.raises((ContractError, torch._dynamo.exc.Unsupported)):
         run(torch.zeros(2, 4), torch.zeros(2, 5))
+
+
+def test_fields_of_classes_that_are_defined_further_down() -> None:
+    @contract
+    @dataclass
+    class Pair:
+        x: Float[Tensor, "n"]
+        inner: Inner | None = None
+
+    @dataclass
+    class Inner:
+        y: Float[Tensor, "n"]
+
+    assert Pair(torch.rand(3), Inner(torch.rand(3))).x.shape == (3,)
+    with pytest.raises(ContractError, match=r"inner\.y"):
+        Pair(torch.rand(3), Inner(torch.rand(4)))

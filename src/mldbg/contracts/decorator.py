@@ -131,7 +131,7 @@ def _class(cls: Any, frame: FrameType, level: Mode | None) -> Any:
             if _promises(applied):
                 checked[key] = applied
     if has_fields:
-        constructor = _constructor(cls, level)
+        constructor = _constructor(cls, frame, level)
         checked |= {} if constructor is None else {"__init__": constructor}
     elif not issubclass(cls, torch.nn.Module) and _promises_fields(cls):
         raise TypeError(f"@contract on {name}: fields are checked only in a dataclass; put @contract above @dataclass")
@@ -155,15 +155,26 @@ def _promises_fields(cls: type) -> bool:
     return False
 
 
-def _constructor(cls: Any, level: Mode | None) -> Any:
+def _constructor(cls: Any, frame: FrameType, level: Mode | None) -> Any:
     """The `__init__` of a dataclass with a check of the fields at its end; None where they say nothing about tensors."""
 
     def constructed(self: Any) -> None:
         return None
 
-    check = build(constructed, {"self": cls}, name=cls.__name__, level=level)
-    if check is constructed:
-        return None
+    constructed.__name__, constructed.__qualname__ = cls.__name__, cls.__qualname__
+
+    def promised(*, final: bool) -> Contract | None:
+        names = {**frame.f_locals, cls.__name__: cls}
+        return _built(constructed, {"self": cls}, name=cls.__name__, level=level, names=names, final=final)
+
+    try:
+        promises = promised(final=False)
+    except NameError:  # a field of a class that is defined further down
+        check = Later(constructed, lambda: promised(final=True), level).stub
+    else:
+        if promises is None:
+            return None
+        check = promises.entry
     init = cls.__init__
 
     @functools.wraps(init)
