@@ -130,7 +130,7 @@ nothing. What begins with plain text, or with one of few characters, is found fa
 """
 
 
-SMALL = 3_000
+SMALL = 2_000
 """Characters of code of a file that is executed for its layers and tensors whatever it says of sizes: it takes no time, and in
 the example of a question a class with two settings is the whole program."""
 
