@@ -29,6 +29,7 @@ from mldbg.operations.sizes import (
     replaced,
     said,
     same,
+    same_axis,
 )
 
 MORE = int(os.environ.get("SHAPE_EXAMPLES", "10")) // 10
@@ -291,6 +292,15 @@ def test_what_is_no_axis_may_be_any_number() -> None:
     assert same(number, 0) is None
     assert same(ATOMS["a"] + number, ATOMS["a"]) is None
     assert same(ATOMS["a"], 0) is False
+
+
+def test_a_number_that_is_an_axis_by_itself_is_at_least_1() -> None:
+    number = atom("k", "k", positive=False)
+    assert same(number // 2, number) is None
+    assert same_axis(number // 2, number) is False
+    assert same_axis(number // 3 + 1, number) is None, "1 // 3 + 1"
+    assert same_axis(number - 1, 1) is None
+    assert same_axis(ANY, number) is None
 
 
 def test_two_names_of_one_annotated_call_are_two_sizes() -> None:

@@ -11,7 +11,7 @@ from mldbg.operations.problem import Problem
 from mldbg.operations.torch import LOSS_CLASSES
 
 if TYPE_CHECKING:
-    from mldbg.lint.interpret.address import Site
+    from mldbg.lint.interpret.address import Ref, Site
     from mldbg.lint.interpret.facts import Call, Contradiction, Misfit
     from mldbg.lint.interpret.value import Value
     from mldbg.operations.shape import Shape
@@ -23,6 +23,9 @@ _LOSS_NAMES = {
     **{loss.function: loss.name for loss in LOSSES.values()},
     **{f"{cls}.__call__": loss.name for cls, loss in LOSS_CLASSES.items()},
 }
+
+OVER_CLASSES = ("cross_entropy", "nll_loss")
+"""Losses that take samples on the first axis and their classes on the second."""
 
 _REDUCTIONS = frozenset({"mean", "sum", "prod", "amax", "amin", "max", "min", "nanmean", "nansum", "logsumexp", "norm", *LOSSES})
 
@@ -69,7 +72,7 @@ def is_about_classes(misfit: Misfit) -> bool:
     """Whether a loss over classes fails on sizes that would fit with the last axis of its input moved to axis 1."""
     from mldbg.operations.sizes import same
 
-    if loss_named(misfit.name) not in ("cross_entropy", "nll_loss") or misfit.mismatch.problem not in (
+    if loss_named(misfit.name) not in OVER_CLASSES or misfit.mismatch.problem not in (
         Problem.SIZES,
         Problem.RANK,
     ):
@@ -116,6 +119,35 @@ def class_axis(value: Value, batch: int) -> int | None:
     if len(found) != 1:
         return None
     return found[0] if found[0] + 1 < shape.rank else -1
+
+
+class BatchesOfLosses:
+    """The tensors that losses over classes have taken for batches: their first axis is that of the samples."""
+
+    def __init__(self) -> None:
+        self._taken: set[Ref] = set()
+
+    def note(self, call: Call) -> None:
+        """A loss is called. Nothing is concluded from a table of pairs, whose rows and columns may both be samples."""
+        from mldbg.operations.sizes import AnySize
+
+        value = call.argument("input")
+        shape = shape_of(value)
+        if loss_named(call.name) not in OVER_CLASSES or value.origin is None or shape is None or shape.least_rank < 2:
+            return
+        classes = shape.at(-1 if shape.rank is None else 1)
+        if not isinstance(classes, AnySize) and classes != shape.at(0):
+            self._taken.add(value.origin)
+
+    def hold(self, value: Value, axis: int | None) -> bool:
+        """Whether an axis of a tensor, or without one the whole tensor, runs over several samples."""
+        shape = shape_of(value)
+        if batch_axis(value, axis or 0):
+            return True
+        if shape is None or value.origin not in self._taken or axis not in (None, 0, -(shape.rank or 0)):
+            return False
+        samples = shape.at(0)
+        return samples != 1 and (axis is not None or isinstance(samples, int))
 
 
 def batch_axis(value: Value, axis: int) -> bool:

@@ -24,6 +24,14 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
 
 CONSTRUCTOR_PARAMETERS: dict[str, tuple[str, ...]] = {f"{PACKAGE}{cls}": params for cls, params in PARAMETERS.items()}
 
+DRAWS_ALONG_LAST: Mapping[str, tuple[str, ...]] = {
+    "torch.multinomial": ("input",),
+    "torch.Tensor.multinomial": ("input",),
+    f"{PACKAGE}Categorical": ("probs", "logits"),
+    f"{PACKAGE}OneHotCategorical": ("probs", "logits"),
+}
+"""What draws one of the entries of the last axis of a tensor, and the parameters that take it."""
+
 MODULES = (
     *("bernoulli", "beta", "categorical", "cauchy", "dirichlet", "exponential", "gamma", "geometric", "gumbel", "half_normal"),
     *("independent", "kl", "laplace", "log_normal", "multivariate_normal", "normal", "one_hot_categorical", "poisson"),

@@ -10,7 +10,7 @@ Arithmetic is that of Python's ints: `//` rounds down. Divisors are taken to be 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import gcd, inf
 
 DEEPEST_DIVISION = 3
@@ -293,6 +293,13 @@ def _long_division(above: int | Size, below: Size) -> Dim | None:
 # --- comparison ---
 
 
+def same_axis(one: Dim, two: Dim) -> bool | None:
+    """As `same`, of two that are sizes of axes: a number that is one of them by itself is at least 1."""
+    names = {_alone(size) for size in (one, two) if isinstance(size, Size)}
+    counts = {name: _of_factor(replace(name, positive=True)) for name in names if name is not None and not name.positive}
+    return same(replaced(one, counts), replaced(two, counts))
+
+
 def same(one: Dim, two: Dim) -> bool | None:
     """Whether two sizes are equal: True where they are for all values, False where they cannot be, None where that depends.
 
@@ -367,8 +374,8 @@ def _least(size: int | Size) -> float:
             if _least(factor.above) < 0:
                 return -inf
             without = _made({each: times for each, times in size.terms if each != monomial})
-            lower = without + number // factor.below * factor.above  # a // b is no more than a / b
-            return -inf if isinstance(lower, AnySize) else _least(lower)
+            lower = without * factor.below + number * factor.above  # a // b is no more than a / b
+            return -inf if isinstance(lower, AnySize) else _least(lower) / factor.below
     return sum(number * _least_product(monomial) for monomial, number in size.terms)
 
 

@@ -503,7 +503,9 @@ DROPOUT_KEYWORD: dict[str, str] = {
 RECURRENT: frozenset[str] = frozenset({"torch.nn.LSTM", "torch.nn.GRU", "torch.nn.RNN"})
 """Mode-dependent only with `dropout` between several layers."""
 
-CONTAINERS: frozenset[str] = frozenset({"torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.ModuleDict"})
+CHAIN = "torch.nn.Sequential"
+
+CONTAINERS: frozenset[str] = frozenset({CHAIN, "torch.nn.ModuleList", "torch.nn.ModuleDict"})
 
 MODULE_BASES: frozenset[str] = frozenset(
     {

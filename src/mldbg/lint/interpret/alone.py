@@ -8,7 +8,7 @@ from dataclasses import replace
 from mldbg.lint.interpret.address import Made, made_at, module_ref, site_of
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.classes import is_static
-from mldbg.lint.interpret.facts import Supposition
+from mldbg.lint.interpret.facts import Misfit, Supposition
 from mldbg.lint.interpret.interpreter import Interpreter
 from mldbg.lint.interpret.module import Module
 from mldbg.lint.interpret.registries import registers
@@ -98,6 +98,23 @@ class Alone:
             self._run.state.become(before)
         for value in self._run.outstanding.take_built():
             self._methods_of(value)
+        while (chain := self._run.outstanding.take_chain()) is not None:
+            self._apply(chain)
+
+    def _apply(self, chain: Value) -> None:
+        """Apply a chain of layers that nothing has applied, to anything: what its layers do not fit is told, and nothing else."""
+        run = self._run
+        site = chain.origin.site if chain.origin is not None else None
+        if site is None:
+            return
+        before, mark = run.state.fork(), len(run.facts)
+        run.state.live = True
+        run.budget.begin()
+        with run.in_module(site.part.module):
+            run.frame.part = site.part
+            run.call(chain, [Argument(UNKNOWN)], site)
+        run.facts[mark:] = [fact for fact in run.facts[mark:] if isinstance(fact, Misfit)]
+        run.state.become(before)
 
     def _methods_of(self, value: Value) -> None:
         """Execute the methods of an object that apply a loss which it holds, where nothing has called them."""

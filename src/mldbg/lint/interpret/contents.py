@@ -134,6 +134,7 @@ class Contents:
     def element_of(self, value: Value, site: Site) -> Value:
         """What iterating over a value yields: the join of its elements."""
         value = self.machine.force(value)
+        self.machine.outstanding.has_use(value)
         items = self.items_of(value)
         if items is not None:
             return joined(items.all)
@@ -171,6 +172,7 @@ class Contents:
 
     def iterated(self, value: Value) -> Items | None:
         """What iterating over a value yields, one by one: elements of a sequence, keys of a dict."""
+        self.machine.outstanding.has_use(value)
         items = self.items_of(value)
         mapping = self.mapping_of(value) if items is None else None
         if mapping is None or not mapping.exact:

@@ -175,6 +175,8 @@ class LibraryCalls:
                 result = replace(result, data=replace(result.data or Data(), rows=frozenset({self.machine.new_ref(site)})))
         elif tables.is_class(name) or name.startswith(torch.MODEL_FACTORIES):
             result = self.construction.construct(name, arguments, site)
+            if self.shaping.on and name == torch.CHAIN and not any(frame.is_init for frame in self.machine.frames):
+                self.machine.outstanding.chained(result)
         elif name.startswith(HARMLESS_PACKAGES):
             result = (
                 self.lineage.derived(values, site) if name.startswith(DERIVING_PACKAGES) else self.lineage.unknown_result(site)
@@ -366,6 +368,7 @@ class LibraryCalls:
         Each layer counts as a statement that is executed, for containers that hold others twice would otherwise take for ever.
         """
         account = self.machine.budget.now
+        self.machine.outstanding.has_use(callee)
         with account.call(site.node):
             account.executed += 1
             return self._run_layers(callee, arguments, site)

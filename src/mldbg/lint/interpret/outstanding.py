@@ -1,4 +1,4 @@
-"""Definitions that deserve an execution of their own: functions, lambdas and classes inside others that nothing has called."""
+"""What deserves an execution of its own: functions, lambdas, classes and chains of layers that nothing has called."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ class Outstanding:
         self._words = frozenset(word.removesuffix("(") for word in words)
         self._defined: dict[cst.CSTNode, Function | ClassThing] = {}
         self._built: dict[Ref, Value] = {}
+        self._chains: dict[Ref, Value] = {}
 
     def note(self, thing: Function | ClassThing) -> None:
         """Something was defined inside something else. Of several times the first counts."""
@@ -59,6 +60,20 @@ class Outstanding:
         taken = list(self._built.values())
         self._built.clear()
         return taken
+
+    def chained(self, chain: Value) -> None:
+        """Layers were put into a chain that is no part of a model yet."""
+        if chain.origin is not None and not self._budget.silent and len(self._chains) < MOST_OBJECTS:
+            self._chains[chain.origin] = chain
+
+    def has_use(self, chain: Value) -> None:
+        """A chain was applied, or taken apart: how its layers fit shows there."""
+        if chain.origin is not None:
+            self._chains.pop(chain.origin, None)
+
+    def take_chain(self) -> Value | None:
+        """The last chain that nothing has used: it may hold others."""
+        return self._chains.popitem()[1] if self._chains else None
 
     def _is_of_interest(self, thing: Function | ClassThing) -> bool:
         if thing.part.module.is_test:

@@ -150,6 +150,7 @@ class Subscripts:
         items = self.contents.items_of(base)
         if items is None:
             return self._member(base, index, site)
+        self.machine.outstanding.has_use(base)
         if isinstance(index.thing, Items) and index.thing.cls == "builtins.slice":
             bounds = [bound.constant for bound in index.thing.tail if isinstance(bound.thing, Constant)]
             numbers = [bound for bound in bounds if bound is None or isinstance(bound, int)]

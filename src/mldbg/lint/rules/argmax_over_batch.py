@@ -5,7 +5,17 @@ from collections.abc import Iterator
 from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Call
-from mldbg.lint.ladder import axis_parameter, batch_axis, class_axis, ladder, shape_of, short
+from mldbg.lint.ladder import (
+    OVER_CLASSES,
+    BatchesOfLosses,
+    axis_parameter,
+    calls_of_losses,
+    class_axis,
+    ladder,
+    loss_named,
+    shape_of,
+    short,
+)
 from mldbg.lint.rule import Rule, Topic, calls
 
 
@@ -34,24 +44,30 @@ class ArgmaxOverBatch(Rule):
 
     ## Limits
     Fires when the first axis is known to be that of the batch and there are more axes: a convolution, batch normalisation or
-    a recurrent layer with `batch_first` came before, or the axis was given a name that says so. The fix takes the only other
-    axis with more than one entry, or the one that is named after the classes.
+    a recurrent layer with `batch_first` came before, the axis was given a name that says so, or a loss over classes has taken the
+    same tensor. The fix takes the only other axis with more than one entry, or the one that is named after the classes.
     """
 
     group = Group.CORRECTNESS
     topic = Topic.SHAPES
     about_shapes = True
     about_experiments = True
-    listens_to = calls("torch.argmax", "torch.Tensor.argmax", "torch.max", "torch.Tensor.max")
+    listens_to = calls("torch.argmax", "torch.Tensor.argmax", "torch.max", "torch.Tensor.max", *calls_of_losses(*OVER_CLASSES))
+
+    def __init__(self) -> None:
+        self._batches = BatchesOfLosses()
 
     def on_call(self, call: Call) -> Iterator[Finding]:
+        if loss_named(call.name) is not None:
+            self._batches.note(call)
+            return
         value = call.argument("input")
         shape = shape_of(value)
         name = axis_parameter(call)
         dim = call.argument(name)
         axis = dim.constant if isinstance(dim.constant, int) and not isinstance(dim.constant, bool) else None
         whole = (name not in call.arguments or dim.is_none) and "argmax" in call.name
-        if shape is None or (axis is None and not whole) or not batch_axis(value, axis or 0):
+        if shape is None or (axis is None and not whole) or not self._batches.hold(value, axis):
             return
         site = call.place.site
         what = "over the whole batch" if whole else f"along the batch, axis {axis}"

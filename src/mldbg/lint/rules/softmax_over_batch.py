@@ -4,9 +4,20 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from mldbg.lint import edit
+from mldbg.lint.draws import PICKS, picked_beside_softmax
 from mldbg.lint.finding import Edit, Finding, Fix, Group
 from mldbg.lint.interpret.facts import Call
-from mldbg.lint.ladder import axis_parameter, batch_axis, calls_of_losses, class_axis, ladder, loss_named, shape_of, short
+from mldbg.lint.ladder import (
+    BatchesOfLosses,
+    axis_parameter,
+    batch_axis,
+    calls_of_losses,
+    class_axis,
+    ladder,
+    loss_named,
+    shape_of,
+    short,
+)
 from mldbg.lint.rule import Rule, Topic, calls
 from mldbg.operations.torch import NORMALIZERS
 from mldbg.semantics import Semantic
@@ -40,19 +51,27 @@ class SoftmaxOverBatch(Rule):
 
     ## Limits
     Fires when the axis is known to be that of the batch: a convolution, batch normalisation or a recurrent layer with
-    `batch_first` came before, or the axis was given a name that says so. Tables with two batch axes, as in contrastive losses,
-    are left alone. The fix takes the only other axis with more than one entry, or the one that is named after the classes.
+    `batch_first` came before, the axis was given a name that says so, or a draw or an argmax takes the last axis of the result,
+    or a loss has taken the same tensor for a batch. Tables with two batch axes, as in contrastive losses, are left alone. The fix
+    takes the only other axis with more than one entry, or the one that is named after the classes.
     """
 
     group = Group.CORRECTNESS
     topic = Topic.SHAPES
     about_shapes = True
     about_experiments = True
-    listens_to = calls(*NORMALIZERS, *calls_of_losses("cross_entropy", "nll_loss", "ctc_loss"))
+    listens_to = calls(*NORMALIZERS, *calls_of_losses("cross_entropy", "nll_loss", "ctc_loss"), *PICKS)
+
+    def __init__(self) -> None:
+        self._batches = BatchesOfLosses()
 
     def on_call(self, call: Call) -> Iterator[Finding]:
         if loss_named(call.name) is not None:
+            self._batches.note(call)
             yield from self._on_loss(call)
+            return
+        if call.name in PICKS:
+            yield from picked_beside_softmax(self, call, over_first=True)
             return
         value = call.argument("input")
         shape = shape_of(value)
@@ -63,7 +82,10 @@ class SoftmaxOverBatch(Rule):
             return
         if axis is None:
             axis = 0 if shape.rank in (0, 1, 3) else 1  # what torch takes where nobody says it
-        if not batch_axis(value, axis) or value.meaning in (Semantic.PROBS, Semantic.LOG_PROBS):  # Sinkhorn's rows and columns
+        if not self._batches.hold(value, axis) or value.meaning in (
+            Semantic.PROBS,
+            Semantic.LOG_PROBS,
+        ):  # Sinkhorn's rows and columns
             return
         site = call.place.site
         yield self.found(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from mldbg.lint import edit
+from mldbg.lint.draws import PICKS, picked_beside_softmax
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Call, Misfit
 from mldbg.lint.ladder import axis_name, axis_parameter, calls_of_losses, is_about_classes, ladder, loss_named, shape_of, short
@@ -54,7 +55,7 @@ class WrongClassAxis(Rule):
     about_experiments = True
     listens_to = Listening(
         frozenset({Misfit, Call}),
-        frozenset({*calls_of_losses("nll_loss", "cross_entropy", "ctc_loss"), *NORMALIZERS}),
+        frozenset({*calls_of_losses("nll_loss", "cross_entropy", "ctc_loss"), *NORMALIZERS, *PICKS}),
     )
 
     def on_misfit(self, misfit: Misfit) -> Iterator[Finding]:
@@ -73,6 +74,9 @@ class WrongClassAxis(Rule):
     def on_call(self, call: Call) -> Iterator[Finding]:
         if call.name in NORMALIZERS:
             yield from self._on_softmax(call)
+            return
+        if call.name in PICKS:
+            yield from picked_beside_softmax(self, call, over_first=False)
             return
         of_time = loss_named(call.name) == "ctc_loss"  # takes (time, batch, classes)
         value = call.argument("log_probs" if of_time else "input")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from mldbg.operations import dtypes
 from mldbg.operations.problem import Problem
 from mldbg.operations.shape import Given, Mismatch, Result, Shape, Tensor, Transfer, Unsure, broadcast, of
-from mldbg.operations.sizes import ANY, AnySize, Dim, said, same
+from mldbg.operations.sizes import ANY, AnySize, Dim, said, same, same_axis
 from mldbg.operations.transfers import array_types
 from mldbg.operations.transfers.array_arguments import (
     Compute,
@@ -28,7 +28,7 @@ from mldbg.operations.transfers.einops import DOTS, Axis, Pattern, Side, Term, c
 
 
 def contract(one: Dim, two: Dim) -> None:
-    if same(one, two) is False:
+    if same_axis(one, two) is False:
         raise Mismatch(Problem.SIZES, f"sizes {said(one)} and {said(two)} are to be summed over together", two, one)
 
 

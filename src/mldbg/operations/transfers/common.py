@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from mldbg.operations import dtypes
 from mldbg.operations.problem import Problem
 from mldbg.operations.shape import UNKNOWN, Given, Mismatch, Rest, Shape, Tensor, Transfer, Unsure, broadcast, counted
-from mldbg.operations.sizes import ANY, Dim, said, same
+from mldbg.operations.sizes import ANY, Dim, said, same, same_axis
 
 ANY_SHAPE = Shape((), Rest())
 """The shape of which nothing is known."""
@@ -102,7 +102,7 @@ def check_rank(start: Shape, least: int, most: int | None, what: str) -> None:
 def check_feature(start: Shape, axis: int, wanted: Dim, parameter: str | None = None) -> None:
     """Raises Mismatch where an axis has not the size that a layer was built for, which a parameter of its constructor says."""
     got = start.at(axis)
-    if same(got, wanted) is False:
+    if same_axis(got, wanted) is False:
         where = "the last axis" if axis == -1 else f"axis {axis}"
         reason = f"{where} has size {said(got)}, and the layer was built for {said(wanted)}"
         raise Mismatch(Problem.FEATURES, reason, got, wanted, parameter=parameter)
@@ -110,7 +110,7 @@ def check_feature(start: Shape, axis: int, wanted: Dim, parameter: str | None = 
 
 def check_equal(one: Dim, two: Dim, what: str) -> None:
     """Raises Mismatch where two sizes that have to be equal differ."""
-    if same(one, two) is False:
+    if same_axis(one, two) is False:
         raise Mismatch(Problem.SIZES, f"{what}: {said(one)} and {said(two)}", one, two)
 
 
