@@ -159,7 +159,7 @@ def softmax() -> Tensor:
     return HEAD(X).softmax(1)
 
 
-SOFTMAX, SIGMOID, RELU = "softmax-before-cross-entropy", "sigmoid-before-cross-entropy", "sigmoid-before-cross-entropy"
+SOFTMAX, SIGMOID, RELU = (f"{name}-before-cross-entropy" for name in ("softmax", "sigmoid", "relu"))
 
 
 @pytest.mark.parametrize(

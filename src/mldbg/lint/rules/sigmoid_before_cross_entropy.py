@@ -6,12 +6,11 @@ from mldbg.lint.rule import Rule, Topic
 
 
 class SigmoidBeforeCrossEntropy(Rule):
-    """sigmoid or ReLU output is used as logits of cross-entropy
+    """sigmoid output is used as logits of cross-entropy
 
     ## Why
-    Cross-entropy expects unbounded logits. After a sigmoid they lie between 0 and 1, after a ReLU they are
-    non-negative: the softmax inside can then no longer express certainty (sigmoid), or classes at zero get no
-    gradient (ReLU).
+    Cross-entropy expects unbounded logits. After a sigmoid they lie between 0 and 1, and the softmax inside can no longer
+    express certainty: of ten classes none gets more than 0.23.
 
     ## Bad
         import torch
@@ -34,8 +33,8 @@ class SigmoidBeforeCrossEntropy(Rule):
             return F.cross_entropy(head(x), y)
 
     ## Limits
-    Fires only when the last operation on every path is a sigmoid, ReLU or softplus; a ReLU before the last layer is
-    fine.
+    Fires only when the last operation on every path is a sigmoid; one before the last layer is fine. For independent labels, each of
+    which may be true, the loss is `binary_cross_entropy_with_logits`.
     """
 
     group = Group.CORRECTNESS
