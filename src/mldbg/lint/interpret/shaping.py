@@ -76,6 +76,7 @@ from mldbg.lint.interpret.value import (
     literal,
     onward,
 )
+from mldbg.lint.library.names import says_batch
 from mldbg.operations import shape
 from mldbg.operations.distributions import CONSTRUCTOR_PARAMETERS, PACKAGE
 from mldbg.operations.problem import Problem
@@ -604,7 +605,13 @@ class Shaping:
             for index, (name, dim) in enumerate(zip(names, dims, strict=True))
         )
         dtype = value.shaped.tensor.dtype if value.shaped is not None else None
-        return self.with_shape(value, Tensor(Shape(named), dtype), site, "unpacked as")
+        result = self.with_shape(value, Tensor(Shape(named), dtype), site, "unpacked as")
+        return (says_batch(names[0]) and self.as_batch(result)) or result
+
+    @staticmethod
+    def as_batch(value: Value) -> Value | None:
+        """A tensor whose first axis is called a batch; None where nothing is known of its shape."""
+        return replace(value, shaped=replace(value.shaped, is_batch=True)) if value.shaped is not None else None
 
     def asserted(self, node: cst.BaseExpression) -> tuple[cst.BaseExpression, Value] | None:
         """The tensor that `assert x.shape == (b, t, 8)` or `assert x.ndim == 3` is about, with what is known of it afterwards."""

@@ -20,3 +20,19 @@ def last_name(node: cst.BaseExpression | None) -> str:
     if isinstance(node, cst.Attribute):
         return node.attr.value
     return node.value if isinstance(node, cst.Name) else ""
+
+
+def measured_first(node: cst.BaseExpression) -> cst.Name | None:
+    """The name of the tensor whose first axis an expression measures: `len(x)`, `x.size(0)`, `x.shape[0]`."""
+    match node:
+        case cst.Call(func=cst.Name("len"), args=[cst.Arg(value=cst.Name() as tensor)]):
+            return tensor
+        case cst.Call(func=cst.Attribute(cst.Name() as tensor, cst.Name("size")), args=[cst.Arg(value=cst.Integer("0"))]):
+            return tensor
+        case cst.Subscript(
+            value=cst.Attribute(cst.Name() as tensor, cst.Name("shape")),
+            slice=[cst.SubscriptElement(slice=cst.Index(value=cst.Integer("0")))],
+        ):
+            return tensor
+        case _:
+            return None

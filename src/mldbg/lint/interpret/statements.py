@@ -30,11 +30,12 @@ from mldbg.lint.interpret.operators import combined, truth_of
 from mldbg.lint.interpret.rounds import under_a_loop
 from mldbg.lint.interpret.shapes import number
 from mldbg.lint.interpret.sightings import Seen
-from mldbg.lint.interpret.source_text import code
+from mldbg.lint.interpret.source_text import code, measured_first
 from mldbg.lint.interpret.state import State, merged
 from mldbg.lint.interpret.sums import note_item, note_kept, note_restart, terms_added, with_total
 from mldbg.lint.interpret.training import Training
 from mldbg.lint.interpret.value import NONE, UNKNOWN, ClassThing, Constant, Function, Items, Lazy, Object, Unknown, Value
+from mldbg.lint.library.names import says_batch
 from mldbg.lint.outline import Import, Kind
 
 MOST_STEPPED = 8
@@ -135,6 +136,16 @@ class Statements:
             self._assign(target.target, node.value, value, self.machine.site(node))
         if len(node.targets) == 1 and isinstance(node.targets[0].target, cst.Tuple):
             self._learn_rank(node.targets[0].target, node.value)
+        elif self.shaping.on and len(node.targets) == 1 and isinstance(node.targets[0].target, cst.Name):
+            self._learn_batch(node.targets[0].target.value, node.value)
+
+    def _learn_batch(self, name: str, source: cst.BaseExpression) -> None:
+        """`batch = len(x)`, `x.size(0)` or `x.shape[0]` says what the first axis of `x` is."""
+        tensor = measured_first(source) if says_batch(name) else None
+        if tensor is not None:
+            known = self.shaping.as_batch(self.machine.evaluate(tensor))
+            if known is not None:
+                self.assignment.rebind(tensor, known)
 
     def _learn_rank(self, target: cst.Tuple, source: cst.BaseExpression) -> None:
         """`b, t, d = x.shape` and `b, t, d = x.size()` say how many axes `x` has."""

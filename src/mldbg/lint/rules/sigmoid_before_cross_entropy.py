@@ -33,8 +33,8 @@ class SigmoidBeforeCrossEntropy(Rule):
             return F.cross_entropy(head(x), y)
 
     ## Limits
-    Fires only when the last operation on every path is a sigmoid; one before the last layer is fine. For independent labels, each of
-    which may be true, the loss is `binary_cross_entropy_with_logits`.
+    Fires only when the last operation on every path is a sigmoid; one before the last layer is fine. For labels that may
+    be true together, the loss is `binary_cross_entropy_with_logits`.
     """
 
     group = Group.CORRECTNESS
