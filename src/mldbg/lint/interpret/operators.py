@@ -224,7 +224,7 @@ def _same(left: Value, right: Value) -> bool | None:
     for one, two in ((left, right), (right, left)):
         if one.is_none and isinstance(two.thing, Object | Items | Function | Symbol | Opaque | Entries):
             return None if isinstance(two.thing, Object) and two.thing.cls is None else False
-        if one.is_none and two.meaning is not None:
+        if one.is_none and (two.meaning is not None or two.shaped is not None):
             return False
     return None
 

@@ -329,6 +329,7 @@ class Shaping:
             if name.endswith("__getitem__") and given.shape().rank == 0:
                 return without_shape(result)  # `loss.data[0]`, as it was written before torch 0.4
             _, nodes = bound(row.params, arguments, None)
+            operands = operands or self._listed(positional)
             self._fails(Misfit(self.machine.place(site), name, mismatch, operands, layer, nodes, self._written(layer)))
             return without_shape(result)
         before = operands[0].shaped if operands else None
@@ -359,6 +360,11 @@ class Shaping:
         whole = self._supposing(row, positional, keywords, whole, is_array=is_array)
         self._tell(name, row, arguments, keywords, layer, site, whole)
         return whole
+
+    def _listed(self, values: Sequence[Value]) -> tuple[Value, ...]:
+        """The tensors of a list that is joined."""
+        lists = [self.contents.items_of(value) for value in values]
+        return tuple(one for items in lists if items is not None for one in items.tail if one.shaped is not None)
 
     def _supposing(
         self,
