@@ -1,8 +1,8 @@
 """Run programs whose author knew nothing of `sanitize` but its list of rules, and count what it finds and what it makes up.
 
 A batch is a folder of `fixtures/blind-sanitize/`. It holds `programs/`, the author's verdict on each in `index.jsonl`, and what
-`sanitize` said on the first look in `first.json`, which is written once. A finding counts where its rule, or the line that it says
-misuses the value, is the author's; any other is listed, and is a false alarm unless `judged.jsonl` says why it is true.
+`sanitize` said on the first look in `first.json`, which is written once. A finding counts where its rule, or the line of the misuse,
+is the author's; any other is listed, and is a false alarm unless `judged.jsonl` says why it is true.
 """
 
 from __future__ import annotations
@@ -95,7 +95,8 @@ def counted(batch: Path, said: dict[str, list[Said]], *, details: bool = False) 
     for label in labels:
         name = label["program"]
         place = f"{name}:{label['consumer']}"
-        about = [one for one in said[name] if label["rule"] is not None and (one["rule"] == label["rule"] or one["consumer"] == place)]
+        claimed = said[name] if label["rule"] is not None else []
+        about = [one for one in claimed if one["rule"] == label["rule"] or one["consumer"] == place]
         others = [one for one in said[name] if one not in about]
         false = [one for one in others if (name, one["consumer"], one["rule"]) not in known]
         found += bool(about)

@@ -6,7 +6,7 @@ def chosen(flag, other):
         pair = (2,)
     else:
         pair = (one,)
-    got = 1 if pair[0] else 3  # reveal got: unknown
+    got = 1 if pair[0] else 3  # reveal got: int
     return got
 
 
@@ -19,5 +19,5 @@ def grown(flag):
 
 def ends_that_differ(flag):
     both = (1, 5) if flag else (3, 1, 2)
-    last = both[-1]  # reveal last: unknown
+    last = both[-1]  # reveal last: int
     return last

@@ -13,7 +13,7 @@ if flag:
     c = 1
 else:
     c = 2
-d = c  # reveal d: unknown
+d = c  # reveal d: int
 
 if flag:
     e = 3
@@ -46,7 +46,7 @@ if n is None:
 m = n  # reveal m: 5
 
 z = 1 if mode == "fast" else 2  # reveal z: 1
-w = 1 if flag else 2  # reveal w: unknown
+w = 1 if flag else 2  # reveal w: int
 v = 4 if flag else 4  # reveal v: 4
 u = None or 7  # reveal u: 7
 t = 0 and 7  # reveal t: 0
@@ -92,7 +92,7 @@ def falls_off(size):
         size = 9
 
 
-third = either(len(os.environ))  # reveal third: unknown
+third = either(len(os.environ))  # reveal third: int
 fourth = falls_off(4)  # reveal fourth: None
 
 

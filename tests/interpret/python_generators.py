@@ -17,13 +17,13 @@ def echo():
     yield got
 
 
-a = next(numbers())  # reveal a: unknown
+a = next(numbers())  # reveal a: int
 b = list(numbers())  # reveal b: list len=none
 c = [n for n in delegates()]  # reveal c: list len=none
 d = next(same())  # reveal d: 'x'
 for item in same():  # reveal item: 'x'
     e = item  # reveal e: 'x'
-for item in numbers():  # reveal item: unknown
+for item in numbers():  # reveal item: int
     f = item
 g = next(iter((3, 3)))  # reveal g: 3
 
@@ -68,7 +68,7 @@ def pairs():
     yield "k", 2
 
 
-for key, value in pairs():  # reveal key: 'k'; value: unknown
+for key, value in pairs():  # reveal key: 'k'; value: int
     o = key
 
 

@@ -55,7 +55,7 @@ while True:
     inner = 2
     if not os.environ.get("B"):
         break
-out = inner  # reveal out: unknown
+out = inner  # reveal out: int
 
 while True:
     only = 3
@@ -74,7 +74,7 @@ for _ in range(10):
     c = d
     d = e
     e = 1
-shifted = a  # reveal shifted: unknown; e: unknown
+shifted = a  # reveal shifted: unknown; e: int scaled=yes
 
 flag = False
 for _ in range(int(os.environ.get("ROUNDS", "2"))):

@@ -59,4 +59,4 @@ match z:
         z = 2
     case [first, *others]:
         z = 3
-i = z  # reveal i: unknown
+i = z  # reveal i: int

@@ -13,8 +13,8 @@ try:
     risky()
     x = 3
 except ValueError:
-    x = x  # reveal x: unknown
-y = x  # reveal y: unknown
+    x = x  # reveal x: int
+y = x  # reveal y: int
 
 a = 1
 try:
@@ -29,7 +29,7 @@ except ValueError:
     c = 2
 else:
     c = 3  # reveal c: 3
-d = c  # reveal d: unknown
+d = c  # reveal d: int
 
 try:
     e = 1
@@ -116,7 +116,7 @@ for attempt in (1, 2, 3):
     except ValueError:
         continue
     break
-tried = attempt  # reveal tried: unknown
+tried = attempt  # reveal tried: int
 
 
 def inner_finally(steps):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from hypothesis import strategies as st
 
 from shapes.drawing import DTYPES, FLOATS, SIZES, axes, broadcast_pair, shapes, tensors
@@ -232,6 +235,24 @@ def _indexed(draw: st.DrawFn) -> Drawn:
     return Drawn((value, tuple(items)))
 
 
+def stored(value: torch.Tensor, index: Any, part: torch.Tensor) -> torch.Tensor:
+    value[index] = part
+    return value
+
+
+@st.composite
+def _stored(draw: st.DrawFn) -> Drawn:
+    """Parts of the size that the index selects, and others; axes of size 1 in front."""
+    value = draw(tensors(0, 3))
+    items: Any = tuple(draw(_plain_index(len(value.sizes))))
+    try:
+        place = tuple(torch.empty(value.sizes)[items].shape)
+    except (IndexError, ValueError, TypeError):
+        place = ()
+    sizes = draw(st.sampled_from([place, place, place[1:], tuple(1 for _ in place), (1, *place), draw(shapes(0, 3))]))
+    return Drawn((value, items, T(sizes, value.dtype)))
+
+
 @st.composite
 def _indexed_by_tensors(draw: st.DrawFn) -> Drawn:
     """Tensors and lists of places, masks: in any positions."""
@@ -294,4 +315,5 @@ CASES = [
     ),
     Case(_both("masked_select"), _MASKED, real="values", open=True),
     Case(("torch.Tensor.__getitem__",), _indexed() | _indexed_by_tensors(), real="values"),
+    Case(("torch.Tensor.__setitem__",), _stored(), real="zeros", called="shapes.cases_tensors_parts.stored"),
 ]

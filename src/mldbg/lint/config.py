@@ -40,17 +40,30 @@ def current_name(name: str) -> str:
     return RENAMED.get(name, name)
 
 
+_MARKERS = (".git", ".hg", "setup.py", "setup.cfg")
+"""What stands in the topmost folder of a project."""
+
+
 def load(start: Path, known: Collection[str]) -> Config:
     """The settings that hold for a folder: those of the nearest `pyproject.toml` with our table.
 
-    Without such a file the nearest `pyproject.toml` still marks the root of the project, else the folder itself does.
+    Without such a file the nearest `pyproject.toml` still marks the root of the project, else a folder under version control
+    or with a `setup.py`, else the working directory, of anything below it.
     `known` are the names that may be selected or ignored.
     """
     candidates = [file for folder in (start, *start.parents) if (file := folder / "pyproject.toml").is_file()]
     for file in candidates:
         if (table := _table(file)) is not None:
             return _parsed(file, table, known)
-    return Config(root=candidates[0].parent if candidates else start)
+    return Config(root=candidates[0].parent if candidates else _root(start))
+
+
+def _root(start: Path) -> Path:
+    for folder in (start, *start.parents):
+        if any((folder / marker).exists() for marker in _MARKERS):
+            return folder
+    here = Path.cwd()
+    return here if start.is_relative_to(here) else start
 
 
 def load_file(file: Path, known: Collection[str]) -> Config:

@@ -55,7 +55,7 @@ def supposed_shape(value: Value) -> Shape | None:
 def short(name: str) -> str:
     """How people call a function or layer of a qualified name."""
     last = name.removesuffix(".__call__").rpartition(".")[2]
-    return {"__getitem__": "the index", "__matmul__": "`@`"}.get(last, f"`{last}`")
+    return {"__getitem__": "the index", "__setitem__": "the assignment", "__matmul__": "`@`"}.get(last, f"`{last}`")
 
 
 def loss_named(name: str) -> str | None:
@@ -152,6 +152,8 @@ class BatchesOfLosses:
 
 def batch_axis(value: Value, axis: int) -> bool:
     """Whether an axis of a tensor with others is known to be that of the batch, and no other one is."""
+    from mldbg.operations.sizes import AnySize
+
     shape = shape_of(value)
     if shape is None or value.shaped is None:
         return False
@@ -163,7 +165,9 @@ def batch_axis(value: Value, axis: int) -> bool:
     if shape.front[place] == 1:
         return False
     others = [axis_name(dim) for index, dim in enumerate(shape.front) if index != place]
-    if shape.front.count(shape.front[place]) > 1 or any(map(says_batch, others)):
+    is_known = not isinstance(shape.front[place], AnySize)
+    may_be_table = shape.front.count(shape.front[place]) > 1 if is_known else value.shaped.stretched is not None
+    if may_be_table or any(map(says_batch, others)):
         return False
     name = axis_name(shape.front[place])
     rows = place == 0 and shape.rank == 2 and says_samples(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from mldbg.operations import arrays, configuration, distributions, graphs, python, schedulers, sklearn, torch, trainers
+from mldbg.operations import arrays, configuration, distributions, graphs, pictures, python, schedulers, sklearn, torch, trainers
 from mldbg.operations.effect import Effect, Special
 from mldbg.operations.spelling import canonical
 
@@ -94,11 +94,19 @@ def is_optimizer_class(name: str) -> bool:
     }
 
 
+_CONSTRUCTORS = (
+    torch.CONSTRUCTOR_PARAMETERS,
+    python.CONSTRUCTOR_PARAMETERS,
+    distributions.CONSTRUCTOR_PARAMETERS,
+    pictures.PARAMETERS,
+)
+
+
 def constructor_parameters(name: str, count: int) -> tuple[str, ...]:
     """Names for the positional arguments of a class's constructor; where none are known, their numbers."""
     if schedulers.is_scheduler_class(name):
         return schedulers.scheduler_parameters(name)
-    for table in (torch.CONSTRUCTOR_PARAMETERS, python.CONSTRUCTOR_PARAMETERS, distributions.CONSTRUCTOR_PARAMETERS):
+    for table in _CONSTRUCTORS:
         if name in table:
             return table[name]
     return tuple(str(index) for index in range(count))

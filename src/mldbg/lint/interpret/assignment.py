@@ -19,12 +19,14 @@ from mldbg.lint.interpret.join import join, join_data, joined, named_loss, tuple
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.names import Names
+from mldbg.lint.interpret.shaping import Shaping
 from mldbg.lint.interpret.sightings import Seen
 from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.sums import note_emptied
 from mldbg.lint.interpret.training import Training
 from mldbg.lint.interpret.value import (
+    NONE,
     UNKNOWN,
     ClassThing,
     Constant,
@@ -45,7 +47,9 @@ from mldbg.lint.library.names import says_label, says_model
 class Assignment:
     """Writes to names, attributes and items."""
 
-    def __init__(self, machine: Machine, names: Names, classes: Classes, contents: Contents, training: Training) -> None:
+    def __init__(
+        self, machine: Machine, names: Names, classes: Classes, contents: Contents, training: Training, shaping: Shaping
+    ) -> None:
         self.machine = machine
         self.names = names
         self.classes = classes
@@ -53,6 +57,7 @@ class Assignment:
         self.choices = Choices(machine)
         self.columns = Columns(contents)
         self.training = training
+        self.shaping = shaping
 
     def assign(self, target: cst.BaseExpression, value: Value, site: Site) -> None:
         """Bind a target (name, attribute, subscript, tuple of targets) to a value."""
@@ -157,7 +162,8 @@ class Assignment:
             self._set_item(target, base, value, site)
 
     def _set_item(self, target: cst.Subscript, base: Value, value: Value, site: Site) -> None:
-        indices = [self.machine.evaluate(item.slice.value) for item in target.slice if isinstance(item.slice, cst.Index)]
+        items = [self._index(item.slice) for item in target.slice]
+        indices = [each for each, item in zip(items, target.slice, strict=True) if isinstance(item.slice, cst.Index)]
         index = indices[0] if len(indices) == 1 and len(target.slice) == 1 else UNKNOWN
         thing = base.thing
         self.contents.some_changed(base)
@@ -175,6 +181,7 @@ class Assignment:
                     note_emptied(self.machine, base, site)
                 self.machine.state.set(thing.ref, Slot.ITEMS, Value(_with_element(held.thing, index, value)))
                 return
+        self.shaping.stored(base, items, value, site)
         written = carried.written(base, value)
         if written is not None:
             base = _with(base, written, value)
@@ -184,6 +191,13 @@ class Assignment:
             value = value.gathered(since)
         fits = frozenset() if isinstance(index.constant, str) and says_label(index.constant) else value.fits
         self._fill(target, base, indices, replace(value, data=Data(fits=fits)))
+
+    def _index(self, index: cst.BaseSlice) -> Value:
+        if isinstance(index, cst.Index):
+            return self.machine.evaluate(index.value)
+        assert isinstance(index, cst.Slice)
+        bounds = (index.lower, index.upper, index.step)
+        return Value(Items("builtins.slice", tuple(self.machine.now(one) if one is not None else NONE for one in bounds)))
 
     def _fill(self, target: cst.Subscript, base: Value, indices: list[Value], value: Value) -> None:
         """A table, or columns of it, gets content that was made by fits."""

@@ -13,7 +13,8 @@ from mldbg.lint.interpret.arguments import Argument, bound
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.machine import Machine
-from mldbg.lint.interpret.shapes import entry
+from mldbg.lint.interpret.pictures import Pictures
+from mldbg.lint.interpret.shapes import INT, class_of_number, entry
 from mldbg.lint.interpret.value import (
     UNKNOWN,
     ClassThing,
@@ -51,6 +52,7 @@ class Batches:
         self._machine = machine
         self._classes = classes
         self._contents = contents
+        self.pictures = Pictures(machine, contents)
         self._by_name: dict[str, Callable[[Sequence[Argument], Site, Value], Value | None]] = {
             LOADER: self._loader,
             TENSORS: self._tensors,
@@ -187,7 +189,7 @@ class Batches:
         if isinstance(thing, Items) and thing.lead is not None and thing.cls in (TENSORS, "builtins.list"):
             return thing.lead
         if not isinstance(thing, Object) or not isinstance(thing.cls, ClassThing):
-            return None
+            return self.pictures.row(dataset, site)
         method = self._classes.class_attribute(thing.cls, "__getitem__")
         if method is None or not isinstance(method.thing, Function):
             return None
@@ -228,4 +230,7 @@ def _collated(row: Value, batch: Dim, site: Site) -> Value:
     if isinstance(thing, Constant) and thing.kind in _OF_ONE_TYPE:
         made = Tensor(Shape((batch,)), _OF_ONE_TYPE[thing.kind])
         return Value(shaped=Shaped(made, first_step(site, f"a batch has {made.shape}"), is_batch=True))
+    if class_of_number(row) == INT:
+        made = Tensor(Shape((batch,)), "int64")
+        return Value(data=row.data, shaped=Shaped(made, first_step(site, f"a batch has {made.shape}"), is_batch=True))
     return Value(data=row.data) if isinstance(thing, Unknown | Object) else row

@@ -14,7 +14,7 @@ from mldbg.lint.interpret.command_line import CommandLine
 from mldbg.lint.interpret.construction import Construction
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.datasets import held_fits
-from mldbg.lint.interpret.join import is_loss, tuple_of
+from mldbg.lint.interpret.join import is_loss, joined, tuple_of
 from mldbg.lint.interpret.lineage import Lineage, derived_data, made_of_element
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.parts import made_of, parts_of
@@ -148,7 +148,9 @@ class BuiltinCalls:
 
     def _reversed(self, arguments: Sequence[Argument], site: Site) -> Value:
         items = self.contents.items_of(arguments[0].value) if arguments else None
-        return Value(replace(items, tail=items.tail[::-1])) if items is not None and items.exact else UNKNOWN
+        if items is None:
+            return UNKNOWN
+        return Value(replace(items, tail=items.tail[::-1]) if items.exact else Items(items.cls, (), joined(items.all)))
 
     def _next(self, arguments: Sequence[Argument], site: Site) -> Value:
         return self.contents.element_of(arguments[0].value, site) if arguments else UNKNOWN

@@ -48,6 +48,7 @@ from mldbg.lint.interpret.registries import Registries
 from mldbg.lint.interpret.remembered import Remembered
 from mldbg.lint.interpret.roots import Reach
 from mldbg.lint.interpret.rounds import chosen_by, loops_under_way
+from mldbg.lint.interpret.shapes import usual_size
 from mldbg.lint.interpret.shaping import Shaping
 from mldbg.lint.interpret.sightings import Seen, Watcher
 from mldbg.lint.interpret.slots import Slot
@@ -153,7 +154,7 @@ class Interpreter:
             self.configuration,
             self.shaping,
         )
-        self.assignment = Assignment(self, self.names, self.classes, self.contents, self.training)
+        self.assignment = Assignment(self, self.names, self.classes, self.contents, self.training, self.shaping)
         self.subscripts = Subscripts(self, self.contents, self.shaping)
         self.expressions = Expressions(self, self.names, self.contents, self.library, self.assignment, self.subscripts)
         self.decorators = Decorators(self)
@@ -399,7 +400,8 @@ class Interpreter:
             data = Data(rows=base.rows) if data is None else replace(data, rows=base.rows)
         data = of_attribute(data, name)
         self.state.ensure(ref)
-        return Value(Object(ref), data=data, origin=ref, trail=base.trail if data and data.fits else None)
+        size = usual_size(self.usual.get(ref))
+        return Value(Object(ref), data=data, origin=ref, trail=base.trail if data and data.fits else None, size=size)
 
     def _bound(self, found: Value, receiver: Value) -> Value:
         if isinstance(found.thing, Function):

@@ -292,12 +292,12 @@ def _join_things(one: Thing, two: Thing) -> Thing:
 
 
 def _join_numbers(one: Thing, two: Thing) -> Thing:
-    """Of two numbers, one of which is not known, that they are numbers."""
+    """Of two numbers that they are numbers."""
     classes = [
         shapes.class_of_number(Value(thing)) or _NUMBERS.get(thing.kind if isinstance(thing, Constant) else "")
         for thing in (one, two)
     ]
-    if None in classes or not (isinstance(one, Opaque) or isinstance(two, Opaque)):
+    if None in classes:
         return Unknown()
     return Opaque(shapes.FLOAT if shapes.FLOAT in classes else shapes.INT)
 

@@ -11,6 +11,7 @@ from mldbg.lint.interpret.address import Made, Site
 from mldbg.lint.interpret.choices import members
 from mldbg.lint.interpret.command_line import OPTIONS
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.shapes import usual_size
 from mldbg.lint.interpret.value import Constant, File, Items, Object, Symbol, Value
 from mldbg.operations.configuration import SUFFIXES
 
@@ -55,7 +56,7 @@ def usually(machine: Machine, value: Value, site: Site) -> Value:
     ref = machine.new_ref(site, Made.OBJECT, "setting")
     machine.state.ensure(ref)
     machine.usual[ref] = value.thing
-    return Value(Object(ref), origin=ref)
+    return Value(Object(ref), origin=ref, size=usual_size(value.thing))
 
 
 def joined(machine: Machine, values: Sequence[Value], result: Value) -> Value:

@@ -115,6 +115,24 @@ def keeps_batch(before: Shaped | None, after: Shaped) -> bool:
     return one.least_rank > 0 and two.least_rank > 0 and one.rest is None and two.rest is None and one.at(0) == two.at(0)
 
 
+def crossed_in_numbers(one: Value, two: Value) -> bool:
+    """Whether the one value for each sample that a network gives meets a list of numbers, both of them of unknown length."""
+    for column, row in ((one, two), (two, one)):
+        known, listed = column.shaped, row.shaped
+        if (
+            column.meaning is None
+            or known is None
+            or listed is None
+            or known.stretched is not None
+            or listed.stretched is not None
+        ):
+            continue
+        shapes = known.tensor.shape, listed.tensor.shape
+        if shapes[0] == Shape((ANY, 1)) and shapes[1] == Shape((ANY,)):
+            return True
+    return False
+
+
 def keeps_axis(keywords: Mapping[str, Value]) -> bool:
     return any(keywords[name].constant is True for name in ("keepdim", "keepdims") if name in keywords)
 

@@ -185,9 +185,9 @@ def is_plain(value: Value) -> bool:
 
 
 def computed(name: str, left: Value, right: Value) -> Dim | None:
-    """What arithmetic of two numbers gives; None where one of them is none, or both are plain numbers."""
+    """What arithmetic of two numbers gives; None where one of them is none, or both are literal."""
     one, two = size_of(left), size_of(right)
-    if one is None or two is None or (isinstance(one, int) and isinstance(two, int)):
+    if one is None or two is None or (isinstance(left.thing, Constant) and isinstance(right.thing, Constant)):
         return None
     match name:
         case "add":

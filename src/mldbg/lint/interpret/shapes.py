@@ -94,6 +94,12 @@ def size_of(value: Value) -> Dim | None:
     return None
 
 
+def usual_size(usual: Constant | None) -> int | None:
+    """The size that a setting gives where nobody sets it; None where its usual value is none, or a mark that somebody has to."""
+    number = usual.value if usual is not None and usual.kind == "int" else None
+    return number if isinstance(number, int) and number > 0 else None
+
+
 def name_of(ref: Ref) -> str:
     """How people call something of which only its identity is known."""
     if ref.kind in (Made.ATTRIBUTE, Made.ITEM) and ref.whole is not None:
@@ -135,7 +141,7 @@ def argument(value: Value, elements: Items | None = None) -> Argument:
     size = size_of(value)
     if size is None:
         return ANY if isinstance(thing, Opaque) and thing.cls == INT else UNKNOWN
-    return size if isinstance(thing, Opaque) and thing.cls == INT else Perhaps(size)
+    return size if isinstance(size, int) or (isinstance(thing, Opaque) and thing.cls == INT) else Perhaps(size)
 
 
 def number(size: Dim) -> Value:

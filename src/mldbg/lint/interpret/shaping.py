@@ -27,6 +27,7 @@ from mldbg.lint.interpret.shape_marks import (
     TAKES_BATCHES,
     as_batch,
     column_of_labels,
+    crossed_in_numbers,
     first_stays,
     has_batch,
     has_new_axis,
@@ -263,7 +264,8 @@ class Shaping:
         size = computed(name, left, right)
         if size is not None:
             sure = is_number(left) or is_number(right)
-            return replace(result, thing=Opaque(INT) if sure else result.thing, size=None if is_any(size) else size)
+            return replace(result, thing=Opaque(INT) if sure else result.thing, size=None if isinstance(size, AnySize) else size)
+        left, right = self._as_usual(left), self._as_usual(right)
         numbers = [is_number(one) or isinstance(one.constant, int | float) for one in (left, right)]
         other = left if numbers[1] else right
         in_init = self.machine.frame.is_init and True in numbers and is_plain(other) and isinstance(other.thing, Object)
@@ -272,6 +274,12 @@ class Shaping:
             cls = INT if whole and FLOAT not in (_class_of(left), _class_of(right)) else FLOAT
             return replace(result, thing=Opaque(cls))  # the parameters of an __init__ are settings
         return result
+
+    def _as_usual(self, value: Value) -> Value:
+        """A setting that is a number where nobody sets it: some number."""
+        usual = self.machine.usual.get(value.origin) if value.origin is not None and isinstance(value.thing, Object) else None
+        cls = {"int": INT, "float": FLOAT}.get(usual.kind) if usual is not None else None
+        return replace(value, thing=Opaque(cls)) if cls is not None else value
 
     def unary(self, value: Value, result: Value) -> Value:
         """Minus a tensor, the opposite of a mask: the same shape. Minus a size."""
@@ -292,7 +300,7 @@ class Shaping:
             return
         source = right.shaped.reduced_from
         turned = source is not None and source[0] is left.origin and source[1] > 0 and one.rank == 2
-        if crossed(one, two) or turned:
+        if crossed(one, two) or turned or (name == "sub" and crossed_in_numbers(left, right)):
             self.machine.facts.append(Broadcast(place, SIGNS[name], left, right, result, (arguments[0].node, arguments[1].node)))
 
     def _called(
@@ -469,8 +477,8 @@ class Shaping:
         if not self.on:
             return result
         if base.shaped is None:
-            size = self._size_at(base, indices)
-            return size if size is not None else result
+            known = self._size_at(base, indices) or self.batches.pictures.row(base, site)
+            return known if known is not None else result
         column = self.batches.item(base, indices[0], result) if base.shaped.is_table and len(indices) == 1 else None
         if column is not None:
             return column
@@ -485,6 +493,13 @@ class Shaping:
             return replace(made, shaped=replace(made.shaped, is_table=True))
         return made
 
+    def stored(self, base: Value, indices: Sequence[Value], value: Value, site: Site) -> None:
+        """`tensor[indices] = value`."""
+        if self.on and base.shaped is not None and value.shaped is not None and not base.shaped.is_table:
+            name = "torch.Tensor.__setitem__"
+            arguments = [Argument(one) for one in (base, Value(Items("builtins.tuple", tuple(indices))), value)]
+            self._called(name, ROWS[name], arguments, {}, site, base)
+
     def attribute(self, base: Value, name: str, site: Site, result: Value) -> Value:
         """`tensor.shape`, `tensor.T`."""
         if not self.on:
@@ -493,7 +508,7 @@ class Shaping:
         if member is not None:
             return self._called(*member, [Argument(base)], {}, site, Value(origin=self.machine.new_ref(site)))
         if base.shaped is None:
-            return self._setting(base, name, result)
+            return self.batches.pictures.attribute(base, name, site, result) or self._setting(base, name, result)
         known = base.shaped.tensor.shape
         if name == "shape":
             return sizes(known) if known is not None else result

@@ -131,6 +131,8 @@ def _fix(broadcast: Broadcast) -> Fix | None:
     part, (left, right) = broadcast.place.site.part, broadcast.nodes
     for node, longer, shorter in ((left, one, two), (right, two, one)):
         axis = extra_axis(longer, shorter)
+        if axis is None and longer.rank is not None and longer.rank - 1 == shorter.rank and longer.at(-1) == 1:
+            axis = -1
         if axis is not None:
             return edit.unsafe(*edit.followed_by(part, node, f".squeeze({axis})")) if node is not None else None
     return edit.unsafe(*edit.followed_by(part, right, "[:, None]")) if right is not None else None

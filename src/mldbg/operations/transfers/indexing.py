@@ -23,7 +23,7 @@ from mldbg.operations.shape import (
     counted,
     of,
 )
-from mldbg.operations.sizes import ANY, CUT, AnySize, Dim, Size, at_most, atom, quotient, said, same
+from mldbg.operations.sizes import ANY, CUT, AnySize, Dim, Size, at_most, atom, is_name, quotient, said, same
 from mldbg.operations.transfers.moving import ANY_SHAPE, shape_or_any
 from mldbg.operations.transfers.selecting import check_index
 
@@ -227,4 +227,29 @@ def _fits(bound: Dim, size: Dim) -> bool:
     return at_most(bound, size) or bound in (0, 1)
 
 
-METHODS: Mapping[str, Transfer] = {"__getitem__": Transfer(("input", "index"), _indexed)}
+def _stored(given: Given) -> Result:
+    """`x[index] = value`: the value is broadcast to what the index selects; axes of size 1 in front of it fall away."""
+    part, value = _indexed(given), given.raw("value")
+    if not isinstance(part, Tensor) or not isinstance(value, Tensor) or part.shape is None or value.shape is None:
+        return given.tensor()
+    place, stored = part.shape, value.shape
+    if place.rest is not None or stored.rest is not None:
+        return given.tensor()
+    surplus = max(0, len(stored.front) - len(place.front))
+    if any(isinstance(size, int) and size != 1 for size in stored.front[:surplus]):
+        raise Mismatch(Problem.RANK, f"{stored} is stored where {place} is")
+    for there, size in zip(reversed(place.front), reversed(stored.front), strict=False):
+        if (
+            isinstance(size, int | Size)
+            and size != 1
+            and same(there, size) is False
+            and not (isinstance(size, Size) and is_name(size))
+        ):
+            raise Mismatch(Problem.SIZES, f"{stored} is stored where {place} is", there, size)
+    return given.tensor()
+
+
+METHODS: Mapping[str, Transfer] = {
+    "__getitem__": Transfer(("input", "index"), _indexed),
+    "__setitem__": Transfer(("input", "index", "value"), _stored),
+}
