@@ -494,8 +494,10 @@ class Shaping:
         return made
 
     def stored(self, base: Value, indices: Sequence[Value], value: Value, site: Site) -> None:
-        """`tensor[indices] = value`."""
-        if self.on and base.shaped is not None and value.shaped is not None and not base.shaped.is_table:
+        """`tensor[indices] = value`; an array of objects may hold arrays."""
+        if not self.on or base.shaped is None or value.shaped is None or base.shaped.is_table:
+            return
+        if base.shaped.tensor.dtype is not None or not base.shaped.is_array:
             name = "torch.Tensor.__setitem__"
             arguments = [Argument(one) for one in (base, Value(Items("builtins.tuple", tuple(indices))), value)]
             self._called(name, ROWS[name], arguments, {}, site, base)
