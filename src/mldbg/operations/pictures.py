@@ -54,12 +54,13 @@ IN_MEMORY: Mapping[str, Picture] = {
 """Data sets whose attribute `data` holds all pictures: a tensor without channels, or an array with channels last."""
 
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(
-        (*(f"{DATASETS}{name}" for name in ("MNIST", "FashionMNIST", "KMNIST", "CIFAR10", "CIFAR100", "USPS")),),
-        (*("root", "train", "transform", "target_transform", "download"),),
-    ),
-    **dict.fromkeys((f"{DATASETS}SVHN", f"{DATASETS}EuroSAT"), ("root", "split", "transform", "target_transform", "download")),
+    **{
+        f"{DATASETS}{name}": ("root", "train", "transform", "target_transform", "download")
+        for name in ("MNIST", "FashionMNIST", "KMNIST", "CIFAR10", "CIFAR100", "USPS")
+    },
+    f"{DATASETS}SVHN": ("root", "split", "transform", "target_transform", "download"),
     f"{DATASETS}ImageFolder": ("root", "transform", "target_transform"),
+    f"{DATASETS}EuroSAT": ("root", "transform", "target_transform", "download"),
     **{f"{package}Compose": ("transforms",) for package in _PACKAGES},
     **{
         f"{package}{name}": parameters
@@ -134,7 +135,7 @@ _CHANGES: Mapping[str, Callable[[Picture, Mapping[str, Setting]], Picture]] = {
             *("Normalize", "RandomHorizontalFlip", "RandomVerticalFlip", "ColorJitter", "RandomAffine", "RandomErasing"),
             *("RandomGrayscale", "RandomInvert", "RandomPosterize", "RandomSolarize", "RandomAdjustSharpness", "GaussianBlur"),
             *("RandomAutocontrast", "RandomEqualize", "AutoAugment", "RandAugment", "TrivialAugmentWide", "AugMix"),
-            *("RandomPerspective", "ElasticTransform", "GaussianNoise", "RandomChannelPermutation"),
+            *("RandomPerspective", "GaussianNoise", "RandomChannelPermutation"),
         ),
         _kept,
     ),
