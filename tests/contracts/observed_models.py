@@ -1,3 +1,5 @@
+# mypy: ignore-errors
+# ruff: noqa: ANN001, ANN002, ANN003, ANN201, ANN204
 """Models of many kinds, written as people write them: without annotations. `MODELS` makes each with two batches."""
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ class Tagger(nn.Module):
         self.out = nn.Linear(2 * hidden, tags)
 
     def forward(self, words, *, state=None):
-        h, (last, cell) = self.lstm(self.embedding(words), state)
+        h, (last, _) = self.lstm(self.embedding(words), state)
         return self.out(h).softmax(-1), last
 
 

@@ -33,7 +33,7 @@ from mldbg.contracts.meanings import (
     law,
 )
 from mldbg.contracts.modes import Mode, mode
-from mldbg.contracts.propose import Seen, observe
+from mldbg.contracts.propose import observe
 
 __all__ = [
     "AdditiveMask",
@@ -54,7 +54,6 @@ __all__ = [
     "Probs",
     "ScalarLoss",
     "Scaled",
-    "Seen",
     "TokenIds",
     "UnitInterval",
     "UnitNorm",

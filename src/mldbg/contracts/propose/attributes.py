@@ -18,7 +18,7 @@ _OF_FEATURES = re.compile(
 _NO_SIZE = re.compile(
     r"stride|pad|group|kernel|dilat|layers?$|depth|stack|blocks?$|seed|epoch|step|^max|_max|limit|context|iter|batch|ind(?:ex|ices)|idx"
     r"|start|end$|(?:^|_)ids?$|rank|bits|factor|ratio|expan|reduc|scale|version|warm|every|world|beam|chunk|patience|count|block_size|axis"
-    r"|^dim$|^start_dim$|window|order|level|pos|length|seq|num_workers|verbose|k$|top|experts?|num_heads?|n_heads?|^heads?$|nhead|freq"
+    r"|window|order|level|pos|length|seq|num_workers|verbose|k$|top|experts?|num_heads?|n_heads?|^heads?$|nhead|freq"
     r"|image_size|img_size|patch|size_list|bins|buckets|memory_size|buffer|queue|timeout|port|momentum|eps",
     re.IGNORECASE,
 )
@@ -26,7 +26,10 @@ _NO_SIZE = re.compile(
 
 _CONFIGURATIONS = ("config", "cfg", "conf", "args", "hparams", "opt", "params", "options", "settings")
 
-LEAST = 2
+_OF_HEADS = re.compile(r"(?:^|_)(?:n|num)?_?heads?$", re.IGNORECASE)
+"""Names for the number of heads of an attention."""
+
+LEAST = 4
 """A size up to this is found by chance too often to be that of an attribute whose name does not say so."""
 
 
@@ -66,34 +69,38 @@ def _whole(attributes: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
 def is_for_features(name: str) -> bool:
     """Whether an attribute is called like the number of features, channels or classes."""
     last = name.rpartition(".")[2]
-    return last == "normalized_shape[-1]" or _NO_SIZE.search(last) is None and _OF_FEATURES.search(last) is not None
+    return last == "normalized_shape[-1]" or (_NO_SIZE.search(last) is None and _OF_FEATURES.search(last) is not None)
 
 
-def attribute_for(several: Sequence[tuple[Mapping[str, int], int]], *, result: bool, of_children: bool) -> str | None:
+def attribute_for(several: Sequence[tuple[Mapping[str, int], int]], *, result: bool, heads: bool = False) -> str | None:
     """The attribute that is the size of an axis in every call; None where none is, or only by chance.
 
     several: for each call, the attributes of its module and the size. result: whether the axis is that of a result.
-    of_children: whether the layers in the module may say it, too.
+    heads: whether the axis may be that of the heads.
     """
     first, size = several[0]
     names = [name for name in first if all(attributes.get(name) == each for attributes, each in several)]
-    names = [name for name in names if _rank(name, size, result=result, of_children=of_children) is not None]
-    return min(names, key=lambda name: _rank(name, size, result=result, of_children=of_children) or (), default=None)
+    if heads:
+        found = next((name for name in names if "." not in name and _OF_HEADS.search(name)), None)
+        if found is not None:
+            return found
+    names = [name for name in names if _rank(name, size, result=result) is not None]
+    return min(names, key=lambda name: _rank(name, size, result=result) or (), default=None)
 
 
-def _rank(name: str, size: int, *, result: bool, of_children: bool) -> tuple[int, ...] | None:
+def _rank(name: str, size: int, *, result: bool) -> tuple[int, ...] | None:
     """What is preferred comes first; None for what says no size."""
     owner, _, last = name.rpartition(".")
     good = is_for_features(last)
     if not good and _NO_SIZE.search(last):
         return None
-    if not good and (size <= LEAST or owner):
+    if size <= LEAST and (not good or last == "dim" or owner.count(".")):
         return None
-    if owner and owner not in _CONFIGURATIONS and not of_children:
+    if not good and owner:
         return None
     side = 0 if re.match(r"out" if result else r"in", last) else 2 if re.match(r"in_|out_|in\d|out\d|input|output", last) else 1
     level = 0 if not owner else 1 if owner in _CONFIGURATIONS else 3 if "[" in owner else 2
-    return level, 0 if good else 1, side
+    return level, 1 if "[" in last or not good else 0, side
 
 
 def bound_for(several: Sequence[tuple[Mapping[str, int], int]]) -> str | None:

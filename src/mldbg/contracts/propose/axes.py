@@ -33,8 +33,8 @@ EXACT, GOOD, FAIR, POOR = range(4)
 class Axis:
     """Axes that have had the same size in every pass.
 
-    role: tells axes apart that never differed in size but stand side by side in an input. parameter: of the model, where it is one
-    of an input. hints: how good, and which name.
+    role: tells axes apart that never differed in size but stand side by side in an input.
+    parameter: of the model, where the axis is one of an input. hints: how good, when, and which name.
     """
 
     sizes: Sizes
@@ -81,6 +81,10 @@ class Axes:
         """What is known of an axis; index: from the front."""
         return self._labels[id(array), index]
 
+    def may_be_batch(self, size: int) -> bool:
+        """Whether a size that never changes may be that of the batch, which never did either."""
+        return size > 1 and self.batch is not None and set(self.batch.sizes.values()) == {size}
+
     def _begin(self, calls: Sequence[Call]) -> None:
         """The first axis of what the model gets is that of the batch, as a rule."""
         sizes: Sizes = {}
@@ -124,7 +128,7 @@ class Axes:
         if alike == 1:
             return 0
         before = sum(other == sizes for other in vectors[:index])
-        if index and sum(other == sizes for other in vectors) < alike:
+        if sum(other == sizes for other in vectors) < alike:
             return None
         return min(before, alike - 1)
 
@@ -242,6 +246,7 @@ def _hint(call: Call, place: _Place, array: Array, index: int) -> tuple[int, str
     """What an axis of a tensor would be called, and how good that is."""
     module, rank = call.module, place.rank
     cls = type(module)
+    names: Sequence[str]
     if isinstance(module, (nn.RNNBase, nn.MultiheadAttention)) and rank == 3 and (place.slot != RESULT or place.inside == "[0]"):
         names = ("batch", "length", "dim") if module.batch_first else ("length", "batch", "dim")
         return EXACT, names[index]

@@ -16,8 +16,9 @@ from mldbg.semantics import Semantic
 class Mark:
     """What is learned of the numbers of one tensor while a block runs, by what is done with them.
 
-    tables: lengths of the embedding tables that took them as ids. classes: (number of classes, ignored id) of the losses that took
-    them as targets. masks: whether they said what to mask. loss: whether they are a loss.
+    tables: lengths of the embedding tables that took them as ids.
+    classes: (number of classes, ignored id) of the losses that took them as targets.
+    masks: whether they said what to mask. loss: whether they are a loss.
     """
 
     tables: list[int] = field(default_factory=list)
@@ -30,8 +31,8 @@ class Mark:
 class Array:
     """One tensor in one call.
 
-    meaning, axis: as `sanitize` followed them; the axis counts from 0. site: of the operation that made the meaning; identity tells
-    one run of it from another.
+    meaning, axis: as `sanitize` followed them; the axis counts from 0.
+    site: of the operation that made the meaning; identity tells one run of it from another.
     """
 
     dtype: torch.dtype

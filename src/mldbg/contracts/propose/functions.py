@@ -20,11 +20,23 @@ from mldbg.contracts.propose.forms import Array, rebuilt
 from mldbg.contracts.propose.nodes import merged
 from mldbg.contracts.propose.recording import Call, elements
 from mldbg.contracts.propose.uses import Knowledge
-from mldbg.contracts.propose.writing import Writer, evaluated
+from mldbg.contracts.propose.writing import Writer, evaluated, optional
 from mldbg.operations import dims
 
 _TENSOR_WORDS = {
-    *("torch", "Tensor", "FloatTensor", "LongTensor", "BoolTensor", "IntTensor", "typing", "Optional", "Union", "None", "NoneType"),
+    *(
+        "torch",
+        "Tensor",
+        "FloatTensor",
+        "LongTensor",
+        "BoolTensor",
+        "IntTensor",
+        "typing",
+        "Optional",
+        "Union",
+        "None",
+        "NoneType",
+    ),
     *("tuple", "Tuple", "list", "List", "dict", "Dict", "str", "int", "float", "bool"),
 }
 
@@ -33,8 +45,9 @@ _TENSOR_WORDS = {
 class Function:
     """One `forward`, and all its calls.
 
-    function: as it is written, without wrappers. kept: parameter -> plan of an annotation that stays. parameters, result: the text
-    of each new annotation. broken: what is wrong with those that stay.
+    function: as it is written, without wrappers.
+    kept: parameter -> plan of an annotation that stays. broken: what is wrong with those that stay.
+    parameters, result: the text of each new annotation.
     """
 
     function: FunctionType
@@ -96,7 +109,8 @@ def said(hint: Any) -> str:
         return hint
     text = getattr(hint, "__name__", "") if isinstance(hint, type) and hasattr(hint, "dim_str") else ""
     text = text or inspect.formatannotation(hint)
-    return text.replace("torch.Tensor", "Tensor").replace("typing.", "").replace("jaxtyping.", "")
+    text = text.replace("torch.Tensor", "Tensor").replace("typing.", "").replace("jaxtyping.", "")
+    return text if '"' in text else text.replace("'", '"')
 
 
 def says_only_tensor(hint: Any) -> bool:
@@ -106,8 +120,8 @@ def says_only_tensor(hint: Any) -> bool:
     return words <= _TENSOR_WORDS and any(word.endswith("Tensor") for word in words) and '"' not in text
 
 
-def proposed(function: FunctionType, calls: Sequence[Call], axes: Axes, knowledge: Knowledge) -> tuple[Function, set[int]]:
-    """What is proposed for a function: never what one of its calls would break. Also the sizes that never changed."""
+def proposed(function: FunctionType, calls: Sequence[Call], axes: Axes, knowledge: Knowledge) -> Function:
+    """What is proposed for a function: never what one of its calls would break."""
     found = Function(function, list(calls))
     complete = [call for call in calls if call.result is not None]
     found.kept = _kept(function)
@@ -120,14 +134,14 @@ def proposed(function: FunctionType, calls: Sequence[Call], axes: Axes, knowledg
         text = writer.text(merged(seen, name), result=False) if seen else None
         if text is not None:
             own = "" if one.annotation is one.empty else said(one.annotation)
-            may_be_none = (one.default is None or "None" in own or "Optional" in own) and not text.endswith("| None")
-            found.parameters[name] = f"{text} | None" if may_be_none else text
+            may_be_none = one.default is None or "None" in own or "Optional" in own
+            found.parameters[name] = optional(text) if may_be_none else text
     returns = found.signature().return_annotation
     if (returns is inspect.Signature.empty or says_only_tensor(returns)) and complete:
         seen = [(call, call.result) for call in complete if call.result is not None]
         found.result = writer.text(merged(seen, RESULT), result=True)
     _drop_what_breaks(found)
-    return found, writer.constants
+    return found
 
 
 def _kept(function: FunctionType) -> dict[str, Plan]:

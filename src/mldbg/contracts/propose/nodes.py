@@ -138,20 +138,3 @@ def _of_items(seen: Sequence[tuple[Of, Items]], place: str) -> Node[Of]:
         return Row(tuple(merged(column, f"{place}[{index}]") for index, column in enumerate(columns)))
     every = [(call, part) for call, form in seen for part in form.parts]
     return Many(cls, merged(every, f"{place}[*]")) if every else Plain(None)
-
-
-def tensors(node: Node[Of]) -> Iterable[Tensors[Of]]:
-    """All tensors inside a node."""
-    match node:
-        case Tensors():
-            yield node
-        case Row(parts) | Either(parts):
-            for part in parts:
-                yield from tensors(part)
-        case Many(_, part) | Table(_, part) | Optional(part):
-            yield from tensors(part)
-        case Record(_, fields):
-            for _, part in fields:
-                yield from tensors(part)
-        case _:
-            pass

@@ -28,8 +28,8 @@ class Call:
     """One call of one module.
 
     path: its first name in `named_modules()`. passing: number of the forward pass. outer: whether no other module was running.
-    arguments: parameter of `forward` -> form; `*args` as a tuple, `**kwargs` as a dict. result: None until the call has come to its
-    end. sizes: what attributes of the module are whole numbers.
+    arguments: parameter of `forward` -> form; `*args` as a tuple, `**kwargs` as a dict.
+    result: None until the call has come to its end. sizes: attributes of the module that are whole numbers.
     """
 
     path: str
@@ -52,8 +52,9 @@ class Call:
 class Recording:
     """What a block has shown.
 
-    calls: in the order in which they began. uncalled: path -> why it could not be hooked. bypassed: modules whose weights were used
-    while they were not called. knowledge: what the numbers of tensors are.
+    calls: in the order in which they began. passes: forward passes that began. knowledge: what the numbers of tensors are.
+    uncalled: path -> why it could not be hooked. bypassed: modules whose weights were used while they were not called.
+    failed: whether the block was left by an exception.
     """
 
     model: nn.Module
@@ -64,14 +65,19 @@ class Recording:
     passes: int = 0
     failed: bool = False
 
+    @property
+    def batches(self) -> int:
+        """How often the model was called from outside; the forward passes of its parts where it never was."""
+        outer = [call.path for call in self.calls if call.outer]
+        return outer.count(min(outer, key=len)) if outer else 0
+
 
 class _Hook:
     """The hooks of one module. A copy of the model gets the same object, which is deaf once the block has ended."""
 
-    def __init__(self, recorder: Recorder, path: str, module: nn.Module) -> None:
+    def __init__(self, recorder: Recorder, path: str) -> None:
         self.recorder: Recorder | None = recorder
         self.path = path
-        self.names = tuple(_parameters(module))
 
     def __deepcopy__(self, memo: object) -> _Hook:
         return self
@@ -80,7 +86,7 @@ class _Hook:
         return _Deaf, ()
 
     def before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self.recorder is not None and not torch.jit.is_tracing():
+        if self.recorder is not None and torch._C._get_tracing_state() is None:  # noqa: SLF001
             self.recorder.begins(self, module, args, kwargs)
 
     def after(self, module: nn.Module, args: tuple[Any, ...], result: Any) -> None:
@@ -137,7 +143,7 @@ class Recorder:
             if reason is not None:
                 self.recording.uncalled[path] = reason
                 continue
-            hook = _Hook(self, path, module)
+            hook = _Hook(self, path)
             self._hooks.append(hook)
             self._handles += [
                 module.register_forward_pre_hook(hook.before, with_kwargs=True),
@@ -174,9 +180,7 @@ class Recorder:
             self._sizes[hook.path] = sizes_of(module)
         with torch._C.DisableTorchFunction():  # noqa: SLF001
             arguments = {name: self._form(value) for name, value in _bound(module, args, kwargs).items()}
-        call = Call(
-            hook.path, module, recording.passes, len(recording.calls), not under_way, arguments, self._sizes[hook.path]
-        )
+        call = Call(hook.path, module, recording.passes, len(recording.calls), not under_way, arguments, self._sizes[hook.path])
         recording.calls.append(call)
         under_way.append((call, hook))
 
@@ -199,10 +203,6 @@ class Recorder:
 
     def _array(self, tensor: Tensor) -> Any:
         return self.recording.knowledge.array(tensor)
-
-
-def _parameters(module: nn.Module) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(module.forward).parameters
 
 
 def _bound(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -242,6 +242,10 @@ def why_not(module: nn.Module) -> str | None:
         return ""  # a container
     if ledger.passes_hooks_by(cls):
         return f"{cls.__name__}.__call__ passes hooks by"
+    try:
+        inspect.signature(module.forward)
+    except (TypeError, ValueError):
+        return "the parameters of its forward cannot be read"
     return None
 
 

@@ -11,7 +11,7 @@ import sysconfig
 import tokenize
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from types import CodeType
 
@@ -21,6 +21,7 @@ from mldbg.contracts.propose.axes import FAMILY_NAMES, free
 from mldbg.contracts.propose.writing import names_in
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+_Placed = ast.expr | ast.stmt | ast.arg
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class File:
         self.tree = ast.parse(text.removeprefix(self._mark))
         self._bytes = text.removeprefix(self._mark).encode("utf-8", "surrogatepass")
         lines = self._bytes.splitlines(keepends=True)
-        self._starts = [0]
+        self._starts: list[int] = [0]
         for line in lines:
             self._starts.append(self._starts[-1] + len(line))
         self.end = "\r\n" if b"\r\n" in self._bytes else "\n"
@@ -93,10 +94,6 @@ class File:
         for edit in sorted(edits, key=lambda edit: (edit.start, edit.end), reverse=True):
             data = data[: edit.start] + edit.text.encode() + data[edit.end :]
         return self._mark + data.decode("utf-8", "surrogatepass")
-
-    def segment(self, node: ast.AST) -> str:
-        """The text of a node."""
-        return self._bytes[self._start(node) : self._stop(node)].decode("utf-8", "surrogatepass")
 
     # --- one function ---
 
@@ -208,13 +205,13 @@ class File:
                 if depth == 0:
                     yield token.string, end
 
-    def _start(self, node: ast.AST) -> int:
-        return self._starts[node.lineno - 1] + node.col_offset  # type: ignore[attr-defined]
+    def _start(self, node: _Placed) -> int:
+        return self._starts[node.lineno - 1] + node.col_offset
 
-    def _stop(self, node: ast.AST) -> int:
+    def _stop(self, node: _Placed) -> int:
         if isinstance(node, ast.arg):  # without its annotation
             return self._start(node) + len(node.arg.encode())
-        return self._starts[node.end_lineno - 1] + node.end_col_offset  # type: ignore[attr-defined]
+        return self._starts[(node.end_lineno or 1) - 1] + (node.end_col_offset or 0)
 
     # --- imports ---
 
@@ -255,15 +252,12 @@ class File:
         first = next((one for one in of_torch if isinstance(one, ast.ImportFrom)), None)
         if first is not None:
             return self._starts[first.lineno - 1]
-        last = (of_torch or imports)[-1:]
-        if not last:
-            body = self.tree.body
-            is_docstring = isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant)
-            if not is_docstring:
-                first_line = min([body[0].lineno, *(one.lineno for one in getattr(body[0], "decorator_list", []))])
-                return self._starts[first_line - 1]
-            return self._starts[body[0].end_lineno or 1]
-        return self._starts[last[0].end_lineno or 1]
+        if imports:
+            return self._starts[(of_torch or imports)[-1].end_lineno or 1]
+        top = self.tree.body[0]
+        if isinstance(top, ast.Expr) and isinstance(top.value, ast.Constant):
+            return self._starts[top.end_lineno or 1]
+        return self._starts[min([top.lineno, *(one.lineno for one in getattr(top, "decorator_list", []))]) - 1]
 
 
 def _package(node: ast.Import | ast.ImportFrom) -> str:
@@ -336,10 +330,13 @@ class _Names:
             self._missing[home].append(name if each == name else f"{name} as {each}")
 
 
-@lru_cache(maxsize=None)
+@cache
 def _libraries() -> tuple[str, ...]:
     paths = sysconfig.get_paths()
-    return (*{str(Path(paths[key]).resolve()) for key in ("stdlib", "platstdlib", "purelib", "platlib")}, str(Path(torch.__file__).parent))
+    return (
+        *{str(Path(paths[key]).resolve()) for key in ("stdlib", "platstdlib", "purelib", "platlib")},
+        str(Path(torch.__file__).parent),
+    )
 
 
 def is_of_library(code: CodeType) -> bool:

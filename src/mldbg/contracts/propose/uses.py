@@ -238,7 +238,19 @@ def _named(*names: str) -> Iterator[Any]:
 _SAME = frozenset(
     _named(
         *("long", "int", "bool", "to", "cpu", "cuda", "contiguous", "clone", "detach", "view", "reshape", "flatten", "ravel"),
-        *("unsqueeze", "squeeze", "t", "transpose", "permute", "swapaxes", "movedim", "expand", "view_as", "reshape_as", "type_as"),
+        *(
+            "unsqueeze",
+            "squeeze",
+            "t",
+            "transpose",
+            "permute",
+            "swapaxes",
+            "movedim",
+            "expand",
+            "view_as",
+            "reshape_as",
+            "type_as",
+        ),
     )
 )
 """Functions after which the numbers are the same ones."""
@@ -247,9 +259,7 @@ _SUMS = frozenset({"add", "sub", "mul", "div", "mean", "sum", "__add__", "__radd
 """What of losses is a loss again."""
 
 _LOSSES = frozenset(
-    function
-    for row in ROWS.values()
-    if isinstance(row, Loss) and callable(function := getattr(functional, row.name, None))
+    function for row in ROWS.values() if isinstance(row, Loss) and callable(function := getattr(functional, row.name, None))
 )
 
 _LAYERS = frozenset(

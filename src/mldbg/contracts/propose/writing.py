@@ -47,15 +47,15 @@ class Writer:
         taken: the names of annotations that stay, by their sizes.
     """
 
-    def __init__(self, axes: Axes, knowledge: Knowledge, *, per_call: bool, taken: Mapping[str, Mapping[int, int]] | None = None):
+    def __init__(
+        self, axes: Axes, knowledge: Knowledge, *, per_call: bool, taken: Mapping[str, Mapping[int, int]] | None = None
+    ) -> None:
         self._axes = axes
         self._knowledge = knowledge
         self._per_call = per_call
         self._names: dict[str, tuple[Mapping[int, int], frozenset[int] | None, frozenset[str]]] = {
             name: (sizes, None, frozenset()) for name, sizes in (taken or {}).items()
         }
-        self.constants: set[int] = set()
-        """Sizes that never changed, and are written as numbers."""
 
     def text(self, node: Node[Call], *, result: bool, nested: bool = False) -> str | None:
         """The annotation; None where there is no tensor to speak of."""
@@ -64,7 +64,7 @@ class Writer:
                 return self._tensor(node, result=result)
             case Optional(part):
                 text = self.text(part, result=result, nested=nested)
-                return None if text is None else f"{text} | None"
+                return None if text is None else optional(text)
             case Either(parts):
                 texts = [self.text(part, result=result) for part in parts]
                 return None if None in texts else " | ".join(filter(None, texts))
@@ -94,7 +94,7 @@ class Writer:
         if meaning is not None:
             name, extras = meaning
             text = f'{name}[Tensor, "{shape}"{"".join(f", {extra}" for extra in extras)}]'
-            return f"{text} | None" if name == "ScalarLoss" and result and _may_leave_out(seen) else text
+            return optional(text) if name == "ScalarLoss" and result and _may_leave_out(seen) else text
         return f'{family_of(array.dtype for _, array in seen)}[Tensor, "{shape}"]'
 
     # --- axes ---
@@ -124,16 +124,15 @@ class Writer:
         several = [(call.sizes, array.shape[index]) for call, array in seen]
         values = {size for _, size in several}
         if attribute:
-            found = attribute_for(several, result=result, of_children=self._per_call)
+            is_heads = index == 1 and all(len(array.shape) == 4 for _, array in seen)
+            found = attribute_for(several, result=result, heads=is_heads)
             if found is not None:
                 return f"{{self.{found}}}"
         passes = {call.passing for call, _ in seen}
         if len(values) == 1 and (len(passes) > 1 or self._axes.passes == 1 or not any(axes)):
+            is_known = len(seen) > 1 or self._axes.passes == 1  # of what was seen once, nobody knows whether it stays
             size = next(iter(values))
-            if len(passes) == 1 and self._axes.passes > 1 and len(seen) == 1:
-                return "_"  # seen once: nobody knows whether it stays
-            self.constants.add(size)
-            return str(size)
+            return str(size) if is_known and not self._axes.may_be_batch(size) else "_"
         return "_" if sizes is None else self._named(sizes, labels) or "_"
 
     def _sizes(self, seen: Sequence[tuple[Call, Array]], index: int) -> Mapping[int, int] | None:
@@ -268,6 +267,16 @@ NAMESPACE: Mapping[str, Any] = _namespace()
 def evaluated(text: str) -> Any:
     """The annotation that a text says."""
     return eval(text, dict(NAMESPACE))  # noqa: S307 (written by this module)
+
+
+def optional(text: str) -> str:
+    """The annotation that allows None as well."""
+    return text if text.endswith("| None") else f"{text} | None"
+
+
+def numbers_in(text: str) -> set[int]:
+    """The sizes that an annotation writes as numbers."""
+    return {int(word) for shape in re.findall(r'Tensor, "([^"]*)"', text) for word in shape.split() if word.isdigit()}
 
 
 def names_in(text: str, known: Callable[[str], bool] = NAMESPACE.__contains__) -> list[str]:
