@@ -327,7 +327,7 @@ def test_modules_that_no_hook_sees() -> None:
             return self.again(self.head.forward(self.inner.forward(x)))
 
     said = notes(Outer(), torch.randn(4, 12), torch.randn(3, 12))
-    assert "not called (but by .forward(...), or through its weights alone): inner, head" in said
+    assert "used but never called (by .forward(...), or through parts or weights alone), so not seen: inner, head" in said
     assert "never called: spare" in said
     assert "again is the same module as twice" in said
 
@@ -376,7 +376,7 @@ def test_code_without_a_file_is_only_text() -> None:
     seen = seen_of(names["Typed"](), torch.randn(4, 2), torch.randn(3, 2))
     assert seen.signatures == {"Typed.forward": 'def forward(self, x: Float[Tensor, "batch 2"]) -> Float[Tensor, "batch 2"]'}
     assert seen.diff() == ""
-    assert "Typed.forward: its source is in no file, so there is no diff for it" in seen.notes
+    assert "Typed.forward: its source is in no file of UTF-8, so there is no diff for it" in seen.notes
 
 
 def test_a_forward_that_is_a_lambda_or_replaced_is_promised_by_attach_only() -> None:

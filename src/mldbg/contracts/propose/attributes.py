@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum, auto
 from typing import Any
 
 from torch import Tensor, nn
@@ -72,18 +73,27 @@ def is_for_features(name: str) -> bool:
     return last == "normalized_shape[-1]" or (_NO_SIZE.search(last) is None and _OF_FEATURES.search(last) is not None)
 
 
-def attribute_for(several: Sequence[tuple[Mapping[str, int], int]], *, result: bool, heads: bool = False) -> str | None:
+class Attribute(Enum):
+    """Which attributes may be the size of an axis: any, those called like a size of features, or the number of heads as well."""
+
+    ANY = auto()
+    NAMED = auto()
+    HEADS = auto()
+
+
+def attribute_for(several: Sequence[tuple[Mapping[str, int], int]], *, result: bool, kind: Attribute) -> str | None:
     """The attribute that is the size of an axis in every call; None where none is, or only by chance.
 
     several: for each call, the attributes of its module and the size. result: whether the axis is that of a result.
-    heads: whether the axis may be that of the heads.
+    kind: what the axis may be.
     """
     first, size = several[0]
     names = [name for name in first if all(attributes.get(name) == each for attributes, each in several)]
-    if heads:
+    if kind is Attribute.HEADS:
         found = next((name for name in names if "." not in name and _OF_HEADS.search(name)), None)
         if found is not None:
             return found
+    names = [name for name in names if kind is Attribute.ANY or is_for_features(name)]
     names = [name for name in names if _rank(name, size, result=result) is not None]
     return min(names, key=lambda name: _rank(name, size, result=result) or (), default=None)
 

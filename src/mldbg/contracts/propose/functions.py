@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import inspect
 import re
-import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any
 
-from mldbg.contracts import annotation
+from mldbg.contracts import annotation, names
 from mldbg.contracts.annotation import Plan
 from mldbg.contracts.ledger import RESULT
 from mldbg.contracts.matching import Failure, judge
@@ -60,7 +59,8 @@ class Function:
     @property
     def name(self) -> str:
         """As messages call it: `Encoder.forward`."""
-        return self.function.__qualname__.rpartition("<locals>.")[2]
+        name = self.function.__qualname__.rpartition("<locals>.")[2]
+        return name if "." in name else f"{type(self.calls[0].module).__name__}.{name}"
 
     @property
     def is_decorated(self) -> bool:
@@ -146,14 +146,12 @@ def proposed(function: FunctionType, calls: Sequence[Call], axes: Axes, knowledg
 
 def _kept(function: FunctionType) -> dict[str, Plan]:
     """The plans of annotations that speak of tensors, and stay."""
-    try:
-        hints = typing.get_type_hints(function, include_extras=True)
-    except Exception:  # noqa: BLE001 (a name that is known elsewhere; the annotation is the user's)
-        return {}
     found: dict[str, Plan] = {}
-    for name, hint in hints.items():
-        with contextlib.suppress(TypeError, ValueError, NameError):
-            plan = annotation.read(hint)
+    for name, hint in inspect.get_annotations(function).items():
+        if says_only_tensor(hint):
+            continue
+        with contextlib.suppress(TypeError, ValueError, NameError, AttributeError, SyntaxError):
+            plan = annotation.read(names.resolved(hint, function.__globals__, function.__module__))
             if annotation.holds_arrays(plan):
                 found[name] = plan
     return found

@@ -67,8 +67,7 @@ def of_modules(recording: Recording, calls: Sequence[Call]) -> Iterator[str]:
     missed = [path for path in hooked if path not in called]
     reached = [path for path in missed if _was_reached(path, called, recording.bypassed)]
     if reached:
-        text = "not seen, since no hook runs for what is not called (but by .forward(...), or through its weights alone)"
-        yield f"{text}: {listed(reached)}"
+        yield f"used but never called (by .forward(...), or through parts or weights alone), so not seen: {listed(reached)}"
     rest = [path for path in missed if path not in reached and not any(_is_inside(path, other) for other in missed)]
     if called and rest:
         yield f"never called: {listed(rest)}"

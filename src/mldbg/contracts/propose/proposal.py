@@ -116,13 +116,17 @@ def _may_be_none(module: nn.Module, parameter: str) -> bool:
     return inspect.signature(module.forward).parameters[parameter].default is None
 
 
+_MEANINGS = {"Probs", "LogProbs", "ScalarLoss", "UnitInterval"}
+
+
 def _is_noise(module: nn.Module, path: str, promised: Mapping[str, str]) -> bool:
     """Whether the promises only repeat those of the modules around: of a ReLU, a dropout, a Sequential."""
     if not path or not type(module).__module__.startswith("torch.nn."):
         return False
     is_small = isinstance(module, nn.Sequential) or not [*module.children(), *module.parameters()]
-    says_meaning = any(text.startswith(("Logits", "Probs", "LogProbs", "ScalarLoss", "ClassIds")) for text in promised.values())
-    return is_small and not says_meaning
+    result = promised.get(RESULT, "").partition("[")[0]
+    makes = result in _MEANINGS and all(result != text.partition("[")[0] for slot, text in promised.items() if slot != RESULT)
+    return is_small and not makes
 
 
 def _collapsed(found: Mapping[str, Mapping[str, str]], paths: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -174,7 +178,7 @@ def _sources(functions: Sequence[Function]) -> tuple[dict[str, list[Annotated]],
 def _file(path: str) -> File | str:
     text = text_of(path)
     if text is None:
-        return "its source is in no file"
+        return "its source is in no file of UTF-8"
     if "jit.script" in text:
         return "its file uses torch.jit.script, which reads annotations and knows no axes"
     try:

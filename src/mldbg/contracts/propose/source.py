@@ -257,7 +257,8 @@ class File:
         top = self.tree.body[0]
         if isinstance(top, ast.Expr) and isinstance(top.value, ast.Constant):
             return self._starts[top.end_lineno or 1]
-        return self._starts[min([top.lineno, *(one.lineno for one in getattr(top, "decorator_list", []))]) - 1]
+        decorators: list[ast.expr] = getattr(top, "decorator_list", [])
+        return self._starts[min([top.lineno, *(one.lineno for one in decorators)]) - 1]
 
 
 def _package(node: ast.Import | ast.ImportFrom) -> str:
@@ -346,11 +347,11 @@ def is_of_library(code: CodeType) -> bool:
 
 
 def text_of(path: str) -> str | None:
-    """The text of a source file; None where there is none."""
+    """The text of a source file; None where there is none, or none in UTF-8, which is what a difference is written in."""
     try:
         data = Path(path).read_bytes()
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-        return data.decode("utf-8" if encoding == "utf-8-sig" else encoding)
+        return data.decode("utf-8") if encoding.startswith("utf-8") else None
     except (OSError, SyntaxError, UnicodeDecodeError, ValueError):
         return None
 

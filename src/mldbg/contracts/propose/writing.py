@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from mldbg.contracts import meanings
-from mldbg.contracts.propose.attributes import attribute_for, bound_for
+from mldbg.contracts.propose.attributes import Attribute, attribute_for, bound_for
 from mldbg.contracts.propose.axes import FAMILY_NAMES, Axes, Label, family_of, free
 from mldbg.contracts.propose.forms import Absent, Array
 from mldbg.contracts.propose.nodes import Either, Many, Node, Nothing, Optional, Plain, Record, Row, Table, Tensors
@@ -103,19 +103,22 @@ class Writer:
         ranks = {len(array.shape) for _, array in seen}
         least = min(ranks)
         if len(ranks) > 1:
-            front = [0] if least > 1 else []
-            back = [-1] if least else []
-            words = {index: self._word(seen, index, result=result, attribute=index == -1) for index in (*front, *back)}
-            return [*(words[index] for index in front), "...", *(words[index] for index in back)]
+            if not least:
+                return ["..."]
+            first = self._word(seen, 0, result=result)
+            if least == 1 and first != "_":
+                return [first, "..."]
+            last = self._word(seen, -1, result=result, attribute=Attribute.ANY)
+            return [*([first] if least > 1 else []), "...", last]
         found: dict[int, str] = {}
-        may_be_attribute = True
+        attribute: Attribute | None = Attribute.ANY
         for index in _features_first(least, seen[0][0].module):
-            word = self._word(seen, index, result=result, attribute=may_be_attribute and (index > 0 or least == 1))
-            may_be_attribute = may_be_attribute and not word.startswith("{")
+            word = self._word(seen, index, result=result, attribute=attribute if index or least == 1 else None)
+            attribute = Attribute.NAMED if attribute is not None and not word.startswith("{") else None
             found[index] = word
         return [found[index] for index in range(least)]
 
-    def _word(self, seen: Sequence[tuple[Call, Array]], index: int, *, result: bool, attribute: bool) -> str:
+    def _word(self, seen: Sequence[tuple[Call, Array]], index: int, *, result: bool, attribute: Attribute | None = None) -> str:
         labels = {self._axes.label(array, index % len(array.shape)) for _, array in seen}
         sizes = self._sizes(seen, index)
         axes = {label.axis for label in labels}
@@ -123,9 +126,9 @@ class Writer:
             return self._named(sizes, labels) or "_"
         several = [(call.sizes, array.shape[index]) for call, array in seen]
         values = {size for _, size in several}
-        if attribute:
+        if attribute is not None:
             is_heads = index == 1 and all(len(array.shape) == 4 for _, array in seen)
-            found = attribute_for(several, result=result, heads=is_heads)
+            found = attribute_for(several, result=result, kind=Attribute.HEADS if is_heads else attribute)
             if found is not None:
                 return f"{{self.{found}}}"
         passes = {call.passing for call, _ in seen}
