@@ -26,6 +26,7 @@ from torch.nn import functional
 from mldbg import contracts
 from mldbg.contracts import ContractError, attach, observe
 from mldbg.contracts.propose.seen import Seen
+from mldbg.operations import dims
 
 HERE = Path(__file__).parent
 models: Any = importlib.import_module("contracts.observed_models")  # without annotations, on purpose
@@ -115,6 +116,10 @@ def header(name: str, method: str) -> str:
 
 SIGNATURES = {
     "cnn: Cnn": """
+        image: Float[Tensor, "batch {self.conv1.in_channels} height width"]
+        -> LogProbs[Tensor, "batch {self.fc.out_features}"]
+    """,
+    "square: Cnn": """
         image: Float[Tensor, "batch {self.conv1.in_channels} height width"]
         -> LogProbs[Tensor, "batch {self.fc.out_features}"]
     """,
@@ -376,7 +381,7 @@ def test_code_without_a_file_is_only_text() -> None:
     seen = seen_of(names["Typed"](), torch.randn(4, 2), torch.randn(3, 2))
     assert seen.signatures == {"Typed.forward": 'def forward(self, x: Float[Tensor, "batch 2"]) -> Float[Tensor, "batch 2"]'}
     assert seen.diff() == ""
-    assert "Typed.forward: its source is in no file of UTF-8, so there is no diff for it" in seen.notes
+    assert "Typed.forward: its source is in no UTF-8 file, so there is no diff for it" in seen.notes
 
 
 def test_a_forward_that_is_a_lambda_or_replaced_is_promised_by_attach_only() -> None:
@@ -569,3 +574,14 @@ def test_a_model_under_distributed_data_parallel() -> None:
     handle = attach(model, seen.attach)
     model(torch.randn(4, 12))
     handle.remove()
+
+
+def test_what_is_proposed_is_compiled_in_one_graph(tmp_path: Path) -> None:
+    model, batches = MODELS["gpt"]()
+    seen = seen_of(model, *(args for args, _ in batches))
+    (tmp_path / "observed_models.py").write_bytes((HERE / "observed_models.py").read_bytes())
+    patched(seen.diff(HERE), tmp_path)
+    dims._functions.clear()  # as in a new process
+    compiled: Any = torch.compile(loaded(tmp_path / "observed_models.py").Gpt(), backend="eager", fullgraph=True)
+    for args, _ in batches:
+        assert compiled(*args)[0].shape == (*args[0].shape, 50)

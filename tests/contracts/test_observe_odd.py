@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-def, no-untyped-call"
-# ruff: noqa: ANN001, ANN202, ANN205, N805, SIM105
+# ruff: noqa: ANN001, ANN201, ANN202, ANN205, N805, SIM105
 """`observe` on odd calls and odd values: what is proposed holds on them, and nothing fails."""
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class Axes:
     """The axes of all tensors of a recording."""
 
     def __init__(self, calls: Sequence[Call], given: Mapping[str, Mapping[int, str]]) -> None:
-        """given: names that annotations have already, by id of array and index."""
+        """given: names in annotations that stay: `path.parameter` -> index -> name."""
         self.passes = max((call.passing for call in calls), default=0)
         self.batch: Axis | None = None
         self.alike: list[tuple[str, str]] = []
@@ -123,18 +123,16 @@ class Axes:
         sizes = vectors[index]
         if sizes is None:
             return 0
-        key = _key(sizes)
-        alike = self._most_alike.get(key) or (self._ranks_alike.get(len(vectors), 1) if len(set(sizes.values())) > 1 else 1)
-        if alike == 1:
-            return 0
-        before = sum(other == sizes for other in vectors[:index])
+        known = self._most_alike.get(_key(sizes))
+        alike = known or (self._ranks_alike.get(len(vectors), 1) if len(set(sizes.values())) > 1 else 1)
         if sum(other == sizes for other in vectors) < alike:
-            return None
-        return min(before, alike - 1)
+            return None if known else 0
+        return min(sum(other == sizes for other in vectors[:index]), alike - 1)
 
     def _found(self, sizes: Sizes, role: int, base: str, index: int, place: _Place) -> Axis | None:
         """The axis that has these sizes, a new one where none has; None for a size that never changes."""
         if index == 0 and role == 0 and self.batch is not None and _agree(self.batch.sizes, sizes):
+            self.batch.sizes.update(sizes)
             return self.batch
         is_constant = len(set(sizes.values())) == 1
         if is_constant and (len(sizes) > 1 or self.passes == 1):

@@ -178,7 +178,7 @@ def _sources(functions: Sequence[Function]) -> tuple[dict[str, list[Annotated]],
 def _file(path: str) -> File | str:
     text = text_of(path)
     if text is None:
-        return "its source is in no file of UTF-8"
+        return "its source is in no UTF-8 file"
     if "jit.script" in text:
         return "its file uses torch.jit.script, which reads annotations and knows no axes"
     try:

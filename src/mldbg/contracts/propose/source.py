@@ -334,10 +334,8 @@ class _Names:
 @cache
 def _libraries() -> tuple[str, ...]:
     paths = sysconfig.get_paths()
-    return (
-        *{str(Path(paths[key]).resolve()) for key in ("stdlib", "platstdlib", "purelib", "platlib")},
-        str(Path(torch.__file__).parent),
-    )
+    folders = {*(Path(paths[key]) for key in ("stdlib", "platstdlib", "purelib", "platlib")), Path(torch.__file__).parent}
+    return tuple(f"{folder.resolve()}{os.sep}" for folder in folders)
 
 
 def is_of_library(code: CodeType) -> bool:

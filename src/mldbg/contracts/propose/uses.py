@@ -106,6 +106,8 @@ class Uses(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if torch._C._get_tracing_state() is not None:  # noqa: SLF001 (what is read of a tensor would be part of the graph)
+            return func(*args, **kwargs)
         note = _NOTES.get(func)
         if note is not None:
             note(self._knowledge, args, kwargs)
