@@ -29,6 +29,18 @@ def test_the_program_prints_what_the_guide_shows(tmp_path: Path) -> None:
     assert f'File "{program}"' in done.stderr
 
 
+def test_what_is_observed_is_what_the_guide_shows(tmp_path: Path) -> None:
+    program = tmp_path / "tagger.py"
+    program.write_text("# tagger.py\n" + block("```python\n# tagger.py\n"), encoding="utf-8")
+    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == (block("$ python tagger.py\n"), "")
+    program.write_text(program.read_text(encoding="utf-8").replace("print(seen)", 'print(seen.diff(), end="")'), encoding="utf-8")
+    diff = subprocess.run([sys.executable, program.name], cwd=tmp_path, capture_output=True, check=True).stdout
+    subprocess.run(["git", "apply", "-p0", "-"], cwd=tmp_path, input=diff, check=True)
+    again = subprocess.run([sys.executable, program.name], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert (again.stdout, again.stderr) == ("", "")
+
+
 def test_every_mode_and_meaning_is_in_a_table() -> None:
     assert re.findall(r"^\| `(\w+)`(?: \(default\))? \| (?:yes|no)", GUIDE, re.MULTILINE) == [each.name.lower() for each in Mode]
     names = {name for name in contracts.__all__ if isinstance(getattr(contracts, name), type(meanings.Probs))}

@@ -1,6 +1,7 @@
 """Shapes and meanings of tensors, enforced while a model runs.
 
-`@contract` holds a function to its jaxtyping annotations, `check` a single value, `attach` a model whose code is not one's own.
+`@contract` holds a function to its jaxtyping annotations, `check` a single value, `attach` a model whose code is not one's own;
+`observe` writes the annotations.
 Annotations with a meaning (`Logits[Tensor, "batch classes"]`) also promise something about the values.
 """
 
@@ -32,6 +33,7 @@ from mldbg.contracts.meanings import (
     law,
 )
 from mldbg.contracts.modes import Mode, mode
+from mldbg.contracts.propose import observe
 
 __all__ = [
     "AdditiveMask",
@@ -65,5 +67,6 @@ __all__ = [
     "ignoring",
     "law",
     "mode",
+    "observe",
     "step",
 ]

@@ -328,6 +328,9 @@ def _array(annotation: Any, meaning: Meaning | None) -> Plan:
     if not (isinstance(cls, type) and issubclass(cls, torch.Tensor)) or "?" in annotation.dim_str:
         return _foreign(annotation)
     axes = dims.parsed(annotation.dim_str)
+    for axis in axes:
+        if isinstance(axis, dims.Symbolic):
+            dims.function(axis)  # made now: torch.compile cannot trace how
     if meaning is not None:
         meaning.fits(axes, annotation.dim_str)
     family = annotation.__name__.partition("[")[0]

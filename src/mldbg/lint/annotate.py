@@ -25,6 +25,7 @@ from mldbg.operations import dtypes
 from mldbg.operations.dtypes import FLOATS, INTEGERS
 from mldbg.operations.shape import Shape, Tensor
 from mldbg.operations.sizes import AnySize, Atom, Dim, Size, atom, atoms, replaced, said
+from mldbg.operations.usual_axes import usual_axes
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:
@@ -43,11 +44,6 @@ _TAKE_FLOATS = re.compile(
     r"torch\.nn\.(?:Bi)?(?:Linear|Conv(?:Transpose)?\dd|\w*Norm(?:\dd)?|LSTM|GRU|RNN|\w+Cell|MultiheadAttention|Transformer\w*)$"
 )
 """Layers whose input and output are floats."""
-
-_OF_AXES = re.compile(r"torch\.nn\.(?:Linear|LayerNorm|RMSNorm|(?:Conv(?:Transpose)?|BatchNorm|InstanceNorm)(?P<dims>\d)d)$")
-"""Layers that know which axis is which."""
-
-_SPATIAL = ("depth", "height", "width")
 
 _TAKE_PLACES = re.compile(r"torch\.nn\.Embedding(?:Bag)?$")
 
@@ -399,13 +395,7 @@ def _common(several: Sequence[Shaped]) -> Shaped | None:
 
 def _usual_names(layer: str | None, shape: Shape | None) -> Sequence[str]:
     """What people call the axes of a tensor that goes into a layer; none where its axes may have another order."""
-    found = _OF_AXES.match(layer) if layer is not None else None
-    if found is None or shape is None or shape.rest is not None:
-        return ()
-    rank, dims = len(shape.front), found["dims"]
-    if dims is not None:
-        return ("batch", "channels", *_SPATIAL[-int(dims) :]) if rank == int(dims) + 2 else ()
-    return {2: ("batch", "dim"), 3: ("batch", "length", "dim")}.get(rank, ())
+    return () if shape is None or shape.rest is not None else usual_axes(layer, len(shape.front))
 
 
 def _family_of(dtype: str) -> str:
