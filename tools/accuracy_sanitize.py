@@ -1,8 +1,8 @@
 """Run programs whose author knew nothing of `sanitize` but its list of rules, and count what it finds and what it makes up.
 
 A batch is a folder of `fixtures/blind-sanitize/`. It holds `programs/`, the author's verdict on each in `index.jsonl`, and what
-`sanitize` said on the first look in `first.json`, which is written once. A finding counts where its rule, or the line of the misuse,
-is the author's; any other is listed, and is a false alarm unless `judged.jsonl` says why it is true.
+`sanitize` said on the first look in `first.json`, which is written once. A finding counts where its rule, or the line where the
+value is misused, is the author's; any other is listed, and is a false alarm unless `judged.jsonl` says why it is true.
 """
 
 from __future__ import annotations

@@ -44,8 +44,10 @@ NEEDED: dict[str, dict[str, Any]] = {
     "ToDtype": {"dtype": torch.float32},
 }
 """Other parameters without which there is no such transform."""
-ON_TENSORS = {"Normalize", "RandomErasing", "ConvertImageDtype", "ToDtype", "ToPILImage", "GaussianNoise", "RandomChannelPermutation"}
-ON_BYTES = {"AutoAugment", "RandAugment", "TrivialAugmentWide", "AugMix", "RandomPosterize", "RandomEqualize", "RandomSolarize"}
+ON_TENSORS = frozenset(
+    {"Normalize", "RandomErasing", "ConvertImageDtype", "ToDtype", "ToPILImage", "GaussianNoise", "RandomChannelPermutation"}
+)
+"""Transforms that take tensors only."""
 
 
 def of(package: str, name: str) -> Any:
