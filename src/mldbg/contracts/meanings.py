@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import jaxtyping
 import torch
 
+from mldbg.contracts import dynamo
 from mldbg.contracts.laws import LAWS, Law, OwnLaw, own_law
 from mldbg.operations import dims
 from mldbg.semantics import EXACT, IGNORED_CLASS, Extent, Semantic, Tolerance
@@ -229,7 +230,7 @@ class _Alias:
     semantic: Semantic
     ignored: int | None = None
 
-    @torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
+    @dynamo.constant
     def __getitem__(self, item: Any) -> Any:
         if not isinstance(item, tuple) or len(item) < 2:
             raise TypeError(f'{self.name} needs a tensor type and a shape: {self.name}[Tensor, "batch d"]')
