@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mldbg import contracts
-from mldbg.contracts import ContractError, Probs, UnitInterval, check, contract, flags
+from mldbg.contracts import ContractError, Probs, UnitInterval, check, contract, flags, inline, tracing
 
 pytestmark = pytest.mark.usefixtures("values")
 
@@ -253,3 +253,19 @@ def test_a_step_keeps_no_argument_alive() -> None:
 def test_a_call_whose_tensors_are_gone_is_not_repeated() -> None:
     with pytest.raises(ContractError, match=r"run it with contracts\.mode\('sync'\)"), contracts.step():
         passed(torch.ones(2, 2))
+
+
+def test_a_check_in_a_body_is_read_once() -> None:
+    def body(width: int) -> None:
+        x = torch.full((2, width), 1 / width)
+        check(x, Float[Tensor, f"b {width}"])
+        check((x, x), tuple[Float[Tensor, f"b {width}"], Probs[Tensor, f"b {width}"]])
+
+    inline._promises.clear()
+    body(2)
+    before = len(tracing.SITES), len(inline._promises)
+    for _ in range(5):
+        body(2)
+    assert (len(tracing.SITES), len(inline._promises)) == before
+    body(3)
+    assert (len(tracing.SITES), len(inline._promises)) == (before[0] + 1, before[1] + 2)

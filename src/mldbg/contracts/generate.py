@@ -215,8 +215,8 @@ def _classes(plan: Plan) -> tuple[type, ...]:
 
 
 def _is_plain(cls: type) -> bool:
-    """Whether `isinstance` answers for a class, as it does not for every protocol."""
-    return type(cls) in (type, ABCMeta) and not getattr(cls, "_is_protocol", False)
+    """Whether `isinstance` always answers for a class. A protocol may raise; so may a metaclass that nobody here knows."""
+    return type(cls).__instancecheck__ in (type.__instancecheck__, ABCMeta.__instancecheck__)
 
 
 def _is_straight(plan: Plan) -> bool:
@@ -316,7 +316,7 @@ def _write_record(out: _Writer, plan: Record, value: str, place: _Place) -> None
         within = place.inside((f"[{name!r}]" if plan.keyed else f".{name}").replace("{", "{{").replace("}", "}}"))
         if plan.keyed:
             test, got = "" if name in plan.required else f"if {key} in {value}:", f"{value}[{key}]"
-        elif name in getattr(plan.cls, "_fields", ()):
+        elif issubclass(plan.cls, tuple):  # a NamedTuple, whose fields are always set
             test, got = "", f"{value}.{name}"
         else:
             test, got = f"if ({part} := $getattr({value}, {key}, $unset)) is not $unset:", ""

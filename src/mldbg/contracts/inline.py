@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import torch
+from jaxtyping import AbstractArray
 
 from mldbg.contracts import annotation, dynamo, flags
 from mldbg.contracts.annotation import Plan
@@ -28,6 +29,14 @@ class _Promise:
 
 
 _promises: dict[tuple[Any, str], _Promise] = {}
+
+
+def _content(annotation: Any) -> Any:
+    """What an annotation says: `Float[Tensor, "batch"]` is another class each time it is evaluated."""
+    if isinstance(annotation, type) and issubclass(annotation, AbstractArray):
+        return annotation.dtype, annotation.array_type, annotation.dim_str
+    arguments = get_args(annotation)
+    return (get_origin(annotation), *map(_content, arguments)) if arguments else (type(annotation), annotation)
 
 
 def check(value: T, promised: Any, name: str = "check") -> T:
@@ -73,7 +82,7 @@ def _is_inside() -> bool:
 @dynamo.constant
 def _promise(promised: Any, name: str) -> _Promise:
     """The plan of an annotation; torch.compile takes it as a constant."""
-    key = (promised, name)
+    key = (_content(promised), name)
     if key not in _promises:
         plan = annotation.read(promised)
         if not annotation.holds_arrays(plan):

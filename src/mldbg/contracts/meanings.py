@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 import jaxtyping
@@ -232,6 +233,16 @@ class _Alias:
 
     @dynamo.constant
     def __getitem__(self, item: Any) -> Any:
+        try:
+            return _annotated(self, item)  # the same object each time it is written
+        except TypeError:
+            return self.annotated(item)
+
+    def annotated(self, item: Any) -> Any:
+        """The annotation for a tensor type, a shape, and what may stand behind them.
+
+        Raises TypeError or ValueError where they make none.
+        """
         if not isinstance(item, tuple) or len(item) < 2:
             raise TypeError(f'{self.name} needs a tensor type and a shape: {self.name}[Tensor, "batch d"]')
         array, shape, *extras = item
@@ -250,6 +261,11 @@ class _Alias:
 
     def __repr__(self) -> str:
         return self.name
+
+
+@cache
+def _annotated(alias: _Alias, item: Any) -> Any:
+    return alias.annotated(item)
 
 
 def is_alias(annotation: object) -> bool:

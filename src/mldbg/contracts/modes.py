@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from numbers import Real
 
 VARIABLE = "MLDBG_CONTRACTS"
 """The environment variable that names the mode of a run, with a budget behind a colon if it has one: `full:0.05`."""
@@ -16,8 +17,8 @@ VARIABLE = "MLDBG_CONTRACTS"
 class Mode(IntEnum):
     """Each mode checks what the modes before it check, and more.
 
-    `SAMPLED` looks at up to 32 rows of each tensor, `FULL` at all of them; both read their verdicts once per step. `SYNC` waits
-    for every verdict, so that the traceback ends at the line that broke the contract.
+    `SAMPLED` looks at 32 rows of each tensor that is not small, `FULL` at all of them; both read their verdicts once per step.
+    `SYNC` waits for every verdict, so that the traceback ends at the line that broke the contract.
     """
 
     OFF = 0
@@ -78,9 +79,9 @@ def budgeted(share: object, level: int) -> Budget:
 
     Raises ValueError for what is no number from 0 to 1.
     """
-    if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 1:
+    if isinstance(share, bool) or not isinstance(share, Real) or not 0 <= float(share) <= 1:
         raise ValueError(f"a budget is a share of the time, a number from 0 to 1, not {share!r}")
-    return Budget(share, level)
+    return Budget(float(share), level)
 
 
 def _from_environment() -> tuple[Mode, Budget | None]:
