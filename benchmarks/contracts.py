@@ -39,17 +39,19 @@ Times = dict[str, list[float]]
 def timed(variants: dict[str, Callable[[], object]], *, rounds: int, calls: int, device: str) -> Times:
     """Seconds per call of each variant, one number for each round, in which every variant runs `calls` times."""
     times: dict[str, list[float]] = {name: [] for name in variants}
+    # of one thread on the CPU, only the time in which it ran: what other programs take does not count
+    clock = time.process_time if device == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
     for turn in range(rounds + 2):
         names = list(variants) if turn % 2 else list(reversed(variants))
         for name in names:
             call = variants[name]
             synchronize(device)
-            start = time.perf_counter()
+            start = clock()
             for _ in range(calls):
                 call()
             synchronize(device)
             if turn >= 2:  # the first rounds warm up
-                times[name].append((time.perf_counter() - start) / calls)
+                times[name].append((clock() - start) / calls)
     return times
 
 
