@@ -27,3 +27,10 @@ def _full_mode() -> Iterator[None]:
     assert scope.EAGER.depth == scope.TRACED.depth == 0, "a forward pass was left open"
     assert flags.PENDING.here().steps == 0, "a step was left open"
     flags.PENDING.take()
+
+
+@pytest.fixture(params=["at hand", "on a device"])
+def values(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judge values at once, as on the CPU, and in another run let all wait until they are read, as on any other device."""
+    if request.param == "on a device":
+        monkeypatch.setattr(flags, "is_at_hand", lambda one: not isinstance(one, torch.Tensor))

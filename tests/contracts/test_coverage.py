@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mldbg import contracts
-from mldbg.contracts import ContractError, Coverage, Probs, attach, check, contract, coverage
+from mldbg.contracts import ContractError, Coverage, Probs, attach, check, contract, coverage, flags
 from mldbg.contracts.counting import Line
 from mldbg.contracts.modes import SETTING
 
@@ -120,7 +120,7 @@ def test_contracts_that_are_made_in_the_block() -> None:
 @pytest.mark.parametrize(("mode", "calls", "judged", "sampled"), [("sampled", 1, 1, 1), ("full", 1, 1, 0), ("sync", 1, 1, 0)])
 def test_how_many_rows_were_looked_at(mode: str, calls: int, judged: int, sampled: int) -> None:
     with contracts.mode(mode), coverage() as found:
-        soft(torch.zeros(100, 3))
+        soft(torch.zeros(6000, 3))
     result = line(found, "soft", "return")
     assert result is not None
     assert (*counted(found, "soft"), result.sampled) == (calls, judged, sampled)
@@ -153,7 +153,9 @@ def test_why_values_were_not_judged() -> None:
         assert f"1 ({reason})" in str(found)
 
 
-def test_values_of_a_call_that_failed_first() -> None:
+def test_values_of_a_call_that_failed_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flags, "is_at_hand", lambda one: not isinstance(one, Tensor))  # they wait, as on any device but the CPU
+
     @contract
     def fails(x: Probs[Tensor, "b c"]) -> None:
         check(x, Float[Tensor, "b 9"])

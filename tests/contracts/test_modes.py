@@ -15,7 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mldbg import contracts
-from mldbg.contracts import ContractError, Probs, UnitInterval, check, contract, flags
+from mldbg.contracts import ContractError, Probs, UnitInterval, check, contract, flags, inline, tracing
+
+pytestmark = pytest.mark.usefixtures("values")
 
 
 @contract
@@ -39,8 +41,8 @@ def test_each_mode_checks_more() -> None:
 
 
 def test_sampled_looks_at_other_rows_each_time() -> None:
-    p = torch.full((640, 2), 0.5)
-    p[77] = 3.0
+    p = torch.full((6400, 4), 0.25)
+    p[770:780] = 3.0
     assert broken_in(p, "full")
     caught = [broken_in(p, "sampled") for _ in range(100)]
     assert any(caught)
@@ -109,6 +111,7 @@ def test_a_step_reads_at_its_end_and_once(monkeypatch: pytest.MonkeyPatch) -> No
         return transferred(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(flags, "_transferred", counted)
+    monkeypatch.setattr(flags, "is_at_hand", lambda one: not isinstance(one, Tensor))
     with contracts.step():
         for _ in range(5):
             passed(torch.full((3, 2), 0.5))
@@ -223,11 +226,14 @@ def test_the_queue_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         run(lambda index: index == 3)
 
 
-def test_records_hold_no_graph() -> None:
+def test_records_hold_no_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flags, "is_at_hand", lambda one: False)
     x = torch.full((3, 2), 0.5, requires_grad=True)
     with contracts.step():
         passed(x * 1)
-        assert all(not tensor.requires_grad for record in flags.PENDING.here().records for tensor in record.statistics)
+        statistics = [one for record in flags.PENDING.here().records for one in record.statistics]
+        assert statistics
+        assert not any(one.requires_grad for one in statistics if isinstance(one, Tensor))
 
 
 def test_sync_raises_at_once() -> None:
@@ -247,3 +253,19 @@ def test_a_step_keeps_no_argument_alive() -> None:
 def test_a_call_whose_tensors_are_gone_is_not_repeated() -> None:
     with pytest.raises(ContractError, match=r"run it with contracts\.mode\('sync'\)"), contracts.step():
         passed(torch.ones(2, 2))
+
+
+def test_a_check_in_a_body_is_read_once() -> None:
+    def body(width: int) -> None:
+        x = torch.full((2, width), 1 / width)
+        check(x, Float[Tensor, f"b {width}"])
+        check((x, x), tuple[Float[Tensor, f"b {width}"], Probs[Tensor, f"b {width}"]])
+
+    inline._promises.clear()
+    body(2)
+    before = len(tracing.SITES), len(inline._promises)
+    for _ in range(5):
+        body(2)
+    assert (len(tracing.SITES), len(inline._promises)) == before
+    body(3)
+    assert (len(tracing.SITES), len(inline._promises)) == (before[0] + 1, before[1] + 2)

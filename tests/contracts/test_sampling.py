@@ -12,9 +12,14 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from mldbg import contracts
-from mldbg.contracts import ContractError, Probs, contract, sampling
+from mldbg.contracts import ContractError, Probs, contract, observing, sampling
 
 CALLS = 400
+
+
+@pytest.fixture(autouse=True)
+def _small_tensors_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observing, "SMALL", 0)
 
 
 @contract
@@ -109,3 +114,12 @@ def test_few_rows_of_a_large_tensor(shape: tuple[int, ...], axis: int, wanted: l
     assert sampling.counts(shape, {axis % max(len(shape), 1)}) == wanted
     if wanted is not None:
         assert sampling.rows(torch.zeros(shape), wanted, 3).shape == tuple(wanted)
+
+
+@pytest.mark.parametrize(("rows", "sampled"), [(100, 0), (1024, 0), (1025, 1)])
+def test_a_small_tensor_is_judged_as_a_whole(monkeypatch: pytest.MonkeyPatch, rows: int, sampled: int) -> None:
+    monkeypatch.setattr(observing, "SMALL", 2**14)
+    with contracts.mode("sampled"), contracts.coverage() as seen:
+        passed(torch.full((rows, 16), 1 / 16))
+    line = next(line for line in seen.lines if line.parameter == "return")
+    assert (line.judged, line.sampled) == (1, sampled)

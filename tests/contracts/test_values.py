@@ -31,6 +31,7 @@ from mldbg.contracts import (
     below,
     check,
     ignoring,
+    laws,
 )
 from mldbg.contracts.laws import LAWS
 from mldbg.semantics import EXACT, Extent, Semantic
@@ -122,12 +123,14 @@ BROKEN: list[tuple[Any, Tensor, str]] = [
 ]
 
 
+@pytest.mark.usefixtures("values")
 @pytest.mark.parametrize("number", range(len(KEPT)))
 def test_values_that_keep_the_law(number: int, device: torch.device) -> None:
     annotation, tensor = KEPT[number]
     check(tensor.to(device), annotation)
 
 
+@pytest.mark.usefixtures("values")
 @pytest.mark.parametrize("number", range(len(BROKEN)))
 def test_values_that_break_the_law(number: int, device: torch.device) -> None:
     annotation, tensor, words = BROKEN[number]
@@ -146,6 +149,7 @@ def test_complex_numbers_are_not_one_hot(mode: str) -> None:
         check(torch.eye(3, dtype=torch.complex64), OneHot[Tensor, rows])
 
 
+@pytest.mark.usefixtures("values")
 def test_a_loss_is_judged_as_it_was_when_it_was_checked() -> None:
     with contracts.step():
         check(torch.tensor(2.3), ScalarLoss[Tensor, ""]).fill_(NAN)
@@ -190,7 +194,8 @@ def test_softmax_and_its_kin_keep_their_laws(shape: list[int], dtype: torch.dtyp
         check(torch.nn.functional.normalize(x, dim=-1), UnitNorm[Tensor, "... d"])
 
 
-def test_a_large_tensor_is_measured_in_parts() -> None:
+def test_a_large_tensor_is_measured_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(laws, "PIECE", 2**18)
     p = torch.rand(64, 40, 300).softmax(-1)
     check(p, Probs[Tensor, "a b c"])
     p[63, 39, 299] += 0.5

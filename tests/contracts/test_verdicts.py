@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from mldbg import contracts
 from mldbg.contracts import ContractError, Finite, Probs, check, contract, flags
 
+pytestmark = pytest.mark.usefixtures("values")
+
 GOOD, BAD = torch.full((4, 5), 0.2), torch.full((4, 5), 0.3)
 calls: list[str] = []
 Service = Callable[[Tensor, float], Awaitable[Tensor]]

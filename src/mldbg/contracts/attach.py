@@ -12,14 +12,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from mldbg.contracts import annotation, counting, flags, ledger, tracing
+from mldbg.contracts import annotation, counting, dynamo, flags, ledger, tracing
 from mldbg.contracts.annotation import Plan
 from mldbg.contracts.counting import Coverage
 from mldbg.contracts.error import ContractError
 from mldbg.contracts.ledger import RESULT, FirstPass, Ledger, NeverChecked, Row
 from mldbg.contracts.matching import Scope, Seen, judge
 from mldbg.contracts.modes import SETTING, Mode
-from mldbg.contracts.observing import SHAPES_ONLY, has_law, known, leave_out_seen, observe_seen
+from mldbg.contracts.observing import has_law, known, leave_out_seen, observe_seen
 from mldbg.contracts.promises import place_of, violation
 from mldbg.contracts.scope import EAGER, TRACED
 from mldbg.contracts.tracing import scope_can_be_set
@@ -311,7 +311,7 @@ class Guard:
             names["{self}"] = module
             self._check(self.plans[RESULT], result, names, RESULT)
         if torch.compiler.is_dynamo_compiling():
-            if TRACED.depth == 1 and level > Mode.SHAPES:
+            if TRACED.depth == 1 and (level > Mode.SHAPES or SETTING.budget is not None):
                 tracing.settle()
         elif EAGER.depth == 1 and EAGER.before is None:
             flags.settle(None, module)
@@ -339,12 +339,12 @@ class Guard:
         if SETTING.level > Mode.SHAPES:
             observe_seen(seen, self.sites, names, SETTING.level)
         elif seen and SETTING.counting:
-            leave_out_seen(seen, self.sites, SHAPES_ONLY)
+            leave_out_seen(seen, self.sites, SETTING.why_no_values())
 
     def _label(self, name: str) -> str:
         return f"{self.path}.{name}" if self.path else name
 
-    @torch.compiler.disable(reason=tracing.BREAK)  # type: ignore[no-untyped-call, untyped-decorator]
+    @dynamo.untraced(tracing.BREAK)
     def _refuse(self, plan: Plan, value: Any, names: Scope, name: str) -> None:
         """Raises ContractError with an account of what is wrong, unless the value is one of torch.fx's symbolic trace."""
         if tracing.is_symbolic(value):

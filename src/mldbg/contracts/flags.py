@@ -1,6 +1,7 @@
 """Verdicts about values that wait on the device until they are read, all in one transfer.
 
-A check of values leaves a `Record`: a few 0-d tensors (the statistics), and what was checked. Records are read at the end of the
+A check of values leaves a `Record`: a few 0-d tensors (the statistics), and what was checked. On the CPU, where nothing has to be
+waited for, it is judged at once, and only waits if it breaks its law. Records are read at the end of the
 outermost contract, or at the end of a `step()`. They hold no gradients and keep no large tensor alive, there are at most `MOST`
 of them, and an exception on the way ends their waiting. Each thread and each asyncio task has a queue of its own, so that a
 verdict is raised where its values were seen.
@@ -10,7 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import threading
+import time
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -22,9 +25,9 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from mldbg.contracts import distributed
+from mldbg.contracts import distributed, dynamo
 from mldbg.contracts.error import ContractError, Violation
-from mldbg.contracts.laws import Sample
+from mldbg.contracts.laws import Broken, Sample
 from mldbg.contracts.meanings import Meaning
 from mldbg.contracts.modes import SETTING, Mode, mode
 from mldbg.contracts.scope import EAGER
@@ -103,10 +106,13 @@ def _alike(one: Violation, other: Violation) -> bool:
 
 @dataclass(slots=True)
 class Record:
-    """What is known of one checked tensor. shape: of the tensor; looked_at: of the part that was measured."""
+    """What is known of one checked tensor. shape: of the tensor; looked_at: of the part that was measured.
+
+    statistics: on the device, or as numbers where they have been read.
+    """
 
     site: Site
-    statistics: tuple[Tensor, ...]
+    statistics: Sequence[Tensor | float]
     dtype: str
     shape: tuple[int, ...]
     looked_at: tuple[int, ...]
@@ -128,11 +134,9 @@ class Queue:
 class Pending(threading.local):
     """The queues of this thread: its own, and those of its asyncio tasks.
 
-    waits: whether a record may be waiting in any of them, which the end of every outermost contract asks.
     repeats: whether a call is being repeated, when no verdict waits.
     """
 
-    waits: bool = False
     repeats: bool = False
 
     def __init__(self) -> None:
@@ -156,13 +160,13 @@ class Pending(threading.local):
         left = self.tasks.pop(task, None)
         if left is not None and left.records and EAGER.top is not None:
             self.own.records += left.records
-            self.waits = True
+            EAGER.here.waits = True
 
     def take(self) -> list[Record]:
         """The records that wait here; they wait no longer."""
         queue = self.here()
         records, queue.records = queue.records, []
-        self.waits = bool(self.own.records) or any(other.records for other in self.tasks.values())
+        EAGER.here.waits = bool(self.own.records) or any(other.records for other in self.tasks.values())
         return records
 
 
@@ -185,9 +189,15 @@ def add(record: Record) -> None:
         if violation is not None:
             raise ContractError(violation)
         return
+    if all(map(is_at_hand, record.statistics)):
+        numbers = [float(one) for one in record.statistics]
+        record.statistics = numbers
+        if _broken(record, numbers)[0] is None:
+            record.site.tally.judge(sampled=record.looked_at != record.shape)
+            return
     queue = PENDING.here()
     queue.records.append(record)
-    PENDING.waits = True
+    EAGER.here.waits = True
     if len(queue.records) >= MOST:
         _raise(_read())
 
@@ -209,6 +219,8 @@ def settle(call: Call | None, owner: object = None) -> None:
                 record.call = call
         return
     found = _read()
+    if not PENDING.repeats:
+        SETTING.next_step()
     if group is not None:
         violations = distributed.shared(group, tuple(violation for violation, _ in found))
         found = [(violation, None) for violation in violations]
@@ -217,7 +229,7 @@ def settle(call: Call | None, owner: object = None) -> None:
     _raise(found)
 
 
-@torch.compiler.disable(reason="verdicts are read in eager code")  # type: ignore[no-untyped-call, untyped-decorator]
+@dynamo.untraced("verdicts are read in eager code")
 def abandon(error: BaseException, owner: object = None) -> None:
     """The outermost contract ends with `error`: nothing waits any longer, unless a generator is only closed, which is no failure.
 
@@ -276,6 +288,7 @@ def step() -> Iterator[None]:
     if queue.steps:
         return
     found = _read()
+    SETTING.next_step()
     if distributed.several_ranks():
         found = [(violation, None) for violation in distributed.shared(distributed.everyone(), tuple(one for one, _ in found))]
     _raise(found)
@@ -287,30 +300,52 @@ def _read() -> list[tuple[Violation, Call | None]]:
     if not records:
         return []
     found: dict[Site, tuple[Violation, Call | None]] = {}
-    for record, numbers in zip(records, _transferred([record.statistics for record in records]), strict=True):
-        if record.site not in found:
-            violation = judged(record, numbers)
-            if violation is not None:
-                found[record.site] = violation, record.call
+    with _counted_in_budget(records):
+        numbers_of_all = _transferred([record.statistics for record in records])
+    for record, numbers in zip(records, numbers_of_all, strict=True):
+        violation = judged(record, numbers)
+        if violation is not None:
+            found.setdefault(record.site, (violation, record.call))
     return list(found.values())
 
 
-def _transferred(groups: Sequence[tuple[Tensor, ...]]) -> list[list[float]]:
+@contextmanager
+def _counted_in_budget(records: Iterable[Record]) -> Iterator[None]:
+    """Count the time of reading, if there is a budget, without that for which the device is still busy with other things."""
+    budget = SETTING.budget
+    if budget is not None:
+        for device in {one.device for record in records for one in record.statistics if isinstance(one, Tensor)}:
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+        start = time.perf_counter()
+    yield
+    if budget is not None:
+        budget.spent += time.perf_counter() - start
+
+
+def is_at_hand(one: Tensor | float) -> bool:
+    """Whether it can be read without waiting for a device."""
+    return not isinstance(one, Tensor) or one.is_cpu
+
+
+def _transferred(groups: Sequence[Sequence[Tensor | float]]) -> list[list[float]]:
     """The numbers of all groups, with one transfer for each device."""
-    flat = [tensor for group in groups for tensor in group]
-    first = flat[0]
-    if all(tensor.dtype == first.dtype and tensor.device == first.device for tensor in flat):
-        return _grouped(torch.stack(flat).tolist(), groups)
-    numbers: dict[int, float] = {}
-    for device in dict.fromkeys(tensor.device for tensor in flat):
+    flat = [one for group in groups for one in group]
+    numbers = {at: float(one) for at, one in enumerate(flat) if is_at_hand(one)}
+    waiting = {at: one for at, one in enumerate(flat) if isinstance(one, Tensor) and at not in numbers}
+    for device in dict.fromkeys(one.device for one in waiting.values()):
         wide = torch.float32 if device.type == "mps" else torch.float64
         indices, stacks = [], []
-        for dtype in dict.fromkeys(tensor.dtype for tensor in flat if tensor.device == device):
-            chosen = [index for index, tensor in enumerate(flat) if tensor.device == device and tensor.dtype == dtype]
+        for dtype in dict.fromkeys(one.dtype for one in waiting.values() if one.device == device):
+            chosen = [at for at, one in waiting.items() if one.device == device and one.dtype == dtype]
             indices += chosen
-            stacks.append(torch.stack([flat[index] for index in chosen]).to(wide))
-        numbers.update(zip(indices, (torch.cat(stacks) if len(stacks) > 1 else stacks[0]).tolist(), strict=True))
-    return _grouped([numbers[index] for index in range(len(flat))], groups)
+            stacks.append(torch.stack([waiting[at] for at in chosen]))
+        numbers.update(zip(indices, _joined(stacks, wide).tolist(), strict=True))
+    return _grouped([numbers[at] for at in range(len(flat))], groups)
+
+
+def _joined(stacks: list[Tensor], wide: torch.dtype) -> Tensor:
+    return torch.cat([stack.to(wide) for stack in stacks]) if len(stacks) > 1 else stacks[0]
 
 
 def _grouped(numbers: Iterable[float], groups: Sequence[Sequence[object]]) -> list[list[float]]:
@@ -318,27 +353,27 @@ def _grouped(numbers: Iterable[float], groups: Sequence[Sequence[object]]) -> li
     return [list(itertools.islice(ordered, len(group))) for group in groups]
 
 
-def judged(record: Record, numbers: Sequence[float]) -> Violation | None:
-    """The violation that the statistics of a record show, if they show one."""
-    site, meaning = record.site, record.site.meaning
+def _broken(record: Record, numbers: Sequence[float]) -> tuple[Broken | None, dict[str, float]]:
+    """Which part of the law does not hold, if any, and the statistics by name."""
+    site, meaning, looked_at = record.site, record.site.meaning, record.looked_at
     law = meaning.law
     assert law is not None
     statistics = dict(zip(law.names, numbers, strict=True))
-    looked_at = record.looked_at
-    site.tally.judged += 1
-    if looked_at != record.shape:
-        site.tally.sampled += 1
     length = looked_at[site.axis] if looked_at else 1
-    rows = 1
-    for size in looked_at:
-        rows *= size
     sample = Sample(
         tolerance=meaning.tolerance.of(record.dtype),
-        rows=rows // max(length, 1),
+        rows=math.prod(looked_at) // max(length, 1),
         length=length,
         batch=looked_at[0] if looked_at else 1,
     )
-    broken = law.broken(statistics, sample)
+    return law.broken(statistics, sample), statistics
+
+
+def judged(record: Record, numbers: Sequence[float]) -> Violation | None:
+    """The violation that the statistics of a record show, if they show one."""
+    site, meaning, looked_at = record.site, record.site.meaning, record.looked_at
+    site.tally.judge(sampled=looked_at != record.shape)
+    broken, statistics = _broken(record, numbers)
     if broken is None:
         return None
     axis = ""

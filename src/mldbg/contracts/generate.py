@@ -1,8 +1,8 @@
 """Writes the checker of a function: straight-line Python with the function's own signature.
 
 Each axis name becomes a local variable. Two versions are written from the same lines, one for eager code and one for code under
-torch.compile; they differ in where the scope is kept and how values are observed. What has no straight line (unions, collections,
-records) is left to `matching.judge`.
+torch.compile; they differ in where the scope is kept and how values are observed. What has no straight line (the alternatives of
+a union, PyTrees, protocols) is left to `matching.judge`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,30 @@ import ast
 import builtins
 import inspect
 import linecache
-from collections.abc import Callable, Iterable, Mapping
+from abc import ABCMeta
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mldbg.contracts.annotation import Array, Either, Nothing, Plan, arrays, axis_names
+from torch import Tensor
+
+from mldbg.contracts.annotation import (
+    Anything,
+    Array,
+    Either,
+    Foreign,
+    Instance,
+    Many,
+    Nothing,
+    Plan,
+    Record,
+    Row,
+    Table,
+    arrays,
+    axis_names,
+)
 from mldbg.operations import dims
 
 
@@ -31,6 +49,7 @@ class _Writer:
     traced: whether the lines are for code that is traced.
     parameters: names of the function's parameters.
     arguments: the items of the scope for the arguments; has_scope: whether the scope has been made.
+    is_lenient: whether lines may ask for a size that nothing provides.
     """
 
     taken: set[str]
@@ -46,6 +65,7 @@ class _Writer:
     traced: bool = False
     arguments: str = ""
     has_scope: bool = False
+    is_lenient: bool = False
 
     def write(self, line: str) -> None:
         self.lines.append("    " * self.depth + line)
@@ -65,9 +85,20 @@ class _Writer:
         return name
 
     def constant(self, name: str, value: Any) -> str:
+        """The name of a constant, which is like `name` unless it has one already."""
+        for known, other in self.constants.items():
+            if other is value or (isinstance(value, frozenset) and isinstance(other, frozenset) and other == value):
+                return known
         name = self.fresh(name)
         self.constants[name] = value
         return name
+
+    @contextmanager
+    def lenient(self) -> Any:
+        """Lines that may ask for sizes that no earlier annotation provides: they fail where they are run."""
+        before, self.is_lenient = self.is_lenient, True
+        yield
+        self.is_lenient = before
 
     def variable(self, axis: str) -> str:
         if axis not in self.variables:
@@ -118,27 +149,212 @@ def _write_plan(out: _Writer, plan: Plan, value: str, index: int, fail: str) -> 
     if isinstance(plan, Array):
         _write_array(out, plan, value, index, fail)
         return False
-    if isinstance(plan, Either) and len(plan.options) == 2 and {type(option) for option in plan.options} == {Array, Nothing}:
-        array = next(option for option in plan.options if isinstance(option, Array))
-        before = set(out.sure)
+    if isinstance(array := _unless_none(plan), Array):
         _fetch(out, array)
-        with out.indented(f"if {value} is not None:"):
+        with _branch(out, f"if {value} is not None:"):
             _write_array(out, array, value, index, fail)
-        for axis in sorted(out.sure - before):
-            out.sure.discard(axis)
-            out.perhaps(axis)
         return False
-    _write_scope(out)
-    out.write(f"$seen_{index} = []")
+    listed = any(map(_meaningful, arrays(plan)))
+    if listed:
+        out.write(f"$seen_{index} = []")
+    if not _is_straight(plan):
+        _write_scope(out)
     label = "return" if value == "$result" else value
-    out.write(f"if $judge({out.constant(f'plan_{index}', plan)}, {value}, $scope, {label!r}, $seen_{index}) is not None:")
-    out.write(f"    {fail}")
-    for axis in axis_names(plan):
-        if axis not in out.sure or axis.startswith("*"):  # broadcasting may have changed what `*name` stands for
-            out.write(f"{out.variable(axis)} = $scope.get({axis!r})")
-        if axis not in out.sure:
-            out.maybe.add(axis)
+    _write_part(out, plan, value, _Place(label, index, f"$seen_{index}" if listed else None, fail))
     return True
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a part of a value is.
+
+    path: as in the text of an f-string: the parameter, with the place inside it.
+    index: of the promise. seen: the list of tensors with a meaning, or None.
+    fail: what runs unless the part fits.
+    """
+
+    path: str
+    index: int
+    seen: str | None
+    fail: str
+
+    def inside(self, path: str) -> _Place:
+        """A place inside of this one."""
+        return replace(self, path=self.path + path)
+
+    def named(self) -> str:
+        """An expression for the path."""
+        return ("f" if "{" in self.path else "") + _literal(self.path)
+
+
+def _literal(text: str) -> str:
+    """A string as it is written, without the `$` that stands before names."""
+    return repr(text).replace("$", "\\x24")
+
+
+def _unless_none(plan: Plan) -> Plan | None:
+    """What a value has to be unless it is None; None where this is not all there is to it."""
+    if not isinstance(plan, Either):
+        return None
+    others = [option for option in plan.options if not isinstance(option, Nothing)]
+    return others[0] if len(others) == 1 and len(others) < len(plan.options) and not isinstance(others[0], Foreign) else None
+
+
+def _classes(plan: Plan) -> tuple[type, ...]:
+    """The classes that one test of a value needs; none where the plan asks for more."""
+    match plan:
+        case Nothing():
+            return (type(None),)
+        case Instance(cls) if _is_plain(cls):
+            return (int, float) if cls is float else (cls,)  # the numeric tower of static typing
+        case Either(options):
+            groups = [_classes(option) for option in options]
+            return tuple(dict.fromkeys(cls for group in groups for cls in group)) if all(groups) else ()
+        case _:
+            return ()
+
+
+def _is_plain(cls: type) -> bool:
+    """Whether `isinstance` always answers for a class. A protocol may raise; so may a metaclass that nobody here knows."""
+    return type(cls).__instancecheck__ in (type.__instancecheck__, ABCMeta.__instancecheck__)
+
+
+def _is_straight(plan: Plan) -> bool:
+    """Whether a part has lines of its own. What has none is left to `judge`: alternatives, which are tried one by one."""
+    match plan:
+        case Anything() | Array():
+            return True
+        case Row(items):
+            return all(map(_is_straight, items))
+        case Many(cls, inner) | Table(cls, inner):
+            return _is_plain(cls) and _is_straight(inner)
+        case Record(cls, fields, keyed):
+            return (keyed or _is_plain(cls)) and all(_is_straight(inner) for _, inner in fields)
+        case _:
+            some = _unless_none(plan)
+            return bool(_classes(plan)) or (some is not None and _is_straight(some))
+
+
+def _write_part(out: _Writer, plan: Plan, value: str, place: _Place) -> None:
+    """Lines for a value inside of an argument, or for one that holds others."""
+    match plan:
+        case Anything():
+            return
+        case Array():
+            with out.lenient():
+                _write_array(out, plan, value, place.index, place.fail)
+            if place.seen is not None and _meaningful(plan):
+                out.write(f"{place.seen}.append(({value}, {out.constant(f'array_{place.index}', plan)}, {place.named()}))")
+        case Row(items):
+            _write_tests(out, [f"not $isinstance({value}, $tuple)", f"$len({value}) != {len(items)}"], place.fail)
+            for at, item in enumerate(items):
+                if not isinstance(item, Anything):
+                    part = out.fresh(f"part_{place.index}_{at}")
+                    out.write(f"{part} = {value}[{at}]")
+                    _write_part(out, item, part, place.inside(f"[{at}]"))
+        case Many(cls, inner) if _is_plain(cls):
+            _write_many(out, cls, inner, value, place)
+        case Table(cls, inner) if _is_plain(cls):
+            _write_class(out, cls, value, place)
+            key, part = out.fresh(f"key_{place.index}"), out.fresh(f"part_{place.index}")
+            with _loop(out, inner, f"for {key} in {value}:"):
+                out.write(f"{part} = {value}[{key}]")
+                _write_part(out, inner, part, place.inside(f"[{{{key}!r}}]"))
+        case Record(cls, keyed=keyed) if keyed or _is_plain(cls):
+            _write_record(out, plan, value, place)
+        case _ if classes := _classes(plan):
+            tested = classes[0] if len(classes) == 1 else classes
+            _write_tests(out, [f"not $isinstance({value}, {out.constant(f'class_{place.index}', tested)})"], place.fail)
+        case _ if (some := _unless_none(plan)) is not None:
+            with _branch(out, f"if {value} is not None:", some):
+                _write_part(out, some, value, place)
+        case _:
+            _write_scope(out)
+            judged = f"{out.constant(f'plan_{place.index}', plan)}, {value}, $scope, {place.named()}, {place.seen}"
+            _write_tests(out, [f"$judge({judged}) is not None"], place.fail)
+            for axis in axis_names(plan):
+                if axis not in out.sure or axis.startswith("*"):  # broadcasting may have changed what `*name` stands for
+                    out.write(f"{out.variable(axis)} = $scope.get({axis!r})")
+                if axis not in out.sure:
+                    out.perhaps(axis)
+
+
+def _write_class(out: _Writer, cls: type, value: str, place: _Place) -> None:
+    _write_tests(out, [f"not $isinstance({value}, {out.constant(f'class_{place.index}', cls)})"], place.fail)
+
+
+def _write_many(out: _Writer, cls: type, inner: Plan, value: str, place: _Place) -> None:
+    _write_class(out, cls, value, place)
+    with _nothing() if issubclass(cls, _COLLECTIONS) else _branch(out, _unless_used_up(out, value), inner):
+        part = out.fresh(f"part_{place.index}")
+        if place.seen is None and _is_straight(inner):
+            header, path = f"for {part} in {value}:", ""
+        else:
+            at = out.fresh(f"at_{place.index}")
+            header, path = f"for {at}, {part} in $enumerate({value}):", f"[{{{at}}}]"
+        with _loop(out, inner, header):
+            _write_part(out, inner, part, place.inside(path))
+
+
+_COLLECTIONS = (tuple, list, set, frozenset, deque)
+"""Classes whose instances may be looked into: they are not used up, as an iterator is, and no tensors."""
+
+
+def _unless_used_up(out: _Writer, value: str) -> str:
+    collection, tensor = out.constant("collection", Collection), out.constant("tensor", Tensor)
+    return f"if $isinstance({value}, {collection}) and not $isinstance({value}, {tensor}):"
+
+
+def _write_record(out: _Writer, plan: Record, value: str, place: _Place) -> None:
+    if plan.keyed:
+        _write_class(out, Mapping, value, place)
+        _write_tests(out, [f"{_literal(key)} not in {value}" for key in plan.required], place.fail)
+    else:
+        _write_class(out, plan.cls, value, place)
+    for at, (name, inner) in enumerate(plan.fields):
+        part, key = out.fresh(f"part_{place.index}_{at}"), _literal(name)
+        within = place.inside((f"[{name!r}]" if plan.keyed else f".{name}").replace("{", "{{").replace("}", "}}"))
+        if plan.keyed:
+            test, got = "" if name in plan.required else f"if {key} in {value}:", f"{value}[{key}]"
+        elif issubclass(plan.cls, tuple):  # a NamedTuple, whose fields are always set
+            test, got = "", f"{value}.{name}"
+        else:
+            test, got = f"if ({part} := $getattr({value}, {key}, $unset)) is not $unset:", ""
+        with _branch(out, test, inner) if test else _nothing():
+            if got:
+                out.write(f"{part} = {got}")
+            _write_part(out, inner, part, within)
+
+
+@contextmanager
+def _branch(out: _Writer, header: str, plan: Plan | None = None) -> Any:
+    """Lines that may not run. plan: what they check, whose sizes from outside are got before."""
+    if plan is not None:
+        _fetch_all(out, plan)
+    before = set(out.sure)
+    with out.indented(header):
+        yield
+    for axis in sorted(out.sure - before):
+        out.sure.discard(axis)
+        out.perhaps(axis)
+
+
+@contextmanager
+def _loop(out: _Writer, plan: Plan, header: str) -> Any:
+    """Lines that run for each of several values: what the first one gives a size has one for the others."""
+    _fetch_all(out, plan)
+    for axis in axis_names(plan):
+        if axis not in out.sure:
+            out.perhaps(axis)
+    with _branch(out, header):
+        yield
+
+
+def _fetch_all(out: _Writer, plan: Plan) -> None:
+    for array in arrays(plan):
+        _fetch(out, array)
+    for axis in axis_names(plan):
+        out.known(axis)
 
 
 def _write_array(out: _Writer, plan: Array, value: str, index: int, fail: str) -> None:
@@ -251,6 +467,9 @@ def _write_symbolic(out: _Writer, dim: dims.Symbolic, fail: str) -> str:
     """
     for name in dim.names:
         match out.known(name):
+            case None if out.is_lenient:
+                out.write(fail)
+                return "None"
             case None:
                 raise ValueError(f"axis {dim.text!r} needs the size of {name!r}, which no earlier annotation provides")
             case "maybe":
@@ -359,6 +578,7 @@ NAMES = frozenset(
         "level",
         "outer",
         "active",
+        "here",
         "setting",
         "inner",
         "traced",
@@ -391,6 +611,9 @@ NAMES = frozenset(
         "isinstance",
         "len",
         "tuple",
+        "enumerate",
+        "getattr",
+        "unset",
         "Exception",
         "BaseException",
         "ready",
@@ -464,6 +687,8 @@ def _parts(out: _Writer, order: Order, values: str, *, traced: bool) -> _Parts:
         result = Promise("$result", order.result.plan, order.result.number)
         fail = f"raise $broken('return', {values}, $result, $scope)"
         if _write_plan(out, result.plan, result.name, result.number, fail):
+            if _has_symbolic_bound(result.plan):
+                _write_scope(out)
             observed_of_result = _observing_all(result)
         else:
             observed_of_result = _observing(out, result, traced=traced)
@@ -478,6 +703,10 @@ def _meaningful(plan: Plan) -> Array | None:
     options = plan.options if isinstance(plan, Either) else (plan,)
     array = next((option for option in options if isinstance(option, Array)), None)
     return array if array is not None and array.meaning is not None and array.meaning.law is not None else None
+
+
+def _has_symbolic_bound(plan: Plan) -> bool:
+    return any(array.meaning is not None and isinstance(array.meaning.bound, dims.Symbolic) for array in arrays(plan))
 
 
 def _bound_is_known(out: _Writer, promise: Promise) -> bool:
@@ -548,8 +777,9 @@ def _eager(order: Order, parts: _Parts) -> list[str]:
             if order.promises
             else parts.checks
         ),
-        "    $outer = $active.top",
-        *(["    $active.top = $scope"] if pushes else []),
+        "    $here = $active.here",
+        "    $outer = $here.top",
+        *(["    $here.top = $scope"] if pushes else []),
         "    try:",
         *_indented(body, 2),
         *(["    except $aside:", "        return $result"] if parts.checks_of_result else []),
@@ -557,8 +787,12 @@ def _eager(order: Order, parts: _Parts) -> list[str]:
         "        if $outer is None:",
         f"            $abandon($error, {order.owner})",
         "        raise",
-        *(["    finally:", "        $active.top = $outer"] if pushes else []),
-        "    if $outer is None and ($pending.waits or $meets._active_ddp_module is not None):",
+        *(["    finally:", "        $here.top = $outer"] if pushes else []),
+        "    if $outer is None and (",
+        f"        {'$here' if pushes else '$active.here'}.waits",
+        "        or $setting.budget is not None",
+        "        or $meets._active_ddp_module is not None",
+        "    ):",
         f"        $settle({', '.join(['$level', order.owner, *([parts.call] if parts.call else [])])})",
         *(["    return $result"] if order.kind != "asyncgen" else []),
     ]
@@ -604,7 +838,7 @@ def _traced(order: Order, parts: _Parts) -> list[str]:
         *parts.checks,
         f"    $level = {'$setting.level' if order.level is None else order.level}",
         *_indented(body, 1),
-        "    if $outermost and $level > 1:",
+        "    if $outermost and ($level > 1 or $setting.budget is not None):",
         "        $settle()",
         "    return $result",
     ]

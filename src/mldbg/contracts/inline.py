@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import torch
+from jaxtyping import AbstractArray
 
-from mldbg.contracts import annotation, flags
+from mldbg.contracts import annotation, dynamo, flags
 from mldbg.contracts.annotation import Plan
 from mldbg.contracts.error import ContractError
 from mldbg.contracts.matching import Scope, Seen, judge
 from mldbg.contracts.modes import SETTING, Mode
-from mldbg.contracts.observing import SHAPES_ONLY, Known, has_law, known, leave_out_seen, observe_seen
+from mldbg.contracts.observing import Known, has_law, known, leave_out_seen, observe_seen
 from mldbg.contracts.promises import violation
 from mldbg.contracts.scope import EAGER, TRACED
 from mldbg.contracts.tracing import BREAK, is_symbolic
@@ -28,6 +29,14 @@ class _Promise:
 
 
 _promises: dict[tuple[Any, str], _Promise] = {}
+
+
+def _content(annotation: Any) -> Any:
+    """What an annotation says: `Float[Tensor, "batch"]` is another class each time it is evaluated."""
+    if isinstance(annotation, type) and issubclass(annotation, AbstractArray):
+        return annotation.dtype, annotation.array_type, annotation.dim_str
+    arguments = get_args(annotation)
+    return (get_origin(annotation), *map(_content, arguments)) if arguments else (type(annotation), annotation)
 
 
 def check(value: T, promised: Any, name: str = "check") -> T:
@@ -57,23 +66,23 @@ def check(value: T, promised: Any, name: str = "check") -> T:
     if level > Mode.SHAPES and seen:
         places = promise.places if compiling else _placed(promise.places, names)
         observe_seen(seen, places, names, level)
-        if not compiling and EAGER.top is None:
-            flags.settle(None)
     elif seen and SETTING.counting:
-        leave_out_seen(seen, promise.places, SHAPES_ONLY)
+        leave_out_seen(seen, promise.places, SETTING.why_no_values())
+    if not compiling and EAGER.top is None and (EAGER.here.waits or SETTING.budget is not None):
+        flags.settle(None)
     return value
 
 
-@torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
+@dynamo.constant
 def _is_inside() -> bool:
     """Whether a contract is under way in eager code around what is being compiled: the graph broke inside of it."""
     return EAGER.top is not None
 
 
-@torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
+@dynamo.constant
 def _promise(promised: Any, name: str) -> _Promise:
     """The plan of an annotation; torch.compile takes it as a constant."""
-    key = (promised, name)
+    key = (_content(promised), name)
     if key not in _promises:
         plan = annotation.read(promised)
         if not annotation.holds_arrays(plan):
@@ -83,7 +92,7 @@ def _promise(promised: Any, name: str) -> _Promise:
     return _promises[key]
 
 
-@torch.compiler.disable(reason=BREAK)  # type: ignore[no-untyped-call, untyped-decorator]
+@dynamo.untraced(BREAK)
 def _checked_eagerly(value: Any, promised: Any, name: str) -> Any:
     return check(value, promised, name)
 
@@ -103,7 +112,7 @@ def _caller() -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
-@torch.compiler.disable(reason=BREAK)  # type: ignore[no-untyped-call, untyped-decorator]
+@dynamo.untraced(BREAK)
 def _refuse(plan: Plan, value: Any, name: str) -> None:
     """Raises ContractError with an account of what is wrong, unless it fits here, or is one of torch.fx's trace."""
     if is_symbolic(value):

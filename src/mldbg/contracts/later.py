@@ -11,9 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import torch
-
-from mldbg.contracts import generate
+from mldbg.contracts import dynamo, generate
 from mldbg.contracts.modes import SETTING, Mode
 from mldbg.contracts.promises import Contract, kind_of
 
@@ -30,7 +28,7 @@ class Later:
         self._level = level
         self._lock = threading.Lock()
 
-        @torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
+        @dynamo.constant
         def ready() -> None:
             self.ready()
 

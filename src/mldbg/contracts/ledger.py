@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mldbg.contracts import tracing
+from mldbg.contracts import dynamo, tracing
 from mldbg.contracts.flags import Site
 from mldbg.contracts.modes import Mode, current
 
@@ -172,19 +172,19 @@ class FirstPass:
 WHEN = "in the first forward pass"
 
 
-@torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
+@dynamo.constant
 def said_in_trace(number: int) -> None:
     """The first pass of a model ends in code that is being compiled."""
     tracing.COUNTED[number].say(WHEN)
 
 
-@torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
+@dynamo.constant
 def called_in_trace(number: int) -> None:
     """A module is part of the code that is being compiled."""
     tracing.COUNTED[number].traced = True
 
 
-@torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
+@dynamo.constant
 def met_in_trace(number: int, name: str) -> None:
     """A promise is checked by code that is being compiled."""
     tracing.COUNTED[number].unmet.discard(name)

@@ -1,6 +1,6 @@
 """Matches values with plans, one after the other, and says exactly what does not fit.
 
-This is the reference that the generated checkers agree with; it checks what they leave to it (unions, collections, records) and
+This is the reference that the generated checkers agree with; it checks what they leave to it (the alternatives of unions) and
 explains every failure.
 
 A *scope* is a dictionary: `batch` -> size, `*lead` -> (may be broadcast, sizes), `{self}` -> argument for `{self.d}`, and
@@ -63,7 +63,8 @@ def _is_silent(scope: Scope) -> bool:
     return torch.compiler.is_dynamo_compiling() and EXPLAINED not in scope
 
 
-_UNSET = object()
+UNSET = object()
+"""Stands for an attribute that is not set yet."""
 
 
 def judge(plan: Plan, value: Any, scope: Scope, path: str, seen: Seen | None = None) -> Failure | None:
@@ -156,8 +157,8 @@ def _judge_parts(plan: Row | Many | Table | Record, value: Any, scope: Scope, pa
             else:
                 parts = []
                 for name, inner in fields:
-                    element = getattr(value, name, _UNSET)
-                    if element is not _UNSET:
+                    element = getattr(value, name, UNSET)
+                    if element is not UNSET:
                         parts.append((inner, element, f"{path}.{name}"))
     for inner, element, place in parts:
         failure = judge(inner, element, scope, place, seen)

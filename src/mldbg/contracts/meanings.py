@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 import jaxtyping
 import torch
 
+from mldbg.contracts import dynamo
 from mldbg.contracts.laws import LAWS, Law, OwnLaw, own_law
 from mldbg.operations import dims
 from mldbg.semantics import EXACT, IGNORED_CLASS, Extent, Semantic, Tolerance
@@ -229,8 +231,18 @@ class _Alias:
     semantic: Semantic
     ignored: int | None = None
 
-    @torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
+    @dynamo.constant
     def __getitem__(self, item: Any) -> Any:
+        try:
+            return _annotated(self, item)  # the same object each time it is written
+        except TypeError:
+            return self.annotated(item)
+
+    def annotated(self, item: Any) -> Any:
+        """The annotation for a tensor type, a shape, and what may stand behind them.
+
+        Raises TypeError or ValueError where they make none.
+        """
         if not isinstance(item, tuple) or len(item) < 2:
             raise TypeError(f'{self.name} needs a tensor type and a shape: {self.name}[Tensor, "batch d"]')
         array, shape, *extras = item
@@ -249,6 +261,11 @@ class _Alias:
 
     def __repr__(self) -> str:
         return self.name
+
+
+@cache
+def _annotated(alias: _Alias, item: Any) -> Any:
+    return alias.annotated(item)
 
 
 def is_alias(annotation: object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,13 +13,10 @@ from torch import Tensor
 from mldbg.contracts import flags, sampling, tracing
 from mldbg.contracts.annotation import Array, dtype_name
 from mldbg.contracts.error import ContractError, Violation
-from mldbg.contracts.laws import without
+from mldbg.contracts.laws import Proof, without
 from mldbg.contracts.matching import Scope, Seen, described
-from mldbg.contracts.modes import Mode
+from mldbg.contracts.modes import SETTING, Mode
 from mldbg.operations import dims
-
-SHAPES_ONLY = "mode shapes"
-"""Why values are not judged in that mode."""
 
 _PLAIN = frozenset({Tensor, torch.nn.Parameter})
 _NAMES = {dtype: dtype_name(dtype) for dtype in vars(torch).values() if isinstance(dtype, torch.dtype)}
@@ -40,14 +38,46 @@ def observe(tensor: Tensor, site: flags.Site, level: int, bound: Any = None) -> 
     if not _is_visible(tensor):
         site.tally.leave_out(_why_unseen(tensor))
         return
+    budget = SETTING.budget
+    if budget is None:
+        _observe(tensor, site, level, bound)
+        return
+    start = time.perf_counter()
+    try:
+        _observe(tensor, site, level, bound)
+    finally:
+        budget.spent += time.perf_counter() - start
+
+
+def _observe(tensor: Tensor, site: flags.Site, level: int, bound: Any) -> None:
+    if torch._C._len_torch_function_stack():  # noqa: SLF001
+        with torch._C.DisableTorchFunction():  # noqa: SLF001
+            _observe_plainly(tensor, site, level, bound)
+    else:
+        _observe_plainly(tensor, site, level, bound)
+
+
+def _observe_plainly(tensor: Tensor, site: flags.Site, level: int, bound: Any) -> None:
     if flags.PENDING.repeats:
         level = Mode.SYNC  # now it is about the exact line, and all rows
     number = flags.next_number()
-    if torch._C._len_torch_function_stack():  # noqa: SLF001
-        with torch._C.DisableTorchFunction():  # noqa: SLF001
-            record = _measured(tensor, site, level, number, bound)
+    looked_at = tensor.detach() if tensor.requires_grad else tensor
+    if level == Mode.SAMPLED and _is_worth_sampling(tensor, site):
+        looked_at = _some_rows(looked_at, site, number)
+    law = site.meaning.law
+    assert law is not None
+    if law.fine is not None and flags.is_at_hand(looked_at) and tensor.dtype not in _WIDER:
+        low, high = torch.aminmax(looked_at)
+        if law.fine(low.item(), high.item(), bound):
+            site.tally.judge(sampled=looked_at.shape != tensor.shape)
+            return
+    statistics: tuple[Tensor | float, ...]
+    if law.proof is not None and level > Mode.SAMPLED and _proves(law.proof, tensor, site):
+        statistics = law.proof.measure(looked_at, _some_rows(looked_at, site, number), site.axis)
     else:
-        record = _measured(tensor, site, level, number, bound)
+        looked_at = _prepared(looked_at, site)
+        statistics = law.measure(looked_at, site.axis, bound)
+    record = flags.Record(site, statistics, _NAMES[tensor.dtype], tuple(tensor.shape), tuple(looked_at.shape), number)
     if level == Mode.SYNC:
         violation = flags.verdict(record)
         if violation is not None:
@@ -141,16 +171,29 @@ def _bound(array: Array, names: Scope) -> Any:
         return error
 
 
-def _measured(tensor: Tensor, site: flags.Site, level: int, number: int, bound: Any) -> flags.Record:
-    looked_at = tensor.detach()
-    if level == Mode.SAMPLED:
-        counts = sampling.counts(tensor.shape, _whole_axes(tensor, site))
-        looked_at = looked_at if counts is None else sampling.rows(looked_at, counts, number)
-    looked_at = _prepared(looked_at, site)
-    law = site.meaning.law
-    assert law is not None
-    statistics = law.measure(looked_at, site.axis, bound)
-    return flags.Record(site, statistics, _NAMES[tensor.dtype], tuple(tensor.shape), tuple(looked_at.shape), number)
+SMALL = 2**14
+"""Values of a tensor that are judged in less time than rows of it are chosen in."""
+
+
+def _is_worth_sampling(tensor: Tensor, site: flags.Site) -> bool:
+    return tensor.numel() > SMALL or site.meaning.own is not None  # what a law of the user's own costs, nobody knows
+
+
+def _some_rows(tensor: Tensor, site: flags.Site, number: int) -> Tensor:
+    counts = sampling.counts(tensor.shape, _whole_axes(tensor, site))
+    return tensor if counts is None else sampling.rows(tensor, counts, number)
+
+
+def _proves(proof: Proof, tensor: Tensor, site: flags.Site) -> bool:
+    """Whether the tensor is what a node of autograd has given, along the axis of its law, and is unchanged since.
+
+    A change in place raises the version, which all views share, `detach()` included.
+    """
+    node = tensor.grad_fn
+    if node is None or node.name() != proof.node or tensor._version or not tensor.ndim:  # noqa: SLF001
+        return False
+    axis: int = node._saved_dim  # type: ignore[attr-defined]  # noqa: SLF001 (an unsigned number, where it was negative)
+    return (axis - 2**64 if axis >= 2**63 else axis) % tensor.ndim == site.axis % tensor.ndim
 
 
 def _is_visible(tensor: Tensor) -> bool:

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from mldbg.contracts import annotation, flags, foreign, generate, scope, tracing
+from mldbg.contracts import annotation, dynamo, flags, foreign, generate, scope, tracing
 from mldbg.contracts.annotation import Plan
 from mldbg.contracts.error import Binding, ContractError, Violation
-from mldbg.contracts.matching import Failure, Scope, Seen, explained, judge
-from mldbg.contracts.modes import SETTING, Mode
-from mldbg.contracts.observing import SHAPES_ONLY, Known, has_law, known, observe, observe_seen, observe_traced
+from mldbg.contracts.matching import UNSET, Failure, Scope, Seen, explained, judge
+from mldbg.contracts.modes import SETTING, SHAPES_ONLY, Mode
+from mldbg.contracts.observing import Known, has_law, known, observe, observe_seen, observe_traced
 from mldbg.operations import dims
 
 _files = itertools.count(1)
@@ -163,7 +163,7 @@ class Contract:
         Raises ValueError for a symbolic axis whose names nothing binds.
         """
         self.number = tracing.number_for(self)  # what promises nothing is never counted
-        self.refused = torch.compiler.disable(self.broken, reason=tracing.BREAK)  # type: ignore[no-untyped-call]
+        self.refused = dynamo.untraced(tracing.BREAK)(self.broken)
         promises = tuple(generate.Promise(name, plan, number) for number, (name, plan) in enumerate(self.plans.items()))
         result = None if self.result is None else generate.Promise("return", self.result, len(promises))
         parameters = list(self.signature.parameters)
@@ -183,9 +183,8 @@ class Contract:
         self.sites = [known.site for group in places.values() for known in group]
         try:
             # where the graph breaks inside of it, torch.compile runs the traced version as it is, and compiles what that calls
-            plain = torch.compiler.disable(  # type: ignore[no-untyped-call]
-                self._compiled(order, number, places, is_traced=False, other=None), recursive=False, reason=tracing.BREAK
-            )
+            unseen = self._compiled(order, number, places, is_traced=False, other=None)
+            plain = dynamo.untraced(tracing.BREAK, recursive=False)(unseen)
             traced = self._compiled(order, number, places, is_traced=True, other=plain)
             self.entry = self._compiled(order, number, places, is_traced=False, other=traced)
         except ValueError as error:
@@ -205,6 +204,7 @@ class Contract:
             "setting": SETTING,
             "is_compiling": torch.compiler.is_dynamo_compiling,
             "judge": judge,
+            "unset": UNSET,
             "each": self.each,
             "observe_all": _observe_all(places),
             "merged": dims.merged,
@@ -229,7 +229,6 @@ class Contract:
                 "abandon": flags.abandon,
                 "aside": tracing.StandAside,
                 "meets": DistributedDataParallel,
-                "pending": flags.PENDING,
                 "awaiting": scope.Stepwise,
                 "stepwise": scope.stepwise,
                 "stepwise_async": scope.stepwise_async,
@@ -238,7 +237,7 @@ class Contract:
         checker = generate.compiled(source, f"<contract {number}{suffix} of {self.name}>", environment)
         if not is_traced:
             # only the version without `other` runs where torch.compile is not looking, and must not be compiled piece by piece
-            counted = self._counted if other is not None else torch.compiler.disable(self._counted, recursive=False)  # type: ignore[no-untyped-call]
+            counted = self._counted if other is not None else dynamo.untraced(tracing.BREAK, recursive=False)(self._counted)
             self._doors.append((checker.__globals__, source.prefix + "inner", counted))
         return checker  # type: ignore[no-any-return]
 
@@ -253,8 +252,9 @@ class Contract:
             self.calls += level > Mode.OFF
             self.unchecked += level == Mode.OFF
             if level == Mode.SHAPES:
+                why = SETTING.why_no_values() if self.level is None else SHAPES_ONLY
                 for site in self.sites:
-                    site.tally.leave_out(SHAPES_ONLY)
+                    site.tally.leave_out(why)
         return self.function(*args, **kwargs)
 
     def _settle(self, level: int, owner: object, /, *args: Any, **kwargs: Any) -> None:

@@ -13,21 +13,44 @@ from types import FrameType
 from typing import Any
 
 
+class Here:
+    """What each checked call of a thread reads and sets. It asks the thread for this object once: that is a dear question.
+
+    top: the innermost scope, None outside every contract.
+    waits: whether a verdict may be waiting, which the end of every outermost contract asks.
+    """
+
+    __slots__ = ("top", "waits")
+
+    def __init__(self) -> None:
+        self.top: dict[str, Any] | None = None
+        self.waits = False
+
+
 class Active(threading.local):
     """The scopes of this thread.
 
-    top: the innermost one, None outside every contract.
+    here: the innermost one, which is `top` as well.
     shared: the one of the forward pass of a model with attached promises, with the scope `before` it, the modules that are
         `open`, by id, and the `frame` that runs the outermost one.
     """
 
-    top: dict[str, Any] | None = None
     shared: dict[str, Any] | None = None
     before: dict[str, Any] | None = None
     frame: FrameType | None = None
 
     def __init__(self) -> None:
+        self.here = Here()
         self.open: list[int] = []
+
+    @property
+    def top(self) -> dict[str, Any] | None:
+        """The innermost scope."""
+        return self.here.top
+
+    @top.setter
+    def top(self, scope: dict[str, Any] | None) -> None:
+        self.here.top = scope
 
     @property
     def depth(self) -> int:

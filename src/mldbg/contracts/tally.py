@@ -17,6 +17,11 @@ class Tally:
     sampled: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
 
+    def judge(self, *, sampled: bool) -> None:
+        """The values of one tensor have been judged."""
+        self.judged += 1
+        self.sampled += sampled
+
     def leave_out(self, reason: str) -> None:
         """The values of one tensor are not judged."""
         self.left_out[reason] = self.left_out.get(reason, 0) + 1

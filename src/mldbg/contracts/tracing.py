@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.fx import Proxy
 from torch.utils._pytree import tree_leaves
 
-from mldbg.contracts import flags, sampling
+from mldbg.contracts import dynamo, flags, sampling
 from mldbg.contracts.error import Binding, Violation
 from mldbg.contracts.scope import EAGER
 
@@ -83,7 +83,7 @@ def break_graph(violation: Violation) -> None:
 _TEXTS = ("contract", "parameter", "expected", "actual", "axis", "cause", "advice", "place")
 
 
-@torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
+@dynamo.constant
 def _reason(texts: dict[str, Any], sizes: list[tuple[str, Any, str]]) -> str:
     return (
         f"a contract is broken here, which ends the graph\n{Violation(**texts, bindings=tuple(Binding(*one) for one in sizes))}"
@@ -111,7 +111,7 @@ def rows(tensor: Tensor, wanted: Any) -> Tensor:
     return torch.ops.mldbg.rows(tensor, wanted)  # type: ignore[no-any-return]
 
 
-def record(statistics: tuple[Tensor, ...], site: int, dtype: str, shape: Any, looked_at: Any) -> None:
+def record(statistics: tuple[Any, ...], site: int, dtype: str, shape: Any, looked_at: Any) -> None:
     """Leave a record, from compiled code."""
     torch.ops.mldbg.record(TOKEN, torch.stack(statistics), site, dtype, shape, looked_at)
 
@@ -175,31 +175,31 @@ def _output() -> Any:
         return None
 
 
-@torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
+@dynamo.constant
 def values_can_be_seen() -> bool:
     """Whether the tensors of the trace are whole tensors: not under vmap or grad, and not for an export."""
     return not torch.compiler.is_exporting() and torch._C._functorch.peek_interpreter_stack() is None  # noqa: SLF001
 
 
-@torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
+@dynamo.constant
 def _count_trace(number: int) -> None:
     COUNTED[number].calls += 1
 
 
-@torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
+@dynamo.constant
 def leave_out(number: int, reason: str) -> None:
     """The values at a place are not judged in the code that is being compiled."""
     SITES[number].tally.leave_out(reason)
 
 
-@torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
+@dynamo.constant
 def scope_can_be_set() -> bool:
     """Whether the trace may change an object outside itself: not inside a checkpointed or otherwise nested graph."""
     output = _output()
     return output is not None and output.current_tracer.parent is None
 
 
-@torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
+@dynamo.constant
 def enter() -> bool:
     """Whether the contract that begins is the outermost one of the trace."""
     output = _output()
@@ -210,7 +210,7 @@ def enter() -> bool:
     return nesting.depth == 1
 
 
-@torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]  # noqa: SLF001
+@dynamo.constant
 def leave() -> None:
     """A contract of the trace has come to its end."""
     output = _output()
