@@ -9,6 +9,7 @@ from mldbg.contracts.counting import Coverage, coverage
 from mldbg.contracts.decorator import contract
 from mldbg.contracts.error import Binding, ContractError, ContractWarning, Violation
 from mldbg.contracts.flags import step
+from mldbg.contracts.hook import Installation, install
 from mldbg.contracts.inline import check
 from mldbg.contracts.ledger import NeverChecked
 from mldbg.contracts.meanings import (
@@ -43,6 +44,7 @@ __all__ = [
     "ContractWarning",
     "Coverage",
     "Finite",
+    "Installation",
     "LogProbs",
     "Logits",
     "Mode",
@@ -63,6 +65,7 @@ __all__ = [
     "contract",
     "coverage",
     "ignoring",
+    "install",
     "law",
     "mode",
     "step",

@@ -67,10 +67,12 @@ class Contract:
     source: the text of its checker for eager code.
     number: what counts the calls of its checker in code that is compiled.
     refused: makes the error of a broken promise, in eager code.
+    implied: nobody wrote it down at the function; it is there because of `install`.
     """
 
     number: int
     refused: Callable[..., Exception]
+    implied = False
 
     def __init__(
         self,
