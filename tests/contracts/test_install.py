@@ -296,6 +296,12 @@ def test_what_says_nothing_of_tensors_is_the_very_same(package: Callable[..., Pa
             def tensor(x: Tensor) -> Tensor: return x
 
             @seen
+            def prose(x: "the input", y: list["of what"]) -> "the output": return x
+
+            @seen
+            def raises(x: 1 / 0, y: int[3] = 1) -> typing.Nothing: return x
+
+            @seen
             def unknown(x: Nowhere, y: "Also.nowhere" = None): return x
 
             class Config:
@@ -343,7 +349,7 @@ def test_what_says_nothing_of_tensors_is_the_very_same(package: Callable[..., Pa
             seen(outer())
             """,
         )
-        assert len(module.SEEN) == 11
+        assert len(module.SEEN) == 13
         for function in module.SEEN:
             assert function.__code__.co_filename == module.__file__
             assert not hasattr(function, "__wrapped__") or function.__name__ == "go"

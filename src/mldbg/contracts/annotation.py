@@ -455,7 +455,10 @@ def _class(cls: type, reading: _Reading) -> Plan:
         return _base(cls, reading) or plain
     if cls in _WITHOUT_ARRAYS and not reading.variables:
         return plain
-    reading.without.add(None if len(reading.inside) > _DEEP else cls)
+    if len(reading.inside) > _DEEP:
+        reading.without.add(None)
+    elif not reading.variables:
+        reading.without.add(cls)
     if (cls, reading.variables) in reading.inside or len(reading.inside) > _DEEP:
         reading.notes.append(f"{cls.__name__} holds objects of its own class; only those of the first level are checked")
         return plain
@@ -585,7 +588,7 @@ def hints(function: Any, found: names.Names, *, complete: bool, quiet: bool = Fa
 
     complete: everything that is going to be defined is, so that a name that is unknown stays so. An annotation that has one and
         says nothing of tensors is then left out, with a warning.
-    quiet: without a warning; and so is one that raises whatever it likes.
+    quiet: without a warning; and so is one that is no expression, or raises whatever it likes.
 
     Raises TypeError for what is no expression; for a name that is unknown in the place of a family of dtypes; if complete, for
     any annotation that speaks of tensors and has an unknown name.
@@ -597,7 +600,9 @@ def hints(function: Any, found: names.Names, *, complete: bool, quiet: bool = Fa
         try:
             resolved[name] = names.resolved(annotation, known, function.__module__)
         except SyntaxError as error:
-            raise TypeError(f"{function.__qualname__}: an annotation is not an expression: {error.text}") from None
+            if not quiet:
+                raise TypeError(f"{function.__qualname__}: an annotation is not an expression: {error.text}") from None
+            missing[name] = error
         except Exception as error:
             if not (quiet or isinstance(error, (NameError, AttributeError))):
                 raise

@@ -41,7 +41,8 @@ def decorated(tree: ast.Module, level: Mode | None) -> ast.Module:
     It is an expression that needs no name in the module, and stands on a line that was there.
     """
     _LATER.append(_named_later(tree))
-    made = f"__import__({__name__!r}, None, None, ['_']).{Implied.__name__}({level and int(level)}, {len(_LATER) - 1})"
+    number = None if level is None else int(level)
+    made = f"__import__({__name__!r}, None, None, ['_']).{Implied.__name__}({number}, {len(_LATER) - 1})"
     _Decorating(_imports(tree), made).visit(tree)
     return tree
 
@@ -215,7 +216,8 @@ class Implied:
         found = Names(function, frame)
         hints = annotation.hints(function, found, complete=False, quiet=True)
         known = found.known(complete=False)
-        if not any(self._may_hold_tensors(function.__annotations__[name], known) for name in hints.missing):
+        unread = [function.__annotations__[name] for name, error in hints.missing.items() if not isinstance(error, SyntaxError)]
+        if not any(self._may_hold_tensors(hint, known) for hint in unread):
             with contextlib.suppress(NameError):  # of a name in a class that an annotation names
                 promises = decorator.built(function, hints.known, level=self._level, names=hints.names, final=False)
                 return function if promises is None else _implied(promises).entry
