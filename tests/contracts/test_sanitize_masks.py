@@ -163,6 +163,8 @@ def negatives() -> Tensor:
         "a segment behind another": lambda: dropping(padding=torch.tensor([[0, 0, 0, 1, 1]] * 3) != 1),
         "documents": lambda: keeping(SEGMENTS[:, None] == SEGMENTS[:, :, None]),
         "other documents": lambda: dropping((SEGMENTS[:, None] != SEGMENTS[:, :, None]).repeat_interleave(2, 0)),
+        "class token at the start": lambda: keeping((torch.cat([IDS[:, :1] * 0 + 50, IDS[:, 1:]], 1) == 50)[:, None]),
+        "all but the class token": lambda: dropping(padding=torch.cat([IDS[:, :1] * 0 + 50, IDS[:, 1:]], 1) != 50),
         "only masked tokens": lambda: keeping((IDS == 30)[:, None] | True),
         "best of the rest": negatives,
         "pairs": pairs,

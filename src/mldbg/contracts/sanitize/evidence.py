@@ -80,12 +80,16 @@ def leaves_out_all_keys(dropped: Tensor) -> bool:
 
 
 def leaves_out_tokens(dropped: Tensor, ids: Tensor | None) -> bool:
-    """Whether what is left out are the tokens, and what takes part is the padding at one end, seen from the ids."""
+    """Whether what is left out are the tokens, and what takes part is the padding at one end, seen from the ids.
+
+    A single position at an end may be that of a class token, which others attend to on purpose.
+    """
 
     def claim(values: Tensor) -> Tensor:
         rows = values.flatten(0, -2) > 0 if values.dim() > 1 else values[None] > 0
         first, last = rows[:, :-1], rows[:, 1:]
-        return (rows[:, 0].all() & (first >= last).all()) | (rows[:, -1].all() & (first <= last).all())
+        at_one_end = (rows[:, 0].all() & (first >= last).all()) | (rows[:, -1].all() & (first <= last).all())
+        return at_one_end & ((~rows).sum(1).amax() > 1)
 
     if ids is None or dropped.dim() == 0 or dropped.shape[-1] < 2:
         return False
