@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mldbg import check, contract
-from mldbg.contracts import ClassIds, ContractError, OneHot, Probs, TokenIds
+from mldbg.contracts import ClassIds, ContractError, OneHot, Probs, TokenIds, matching
 
 IDS = torch.tensor([0, 2, 1, 2])
 
@@ -58,6 +58,34 @@ def test_rank_and_dtype_at_once(value: Tensor, annotation: Any, expected: str, c
     assert cause in error.cause
     assert bool(cause) == bool(error.cause)
     assert advice in error.advice
+
+
+def test_values_are_read_only_if_no_alternative_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[int] = []
+
+    def read(x: Tensor, axis: int) -> bool:
+        reads.append(axis)
+        return True
+
+    monkeypatch.setattr(matching, "_ROWS", (("one-hot", read),))
+    either = ClassIds[Tensor, "b"] | Float[Tensor, "b c"] | None
+    check(F.one_hot(IDS).float(), either)
+    assert reads == []
+    assert refused(F.one_hot(IDS), ClassIds[Tensor, "b"] | None).cause == "these look one-hot"
+    assert set(reads) == {1}
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_rank_and_dtype_of_an_argument(compiled: bool) -> None:
+    @contract
+    def loss(scores: Float[Tensor, "b c"], y: ClassIds[Tensor, "b"]) -> Tensor:
+        return scores
+
+    called = torch.compile(loss, backend="eager") if compiled else loss
+    with pytest.raises(ContractError) as caught:
+        called(torch.randn(4, 3), F.one_hot(IDS).float())
+    assert caught.value.cause == "these look one-hot"
+    assert caught.value.expected == 'ClassIds[Tensor, "b"], a dtype from the Integer family, 1 axis'
 
 
 def test_the_shapes_of_all_arguments() -> None:

@@ -57,6 +57,9 @@ class Failure:
 UNEXPLAINED = Failure("", "", "")
 """Stands for a failure while code is compiled: an explanation would fix the sizes, so it is made only where it is the end."""
 
+TRIAL = "#trial"
+"""In a scope: other alternatives of a union may fit, so that no values are read to explain why this one does not."""
+
 EXPLAINED = "!"
 """In a scope: failures are to be explained in code that is being compiled, too."""
 
@@ -118,11 +121,11 @@ def _is(value: Any, cls: type) -> bool:
 def _judge_either(plan: Either, value: Any, scope: Scope, path: str, seen: Seen | None) -> Failure | None:
     failures = []
     for option in plan.options:
-        trial = dict(scope)
+        trial = {**scope, TRIAL: True}
         found: Seen | None = None if seen is None else []
         failure = judge(option, value, trial, path, found)
         if failure is None:
-            scope.update(trial)
+            scope.update({name: size for name, size in trial.items() if name != TRIAL})
             if seen is not None and found is not None:
                 seen.extend(found)
             return None
@@ -131,6 +134,8 @@ def _judge_either(plan: Either, value: Any, scope: Scope, path: str, seen: Seen 
         failures.append((option, failure))
     if _is_silent(scope):
         return UNEXPLAINED
+    if TRIAL not in scope:
+        failures = [(option, judge(option, value, dict(scope), path) or failure) for option, failure in failures]
     deeper = [failure for _, failure in failures if failure.path != path]
     if len(deeper) == 1:
         return deeper[0]  # the right kind of container, with something wrong inside
@@ -230,7 +235,7 @@ _IDS = (Semantic.CLASS_IDS, Semantic.TOKEN_IDS)
 def _likeness(plan: Array, value: torch.Tensor, scope: Scope) -> tuple[str, str]:
     """Cause and advice where ids came for a row of each class, or rows for ids, as far as rank and values say; else empty."""
     meaning = plan.meaning.semantic if plan.meaning is not None else None
-    if plan.several is not None or EXPLAINED in scope or value.ndim == 0:
+    if plan.several is not None or TRIAL in scope or value.ndim == 0 or torch.compiler.is_dynamo_compiling():
         return "", ""
     if meaning is Semantic.ONE_HOT and value.ndim == len(plan.dims) - 1 and not (value.is_floating_point() or value.is_complex()):
         return "these look like class ids", "apply one_hot to them, or annotate them as ClassIds"
