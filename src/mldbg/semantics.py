@@ -29,6 +29,8 @@ class Semantic(StrEnum):
     CLASS_IDS = "class-ids"
     ONE_HOT = "one-hot"
     BOOL_MASK = "bool-mask"
+    KEEP_MASK = "keep-mask"
+    DROP_MASK = "drop-mask"
     ADDITIVE_MASK = "additive-mask"
     TOKEN_IDS = "token-ids"  # noqa: S105 (tokens of text, not a password)
     UNIT_NORM = "unit-norm"
@@ -104,6 +106,8 @@ _LAWS = {
     f"({IGNORED_CLASS} by default)",
     Semantic.ONE_HOT: "along the class axis one value is 1 and all others are 0",
     Semantic.BOOL_MASK: "True or False",
+    Semantic.KEEP_MASK: "True (1) or False (0), and some position takes part",
+    Semantic.DROP_MASK: "True (1) or False (0), and not every position is left out",
     Semantic.ADDITIVE_MASK: f"every value 0 (keep) or at most {FORGOTTEN:g} (softmax forgets it); -inf is usual",
     Semantic.TOKEN_IDS: "integers from 0 to the vocabulary size minus 1",
     Semantic.UNIT_NORM: "the squares along the axis sum to 1",
@@ -121,6 +125,8 @@ _WORDS = {
     Semantic.CLASS_IDS: "class ids",
     Semantic.ONE_HOT: "one-hot rows",
     Semantic.BOOL_MASK: "a boolean mask",
+    Semantic.KEEP_MASK: "a keep mask (True takes part)",
+    Semantic.DROP_MASK: "a drop mask (True is left out)",
     Semantic.ADDITIVE_MASK: "an additive mask",
     Semantic.TOKEN_IDS: "token ids",
     Semantic.UNIT_NORM: "unit-norm vectors",
@@ -135,6 +141,8 @@ _EXTENTS = {
     Semantic.ONE_HOT: Extent.AXIS,
     Semantic.UNIT_NORM: Extent.AXIS,
     Semantic.SCALED: Extent.TENSOR,
+    Semantic.KEEP_MASK: Extent.TENSOR,
+    Semantic.DROP_MASK: Extent.TENSOR,
     Semantic.SCALAR_LOSS: Extent.TENSOR,
 }
 

@@ -149,6 +149,7 @@ def test_sizes_that_disagree_name_where_each_was_bound() -> None:
         "  actual    float32 (2, 3)\n"
         "  axis      axis 0 (k)\n"
         "  bound     n = 2 from a, axis 0, k = 3 from a, axis 1\n"
+        "  given     a (2, 3), b (2, 3)\n"
         "  cause     2 is the size of n: axes may be swapped (transpose, permute or a wrong dim)\n"
         "  do        make the size of axis 0 of b 3, or rename the axis if it need not agree"
     )

@@ -10,13 +10,16 @@ from mldbg.contracts.counting import Coverage, coverage
 from mldbg.contracts.decorator import contract
 from mldbg.contracts.error import Binding, ContractError, ContractWarning, Violation
 from mldbg.contracts.flags import step
+from mldbg.contracts.hook import Installation, install
 from mldbg.contracts.inline import check
 from mldbg.contracts.ledger import NeverChecked
 from mldbg.contracts.meanings import (
     AdditiveMask,
     BoolMask,
     ClassIds,
+    DropMask,
     Finite,
+    KeepMask,
     Logits,
     LogProbs,
     NonNegative,
@@ -44,7 +47,10 @@ __all__ = [
     "ContractError",
     "ContractWarning",
     "Coverage",
+    "DropMask",
     "Finite",
+    "Installation",
+    "KeepMask",
     "LogProbs",
     "Logits",
     "Mode",
@@ -65,6 +71,7 @@ __all__ = [
     "contract",
     "coverage",
     "ignoring",
+    "install",
     "law",
     "mode",
     "observe",

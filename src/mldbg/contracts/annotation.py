@@ -12,6 +12,7 @@ import inspect
 import sys
 import types
 import typing
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -168,11 +169,13 @@ class _Reading:
     notes: what is promised and cannot be checked.
     inside: the classes whose fields are being read, with what their type variables stand for.
     variables: type variable -> what it stands for.
+    without: classes that have been looked into; None among them where something was passed over.
     """
 
     names: Mapping[str, Any]
     final: bool
     notes: list[str]
+    without: set[type | None]
     inside: tuple[tuple[type, Mapping[Any, Any]], ...] = ()
     variables: Mapping[Any, Any] = field(default_factory=dict)
 
@@ -204,8 +207,10 @@ def read(
 
     Raises ValueError or TypeError where a part of the annotation makes no sense; NameError for a name that may yet be defined.
     """
-    reading = _Reading(names or {}, final, [])
+    reading = _Reading(names or {}, final, [], set())
     plan = _read(annotation, reading)
+    if not holds_arrays(plan) and None not in reading.without:
+        _WITHOUT_ARRAYS.update(filter(None, reading.without))
     for note in dict.fromkeys(reading.notes):
         announce_once(f"{of}: {note}", f"{of}: {note}" if of else note)
     options = plan.options if isinstance(plan, Either) else (plan,)
@@ -451,6 +456,12 @@ def _class(cls: type, reading: _Reading) -> Plan:
     plain = Instance(dict if keyed else cls, cls.__name__)
     if not _has_fields(cls):
         return _base(cls, reading) or plain
+    if cls in _WITHOUT_ARRAYS and not reading.variables:
+        return plain
+    if len(reading.inside) > _DEEP:
+        reading.without.add(None)
+    elif not reading.variables:
+        reading.without.add(cls)
     if (cls, reading.variables) in reading.inside or len(reading.inside) > _DEEP:
         reading.notes.append(f"{cls.__name__} holds objects of its own class; only those of the first level are checked")
         return plain
@@ -465,6 +476,10 @@ def _class(cls: type, reading: _Reading) -> Plan:
     reading.notes.extend(inner.notes)
     required = tuple(name for name, _ in fields if keyed and _is_required(cls, name, hints[name]))
     return Record(cls, fields, keyed, required)
+
+
+_WITHOUT_ARRAYS: weakref.WeakSet[type] = weakref.WeakSet()
+"""Classes that were looked into once, and hold neither arrays nor objects that do. Those of a large program hold one another."""
 
 
 def _inherited(cls: type) -> dict[Any, Any]:
@@ -514,9 +529,10 @@ def _resolved(annotation: Any, reading: _Reading, module: str, of: str, cls: typ
     except (NameError, AttributeError) as error:
         if not reading.final:
             raise error if isinstance(error, NameError) else NameError(str(error)) from None
-        if _speaks_of_arrays(annotation, known):
+        if speaks_of_arrays(annotation, known):
             raise TypeError(f"the annotation of {of} cannot be evaluated: {error}") from None
         reading.notes.append(f"{of} is not checked: {error}")
+        reading.without.add(None)
         return Any
     except SyntaxError as error:
         raise TypeError(f"the annotation of {of} is not an expression: {error.text}") from None
@@ -570,11 +586,12 @@ class Hints:
     names: dict[str, Any]
 
 
-def hints(function: Any, found: names.Names, *, complete: bool) -> Hints:
+def hints(function: Any, found: names.Names, *, complete: bool, quiet: bool = False) -> Hints:
     """Resolve the annotations of a function.
 
     complete: everything that is going to be defined is, so that a name that is unknown stays so. An annotation that has one and
         says nothing of tensors is then left out, with a warning.
+    quiet: without a warning; and so is one that is no expression, or raises whatever it likes.
 
     Raises TypeError for what is no expression; for a name that is unknown in the place of a family of dtypes; if complete, for
     any annotation that speaks of tensors and has an unknown name.
@@ -586,22 +603,26 @@ def hints(function: Any, found: names.Names, *, complete: bool) -> Hints:
         try:
             resolved[name] = names.resolved(annotation, known, function.__module__)
         except SyntaxError as error:
-            raise TypeError(f"{function.__qualname__}: an annotation is not an expression: {error.text}") from None
-        except (NameError, AttributeError) as error:
+            if not quiet:
+                raise TypeError(f"{function.__qualname__}: an annotation is not an expression: {error.text}") from None
             missing[name] = error
-            if _speaks_of_arrays(annotation, known) if complete else _has_unknown_family(annotation, error):
+        except Exception as error:
+            if not (quiet or isinstance(error, (NameError, AttributeError))):
+                raise
+            missing[name] = error
+            if speaks_of_arrays(annotation, known) if complete else _has_unknown_family(annotation, error):
                 raise TypeError(f"{function.__qualname__}: an annotation cannot be evaluated: {error}") from None
-            if complete:
+            if complete and not quiet:
                 text = f"{function.__qualname__.replace('<locals>.', '')}: {name} is not checked: {error}"
                 announce_once(text, text)
     return Hints(resolved, missing, found.local())
 
 
-def _speaks_of_arrays(annotation: Any, known: Mapping[str, Any]) -> bool:
+def speaks_of_arrays(annotation: Any, known: Mapping[str, Any]) -> bool:
     """Whether an annotation that cannot be resolved has a shape in it, or a name that stands for arrays."""
     if not isinstance(annotation, str):
         return _mentions_arrays(annotation) or any(
-            _speaks_of_arrays(arg.__forward_arg__ if isinstance(arg, typing.ForwardRef) else arg, known)
+            speaks_of_arrays(arg.__forward_arg__ if isinstance(arg, typing.ForwardRef) else arg, known)
             for arg in typing.get_args(annotation)
         )
     for node in ast.walk(ast.parse(annotation.strip(), mode="eval")):
@@ -611,7 +632,7 @@ def _speaks_of_arrays(annotation: Any, known: Mapping[str, Any]) -> bool:
             case ast.Name(id=name) if _mentions_arrays(known.get(name)):
                 return True
             case ast.Constant(value=str(inner)) if inner != annotation and _is_expression(inner):
-                if _speaks_of_arrays(inner, known):
+                if speaks_of_arrays(inner, known):
                     return True
     return False
 

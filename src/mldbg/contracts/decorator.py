@@ -51,6 +51,7 @@ def contract(function: Any = None, *, mode: str | Mode | None = None) -> Any:
     """
     if function is None:
         return functools.partial(contract, mode=mode)
+    function = _without_implied(function)
     level = None if mode is None else parsed(mode)
     if (current() if level is None else level) == Mode.OFF:
         return function
@@ -60,6 +61,27 @@ def contract(function: Any = None, *, mode: str | Mode | None = None) -> Any:
     if not callable(function) and not isinstance(function, (staticmethod, classmethod, property)):
         raise TypeError(f"@contract applies to functions and classes, not to {function!r}")
     return _applied(function, frame, level)
+
+
+def _without_implied(function: Any) -> Any:
+    """What `install` has put checks around as it was before, for `@contract` says more: perhaps with which mode, or `off`."""
+    if isinstance(function, (staticmethod, classmethod)):
+        bare = _without_implied(function.__func__)
+        return function if bare is function.__func__ else type(function)(bare)
+    if isinstance(function, property):
+        getter, setter = (one and _without_implied(one) for one in (function.fget, function.fset))
+        is_bare = getter is function.fget and setter is function.fset
+        return function if is_bare else property(getter, setter, function.fdel, function.__doc__)
+    if isinstance(function, type):
+        for key, member in list(vars(function).items()):
+            if isinstance(member, (FunctionType, staticmethod, classmethod, property)):
+                bare = _without_implied(member)
+                if bare is not member:
+                    setattr(function, key, bare)
+        return function
+    own = getattr(function, "__dict__", {})
+    is_implied = getattr(own.get("__contract__"), "implied", False) and "__contract__" not in vars(own["__wrapped__"])
+    return own["__wrapped__"] if is_implied else function
 
 
 def _applied(function: Any, frame: FrameType, level: Mode | None, of: type | None = None) -> Any:
@@ -85,7 +107,7 @@ def _checked(function: Any, frame: FrameType, level: Mode | None, of: type | Non
     hints = annotation.hints(function, found, complete=False)
     if not hints.missing:
         try:
-            promises = _built(function, hints.known, level=level, names=hints.names, final=False)
+            promises = built(function, hints.known, level=level, names=hints.names, final=False)
         except NameError:  # in a class that an annotation names
             pass
         else:
@@ -99,7 +121,7 @@ def _checked(function: Any, frame: FrameType, level: Mode | None, of: type | Non
 
     def contract_later() -> Contract | None:
         hints = annotation.hints(function, found, complete=True)
-        promises = _built(function, hints.known, level=level, names=hints.names)
+        promises = built(function, hints.known, level=level, names=hints.names)
         if promises is None and of is None:
             _say_that_nothing_is_promised(function)
         return promises
@@ -131,8 +153,8 @@ def _class(cls: Any, frame: FrameType, level: Mode | None) -> Any:
             if _promises(applied):
                 checked[key] = applied
     if has_fields:
-        constructor = _constructor(cls, frame, level)
-        checked |= {} if constructor is None else {"__init__": constructor}
+        init = constructor(cls, frame, level)
+        checked |= {} if init is None else {"__init__": init}
     elif not issubclass(cls, torch.nn.Module) and _promises_fields(cls):
         raise TypeError(f"@contract on {name}: fields are checked only in a dataclass; put @contract above @dataclass")
     if not checked:
@@ -155,8 +177,11 @@ def _promises_fields(cls: type) -> bool:
     return False
 
 
-def _constructor(cls: Any, frame: FrameType, level: Mode | None) -> Any:
-    """The `__init__` of a dataclass with a check of the fields at its end; None where they say nothing about tensors."""
+def constructor(cls: Any, frame: FrameType, level: Mode | None, wrong: Callable[[Exception], None] | None = None) -> Any:
+    """The `__init__` of a dataclass with a check of the fields at its end; None where they say nothing about tensors.
+
+    wrong: gets what is wrong with an annotation that can only be read when an object is made, in place of raising it.
+    """
 
     def constructed(self: Any) -> None:
         return None
@@ -165,12 +190,21 @@ def _constructor(cls: Any, frame: FrameType, level: Mode | None) -> Any:
 
     def promised(*, final: bool) -> Contract | None:
         names = {**frame.f_locals, cls.__name__: cls}
-        return _built(constructed, {"self": cls}, name=cls.__name__, level=level, names=names, final=final)
+        return built(constructed, {"self": cls}, name=cls.__name__, level=level, names=names, final=final)
+
+    def promised_later() -> Contract | None:
+        try:
+            return promised(final=True)
+        except Exception as error:
+            if wrong is None:
+                raise
+            wrong(error)
+            return None
 
     try:
         promises = promised(final=False)
     except NameError:  # a field of a class that is defined further down
-        check = Later(constructed, lambda: promised(final=True), level).stub
+        check = Later(constructed, promised_later, level).stub
     else:
         if promises is None:
             return None
@@ -182,7 +216,12 @@ def _constructor(cls: Any, frame: FrameType, level: Mode | None) -> Any:
         init(self, *args, **kwargs)
         check(self)
 
+    setattr(checked, CHECKS_FIELDS, True)
     return checked
+
+
+CHECKS_FIELDS = "__checks_fields__"
+"""The mark of an `__init__` that checks the fields at its end."""
 
 
 def build(function: Any, hints: Mapping[str, Any], *, name: str = "", level: Mode | None = None) -> Any:
@@ -190,11 +229,11 @@ def build(function: Any, hints: Mapping[str, Any], *, name: str = "", level: Mod
 
     Raises ValueError or TypeError for annotations that make no sense.
     """
-    promises = _built(function, hints, name=name, level=level)
+    promises = built(function, hints, name=name, level=level)
     return function if promises is None else promises.entry
 
 
-def _built(
+def built(
     function: Any,
     hints: Mapping[str, Any],
     *,

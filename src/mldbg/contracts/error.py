@@ -30,6 +30,18 @@ def announce_once(key: str, text: str, category: type[ContractWarning] = Contrac
     warnings.warn(text, category, stacklevel=depth)
 
 
+_RESULT, _IN_WORDS = "return", "the result"
+
+
+def in_words(path: str) -> str:
+    """A path as it reads in a sentence: `the result[1]` of `return[1]`."""
+    return _IN_WORDS + path.removeprefix(_RESULT) if re.match(rf"{_RESULT}\b", path) else path
+
+
+def _path(words: str) -> str:
+    return _RESULT + words.removeprefix(_IN_WORDS) if re.match(rf"{_IN_WORDS}\b", words) else words
+
+
 @dataclass(frozen=True, slots=True)
 class Binding:
     """An axis name that has a size.
@@ -44,7 +56,7 @@ class Binding:
     where: str
 
     def __str__(self) -> str:
-        return f"{self.name} = {self.size} from {self.where}"
+        return f"{self.name} = {self.size} from {in_words(self.where)}"
 
 
 _TITLES = {
@@ -52,6 +64,7 @@ _TITLES = {
     "actual": "actual",
     "axis": "axis",
     "bound": "bindings",
+    "given": "arguments",
     "values": "statistics",
     "produced": "producer",
     "consumed": "consumer",
@@ -75,6 +88,7 @@ class Violation:
     axis: the axis at fault (`axis 1 (classes)`), empty where no single one is.
     bindings: every axis that had a size, and where it got it.
     statistics: name -> number, of the values that came (`min`, `max`, `lowest row sum`, `NaN count`).
+    arguments: the shape of each argument (`a (2, 3), b (2, 3)`), where several have to agree about an axis.
     cause: what probably went wrong.
     advice: what to do about it.
     place: `path:line` of the promise.
@@ -98,17 +112,12 @@ class Violation:
     producer: str = ""
     consumer: str = ""
     ranks: tuple[int, ...] = ()
+    arguments: str = ""
 
     @property
     def subject(self) -> str:
         """The contract and the part of it that was broken, as one phrase."""
-        match self.parameter:
-            case "":
-                return self.contract
-            case "return":
-                return f"{self.contract}: the result"
-            case _:
-                return f"{self.contract}: {self.parameter}"
+        return f"{self.contract}: {in_words(self.parameter)}" if self.parameter else self.contract
 
     def __str__(self) -> str:
         lists = {
@@ -150,6 +159,7 @@ class ContractError(Exception):
     producer: str
     consumer: str
     ranks: tuple[int, ...]
+    arguments: str
 
     def __init__(self, violation: Violation | str, others: tuple[Violation, ...] = ()) -> None:
         if isinstance(violation, str):
@@ -203,11 +213,12 @@ def _read_block(subject: str, rows: str) -> Violation:
     found = {}
     for row in re.split(r"\n(?! {12})", rows):
         found[_TITLES[row[2:11].rstrip()]] = row[12:].replace("\n" + " " * 12, "\n")
-    bindings = [Binding(name, ast.literal_eval(size), where) for name, size, where in _BINDING.findall(found.pop("bindings", ""))]
+    sizes = _BINDING.findall(found.pop("bindings", ""))
+    bindings = [Binding(name, ast.literal_eval(size), _path(where)) for name, size, where in sizes]
     numbers = [item.rpartition(" ") for item in filter(None, found.pop("statistics", "").split(", "))]
     return Violation(
         contract,
-        "return" if parameter == "the result" else parameter,
+        _path(parameter),
         found.pop("expected", ""),
         found.pop("actual", ""),
         bindings=tuple(bindings),

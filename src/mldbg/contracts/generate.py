@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from keyword import iskeyword
 from typing import Any
 
 from torch import Tensor
@@ -630,7 +631,7 @@ def write(order: Order, *, traced: bool) -> Source:
     """
     names = list(order.signature.parameters)
     prefix = prefix_of(order.signature)
-    out = _Writer(taken={*names, *(prefix + name for name in NAMES)}, parameters=frozenset(names), traced=traced)
+    out = _Writer(taken={order.name, *names, *(prefix + name for name in NAMES)}, parameters=frozenset(names), traced=traced)
     out.arguments = ", ".join(["'#': $contract", *(f"{'{' + name + '}'!r}: {name}" for name in names)])
     head = _head(out, order.name, order.kind, order.signature)
     parts = _parts(out, order, f"{{{', '.join(f'{name!r}: {name}' for name in names)}}}", traced=traced)
@@ -639,9 +640,11 @@ def write(order: Order, *, traced: bool) -> Source:
 
 
 def identifier(function: Any) -> str:
-    """The name of a function, as a `def` may have it."""
+    """The name of a function, as a `def` may have it, and none of the names that the checker itself uses."""
     name: str = function.__name__
-    return name if name.isidentifier() else "function"
+    if not name.isidentifier() or iskeyword(name):
+        return "function"
+    return f"{name}_" if name.lstrip("_") in NAMES else name
 
 
 def prefix_of(signature: inspect.Signature) -> str:

@@ -20,7 +20,10 @@ class Later:
     """The contract of a function until its annotations can be read.
 
     read: gives the contract, or None where it promises nothing about tensors; called once.
+    implied: nobody wrote it down at the function.
     """
+
+    implied = False
 
     def __init__(self, function: Any, read: Callable[[], Contract | None], level: Mode | None) -> None:
         self._function = function

@@ -193,6 +193,22 @@ def _additive(x: Tensor, axis: int, bound: float | None) -> tuple[Tensor, ...]:
     return x.amax(), x.masked_fill(x == 0, -torch.inf).amax()
 
 
+def _masked(*, keeps: bool) -> Callable[[Tensor, int, float | None], tuple[Tensor, ...]]:
+    def measure(x: Tensor, axis: int, bound: float | None) -> tuple[Tensor, ...]:
+        marked = x if x.dtype is torch.bool else x != 0
+        count = marked.sum()
+        strange = torch.zeros_like(count) if x.dtype is torch.bool else ((x != 0) & (x != 1)).sum()
+        upper = (marked if keeps else ~marked).triu(1).sum() if _is_square(x) else torch.zeros_like(count)
+        return count, torch.full_like(count, marked.numel()), strange, upper
+
+    return measure
+
+
+def _is_square(x: Tensor) -> bool:
+    """Whether it may be a mask of positions against the same positions."""
+    return x.ndim > 1 and x.shape[-1] == x.shape[-2] and x.shape[-1] > 2
+
+
 def _norms(x: Tensor, axis: int, bound: float | None) -> tuple[Tensor, ...]:
     low, high = torch.aminmax(torch.linalg.vector_norm(x, dim=axis, dtype=_accumulator(x)))
     return low, high
@@ -362,6 +378,30 @@ def _mask(found: Statistics, sample: Sample) -> Broken | None:
     )
 
 
+def _which(*, keeps: bool) -> Callable[[Statistics, Sample], Broken | None]:
+    """Of masks that say by True what to keep, or what to drop.
+
+    Only what cannot be meant counts: nothing at all is kept, or what is kept of square masks is all that lies above the diagonal,
+    the future without the present. A mask of a single position may leave it out.
+    """
+    other, name = ("DropMask", "keep") if keeps else ("KeepMask", "drop")
+
+    def broken(found: Statistics, sample: Sample) -> Broken | None:
+        count, positions = found["positions marked"], found["positions"]
+        if found["neither 0 nor 1"]:
+            return Broken("values other than 0 and 1", "an additive mask, scores, or token ids", "annotate it as what it is")
+        kept = count if keeps else positions - count
+        inverted = f"invert it (~mask), or annotate it as {other}"
+        if kept == 0 and positions > 1:
+            return Broken("nothing is kept", f"the mask is inverted: it does not say what to {name}", inverted)
+        future = positions / sample.length * (sample.length - 1) / 2
+        if 0 < kept == found["kept above the diagonal"] == future:
+            return Broken("only later positions are kept", "the causal mask is inverted", inverted)
+        return None
+
+    return broken
+
+
 def _unit_norm(found: Statistics, sample: Sample) -> Broken | None:
     low, high = found["lowest norm"], found["highest norm"]
     if math.isnan(low) or math.isnan(high):
@@ -399,6 +439,7 @@ def _scaled(found: Statistics, sample: Sample) -> Broken | None:
 _RANGE = ("min", "max")
 _ROWS = ("lowest row sum", "highest row sum")
 _IDS = (*_RANGE, "bound")
+_MASKS = ("positions marked", "positions", "neither 0 nor 1", "kept above the diagonal")
 
 LAWS = {
     Semantic.LOGITS: Law((*_RANGE, *_ROWS), _range_and_sums, _logits, _like_no_probs),
@@ -416,6 +457,8 @@ LAWS = {
     Semantic.CLASS_IDS: Law(_IDS, _range_and_bound, _ids, _are_ids),
     Semantic.TOKEN_IDS: Law(_IDS, _range_and_bound, _ids, _are_ids),
     Semantic.ONE_HOT: Law(("min", "lowest row maximum", "highest row maximum", *_ROWS), _one_hot, _hot),
+    Semantic.KEEP_MASK: Law(_MASKS, _masked(keeps=True), _which(keeps=True)),
+    Semantic.DROP_MASK: Law(_MASKS, _masked(keeps=False), _which(keeps=False)),
     Semantic.ADDITIVE_MASK: Law(("max", "highest value that is not 0"), _additive, _mask),
     Semantic.UNIT_NORM: Law(("lowest norm", "highest norm"), _norms, _unit_norm),
     Semantic.SCALED: Law(("mean", "sd"), _moments, _scaled),

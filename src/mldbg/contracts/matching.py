@@ -9,7 +9,7 @@ A *scope* is a dictionary: `batch` -> size, `*lead` -> (may be broadcast, sizes)
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,9 @@ from mldbg.contracts.annotation import (
     Table,
     dtype_name,
 )
+from mldbg.contracts.error import in_words
 from mldbg.operations import dims
+from mldbg.semantics import Semantic
 
 Scope = dict[str, Any]
 Seen = list[tuple[torch.Tensor, Array, str]]
@@ -54,6 +56,9 @@ class Failure:
 
 UNEXPLAINED = Failure("", "", "")
 """Stands for a failure while code is compiled: an explanation would fix the sizes, so it is made only where it is the end."""
+
+TRIAL = "#trial"
+"""In a scope: other alternatives of a union may fit, so that no values are read to explain why this one does not."""
 
 EXPLAINED = "!"
 """In a scope: failures are to be explained in code that is being compiled, too."""
@@ -81,7 +86,7 @@ def judge(plan: Plan, value: Any, scope: Scope, path: str, seen: Seen | None = N
         case Nothing():
             return None if value is None else _unlike("None", value, path, scope)
         case Instance():
-            return None if _is(value, plan.cls) else _unlike(plan.text, value, path, scope)
+            return None if _is(value, plan.cls) else _unlike(plan.text, value, path, scope, plan.cls)
         case Either():
             return _judge_either(plan, value, scope, path, seen)
         case Foreign():
@@ -91,8 +96,18 @@ def judge(plan: Plan, value: Any, scope: Scope, path: str, seen: Seen | None = N
             return _judge_parts(plan, value, scope, path, seen)
 
 
-def _unlike(expected: str, value: Any, path: str, scope: Scope) -> Failure:
-    return UNEXPLAINED if _is_silent(scope) else Failure(path, expected, described(value))
+def _unlike(expected: str, value: Any, path: str, scope: Scope, cls: type | None = None) -> Failure:
+    if _is_silent(scope):
+        return UNEXPLAINED
+    if cls is None or type(value).__name__ != cls.__name__:
+        return Failure(path, expected, described(value))
+    here, there = (f"{one.__module__}.{one.__qualname__}" for one in (cls, type(value)))
+    if here != there:
+        cause, advice = f"two classes are called {cls.__name__}", "import the same one everywhere"
+    else:
+        cause = f"{here} exists twice: its module was reloaded, or runs again under the same name, and the object is from before"
+        advice = "make the object anew, and import again what uses the class"
+    return Failure(path, f"{expected}, the class {here}", f"an object of {there}", cause=cause, advice=advice)
 
 
 def _is(value: Any, cls: type) -> bool:
@@ -107,11 +122,11 @@ def _is(value: Any, cls: type) -> bool:
 def _judge_either(plan: Either, value: Any, scope: Scope, path: str, seen: Seen | None) -> Failure | None:
     failures = []
     for option in plan.options:
-        trial = dict(scope)
+        trial = {**scope, TRIAL: True}
         found: Seen | None = None if seen is None else []
         failure = judge(option, value, trial, path, found)
         if failure is None:
-            scope.update(trial)
+            scope.update({name: size for name, size in trial.items() if name != TRIAL})
             if seen is not None and found is not None:
                 seen.extend(found)
             return None
@@ -120,9 +135,14 @@ def _judge_either(plan: Either, value: Any, scope: Scope, path: str, seen: Seen 
         failures.append((option, failure))
     if _is_silent(scope):
         return UNEXPLAINED
+    if TRIAL not in scope:
+        failures = [(option, judge(option, value, dict(scope), path) or failure) for option, failure in failures]
     deeper = [failure for _, failure in failures if failure.path != path]
     if len(deeper) == 1:
         return deeper[0]  # the right kind of container, with something wrong inside
+    for option, failure in failures:
+        if isinstance(option, (Instance, Record)) and option.cls.__name__ == type(value).__name__:
+            return failure  # which is of another class, called the same
     near = [failure for option, failure in failures if not isinstance(option, (Nothing, Instance))]
     if len(near) == 1 and isinstance(value, torch.Tensor):
         return near[0]
@@ -148,7 +168,7 @@ def _judge_parts(plan: Row | Many | Table | Record, value: Any, scope: Scope, pa
             parts = [(inner, value[key], f"{path}[{key!r}]") for key in value]
         case Record(cls, fields, keyed):
             if not _is(value, Mapping if keyed else cls):
-                return _unlike(plan.text, value, path, scope)
+                return _unlike(plan.text, value, path, scope, cls)
             if keyed:
                 for key in plan.required:
                     if key not in value:
@@ -169,24 +189,27 @@ def _judge_parts(plan: Row | Many | Table | Record, value: Any, scope: Scope, pa
 
 def _judge_array(plan: Array, value: Any, scope: Scope, path: str, seen: Seen | None) -> Failure | None:
     if not isinstance(value, plan.cls):
-        return _unlike(plan.text, value, path, scope)
+        return _unlike(plan.text, value, path, scope, plan.cls)
     if plan.dtypes is not None and value.dtype not in plan.dtypes:
         if _is_silent(scope):
             return UNEXPLAINED
+        likeness = _likeness(plan, value, scope)
+        rank = _axes_expected(plan) if _has_wrong_rank(plan, value.ndim) else ""
+        kind = "a tensor of another kind was passed" if value.is_floating_point() == ("Float" in plan.family) else ""
         return Failure(
             path,
-            f"{plan.text}, a dtype from the {plan.family} family",
+            f"{plan.text}, a dtype from the {plan.family} family" + (f", {rank}" if rank else ""),
             described(value),
-            cause="a tensor of another kind was passed" if value.is_floating_point() == ("Float" in plan.family) else "",
-            advice=f"convert it first, or use an annotation for the family of {dtype_name(value.dtype)}",
+            cause=likeness[0] or (_rank(plan, list(value.shape)) if rank else "") or kind,
+            advice=likeness[1] or f"convert it first, or use an annotation for the family of {dtype_name(value.dtype)}",
         )
-    sizes, several = list(value.shape) if EXPLAINED not in scope else [number(size) for size in value.shape], plan.several
-    if len(sizes) != len(plan.dims) if several is None else len(sizes) < len(plan.dims) - 1:
+    sizes = list(value.shape) if EXPLAINED not in scope else [number(size) for size in value.shape]
+    if _has_wrong_rank(plan, len(sizes)):
         if _is_silent(scope):
             return UNEXPLAINED
-        least = "" if several is None else "at least "
-        wanted = len(plan.dims) if several is None else len(plan.dims) - 1
-        return Failure(path, f"{plan.text}, {least}{_count(wanted, 'axis', 'axes')}", described(value), cause=_rank(plan, sizes))
+        likeness = _likeness(plan, value, scope)
+        cause = likeness[0] or _rank(plan, sizes)
+        return Failure(path, f"{plan.text}, {_axes_expected(plan)}", described(value), cause=cause, advice=likeness[1])
     found: Scope = {}
     failure = _judge_axes(plan, sizes, scope, found, path, value)
     if failure is not None:
@@ -195,6 +218,51 @@ def _judge_array(plan: Array, value: Any, scope: Scope, path: str, seen: Seen | 
     if seen is not None and plan.meaning is not None:
         seen.append((value, plan, path))
     return None
+
+
+def _has_wrong_rank(plan: Array, rank: int) -> bool:
+    return rank != len(plan.dims) if plan.several is None else rank < len(plan.dims) - 1
+
+
+def _axes_expected(plan: Array) -> str:
+    if plan.several is None:
+        return _count(len(plan.dims), "axis", "axes")
+    return f"at least {_count(len(plan.dims) - 1, 'axis', 'axes')}"
+
+
+_IDS = (Semantic.CLASS_IDS, Semantic.TOKEN_IDS)
+
+
+def _likeness(plan: Array, value: torch.Tensor, scope: Scope) -> tuple[str, str]:
+    """Cause and advice where ids came for a row of each class, or rows for ids, as far as rank and values say; else empty."""
+    meaning = plan.meaning.semantic if plan.meaning is not None else None
+    if plan.several is not None or TRIAL in scope or value.ndim == 0 or torch.compiler.is_dynamo_compiling():
+        return "", ""
+    if meaning is Semantic.ONE_HOT and value.ndim == len(plan.dims) - 1 and not (value.is_floating_point() or value.is_complex()):
+        return "these look like class ids", "apply one_hot to them, or annotate them as ClassIds"
+    if meaning not in _IDS or value.ndim != len(plan.dims) + 1:
+        return "", ""
+    axis = 1 if value.ndim > 1 else 0  # torch's class axis; the last one of pairs, which is the same
+    try:
+        like = next((words for words, holds in _ROWS if holds(value, axis)), "")
+    except (RuntimeError, NotImplementedError):  # no values at hand
+        return "", ""
+    return (f"these look {like}", f"take the ids: argmax({axis})") if like else ("", "")
+
+
+def _are_one_hot(x: torch.Tensor, axis: int) -> bool:
+    return bool(((x == 0) | (x == 1)).all() & (x.sum(axis) == 1).all())
+
+
+def _are_probabilities(x: torch.Tensor, axis: int) -> bool:
+    return x.is_floating_point() and bool((x >= 0).all() & ((x.float().sum(axis) - 1).abs() < 0.05).all())
+
+
+_ROWS: tuple[tuple[str, Callable[[torch.Tensor, int], bool]], ...] = (
+    ("one-hot", _are_one_hot),
+    ("like probabilities of the classes", _are_probabilities),
+    ("like scores of the classes", lambda x, axis: x.is_floating_point() and x.shape[axis] > 1),
+)
 
 
 def _judge_axes(plan: Array, sizes: list[int], scope: Scope, found: Scope, path: str, value: torch.Tensor) -> Failure | None:
@@ -269,7 +337,7 @@ def _judge_axis(
         described(value),
         axis=f"axis {at} ({dim.text})",
         cause=_wrong_size(dim, size, scope | found, value),
-        advice=f"make the size of axis {at} of {path} {known}, or rename the axis if it need not agree",
+        advice=f"make the size of axis {at} of {in_words(path)} {known}, or rename the axis if it need not agree",
     )
 
 
@@ -319,13 +387,18 @@ def described(value: Any) -> str:
     """A value as a person would call it: `float32 (32, 10)` for a tensor, the class for anything else."""
     if isinstance(value, torch.Tensor):
         name = "" if type(value) is torch.Tensor else f"{type(value).__name__} "
-        return f"{name}{dtype_name(value.dtype)} {tuple([number(size) for size in value.shape])}"
+        return f"{name}{dtype_name(value.dtype)} {shape_of(value)}"
     if value is None:
         return "None"
     if isinstance(value, (list, tuple, dict, set)):
         return f"{type(value).__name__} of {len(value)}"
     shape = getattr(value, "shape", None)
     return type(value).__name__ + (f" of shape {tuple(shape)}" if isinstance(shape, tuple) else "")
+
+
+def shape_of(tensor: torch.Tensor) -> tuple[int, ...]:
+    """The sizes of a tensor as plain numbers."""
+    return tuple([number(size) for size in tensor.shape])
 
 
 def _sized(dim: dims.Dim, known: Any) -> str:

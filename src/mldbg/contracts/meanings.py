@@ -201,7 +201,9 @@ __all__ = [
     "AdditiveMask",
     "BoolMask",
     "ClassIds",
+    "DropMask",
     "Finite",
+    "KeepMask",
     "LogProbs",
     "Logits",
     "NonNegative",
@@ -287,6 +289,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float as UnitNorm
     from jaxtyping import Integer as ClassIds
     from jaxtyping import Integer as TokenIds
+    from jaxtyping import Shaped as DropMask
+    from jaxtyping import Shaped as KeepMask
     from jaxtyping import Shaped as OneHot
 else:
 
@@ -305,6 +309,8 @@ else:
     TokenIds = _Alias("TokenIds", jaxtyping.Integer, Semantic.TOKEN_IDS)
     OneHot = _Alias("OneHot", RealOrBool, Semantic.ONE_HOT)
     BoolMask = _Alias("BoolMask", jaxtyping.Bool, Semantic.BOOL_MASK)
+    KeepMask = _Alias("KeepMask", RealOrBool, Semantic.KEEP_MASK)
+    DropMask = _Alias("DropMask", RealOrBool, Semantic.DROP_MASK)
     AdditiveMask = _Alias("AdditiveMask", jaxtyping.Float, Semantic.ADDITIVE_MASK)
     UnitNorm = _Alias("UnitNorm", jaxtyping.Float, Semantic.UNIT_NORM)
     Finite = _Alias("Finite", jaxtyping.Float, Semantic.FINITE)

@@ -115,16 +115,18 @@ def _loaded(module: str, attribute: str) -> Any:
     return getattr(sys.modules.get(module), attribute, sys.modules.get(f"{module}.{attribute}"))
 
 
-@cache
 def _guarded_imports(module: str) -> dict[str, tuple[str, str]]:
     """Name -> module and attribute, of the imports under `if TYPE_CHECKING:`."""
     try:
-        tree = ast.parse(inspect.getsource(sys.modules[module]))
+        return _guarded_imports_in(inspect.getsource(sys.modules[module]), sys.modules[module].__package__ or "")
     except (KeyError, OSError, TypeError, SyntaxError):  # code without a file
         return {}
-    package = sys.modules[module].__package__ or ""
+
+
+@cache
+def _guarded_imports_in(source: str, package: str) -> dict[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
-    for guard in ast.walk(tree):
+    for guard in ast.walk(ast.parse(source)) if "TYPE_CHECKING" in source else ():
         if not isinstance(guard, ast.If) or ast.unparse(guard.test).rpartition(".")[2] != "TYPE_CHECKING":
             continue
         for statement in guard.body:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,13 @@ from mldbg.contracts.laws import Proof, without
 from mldbg.contracts.matching import Scope, Seen, described
 from mldbg.contracts.modes import SETTING, Mode
 from mldbg.operations import dims
+from mldbg.semantics import Semantic
+
+LISTENERS: list[Callable[[Tensor, flags.Site], None]] = []
+"""Who hears of the tensors that a contract calls by a meaning, while a mode for torch's functions is on: `sanitize`."""
+
+WHOLE = frozenset({Semantic.KEEP_MASK, Semantic.DROP_MASK})
+"""Meanings whose law is about all values together, of which some rows would prove nothing."""
 
 _PLAIN = frozenset({Tensor, torch.nn.Parameter})
 _NAMES = {dtype: dtype_name(dtype) for dtype in vars(torch).values() if isinstance(dtype, torch.dtype)}
@@ -51,6 +58,8 @@ def observe(tensor: Tensor, site: flags.Site, level: int, bound: Any = None) -> 
 
 def _observe(tensor: Tensor, site: flags.Site, level: int, bound: Any) -> None:
     if torch._C._len_torch_function_stack():  # noqa: SLF001
+        for listener in LISTENERS:
+            listener(tensor, site)
         with torch._C.DisableTorchFunction():  # noqa: SLF001
             _observe_plainly(tensor, site, level, bound)
     else:
@@ -238,7 +247,7 @@ def _whole_axes(tensor: Tensor, site: flags.Site) -> Collection[int]:
     count = max(tensor.ndim, 1)
     own = site.meaning.own
     if own is None:
-        return (site.axis % count,)
+        return range(count) if site.meaning.semantic in WHOLE else (site.axis % count,)
     return range(count) if own.axes is None else range(count - max(own.axes, 1), count)
 
 

@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from mldbg.contracts import annotation, dynamo, flags, foreign, generate, scope, tracing
 from mldbg.contracts.annotation import Plan
 from mldbg.contracts.error import Binding, ContractError, Violation
-from mldbg.contracts.matching import UNSET, Failure, Scope, Seen, explained, judge
+from mldbg.contracts.matching import UNSET, Failure, Scope, Seen, explained, judge, shape_of
 from mldbg.contracts.modes import SETTING, SHAPES_ONLY, Mode
 from mldbg.contracts.observing import Known, has_law, known, observe, observe_seen, observe_traced
 from mldbg.operations import dims
@@ -67,10 +67,12 @@ class Contract:
     source: the text of its checker for eager code.
     number: what counts the calls of its checker in code that is compiled.
     refused: makes the error of a broken promise, in eager code.
+    implied: nobody wrote it down at the function; it is there because of `install`.
     """
 
     number: int
     refused: Callable[..., Exception]
+    implied = False
 
     def __init__(
         self,
@@ -353,10 +355,34 @@ def violation(contract: str, failure: Failure, known: Scope, place: str) -> Viol
         actual=failure.actual,
         axis=failure.axis,
         bindings=bindings(known),
+        arguments=_shapes(known) if failure.axis else "",
         cause=failure.cause,
         advice=failure.advice,
         place=place,
     )
+
+
+def _shapes(known: Scope) -> str:
+    """The shapes of all tensors among the arguments of a scope, if there are several."""
+    given = {name[1:-1]: value for name, value in known.items() if name[0] == "{"}
+    parts: dict[str, Any] = {}
+    for name, value in given.items():
+        match value:
+            case torch.Tensor():
+                parts[name] = value
+            case list() | tuple():
+                parts |= {f"{name}[{index}]": one for index, one in enumerate(value)}
+            case Mapping():
+                parts |= {f"{name}[{key!r}]": one for key, one in value.items()}
+            case _:
+                pass
+    shapes = [f"{name} {shape_of(value)}" for name, value in parts.items() if isinstance(value, torch.Tensor)]
+    more = f" and {len(shapes) - MOST_SHAPES} more" if len(shapes) > MOST_SHAPES else ""
+    return ", ".join(shapes[:MOST_SHAPES]) + more if len(shapes) > 1 else ""
+
+
+MOST_SHAPES = 8
+"""Shapes of arguments that a message lists."""
 
 
 def bindings(known: Scope) -> tuple[Binding, ...]:

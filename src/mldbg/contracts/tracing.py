@@ -80,7 +80,7 @@ def break_graph(violation: Violation) -> None:
     torch._dynamo.graph_break(msg=_reason(texts, sizes))  # noqa: SLF001
 
 
-_TEXTS = ("contract", "parameter", "expected", "actual", "axis", "cause", "advice", "place")
+_TEXTS = ("contract", "parameter", "expected", "actual", "axis", "arguments", "cause", "advice", "place")
 
 
 @dynamo.constant

@@ -34,7 +34,7 @@ FAMILIES: dict[str, frozenset[str]] = {
 }
 """Which types of elements an annotation allows. Source: jaxtyping's documentation, "Array annotations".
 
-`RealOrBool` is none of jaxtyping's: it is what `OneHot` of `mldbg.contracts` allows."""
+`RealOrBool` is none of jaxtyping's: it is what `OneHot`, `KeepMask` and `DropMask` of `mldbg.contracts` allow."""
 
 MEANINGS: dict[str, tuple[str, Semantic]] = {
     "Logits": ("Float", Semantic.LOGITS),
@@ -47,6 +47,8 @@ MEANINGS: dict[str, tuple[str, Semantic]] = {
     "TokenIds": ("Integer", Semantic.TOKEN_IDS),
     "OneHot": ("RealOrBool", Semantic.ONE_HOT),
     "BoolMask": ("Bool", Semantic.BOOL_MASK),
+    "KeepMask": ("RealOrBool", Semantic.KEEP_MASK),
+    "DropMask": ("RealOrBool", Semantic.DROP_MASK),
     "AdditiveMask": ("Float", Semantic.ADDITIVE_MASK),
     "UnitNorm": ("Float", Semantic.UNIT_NORM),
     "Finite": ("Float", Semantic.FINITE),

@@ -228,6 +228,24 @@ PROBS_AS_LOGITS = Misuse(
     "logits (unbounded values), or log-probabilities",
     gets={PROBS: Case()},
 )
+KEPT_AS_DROPPED = Misuse(
+    "inverted-attention-mask",
+    "a position is left out where the mask is True, but it is True where positions take part",
+    "invert it (~mask): nn.MultiheadAttention, nn.Transformer and masked_fill leave out where True, "
+    "scaled_dot_product_attention and Hugging Face keep",
+    Semantic.DROP_MASK.words,
+    gets={Semantic.KEEP_MASK: Case()},
+    parameter="attn_mask",
+)
+DROPPED_AS_KEPT = Misuse(
+    "inverted-attention-mask",
+    "a position takes part where the mask is True, but it is True where positions are left out",
+    "invert it (~mask): scaled_dot_product_attention and Hugging Face keep where True, "
+    "nn.MultiheadAttention, nn.Transformer and masked_fill leave out",
+    Semantic.KEEP_MASK.words,
+    gets={Semantic.DROP_MASK: Case()},
+    parameter="attn_mask",
+)
 TARGET_IS_LOGGED = Misuse(
     "kl-div-log-target",
     "kl_div gets log-probabilities as its target, but log_target is not set",
@@ -354,6 +372,8 @@ MISUSES: tuple[Misuse, ...] = (
     DOUBLE_SIGMOID,
     LOG_OF_SOFTMAX,
     MASK_AFTER_SOFTMAX,
+    KEPT_AS_DROPPED,
+    DROPPED_AS_KEPT,
     PROBS_AS_LOGITS,
 )
 

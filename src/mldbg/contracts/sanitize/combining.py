@@ -22,7 +22,7 @@ from mldbg.contracts.sanitize.effect import (
     argument,
     first_of,
 )
-from mldbg.contracts.sanitize.tags import Tag
+from mldbg.contracts.sanitize.tags import MASKS, Tag
 from mldbg.contracts.sanitize.watch import Watch
 from mldbg.operations.effect import Chooses
 from mldbg.semantics import FORGOTTEN, Semantic
@@ -117,6 +117,8 @@ def complement(tag: Tag, number: Any) -> Tag | None:
     """A constant minus a tensor: 1 - p is a probability again."""
     if tag.meaning is LOGITS:
         return tag
+    if tag.meaning in MASKS and not isinstance(number, Tensor) and number == 1:
+        return tag.opposite()
     if tag.meaning in (PROBS, UNIT) and not tag.scaled and not isinstance(number, Tensor) and number == 1:
         return tag.loosely()
     return None

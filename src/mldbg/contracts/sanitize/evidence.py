@@ -47,6 +47,55 @@ def counts_up(tensor: Tensor, end: int) -> bool:
     return _truth(lambda values: (values == torch.arange(len(values), device=values.device) % end).all(), tensor) is True
 
 
+LEAST_VOCABULARY = 16
+"""Ids that stay below it may be types, segments or documents, of which any may be the one that is looked for."""
+
+
+def sees_later_positions_only(dropped: Tensor) -> bool:
+    """Whether a mask of positions against themselves leaves out the present and all of the past, and nothing else.
+
+    dropped: True where a position is left out, of shape (..., positions, positions).
+    """
+
+    def claim(values: Tensor) -> Tensor:
+        past = torch.ones(values.shape[-2:], dtype=torch.bool, device=values.device).tril()
+        return ((values > 0) == past).flatten(-2).all(-1).any()
+
+    is_square = dropped.dim() > 1 and dropped.shape[-1] == dropped.shape[-2] and dropped.shape[-1] > 2
+    return is_square and _truth(claim, dropped) is True
+
+
+def leaves_out_all_keys(dropped: Tensor) -> bool:
+    """Whether a padding mask leaves out a whole sequence, and the beginning of every other one up to some place.
+
+    Such is the inverse of right padding. Left padding leaves out beginnings as well, but no whole sequence.
+    dropped: True where a key is left out, of shape (..., keys).
+    """
+
+    def claim(values: Tensor) -> Tensor:
+        rows = values.flatten(0, -2) > 0 if values.dim() > 1 else values[None] > 0
+        return rows[:, 0].all() & rows.all(1).any() & (rows[:, :-1] >= rows[:, 1:]).all()
+
+    return dropped.dim() > 0 and dropped.shape[-1] > 1 and _truth(claim, dropped) is True
+
+
+def leaves_out_tokens(dropped: Tensor, ids: Tensor | None) -> bool:
+    """Whether what is left out are the tokens, and what takes part is the padding at one end, seen from the ids.
+
+    A single position at an end may be that of a class token, which others attend to on purpose.
+    """
+
+    def claim(values: Tensor) -> Tensor:
+        rows = values.flatten(0, -2) > 0 if values.dim() > 1 else values[None] > 0
+        first, last = rows[:, :-1], rows[:, 1:]
+        at_one_end = (rows[:, 0].all() & (first >= last).all()) | (rows[:, -1].all() & (first <= last).all())
+        return at_one_end & ((~rows).sum(1).amax() > 1)
+
+    if ids is None or dropped.dim() == 0 or dropped.shape[-1] < 2:
+        return False
+    return _truth(lambda values: values.max() >= LEAST_VOCABULARY, ids) is True and _truth(claim, dropped) is True
+
+
 def statistics(tensor: Tensor) -> Mapping[str, float]:
     """The range of the values, for the message; empty where it cannot be read."""
     found: dict[str, float] = {}

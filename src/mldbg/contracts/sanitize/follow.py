@@ -10,11 +10,14 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+from mldbg.contracts.sanitize import masks, tables
 from mldbg.contracts.sanitize.effect import Effect
-from mldbg.contracts.sanitize.tables import EFFECTS
 from mldbg.contracts.sanitize.watch import Watch
 
 _trace_under_way = torch._C._get_tracing_state  # noqa: SLF001 (torch.jit.is_tracing takes ten times as long)
+
+
+_EFFECTS: Mapping[Any, Effect] = {**tables.EFFECTS, **masks.EFFECTS}
 
 
 class FollowMeanings(TorchFunctionMode):
@@ -26,7 +29,7 @@ class FollowMeanings(TorchFunctionMode):
     def __init__(self, watch: Watch) -> None:
         super().__init__()
         self._watch = watch
-        self._effects: Mapping[Any, Effect] = EFFECTS
+        self._effects: Mapping[Any, Effect] = _EFFECTS
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         effect = self._effects.get(func)

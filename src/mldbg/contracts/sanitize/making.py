@@ -45,6 +45,8 @@ def softmaxes(row: Gives) -> Effect:
             dim = 0 if rank in (0, 1, 3) else 1
         axis = dim % rank if rank else 0
         before = watch.tags.of(source)
+        if before is not None and before.inverted is not None and axis == rank - 1 and before.inverted[1] == source.shape[-2:]:
+            watch.say(before.inverted[0])
         if before is not None and before.axis == axis:
             if before.meaning is LOGITS and source.shape[axis] == 1:
                 watch.found(SINGLE_LOGIT, name, "input", source, before, f"axis {axis}, of size 1")

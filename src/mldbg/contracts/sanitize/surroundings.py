@@ -10,6 +10,7 @@ import functools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from torch import Tensor
 from torch._functorch import vmap as mapping
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
+from mldbg.contracts.observing import LISTENERS
+from mldbg.contracts.sanitize import masks
 from mldbg.contracts.sanitize.carrying import whole_or_part
 from mldbg.contracts.sanitize.follow import FollowMeanings, after_optimizer, before_optimizer
 from mldbg.contracts.sanitize.watch import Watch
@@ -51,10 +54,13 @@ def followed(watch: Watch) -> Iterator[None]:
     outer = _blocks_here()
     _install()
     _here.blocks = (*outer, block)
+    heard = partial(masks.declared, watch)
+    LISTENERS.append(heard)
     try:
         with block.new_mode():
             yield
     finally:
+        LISTENERS.remove(heard)
         block.retire()
         _here.blocks = outer
         _uninstall()

@@ -7,10 +7,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
+from mldbg.contracts.sanitize.finding import Finding
 from mldbg.contracts.sanitize.site import Site
 from mldbg.semantics import Semantic
+
+MASKS = (Semantic.KEEP_MASK, Semantic.DROP_MASK)
+"""Meanings of masks, which need not be floating-point tensors."""
 
 _TIED = (Semantic.PROBS, Semantic.LOG_PROBS)
 """Meanings of which a loss asks along which axis they hold."""
@@ -50,17 +55,23 @@ class Tag(NamedTuple):
     by_hand: normalised by arithmetic. Whether it was the tensor's own sum, and no value was negative, the values have to prove.
     total: where the values are sums over an axis, by which somebody may normalise.
     made: what the values were part of, or made from, where they are less than that by now: some of a softmax's probabilities.
+    compared: of a mask that a comparison with one id made, these ids: whether they are tokens, and that one the padding, the
+        values have to prove.
+    inverted: of scores in which an inverted mask has left positions out: what is said if they come to a softmax as they are, and
+        the sizes that they have now.
     """
 
     meaning: Semantic | None
     axis: int | None
-    site: Site
+    site: Site | str
     scaled: bool = False
     masked: Site | None = None
     others: tuple[int, ...] = ()
     by_hand: bool = False
     total: Total | None = None
     made: Semantic | None = None
+    compared: weakref.ref[Tensor] | None = None
+    inverted: tuple[Finding, torch.Size] | None = None
 
     def along(self, axis: int | None) -> Tag:
         """The same with another axis."""
@@ -79,6 +90,11 @@ class Tag(NamedTuple):
         else:
             others = self.others
         return self._replace(axis=None, others=tuple(now for axis in others if (now := place(axis)) is not None))
+
+    def opposite(self) -> Tag:
+        """Of a mask: what its inverse is."""
+        keeps = self.meaning is Semantic.KEEP_MASK
+        return self._replace(meaning=Semantic.DROP_MASK if keeps else Semantic.KEEP_MASK)
 
     def loosely(self) -> Tag:
         """Of probabilities: values in [0, 1] that are tied together no more."""
@@ -111,11 +127,11 @@ class Tags:
         return entry[0] if entry[1] == _version(tensor) else None
 
     def put(self, tensor: Tensor, tag: Tag | None) -> None:
-        """Says what a tensor is from now on. Only floating-point tensors mean anything here."""
+        """Says what a tensor is from now on. Only floating-point tensors mean anything here, and masks of any type."""
         key = id(tensor)
         if tag is None:
             self._entries.pop(key, None)
-        elif tensor.is_floating_point():
+        elif tensor.is_floating_point() or tag.meaning in MASKS:
             # Called with the dead reference, this is `pop(key, reference)`: silent where the entry is gone already.
             forget = partial(self._entries.pop, key)
             self._entries[key] = (tag, _version(tensor), weakref.ref(tensor, forget))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -23,7 +24,7 @@ class Watch:
         self._collect = collect
         self._silent = silent
         self._owner = threading.get_ident()
-        self._seen: set[tuple[str, Site, Site]] = set()
+        self._seen: set[tuple[str, Site | str, Site]] = set()
         self._elsewhere: list[Finding] = []
 
     def listens_to(self, rule: str) -> bool:
@@ -56,7 +57,16 @@ class Watch:
         if self._collect and key in self._seen:
             return
         self._seen.add(key)
-        finding = _finding(misuse, function, parameter, tensor, tag, axis, str(producer), str(consumer))
+        self.say(_finding(misuse, function, parameter, tensor, tag, axis, str(producer), str(consumer)))
+
+    def suspected(self, misuse: Misuse, function: str, parameter: str, tensor: Tensor, tag: Tag, proof: str) -> Finding:
+        """What `found` would say, to be said later or never. proof: what the values show, if they had to."""
+        finding = _finding(misuse, function, parameter, tensor, tag, "", str(tag.site), str(users_site(4)))
+        violation = replace(finding.violation, cause=": ".join(filter(None, (finding.message, proof))))
+        return replace(finding, violation=violation)
+
+    def say(self, finding: Finding) -> None:
+        """Reports a finding, or raises it."""
         if finding not in self.report.findings:
             self.report.findings.append(finding)
         if not self._collect:

@@ -54,6 +54,8 @@ _CONTRARY: dict[Semantic, frozenset[Semantic]] = {
     Semantic.LOG_PROBS: frozenset({Semantic.LOGITS, Semantic.PROBS, Semantic.UNIT_INTERVAL, Semantic.NON_NEGATIVE}),
     Semantic.UNIT_INTERVAL: frozenset({Semantic.LOGITS, Semantic.LOG_PROBS}),
     Semantic.NON_NEGATIVE: frozenset({Semantic.LOGITS, Semantic.LOG_PROBS}),
+    Semantic.KEEP_MASK: frozenset({Semantic.DROP_MASK}),
+    Semantic.DROP_MASK: frozenset({Semantic.KEEP_MASK}),
 }
 """For each meaning that may be declared the meanings that contradict it."""
 

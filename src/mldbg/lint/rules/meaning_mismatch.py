@@ -53,7 +53,7 @@ class MeaningMismatch(Rule):
         got, declared = contradiction.value.meaning.words, contradiction.meaning.words
         yield self.found(
             contradiction.place.site,
-            f"`{contradiction.name}` {how} {got} where {declared} are declared",
+            f"`{contradiction.name}` {how} {got} where {declared} {'is' if declared.startswith('a ') else 'are'} declared",
             hint=f"declare what it is, or give it {declared}",
             trail=contradiction.value.trail,
             last=(contradiction.declared, f"declared as {contradiction.annotation}"),
