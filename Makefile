@@ -5,11 +5,12 @@ DEV := .venv-dev/bin
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format fix docs benchmark benchmark-shapes benchmark-contracts calibrate rivals cuda ecosystem accuracy shapes clean
+.PHONY: help demo test test-integrations lint format fix docs benchmark benchmark-shapes benchmark-contracts calibrate rivals cuda ecosystem accuracy shapes clean
 
 help:
 	@echo "make demo       lint examples/ with a base install"
 	@echo "make test       every check: ruff, mypy, import-linter, pytest"
+	@echo "make test-integrations  the callbacks for Lightning and transformers, in an environment with both"
 	@echo "make lint       the checks that run no test"
 	@echo "make fix        apply what ruff can repair, then format"
 	@echo "make docs       write docs/rules/, docs/checks/ and the tables of README and architecture from the docstrings"
@@ -34,6 +35,15 @@ help:
 	$(PYTHON) -m venv .venv-dev
 	$(DEV)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e ".[all,dev]"
 	touch $@
+
+.venv-integrations/ready: pyproject.toml constraints.txt
+	rm -rf .venv-integrations
+	$(PYTHON) -m venv .venv-integrations
+	.venv-integrations/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt -e ".[contracts]" pytest lightning pytorch-lightning transformers accelerate
+	touch $@
+
+test-integrations: .venv-integrations/ready
+	.venv-integrations/bin/pytest tests/contracts/test_integrations.py
 
 demo: .venv/ready
 	.venv/bin/mldebug-lint --color always --exit-zero examples
@@ -90,4 +100,4 @@ shapes: .venv-dev/ready
 	SHAPE_EXAMPLES=200 $(DEV)/pytest -n auto tests/shapes
 
 clean:
-	rm -rf .venv .venv-dev .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-dev .venv-integrations .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
