@@ -5,11 +5,14 @@ DEV := .venv-dev/bin
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format fix docs benchmark benchmark-shapes benchmark-contracts calibrate rivals cuda ecosystem accuracy shapes clean
+.PHONY: help demo test test-integrations test-lowest test-pythons lint format fix docs benchmark benchmark-shapes benchmark-contracts calibrate rivals cuda ecosystem accuracy shapes clean
 
 help:
 	@echo "make demo       lint examples/ with a base install"
 	@echo "make test       every check: ruff, mypy, import-linter, pytest"
+	@echo "make test-integrations  the callbacks for Lightning and transformers, in an environment with both"
+	@echo "make test-lowest  contracts with the lowest jaxtyping and beartype that are promised"
+	@echo "make test-pythons  contracts with other Pythons"
 	@echo "make lint       the checks that run no test"
 	@echo "make fix        apply what ruff can repair, then format"
 	@echo "make docs       write docs/rules/, docs/checks/ and the tables of README and architecture from the docstrings"
@@ -34,6 +37,38 @@ help:
 	$(PYTHON) -m venv .venv-dev
 	$(DEV)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e ".[all,dev]"
 	touch $@
+
+.venv-integrations/ready: pyproject.toml constraints.txt
+	rm -rf .venv-integrations
+	$(PYTHON) -m venv .venv-integrations
+	.venv-integrations/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt -e ".[contracts]" pytest lightning pytorch-lightning transformers accelerate
+	touch $@
+
+test-integrations: .venv-integrations/ready
+	.venv-integrations/bin/pytest tests/contracts/test_integrations.py
+
+# The lowest jaxtyping and beartype that pyproject.toml promises, with the torch of constraints.txt.
+LOWEST := jaxtyping==0.3.0 beartype==0.19.0
+
+.venv-lowest/ready: pyproject.toml constraints.txt
+	rm -rf .venv-lowest
+	$(PYTHON) -m venv .venv-lowest
+	grep -vE '^(jaxtyping|beartype)==' constraints.txt > .venv-lowest/constraints.txt
+	.venv-lowest/bin/python -m pip install $(PIP_FLAGS) -c .venv-lowest/constraints.txt -e ".[all,dev]" $(LOWEST)
+	touch $@
+
+test-lowest: .venv-lowest/ready
+	.venv-lowest/bin/pytest -n auto tests/contracts
+
+# One environment for each Python, with the torch of constraints.txt: make test-pythons PYTHONS="python3.12 python3.13"
+PYTHONS ?= python3.12 python3.13
+
+test-pythons:
+	for python in $(PYTHONS); do \
+		$$python -m venv .venv-pythons/$$(basename $$python) && \
+		.venv-pythons/$$(basename $$python)/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt -e ".[all,dev]" && \
+		.venv-pythons/$$(basename $$python)/bin/pytest -n auto tests/contracts || exit 1; \
+	done
 
 demo: .venv/ready
 	.venv/bin/mldebug-lint --color always --exit-zero examples
@@ -90,4 +125,4 @@ shapes: .venv-dev/ready
 	SHAPE_EXAMPLES=200 $(DEV)/pytest -n auto tests/shapes
 
 clean:
-	rm -rf .venv .venv-dev .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-dev .venv-integrations .venv-lowest .venv-pythons .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -5,6 +5,8 @@
 Annotations with a meaning (`Logits[Tensor, "batch classes"]`) also promise something about the values.
 """
 
+import os
+
 from mldbg.contracts.attach import Attachment, attach
 from mldbg.contracts.counting import Coverage, coverage
 from mldbg.contracts.decorator import contract
@@ -77,3 +79,8 @@ __all__ = [
     "observe",
     "step",
 ]
+
+if os.environ.get("MLDBG_SANITIZE"):
+    from mldbg.contracts.sanitize import everywhere
+
+    everywhere.start_as_the_environment_says()

@@ -22,6 +22,7 @@ _NOT_THE_USERS = (
     "<frozen ",  # the import system
     "<eval_with_key>",  # code that torch.fx writes
     "<@beartype",  # wrappers that beartype writes
+    "<contract ",  # checkers
 )
 _is_users: dict[str, bool] = {}
 
@@ -50,15 +51,14 @@ def users_site(above: int) -> Site:
     frame = sys._getframe(above)  # noqa: SLF001 (inspect.stack would read source files)
     while True:
         code = frame.f_code
-        is_users = _is_users.get(code.co_filename)
-        if is_users is None:
-            is_users = _learn(code.co_filename)
-        if is_users or frame.f_back is None:
+        known = _is_users.get(code.co_filename)
+        if known or (known is None and is_users(code.co_filename)) or frame.f_back is None:
             return Site(code, frame.f_lasti)
         frame = frame.f_back
 
 
-def _learn(filename: str) -> bool:
+def is_users(filename: str) -> bool:
+    """Whether a file is outside torch, the standard library and this package."""
     in_library = filename.startswith(_STANDARD_LIBRARY) and not any(folder in filename for folder in _PACKAGES)
     _is_users[filename] = not in_library and not filename.startswith(_NOT_THE_USERS)
     return _is_users[filename]

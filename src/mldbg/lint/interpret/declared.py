@@ -517,9 +517,9 @@ def _parsed(text: str) -> tuple[dims.Dim, ...] | None:
 
 
 def _is_other_batch(name: str, size: Dim, known: int | Size, frame: Frame) -> bool:
-    """Whether a number stands where the batch of a function belongs that works for any."""
+    """Whether a number stands where the batch of a function belongs that works for any; a call of it may be about that number."""
     own = isinstance(known, Size) and all(one.scope is frame.ref for one in atoms(known))
-    return own and isinstance(size, int) and size != 1 and says_batch(name)
+    return frame.assumed and own and isinstance(size, int) and size != 1 and says_batch(name)
 
 
 def _either(*several: Declaration | None) -> Declaration | None:

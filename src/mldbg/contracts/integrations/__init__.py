@@ -1,0 +1,1 @@
+"""Callbacks for the training loops of others. Each module needs the library that it is named after."""
