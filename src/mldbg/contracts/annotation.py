@@ -510,7 +510,7 @@ def _fields(cls: type, reading: _Reading) -> dict[str, Any]:
     """The resolved annotations of a class and its bases. One with a name that nobody knows is left out, and said to be."""
     found: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
-        for name, annotation in inspect.get_annotations(base).items():
+        for name, annotation in names.annotations_of(base).items():
             found[name] = _resolved(annotation, reading, base.__module__, f"{cls.__name__}.{name}", base)
     return found
 
@@ -599,7 +599,7 @@ def hints(function: Any, found: names.Names, *, complete: bool, quiet: bool = Fa
     known = found.known(complete=complete)
     resolved: dict[str, Any] = {}
     missing: dict[str, Exception] = {}
-    for name, annotation in function.__annotations__.items():
+    for name, annotation in names.annotations_of(function).items():
         try:
             resolved[name] = names.resolved(annotation, known, function.__module__)
         except SyntaxError as error:
@@ -664,4 +664,4 @@ def _is_expression(text: str) -> bool:
 
 def parameters(function: Any) -> dict[str, inspect.Parameter]:
     """The parameters of a function, in order."""
-    return dict(inspect.signature(function).parameters)
+    return dict(names.signature_of(function).parameters)

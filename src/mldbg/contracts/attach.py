@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import inspect
 import sys
 import warnings
 from collections.abc import Callable, Collection, Mapping
@@ -19,6 +18,7 @@ from mldbg.contracts.error import ContractError
 from mldbg.contracts.ledger import RESULT, FirstPass, Ledger, NeverChecked, Row
 from mldbg.contracts.matching import Scope, Seen, judge
 from mldbg.contracts.modes import SETTING, Mode
+from mldbg.contracts.names import signature_of
 from mldbg.contracts.observing import has_law, known, leave_out_seen, observe_seen
 from mldbg.contracts.promises import place_of, violation
 from mldbg.contracts.scope import EAGER, TRACED
@@ -175,7 +175,7 @@ def _no_match(pattern: str, modules: Mapping[str, nn.Module]) -> str:
 
 
 def _check_parameters(path: str, module: nn.Module, annotations: Mapping[str, Any]) -> None:
-    parameters = inspect.signature(module.forward).parameters
+    parameters = signature_of(module.forward).parameters
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     for name, promised in annotations.items():
         label = f"attach: {path or type(module).__name__}: {name}"
@@ -246,7 +246,7 @@ class Guard:
         self.model = model
         self.path = path
         self.place = place_of(type(module).forward)
-        parameters = inspect.signature(module.forward).parameters.values()
+        parameters = signature_of(module.forward).parameters.values()
         self.parameters = [one.name for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
         self.plans: dict[str, Plan] = {name: annotation.read(promised) for name, promised in annotations.items()}
         self.rest = self.keywords = ""

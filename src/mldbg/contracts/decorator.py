@@ -17,7 +17,7 @@ from mldbg.contracts import annotation, inline
 from mldbg.contracts.error import announce_once
 from mldbg.contracts.later import Later
 from mldbg.contracts.modes import Mode, current, parsed
-from mldbg.contracts.names import Names
+from mldbg.contracts.names import Names, annotations_of
 from mldbg.contracts.promises import Contract, given_by, kind_of, name_of, place_of, read
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -130,7 +130,7 @@ def _checked(function: Any, frame: FrameType, level: Mode | None, of: type | Non
 
 
 def _say_that_nothing_is_promised(function: Any) -> None:
-    promised = any(hint not in (None, "None") for hint in function.__annotations__.values())
+    promised = any(hint not in (None, "None") for hint in annotations_of(function).values())
     why = "say nothing about the axes or values of tensors" if promised else "are missing"
     text = f"@contract checks nothing of {name_of(function)}: its annotations {why}"
     announce_once(f"{text} {place_of(function)}", text)

@@ -36,6 +36,7 @@ from mldbg.contracts.annotation import (
     arrays,
     axis_names,
 )
+from mldbg.contracts.names import signature_of
 from mldbg.operations import dims
 
 
@@ -885,7 +886,7 @@ def stub(function: Any, kind: str, ready: Callable[[], None]) -> Any:
 
     Its globals are its own, so that it can be given the code of a checker. At first, `checked` is the function itself.
     """
-    signature = inspect.signature(function)
+    signature = signature_of(function)
     prefix = prefix_of(signature)
     out = _Writer(taken={*signature.parameters, *(prefix + name for name in NAMES)})
     name = identifier(function)

@@ -21,7 +21,7 @@ from mldbg.contracts import annotation, decorator
 from mldbg.contracts.error import announce_once
 from mldbg.contracts.later import Later
 from mldbg.contracts.modes import Mode, current
-from mldbg.contracts.names import Names
+from mldbg.contracts.names import Names, annotations_of
 from mldbg.contracts.promises import Contract, name_of, place_of
 
 # ------------------------------------------------------------------------------------------------ in the tree of a module
@@ -216,7 +216,8 @@ class Implied:
         found = Names(function, frame)
         hints = annotation.hints(function, found, complete=False, quiet=True)
         known = found.known(complete=False)
-        unread = [function.__annotations__[name] for name, error in hints.missing.items() if not isinstance(error, SyntaxError)]
+        annotations = annotations_of(function)
+        unread = [annotations[name] for name, error in hints.missing.items() if not isinstance(error, SyntaxError)]
         if not any(self._may_hold_tensors(hint, known) for hint in unread):
             with contextlib.suppress(NameError):  # of a name in a class that an annotation names
                 promises = decorator.built(function, hints.known, level=self._level, names=hints.names, final=False)

@@ -13,9 +13,9 @@ import inspect
 import itertools
 import sys
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from types import FrameType
+from types import FrameType, FunctionType
 from typing import Any
 
 
@@ -80,13 +80,53 @@ def _is_class_body(frame: FrameType) -> bool:
     return "__qualname__" in frame.f_locals and "__module__" in frame.f_locals
 
 
+def annotations_of(owner: Any) -> dict[str, Any]:
+    """The annotations of a function, or those that a class has itself; as text where a name in one is not defined yet.
+
+    Python 3.14 evaluates annotations when somebody asks for them, and all of them at once (PEP 649, PEP 749): where one of them
+    names a class that stands further down, asking is a NameError. As text they are what `from __future__ import annotations`
+    makes of them.
+    """
+    try:
+        return inspect.get_annotations(owner)
+    except NameError:
+        lazy = _lazy()
+        if lazy is None:
+            raise
+        return dict(lazy.get_annotations(owner, format=lazy.Format.STRING))
+
+
+def signature_of(function: Any) -> inspect.Signature:
+    """The signature of a function, with annotations as `annotations_of` has them."""
+    read: Callable[..., inspect.Signature] = inspect.signature
+    try:
+        return read(function)
+    except NameError:
+        lazy = _lazy()
+        if lazy is None:
+            raise
+        return read(function, annotation_format=lazy.Format.STRING)
+
+
+def _lazy() -> Any:
+    """The library of Python 3.14 for annotations that are not evaluated; None of an older Python."""
+    try:
+        return importlib.import_module("annotationlib")
+    except ModuleNotFoundError:
+        return None
+
+
 def _closure(function: Any) -> dict[str, Any]:
+    """What a function, and the one that evaluates its annotations in Python 3.14, sees of the functions around it."""
     found = {}
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        try:
-            found[name] = cell.cell_contents
-        except ValueError:  # not bound yet
+    for one in (getattr(function, "__annotate__", None), function):
+        if not isinstance(one, FunctionType):
             continue
+        for name, cell in zip(one.__code__.co_freevars, one.__closure__ or (), strict=True):
+            try:
+                found[name] = cell.cell_contents
+            except ValueError:  # not bound yet
+                continue
     return found
 
 

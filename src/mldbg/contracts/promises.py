@@ -15,6 +15,7 @@ from mldbg.contracts.annotation import Plan
 from mldbg.contracts.error import Binding, ContractError, Violation
 from mldbg.contracts.matching import UNSET, Failure, Scope, Seen, explained, judge, shape_of
 from mldbg.contracts.modes import SETTING, SHAPES_ONLY, Mode
+from mldbg.contracts.names import signature_of
 from mldbg.contracts.observing import Known, has_law, known, observe, observe_seen, observe_traced
 from mldbg.operations import dims
 
@@ -94,7 +95,7 @@ class Contract:
         self.name = name or name_of(function)
         self.place = place_of(function)
         self.kind = kind_of(function)
-        self.signature = inspect.signature(function)
+        self.signature = signature_of(function)
         self.plans = self._plans_of_parameters(hints)
         self.result = self._plan_of_result(hints)
         self.places_of_result: list[Known] = []

@@ -14,6 +14,7 @@ from mldbg.contracts import annotation, names
 from mldbg.contracts.annotation import Plan
 from mldbg.contracts.ledger import RESULT
 from mldbg.contracts.matching import Failure, judge
+from mldbg.contracts.names import signature_of
 from mldbg.contracts.propose.axes import Axes
 from mldbg.contracts.propose.forms import Array, rebuilt
 from mldbg.contracts.propose.nodes import merged
@@ -71,7 +72,7 @@ class Function:
 
     def signature(self) -> inspect.Signature:
         """With its own annotations."""
-        return inspect.signature(self.function)
+        return signature_of(self.function)
 
     def header(self) -> str:
         """`def forward(self, x: Float[Tensor, "batch dim"]) -> ...`, on one line."""
@@ -147,7 +148,7 @@ def proposed(function: FunctionType, calls: Sequence[Call], axes: Axes, knowledg
 def _kept(function: FunctionType) -> dict[str, Plan]:
     """The plans of annotations that speak of tensors, and stay."""
     found: dict[str, Plan] = {}
-    for name, hint in inspect.get_annotations(function).items():
+    for name, hint in names.annotations_of(function).items():
         if says_only_tensor(hint):
             continue
         with contextlib.suppress(TypeError, ValueError, NameError, AttributeError, SyntaxError):

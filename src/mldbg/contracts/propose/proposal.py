@@ -12,6 +12,7 @@ from torch import nn
 
 from mldbg.contracts.attach import _matches, _segments
 from mldbg.contracts.ledger import RESULT
+from mldbg.contracts.names import signature_of
 from mldbg.contracts.propose import notes
 from mldbg.contracts.propose.axes import Axes
 from mldbg.contracts.propose.functions import Function, given_names, proposed
@@ -101,7 +102,7 @@ def _slots(module: nn.Module, calls: Sequence[Call]) -> dict[str, Node[Call]]:
     found: dict[str, Node[Call]] = {}
     if not calls:
         return found
-    for name, one in inspect.signature(module.forward).parameters.items():
+    for name, one in signature_of(module.forward).parameters.items():
         seen = [(call, each) for call in calls if name in call.arguments for each in elements(one, call.arguments[name])]
         if seen:
             found[name] = merged(seen, name)
@@ -113,7 +114,7 @@ def _slots(module: nn.Module, calls: Sequence[Call]) -> dict[str, Node[Call]]:
 
 def _may_be_none(module: nn.Module, parameter: str) -> bool:
     """Whether a caller may leave a parameter out, and so may hand on that it was: `block(x, mask)`."""
-    return inspect.signature(module.forward).parameters[parameter].default is None
+    return signature_of(module.forward).parameters[parameter].default is None
 
 
 _MEANINGS = {"Probs", "LogProbs", "ScalarLoss", "UnitInterval"}

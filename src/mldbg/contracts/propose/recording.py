@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mldbg.contracts import ledger
 from mldbg.contracts.ledger import RESULT
+from mldbg.contracts.names import signature_of
 from mldbg.contracts.propose.attributes import sizes_of
 from mldbg.contracts.propose.forms import Entries, Form, Items, form_of
 from mldbg.contracts.propose.uses import Knowledge, Uses
@@ -208,7 +209,7 @@ class Recorder:
 def _bound(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """Parameter -> what the call gives to it; nothing for a call that cannot be made."""
     try:
-        return dict(inspect.signature(module.forward).bind(*args, **kwargs).arguments)
+        return dict(signature_of(module.forward).bind(*args, **kwargs).arguments)
     except TypeError:
         return {}
 
@@ -243,7 +244,7 @@ def why_not(module: nn.Module) -> str | None:
     if ledger.passes_hooks_by(cls):
         return f"{cls.__name__}.__call__ passes hooks by"
     try:
-        inspect.signature(module.forward)
+        signature_of(module.forward)
     except (TypeError, ValueError):
         return "the parameters of its forward cannot be read"
     return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from torch import nn
 
 from mldbg.contracts import meanings
+from mldbg.contracts.names import signature_of
 from mldbg.contracts.propose.attributes import Attribute, attribute_for, bound_for
 from mldbg.contracts.propose.axes import FAMILY_NAMES, Axes, Label, family_of, free
 from mldbg.contracts.propose.forms import Absent, Array
@@ -222,7 +222,7 @@ class Writer:
 
 def _may_leave_out(seen: Sequence[tuple[Call, Array]]) -> bool:
     """Whether all calls gave a parameter that may be left out, as targets are where no loss is wanted."""
-    parameters = inspect.signature(seen[0][0].module.forward).parameters.values()
+    parameters = signature_of(seen[0][0].module.forward).parameters.values()
     optional = {one.name for one in parameters if one.default is None}
     return any(all(not isinstance(call.arguments.get(name, Absent()), Absent) for call, _ in seen) for name in optional)
 
