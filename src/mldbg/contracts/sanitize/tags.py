@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -38,6 +39,17 @@ class Total(NamedTuple):
         )
 
 
+@dataclass(eq=False, slots=True)
+class Cut:
+    """Where a mask set some of the weights of a softmax to 0.
+
+    in_parts: the same weights met another mask: their mean is taken in parts, which are put together.
+    """
+
+    site: Site
+    in_parts: bool = False
+
+
 class Tag(NamedTuple):
     """What the numbers of a tensor are, and where they became that.
 
@@ -50,6 +62,11 @@ class Tag(NamedTuple):
     by_hand: normalised by arithmetic. Whether it was the tensor's own sum, and no value was negative, the values have to prove.
     total: where the values are sums over an axis, by which somebody may normalise.
     made: what the values were part of, or made from, where they are less than that by now: some of a softmax's probabilities.
+    cut: where some of a softmax's weights were set to 0. Of probabilities: these are those weights. With no meaning: products of
+        those weights and rows, along `axis`.
+    mean: they are sums of such products: means of rows, which are too small.
+    parts: of a whole softmax, where some of it was set to 0 in another tensor.
+    rate: they are positive because an exponential or a softplus made them so, as a rate is of which the logarithm is not.
     """
 
     meaning: Semantic | None
@@ -61,6 +78,15 @@ class Tag(NamedTuple):
     by_hand: bool = False
     total: Total | None = None
     made: Semantic | None = None
+    rate: bool = False
+    cut: Cut | None = None
+    mean: bool = False
+    parts: Cut | None = None
+
+    @property
+    def is_aside(self) -> bool:
+        """Whether it says only where the values come from, and arithmetic with another tensor need not heed it."""
+        return self.meaning is None and self.total is None
 
     def along(self, axis: int | None) -> Tag:
         """The same with another axis."""
