@@ -221,12 +221,18 @@ MASK_AFTER_SOFTMAX = Misuse(
     "apply the mask (-inf) to the scores, then apply softmax",
     "a mask on the scores, before the softmax",
 )
+CUT_AFTER_SOFTMAX = Misuse(
+    "mask-after-softmax",
+    "the mask is applied after the softmax: the weights that are left do not sum to 1",
+    "apply the mask (-inf) to the scores, then apply softmax; or divide the weights by their sum",
+    "a mask on the scores, before the softmax",
+)
 PROBS_AS_LOGITS = Misuse(
     "probs-as-logits",
     "a distribution gets probabilities as its logits: it is nearly uniform",
     "pass them as probs=, or pass the logits",
     "logits (unbounded values), or log-probabilities",
-    gets={PROBS: Case()},
+    gets={PROBS: Case(), UNIT: Case()},
 )
 KEPT_AS_DROPPED = Misuse(
     "inverted-attention-mask",
@@ -263,6 +269,20 @@ TARGET_IS_NOT_LOGGED = Misuse(
     at=("kl_div",),
     gets={PROBS: Case(), UNIT: Case()},
     parameter="target",
+)
+RATE_AS_LOGARITHM = Misuse(
+    "poisson-log-input",
+    "the Poisson loss gets a rate, but log_input=True, which is the default, says it is the logarithm of one",
+    "pass log_input=False, or pass the values before the exponential",
+    "the logarithm of a rate",
+    gets={NON_NEGATIVE: Case()},
+)
+LOGARITHM_AS_RATE = Misuse(
+    "poisson-log-input",
+    "the Poisson loss gets {meaning}, but log_input=False says it is a rate: the logarithm of a negative one is NaN",
+    "drop log_input=False, or pass the exponential of the values",
+    "a rate (at least 0)",
+    gets={LOGITS: Case(), LOG_PROBS: Case()},
 )
 
 MISUSES: tuple[Misuse, ...] = (
@@ -374,7 +394,10 @@ MISUSES: tuple[Misuse, ...] = (
     MASK_AFTER_SOFTMAX,
     KEPT_AS_DROPPED,
     DROPPED_AS_KEPT,
+    CUT_AFTER_SOFTMAX,
     PROBS_AS_LOGITS,
+    RATE_AS_LOGARITHM,
+    LOGARITHM_AS_RATE,
 )
 
 

@@ -15,6 +15,7 @@ from mldbg.operations.effect import (
     Chooses,
     Clamps,
     Contracts,
+    Derives,
     Drops,
     Effect,
     Fills,
@@ -120,6 +121,7 @@ METHODS_AND_FUNCTIONS: Mapping[str, Effect] = {
     "sub subtract": Operates(Arithmetic.MINUS),
     "pow": Operates(Arithmetic.TO, ("input", "exponent")),
     "masked_fill": Fills(),
+    "tril triu": Derives(),
 }
 """Names that are methods of a tensor and functions of `torch`."""
 
@@ -188,6 +190,7 @@ FUNCTIONS: Mapping[str, Effect] = {
     "rand randn ones": Special("filled"),
     "zeros empty zeros_like empty_like": Special("waiting"),
     "compile": Wraps(0, "model"),
+    "cdist broadcast_tensors": Derives(),
     "manual_seed set_grad_enabled": NoEffect(),
 }
 """Names that are only functions of `torch`."""
@@ -227,6 +230,7 @@ FUNCTIONAL: Mapping[str, Effect] = {
     "interpolate upsample": Pools(params=("input", "size", "scale_factor", "mode")),
     "grid_sample": Pools(beyond=True, params=("input", "grid", "mode")),
     "pad": Fills(("input", "pad", "mode", "value"), usual=0),
+    "cosine_similarity": Derives(),
     "one_hot": Gives(Semantic.ONE_HOT, "one_hot", ("input", "num_classes"), axis=-1),
 }
 """Names in `torch.nn.functional`, losses apart."""

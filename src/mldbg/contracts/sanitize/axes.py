@@ -30,6 +30,36 @@ def place(name: str, axis: int, source: torch.Size | tuple[torch.Size, ...], arg
     return _place(name, axis, source, rest, named)
 
 
+class Letters(NamedTuple):
+    """The axes of an einsum, by their letters.
+
+    operands: of each operand. result: of what comes out. summed: those that do not come out.
+    """
+
+    operands: tuple[str, ...]
+    result: str
+    summed: frozenset[str]
+
+
+@lru_cache(MOST_CALLS)
+def letters_of(equation: str, ranks: tuple[int, ...]) -> Letters | None:
+    """The axes of an einsum; None where a letter is repeated in one operand. Axes under an ellipsis get digits as letters.
+
+    ranks: of the operands.
+    """
+    left, arrow, result = equation.replace(" ", "").partition("->")
+    operands = left.split(",")
+    hidden = [rank - len(operand.replace("...", "")) for operand, rank in zip(operands, ranks, strict=True)]
+    dots = "".join(map(chr, range(ord("0"), ord("0") + max((0, *hidden)))))  # aligned at their end, as in broadcasting
+    named = tuple(each.replace("...", dots[len(dots) - number :]) for each, number in zip(operands, hidden, strict=True))
+    if any(len(set(each)) != len(each) for each in named):
+        return None
+    every = "".join(operands)
+    usual = "..." + "".join(sorted(letter for letter in {*every} - {"."} if every.count(letter) == 1))
+    out = (result if arrow else usual).replace("...", dots)
+    return Letters(named, out, frozenset("".join(named)) - frozenset(out))
+
+
 _SOURCES = ("input", "self", "tensors")
 """Names of the first parameter."""
 

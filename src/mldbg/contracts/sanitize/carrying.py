@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mldbg.contracts.sanitize import axes
+from mldbg.contracts.sanitize import axes, evidence
 from mldbg.contracts.sanitize.effect import (
     LOG_PROBS,
     LOGITS,
@@ -84,7 +85,45 @@ def clamps(row: Clamps) -> Effect:
         within = (low is None or low <= 1) and (high is None or high >= 0)
         return tag if tag.meaning is not UNIT or within else None
 
-    return follows(change)
+    carried = follows(change)
+
+    def effect(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
+        source, given = first_of(args, kwargs), dict(zip(row.params, args, strict=False)) | kwargs
+        cut_at = None
+        if _cuts_unit_interval(given.get("min"), given.get("max")) and is_score(source):
+            here = watch.here()
+            cut_at = here if watch.looks_at(here) and evidence.is_cut_off(source) else None
+        result = carried(watch, function, args, kwargs)
+        if cut_at is not None:
+            watch.tags.put(result, Tag(None, None, cut_at, made=LOGITS))
+        return result
+
+    return effect
+
+
+def _cuts_unit_interval(low: Any, high: Any) -> bool:
+    """Whether bounds are 0 and 1, or a little inside."""
+    numbers = isinstance(low, int | float) and isinstance(high, int | float)
+    return numbers and 0 <= low <= EPSILON and 1 - EPSILON <= high <= 1
+
+
+_MOVE_ONLY = re.compile(r"(Squeeze|Unsqueeze|View|UnsafeView|ReshapeAlias|Select|Transpose|Permute|T|Clone|ToCopy)Backward\d$")
+_SUMS_PRODUCTS = re.compile(r"(Addmm|Mm|Bmm|Addbmm|Baddbmm|Mv|Dot|Convolution|Sum)Backward\d$")
+
+
+def is_score(tensor: Any) -> bool:
+    """Whether values are raw sums of a layer, or of several, as the graph of their gradients says, and no arithmetic came after.
+
+    A sigmoid by hand has some: `(x + 1) / 2`, `0.2 * x + 0.5`.
+    """
+    node = getattr(tensor, "grad_fn", None)
+    while node is not None and _MOVE_ONLY.match(node.name()):
+        node = node.next_functions[0][0]
+    if node is None:
+        return False
+    name = node.name()
+    adds_two = name.startswith("AddBackward") and all(function is not None for function, _ in node.next_functions)
+    return adds_two or _SUMS_PRODUCTS.match(name) is not None
 
 
 def lose_in_training(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
@@ -104,6 +143,8 @@ def _drops(args: Arguments, kwargs: Keywords) -> bool:
 
 def scaled(tag: Tag) -> Tag | None:
     """Times a constant that is not negative."""
+    if tag.mean:
+        return tag
     match tag.meaning:
         case Semantic.PROBS:
             return tag._replace(scaled=True)
@@ -172,6 +213,12 @@ def reduce(name: str, *, total: bool) -> Effect:
     def change(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
         if tag.meaning is UNIT and not total and argument(args, kwargs, 1, "dim", "axis") is not None:
             return tag
+        if tag.axis is not None and tag.meaning is None and tag.cut is not None:
+            dim = _only_axis(args, kwargs)
+            if dim is None or not total:
+                return None
+            is_mean = dim % len(shape) == tag.axis
+            return tag.along(None if is_mean else axes.place(name, tag.axis, shape, args, kwargs))._replace(mean=is_mean)
         if tag.axis is None or tag.meaning not in (PROBS, LOGITS):
             return None
         axis = axes.place(name, tag.axis, shape, args, kwargs)
@@ -194,12 +241,18 @@ _UNASKED = Site(follows.__code__, 0)
 """In the place of the user's line, which takes a microsecond to find, and is only asked of what has a meaning."""
 
 
-def note_total(watch: Watch, gives: Semantic, result: Tensor, args: Arguments, kwargs: Keywords) -> None:
-    """Of sum and logsumexp over one axis: the result may normalise what it was taken from."""
-    dim, source = argument(args, kwargs, 1, "dim", "axis"), first_of(args, kwargs)
+def _only_axis(args: Arguments, kwargs: Keywords) -> int | None:
+    """The axis of a reduction over one."""
+    dim = argument(args, kwargs, 1, "dim", "axis")
     if isinstance(dim, tuple | list) and len(dim) == 1:
         (dim,) = dim
-    if type(dim) is int and source.is_floating_point() and source.dim():
+    return dim if type(dim) is int else None
+
+
+def note_total(watch: Watch, gives: Semantic, result: Tensor, args: Arguments, kwargs: Keywords) -> None:
+    """Of sum and logsumexp over one axis: the result may normalise what it was taken from."""
+    dim, source = _only_axis(args, kwargs), first_of(args, kwargs)
+    if dim is not None and source.is_floating_point() and source.dim():
         total, known = Total(gives, dim % source.dim()), watch.tags.of(result)
         watch.tags.put(result, known._replace(total=total) if known is not None else Tag(None, None, _UNASKED, total=total))
 

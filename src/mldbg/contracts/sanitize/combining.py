@@ -22,9 +22,10 @@ from mldbg.contracts.sanitize.effect import (
     argument,
     first_of,
 )
-from mldbg.contracts.sanitize.tags import MASKS, Tag
+from mldbg.contracts.sanitize.tags import MASKS, Cut, Tag
 from mldbg.contracts.sanitize.watch import Watch
 from mldbg.operations.effect import Chooses
+from mldbg.operations.losses import CUT_AFTER_SOFTMAX
 from mldbg.semantics import FORGOTTEN, Semantic
 
 EPSILON = 1e-3
@@ -39,12 +40,19 @@ Both = Callable[[Tag, Tensor, Tag, Tensor], Tag | None]
 
 
 def operands(
-    combine: Combine, both: Both, *, commutes: bool, adds: bool = False, normalises_to: Semantic | None = None
+    combine: Combine,
+    both: Both,
+    *,
+    commutes: bool,
+    adds: bool = False,
+    weighs: bool = False,
+    normalises_to: Semantic | None = None,
 ) -> Effect:
     """An elementwise operation of a tensor with a number or with another tensor.
 
     combine: what a number makes of the tensor. both: what two tensors with tags give.
     normalises_to: what a tensor becomes whose right operand is its own total.
+    adds, weighs: whether it is a sum, or a product, of which a mask may be one part.
     commutes: whether the number may stand on the left. Another tensor without a tag makes the result unknown, unless it is a
         bias or a mask that the operation adds.
     """
@@ -54,6 +62,18 @@ def operands(
         tag, other = watch.tags.of(left), watch.tags.of(right)
         if tag is None and other is None:
             return function(*args, **kwargs)
+        if adds and isinstance(left, Tensor) and isinstance(right, Tensor):
+            uses_mean(watch, left, tag)
+            uses_mean(watch, right, other)
+        if weighs and isinstance(left, Tensor) and isinstance(right, Tensor):
+            for weights, known, factor in ((left, tag, right), (right, other, left)):
+                weighed = _weighed(watch, weights, known, factor) if known is not None else None
+                if weighed is not None:
+                    result = function(*args, **kwargs)
+                    watch.tags.put(result, weighed)
+                    return result
+        if tag is not None and other is not None:
+            tag, other = None if tag.is_aside else tag, None if other.is_aside else other
         total = other.total if other is not None else None
         shape: torch.Size | None = left.shape if tag is not None else right.shape
         if "alpha" in kwargs or "rounding_mode" in kwargs:
@@ -64,11 +84,12 @@ def operands(
             new, shape = both(tag, left, other, right), None
         elif tag is not None:
             new = combine(tag, right) if _is_constant(right) else _beside(watch, tag, left, right, adds=adds)
-        else:
-            assert other is not None
+        elif other is not None:
             new = combine(other, left) if commutes and _is_constant(left) else None
             if new is None and commutes and isinstance(left, Tensor):
                 new = _beside(watch, other, right, left, adds=adds)
+        else:
+            new = None
         result = function(*args, **kwargs)
         watch.tags.put(result, new if shape is None or result.shape == shape else None)
         return result
@@ -92,8 +113,71 @@ def _beside(watch: Watch, tag: Tag, tensor: Tensor, other: Any, *, adds: bool) -
     return None
 
 
+def uses_mean(watch: Watch, tensor: Tensor, tag: Tag | None) -> None:
+    """A weighted mean goes on to where nobody divides it any more. Reports it where a mask set some of its weights to 0."""
+    if tag is not None and tag.mean and tag.cut is not None and not tag.cut.in_parts:
+        watch.found(CUT_AFTER_SOFTMAX, "softmax", "mask", tensor, tag, consumer=tag.cut.site)
+
+
+def _weighed(watch: Watch, weights: Tensor, tag: Tag, factor: Tensor) -> Tag | None:
+    """What a product of a softmax's weights with a mask, or of masked weights with rows, is; None where it is neither."""
+    if tag.meaning is not PROBS or tag.axis is None or (watch.tags.of(factor) is not None and tag.cut is None):
+        return None
+    lead = weights.dim() - factor.dim()
+    if lead < 0 or tag.axis < lead or factor.shape[tag.axis - lead] != weights.shape[tag.axis]:
+        return None
+    others = list(zip(weights.shape[lead:], factor.shape, strict=True))
+    if all(size in (1, whole) for whole, size in others):
+        return cut_by(watch, weights, tag, factor)
+    is_rows = tag.cut is not None and all(size == whole or whole == 1 for whole, size in others)
+    return Tag(None, tag.axis, tag.site, cut=tag.cut) if is_rows else None
+
+
+def cut_by(watch: Watch, weights: Tensor, tag: Tag, kept: Tensor) -> Tag | None:
+    """The tag of a softmax's weights where a mask keeps some of them and sets the others to 0; None where that is not certain."""
+    if tag.meaning is not PROBS or tag.axis is None or tag.masked is not None or kept.requires_grad:
+        return None
+    if tag.cut is not None:  # one mask after another
+        return tag if evidence.is_mask(kept) else None
+    if tag.parts is not None:
+        tag.parts.in_parts = True
+        return None
+    kept = kept[(None,) * (weights.dim() - kept.dim())]
+    if kept.shape[tag.axis] != weights.shape[tag.axis]:
+        return None
+    here = watch.here()
+    if not watch.looks_at(here) or not evidence.cuts_ends(weights, kept, tag.axis) or evidence.refuted(tag, weights):
+        return None
+    cut = Cut(here)
+    watch.tags.put(weights, tag._replace(parts=cut))
+    return tag._replace(scaled=True, cut=cut)
+
+
+def triangle(*, upper: bool) -> Effect:
+    """tril, triu: as a mask that looks back or ahead."""
+
+    def effect(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
+        source = first_of(args, kwargs)
+        tag = watch.tags.of(source)
+        new = None
+        if tag is not None and tag.meaning is PROBS:
+            diagonal = argument(args, kwargs, 1, "diagonal", default=0)
+            ones = torch.ones(source.shape[-2:], device=source.device)
+            kept = ones.triu(diagonal) if upper else ones.tril(diagonal)
+            new = cut_by(watch, source, tag, kept)
+        result = function(*args, **kwargs)
+        watch.tags.put(result, new)
+        return result
+
+    return effect
+
+
 def times(tag: Tag, number: Any) -> Tag | None:
     """A tensor times or divided by a constant. The sign of a constant in a tensor is not read."""
+    if tag.mean and isinstance(number, Tensor):  # it may be what normalises it
+        return None
+    if tag.rate and not isinstance(number, Tensor):
+        return _still_rate(tag) if number > 0 else None
     if tag.meaning is LOGITS or isinstance(number, Tensor) or number > 0:
         return scaled(tag)
     return None
@@ -104,11 +188,19 @@ def plus(tag: Tag, number: Any) -> Tag | None:
     if tag.meaning is LOGITS:
         return tag
     is_epsilon = not isinstance(number, Tensor) and abs(number) <= EPSILON
+    if tag.rate and tag.total is None:
+        return _still_rate(tag) if is_epsilon else None
     return tag if is_epsilon and (tag.meaning in (PROBS, UNIT) or tag.total is not None) else None
+
+
+def _still_rate(tag: Tag) -> Tag:
+    return Tag(None, None, tag.site, rate=True)
 
 
 def power(tag: Tag, number: Any) -> Tag | None:
     """A tensor to the power of a constant: what lies in [0, 1] stays there."""
+    if tag.meaning is LOGITS and not isinstance(number, Tensor) and number == 2:  # as of distances
+        return tag.along(None)
     inside = tag.meaning in (PROBS, UNIT) and not tag.scaled
     return tag.loosely() if inside and not isinstance(number, Tensor) and number > 0 else None
 
@@ -167,11 +259,14 @@ def unknown(first: Tag, left: Tensor, second: Tag, right: Tensor) -> Tag | None:
     return None
 
 
-def joins(name: str) -> Effect:
+def joins(name: str, *, stacks: bool = False) -> Effect:
     """Of cat, stack and the like: what all parts are, the whole is; not so along the axis that sums to 1."""
 
     def effect(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
         tensors = argument(args, kwargs, 0, "tensors")
+        if isinstance(tensors, list | tuple) and not stacks:
+            for tensor in tensors:
+                uses_mean(watch, tensor, watch.tags.of(tensor))
         tag = _common(watch, tensors)
         result = function(*args, **kwargs)
         if tag is not None and has_axes(tag):
@@ -193,6 +288,8 @@ def _common(watch: Watch, tensors: Iterable[Any]) -> Tag | None:
     for tag in tags:
         if tag is None or tag.meaning is not first.meaning or tag.axis != first.axis or tag.others != first.others:
             return None
+        if tag.rate != first.rate or tag.cut is not first.cut:
+            return None
     return first._replace(scaled=any(tag is not None and tag.scaled for tag in tags))
 
 
@@ -208,7 +305,8 @@ def fills(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -
     if is_number and tag.meaning is LOGITS:
         new = tag
     elif is_number and tag.meaning is PROBS and value >= 0:
-        new = scaled(tag)
+        mask = argument(args, kwargs, 1, "mask", "index")
+        new = (cut_by(watch, source, tag, ~mask) if value == 0 and _covers(mask, source, function) else None) or scaled(tag)
     elif is_number and tag.meaning is PROBS and value <= FORGOTTEN and not tag.scaled and not evidence.refuted(tag, source):
         new = tag._replace(scaled=True, masked=watch.here())
     result = function(*args, **kwargs)
@@ -217,19 +315,41 @@ def fills(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -
     return result
 
 
+def _covers(mask: Any, source: Tensor, function: Function) -> bool:
+    """Whether what says where to fill is a mask, whose axes are the last ones of the tensor: those of an index are the first."""
+    if not isinstance(mask, Tensor) or mask.dtype is not torch.bool:
+        return False
+    return mask.dim() == source.dim() or (mask.dim() < source.dim() and function is not Tensor.__setitem__)
+
+
 def chooses(row: Chooses) -> Effect:
     """where(condition, a, b), maximum(a, b): what both are, value by value."""
     places = [row.params.index(name) for name in ("input", "other")]
+    condition = row.params.index("condition") if "condition" in row.params else None
 
     def effect(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
         left, right = argument(args, kwargs, places[0], "input", "self"), argument(args, kwargs, places[1], "other")
         tag, other = watch.tags.of(left), watch.tags.of(right)
-        result = function(*args, **kwargs)
+        new = None
         if tag is not None and other is not None:
-            watch.tags.put(result, _either(tag, other))
+            new = _either(tag, other)
+        elif condition is not None and tag is not None and _is_zero(right):
+            new = cut_by(watch, left, tag, argument(args, kwargs, condition, "condition"))
+        elif condition is not None and other is not None and _is_zero(left):
+            new = cut_by(watch, right, other, ~argument(args, kwargs, condition, "condition"))
+        result = function(*args, **kwargs)
+        if new is not None:
+            watch.tags.put(result, new if result.shape in (getattr(left, "shape", None), getattr(right, "shape", None)) else None)
         return result
 
     return effect
+
+
+def _is_zero(value: Any) -> bool:
+    """Whether it is the number 0, or a tensor that holds no other."""
+    if isinstance(value, Tensor):
+        return not value.requires_grad and evidence.is_zero(value)
+    return isinstance(value, int | float) and value == 0
 
 
 def _either(one: Tag, two: Tag) -> Tag | None:

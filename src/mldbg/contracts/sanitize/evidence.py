@@ -14,6 +14,15 @@ SLACK = 0.05
 """How far values may be from a law before they refute it. Coarse on purpose: the law is asked whether memory was
 overwritten behind the tags' back, not whether rounding (bfloat16: 0.03 on a sum) or a small epsilon was at work."""
 
+CUT_OFF = 0.25
+"""The share of values that a guard against rounding, or a linear model of a probability that fits, does not come near."""
+
+LEAST_PLACES, LEAST_MASK, LEAST_ROWS = 4, 32, 3
+"""Places in a row, values in a mask, and rows that keep some of theirs: below that the shape of a mask may be chance."""
+
+EVEN = 0.01
+"""How far equal sums may be apart, as a share of them. Rounding (float16: 5e-4 on a value) stays below it."""
+
 
 def refuted(tag: Tag, tensor: Tensor) -> bool:
     """Whether the values cannot be what the tag says. Values that cannot be read refute nothing but what they had to prove."""
@@ -27,9 +36,40 @@ def is_whole(tag: Tag, tensor: Tensor) -> bool:
     return tag.axis is not None and not refuted(whole, tensor)
 
 
+def sums_are_equal(tag: Tag, tensor: Tensor) -> bool:
+    """Whether scaled probabilities are seen to sum to 1 in every row, or to one number below it in each of several rows.
+
+    So does what a temperature divides. Rows from which a mask or dropout took something sum to several numbers.
+    """
+    axis = tag.axis
+
+    def even(values: Tensor) -> Tensor:
+        sums = values.sum(axis)
+        low, high = sums.aminmax()
+        is_below = (low > 0) & (high <= 1 + SLACK) & (high - low <= EVEN * high)
+        return is_below & (values >= 0).all() & (sums.numel() > 1)
+
+    return is_whole(tag, tensor) or (axis is not None and _truth(even, tensor) is True)
+
+
 def leaves_unit_interval(tag: Tag, tensor: Tensor) -> bool:
     """Whether a value is seen outside [0, 1]. Values that cannot be read prove nothing."""
     return _truth(lambda values: ((values < -SLACK) | (values > 1 + SLACK)).any(), tensor) is True
+
+
+def is_negative(tensor: Tensor) -> bool:
+    """Whether a value is seen below 0. Values that cannot be read prove nothing."""
+    return _truth(lambda values: (values < -SLACK).any(), tensor) is True
+
+
+def is_cut_off(tensor: Tensor) -> bool:
+    """Whether many values, some of them negative, are seen to lie outside [0, 1], where a clamp takes their gradient."""
+
+    def outside(values: Tensor) -> Tensor:
+        beyond = (values < -SLACK) | (values > 1 + SLACK)
+        return (beyond.float().mean() >= CUT_OFF) & (values < -SLACK).any()
+
+    return _truth(outside, tensor) is True
 
 
 def is_not_log_probs(axis: int, tensor: Tensor) -> bool:
@@ -40,6 +80,46 @@ def is_not_log_probs(axis: int, tensor: Tensor) -> bool:
 def hides(tensor: Tensor) -> bool:
     """Whether a tensor that is added holds minus infinity, or a number meant as such: an additive mask, and not activations."""
     return _truth(lambda values: (values <= 10 * FORGOTTEN).any(), tensor) is True
+
+
+def cuts_ends(weights: Tensor, kept: Tensor, axis: int) -> bool:
+    """Whether a mask is seen to take the end, or the beginning, of each row of weights, as padding and a look ahead do.
+
+    Rows must differ in how much they keep, and what was taken must weigh something, some of it more than what was kept: a choice
+    of the best takes the least. Masks that say little, because they are small, prove nothing.
+
+    weights: before the mask. kept: 0 or 1, of as many axes; each of size 1, or of that of the weights.
+    """
+
+    def claim(values: Tensor) -> bool:
+        mask = kept.detach().to(values)
+        rows = mask.movedim(axis, -1).reshape(-1, mask.shape[axis])
+        if rows.shape[1] < LEAST_PLACES or rows.numel() < LEAST_MASK or not _is_mask(rows):
+            return False
+        numbers, steps = rows.sum(1), rows.diff(dim=1)
+        numbers = numbers[numbers > 0]
+        ends = (steps <= 0).all() | (steps >= 0).all()
+        if (numbers < rows.shape[1]).sum() < LEAST_ROWS or not ends or numbers.min() == numbers.max():
+            return False
+        taken = values * (1 - mask)
+        least = values.masked_fill(mask == 0, float("inf")).amin(axis)
+        return bool((taken.sum(axis) > SLACK).any() & ((taken.amax(axis) > least) & least.isfinite()).any())
+
+    return _truth(claim, weights) is True
+
+
+def is_mask(tensor: Tensor) -> bool:
+    """Whether all values are seen to be 0 or 1."""
+    return _truth(_is_mask, tensor) is True
+
+
+def is_zero(tensor: Tensor) -> bool:
+    """Whether all values are seen to be 0."""
+    return _truth(lambda values: (values == 0).all(), tensor) is True
+
+
+def _is_mask(values: Tensor) -> Tensor:
+    return ((values == 0) | (values == 1)).all()
 
 
 def counts_up(tensor: Tensor, end: int) -> bool:

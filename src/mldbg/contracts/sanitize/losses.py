@@ -8,13 +8,15 @@ from typing import Any
 from torch import Tensor
 
 from mldbg.contracts.sanitize import evidence
-from mldbg.contracts.sanitize.effect import LOG_PROBS, LOGITS, Arguments, Effect, Function, Keywords, argument
+from mldbg.contracts.sanitize.effect import LOG_PROBS, LOGITS, NON_NEGATIVE, UNIT, Arguments, Effect, Function, Keywords, argument
 from mldbg.contracts.sanitize.tags import Tag
 from mldbg.contracts.sanitize.watch import Watch
 from mldbg.operations.effect import ClassAxis, Loss
 from mldbg.operations.losses import (
     BROADCAST,
+    LOGARITHM_AS_RATE,
     OVER_BATCH,
+    RATE_AS_LOGARITHM,
     SINGLE_LOGIT,
     TARGET_IS_LOGGED,
     TARGET_IS_NOT_LOGGED,
@@ -65,11 +67,20 @@ def loss(row: Loss) -> Effect:
         tag = watch.tags.of(tensor)
         if tag is not None:
             target = argument(args, kwargs, 1, row.params[1])
-            if not (tag.meaning is LOG_PROBS and _pairs(tag, tensor, target)):
+            if tag.is_aside and tag.made is LOGITS and row.takes is UNIT:
+                _check_squeezed(watch, row, tensor, tag)
+            elif not (tag.meaning is LOG_PROBS and _pairs(tag, tensor, target)):
                 _check(watch, row, tensor, tag)
         return function(*args, **kwargs)
 
     return effect
+
+
+def _check_squeezed(watch: Watch, row: Loss, tensor: Tensor, tag: Tag) -> None:
+    """Scores that were forced into [0, 1] by a clamp have no gradient where they were beyond."""
+    misuse = misuse_of(row, LOGITS)
+    if misuse is not None and tensor.requires_grad:
+        watch.found(misuse, row.name, "input", tensor, tag)
 
 
 def _pairs(tag: Tag, tensor: Tensor, target: Any) -> bool:
@@ -130,6 +141,24 @@ def divergence(row: Loss) -> Effect:
             case = misuse.gets.get(of_target.meaning)
             if case is not None and PROOFS[case.proof](of_target, target, None):
                 watch.found(misuse, row.name, "target", target, of_target)
+        return function(*args, **kwargs)
+
+    return effect
+
+
+def counts(row: Loss) -> Effect:
+    """poisson_nll_loss: `log_input`, which is the usual, says that the first argument is the logarithm of a rate."""
+    place = row.params.index("log_input")
+
+    def effect(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
+        tensor = argument(args, kwargs, 0, "input")
+        tag = watch.tags.of(tensor)
+        if tag is not None:
+            if argument(args, kwargs, place, "log_input", default=True):
+                if tag.rate and tensor.requires_grad and not evidence.is_negative(tensor):
+                    watch.found(RATE_AS_LOGARITHM, row.name, "input", tensor, tag._replace(meaning=NON_NEGATIVE))
+            elif tag.meaning in LOGARITHM_AS_RATE.gets and evidence.is_negative(tensor):
+                watch.found(LOGARITHM_AS_RATE, row.name, "input", tensor, tag)
         return function(*args, **kwargs)
 
     return effect

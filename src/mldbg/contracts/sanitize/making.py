@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
 from torch import Tensor, nn
 
-from mldbg.contracts.sanitize import evidence
+from mldbg.contracts.sanitize import axes, evidence
 from mldbg.contracts.sanitize.carrying import note_total
+from mldbg.contracts.sanitize.combining import uses_mean
 from mldbg.contracts.sanitize.effect import (
     LOG_PROBS,
     LOGITS,
@@ -60,8 +62,11 @@ def softmaxes(row: Gives) -> Effect:
 
 
 def _is_whole(tag: Tag, tensor: Tensor) -> bool:
-    """Whether probabilities sum to 1: scaled ones have to prove it."""
-    return evidence.is_whole(tag, tensor) if tag.scaled else not evidence.refuted(tag, tensor)
+    """Whether probabilities sum to 1, or to the same less: scaled ones have to prove it.
+
+    Divided by a temperature above 1 they are flatter still. Below 1 they may be sharpened on purpose.
+    """
+    return evidence.sums_are_equal(tag, tensor) if tag.scaled else not evidence.refuted(tag, tensor)
 
 
 def sigmoid(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
@@ -78,14 +83,14 @@ def sigmoid(watch: Watch, function: Function, args: Arguments, kwargs: Keywords)
 def activation(row: Gives) -> Effect:
     """ReLU and the like: each value by itself. Some meanings stay what they are."""
     assert row.meaning is not None
-    meaning = row.meaning
+    meaning, is_rate = row.meaning, row.verb == "softplus"
 
     def effect(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
         before = watch.tags.of(first_of(args, kwargs))
         result = function(*args, **kwargs)
         keeps = before is not None and before.meaning in row.keeps_meanings
         axis = before.axis if before is not None and before.meaning is meaning else None
-        watch.tags.put(result, before if keeps else Tag(meaning, axis, watch.here()))
+        watch.tags.put(result, before if keeps else Tag(meaning, axis, watch.here(), rate=is_rate))
         return result
 
     return effect
@@ -101,6 +106,8 @@ def layer(row: Affine) -> Effect:
     place = row.params.index(named)
 
     def effect(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
+        source = first_of(args, kwargs)
+        uses_mean(watch, source, watch.tags.of(source))
         result = function(*args, **kwargs)
         chosen = isinstance(argument(args, kwargs, place, named), nn.Parameter)
         axis = result.dim() + row.features
@@ -116,26 +123,104 @@ def product(watch: Watch, function: Function, args: Arguments, kwargs: Keywords)
     _check_weights(watch, first)
     weights, rows = watch.tags.of(first), watch.tags.of(second)
     result = function(*args, **kwargs)
-    if weights is not None and rows is not None:
+    cut = _mean_after_cut(watch, weights, first, rows, second)
+    if cut is not None:
+        watch.tags.put(result, cut)
+    elif weights is not None and rows is not None:
         watch.tags.put(result, _mixed(weights, first, rows, second, result))
+    if _may_be_any(weights) and _may_be_any(rows) and _are_computed(first, second):
+        watch.tags.put(result, Tag(LOGITS, None, watch.here()))
     if isinstance(second, nn.Parameter) and second.dim() > 1:
         watch.tags.put(result, Tag(LOGITS, result.dim() - 1, watch.here()))
     return result
 
 
+def _mean_after_cut(watch: Watch, one: Tag | None, first: Tensor, two: Tag | None, second: Tensor) -> Tag | None:
+    """What a matrix product makes of weights some of which were set to 0. A product with a vector may be any sum."""
+    if one is not None and one.mean and isinstance(second, nn.Parameter):
+        uses_mean(watch, first, one)
+    elif min(first.dim(), second.dim()) >= 2:
+        if one is not None and _is_cut(one) and one.axis == first.dim() - 1:
+            return _sum_after_cut(one)
+        if two is not None and _is_cut(two) and two.axis == second.dim() - 2:
+            return _sum_after_cut(two)
+    return None
+
+
+def _is_cut(tag: Tag) -> bool:
+    return tag.meaning is PROBS and tag.cut is not None
+
+
+def _sum_after_cut(tag: Tag) -> Tag:
+    return Tag(None, None, tag.site, cut=tag.cut, mean=True)
+
+
+def _may_be_any(tag: Tag | None) -> bool:
+    """Whether nothing is known that makes a sum of products with such values more than a score."""
+    return tag is None or tag.meaning is LOGITS
+
+
 def _mixed(weights: Tag, first: Tensor, rows: Tag, second: Tensor, result: Tensor) -> Tag | None:
     """What weights that sum to 1 make of rows of probabilities: their means are probabilities again."""
-    runs_over_rows = weights.meaning is PROBS and weights.axis == first.dim() - 1 and second.dim() >= 2
-    if runs_over_rows and rows.meaning is PROBS and rows.axis == second.dim() - 1:
-        return rows._replace(axis=result.dim() - 1, scaled=weights.scaled or rows.scaled)
-    return rows.loosely() if runs_over_rows and rows.meaning is UNIT and not weights.scaled else None
+    if weights.meaning is not PROBS or weights.axis != first.dim() - 1 or second.dim() < 2:
+        return None
+    return _mean_of(weights, rows, result.dim() - 1 if rows.axis == second.dim() - 1 else None)
+
+
+def _mean_of(weights: Tag, rows: Tag, axis: int | None) -> Tag | None:
+    """Means of rows, with weights that sum to 1. axis: where that of the rows' law is in the means; None where it is lost."""
+    if rows.meaning is PROBS and axis is not None:
+        return rows._replace(axis=axis, scaled=weights.scaled or rows.scaled, cut=None, parts=None)
+    return rows.loosely() if rows.meaning is UNIT and not weights.scaled else None
 
 
 def contraction(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
-    """einsum(equation, *operands)"""
-    for operand in args[1:]:
+    """einsum(equation, *operands). One that sums rows of probabilities, with weights that sum to 1, gives probabilities."""
+    operands = args[1] if len(args) == 2 and isinstance(args[1], list | tuple) else args[1:]
+    for operand in operands:
         _check_weights(watch, operand)
-    return function(*args, **kwargs)
+    result = function(*args, **kwargs)
+    known = {place: tag for place, operand in enumerate(operands) if (tag := watch.tags.of(operand)) is not None}
+    if known and len(operands) == 2 and isinstance(args[0], str):
+        letters = axes.letters_of(args[0], tuple(operand.dim() for operand in operands))
+        for place, tag in known.items():
+            if letters is not None and _averages(tag, letters, place):
+                watch.tags.put(result, _averaged(tag, known.get(1 - place), letters, place))
+    return result
+
+
+def _averaged(weights: Tag, rows: Tag | None, letters: axes.Letters, place: int) -> Tag | None:
+    """What an einsum makes of weights and rows. place: of the weights among the operands."""
+    of_weights, of_rows = letters.operands[place], letters.operands[1 - place]
+    if weights.cut is not None:
+        return _sum_after_cut(weights) if set(of_rows) - set(of_weights) else None
+    if rows is None:
+        return None
+    letter = of_rows[rows.axis] if rows.axis is not None else ""
+    kept = letter != "" and letter in letters.result and letter not in of_weights
+    return _mean_of(weights, rows, letters.result.index(letter) if kept else None)
+
+
+def _averages(weights: Tag, letters: axes.Letters, place: int) -> bool:
+    """Whether an einsum sums over the axis along which these weights sum to 1, which the other operand has, and over no other."""
+    if weights.meaning is not PROBS or weights.axis is None:
+        return False
+    summed = letters.operands[place][weights.axis]
+    return summed in letters.operands[1 - place] and letters.summed == {summed}
+
+
+def scores(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
+    """cdist, cosine_similarity: how near two computed things are. A table of learned centres may be that of a density."""
+    first, second = first_of(args, kwargs), argument(args, kwargs, 1, "x2")
+    result = function(*args, **kwargs)
+    if _are_computed(first, second):
+        watch.tags.put(result, Tag(LOGITS, None, watch.here()))
+    return result
+
+
+def _are_computed(*tensors: Any) -> bool:
+    """Whether all come from layers, and none is a parameter or data."""
+    return all(isinstance(each, Tensor) and each.grad_fn is not None for each in tensors)
 
 
 def _check_weights(watch: Watch, weights: Any) -> None:
@@ -162,23 +247,61 @@ def maps(row: Maps) -> Effect:
             made = tag.made or tag.meaning if meaning is UNIT else None
             by_hand = tag.by_hand or tag.scaled
             watch.tags.put(result, Tag(meaning, tag.axis, watch.here(), others=tag.others, by_hand=by_hand, made=made))
+        elif is_exp and result.requires_grad:
+            watch.tags.put(result, Tag(None, None, watch.here(), rate=True))
         return result
 
-    is_log = row.verb == "log"
+    is_log, is_exp = row.verb == "log", row.verb == "exp"
     return effect
 
 
-_DISTRIBUTIONS = ("torch/distributions/categorical.py", "torch/distributions/one_hot_categorical.py")
+_DISTRIBUTIONS = f"torch{os.sep}distributions{os.sep}"
+"""The folder of torch's distributions, where a call comes from one of them."""
 
 
 def normalises(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
     """Of logsumexp: what it is subtracted from becomes log-probabilities. Torch's Categorical does so with its logits."""
     source = first_of(args, kwargs)
     tag = watch.tags.of(source)
-    if tag is not None and tag.meaning is PROBS and tag.axis == source.dim() - 1 and not evidence.refuted(tag, source):
-        caller = sys._getframe(2).f_code.co_filename.replace("\\", "/")  # noqa: SLF001
-        if caller.endswith(_DISTRIBUTIONS):
-            watch.found(PROBS_AS_LOGITS, "Categorical", "logits", source, tag)
+    if tag is not None and (tag.meaning is UNIT or (tag.meaning is PROBS and tag.axis == source.dim() - 1)):
+        distribution = _distribution_that_gets(source)
+        if distribution is not None and not evidence.refuted(tag, source):
+            watch.found(PROBS_AS_LOGITS, distribution, "logits", source, tag)
     result = function(*args, **kwargs)
     note_total(watch, LOG_PROBS, result, args, kwargs)
     return result
+
+
+def broadcasts(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
+    """broadcast_tensors(*tensors), by which a Bernoulli, Binomial, Geometric, ... takes its logits.
+
+    They are reported where the distribution is made, and are known no more, so that its likelihood is not reported once more.
+    """
+    results = function(*args, **kwargs)
+    for source, result in zip(args, results, strict=False):
+        tag = watch.tags.of(source)
+        if tag is not None:
+            watch.tags.put(result, tag if result.shape == source.shape else None)
+        if tag is not None and tag.meaning in (PROBS, UNIT) and not evidence.refuted(tag, source):
+            distribution = _distribution_that_gets(source)
+            if distribution is not None:
+                watch.tags.put(result, None)
+                watch.found(PROBS_AS_LOGITS, distribution, "logits", source, tag)
+    return results
+
+
+def _distribution_that_gets(logits: Tensor) -> str | None:
+    """The distribution of torch that is being made of these logits; None where none is."""
+    frame = sys._getframe(2)  # noqa: SLF001 (inspect.stack would read source files)
+    for _ in range(_FRAMES):
+        code = frame.f_code
+        if code.co_name == "__init__" and _DISTRIBUTIONS in code.co_filename and frame.f_locals.get("logits") is logits:
+            return code.co_qualname.partition(".")[0]
+        if frame.f_back is None:
+            return None
+        frame = frame.f_back
+    return None
+
+
+_FRAMES = 8
+"""How far up a distribution's constructor may be: the mode, torch's dispatch and a helper lie between."""

@@ -18,7 +18,7 @@ from mldbg.operations import effect as kinds
 from mldbg.operations.torch import ATTRIBUTES, ROWS
 
 _ARITHMETIC: Mapping[kinds.Arithmetic, Effect] = {
-    kinds.Arithmetic.TIMES: combining.operands(combining.times, combining.weighted, commutes=True),
+    kinds.Arithmetic.TIMES: combining.operands(combining.times, combining.weighted, commutes=True, weighs=True),
     kinds.Arithmetic.OVER: combining.operands(combining.times, combining.unknown, commutes=False, normalises_to=PROBS),
     kinds.Arithmetic.PLUS: combining.operands(combining.plus, combining.summed, commutes=True, adds=True),
     kinds.Arithmetic.MINUS: combining.operands(combining.plus, combining.difference, commutes=False, normalises_to=LOG_PROBS),
@@ -62,6 +62,8 @@ def _lossy(row: kinds.Loss) -> Effect | None:
         return losses.divergence(row)
     if row.elementwise:
         return losses.elementwise(row)
+    if "log_input" in row.params:
+        return losses.counts(row)
     return losses.loss(row) if row.takes is not None else None
 
 
@@ -80,7 +82,7 @@ _CARRIED_OUT: Mapping[type, Callable[[str, Any], Effect | None]] = {
     kinds.Normalizer: lambda name, row: making.normalises,
     kinds.Operates: lambda name, row: _ARITHMETIC[row.how],
     kinds.Joins: lambda name, row: combining.joins(name),
-    kinds.Stacks: lambda name, row: combining.joins(name),
+    kinds.Stacks: lambda name, row: combining.joins(name, stacks=True),
     kinds.Chooses: lambda name, row: combining.chooses(row),
     kinds.Fills: lambda name, row: combining.fills,
     kinds.Multiplies: lambda name, row: making.product,
@@ -143,5 +145,12 @@ EFFECTS: Mapping[Any, Effect] = {
     **dict(_functions()),
     **dict(_attributes()),
     Tensor.data.__set__: _forgets,  # type: ignore[attr-defined]
+    torch.broadcast_tensors: making.broadcasts,
+    torch.tril: combining.triangle(upper=False),
+    Tensor.tril: combining.triangle(upper=False),
+    torch.triu: combining.triangle(upper=True),
+    Tensor.triu: combining.triangle(upper=True),
+    torch.cdist: making.scores,
+    functional.cosine_similarity: making.scores,
 }
 """torch function, as a function mode gets it -> effect."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -43,6 +44,17 @@ class Total(NamedTuple):
         )
 
 
+@dataclass(eq=False, slots=True)
+class Cut:
+    """Where a mask set some of the weights of a softmax to 0.
+
+    in_parts: the same weights met another mask: their mean is taken in parts, which are put together.
+    """
+
+    site: Site
+    in_parts: bool = False
+
+
 class Tag(NamedTuple):
     """What the numbers of a tensor are, and where they became that.
 
@@ -59,6 +71,11 @@ class Tag(NamedTuple):
         values have to prove.
     inverted: of scores in which an inverted mask has left positions out: what is said if they come to a softmax as they are, and
         the sizes that they have now.
+    cut: where some of a softmax's weights were set to 0. Of probabilities: these are those weights. With no meaning: products of
+        those weights and rows, along `axis`.
+    mean: they are sums of such products: means of rows, which are too small.
+    parts: of a whole softmax, where some of it was set to 0 in another tensor.
+    rate: they are positive because an exponential or a softplus made them so, as a rate is of which the logarithm is not.
     """
 
     meaning: Semantic | None
@@ -72,6 +89,15 @@ class Tag(NamedTuple):
     made: Semantic | None = None
     compared: weakref.ref[Tensor] | None = None
     inverted: tuple[Finding, torch.Size] | None = None
+    rate: bool = False
+    cut: Cut | None = None
+    mean: bool = False
+    parts: Cut | None = None
+
+    @property
+    def is_aside(self) -> bool:
+        """Whether it says only where the values come from, and arithmetic with another tensor need not heed it."""
+        return self.meaning is None and self.total is None
 
     def along(self, axis: int | None) -> Tag:
         """The same with another axis."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import replace
 
 from torch import Tensor
@@ -13,6 +14,9 @@ from mldbg.contracts.sanitize.finding import Finding, Report
 from mldbg.contracts.sanitize.site import Site, users_site
 from mldbg.contracts.sanitize.tags import Tag, Tags
 from mldbg.operations.losses import Misuse
+
+MOST_LOOKS = 8
+"""How often the values of one line are read where nothing is wrong yet: in as many layers, or steps, a mistake shows."""
 
 
 class Watch:
@@ -26,6 +30,7 @@ class Watch:
         self._owner = threading.get_ident()
         self._seen: set[tuple[str, Site | str, Site]] = set()
         self._elsewhere: list[Finding] = []
+        self._looks: Counter[Site] = Counter()
 
     def listens_to(self, rule: str) -> bool:
         """Whether findings of this rule are wanted."""
@@ -34,6 +39,11 @@ class Watch:
     def here(self) -> Site:
         """The user's line that is running."""
         return users_site(3)
+
+    def looks_at(self, site: Site) -> bool:
+        """Whether the values of a line that may be right are still read: the first times it runs, so that a long run is cheap."""
+        self._looks[site] += 1
+        return self._looks[site] <= MOST_LOOKS
 
     def found(
         self,
