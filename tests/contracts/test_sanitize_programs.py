@@ -91,7 +91,7 @@ def test_there_are_programs_for_every_rule() -> None:
 
 
 def test_nothing_is_found_without_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follow, "EFFECTS", {})
+    monkeypatch.setattr(follow, "_EFFECTS", {})
     for path in BAD[:5]:
         with sanitize(collect=True) as report:
             run(path)
