@@ -193,7 +193,8 @@ class Batches:
         method = self._classes.class_attribute(thing.cls, "__getitem__")
         if method is None or not isinstance(method.thing, Function):
             return None
-        index = Value(Opaque("builtins.int"), origin=self._machine.new_ref(site, Made.ELEMENT, "index"))
+        ref = self._machine.new_ref(site, Made.ELEMENT, "index")
+        index = Value(Opaque(INT), origin=ref, size=atom("index", ref, positive=False))
         return self._machine.force(self._machine.call_function(method.thing, [Argument(dataset), Argument(index)], site))
 
 

@@ -27,7 +27,7 @@ from mldbg.lint.interpret.value import (
 )
 from mldbg.operations import dtypes, shape
 from mldbg.operations.shape import Each, NotGiven, Perhaps, Rest, Shape, Tensor
-from mldbg.operations.sizes import ANY, AnySize, Dim, Size, atom
+from mldbg.operations.sizes import ANY, AnySize, Dim, Size, atom, product
 from mldbg.operations.transfers import array_types
 
 ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "floor_divide": "//"}
@@ -184,6 +184,10 @@ def is_plain(value: Value) -> bool:
     return isinstance(thing, Unknown) or (isinstance(thing, Object) and thing.cls is None)
 
 
+_MOST_FACTORS = 4
+"""The highest power of a size that is followed: a grid has two or three sides."""
+
+
 def computed(name: str, left: Value, right: Value) -> Dim | None:
     """What arithmetic of two numbers gives; None where one of them is none, or both are literal."""
     one, two = size_of(left), size_of(right)
@@ -198,6 +202,8 @@ def computed(name: str, left: Value, right: Value) -> Dim | None:
             return one * two
         case "floor_divide":
             return one // two if two != 0 else None
+        case "pow":
+            return product([one] * two) if isinstance(two, int) and 0 <= two <= _MOST_FACTORS else None
         case _:
             return None
 

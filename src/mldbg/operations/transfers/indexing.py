@@ -185,6 +185,8 @@ def sliced(size: Dim, part: slice) -> Dim:
         return size if left == size else left
     if isinstance(stop, Size) and start in (None, 0) and step in (None, 1) and not isinstance(size, Size):
         return stop  # who cuts a buffer to a length takes the buffer to be long enough
+    if isinstance(start, Size) and isinstance(stop, Size) and step in (None, 1) and at_most(1, stop - start):
+        return stop - start  # and who cuts windows out of a series, `x[i : i + n]`, takes them from inside
     first = _from_front(start, size) if start is not None else 0
     last = _from_front(stop, size) if stop is not None else size
     if first is None or last is None:
