@@ -425,25 +425,25 @@ def test_the_best_of_some_experts(number: int) -> None:
 
 def test_what_a_mask_has_to_show() -> None:
     weights = STEPS.softmax(-1)[0]
-    assert evidence.cuts_ends(weights, CAUSAL, 1)
-    assert evidence.cuts_ends(weights.t(), CAUSAL.t(), 0)
-    assert not evidence.cuts_ends(weights[:3], CAUSAL[:3], 1)  # few rows
-    assert not evidence.cuts_ends(weights, CAUSAL * 0.5, 1)  # no mask
-    assert not evidence.cuts_ends(weights, CAUSAL[:, torch.randperm(8)], 1)  # no end
-    assert not evidence.cuts_ends(weights, CAUSAL[[3] * 8], 1)  # all rows alike
-    assert not evidence.cuts_ends(weights * CAUSAL, CAUSAL, 1)  # nothing taken
-    assert not evidence.cuts_ends(weights.sort(1, descending=True).values, CAUSAL, 1)  # the least taken
+    assert evidence.cuts(weights, CAUSAL, 1)
+    assert evidence.cuts(weights.t(), CAUSAL.t(), 0)
+    assert not evidence.cuts(weights[:3], CAUSAL[:3], 1)  # few rows
+    assert not evidence.cuts(weights, CAUSAL * 0.5, 1)  # no mask
+    assert not evidence.cuts(weights, CAUSAL[:, torch.randperm(8)], 1)  # no end
+    assert not evidence.cuts(weights, CAUSAL[[3] * 8], 1)  # all rows alike
+    assert not evidence.cuts(weights * CAUSAL, CAUSAL, 1)  # nothing taken
+    assert not evidence.cuts(weights.sort(1, descending=True).values, CAUSAL, 1)  # the least taken
 
 
 def test_values_of_a_line_are_read_a_few_times_only(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
-    judge = evidence.cuts_ends
+    judge = evidence.cuts
 
     def counted(weights: Tensor, kept: Tensor, axis: int) -> bool:
         read.append(axis)
         return judge(weights, kept, axis)
 
-    monkeypatch.setattr(evidence, "cuts_ends", counted)
+    monkeypatch.setattr(evidence, "cuts", counted)
     with sanitize():
         for _ in range(20):
             OUT((attention() * torch.ones(8, 8)) @ values())
