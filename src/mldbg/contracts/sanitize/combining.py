@@ -127,7 +127,8 @@ def _normalised_again(watch: Watch, tag: Tag, left: Tensor, total: Total, right:
     if before is None or before.axis != total.axis or not total.fits(left, right):
         return
     exponents = left.detach().log() if by_exponentials else left
-    if evidence.is_one_distribution(before, exponents):
+    is_own = evidence.is_normaliser(exponents, right, total.axis, logged=not by_exponentials)
+    if is_own and evidence.is_one_distribution(before, exponents):
         watch.found(DOUBLE_SOFTMAX, "softmax", "input", exponents, before, f"axis {total.axis}")
 
 

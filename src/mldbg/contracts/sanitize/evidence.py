@@ -60,6 +60,17 @@ def is_one_distribution(tag: Tag, tensor: Tensor) -> bool:
     return sums_are_equal(tag, tensor) if tag.scaled else not refuted(tag, tensor)
 
 
+def is_normaliser(exponents: Tensor, total: Tensor, axis: int, *, logged: bool) -> bool:
+    """Whether a tensor is seen to be the sum of these exponentials along an axis, or the logarithm of it."""
+
+    def same(values: Tensor) -> Tensor:
+        own = values.logsumexp(axis, keepdim=True)
+        other = total.detach().to(values)
+        return ((own - (other if logged else other.log())).abs() <= EVEN).all()
+
+    return _truth(same, exponents) is True
+
+
 def picks_twice(one_hot: Tensor, axis: int) -> bool:
     """Whether one-hot rows are seen to pick the same class at several places along an axis: no matching of one with one."""
     return _truth(lambda values: (values.sum(axis) > 1).any(), one_hot) is True

@@ -7,6 +7,7 @@ a tensor, its own tag says, if it has one.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -82,7 +83,10 @@ def chooses_pieces(name: str, effect: Effect) -> Effect:
         many = isinstance(result, tuple | list)
         for each, taken in zip(result if many else (result,), numbers if many else (numbers,), strict=False):
             if isinstance(each, Tensor) and isinstance(taken, Tensor):
-                _put(watch, each, _taken(pieces, taken, source.dim(), place))
+                with suppress(
+                    RuntimeError, NotImplementedError
+                ):  # numbers that cannot be read: under vmap, fake and meta tensors
+                    _put(watch, each, _taken(pieces, taken, source.dim(), place))
         return result
 
     return chosen
@@ -95,7 +99,7 @@ def _numbers_taken(source: Tensor, axis: int, function: Function, args: Argument
     numbers = numbers.expand(source.shape)
     try:
         return function(numbers, *args[1:], **kwargs) if args else function(**{**kwargs, "input": numbers})
-    except (RuntimeError, TypeError):
+    except (RuntimeError, NotImplementedError, TypeError):
         return ()
 
 
