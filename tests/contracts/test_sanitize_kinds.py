@@ -425,25 +425,25 @@ def test_the_best_of_some_experts(number: int) -> None:
 
 def test_what_a_mask_has_to_show() -> None:
     weights = STEPS.softmax(-1)[0]
-    assert evidence.cuts_ends(weights, CAUSAL, 1)
-    assert evidence.cuts_ends(weights.t(), CAUSAL.t(), 0)
-    assert not evidence.cuts_ends(weights[:3], CAUSAL[:3], 1)  # few rows
-    assert not evidence.cuts_ends(weights, CAUSAL * 0.5, 1)  # no mask
-    assert not evidence.cuts_ends(weights, CAUSAL[:, torch.randperm(8)], 1)  # no end
-    assert not evidence.cuts_ends(weights, CAUSAL[[3] * 8], 1)  # all rows alike
-    assert not evidence.cuts_ends(weights * CAUSAL, CAUSAL, 1)  # nothing taken
-    assert not evidence.cuts_ends(weights.sort(1, descending=True).values, CAUSAL, 1)  # the least taken
+    assert evidence.cuts(weights, CAUSAL, 1)
+    assert evidence.cuts(weights.t(), CAUSAL.t(), 0)
+    assert not evidence.cuts(weights[:3], CAUSAL[:3], 1)  # few rows
+    assert not evidence.cuts(weights, CAUSAL * 0.5, 1)  # no mask
+    assert not evidence.cuts(weights, CAUSAL[:, torch.randperm(8)], 1)  # no end
+    assert not evidence.cuts(weights, CAUSAL[[3] * 8], 1)  # all rows alike
+    assert not evidence.cuts(weights * CAUSAL, CAUSAL, 1)  # nothing taken
+    assert not evidence.cuts(weights.sort(1, descending=True).values, CAUSAL, 1)  # the least taken
 
 
 def test_values_of_a_line_are_read_a_few_times_only(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
-    judge = evidence.cuts_ends
+    judge = evidence.cuts
 
     def counted(weights: Tensor, kept: Tensor, axis: int) -> bool:
         read.append(axis)
         return judge(weights, kept, axis)
 
-    monkeypatch.setattr(evidence, "cuts_ends", counted)
+    monkeypatch.setattr(evidence, "cuts", counted)
     with sanitize():
         for _ in range(20):
             OUT((attention() * torch.ones(8, 8)) @ values())
@@ -458,4 +458,307 @@ def test_what_cannot_be_read_is_left_alone() -> None:
             out(cut @ weights)
         torch.vmap(lambda w: OUT(torch.where(CAUSAL > 0, w, torch.zeros_like(w)) @ STEPS[0]))(attention())
 
+    assert rules(program) == []
+
+
+# --- joined and written side by side ---
+
+LOSS_Y = torch.randint(0, 5, (16,))
+
+
+def side_by_side() -> Tensor:
+    return torch.cat([HEAD(X), sigmoid(), softmax()], 1)
+
+
+@programs(
+    {
+        "slice": lambda: F.cross_entropy(side_by_side()[:, 5:10], LOSS_Y),
+        "slice of a slice": lambda: F.cross_entropy(side_by_side()[:, 3:][:, 2:7], LOSS_Y),
+        "split": lambda: F.cross_entropy(side_by_side().tensor_split(3, 1)[1], LOSS_Y),
+        "chunk": lambda: F.cross_entropy(side_by_side().chunk(3, -1)[1], LOSS_Y),
+        "narrow": lambda: F.cross_entropy(side_by_side().narrow(1, 5, 5), LOSS_Y),
+        "index": lambda: F.cross_entropy(side_by_side()[:, torch.arange(5, 10)], LOSS_Y),
+        "rows first": lambda: F.cross_entropy(side_by_side()[torch.randperm(16)][:, 5:10], LOSS_Y),
+        "turned": lambda: F.cross_entropy(side_by_side().t().contiguous()[5:10].t(), LOSS_Y),
+        "cast and detached": lambda: F.cross_entropy(side_by_side().double().detach().clone()[:, 5:10], LOSS_Y),
+        "view": lambda: F.cross_entropy(side_by_side().view(4, 4, 15).flatten(0, 1)[..., 5:10], LOSS_Y),
+        "written": lambda: F.cross_entropy(sigmoid_written()[:, 5:], LOSS_Y % 3),
+    }
+)
+def test_a_piece_of_what_was_joined(program: Program) -> None:
+    assert rules(program) == ["sigmoid-before-cross-entropy"]
+
+
+@programs(
+    {
+        "whole": lambda: F.cross_entropy(side_by_side()[:, 10:], LOSS_Y),
+        "stack": lambda: F.cross_entropy(torch.stack([HEAD(X), softmax()])[1], LOSS_Y),
+        "unbind": lambda: F.cross_entropy(torch.stack([HEAD(X), softmax()], 1).unbind(1)[1], LOSS_Y),
+        "two softmaxes": lambda: F.cross_entropy(torch.cat([softmax(), softmax()], 1)[:, :5], LOSS_Y),
+        "over the other axis": lambda: [F.cross_entropy(s, LOSS_Y[:5]) for s in torch.stack([square(), square().t()])],
+    }
+)
+def test_a_piece_that_is_a_whole_softmax(program: Program) -> None:
+    assert set(rules(program)) == {"softmax-before-cross-entropy"}
+
+
+@programs(
+    {
+        "the logits": lambda: F.cross_entropy(side_by_side()[:, :5], LOSS_Y),
+        "some of two": lambda: F.cross_entropy(side_by_side()[:, 3:8], LOSS_Y),
+        "rolled": lambda: F.cross_entropy(side_by_side().roll(5, 1)[:, 5:10], LOSS_Y),
+        "overwritten": lambda: F.cross_entropy(overwritten()[:, 5:10], LOSS_Y),
+        "all of it": lambda: F.cross_entropy(side_by_side(), LOSS_Y),
+        "the sigmoids": lambda: F.binary_cross_entropy(side_by_side()[:, 5:10], T),
+    }
+)
+def test_pieces_that_are_right(program: Program) -> None:
+    assert rules(program) == []
+
+
+def test_pieces_that_cannot_be_read_are_left_alone() -> None:
+    def program() -> None:
+        with torch.device("meta"):
+            p, raw = torch.randn(4, 5).softmax(1), nn.Linear(8, 5)(torch.randn(4, 8))
+        F.cross_entropy(torch.cat([p, raw], 1)[:, :5], torch.zeros(4, dtype=torch.long, device="meta"))
+        torch.vmap(lambda row, at: torch.cat([row.softmax(0), HEAD(row)])[at] + 0)(X, LOSS_Y)
+
+    assert rules(program) == []
+
+
+def square() -> Tensor:
+    return HEAD(X[:5]).softmax(1)
+
+
+def sigmoid_written() -> Tensor:
+    decoded = torch.cat([HEAD(X), GATE(X)], 1)
+    decoded[:, 5:] = decoded[:, 5:].sigmoid()
+    return decoded
+
+
+def overwritten() -> Tensor:
+    decoded = side_by_side()
+    decoded[:, 5:10] = torch.randn(16, 5)
+    return decoded
+
+
+# --- scattered, padded, put into a buffer ---
+
+PLACES = torch.randint(0, 5, (16, 5))
+
+
+def into_buffer(buffer: Tensor) -> Tensor:
+    for step in range(4):
+        buffer[:, step] = HEAD(X).softmax(-1)
+    return buffer.flatten(0, 1)
+
+
+@programs(
+    {
+        "scatter_add": lambda: softmax().scatter_add(1, PLACES, softmax()),
+        "scatter_add into zeros": lambda: torch.zeros(16, 7).scatter_add_(1, PLACES, softmax()),
+        "index_add": lambda: torch.zeros(16, 7).index_add(1, PLACES[0], softmax()),
+        "rows": lambda: torch.zeros(16, 5).index_add(0, torch.arange(16), softmax()),
+        "padded": lambda: F.pad(softmax(), (0, 2)),
+        "buffer": lambda: into_buffer(torch.zeros(16, 4, 5))[:16],
+        "copy_": lambda: torch.empty(16, 5).copy_(softmax()),
+        "everything": lambda: whole_written().clone(),
+        "lerp": lambda: softmax().lerp(softmax(), 0.3),
+        "masked rows": lambda: softmax() * (torch.arange(16) < 9)[:, None],
+        "a mean of what is not masked": lambda: (votes() * torch.ones(16, 3, 1)).sum(1) / torch.ones(16, 3).sum(1, keepdim=True),
+        "where": lambda: torch.where(X[:, :1] > 0, softmax(), 0.0),
+        "index_put": lambda: softmax().index_put((torch.tensor([0, 3]),), softmax()[:2]),
+        "addcmul": lambda: torch.addcmul(softmax(), COLUMN(X).sigmoid(), softmax()),
+    }
+)
+def test_probabilities_that_are_added_and_written(program: Callable[[], Tensor]) -> None:
+    assert rules(lambda: F.nll_loss(program(), LOSS_Y)) == ["nll-without-log-probs"]
+    assert rules(lambda: F.nll_loss((program() + 1e-6).log(), LOSS_Y)) == []
+
+
+@programs(
+    {
+        "scatter into data": lambda: torch.full((16, 5), -9.0).scatter_add(1, PLACES, softmax()),
+        "negative": lambda: softmax().scatter_add(1, PLACES, -softmax()),
+        "buffer that was not empty": lambda: into_buffer(torch.full((16, 4, 5), -1.0))[:16],
+        "padded with a number below 0": lambda: F.pad(softmax(), (0, 2), value=-5.0),
+        "log-probabilities": lambda: F.pad(HEAD(X).log_softmax(1), (0, 2), value=float("-inf")),
+    }
+)
+def test_what_is_no_probability_any_more(program: Callable[[], Tensor]) -> None:
+    assert rules(lambda: F.nll_loss(program(), LOSS_Y)) == []
+
+
+def whole_written() -> Tensor:
+    buffer = torch.empty(16, 5)
+    buffer[:] = softmax()
+    return buffer
+
+
+@programs(
+    {
+        "rot90": lambda: torch.rot90(sigmoid(), 2, (0, 1)),
+        "unfold": lambda: sigmoid().unfold(1, 5, 1).squeeze(1),
+        "as_strided": lambda: sigmoid().as_strided((16, 5), (5, 1)),
+        "scatter": lambda: torch.zeros(16, 5).scatter(1, PLACES, sigmoid()),
+        "select_scatter": lambda: sigmoid().select_scatter(sigmoid()[0], 0, 1),
+        "masked_scatter": lambda: sigmoid().masked_scatter(T > 0, sigmoid()),
+        "index_copy": lambda: sigmoid().index_copy(0, torch.tensor([0]), sigmoid()[:1]),
+        "masked": lambda: sigmoid() * T,
+        "filled": lambda: sigmoid().masked_fill(T > 0, 0.5),
+        "where": lambda: torch.where(T > 0, sigmoid(), 0.0),
+        "cumsum": lambda: softmax().cumsum(1),
+        "hardtanh": lambda: F.hardtanh(sigmoid(), 0, 1),
+    }
+)
+def test_values_in_the_unit_interval_stay_there(program: Callable[[], Tensor]) -> None:
+    assert rules(lambda: F.binary_cross_entropy_with_logits(program(), T)) == ["sigmoid-before-bce-with-logits"]
+
+
+@programs(
+    {
+        "hardtanh": lambda: F.hardtanh(4 * HEAD(X), 0, 1),
+        "by name": lambda: F.hardtanh(4 * HEAD(X), min_val=0.0, max_val=1.0),
+        "[-1, 1]": lambda: (F.hardtanh(HEAD(X)) + 1) / 2,
+    }
+)
+def test_arithmetic_before_or_after_a_hard_tanh(program: Callable[[], Tensor]) -> None:
+    assert rules(lambda: F.binary_cross_entropy(program(), T)) == []
+
+
+# --- a softmax, a cross-entropy, a squeeze by hand ---
+
+
+def by_hand(values: Tensor, dim: int = 1) -> Tensor:
+    return values.exp() / values.exp().sum(dim, keepdim=True)
+
+
+@programs(
+    {
+        "exponentials": lambda: by_hand(softmax()),
+        "divided in place": lambda: (e := softmax().exp()).div_(e.sum(1, keepdim=True)),
+        "flatter": lambda: by_hand(softmax() / 3),
+        "logarithm": lambda: (p := softmax()) - p.logsumexp(1, keepdim=True),
+        "over axis 0": lambda: by_hand(softmax().t(), 0),
+        "without gradient": lambda: by_hand(softmax().detach()),
+    }
+)
+def test_a_second_softmax_by_hand(program: Program) -> None:
+    assert rules(program) == ["double-softmax"]
+
+
+@programs(
+    {
+        "of logits": lambda: by_hand(HEAD(X)),
+        "of sigmoids": lambda: by_hand(sigmoid()),
+        "of log-probabilities": lambda: by_hand(softmax().log()),
+        "over the batch": lambda: by_hand(softmax(), 0),
+        "sharpened": lambda: by_hand(softmax() / 0.1),
+        "by another sum": lambda: softmax().exp() / HEAD(X).exp().sum(1, keepdim=True),
+        "minus another": lambda: softmax() - HEAD(X).logsumexp(1, keepdim=True),
+    }
+)
+def test_exponentials_that_are_right(program: Program) -> None:
+    assert rules(program) == []
+
+
+MAPS, CLASSES = torch.randn(3, 6, 7, 8), torch.randint(0, 5, (3, 6, 7))
+
+
+@programs(
+    {
+        "sum": lambda: (F.one_hot(CLASSES, 5) * HEAD(MAPS).log_softmax(1)).sum(-1),
+        "mean of all": lambda: -(F.one_hot(CLASSES, 5).float() * HEAD(MAPS).log_softmax(2)).mean(),
+        "logarithm first": lambda: -((HEAD(MAPS).softmax(1) + 1e-8).log() * F.one_hot(CLASSES, 5).to(X)).sum((1, 3)),
+        "classes second": lambda: (
+            F.one_hot(CLASSES, 5).permute(0, 3, 1, 2) * HEAD(MAPS).permute(0, 3, 1, 2).log_softmax(-1)
+        ).sum(1),
+    }
+)
+def test_one_hot_rows_that_pick_from_another_axis(program: Program) -> None:
+    assert rules(program) == ["wrong-class-axis"]
+
+
+@programs(
+    {
+        "same axis": lambda: (F.one_hot(CLASSES, 5) * HEAD(MAPS).log_softmax(-1)).sum(-1),
+        "sum over another axis": lambda: (F.one_hot(CLASSES, 5) * HEAD(MAPS).log_softmax(1)).sum(1),
+        "a matching": lambda: (F.one_hot(torch.randperm(5), 5) * HEAD(X[:5]).log_softmax(0)).sum(-1),
+        "a mask": lambda: ((MAPS[..., :5] > 0) * HEAD(MAPS).log_softmax(1)).sum(-1),
+    }
+)
+def test_one_hot_rows_that_are_right(program: Program) -> None:
+    assert rules(program) == []
+
+
+@programs(
+    {
+        "methods": lambda: (s := COLUMN(X)[:, 0], (s - s.min()) / (s.max() - s.min()))[1],
+        "functions": lambda: (s := COLUMN(X)[:, 0], (s - torch.amin(s)) / (torch.amax(s) - torch.amin(s) + 1e-8))[1],
+        "kept from 0": lambda: (s := COLUMN(X)[:, 0], (s - s.min()) / (s.max() - s.min()).clamp_min(1e-6))[1],
+        "torch.div": lambda: (s := COLUMN(X)[:, 0], torch.div(torch.sub(s, s.min()), s.max() - s.min()))[1],
+    }
+)
+def test_scores_scaled_by_their_range(program: Callable[[], Tensor]) -> None:
+    assert rules(lambda: F.binary_cross_entropy(program(), T[:, 0])) == ["bce-on-logits"]
+    assert rules(lambda: F.mse_loss(program(), T[:, 0])) == []
+
+
+@programs(
+    {
+        "by another range": lambda: (s := COLUMN(X)[:, 0], r := COLUMN(X)[:, 0], (s - s.min()) / (r.max() - r.min()))[2],
+        "of probabilities": lambda: (s := COLUMN(X).sigmoid()[:, 0], (s - s.min()) / (s.max() - s.min()))[1],
+        "of data": lambda: (s := X[:, 0], (s - s.min()) / (s.max() - s.min()))[1],
+        "for each row": lambda: (s := HEAD(X), (s - s.amin(1, True)) / (s.amax(1, True) - s.amin(1, True)))[1][:, 0],
+    }
+)
+def test_ranges_that_are_right(program: Callable[[], Tensor]) -> None:
+    assert rules(lambda: F.binary_cross_entropy(program().clamp(0, 1), T[:, 0])) == []
+
+
+# --- masks of graphs, and keys that are missing ---
+
+LINKS = torch.rand(12, 12) < 0.2
+NEAR = (LINKS | LINKS.t() | torch.eye(12, dtype=torch.bool)).float()
+PRESENT = (torch.rand(8, 5) < 0.6).float()
+PRESENT[0], PRESENT[:, 0] = 1, 1
+NODES, TOKENS = torch.randn(12, 8), torch.randn(8, 5, 8)
+
+
+def of_nodes() -> Tensor:
+    return (KEYS(NODES) @ VALUES(NODES).t()).softmax(-1)
+
+
+def of_tokens() -> Tensor:
+    return (KEYS(TOKENS) @ VALUES(TOKENS).mT).softmax(-1)
+
+
+@programs(
+    {
+        "graph": lambda: OUT((of_nodes() * NEAR) @ VALUES(NODES)),
+        "graph, filled": lambda: OUT(of_nodes().masked_fill(NEAR == 0, 0.0) @ VALUES(NODES)),
+        "graph, activation": lambda: F.elu((of_nodes() * NEAR) @ VALUES(NODES)),
+        "graph, relu and layer": lambda: OUT(F.relu((of_nodes() * NEAR) @ VALUES(NODES))),
+        "graph, heads": lambda: OUT(((of_nodes().expand(2, 12, 12) * NEAR) @ VALUES(NODES)).mean(0)),
+        "keys": lambda: OUT((of_tokens() * PRESENT[:, None]) @ VALUES(TOKENS)),
+        "keys, where": lambda: OUT(torch.where(PRESENT[:, None] > 0, of_tokens(), 0.0) @ VALUES(TOKENS)),
+    }
+)
+def test_masks_of_graphs_and_missing_keys(program: Program) -> None:
+    assert rules(program) == ["mask-after-softmax"]
+
+
+@programs(
+    {
+        "divided": lambda: OUT((w := of_nodes() * NEAR) / w.sum(-1, keepdim=True) @ VALUES(NODES)),
+        "relu, divided": lambda: OUT(F.relu((of_nodes() * NEAR) @ VALUES(NODES)) / NEAR.sum(-1, keepdim=True)),
+        "one direction": lambda: OUT((of_nodes() * LINKS) @ VALUES(NODES)),
+        "without itself": lambda: OUT((of_nodes() * (1 - torch.eye(12))) @ VALUES(NODES)),
+        "both parts": lambda: OUT((w := of_nodes()) * NEAR @ NODES + (w * (1 - NEAR)) @ NODES),
+        "queries": lambda: OUT((of_tokens() * PRESENT[..., None]) @ VALUES(TOKENS)),
+        "random": lambda: OUT((of_tokens() * (torch.rand(8, 5, 5) > 0.3)) @ VALUES(TOKENS)),
+        "experts": lambda: OUT((KEYS(TOKENS)[:, 0, :5].softmax(-1) * PRESENT) @ VALUES(TOKENS)[0]),
+    }
+)
+def test_masks_of_graphs_that_are_right(program: Program) -> None:
     assert rules(program) == []

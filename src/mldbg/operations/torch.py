@@ -72,7 +72,7 @@ METHODS_AND_FUNCTIONS: Mapping[str, Effect] = {
     "bmm": Multiplies(("input", "mat2"), rank=3),
     "sqrt sqrt_": Maps(_ROOT, "sqrt"),
     "square square_": Maps(_ROOT, "square"),
-    "clone nan_to_num nan_to_num_ roll flip positive": Keeps(),
+    "clone nan_to_num nan_to_num_ roll flip fliplr flipud positive": Keeps(),
     "detach detach_": Keeps(attached=False),
     "clamp clamp_ clip clip_": Clamps(),
     "clamp_min clamp_min_": Clamps(("input", "min")),
@@ -122,6 +122,8 @@ METHODS_AND_FUNCTIONS: Mapping[str, Effect] = {
     "pow": Operates(Arithmetic.TO, ("input", "exponent")),
     "masked_fill": Fills(),
     "tril triu": Derives(),
+    "scatter_add index_add lerp addcmul index_put index_copy masked_scatter select_scatter slice_scatter": Derives(),
+    "rot90 as_strided cumsum": Derives(),
 }
 """Names that are methods of a tensor and functions of `torch`."""
 
@@ -151,6 +153,7 @@ METHODS: Mapping[str, Effect] = {
     "new_zeros new_empty": Special("waiting"),
     "masked_fill_": Fills(),
     "__setitem__": Fills(("input", "index", "value")),
+    "scatter_add_ index_add_ lerp_ addcmul_ index_put_ index_copy_ masked_scatter_ cumsum_ unfold": Derives(),
     "backward": Special("backward"),
     "copy_": Special("copied", ("input", "src", "non_blocking")),
 }
@@ -230,6 +233,7 @@ FUNCTIONAL: Mapping[str, Effect] = {
     "interpolate upsample": Pools(params=("input", "size", "scale_factor", "mode")),
     "grid_sample": Pools(beyond=True, params=("input", "grid", "mode")),
     "pad": Fills(("input", "pad", "mode", "value"), usual=0),
+    "hardtanh hardtanh_": Derives(),
     "cosine_similarity": Derives(),
     "one_hot": Gives(Semantic.ONE_HOT, "one_hot", ("input", "num_classes"), axis=-1),
 }

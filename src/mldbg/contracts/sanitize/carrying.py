@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -22,10 +23,10 @@ from mldbg.contracts.sanitize.effect import (
     argument,
     first_of,
 )
-from mldbg.contracts.sanitize.site import Site
-from mldbg.contracts.sanitize.tags import Tag, Total
+from mldbg.contracts.sanitize.tags import UNASKED, Span, Tag, Total
 from mldbg.contracts.sanitize.watch import Watch
 from mldbg.operations.effect import Clamps, Pools
+from mldbg.operations.losses import OVER_BATCH, WRONG_AXIS
 from mldbg.semantics import Semantic
 
 Change = Callable[[Tag, torch.Size, Tensor, Arguments, Keywords], Tag | None]
@@ -204,6 +205,30 @@ def pick(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: K
     return part(tag)
 
 
+def turn(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
+    """rot90: two axes change places with every odd number of turns."""
+    one, two = (axis % len(shape) for axis in argument(args, kwargs, 2, "dims", default=(0, 1)))
+    if argument(args, kwargs, 1, "k", default=1) % 2 == 0:
+        return tag
+    return tag.moved(len(shape), lambda axis: {one: two, two: one}.get(axis, axis))
+
+
+def window(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
+    """Tensor.unfold: windows along one axis, which get an axis of their own behind all others."""
+    dim = argument(args, kwargs, 1, "dimension") % len(shape)
+    return part(tag) if tag.axis == dim else tag._replace(others=())
+
+
+def accumulate(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
+    """cumsum: the sums of probabilities along their own axis stay below 1."""
+    dim = argument(args, kwargs, 1, "dim")
+    if tag.meaning is LOGITS:
+        return tag.along(None)
+    if tag.meaning is not PROBS or tag.scaled or type(dim) is not int:
+        return None
+    return tag.loosely() if tag.axis == dim % len(shape) else scaled(tag)
+
+
 def reduce(name: str, *, total: bool) -> Effect:
     """Means and sums over other axes than the one that sums to 1. total: a sum, so that probabilities are scaled.
 
@@ -212,6 +237,10 @@ def reduce(name: str, *, total: bool) -> Effect:
 
     def change(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
         if tag.meaning is UNIT and not total and argument(args, kwargs, 1, "dim", "axis") is not None:
+            return tag
+        if tag.picked is not None:
+            return None
+        if tag.mean and argument(args, kwargs, 1, "dim", "axis") is not None:  # over heads
             return tag
         if tag.axis is not None and tag.meaning is None and tag.cut is not None:
             dim = _only_axis(args, kwargs)
@@ -226,19 +255,46 @@ def reduce(name: str, *, total: bool) -> Effect:
             return None
         return scaled(tag.along(axis)) if total else tag.along(axis)
 
+    def means(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
+        _check_picked(watch, args, kwargs)
+        return carried(watch, function, args, kwargs)
+
+    carried = follows(change)
     if not total:
-        return follows(change)
+        return means
 
     def sums(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
-        result = follows(change)(watch, function, args, kwargs)
+        result = means(watch, function, args, kwargs)
         note_total(watch, PROBS, result, args, kwargs)
         return result
 
     return sums
 
 
-_UNASKED = Site(follows.__code__, 0)
-"""In the place of the user's line, which takes a microsecond to find, and is only asked of what has a meaning."""
+def _check_picked(watch: Watch, args: Arguments, kwargs: Keywords) -> None:
+    """A sum over one-hot rows times log-probabilities, a cross-entropy by hand, where these ran over another axis."""
+    source = first_of(args, kwargs)
+    tag = watch.tags.of(source)
+    if tag is None or tag.picked is None or tag.axis is None:
+        return
+    dims = argument(args, kwargs, 1, "dim", "axis")
+    summed = {dim % source.dim() for dim in (dims if isinstance(dims, tuple | list) else [dims])} if dims is not None else None
+    if summed is None or tag.axis in summed:
+        elsewhere = OVER_BATCH if tag.picked.axis == 0 and source.dim() == 2 else WRONG_AXIS
+        ran = f"axis {tag.axis} (classes); the activation ran over axis {tag.picked.axis}"
+        watch.found(elsewhere, "sum", "input", source, tag.picked, ran)
+
+
+def extremes(effect: Effect, part: Literal["least", "greatest"]) -> Effect:
+    """amin, amax, and min and max of all values: by the least and the greatest somebody may scale the scores."""
+
+    def noted(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
+        result = effect(watch, function, args, kwargs)
+        if len(args) == 1 and not kwargs and isinstance(result, Tensor) and is_score(args[0]):
+            watch.tags.put(result, Tag(None, None, UNASKED, span=Span(weakref.ref(args[0]), part)))
+        return result
+
+    return noted
 
 
 def _only_axis(args: Arguments, kwargs: Keywords) -> int | None:
@@ -254,7 +310,7 @@ def note_total(watch: Watch, gives: Semantic, result: Tensor, args: Arguments, k
     dim, source = _only_axis(args, kwargs), first_of(args, kwargs)
     if dim is not None and source.is_floating_point() and source.dim():
         total, known = Total(gives, dim % source.dim()), watch.tags.of(result)
-        watch.tags.put(result, known._replace(total=total) if known is not None else Tag(None, None, _UNASKED, total=total))
+        watch.tags.put(result, known._replace(total=total) if known is not None else Tag(None, None, UNASKED, total=total))
 
 
 def pools(row: Pools) -> Effect:
@@ -278,4 +334,4 @@ def pools(row: Pools) -> Effect:
 
 def negate(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
     """`-x`"""
-    return tag if tag.meaning is LOGITS else None
+    return tag if tag.meaning is LOGITS or tag.picked is not None else None

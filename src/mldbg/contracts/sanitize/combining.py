@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mldbg.contracts.sanitize import axes, evidence
+from mldbg.contracts.sanitize import axes, evidence, pieces
 from mldbg.contracts.sanitize.carrying import follows, has_axes, part, pick, scaled, whole_or_part
 from mldbg.contracts.sanitize.effect import (
+    LOG_PROBS,
     LOGITS,
     NON_NEGATIVE,
     PROBS,
@@ -22,10 +23,10 @@ from mldbg.contracts.sanitize.effect import (
     argument,
     first_of,
 )
-from mldbg.contracts.sanitize.tags import MASKS, Cut, Tag
+from mldbg.contracts.sanitize.tags import MASKS, Cut, Span, Tag, Total
 from mldbg.contracts.sanitize.watch import Watch
 from mldbg.operations.effect import Chooses
-from mldbg.operations.losses import CUT_AFTER_SOFTMAX
+from mldbg.operations.losses import CUT_AFTER_SOFTMAX, DOUBLE_SOFTMAX
 from mldbg.semantics import FORGOTTEN, Semantic
 
 EPSILON = 1e-3
@@ -72,6 +73,26 @@ def operands(
                     result = function(*args, **kwargs)
                     watch.tags.put(result, weighed)
                     return result
+            for values, known, factor in ((left, tag, right), (right, other, left)):
+                kept = _masked(watch, values, known, factor) if known is not None else None
+                if kept is not None:
+                    result = function(*args, **kwargs)
+                    watch.tags.put(result, kept if result.shape == values.shape else None)
+                    return result
+        if other is not None and isinstance(left, Tensor):
+            if tag is not None and other.total is not None and other.total.gives is normalises_to:
+                _normalised_again(watch, tag, left, other.total, right)
+            if other.span is not None and normalises_to is not None:
+                scaled_down = _by_own_range(watch, tag, left, other.span, divides=normalises_to is PROBS)
+                result = function(*args, **kwargs)
+                watch.tags.put(result, scaled_down)
+                return result
+        if tag is not None and other is not None and weighs:
+            picked = _picked(tag, left, other, right) or _picked(other, right, tag, left)
+            if picked is not None:
+                result = function(*args, **kwargs)
+                watch.tags.put(result, picked)
+                return result
         if tag is not None and other is not None:
             tag, other = None if tag.is_aside else tag, None if other.is_aside else other
         total = other.total if other is not None else None
@@ -84,6 +105,8 @@ def operands(
             new, shape = both(tag, left, other, right), None
         elif tag is not None:
             new = combine(tag, right) if _is_constant(right) else _beside(watch, tag, left, right, adds=adds)
+            if new is None and normalises_to is PROBS and _is_shared_out(tag, left, right):
+                new = tag._replace(scaled=True, cut=None, parts=None)
         elif other is not None:
             new = combine(other, left) if commutes and _is_constant(left) else None
             if new is None and commutes and isinstance(left, Tensor):
@@ -95,6 +118,40 @@ def operands(
         return result
 
     return effect
+
+
+def _normalised_again(watch: Watch, tag: Tag, left: Tensor, total: Total, right: Tensor) -> None:
+    """A softmax by hand, or the logarithm of one. Reports it where what goes in are probabilities already."""
+    by_exponentials = total.gives is PROBS and tag.exponents is not None
+    before = tag.exponents if by_exponentials else tag if total.gives is LOG_PROBS and tag.meaning is PROBS else None
+    if before is None or before.axis != total.axis or not total.fits(left, right):
+        return
+    exponents = left.detach().log() if by_exponentials else left
+    is_own = evidence.is_normaliser(exponents, right, total.axis, logged=not by_exponentials)
+    if is_own and evidence.is_one_distribution(before, exponents):
+        watch.found(DOUBLE_SOFTMAX, "softmax", "input", exponents, before, f"axis {total.axis}")
+
+
+def _by_own_range(watch: Watch, tag: Tag | None, left: Tensor, span: Span, *, divides: bool) -> Tag | None:
+    """The next step of `(x - x.min()) / (x.max() - x.min())`, of which the right operand is the least value, or the range."""
+    mine = tag.span if tag is not None else None
+    if not divides and span.part == "least":
+        if span.scores() is left:
+            return span.after("above the least")
+        return span.after("range") if mine is not None and mine.part == "greatest" and mine.scores is span.scores else None
+    if divides and span.part == "range" and mine is not None and mine.part == "above the least" and mine.scores is span.scores:
+        return Tag(None, None, watch.here(), made=LOGITS)
+    return None
+
+
+def _picked(one: Tag, one_hot: Tensor, two: Tag, logs: Tensor) -> Tag | None:
+    """The product of one-hot rows with log-probabilities of which the values show that they ran over another axis."""
+    if one.meaning is not Semantic.ONE_HOT or two.meaning is not LOG_PROBS or one_hot.shape != logs.shape:
+        return None
+    if one.axis is None or two.axis is None or one.axis == two.axis:
+        return None
+    proved = evidence.is_not_log_probs(one.axis, logs) and not evidence.refuted(two, logs)
+    return Tag(None, one.axis, two.site, picked=two) if proved and evidence.picks_twice(one_hot, two.axis) else None
 
 
 def _is_constant(value: Any) -> bool:
@@ -111,6 +168,14 @@ def _beside(watch: Watch, tag: Tag, tensor: Tensor, other: Any, *, adds: bool) -
     if tag.meaning is PROBS and not tag.scaled and evidence.hides(other) and not evidence.refuted(tag, tensor):
         return tag._replace(scaled=True, masked=watch.here())
     return None
+
+
+def _is_shared_out(tag: Tag, rows: Any, number: Any) -> bool:
+    """Whether rows of probabilities are divided by a number of each row that was counted: a mean over what is not masked."""
+    if tag.meaning is not PROBS or tag.axis is None or tag.masked is not None or tag.cut is not None:
+        return False
+    counted = isinstance(rows, Tensor) and isinstance(number, Tensor) and not number.requires_grad
+    return counted and _is_even_along(tag.axis, rows, number)
 
 
 def uses_mean(watch: Watch, tensor: Tensor, tag: Tag | None) -> None:
@@ -133,6 +198,19 @@ def _weighed(watch: Watch, weights: Tensor, tag: Tag, factor: Tensor) -> Tag | N
     return Tag(None, tag.axis, tag.site, cut=tag.cut) if is_rows else None
 
 
+def _masked(watch: Watch, values: Tensor, tag: Tag, factor: Tensor) -> Tag | None:
+    """What a factor of 0 and 1 leaves: rows that are taken away as a whole, values in [0, 1], scores."""
+    if tag.meaning not in (PROBS, UNIT, LOGITS) or tag.cut is not None or tag.total is not None or factor.requires_grad:
+        return None
+    if watch.tags.of(factor) is not None or factor.numel() == 1 or factor.dim() > values.dim():
+        return None
+    if tag.meaning is PROBS and (tag.axis is None or tag.masked is not None or not _is_even_along(tag.axis, values, factor)):
+        return None
+    if factor.dtype is not torch.bool and not (watch.looks_at(watch.here()) and evidence.is_mask(factor)):
+        return None
+    return tag if tag.meaning is not PROBS else tag._replace(scaled=True, parts=None)
+
+
 def cut_by(watch: Watch, weights: Tensor, tag: Tag, kept: Tensor) -> Tag | None:
     """The tag of a softmax's weights where a mask keeps some of them and sets the others to 0; None where that is not certain."""
     if tag.meaning is not PROBS or tag.axis is None or tag.masked is not None or kept.requires_grad:
@@ -146,7 +224,7 @@ def cut_by(watch: Watch, weights: Tensor, tag: Tag, kept: Tensor) -> Tag | None:
     if kept.shape[tag.axis] != weights.shape[tag.axis]:
         return None
     here = watch.here()
-    if not watch.looks_at(here) or not evidence.cuts_ends(weights, kept, tag.axis) or evidence.refuted(tag, weights):
+    if not watch.looks_at(here) or not evidence.cuts(weights, kept, tag.axis) or evidence.refuted(tag, weights):
         return None
     cut = Cut(here)
     watch.tags.put(weights, tag._replace(parts=cut))
@@ -176,6 +254,8 @@ def times(tag: Tag, number: Any) -> Tag | None:
     """A tensor times or divided by a constant. The sign of a constant in a tensor is not read."""
     if tag.mean and isinstance(number, Tensor):  # it may be what normalises it
         return None
+    if tag.picked is not None:
+        return tag
     if tag.rate and not isinstance(number, Tensor):
         return _still_rate(tag) if number > 0 else None
     if tag.meaning is LOGITS or isinstance(number, Tensor) or number > 0:
@@ -188,6 +268,8 @@ def plus(tag: Tag, number: Any) -> Tag | None:
     if tag.meaning is LOGITS:
         return tag
     is_epsilon = not isinstance(number, Tensor) and abs(number) <= EPSILON
+    if tag.span is not None:
+        return tag if is_epsilon else None
     if tag.rate and tag.total is None:
         return _still_rate(tag) if is_epsilon else None
     return tag if is_epsilon and (tag.meaning in (PROBS, UNIT) or tag.total is not None) else None
@@ -274,8 +356,12 @@ def joins(name: str, *, stacks: bool = False) -> Effect:
             moved = tag.moved(len(shapes[0]), lambda axis: axes.place(name, axis, shapes, args, kwargs))
             tag = whole_or_part(tag, moved)
         watch.tags.put(result, tag)
+        if may_differ and (tag is None or (tag.axis is None and tag.made is not None)):
+            side_by_side = pieces.joined(watch, tensors, argument(args, kwargs, 1, "dim", "axis", default=0), stacks=stacks)
+            watch.pieces.put(result, side_by_side)
         return result
 
+    may_differ = stacks or name.rpartition(".")[2].startswith(("cat", "concat"))
     return effect
 
 
@@ -302,7 +388,7 @@ def fills(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -
     value = argument(args, kwargs, 2, "value")
     is_number = isinstance(value, int | float)
     new = None
-    if is_number and tag.meaning is LOGITS:
+    if is_number and (tag.meaning is LOGITS or (tag.meaning is UNIT and 0 <= value <= 1)):
         new = tag
     elif is_number and tag.meaning is PROBS and value >= 0:
         mask = argument(args, kwargs, 1, "mask", "index")
@@ -333,16 +419,27 @@ def chooses(row: Chooses) -> Effect:
         new = None
         if tag is not None and other is not None:
             new = _either(tag, other)
-        elif condition is not None and tag is not None and _is_zero(right):
-            new = cut_by(watch, left, tag, argument(args, kwargs, condition, "condition"))
-        elif condition is not None and other is not None and _is_zero(left):
-            new = cut_by(watch, right, other, ~argument(args, kwargs, condition, "condition"))
+        elif condition is not None and tag is not None:
+            new = _or_constant(watch, left, tag, argument(args, kwargs, condition, "condition"), right)
+        elif condition is not None and other is not None:
+            new = _or_constant(watch, right, other, ~argument(args, kwargs, condition, "condition"), left)
         result = function(*args, **kwargs)
         if new is not None:
             watch.tags.put(result, new if result.shape in (getattr(left, "shape", None), getattr(right, "shape", None)) else None)
         return result
 
     return effect
+
+
+def _or_constant(watch: Watch, tensor: Tensor, tag: Tag, kept: Tensor, value: Any) -> Tag | None:
+    """The tag of values some of which a condition replaces by a constant, as masked_fill does."""
+    if tag.meaning not in (PROBS, UNIT, LOGITS) or tag.total is not None:
+        return None
+    if tag.meaning is PROBS:
+        return (cut_by(watch, tensor, tag, kept) or scaled(tag)) if _is_zero(value) else None
+    if _is_constant(value) and not isinstance(value, Tensor):
+        return tag if tag.meaning is LOGITS or 0 <= value <= 1 else None
+    return tag if _is_zero(value) else None
 
 
 def _is_zero(value: Any) -> bool:

@@ -52,6 +52,30 @@ def sums_are_equal(tag: Tag, tensor: Tensor) -> bool:
     return is_whole(tag, tensor) or (axis is not None and _truth(even, tensor) is True)
 
 
+def is_one_distribution(tag: Tag, tensor: Tensor) -> bool:
+    """Whether probabilities sum to 1, or to the same less: scaled ones have to prove it.
+
+    Divided by a temperature above 1 they are flatter still. Below 1 they may be sharpened on purpose.
+    """
+    return sums_are_equal(tag, tensor) if tag.scaled else not refuted(tag, tensor)
+
+
+def is_normaliser(exponents: Tensor, total: Tensor, axis: int, *, logged: bool) -> bool:
+    """Whether a tensor is seen to be the sum of these exponentials along an axis, or the logarithm of it."""
+
+    def same(values: Tensor) -> Tensor:
+        own = values.logsumexp(axis, keepdim=True)
+        other = total.detach().to(values)
+        return ((own - (other if logged else other.log())).abs() <= EVEN).all()
+
+    return _truth(same, exponents) is True
+
+
+def picks_twice(one_hot: Tensor, axis: int) -> bool:
+    """Whether one-hot rows are seen to pick the same class at several places along an axis: no matching of one with one."""
+    return _truth(lambda values: (values.sum(axis) > 1).any(), one_hot) is True
+
+
 def leaves_unit_interval(tag: Tag, tensor: Tensor) -> bool:
     """Whether a value is seen outside [0, 1]. Values that cannot be read prove nothing."""
     return _truth(lambda values: ((values < -SLACK) | (values > 1 + SLACK)).any(), tensor) is True
@@ -82,11 +106,12 @@ def hides(tensor: Tensor) -> bool:
     return _truth(lambda values: (values <= 10 * FORGOTTEN).any(), tensor) is True
 
 
-def cuts_ends(weights: Tensor, kept: Tensor, axis: int) -> bool:
-    """Whether a mask is seen to take the end, or the beginning, of each row of weights, as padding and a look ahead do.
+def cuts(weights: Tensor, kept: Tensor, axis: int) -> bool:
+    """Whether a mask is seen to take some of the weights that no choice among the weights themselves would take.
 
     Rows must differ in how much they keep, and what was taken must weigh something, some of it more than what was kept: a choice
-    of the best takes the least. Masks that say little, because they are small, prove nothing.
+    of the best takes the least. Masks that say little, because they are small, prove nothing. What may be taken: the end, or the
+    beginning, of each row, as padding and a look ahead do; what is not joined in a graph; keys that all queries of a sample lack.
 
     weights: before the mask. kept: 0 or 1, of as many axes; each of size 1, or of that of the weights.
     """
@@ -96,16 +121,39 @@ def cuts_ends(weights: Tensor, kept: Tensor, axis: int) -> bool:
         rows = mask.movedim(axis, -1).reshape(-1, mask.shape[axis])
         if rows.shape[1] < LEAST_PLACES or rows.numel() < LEAST_MASK or not _is_mask(rows):
             return False
-        numbers, steps = rows.sum(1), rows.diff(dim=1)
+        numbers = rows.sum(1)
         numbers = numbers[numbers > 0]
-        ends = (steps <= 0).all() | (steps >= 0).all()
-        if (numbers < rows.shape[1]).sum() < LEAST_ROWS or not ends or numbers.min() == numbers.max():
+        if (numbers < rows.shape[1]).sum() < LEAST_ROWS or numbers.min() == numbers.max():
+            return False
+        if not (_cuts_ends(rows) or (axis == values.dim() - 1 and (_is_graph(mask) or _lacks_keys(values, mask)))):
             return False
         taken = values * (1 - mask)
         least = values.masked_fill(mask == 0, float("inf")).amin(axis)
         return bool((taken.sum(axis) > SLACK).any() & ((taken.amax(axis) > least) & least.isfinite()).any())
 
     return _truth(claim, weights) is True
+
+
+def _cuts_ends(rows: Tensor) -> bool:
+    steps = rows.diff(dim=1)
+    return bool((steps <= 0).all() | (steps >= 0).all())
+
+
+def _is_graph(mask: Tensor) -> bool:
+    """Whether a mask of nodes against nodes says the same in both directions, and joins some that are not the same."""
+    if mask.dim() < 2 or mask.shape[-1] != mask.shape[-2]:
+        return False
+    return bool((mask == mask.mT).all() & (mask.tril(-1) > 0).any())
+
+
+def _lacks_keys(values: Tensor, mask: Tensor) -> bool:
+    """Whether a mask says one thing to all queries, of which there are several, and different things in different samples.
+
+    What it says is not all the same in the sense that a key is missing everywhere: that may be one that stands for nothing.
+    """
+    if values.dim() < 3 or mask.shape[-2] != 1 or values.shape[-2] == 1:
+        return False
+    return mask.shape[0] == values.shape[0] >= LEAST_ROWS and bool((mask > 0).flatten(0, -2).any(0).all())
 
 
 def is_mask(tensor: Tensor) -> bool:

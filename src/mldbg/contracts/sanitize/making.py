@@ -6,7 +6,9 @@ import os
 import sys
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mldbg.contracts.sanitize import axes, evidence
 from mldbg.contracts.sanitize.carrying import note_total
@@ -52,21 +54,13 @@ def softmaxes(row: Gives) -> Effect:
         if before is not None and before.axis == axis:
             if before.meaning is LOGITS and source.shape[axis] == 1:
                 watch.found(SINGLE_LOGIT, name, "input", source, before, f"axis {axis}, of size 1")
-            elif before.meaning is PROBS and _is_whole(before, source):
+            elif before.meaning is PROBS and evidence.is_one_distribution(before, source):
                 watch.found(DOUBLE_SOFTMAX, name, "input", source, before, f"axis {axis}")
         result = function(*args, **kwargs)
         watch.tags.put(result, Tag(row.meaning, axis, watch.here()))
         return result
 
     return effect
-
-
-def _is_whole(tag: Tag, tensor: Tensor) -> bool:
-    """Whether probabilities sum to 1, or to the same less: scaled ones have to prove it.
-
-    Divided by a temperature above 1 they are flatter still. Below 1 they may be sharpened on purpose.
-    """
-    return evidence.sums_are_equal(tag, tensor) if tag.scaled else not evidence.refuted(tag, tensor)
 
 
 def sigmoid(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
@@ -86,14 +80,24 @@ def activation(row: Gives) -> Effect:
     meaning, is_rate = row.meaning, row.verb == "softplus"
 
     def effect(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
-        before = watch.tags.of(first_of(args, kwargs))
+        source = first_of(args, kwargs)
+        before = watch.tags.of(source)
+        is_mean = before is not None and before.mean
+        if is_mean and function not in _HOMOGENEOUS:
+            uses_mean(watch, source, before)
         result = function(*args, **kwargs)
-        keeps = before is not None and before.meaning in row.keeps_meanings
+        keeps = before is not None and (before.meaning in row.keeps_meanings or (is_mean and function in _HOMOGENEOUS))
         axis = before.axis if before is not None and before.meaning is meaning else None
+        if row.axis is not None:
+            axis = row.axis % result.dim()
         watch.tags.put(result, before if keeps else Tag(meaning, axis, watch.here(), rate=is_rate))
         return result
 
     return effect
+
+
+_HOMOGENEOUS = (torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, functional.relu, functional.relu_, functional.leaky_relu)
+"""Activations behind which a mean can still be divided by the sum of its weights."""
 
 
 def layer(row: Affine) -> Effect:
@@ -247,8 +251,9 @@ def maps(row: Maps) -> Effect:
             made = tag.made or tag.meaning if meaning is UNIT else None
             by_hand = tag.by_hand or tag.scaled
             watch.tags.put(result, Tag(meaning, tag.axis, watch.here(), others=tag.others, by_hand=by_hand, made=made))
-        elif is_exp and result.requires_grad:
-            watch.tags.put(result, Tag(None, None, watch.here(), rate=True))
+        elif is_exp and (result.requires_grad or (tag is not None and tag.meaning is PROBS)):
+            exponents = tag if tag is not None and tag.meaning is PROBS and tag.masked is None else None
+            watch.tags.put(result, Tag(None, None, watch.here(), rate=result.requires_grad, exponents=exponents))
         return result
 
     is_log, is_exp = row.verb == "log", row.verb == "exp"
@@ -267,6 +272,7 @@ def normalises(watch: Watch, function: Function, args: Arguments, kwargs: Keywor
         distribution = _distribution_that_gets(source)
         if distribution is not None and not evidence.refuted(tag, source):
             watch.found(PROBS_AS_LOGITS, distribution, "logits", source, tag)
+            return function(*args, **kwargs)
     result = function(*args, **kwargs)
     note_total(watch, LOG_PROBS, result, args, kwargs)
     return result

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mldbg.contracts.sanitize import carrying, combining, losses, making
+from mldbg.contracts.sanitize import carrying, combining, losses, making, writing
 from mldbg.contracts.sanitize.effect import LOG_PROBS, PROBS, UNIT, Effect
+from mldbg.contracts.sanitize.pieces import chooses_pieces, keeps_pieces, moves_pieces
 from mldbg.operations import effect as kinds
 from mldbg.operations.torch import ATTRIBUTES, ROWS
 
@@ -38,11 +39,21 @@ def _given(row: kinds.Gives) -> Effect | None:
 def _moved(name: str, row: kinds.Moves) -> Effect:
     match row.how:
         case kinds.Move.REGROUP | kinds.Move.FLATTEN:
-            return carrying.follows(carrying.regroup)
+            return moves_pieces("", carrying.follows(carrying.regroup))
         case kinds.Move.REPEAT:
-            return carrying.chooses_entries(name)
+            return moves_pieces(name, carrying.chooses_entries(name))
         case _:
-            return carrying.moves(name)
+            return moves_pieces(name, carrying.moves(name))
+
+
+def _bound(name: str, effect: Effect) -> Effect:
+    match name.rpartition(".")[2]:
+        case "amin" | "min":
+            return carrying.extremes(effect, "least")
+        case "amax" | "max":
+            return carrying.extremes(effect, "greatest")
+        case _:
+            return effect
 
 
 def _selected(name: str, row: kinds.Selects) -> Effect:
@@ -50,11 +61,11 @@ def _selected(name: str, row: kinds.Selects) -> Effect:
         case kinds.Choice.ALL:
             return carrying.follows(carrying.keep)
         case kinds.Choice.VALUES | kinds.Choice.BEST:
-            return carrying.follows(carrying.pick)
+            return _bound(name, carrying.follows(carrying.pick))
         case kinds.Choice.EXTREME:
-            return combining.extreme
+            return _bound(name, combining.extreme)
         case _:
-            return carrying.chooses_entries(name)
+            return chooses_pieces(name, carrying.chooses_entries(name))
 
 
 def _lossy(row: kinds.Loss) -> Effect | None:
@@ -70,7 +81,7 @@ def _lossy(row: kinds.Loss) -> Effect | None:
 _CARRIED_OUT: Mapping[type, Callable[[str, Any], Effect | None]] = {
     kinds.Gives: lambda name, row: _given(row),
     kinds.Affine: lambda name, row: making.layer(row),
-    kinds.Keeps: lambda name, row: carrying.follows(carrying.keep),
+    kinds.Keeps: lambda name, row: keeps_pieces(carrying.follows(carrying.keep)),
     kinds.Clamps: lambda name, row: carrying.clamps(row),
     kinds.Drops: lambda name, row: carrying.follows(carrying.lose_in_training if row.shifts else carrying.scale_in_training),
     kinds.Moves: _moved,
@@ -141,6 +152,12 @@ def _forgets(watch: Any, function: Any, args: tuple[Any, ...], kwargs: dict[str,
     return function(*args, **kwargs)
 
 
+def _named(effect: Effect, *names: str) -> Mapping[Any, Effect]:
+    """One effect for functions of torch, for the methods of these names, and for those that work in place."""
+    owners = [(owner, name) for name in names for owner, name in ((torch, name), (Tensor, name), (Tensor, f"{name}_"))]
+    return {getattr(owner, name): effect for owner, name in owners if hasattr(owner, name)}
+
+
 EFFECTS: Mapping[Any, Effect] = {
     **dict(_functions()),
     **dict(_attributes()),
@@ -152,5 +169,24 @@ EFFECTS: Mapping[Any, Effect] = {
     Tensor.triu: combining.triangle(upper=True),
     torch.cdist: making.scores,
     functional.cosine_similarity: making.scores,
+    functional.pad: writing.pads,
+    **dict.fromkeys([functional.hardtanh, functional.hardtanh_], writing.reads_bounds(carrying.clamps(kinds.Clamps()))),
+    Tensor.__setitem__: writing.assigns,
+    Tensor.copy_: writing.copies,
+    **_named(writing.puts, "index_put"),
+    **_named(writing.replaces("src", 3), "scatter"),
+    **_named(writing.replaces("source", 3), "index_copy"),
+    **_named(writing.replaces("source", 2), "masked_scatter"),
+    **_named(writing.replaces("src", 1), "select_scatter", "slice_scatter"),
+    **_named(writing.adds_into("src", rows=False), "scatter_add"),
+    **_named(writing.adds_into("source", rows=True), "index_add"),
+    **_named(writing.interpolates, "lerp"),
+    **_named(writing.adds_product, "addcmul"),
+    **_named(carrying.follows(carrying.turn), "rot90"),
+    **_named(carrying.follows(carrying.keep), "roll", "flip", "fliplr", "flipud"),  # which take pieces elsewhere
+    torch.as_strided: carrying.follows(carrying.pick),
+    Tensor.as_strided: carrying.follows(carrying.pick),
+    **_named(carrying.follows(carrying.accumulate), "cumsum"),
+    Tensor.unfold: carrying.follows(carrying.window),
 }
 """torch function, as a function mode gets it -> effect."""

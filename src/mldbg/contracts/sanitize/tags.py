@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import weakref
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +18,9 @@ from mldbg.semantics import Semantic
 
 MASKS = (Semantic.KEEP_MASK, Semantic.DROP_MASK)
 """Meanings of masks, which need not be floating-point tensors."""
+
+_OF_ANY_TYPE = (*MASKS, Semantic.ONE_HOT)
+"""Meanings that tensors of integers and truth values can have."""
 
 _TIED = (Semantic.PROBS, Semantic.LOG_PROBS)
 """Meanings of which a loss asks along which axis they hold."""
@@ -44,6 +48,13 @@ class Total(NamedTuple):
         )
 
 
+def _nowhere() -> None:
+    """Stands for the user's line, which takes a microsecond to find, and is only asked of what has a meaning."""
+
+
+UNASKED = Site(_nowhere.__code__, 0)
+
+
 @dataclass(eq=False, slots=True)
 class Cut:
     """Where a mask set some of the weights of a softmax to 0.
@@ -53,6 +64,17 @@ class Cut:
 
     site: Site
     in_parts: bool = False
+
+
+class Span(NamedTuple):
+    """A step of `(x - x.min()) / (x.max() - x.min())`, by which scores are squeezed into [0, 1]."""
+
+    scores: weakref.ref[Tensor]
+    part: Literal["least", "greatest", "above the least", "range"]
+
+    def after(self, part: Literal["above the least", "range"]) -> Tag:
+        """The tag of a difference."""
+        return Tag(None, None, UNASKED, span=Span(self.scores, part))
 
 
 class Tag(NamedTuple):
@@ -75,6 +97,9 @@ class Tag(NamedTuple):
         those weights and rows, along `axis`.
     mean: they are sums of such products: means of rows, which are too small.
     parts: of a whole softmax, where some of it was set to 0 in another tensor.
+    exponents: of exponentials, the probabilities of which they were taken.
+    picked: of a product of one-hot rows along `axis` with log-probabilities along another one, what these are.
+    span: where the values are on their way to be scaled by their own range.
     rate: they are positive because an exponential or a softplus made them so, as a rate is of which the logarithm is not.
     """
 
@@ -93,6 +118,9 @@ class Tag(NamedTuple):
     cut: Cut | None = None
     mean: bool = False
     parts: Cut | None = None
+    exponents: Tag | None = None
+    picked: Tag | None = None
+    span: Span | None = None
 
     @property
     def is_aside(self) -> bool:
@@ -127,40 +155,66 @@ class Tag(NamedTuple):
         return Tag(Semantic.UNIT_INTERVAL, None, self.site, by_hand=self.by_hand, made=self.made or self.meaning)
 
 
-_Entry = tuple[Tag, int | None, weakref.ref[Tensor]]
-"""The tag, the version of the tensor it was given to, and a reference that takes the entry away when the tensor goes."""
+class Pieces(NamedTuple):
+    """What the pieces are of which a tensor was joined along an axis.
+
+    ends: where each piece ends along it. tags: of the pieces, their axes counted in the whole; None where nothing is known.
+    """
+
+    axis: int
+    ends: tuple[int, ...]
+    tags: tuple[Tag | None, ...]
+
+    def piece(self, number: int) -> int:
+        """The piece that holds an entry."""
+        return bisect_right(self.ends, number)
+
+    def size(self, piece: int) -> int:
+        """How many entries a piece has."""
+        return self.ends[piece] - (self.ends[piece - 1] if piece else 0)
 
 
-class Tags:
-    """Tensor -> tag, by identity. Holds no tensor alive, and puts nothing on the tensor, which may be copied or pickled.
+Known = TypeVar("Known")
 
-    A tensor and its views share one version counter, which every in-place change raises. A tag of an older version is
+
+class Table(Generic[Known]):
+    """Tensor -> what is known of it, by identity. Holds no tensor alive, and puts nothing on it: it may be copied or pickled.
+
+    A tensor and its views share one version counter, which every in-place change raises. What was known of an older version is
     not given out: what was written into the memory since then is unknown.
     """
 
     def __init__(self) -> None:
-        self._entries: dict[int, _Entry] = {}
+        self._entries: dict[int, tuple[Known, int | None, weakref.ref[Tensor]]] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def of(self, tensor: object) -> Tag | None:
-        """The tag of a tensor; None where nothing is known."""
+    def of(self, tensor: object) -> Known | None:
+        """What is known of a tensor; None where nothing is."""
         entry = self._entries.get(id(tensor))
         if entry is None:
             return None
         assert isinstance(tensor, Tensor)
         return entry[0] if entry[1] == _version(tensor) else None
 
-    def put(self, tensor: Tensor, tag: Tag | None) -> None:
-        """Says what a tensor is from now on. Only floating-point tensors mean anything here, and masks of any type."""
+    def put(self, tensor: Tensor, known: Known | None) -> None:
+        """Says what a tensor is from now on."""
         key = id(tensor)
-        if tag is None:
+        if known is None:
             self._entries.pop(key, None)
-        elif tensor.is_floating_point() or tag.meaning in MASKS:
+        else:
             # Called with the dead reference, this is `pop(key, reference)`: silent where the entry is gone already.
             forget = partial(self._entries.pop, key)
-            self._entries[key] = (tag, _version(tensor), weakref.ref(tensor, forget))
+            self._entries[key] = (known, _version(tensor), weakref.ref(tensor, forget))
+
+
+class Tags(Table[Tag]):
+    """What the numbers of tensors mean: those of floating-point tensors, and masks and one-hot rows of any type."""
+
+    def put(self, tensor: Tensor, known: Tag | None) -> None:
+        if known is None or tensor.is_floating_point() or known.meaning in _OF_ANY_TYPE:
+            super().put(tensor, known)
 
 
 def _version(tensor: Tensor) -> int | None:

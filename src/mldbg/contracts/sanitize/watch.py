@@ -12,7 +12,7 @@ from mldbg.contracts.error import Violation
 from mldbg.contracts.sanitize import evidence
 from mldbg.contracts.sanitize.finding import Finding, Report
 from mldbg.contracts.sanitize.site import Site, users_site
-from mldbg.contracts.sanitize.tags import Tag, Tags
+from mldbg.contracts.sanitize.tags import Pieces, Table, Tag, Tags
 from mldbg.operations.losses import Misuse
 
 MOST_LOOKS = 8
@@ -24,6 +24,7 @@ class Watch:
 
     def __init__(self, *, collect: bool, silent: frozenset[str]) -> None:
         self.tags = Tags()
+        self.pieces: Table[Pieces] = Table()
         self.report = Report()
         self._collect = collect
         self._silent = silent
