@@ -471,6 +471,14 @@ NOT_RUN: Mapping[str, str] = {
     "half": "torch computes little in this format on a CPU",
     "addmm": "an affine layer: any real number",
     "bilinear": "an affine layer: any real number",
+    **dict.fromkeys(
+        (
+            *("tril", "triu", "cdist", "broadcast_tensors", "cosine_similarity", "scatter_add", "index_add", "lerp", "addcmul"),
+            *("index_put", "index_copy", "masked_scatter", "select_scatter", "slice_scatter", "rot90", "as_strided", "cumsum"),
+            *("unfold", "hardtanh"),
+        ),
+        "only sanitize says something of it, and tests/contracts/test_sanitize_kinds.py holds that",
+    ),
 }
 """Operations that are not drawn, and why."""
 

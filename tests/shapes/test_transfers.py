@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -60,6 +61,12 @@ def test_every_row_has_an_oracle() -> None:
 
 def test_there_are_as_many_rows_as_the_readme_says() -> None:
     assert len(ROWS) > 1300
+
+
+@pytest.fixture(autouse=True)
+def _checked_arguments() -> None:
+    """torch.compile switches off, for good, the checks that distributions make of their arguments."""
+    torch.distributions.Distribution.set_default_validate_args(True)
 
 
 @pytest.mark.parametrize("name", sorted(CASES))

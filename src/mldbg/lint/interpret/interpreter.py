@@ -103,10 +103,7 @@ _HAPPENINGS = frozenset(
 
 
 class Interpreter:
-    """Executes definitions on abstract values and collects facts.
-
-    One interpreter serves one checked file; `modules` and their parse trees are shared.
-    """
+    """Executes definitions on abstract values and collects facts, of one checked file; `modules` and their trees are shared."""
 
     def __init__(self, modules: Modules, effects: Mapping[str, Effect], words: frozenset[str] = frozenset()) -> None:
         self.reach = Reach(words)
@@ -400,8 +397,8 @@ class Interpreter:
             data = Data(rows=base.rows) if data is None else replace(data, rows=base.rows)
         data = of_attribute(data, name)
         self.state.ensure(ref)
-        size = usual_size(self.usual.get(ref))
-        return Value(Object(ref), data=data, origin=ref, trail=base.trail if data and data.fits else None, size=size)
+        trail = base.trail if data and data.fits else None
+        return Value(Object(ref), data=data, origin=ref, trail=trail, size=usual_size(self.usual.get(ref)))
 
     def _bound(self, found: Value, receiver: Value) -> Value:
         if isinstance(found.thing, Function):
