@@ -10,6 +10,7 @@ from mldbg.operations.sizes import ANY, Dim
 DATASETS = "torchvision.datasets."
 COMPOSE = frozenset({"torchvision.transforms.Compose", "torchvision.transforms.v2.Compose", "torch.nn.Sequential"})
 _PACKAGES = ("torchvision.transforms.", "torchvision.transforms.v2.")
+LAMBDA = frozenset(f"{package}Lambda" for package in _PACKAGES)
 
 Setting = int | tuple[int, ...] | bool | None
 """What a parameter of a transform was given; None where that is not known, or it was not given."""
@@ -62,6 +63,7 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     f"{DATASETS}ImageFolder": ("root", "transform", "target_transform"),
     f"{DATASETS}EuroSAT": ("root", "transform", "target_transform", "download"),
     **{f"{package}Compose": ("transforms",) for package in _PACKAGES},
+    **dict.fromkeys(LAMBDA, ("lambd",)),
     **{
         f"{package}{name}": parameters
         for package in _PACKAGES

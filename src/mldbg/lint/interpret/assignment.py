@@ -156,13 +156,24 @@ class Assignment:
             self.classes.class_record(thing)
             self.machine.state.set(thing.ref, name, value)
 
+    def indices(self, node: cst.Subscript) -> list[Value]:
+        """What stands in the brackets; of a slice its three bounds."""
+        return [self._index(element.slice) for element in node.slice]
+
+    def _index(self, index: cst.BaseSlice) -> Value:
+        if isinstance(index, cst.Index):
+            return self.machine.evaluate(index.value)
+        assert isinstance(index, cst.Slice)
+        bounds = (index.lower, index.upper, index.step)
+        return Value(Items("builtins.slice", tuple(self.machine.evaluate(one) if one is not None else NONE for one in bounds)))
+
     def _assign_item(self, target: cst.Subscript, value: Value, site: Site) -> None:
         value = self.machine.force(value)
         for base in self.choices.now(target.value):
             self._set_item(target, base, value, site)
 
     def _set_item(self, target: cst.Subscript, base: Value, value: Value, site: Site) -> None:
-        items = [self._index(item.slice) for item in target.slice]
+        items = self.indices(target)
         indices = [each for each, item in zip(items, target.slice, strict=True) if isinstance(item.slice, cst.Index)]
         index = indices[0] if len(indices) == 1 and len(target.slice) == 1 else UNKNOWN
         thing = base.thing
@@ -191,13 +202,6 @@ class Assignment:
             value = value.gathered(since)
         fits = frozenset() if isinstance(index.constant, str) and says_label(index.constant) else value.fits
         self._fill(target, base, indices, replace(value, data=Data(fits=fits)))
-
-    def _index(self, index: cst.BaseSlice) -> Value:
-        if isinstance(index, cst.Index):
-            return self.machine.evaluate(index.value)
-        assert isinstance(index, cst.Slice)
-        bounds = (index.lower, index.upper, index.step)
-        return Value(Items("builtins.slice", tuple(self.machine.now(one) if one is not None else NONE for one in bounds)))
 
     def _fill(self, target: cst.Subscript, base: Value, indices: list[Value], value: Value) -> None:
         """A table, or columns of it, gets content that was made by fits."""

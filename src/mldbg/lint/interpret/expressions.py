@@ -436,15 +436,7 @@ class Expressions:
     def _subscript(self, node: cst.Subscript) -> Value:
         base = self.of(node.value)
         site = self.machine.site(node)
-        indices = [self._index(element.slice) for element in node.slice]
-        return self.subscripts.item(base, indices, node, site)
-
-    def _index(self, index: cst.BaseSlice) -> Value:
-        if isinstance(index, cst.Index):
-            return self.of(index.value)
-        assert isinstance(index, cst.Slice)
-        bounds = [self.of(bound) if bound is not None else literal(None) for bound in (index.lower, index.upper, index.step)]
-        return Value(Items("builtins.slice", tuple(bounds)))
+        return self.subscripts.item(base, self.assignment.indices(node), node, site)
 
     def call(self, node: cst.Call) -> Value:
         """The value of a call expression."""

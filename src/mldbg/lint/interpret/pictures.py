@@ -24,7 +24,7 @@ from mldbg.lint.interpret.value import (
     Value,
     first_step,
 )
-from mldbg.operations.pictures import COMPOSE, IN_MEMORY, PARAMETERS, PICTURES, Picture, Setting, change_of
+from mldbg.operations.pictures import COMPOSE, IN_MEMORY, LAMBDA, PARAMETERS, PICTURES, Picture, Setting, change_of
 from mldbg.operations.shape import Shape, Tensor
 from mldbg.operations.sizes import ANY, atom
 from mldbg.operations.spelling import canonical
@@ -96,8 +96,8 @@ class Pictures:
         cls = canonical(thing.cls)
         if cls in COMPOSE:
             return self._composed(before, transform, cls, site, depth)
-        if cls.rpartition(".")[2] == "Lambda":
-            function = self._given(transform, "0")
+        if cls in LAMBDA:
+            function = self._given(transform, "lambd")
             return self._called(before, function, site) if function is not None else None
         change = change_of(cls)
         if change is None:

@@ -117,20 +117,15 @@ def keeps_batch(before: Shaped | None, after: Shaped) -> bool:
 
 def crossed_in_numbers(one: Value, two: Value) -> bool:
     """Whether the one value for each sample that a network gives meets a list of numbers, both of them of unknown length."""
-    for column, row in ((one, two), (two, one)):
-        known, listed = column.shaped, row.shaped
-        if (
-            column.meaning is None
-            or known is None
-            or listed is None
-            or known.stretched is not None
-            or listed.stretched is not None
-        ):
-            continue
-        shapes = known.tensor.shape, listed.tensor.shape
-        if shapes[0] == Shape((ANY, 1)) and shapes[1] == Shape((ANY,)):
-            return True
-    return False
+    return any(
+        column.meaning is not None and _has_shape(column, Shape((ANY, 1))) and _has_shape(row, Shape((ANY,)))
+        for column, row in ((one, two), (two, one))
+    )
+
+
+def _has_shape(value: Value, shape: Shape) -> bool:
+    """Whether a tensor has a shape, of which nobody has put in an axis on purpose."""
+    return value.shaped is not None and value.shaped.stretched is None and value.shaped.tensor.shape == shape
 
 
 def keeps_axis(keywords: Mapping[str, Value]) -> bool:
