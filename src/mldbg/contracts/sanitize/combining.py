@@ -57,6 +57,7 @@ def operands(
     commutes: whether the number may stand on the left. Another tensor without a tag makes the result unknown, unless it is a
         bias or a mask that the operation adds.
     """
+    scales = weighs or normalises_to is PROBS
 
     def effect(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
         left, right = first_of(args, kwargs), argument(args, kwargs, 1, "other")
@@ -93,7 +94,7 @@ def operands(
                 result = function(*args, **kwargs)
                 watch.tags.put(result, picked)
                 return result
-        if tag is not None and other is not None:
+        if tag is not None and other is not None and not (weighs and tag.rate and other.rate):
             tag, other = None if tag.is_aside else tag, None if other.is_aside else other
         total = other.total if other is not None else None
         shape: torch.Size | None = left.shape if tag is not None else right.shape
@@ -104,13 +105,13 @@ def operands(
         elif tag is not None and other is not None:
             new, shape = both(tag, left, other, right), None
         elif tag is not None:
-            new = combine(tag, right) if _is_constant(right) else _beside(watch, tag, left, right, adds=adds)
+            new = combine(tag, right) if _is_constant(right) else _beside(watch, tag, left, right, adds=adds, scales=scales)
             if new is None and normalises_to is PROBS and _is_shared_out(tag, left, right):
                 new = tag._replace(scaled=True, cut=None, parts=None)
         elif other is not None:
             new = combine(other, left) if commutes and _is_constant(left) else None
             if new is None and commutes and isinstance(left, Tensor):
-                new = _beside(watch, other, right, left, adds=adds)
+                new = _beside(watch, other, right, left, adds=adds, scales=scales)
         else:
             new = None
         result = function(*args, **kwargs)
@@ -159,9 +160,13 @@ def _is_constant(value: Any) -> bool:
     return isinstance(value, int | float) or (isinstance(value, Tensor) and value.numel() == 1 and value.dim() <= 1)
 
 
-def _beside(watch: Watch, tag: Tag, tensor: Tensor, other: Any, *, adds: bool) -> Tag | None:
-    """What an operation with an unknown tensor leaves: logits plus a bias are logits, all else is unknown."""
-    if not adds or not isinstance(other, Tensor):
+def _beside(watch: Watch, tag: Tag, tensor: Tensor, other: Any, *, adds: bool, scales: bool) -> Tag | None:
+    """What an operation with an unknown tensor leaves: logits plus a bias are logits, a rate times an exposure is a rate."""
+    if not isinstance(other, Tensor):
+        return None
+    if scales and tag.rate and not other.requires_grad:
+        return _still_rate(tag)
+    if not adds:
         return None
     if tag.meaning is LOGITS and isinstance(other, nn.Parameter):
         return tag
@@ -186,7 +191,7 @@ def uses_mean(watch: Watch, tensor: Tensor, tag: Tag | None) -> None:
 
 def _weighed(watch: Watch, weights: Tensor, tag: Tag, factor: Tensor) -> Tag | None:
     """What a product of a softmax's weights with a mask, or of masked weights with rows, is; None where it is neither."""
-    if tag.meaning is not PROBS or tag.axis is None or (watch.tags.of(factor) is not None and tag.cut is None):
+    if tag.meaning is not PROBS or tag.axis is None or (_is_computed(watch, factor) and tag.cut is None):
         return None
     lead = weights.dim() - factor.dim()
     if lead < 0 or tag.axis < lead or factor.shape[tag.axis - lead] != weights.shape[tag.axis]:
@@ -198,11 +203,17 @@ def _weighed(watch: Watch, weights: Tensor, tag: Tag, factor: Tensor) -> Tag | N
     return Tag(None, tag.axis, tag.site, cut=tag.cut) if is_rows else None
 
 
+def _is_computed(watch: Watch, factor: Tensor) -> bool:
+    """Whether something is known of a factor by which it is no mask."""
+    tag = watch.tags.of(factor)
+    return tag is not None and tag.meaning not in MASKS
+
+
 def _masked(watch: Watch, values: Tensor, tag: Tag, factor: Tensor) -> Tag | None:
     """What a factor of 0 and 1 leaves: rows that are taken away as a whole, values in [0, 1], scores."""
     if tag.meaning not in (PROBS, UNIT, LOGITS) or tag.cut is not None or tag.total is not None or factor.requires_grad:
         return None
-    if watch.tags.of(factor) is not None or factor.numel() == 1 or factor.dim() > values.dim():
+    if _is_computed(watch, factor) or factor.numel() == 1 or factor.dim() > values.dim():
         return None
     if tag.meaning is PROBS and (tag.axis is None or tag.masked is not None or not _is_even_along(tag.axis, values, factor)):
         return None
@@ -312,7 +323,9 @@ def difference(first: Tag, left: Tensor, second: Tag, right: Tensor) -> Tag | No
 
 
 def weighted(first: Tag, left: Tensor, second: Tag, right: Tensor) -> Tag | None:
-    """A product of two tensors: probabilities with a weight for each row, or two values in [0, 1] each time."""
+    """A product of two tensors: probabilities with a weight for each row, two rates, or two values in [0, 1] each time."""
+    if first.rate and second.rate:
+        return _still_rate(first) if left.shape == right.shape else None
     for tag, tensor, weight, factor in ((first, left, second, right), (second, right, first, left)):
         is_row = tag.meaning is PROBS and tag.axis is not None and weight.meaning in _NEVER_NEGATIVE
         if is_row and tag.axis is not None and _is_even_along(tag.axis, tensor, factor):

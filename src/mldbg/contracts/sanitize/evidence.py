@@ -14,6 +14,9 @@ SLACK = 0.05
 """How far values may be from a law before they refute it. Coarse on purpose: the law is asked whether memory was
 overwritten behind the tags' back, not whether rounding (bfloat16: 0.03 on a sum) or a small epsilon was at work."""
 
+ROUNDING = 1e-3
+"""How far sums of a layer may be outside [0, 1] by rounding. A layer that is not trained yet gives little more than that."""
+
 CUT_OFF = 0.25
 """The share of values that a guard against rounding, or a linear model of a probability that fits, does not come near."""
 
@@ -90,8 +93,8 @@ def is_cut_off(tensor: Tensor) -> bool:
     """Whether many values, some of them negative, are seen to lie outside [0, 1], where a clamp takes their gradient."""
 
     def outside(values: Tensor) -> Tensor:
-        beyond = (values < -SLACK) | (values > 1 + SLACK)
-        return (beyond.float().mean() >= CUT_OFF) & (values < -SLACK).any()
+        beyond = (values < -ROUNDING) | (values > 1 + ROUNDING)
+        return (beyond.float().mean() >= CUT_OFF) & (values < -ROUNDING).any()
 
     return _truth(outside, tensor) is True
 
@@ -125,7 +128,7 @@ def cuts(weights: Tensor, kept: Tensor, axis: int) -> bool:
         numbers = numbers[numbers > 0]
         if (numbers < rows.shape[1]).sum() < LEAST_ROWS or numbers.min() == numbers.max():
             return False
-        if not (_cuts_ends(rows) or (axis == values.dim() - 1 and (_is_graph(mask) or _lacks_keys(values, mask)))):
+        if not (_cuts_ends(rows) or _is_graph(mask, axis) or (axis == values.dim() - 1 and _lacks_keys(values, mask))):
             return False
         taken = values * (1 - mask)
         least = values.masked_fill(mask == 0, float("inf")).amin(axis)
@@ -139,11 +142,16 @@ def _cuts_ends(rows: Tensor) -> bool:
     return bool((steps <= 0).all() | (steps >= 0).all())
 
 
-def _is_graph(mask: Tensor) -> bool:
-    """Whether a mask of nodes against nodes says the same in both directions, and joins some that are not the same."""
-    if mask.dim() < 2 or mask.shape[-1] != mask.shape[-2]:
-        return False
-    return bool((mask == mask.mT).all() & (mask.tril(-1) > 0).any())
+def _is_graph(mask: Tensor, axis: int) -> bool:
+    """Whether a mask of nodes along an axis against nodes says the same in both directions, and joins some that are not the same.
+
+    The axis of the other nodes lies beside it.
+    """
+    besides = [other for other in (axis - 1, axis + 1) if 0 <= other < mask.dim() and mask.shape[other] == mask.shape[axis]]
+    return any(
+        bool((mask == mask.transpose(axis, other)).all() & (mask.movedim((axis, other), (-1, -2)).tril(-1) > 0).any())
+        for other in besides
+    )
 
 
 def _lacks_keys(values: Tensor, mask: Tensor) -> bool:

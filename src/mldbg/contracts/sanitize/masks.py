@@ -1,9 +1,8 @@
 """Masks that say by True what to keep, or what to drop, on their way to attention.
 
-What a mask says is known where a contract declares it, and where it comes from a comparison with an id: `ids != pad` keeps,
-`ids == pad` drops, if the values show that this id is the padding. Of other masks the values speak where they leave no doubt: a
-causal mask that sees later positions only, a padding mask that leaves out a whole sequence and beginnings. The linter does not
-follow masks.
+What a mask says is known where a contract declares it, and where it comes from a comparison: `ids != pad` keeps, `ids == pad`
+drops, if the values show that this id is the padding; `arange(T) < lengths` keeps. Of other masks the values speak where they
+leave no doubt: a causal mask that sees later positions only, a padding mask that leaves out a whole sequence and beginnings.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import operator
 import sys
 import weakref
 from collections.abc import Callable, Mapping
+from itertools import islice
 from types import FrameType
 from typing import Any
 
@@ -24,6 +24,7 @@ from mldbg.contracts.flags import Site
 from mldbg.contracts.sanitize import carrying, combining, evidence, tables
 from mldbg.contracts.sanitize.effect import Arguments, Effect, Function, Keywords, argument, first_of
 from mldbg.contracts.sanitize.finding import Finding
+from mldbg.contracts.sanitize.site import users_locals
 from mldbg.contracts.sanitize.tags import MASKS, Tag
 from mldbg.contracts.sanitize.watch import Watch
 from mldbg.operations.losses import DROPPED_AS_KEPT, KEPT_AS_DROPPED
@@ -37,7 +38,7 @@ def declared(watch: Watch, tensor: Tensor, site: Site) -> None:
     if site.meaning.semantic not in MASKS:
         return
     before = _of(watch, tensor)
-    if before is not None and before.meaning is not site.meaning.semantic and before.compared is None:
+    if before is not None and before.meaning is not site.meaning.semantic and before.is_declared:
         misuse = KEPT_AS_DROPPED if before.meaning is KEEP else DROPPED_AS_KEPT
         watch.found(misuse, site.contract, site.parameter, tensor, before)
     watch.tags.put(tensor, Tag(site.meaning.semantic, None, site.place))
@@ -65,9 +66,49 @@ def _compares(relation: _Relation) -> Effect:
             elif relation in (operator.eq, operator.ne) and _are_ids(source) and _is_one_id(other):
                 meaning = KEEP if relation is operator.ne else DROP
                 watch.tags.put(result, Tag(meaning, None, watch.here(), compared=weakref.ref(source)))
+            elif relation in _ORDERS and isinstance(other, Tensor):
+                less = relation in (operator.lt, operator.le)
+                if (before_end := _is_within(source, other)) or _is_within(other, source):
+                    watch.tags.put(result, Tag(KEEP if less is before_end else DROP, None, watch.here(), within=True))
         return result
 
     return effect
+
+
+_ORDERS = (operator.lt, operator.le, operator.gt, operator.ge)
+
+
+def _is_within(positions: Tensor, lengths: Tensor) -> bool:
+    """Whether positions 0, 1, 2, ... along one axis are compared with numbers that a variable calls lengths, one for each row.
+
+    A number of places that are left out at the beginning is compared in the same way, so that the name has to tell.
+    """
+    if not (_are_ids(positions) and _are_ids(lengths) and lengths.numel() > 1):
+        return False
+    rank = max(positions.dim(), lengths.dim())
+    steps, ends = (each[(None,) * (rank - each.dim())] for each in (positions, lengths))
+    axes = [axis for axis in range(rank) if ends.shape[axis] == 1 < steps.shape[axis]]
+    if len(axes) != 1:
+        return False
+    return evidence.counts_up(steps.movedim(axes[0], -1).reshape(-1), steps.shape[axes[0]]) and _are_called_lengths(lengths)
+
+
+_FRAMES = 3
+"""How many functions of the user's may hand lengths on under another name."""
+
+
+def _are_called_lengths(tensor: Tensor) -> bool:
+    storage = tensor.untyped_storage().data_ptr()
+    for local in islice(users_locals(3), _FRAMES):
+        for name, value in local.items():
+            if (
+                "len" in name
+                and "pad" not in name
+                and isinstance(value, Tensor)
+                and value.untyped_storage().data_ptr() == storage
+            ):
+                return True
+    return False
 
 
 def _after(relation: _Relation, tag: Tag, number: Any) -> Tag | None:
@@ -107,7 +148,7 @@ def _joins(kept: Semantic) -> Effect:
         if tag is not None and isinstance(result, Tensor):
             alike = left is not None and right is not None and left.meaning is right.meaning
             alone = (left is None or right is None) and tag.meaning is kept
-            surely = next((one for one in (left, right) if one is not None and one.compared is None), tag)
+            surely = next((one for one in (left, right) if one is not None and one.is_declared), tag)
             watch.tags.put(result, surely if alike or alone else None)
         return result
 
@@ -121,7 +162,7 @@ def _judged(watch: Watch, mask: Tensor, role: Semantic, function: str, parameter
     if not watch.listens_to(misuse.rule):
         return None
     opposite, tag = (DROP if role is KEEP else KEEP), _of(watch, mask)
-    is_declared = tag is not None and tag.compared is None
+    is_declared = tag is not None and tag.is_declared
     if is_declared and tag is not None and tag.meaning is role:
         return None
     proof = "" if is_declared else _proof(mask, ~mask if role is KEEP else mask, parameter, tag, opposite)
@@ -139,7 +180,11 @@ def _proof(mask: Tensor, dropped: Tensor, parameter: str, tag: Tag | None, oppos
             return "what takes part are later positions only"
     elif tag is None and evidence.leaves_out_all_keys(dropped):
         return "the keys of a whole sequence are left out"
-    if tag is None or tag.compared is None or tag.meaning is not opposite:
+    if tag is None or tag.meaning is not opposite:
+        return ""
+    if tag.within:
+        return "what takes part is what lies beyond the lengths"
+    if tag.compared is None:
         return ""
     return "what takes part is the padding" if evidence.leaves_out_tokens(dropped, tag.compared()) else ""
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from types import CodeType
+from types import CodeType, FrameType
 from typing import NamedTuple
 
 import torch
@@ -54,6 +55,15 @@ def users_site(above: int) -> Site:
         known = _is_users.get(code.co_filename)
         if known or (known is None and is_users(code.co_filename)) or frame.f_back is None:
             return Site(code, frame.f_lasti)
+        frame = frame.f_back
+
+
+def users_locals(above: int) -> Iterator[Mapping[str, object]]:
+    """The variables of the functions outside torch, the standard library and this package that are running, inner ones first."""
+    frame: FrameType | None = sys._getframe(above)  # noqa: SLF001
+    while frame is not None:
+        if is_users(frame.f_code.co_filename):
+            yield frame.f_locals
         frame = frame.f_back
 
 
