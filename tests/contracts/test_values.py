@@ -33,7 +33,6 @@ from mldbg.contracts import (
     below,
     check,
     ignoring,
-    laws,
 )
 from mldbg.contracts.laws import LAWS
 from mldbg.semantics import EXACT, Extent, Semantic
