@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from mldbg.contracts.sanitize.mode import Sanitizer
 
 MODES = ("off", "shapes", "sampled", "full", "sync")
-SANITIZED = ("", "0", "1", "collect")
-_VARIABLES = {"MLDBG_CONTRACTS": ("", *MODES), "MLDBG_SANITIZE": SANITIZED}
-"""The environment variables of the contracts, and what they may say. Their own modules, which know it, would load torch."""
+SANITIZED = ("0", "1", "collect")
+"""What contracts and sanitize may be told. Their own modules, which know it, would load torch."""
 
 _NEEDED = ("torch", "jaxtyping", "beartype")
 _SENT = "mldbg_coverage"
@@ -38,7 +37,9 @@ _SENT = "mldbg_coverage"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The options and the settings of pytest.ini or pyproject.toml."""
     group = parser.getgroup("mldbg", "contracts and sanitize (mldebug-lint)")
-    group.addoption("--mldbg-contracts", metavar="|".join(MODES), help="how much contracts check in this run")
+    group.addoption(
+        "--mldbg-contracts", metavar="|".join(MODES), help="how much contracts check in this run; full:0.05 sets a budget"
+    )
     group.addoption("--mldbg-sanitize", action="store_true", help="run each test inside sanitize()")
     group.addoption("--mldbg-coverage", action="store_true", help="say what contracts have checked, and which were never met")
     parser.addini("mldbg_contracts", "as --mldbg-contracts", default="")
@@ -50,7 +51,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Set the mode before any conftest.py loads the contracts, which read it then: `off` leaves functions undecorated."""
     mode = early_config.known_args_namespace.mldbg_contracts or _setting(early_config)
-    if mode in MODES:
+    if _is_mode(mode):
         _set_mode(early_config, mode)
 
 
@@ -60,12 +61,13 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "mldbg_sanitize(on=True, ignore=(), include=()): run the test inside sanitize() with these options; False: outside",
     )
-    for name, known in _VARIABLES.items():
-        if os.environ.get(name, "").strip().lower() not in known:
-            raise pytest.UsageError(f"{name}: unknown value {os.environ[name]!r}; it is one of {', '.join(filter(None, known))}")
+    for name, is_known, known in (("MLDBG_CONTRACTS", _is_mode, MODES), ("MLDBG_SANITIZE", SANITIZED.__contains__, SANITIZED)):
+        value = os.environ.get(name, "").strip().lower()
+        if value and not is_known(value):
+            raise pytest.UsageError(f"{name}: unknown value {os.environ[name]!r}; it is one of {', '.join(known)}")
     option = config.getoption("mldbg_contracts")
     mode = _setting(config) if option is None else option
-    if (mode or option is not None) and mode not in MODES:
+    if (mode or option is not None) and not _is_mode(mode):
         place = "the setting mldbg_contracts" if option is None else "--mldbg-contracts"
         raise pytest.UsageError(f"{place}: unknown mode {mode!r}; the modes are {', '.join(MODES)}")
     wishes = {"contracts": mode, "sanitize": _wants(config, "mldbg_sanitize"), "coverage": _wants(config, "mldbg_coverage")}
@@ -77,6 +79,15 @@ def pytest_configure(config: pytest.Config) -> None:
         _set_mode(config, mode)
     if wishes["coverage"]:
         config.pluginmanager.register(_Counting(config), "mldbg-coverage")
+
+
+def _is_mode(text: str) -> bool:
+    """Whether it is a mode, or one with a budget: a share of the time behind a colon."""
+    mode, colon, share = text.partition(":")
+    try:
+        return mode in MODES and (not colon or 0 <= float(share) <= 1)
+    except ValueError:
+        return False
 
 
 def _wants(config: pytest.Config, name: str) -> bool:
@@ -102,27 +113,30 @@ def _set_mode(config: pytest.Config, mode: str) -> None:
     if config.stash.get(_MODE_SET, False):
         return
     config.stash[_MODE_SET] = True
-    before, was_loaded = os.environ.get("MLDBG_CONTRACTS"), "mldbg.contracts.modes" in sys.modules
+    before = os.environ.get("MLDBG_CONTRACTS")
     os.environ["MLDBG_CONTRACTS"] = mode
-    level = _set_level(mode) if was_loaded else None
+    setting = _setting_of_contracts()
+    was = None if setting is None else (setting.level, setting.budget)
+    if setting is not None:
+        setting.follow_environment()
 
     def restore() -> None:
         if before is None:
             os.environ.pop("MLDBG_CONTRACTS", None)
         else:
             os.environ["MLDBG_CONTRACTS"] = before
-        if "mldbg.contracts.modes" in sys.modules:
-            _set_level((before or "sampled") if level is None else level)
+        setting = _setting_of_contracts()
+        if setting is not None and was is not None:
+            setting.level, setting.budget = was
+        elif setting is not None:
+            setting.follow_environment()
 
     config.add_cleanup(restore)
 
 
-def _set_level(mode: Any) -> Any:
-    """Set the mode of contracts that are loaded already; gives the one before."""
-    from mldbg.contracts import modes
-
-    before, modes.SETTING.level = modes.current(), int(modes.parsed(mode))
-    return before
+def _setting_of_contracts() -> Any:
+    """The mode of contracts that are loaded already."""
+    return getattr(sys.modules.get("mldbg.contracts.modes"), "SETTING", None)
 
 
 # --- sanitize ---

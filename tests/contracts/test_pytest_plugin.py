@@ -102,9 +102,22 @@ def test_the_option_outweighs_the_environment_which_outweighs_the_setting(run: R
     assert "full FULL" in run(MODE, *setting, "--mldbg-contracts", "full", MLDBG_CONTRACTS="sync")
 
 
+BUDGET = "from mldbg.contracts.modes import SETTING\ndef test(): print(SETTING.budget.level.name, SETTING.budget.share)\n"
+
+
+@pytest.mark.parametrize(
+    "way", [{"MLDBG_CONTRACTS": "full:0.05"}, ["--mldbg-contracts=full:0.05"], ["-o", "mldbg_contracts=full:0.05"]]
+)
+def test_a_mode_may_have_a_budget(run: Run, way: dict[str, str] | list[str]) -> None:
+    printed = run(BUDGET, "-s", **way) if isinstance(way, dict) else run(BUDGET, "-s", *way)
+    assert "FULL 0.05" in printed
+
+
 @pytest.mark.parametrize(
     ("options", "environment", "line"),
     [
+        (["--mldbg-contracts=full:2"], {}, "--mldbg-contracts: unknown mode 'full:2'; the modes are"),
+        ([], {"MLDBG_CONTRACTS": "full:much"}, "MLDBG_CONTRACTS: unknown value 'full:much'; it is one of"),
         (["--mldbg-contracts=ful"], {}, "--mldbg-contracts: unknown mode 'ful'; the modes are off, shapes, sampled, full, sync"),
         (["--mldbg-contracts="], {}, "--mldbg-contracts: unknown mode ''; the modes are off, shapes, sampled, full, sync"),
         (["-o", "mldbg_contracts=x"], {}, "the setting mldbg_contracts: unknown mode 'x'; the modes are"),

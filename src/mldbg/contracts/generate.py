@@ -50,7 +50,7 @@ class _Writer:
     outside: whether names that are not known here may be found in the scope.
     traced: whether the lines are for code that is traced.
     parameters: names of the function's parameters.
-    arguments: the items of the scope for the arguments; has_scope: whether the scope has been made.
+    arguments: the items of the scope for the arguments. scope: its items when it is made; none before that.
     is_lenient: whether lines may ask for a size that nothing provides.
     """
 
@@ -65,8 +65,8 @@ class _Writer:
     maybe: set[str] = field(default_factory=set)
     outside: bool = False
     traced: bool = False
-    arguments: str = ""
-    has_scope: bool = False
+    arguments: dict[str, str] = field(default_factory=dict)
+    scope: dict[str, str] = field(default_factory=dict)
     is_lenient: bool = False
 
     def write(self, line: str) -> None:
@@ -512,15 +512,36 @@ def _write_several(out: _Writer, dim: dims.Several, shape: str, index: int, fail
 
 def _write_scope(out: _Writer) -> None:
     """Lines that make the scope, or bring it up to date: every axis name with a size, and every argument."""
-    items = [f"{axis!r}: {out.variable(axis)}" for axis in sorted(out.sure)]
-    if not out.has_scope:
-        out.write(f"$scope = {{{', '.join([out.arguments, *items])}}}")
-    elif items:
-        out.write(f"$scope.update({{{', '.join(items)}}})")
-    out.has_scope = True
+    sizes = {axis: out.variable(axis) for axis in sorted(out.sure)}
+    if not out.scope:
+        out.scope = out.arguments | sizes
+        out.write(_scope_made(out))
+    elif sizes:
+        out.write(f"$scope.update({_dict_of(sizes)})")
     for axis in sorted(out.maybe):
         out.write(f"if {out.variable(axis)} is not None:")
         out.write(f"    $scope[{axis!r}] = {out.variable(axis)}")
+
+
+def _scope_made(out: _Writer) -> str:
+    return f"$scope = {_dict_of(out.scope)}"
+
+
+def _dict_of(items: Mapping[str, str]) -> str:
+    return f"{{{', '.join(f'{key!r}: {value}' for key, value in items.items())}}}"
+
+
+def _with_late_scope(out: _Writer, lines: list[str]) -> list[str]:
+    """The lines of a function; where only `check` in its body, or an error, would ask for the scope, what it is made of."""
+    made = _scope_made(out)
+    if any("$scope" in line.replace(_ON_FAILURE, "").replace(made, "").replace(_PUSH, "") for line in lines):
+        return [line.replace(_ON_FAILURE, "$scope") for line in lines]
+    keys = out.constant("keys", tuple(out.scope))
+    late = f"$scope = ({', '.join([keys, *out.scope.values()])})"
+    return [line.replace(made, late).replace(_ON_FAILURE, "$active.top") for line in lines]
+
+
+_PUSH, _ON_FAILURE = "$here.top = $scope", "$scope_of_result"
 
 
 @dataclass(frozen=True)
@@ -633,10 +654,10 @@ def write(order: Order, *, traced: bool) -> Source:
     names = list(order.signature.parameters)
     prefix = prefix_of(order.signature)
     out = _Writer(taken={order.name, *names, *(prefix + name for name in NAMES)}, parameters=frozenset(names), traced=traced)
-    out.arguments = ", ".join(["'#': $contract", *(f"{'{' + name + '}'!r}: {name}" for name in names)])
+    out.arguments = {"#": "$contract", **{f"{{{name}}}": name for name in names}}
     head = _head(out, order.name, order.kind, order.signature)
     parts = _parts(out, order, f"{{{', '.join(f'{name!r}: {name}' for name in names)}}}", traced=traced)
-    lines = _traced(order, parts) if traced else _eager(order, parts)
+    lines = _traced(order, parts) if traced else _with_late_scope(out, _eager(order, parts))
     return Source(order.name, "\n".join([head, *lines]).replace("$", prefix) + "\n", out.constants, prefix)
 
 
@@ -689,7 +710,7 @@ def _parts(out: _Writer, order: Order, values: str, *, traced: bool) -> _Parts:
             out.write(f"if {out.variable(axis)} is None:")
             out.write(f"    {out.variable(axis)} = $scope.get({axis!r})")
         result = Promise("$result", order.result.plan, order.result.number)
-        fail = f"raise $broken('return', {values}, $result, $scope)"
+        fail = f"raise $broken('return', {values}, $result, {'$scope' if traced else _ON_FAILURE})"
         if _write_plan(out, result.plan, result.name, result.number, fail):
             if _has_symbolic_bound(result.plan):
                 _write_scope(out)
@@ -783,7 +804,7 @@ def _eager(order: Order, parts: _Parts) -> list[str]:
         ),
         "    $here = $active.here",
         "    $outer = $here.top",
-        *(["    $here.top = $scope"] if pushes else []),
+        *([f"    {_PUSH}"] if pushes else []),
         "    try:",
         *_indented(body, 2),
         *(["    except $aside:", "        return $result"] if parts.checks_of_result else []),
@@ -795,7 +816,7 @@ def _eager(order: Order, parts: _Parts) -> list[str]:
         "    if $outer is None and (",
         f"        {'$here' if pushes else '$active.here'}.waits",
         "        or $setting.budget is not None",
-        "        or $meets._active_ddp_module is not None",
+        *(["        or $meets._active_ddp_module is not None"] if order.owner != "None" else []),
         "    ):",
         f"        $settle({', '.join(['$level', order.owner, *([parts.call] if parts.call else [])])})",
         *(["    return $result"] if order.kind != "asyncgen" else []),

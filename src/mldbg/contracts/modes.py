@@ -114,9 +114,13 @@ class Setting:
     """
 
     def __init__(self) -> None:
+        self.counting = False
+        self.follow_environment()
+
+    def follow_environment(self) -> None:
+        """Take over the mode, and the budget if there is one, of `MLDBG_CONTRACTS`. Raises ValueError for what it cannot say."""
         mode, self.budget = _from_environment()
         self.level = int(mode)
-        self.counting = False
         self.next_step()
 
     def next_step(self) -> None:

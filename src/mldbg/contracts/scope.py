@@ -16,14 +16,15 @@ from typing import Any
 class Here:
     """What each checked call of a thread reads and sets. It asks the thread for this object once: that is a dear question.
 
-    top: the innermost scope, None outside every contract.
+    top: the innermost scope, None outside every contract. It may be what a scope is made of, its keys and then the values, for
+        few calls ask for it.
     waits: whether a verdict may be waiting, which the end of every outermost contract asks.
     """
 
     __slots__ = ("top", "waits")
 
     def __init__(self) -> None:
-        self.top: dict[str, Any] | None = None
+        self.top: dict[str, Any] | tuple[Any, ...] | None = None
         self.waits = False
 
 
@@ -46,7 +47,11 @@ class Active(threading.local):
     @property
     def top(self) -> dict[str, Any] | None:
         """The innermost scope."""
-        return self.here.top
+        top = self.here.top
+        if isinstance(top, tuple):
+            keys, *values = top
+            top = self.here.top = dict(zip(keys, values, strict=True))
+        return top
 
     @top.setter
     def top(self, scope: dict[str, Any] | None) -> None:
