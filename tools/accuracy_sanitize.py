@@ -27,6 +27,7 @@ import json, runpy, sys, warnings
 from mldbg import sanitize
 warnings.simplefilter("ignore")
 out, path = sys.stdout, sys.argv[1]
+sys.argv = [path]
 sys.stdout = sys.stderr
 with sanitize(collect=True) as report:
     runpy.run_path(path, run_name="__main__")
