@@ -175,6 +175,7 @@ FUNCTIONS: Mapping[str, Effect] = {
     "rsub": Operates(Arithmetic.FROM),
     "einsum": Contracts(),
     "addmm": Affine("addmm", params=("input", "mat1", "mat2")),
+    "baddbmm": Affine("baddbmm", params=("input", "batch1", "batch2")),
     "bilinear": Affine("bilinear", params=("input1", "input2", "weight", "bias")),
     "conv1d": Affine("conv1d", params=("input", "weight", "bias"), features=-2),
     "conv2d": Affine("conv2d", params=("input", "weight", "bias"), features=-3),

@@ -108,7 +108,10 @@ def _cuts_unit_interval(low: Any, high: Any) -> bool:
     return numbers and 0 <= low <= EPSILON and 1 - EPSILON <= high <= 1
 
 
-_MOVE_ONLY = re.compile(r"(Squeeze|Unsqueeze|View|UnsafeView|ReshapeAlias|Select|Transpose|Permute|T|Clone|ToCopy)Backward\d$")
+_MOVE_ONLY = re.compile(
+    r"(Squeeze|Unsqueeze|View|UnsafeView|ReshapeAlias|Select|Slice|Gather|Index|IndexSelect|MaskedSelect|Split|Unbind|Transpose"
+    r"|Permute|T|Clone|ToCopy)Backward\d$"
+)
 _SUMS_PRODUCTS = re.compile(r"(Addmm|Mm|Bmm|Addbmm|Baddbmm|Mv|Dot|Convolution|Sum)Backward\d$")
 
 
@@ -117,14 +120,32 @@ def is_score(tensor: Any) -> bool:
 
     A sigmoid by hand has some: `(x + 1) / 2`, `0.2 * x + 0.5`.
     """
-    node = getattr(tensor, "grad_fn", None)
-    while node is not None and _MOVE_ONLY.match(node.name()):
-        node = node.next_functions[0][0]
+    node = _behind_moves(getattr(tensor, "grad_fn", None))
     if node is None:
         return False
     name = node.name()
     adds_two = name.startswith("AddBackward") and all(function is not None for function, _ in node.next_functions)
     return adds_two or _SUMS_PRODUCTS.match(name) is not None
+
+
+def _behind_moves(node: Any) -> Any:
+    """The node of the graph that made the values which later ones only move, or choose from."""
+    while node is not None and _MOVE_ONLY.match(node.name()):
+        node = node.next_functions[0][0]
+    return node
+
+
+def comes_from_any_weights(tensor: Tensor) -> bool:
+    """Whether values are the sums of a layer with weights below 0, which nothing keeps within bounds."""
+    node = _behind_moves(tensor.grad_fn)
+    if node is not None and node.name().startswith("AddBackward") and len(node.next_functions) == 2:
+        sums, bias = (function for function, _ in node.next_functions)
+        node = _behind_moves(sums) if getattr(bias, "variable", None) is not None else node
+    if node is None or not _SUMS_PRODUCTS.match(node.name()):
+        return False
+    leaves = (_behind_moves(each) for each, _ in node.next_functions)
+    weights = (getattr(leaf, "variable", None) for leaf in leaves)
+    return any(isinstance(each, Tensor) and each.dim() > 1 and evidence.is_below_zero(each) for each in weights)
 
 
 def lose_in_training(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
@@ -238,6 +259,10 @@ def reduce(name: str, *, total: bool) -> Effect:
     def change(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
         if tag.meaning is UNIT and not total and argument(args, kwargs, 1, "dim", "axis") is not None:
             return tag
+        if tag.meaning is UNIT and total and (dim := _only_axis(args, kwargs)) is not None:
+            if tag.weighed is not None and dim % len(shape) == tag.weighed[0]:
+                return tag.weighed[1]._replace(by_hand=True)
+            return Tag(None, None, tag.site, summed=tag._replace(weighed=None))
         if tag.picked is not None:
             return None
         if tag.mean and argument(args, kwargs, 1, "dim", "axis") is not None:  # over heads
@@ -283,6 +308,44 @@ def _check_picked(watch: Watch, args: Arguments, kwargs: Keywords) -> None:
         elsewhere = OVER_BATCH if tag.picked.axis == 0 and source.dim() == 2 else WRONG_AXIS
         ran = f"axis {tag.axis} (classes); the activation ran over axis {tag.picked.axis}"
         watch.found(elsewhere, "sum", "input", source, tag.picked, ran)
+
+
+def takes_classes(effect: Effect, *, by_index: bool) -> Effect:
+    """gather(dim, index), or `x[rows, index]`: so a cross-entropy by hand takes the log-probability of one class from each row.
+
+    Reported where the scores were a layer's outputs along that axis, and the log-softmax ran over another one.
+    """
+
+    def noted(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
+        source = first_of(args, kwargs)
+        tag = watch.tags.of(source)
+        if tag is not None and tag.classes is not None and tag.axis is not None and tag.meaning is LOG_PROBS:
+            taken = _by_index(source, args[1]) if by_index else argument(args, kwargs, 2, "index")
+            dim = 1 if by_index else argument(args, kwargs, 1, "dim") % source.dim()
+            if dim == tag.classes and isinstance(taken, Tensor) and _takes_one_of_each(taken, source, dim):
+                proved = evidence.is_not_log_probs(dim, source) and not evidence.refuted(tag, source)
+                if proved and evidence.repeats(taken, tag.axis):
+                    elsewhere = OVER_BATCH if tag.axis == 0 and source.dim() == 2 else WRONG_AXIS
+                    ran = f"axis {dim} (classes); the activation ran over axis {tag.axis}"
+                    watch.found(elsewhere, "gather", "input", source, tag, ran)
+        return effect(watch, function, args, kwargs)
+
+    return noted
+
+
+def _by_index(source: Tensor, index: Any) -> Tensor | None:
+    """Of `x[rows, classes]`, with one of each: the classes, as `gather` wants them."""
+    pair = index if isinstance(index, tuple) else ()
+    if source.dim() != 2 or len(pair) != 2 or not all(isinstance(each, Tensor) and each.dim() == 1 for each in pair):
+        return None
+    rows, classes = pair
+    every = rows.shape == classes.shape == source.shape[:1] and evidence.counts_up(rows, len(rows))
+    return classes.unsqueeze(1) if every and not classes.is_floating_point() else None
+
+
+def _takes_one_of_each(index: Tensor, source: Tensor, dim: int) -> bool:
+    wanted = (*source.shape[:dim], 1, *source.shape[dim + 1 :])
+    return tuple(index.shape) == wanted and source.shape[dim] > 1
 
 
 def extremes(effect: Effect, part: Literal["least", "greatest"]) -> Effect:

@@ -80,6 +80,10 @@ def operands(
                     result = function(*args, **kwargs)
                     watch.tags.put(result, kept if result.shape == values.shape else None)
                     return result
+        if normalises_to is PROBS and tag is not None and tag.summed is not None:
+            result = function(*args, **kwargs)
+            watch.tags.put(result, tag.summed._replace(by_hand=True) if result.shape == left.shape else None)
+            return result
         if other is not None and isinstance(left, Tensor):
             if tag is not None and other.total is not None and other.total.gives is normalises_to:
                 _normalised_again(watch, tag, left, other.total, right)
@@ -161,18 +165,25 @@ def _is_constant(value: Any) -> bool:
 
 
 def _beside(watch: Watch, tag: Tag, tensor: Tensor, other: Any, *, adds: bool, scales: bool) -> Tag | None:
-    """What an operation with an unknown tensor leaves: logits plus a bias are logits, a rate times an exposure is a rate."""
+    """What an operation with an unknown tensor leaves: scores plus an offset are scores, a rate times an exposure is a rate."""
     if not isinstance(other, Tensor):
         return None
     if scales and tag.rate and not other.requires_grad:
         return _still_rate(tag)
     if not adds:
         return None
-    if tag.meaning is LOGITS and isinstance(other, nn.Parameter):
-        return tag
+    if tag.meaning is LOGITS and (isinstance(other, nn.Parameter) or not other.requires_grad):
+        beside = watch.tags.of(other)
+        return tag._replace(logged=True) if beside is not None and beside.logged else tag
     if tag.meaning is PROBS and not tag.scaled and evidence.hides(other) and not evidence.refuted(tag, tensor):
         return tag._replace(scaled=True, masked=watch.here())
-    return None
+    return _blended(tag) if tag.meaning is PROBS else None
+
+
+def _blended(tag: Tag) -> Tag | None:
+    """What probabilities are after something was added to them: probabilities again, if the values show it, as in a mixture."""
+    is_whole = tag.axis is not None and tag.masked is None and tag.cut is None
+    return tag._replace(scaled=False, by_hand=True, parts=None) if is_whole else None
 
 
 def _is_shared_out(tag: Tag, rows: Any, number: Any) -> bool:
@@ -283,6 +294,8 @@ def plus(tag: Tag, number: Any) -> Tag | None:
         return tag if is_epsilon else None
     if tag.rate and tag.total is None:
         return _still_rate(tag) if is_epsilon else None
+    if tag.meaning is PROBS and not is_epsilon and not isinstance(number, Tensor) and number > 0:
+        return _blended(tag)
     return tag if is_epsilon and (tag.meaning in (PROBS, UNIT) or tag.total is not None) else None
 
 
@@ -332,7 +345,10 @@ def weighted(first: Tag, left: Tensor, second: Tag, right: Tensor) -> Tag | None
             return scaled(tag)
     if not (_is_within_unit(first) and _is_within_unit(second)):
         return None
-    return (first if first.meaning is PROBS else second).loosely()
+    weights, values = (first, second) if first.meaning is PROBS else (second, first)
+    if weights.meaning is PROBS and values.meaning is UNIT:
+        return weights.loosely()._replace(weighed=(weights.axis, values) if left.dim() == right.dim() else None)
+    return weights.loosely()
 
 
 _NEVER_NEGATIVE = (PROBS, UNIT, NON_NEGATIVE)
@@ -362,7 +378,7 @@ def joins(name: str, *, stacks: bool = False) -> Effect:
         if isinstance(tensors, list | tuple) and not stacks:
             for tensor in tensors:
                 uses_mean(watch, tensor, watch.tags.of(tensor))
-        tag = _common(watch, tensors)
+        tag = common(watch, tensors)
         result = function(*args, **kwargs)
         if tag is not None and has_axes(tag):
             shapes = tuple(tensor.shape for tensor in tensors)
@@ -378,7 +394,7 @@ def joins(name: str, *, stacks: bool = False) -> Effect:
     return effect
 
 
-def _common(watch: Watch, tensors: Iterable[Any]) -> Tag | None:
+def common(watch: Watch, tensors: Iterable[Any]) -> Tag | None:
     """The tag that all tensors share, apart from where they were made; None if there is none."""
     tags = [watch.tags.of(tensor) for tensor in tensors] if isinstance(tensors, list | tuple) else []
     first = tags[0] if tags else None

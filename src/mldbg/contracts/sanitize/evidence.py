@@ -29,6 +29,8 @@ EVEN = 0.01
 
 def refuted(tag: Tag, tensor: Tensor) -> bool:
     """Whether the values cannot be what the tag says. Values that cannot be read refute nothing but what they had to prove."""
+    if tag.by_hand and tag.scaled and tag.meaning is Semantic.PROBS:
+        return not sums_are_equal(tag, tensor)
     broken = _truth(lambda values: _breaks_law(tag, values), tensor)
     return broken is not False if tag.by_hand else broken is True
 
@@ -79,6 +81,15 @@ def picks_twice(one_hot: Tensor, axis: int) -> bool:
     return _truth(lambda values: (values.sum(axis) > 1).any(), one_hot) is True
 
 
+def repeats(ids: Tensor, axis: int) -> bool:
+    """Whether an id is seen at two places along an axis: no matching of one with one."""
+
+    def claim(values: Tensor) -> Tensor:
+        return (values.sort(axis).values.diff(dim=axis) == 0).any()
+
+    return _truth(claim, ids) is True
+
+
 def leaves_unit_interval(tag: Tag, tensor: Tensor) -> bool:
     """Whether a value is seen outside [0, 1]. Values that cannot be read prove nothing."""
     return _truth(lambda values: ((values < -SLACK) | (values > 1 + SLACK)).any(), tensor) is True
@@ -87,6 +98,11 @@ def leaves_unit_interval(tag: Tag, tensor: Tensor) -> bool:
 def is_negative(tensor: Tensor) -> bool:
     """Whether a value is seen below 0. Values that cannot be read prove nothing."""
     return _truth(lambda values: (values < -SLACK).any(), tensor) is True
+
+
+def is_below_zero(tensor: Tensor) -> bool:
+    """Whether a value is seen below 0, by however little."""
+    return _truth(lambda values: (values < 0).any(), tensor) is True
 
 
 def is_cut_off(tensor: Tensor) -> bool:

@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from mldbg.contracts.sanitize import masks, tables
+from mldbg.contracts.sanitize import masks, ragged, tables
 from mldbg.contracts.sanitize.effect import Effect
 from mldbg.contracts.sanitize.watch import Watch
 
 _trace_under_way = torch._C._get_tracing_state  # noqa: SLF001 (torch.jit.is_tracing takes ten times as long)
 
 
-_EFFECTS: Mapping[Any, Effect] = {**tables.EFFECTS, **masks.EFFECTS}
+_EFFECTS: Mapping[Any, Effect] = {**tables.EFFECTS, **masks.EFFECTS, **ragged.EFFECTS}
 
 
 class FollowMeanings(TorchFunctionMode):

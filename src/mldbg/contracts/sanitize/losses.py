@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from mldbg.contracts.sanitize import evidence
+from mldbg.contracts.sanitize.carrying import comes_from_any_weights
 from mldbg.contracts.sanitize.effect import LOG_PROBS, LOGITS, NON_NEGATIVE, UNIT, Arguments, Effect, Function, Keywords, argument
 from mldbg.contracts.sanitize.tags import Tag
 from mldbg.contracts.sanitize.watch import Watch
@@ -35,7 +36,7 @@ def _not_refuted(tag: Tag, tensor: Tensor, axis: int | None) -> bool:
 
 
 def _outside_unit_interval(tag: Tag, tensor: Tensor, axis: int | None) -> bool:
-    return evidence.leaves_unit_interval(tag, tensor)
+    return evidence.leaves_unit_interval(tag, tensor) or (tag.meaning is LOGITS and comes_from_any_weights(tensor))
 
 
 def _not_log_probs(tag: Tag, tensor: Tensor, axis: int | None) -> bool:
@@ -157,7 +158,7 @@ def counts(row: Loss) -> Effect:
             if argument(args, kwargs, place, "log_input", default=True):
                 if tag.rate and tensor.requires_grad and not evidence.is_negative(tensor):
                     watch.found(RATE_AS_LOGARITHM, row.name, "input", tensor, tag._replace(meaning=NON_NEGATIVE))
-            elif tag.meaning in LOGARITHM_AS_RATE.gets and evidence.is_negative(tensor):
+            elif tag.meaning in LOGARITHM_AS_RATE.gets and (tag.logged or evidence.is_negative(tensor)):
                 watch.found(LOGARITHM_AS_RATE, row.name, "input", tensor, tag)
         return function(*args, **kwargs)
 

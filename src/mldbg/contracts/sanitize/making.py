@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -57,7 +58,8 @@ def softmaxes(row: Gives) -> Effect:
             elif before.meaning is PROBS and evidence.is_one_distribution(before, source):
                 watch.found(DOUBLE_SOFTMAX, name, "input", source, before, f"axis {axis}")
         result = function(*args, **kwargs)
-        watch.tags.put(result, Tag(row.meaning, axis, watch.here()))
+        classes = before.axis if before is not None and before.meaning is LOGITS and before.axis != axis else None
+        watch.tags.put(result, Tag(row.meaning, axis, watch.here(), classes=classes))
         return result
 
     return effect
@@ -106,7 +108,7 @@ def layer(row: Affine) -> Effect:
     The axis of its outputs is taken for known only where the weight is a parameter, and so the size of the axis a choice of the
     author.
     """
-    named = next(name for name in ("weight", "mat2") if name in row.params)
+    named = next(name for name in ("weight", "mat2", "batch2") if name in row.params)
     place = row.params.index(named)
 
     def effect(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
@@ -174,8 +176,9 @@ def _mixed(weights: Tag, first: Tensor, rows: Tag, second: Tensor, result: Tenso
 def _mean_of(weights: Tag, rows: Tag, axis: int | None) -> Tag | None:
     """Means of rows, with weights that sum to 1. axis: where that of the rows' law is in the means; None where it is lost."""
     if rows.meaning is PROBS and axis is not None:
-        return rows._replace(axis=axis, scaled=weights.scaled or rows.scaled, cut=None, parts=None)
-    return rows.loosely() if rows.meaning is UNIT and not weights.scaled else None
+        by_hand = weights.by_hand or rows.by_hand
+        return rows._replace(axis=axis, scaled=weights.scaled or rows.scaled, by_hand=by_hand, cut=None, parts=None)
+    return rows.loosely()._replace(by_hand=weights.by_hand) if rows.meaning is UNIT and not weights.scaled else None
 
 
 def contraction(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
@@ -185,12 +188,23 @@ def contraction(watch: Watch, function: Function, args: Arguments, kwargs: Keywo
         _check_weights(watch, operand)
     result = function(*args, **kwargs)
     known = {place: tag for place, operand in enumerate(operands) if (tag := watch.tags.of(operand)) is not None}
-    if known and len(operands) == 2 and isinstance(args[0], str):
+    is_layer = any(isinstance(operand, nn.Parameter) and operand.dim() > 1 for operand in operands)
+    if (known or is_layer) and len(operands) == 2 and isinstance(args[0], str):
         letters = axes.letters_of(args[0], tuple(operand.dim() for operand in operands))
+        if letters is not None and is_layer:
+            watch.tags.put(result, _of_layer(watch, operands, letters))
         for place, tag in known.items():
             if letters is not None and _averages(tag, letters, place):
                 watch.tags.put(result, _averaged(tag, known.get(1 - place), letters, place))
     return result
+
+
+def _of_layer(watch: Watch, operands: Sequence[Tensor], letters: axes.Letters) -> Tag | None:
+    """What an einsum with a parameter gives: the axis that the parameter alone has is that of a layer's outputs."""
+    place = next(place for place, operand in enumerate(operands) if isinstance(operand, nn.Parameter))
+    own = [letter for letter in letters.result if letter not in letters.operands[1 - place]]
+    is_affine = len(own) == 1 and letters.summed and letters.summed <= {*letters.operands[place]}
+    return Tag(LOGITS, letters.result.index(own[0]), watch.here()) if is_affine else None
 
 
 def _averaged(weights: Tag, rows: Tag | None, letters: axes.Letters, place: int) -> Tag | None:
@@ -250,10 +264,13 @@ def maps(row: Maps) -> Effect:
         if tag is not None and meaning is not None and (not tag.scaled or is_log):
             made = tag.made or tag.meaning if meaning is UNIT else None
             by_hand = tag.by_hand or tag.scaled
-            watch.tags.put(result, Tag(meaning, tag.axis, watch.here(), others=tag.others, by_hand=by_hand, made=made))
+            site = tag.site if meaning is tag.meaning else watch.here()
+            watch.tags.put(result, Tag(meaning, tag.axis, site, others=tag.others, by_hand=by_hand, made=made))
         elif is_exp and (result.requires_grad or (tag is not None and tag.meaning is PROBS)):
             exponents = tag if tag is not None and tag.meaning is PROBS and tag.masked is None else None
             watch.tags.put(result, Tag(None, None, watch.here(), rate=result.requires_grad, exponents=exponents))
+        elif is_log:
+            watch.tags.put(result, Tag(None, None, watch.here(), logged=True))
         return result
 
     is_log, is_exp = row.verb == "log", row.verb == "exp"

@@ -60,10 +60,14 @@ def _selected(name: str, row: kinds.Selects) -> Effect:
     match row.what:
         case kinds.Choice.ALL:
             return carrying.follows(carrying.keep)
+        case kinds.Choice.VALUES if name.endswith(".gather"):
+            return carrying.takes_classes(carrying.follows(carrying.pick), by_index=False)
         case kinds.Choice.VALUES | kinds.Choice.BEST:
             return _bound(name, carrying.follows(carrying.pick))
         case kinds.Choice.EXTREME:
             return _bound(name, combining.extreme)
+        case _ if name.endswith(".__getitem__"):
+            return carrying.takes_classes(chooses_pieces(name, carrying.chooses_entries(name)), by_index=True)
         case _:
             return chooses_pieces(name, carrying.chooses_entries(name))
 

@@ -101,6 +101,10 @@ class Tag(NamedTuple):
     exponents: of exponentials, the probabilities of which they were taken.
     picked: of a product of one-hot rows along `axis` with log-probabilities along another one, what these are.
     span: where the values are on their way to be scaled by their own range.
+    classes: of log-probabilities along `axis`, the axis of the outputs of the layer whose scores they were, where it is another.
+    weighed: of weights times values in [0, 1], the axis along which the weights sum to 1, and what the values were.
+    summed: of sums of values in [0, 1], what these were: divided by how many there are they lie in [0, 1] again.
+    logged: they are a logarithm, or scores to which one was added.
     rate: they are positive because an exponential or a softplus made them so, as a rate is of which the logarithm is not.
     """
 
@@ -116,6 +120,10 @@ class Tag(NamedTuple):
     compared: weakref.ref[Tensor] | None = None
     within: bool = False
     inverted: tuple[Finding, torch.Size] | None = None
+    classes: int | None = None
+    weighed: tuple[int | None, Tag] | None = None
+    summed: Tag | None = None
+    logged: bool = False
     rate: bool = False
     cut: Cut | None = None
     mean: bool = False
@@ -143,6 +151,8 @@ class Tag(NamedTuple):
 
         rank: of the tensor before. place: where an axis is now; None where it is lost.
         """
+        if self.classes is not None:
+            return self._replace(classes=None).moved(rank, place)._replace(classes=place(self.classes))
         if self.axis is not None:
             now = place(self.axis)
             if now is not None:
