@@ -191,15 +191,15 @@ SINGLE_LOGIT = Misuse(
     last="{what} over its only column",
     linted=True,
 )
-DOUBLE_SOFTMAX = Misuse(
-    "double-softmax",
+SOFTMAX_OF_PROBS = Misuse(
+    "softmax-of-probabilities",
     "softmax is applied to probabilities: the result is nearly uniform",
     "apply softmax only once: drop it here, or where the probabilities are produced",
     LOGITS.words,
     gets={PROBS: Case()},
 )
-DOUBLE_SIGMOID = Misuse(
-    "double-sigmoid",
+SIGMOID_OF_PROBS = Misuse(
+    "sigmoid-of-probabilities",
     "sigmoid is applied to probabilities: the result lies between 0.5 and 0.73",
     "apply sigmoid only once: drop it here, or where the probabilities are produced",
     LOGITS.words,
@@ -388,8 +388,8 @@ MISUSES: tuple[Misuse, ...] = (
     WRONG_AXIS,
     BROADCAST,
     SINGLE_LOGIT,
-    DOUBLE_SOFTMAX,
-    DOUBLE_SIGMOID,
+    SOFTMAX_OF_PROBS,
+    SIGMOID_OF_PROBS,
     LOG_OF_SOFTMAX,
     MASK_AFTER_SOFTMAX,
     KEPT_AS_DROPPED,
