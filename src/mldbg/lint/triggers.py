@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mldbg.lint.library.names import EVALUATION_LINE, SAYS_ONE
-from mldbg.operations import losses, sklearn, torch, trainers
+from mldbg.operations import attention, distributions, losses, sklearn, torch, trainers
 from mldbg.operations.effect import Scales
 from mldbg.operations.families import FAMILIES, MEANINGS
 
@@ -54,7 +54,10 @@ TABULAR_LIBRARIES = ("sklearn", "imblearn", "boruta", "mlxtend")
 NORMALISED = frozenset(name.removesuffix(".__call__").rpartition(".")[2] for name in torch.NORMALIZERS)
 
 PARTICULAR_LOSSES = frozenset(
-    name for loss in losses.LOSSES.values() if loss.takes is not None for name in (loss.name, loss.cls)
+    name
+    for loss in losses.LOSSES.values()
+    if loss.takes is not None or "log_input" in loss.params
+    for name in (loss.name, loss.cls)
 ) | frozenset(cls for cls, name in losses.OLD_CLASSES.items() if losses.LOSSES[name].takes is not None)
 """Losses that take one meaning and no other."""
 
@@ -86,10 +89,39 @@ LOGARITHMS = Trigger(frozenset({"softmax", "sigmoid", "Softmax", "Sigmoid"}), (_
 SINGLE_COLUMNS = Trigger(NORMALISED, ((r"Linear\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\b1\s*[,)]", SAYS_ONE),))
 """A softmax, where some layer has a single output."""
 
+TWICE = Trigger(
+    frozenset({"softmax(", "log_softmax(", "gumbel_softmax(", "sigmoid(", "sigmoid_(", "expit(", "Softmax(", "Sigmoid("}),
+    ((r"oftmax\([\s\S]*oftmax\(", r"igmoid_?\([\s\S]*igmoid_?\(", r"expit\("),),
+)
+"""Two activations, of which the second may be applied to what the first one gave, whoever calls what."""
+
+LOGITS_OF_DISTRIBUTIONS = Trigger(
+    frozenset(name.rpartition(".")[2] for name in distributions.TAKES_LOGITS), (("logits ?=",), ("oftmax", "igmoid"))
+)
+"""A distribution that is built with logits, beside an activation."""
+
+ATTENTION = Trigger(
+    frozenset({"softmax", "Softmax", "scaled_dot_product_attention", "multi_head_attention_forward"})
+    | frozenset(attention.LAYERS),
+    (
+        (
+            r"tril\(",
+            r"triu\(",
+            r"\bKeepMask\b",
+            r"\bDropMask\b",
+            r"oftmax\([\s\S]*(?:masked_fill|where)\w*\([^\n]*(?:inf|-1e|\.min)",
+        ),
+    ),
+)
+"""Attention, beside a mask of which it may be known what it says, or that comes too late."""
+
 MEANT = Trigger(frozenset(MEANINGS), ((r"\bmldbg\b",),))
 """Annotations that say what numbers mean."""
 
-TRIGGERS = (MEANT, LOSSES, TRAINING, EVALUATION, LOADING, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS)
+TRIGGERS = (
+    *(MEANT, LOSSES, TRAINING, EVALUATION, LOADING, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS),
+    *(TWICE, LOGITS_OF_DISTRIBUTIONS, ATTENTION),
+)
 
 _SIZED = (
     "Linear|LazyLinear|Bilinear|Conv[123]d|ConvTranspose[123]d|Embedding|EmbeddingBag|LSTM|GRU|RNN|LSTMCell|GRUCell|RNNCell"

@@ -98,8 +98,9 @@ DEEPEST_ATTRIBUTE = 4
 _HAPPENINGS = frozenset(
     {"backward", "step", "zero_grad", "eval", "train", "fit", "fit_transform", "fit_resample", "partial_fit"}
     | {"append", "extend", "update", "score", "predict"}
+    | {"softmax", "log_softmax", "sigmoid"}
 )
-"""Methods that do something, and so cannot wait until somebody asks for their result."""
+"""Methods that do something, or may get what they should not, and so cannot wait until somebody asks for their result."""
 
 
 class Interpreter:
