@@ -174,15 +174,21 @@ def without_activation(call: Call, parameter: str) -> Fix | None:
 
 
 def without_call(call: Call) -> Fix | None:
-    """Put what a function is applied to in its place; None where it is not written there, or is changed in place."""
+    """Put what a function is applied to in its place.
+
+    None where that is not written there, is changed in place, or is a parameter: another caller may hand in something else.
+    """
     whole, inner = call.place.site.node, call.nodes.get("input")
     if not isinstance(whole, cst.Call) or "#" in code(whole) or is_statement(call.place.site):
         return None
     if inner is None and call.name.startswith("torch.Tensor.") and isinstance(whole.func, cst.Attribute):
         inner = whole.func.value
+    part, function = call.place.site.part, call.place.function
+    if isinstance(inner, cst.Name) and function is not None and inner.value not in part.names_in(function).made:
+        return None
     if inner is None or not isinstance(inner, cst.Name | cst.Attribute | cst.Call | cst.Subscript):
         return None
-    return unsafe(*unwrapped(call.place.site.part, whole, inner))
+    return unsafe(*unwrapped(part, whole, inner))
 
 
 def other_keyword(call: Call, old: str, new: str) -> Fix | None:

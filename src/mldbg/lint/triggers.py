@@ -89,11 +89,26 @@ LOGARITHMS = Trigger(frozenset({"softmax", "sigmoid", "Softmax", "Sigmoid"}), (_
 SINGLE_COLUMNS = Trigger(NORMALISED, ((r"Linear\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\b1\s*[,)]", SAYS_ONE),))
 """A softmax, where some layer has a single output."""
 
-TWICE = Trigger(
-    frozenset({"softmax(", "log_softmax(", "gumbel_softmax(", "sigmoid(", "sigmoid_(", "expit(", "Softmax(", "Sigmoid("}),
-    ((r"oftmax\([\s\S]*oftmax\(", r"igmoid_?\([\s\S]*igmoid_?\(", r"expit\("),),
-)
-"""Two activations, of which the second may be applied to what the first one gave, whoever calls what."""
+_MADE = "randn|rand|zeros|ones|empty|full|randint|arange|linspace|eye"
+
+_UNINDENTED = r"\n(?=[a-zA-Z_])(?!def |class |async )[^\n#]*"
+"""A line of the top level, up to what follows, and no definition."""
+_BLOCK = r"\n(?:for|while|with) [^\n]*\n(?:(?:[ \t][^\n]*)?\n)*?[ \t]+[^\n#]*"
+"""A loop or `with` of the top level, up to what follows inside of it."""
+_MAKES = rf"\b(?:torch|np|numpy)\.(?:(?:{_MADE})\(|random\.\w+\()"
+
+_OF_SCRIPT = rf"\nprint\(|{_UNINDENTED}{_MAKES}|{_BLOCK}(?:\bprint\(|{_MAKES})"
+"""What a text does at its top level if it is a script: it prints, it makes tensors of some size."""
+
+RUNS_ON_DATA = (r"\.backward\(", "DataLoader", "__main__", r"def main\(", _OF_SCRIPT)
+"""What stands in a text that runs a model: there shapes come from data, be they made up in a script."""
+
+_TWO = (r"oftmax\([\s\S]*oftmax\(", r"igmoid_?\([\s\S]*igmoid_?\(", r"expit\(")
+TWICE = Trigger(frozenset({"softmax", "log_softmax", "sigmoid", "Softmax", "Sigmoid"}), (_TWO,))
+"""Two activations, of which the second may be applied to what the first one gave."""
+
+TWICE_ON_DATA = Trigger(frozenset({"softmax(", "log_softmax(", "gumbel_softmax(", "sigmoid(", "sigmoid_("}), (_TWO, RUNS_ON_DATA))
+"""The same in a text that runs a model: there somebody calls what applies the second one."""
 
 LOGITS_OF_DISTRIBUTIONS = Trigger(
     frozenset(name.rpartition(".")[2] for name in distributions.TAKES_LOGITS), (("logits ?=",), ("oftmax", "igmoid"))
@@ -120,14 +135,13 @@ MEANT = Trigger(frozenset(MEANINGS), ((r"\bmldbg\b",),))
 
 TRIGGERS = (
     *(MEANT, LOSSES, TRAINING, EVALUATION, LOADING, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS),
-    *(TWICE, LOGITS_OF_DISTRIBUTIONS, ATTENTION),
+    *(TWICE, TWICE_ON_DATA, LOGITS_OF_DISTRIBUTIONS, ATTENTION),
 )
 
 _SIZED = (
     "Linear|LazyLinear|Bilinear|Conv[123]d|ConvTranspose[123]d|Embedding|EmbeddingBag|LSTM|GRU|RNN|LSTMCell|GRUCell|RNNCell"
     "|MultiheadAttention|TransformerEncoderLayer|TransformerDecoderLayer|Transformer|LayerNorm|BatchNorm[123]d|GroupNorm"
 )
-_MADE = "randn|rand|zeros|ones|empty|full|randint|arange|linspace|eye"
 _INNER = r"(?:[^()]|\([^()]*\))*"
 
 _NUMBER = r"(?<![\w.-])(?<!groups=)(?<!kernel_size=)(?:[89]|\d\d+)\b(?!\.)"
@@ -188,18 +202,6 @@ def says_sizes(text: str) -> bool:
             return True
     return False
 
-
-_UNINDENTED = r"\n(?=[a-zA-Z_])(?!def |class |async )[^\n#]*"
-"""A line of the top level, up to what follows, and no definition."""
-_BLOCK = r"\n(?:for|while|with) [^\n]*\n(?:(?:[ \t][^\n]*)?\n)*?[ \t]+[^\n#]*"
-"""A loop or `with` of the top level, up to what follows inside of it."""
-_MAKES = rf"\b(?:torch|np|numpy)\.(?:(?:{_MADE})\(|random\.\w+\()"
-
-_OF_SCRIPT = rf"\nprint\(|{_UNINDENTED}{_MAKES}|{_BLOCK}(?:\bprint\(|{_MAKES})"
-"""What a text does at its top level if it is a script: it prints, it makes tensors of some size."""
-
-RUNS_ON_DATA = (r"\.backward\(", "DataLoader", "__main__", r"def main\(", _OF_SCRIPT)
-"""What stands in a text that runs a model: there shapes come from data, be they made up in a script."""
 
 ANNOTATED = Trigger(frozenset(FAMILIES) | frozenset(MEANINGS), ((r"\bjaxtyping\b", r"\bmldbg\b"),))
 """Array annotations."""

@@ -6,7 +6,7 @@ from mldbg.lint import edit, misuse
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Call
 from mldbg.lint.rule import Rule, Topic, calls
-from mldbg.operations.losses import TARGET_IS_LOGGED, TARGET_IS_NOT_LOGGED
+from mldbg.operations.losses import TARGET_IS_LOGGED, TARGET_IS_NOT_LOGGED, misuse_of
 
 
 class KlDivLogTarget(Rule):
@@ -38,7 +38,8 @@ class KlDivLogTarget(Rule):
             return F.kl_div(F.log_softmax(student(x), dim=-1), log_q, reduction="batchmean", log_target=True)
 
     ## Limits
-    Fires only when both are known: what the target is, and the flag, in the call or where the loss was built.
+    Fires only when both are known: what the target is, and the flag, in the call or where the loss was built. Where the first
+    argument is wrong as well, the two may have changed places, and `kl-div-without-log-probs` says so.
     """
 
     group = Group.CORRECTNESS
@@ -49,7 +50,8 @@ class KlDivLogTarget(Rule):
         value = call.argument(TARGET_IS_LOGGED.parameter)
         logged = misuse.flag(call, "log_target", usual=False)
         wrong = TARGET_IS_NOT_LOGGED if logged else TARGET_IS_LOGGED
-        if logged is not None and value.meaning in wrong.gets:
+        swapped = misuse_of(wrong.losses[0], call.argument("input").meaning) is not None
+        if logged is not None and value.meaning in wrong.gets and not swapped:
             change = edit.with_argument(call, "log_target", str(not logged))
             yield self.found(
                 call.place.site,
