@@ -124,6 +124,8 @@ ATTENTION = Trigger(
             r"triu\(",
             r"\bKeepMask\b",
             r"\bDropMask\b",
+            "padding_idx",
+            r"arange\([^\n]*[<>]",
             r"oftmax\([\s\S]*(?:masked_fill|where)\w*\([^\n]*(?:inf|-1e|\.min)",
         ),
     ),

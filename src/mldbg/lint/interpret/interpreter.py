@@ -117,6 +117,7 @@ class Interpreter:
         """The undecided tests on which it depends that this point is reached."""
         self.supposed: tuple[Supposition, ...] = ()
         self.usual: dict[Ref, Constant] = {}
+        self.paddings: set[tuple[Ref, object]] = set()
         self.visited: set[cst.CSTNode] = set()
         self.followed: set[cst.CSTNode] = set()
         """Functions of which one call was followed to its end, with all that it calls."""

@@ -358,6 +358,8 @@ class LibraryCalls:
             elif lazy and f"{cls}.__call__" not in _ACTIVATIONS and not tables.is_loss(cls) and cls.startswith("torch.nn."):
                 return machine.defer(site.node, lambda: self.call_library_object(callee, thing, self._forced(arguments), site))
             arguments = self._forced(arguments)
+            if cls == "torch.nn.Embedding":
+                self._marks.embedded(self.construction.constructor_arguments(callee), arguments)
             if effect is not None:
                 result = self.apply(effect, f"{cls}.__call__", arguments, site, callee)
             else:
@@ -429,6 +431,8 @@ class LibraryCalls:
             given = {**self.construction.constructor_arguments(receiver), **given}
         values = [*([receiver] if is_method and receiver is not None else []), *(argument.value for argument in arguments)]
         result = self._result(effect, name, given, values, arguments, site, receiver)
+        if isinstance(effect, Attends):
+            given = {key: self._marks.proved(value) for key, value in given.items()}
         result = self._marks.after(effect, name, given, values, arguments, result, site)
         self._tell(name, params, arguments, site, receiver, result, given, nodes)
         return result

@@ -21,6 +21,7 @@ from mldbg.lint.interpret.value import (
     Items,
     Mark,
     Marked,
+    Opaque,
     Symbol,
     Trail,
     Value,
@@ -55,6 +56,8 @@ PROBS, KEEP, DROP = Semantic.PROBS, Semantic.KEEP_MASK, Semantic.DROP_MASK
 OPPOSITE: Mapping[Semantic, Semantic] = {KEEP: DROP, DROP: KEEP}
 _TRIANGLES: Mapping[Mark, Semantic] = {Mark.LOWER: KEEP, Mark.UPPER: DROP}
 _OTHER_TRIANGLE: Mapping[Mark, Mark] = {Mark.LOWER: Mark.UPPER, Mark.UPPER: Mark.LOWER}
+_COMPARED: Mapping[Mark, Semantic] = {Mark.EQUALS: DROP, Mark.DIFFERS: KEEP}
+_OTHER_COMPARED: Mapping[Mark, Mark] = {Mark.EQUALS: Mark.DIFFERS, Mark.DIFFERS: Mark.EQUALS}
 _ONES = (Mark.ONES, Mark.BOOLEAN_ONES)
 _OF_WEIGHTS = (Mark.HIDDEN, Mark.CUT)
 
@@ -114,12 +117,13 @@ class Marks:
             case Contracts():
                 return self._contracted(arguments, result, site)
             case Fills() if "mask" in given:
+                mask = self.proved(given["mask"])
                 nodes = {each.keyword: each.node for each in arguments} | dict(
                     zip(("value", "mask"), (each.node for each in reversed(arguments)), strict=False)
                 )
-                return filled(first, given["mask"], _filler(given.get("value", UNKNOWN), nodes.get("value")), result, site)
+                return filled(first, mask, _filler(given.get("value", UNKNOWN), nodes.get("value")), result, site)
             case Chooses() if "condition" in given:
-                return _chosen(given, arguments, result, site)
+                return _chosen({**given, "condition": self.proved(given["condition"])}, arguments, result, site)
             case Joins():
                 joined = self._contents.items_of(values[0]) if values else None
                 for each in joined.all if joined is not None else ():
@@ -131,6 +135,22 @@ class Marks:
                 return tested(effect.how, first, given.get("other"), result, site)
             case _:
                 return _made(last, first, arguments, result, site) if name.startswith("torch.") else result
+
+    # --- paddings ---
+
+    def embedded(self, given: Mapping[str, Value], arguments: Sequence[Argument]) -> None:
+        """An embedding says which of the ids that it takes is the padding."""
+        ids = arguments[0].value.origin if arguments else None
+        padding = _id_of(given["padding_idx"]) if "padding_idx" in given else None
+        if ids is not None and padding is not None:
+            self._machine.paddings.add((ids, padding))
+
+    def proved(self, mask: Value) -> Value:
+        """A mask of which it is known by now what it says: that the id with which others are compared is the padding."""
+        marked = mask.marked
+        if marked is None or marked.mark not in _COMPARED or marked.about not in self._machine.paddings:
+            return mask
+        return replace(mask, meaning=_COMPARED[marked.mark], trail=marked.trail)
 
     # --- operators ---
 
@@ -156,7 +176,7 @@ class Marks:
             return _complement(left if how is Arithmetic.FROM else right, result)
         scales = how in (Arithmetic.TIMES, Arithmetic.OVER)
         for weights, mask in ((left, right), (right, left)) if how is Arithmetic.TIMES else ():
-            if _can_be_cut(weights) and _takes_places(mask):
+            if _can_be_cut(weights) and _takes_places(self.proved(mask)):
                 return _zeroed(weights, result, site)
         for one, other in ((left, right), (right, left)):
             if _is(one, Mark.UNMASKED) and scales and (one is left or how is Arithmetic.TIMES) and one.meaning is not PROBS:
@@ -241,7 +261,7 @@ def _can_be_cut(weights: Value) -> bool:
 def _takes_places(mask: Value) -> bool:
     """Whether a mask is one of places, and no choice among weights, no dropout, and no weight itself."""
     marked = mask.marked.mark if mask.marked is not None else None
-    return (mask.meaning in OPPOSITE and marked is None) or marked in (Mark.LOWER, Mark.UPPER, Mark.POSITIONS)
+    return (mask.meaning in OPPOSITE and marked in (None, *_COMPARED)) or marked in (Mark.LOWER, Mark.UPPER, Mark.POSITIONS)
 
 
 def _zeroed(weights: Value, result: Value, site: Site) -> Value:
@@ -335,7 +355,7 @@ def _without_triangle(result: Value) -> Value:
     if result.meaning in OPPOSITE:
         result = replace(result, meaning=None)
     marked = result.marked.mark if result.marked is not None else None
-    return replace(result, marked=None) if marked in (*_TRIANGLES, Mark.POSITIONS) else result
+    return replace(result, marked=None) if marked in (*_TRIANGLES, *_COMPARED, Mark.POSITIONS) else result
 
 
 def _puts_one_behind(effect: Moves, given: Mapping[str, Value], values: Sequence[Value]) -> bool:
@@ -395,9 +415,15 @@ def tested(how: Test, first: Value, other: Value | None, result: Value, site: Si
         return _connected(how, first, other if other is not None else UNKNOWN, result)
     if _is(first, Mark.COUNTING) or (other is not None and _is(other, Mark.COUNTING)):
         return replace(result, marked=Marked(Mark.POSITIONS, site))
+    compared = _compared(how, first, other, site)
+    if compared is not None:
+        return replace(result, marked=compared)
     keeps = _truth_kept(how, other.constant if other is not None else None)
     if keeps is None:
         return result
+    if first.marked is not None and first.marked.mark in _COMPARED:
+        mark = first.marked.mark if keeps else _OTHER_COMPARED[first.marked.mark]
+        return replace(result, marked=replace(first.marked, mark=mark))
     if first.marked is not None and first.marked.mark in _TRIANGLES:
         meaning, trail = _TRIANGLES[first.marked.mark], first.marked.trail
     elif first.meaning in OPPOSITE:
@@ -407,6 +433,25 @@ def tested(how: Test, first: Value, other: Value | None, result: Value, site: Si
     else:
         return result
     return _mask(result, meaning if keeps else OPPOSITE[meaning], trail if keeps else onward(trail, site, "inverted"))
+
+
+def _compared(how: Test, first: Value, other: Value | None, site: Site) -> Marked | None:
+    """The mark of `ids == pad` and `ids != pad`; None of any other comparison."""
+    one = _id_of(other) if other is not None else None
+    if how not in (Test.EQUAL, Test.UNEQUAL) or one is None or first.origin is None or first.marked is not None:
+        return None
+    if first.meaning is not None or isinstance(first.thing, Opaque):
+        return None
+    mark = Mark.EQUALS if how is Test.EQUAL else Mark.DIFFERS
+    trail = first_step(site, f"true where an id is {'' if mark is Mark.EQUALS else 'not '}that of the padding")
+    return Marked(mark, site, trail, (first.origin, one))
+
+
+def _id_of(value: Value) -> object:
+    """What a single id is known by: its number, or where a setting comes from; None where neither is known."""
+    if isinstance(value.thing, Constant):
+        return value.constant if type(value.constant) is int else None
+    return value.origin
 
 
 def _truth_kept(how: Test, number: object) -> bool | None:
@@ -456,7 +501,9 @@ def picked(base: Value, indices: Sequence[Value], result: Value, site: Site) -> 
         return _of_rows(replace(result, marked=base.marked), site)
     plain = all(_is_slice_or_new(index) for index in indices)
     marked = base.marked.mark if base.marked is not None else None
-    if marked is Mark.RATE or (plain and marked in (*_TRIANGLES, *_ONES, Mark.COUNTING, Mark.POSITIONS, Mark.UNMASKED)):
+    if marked is Mark.RATE or (
+        plain and marked in (*_TRIANGLES, *_ONES, *_COMPARED, Mark.COUNTING, Mark.POSITIONS, Mark.UNMASKED)
+    ):
         keeps = marked is not Mark.UNMASKED or base.meaning is not PROBS
         return replace(result, marked=base.marked) if keeps else result
     return result if plain or base.meaning not in OPPOSITE else replace(result, meaning=None)

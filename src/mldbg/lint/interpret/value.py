@@ -540,16 +540,19 @@ class Mark(Enum):
     UPPER = "1 above the diagonal, 0 on and below it"
     COUNTING = "0, 1, 2, ..., however it is shaped"
     POSITIONS = "True or False, as a place is before or behind another one"
+    EQUALS = "True where an id is a certain one"
+    DIFFERS = "True where an id is not a certain one"
     OF_ROWS = "a mask that says one thing of each row, and may leave out no part of one"
 
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """A mark: where it was made, and the steps that led there."""
+    """A mark: where it was made, the steps that led there, and of a comparison the ids and the one they are compared with."""
 
     mark: Mark
     site: Site = field(compare=False)
     trail: Trail | None = field(compare=False, default=None)
+    about: tuple[Ref, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)

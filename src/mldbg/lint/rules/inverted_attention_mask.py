@@ -42,9 +42,9 @@ class InvertedAttentionMask(Rule):
             return attention(x, x, x, attn_mask=causal)[0]
 
     ## Limits
-    Fires when it is known what the mask says: `tril` and `triu` of ones, and what is declared as `KeepMask` or `DropMask`,
-    through `~`, `== 0`, `&`, `|` and views. A comparison with the id of the padding is no proof: only `sanitize`, which sees the
-    ids, tells it from another id. Masks of numbers, which are added, are left alone.
+    Fires when it is known what the mask says: `tril` and `triu` of ones, what is declared as `KeepMask` or `DropMask`, and
+    `ids == pad` where an `nn.Embedding` that takes the same ids has this one as its `padding_idx`; through `~`, `== 0`, `&`, `|`
+    and views. A name is no proof that an id is the padding. Masks of numbers, which are added, are left alone.
     """
 
     group = Group.CORRECTNESS

@@ -35,9 +35,10 @@ class MaskAfterSoftmax(Rule):
 
     ## Limits
     Fires when the weights are used in a matrix product. Zeros are reported only where the mask is known to be one of positions
-    (`tril` or `triu` of ones, a comparison of places, `KeepMask`, `DropMask`), where the scores come straight from a product or a
-    layer, so that no mask has been at them before, and where the mean goes on to a layer or a sum undivided. Dropout, gates of
-    the best experts and a second mask that clears rows in which nothing is left are fine.
+    (`tril` or `triu` of ones, a comparison of places, `KeepMask`, `DropMask`, the padding of an `nn.Embedding`), where the
+    scores come straight from a product or a layer, so that no mask has been at them before, and where the mean goes on to a
+    layer or a sum undivided. Dropout, gates of the best experts and a second mask that clears rows in which nothing is left are
+    fine.
     """
 
     group = Group.CORRECTNESS
