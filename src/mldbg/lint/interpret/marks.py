@@ -413,7 +413,7 @@ def tested(how: Test, first: Value, other: Value | None, result: Value, site: Si
     """A comparison with a number, the inverse of a mask, or two masks in one."""
     if how in (Test.AND, Test.OR):
         return _connected(how, first, other if other is not None else UNKNOWN, result)
-    if _is(first, Mark.COUNTING) or (other is not None and _is(other, Mark.COUNTING)):
+    if other is not None and _tells_places(how, first, other, site):
         return replace(result, marked=Marked(Mark.POSITIONS, site))
     compared = _compared(how, first, other, site)
     if compared is not None:
@@ -433,6 +433,21 @@ def tested(how: Test, first: Value, other: Value | None, result: Value, site: Si
     else:
         return result
     return _mask(result, meaning if keeps else OPPOSITE[meaning], trail if keeps else onward(trail, site, "inverted"))
+
+
+_ONE_A_ROW = re.compile(r"\bNone\b|unsqueeze\(|view\(|reshape\(")
+
+
+def _tells_places(how: Test, first: Value, other: Value, site: Site) -> bool:
+    """Whether places are compared with one another, or with a number for each row: `arange(n) < lengths[:, None]`.
+
+    One number for all rows takes the same places from each, perhaps such as stand for nothing.
+    """
+    counts = [_is(each, Mark.COUNTING) for each in (first, other)]
+    if how in (Test.EQUAL, Test.UNEQUAL) or not any(counts) or not isinstance(site.node, cst.Comparison):
+        return False
+    sides = (site.node.left, site.node.comparisons[0].comparator)
+    return all(counts) or any(_ONE_A_ROW.search(code(side)) for side, is_count in zip(sides, counts, strict=True) if not is_count)
 
 
 def _compared(how: Test, first: Value, other: Value | None, site: Site) -> Marked | None:
