@@ -471,6 +471,8 @@ NOT_RUN: Mapping[str, str] = {
     "half": "torch computes little in this format on a CPU",
     "addmm": "an affine layer: any real number",
     "bilinear": "an affine layer: any real number",
+    "ones_like": "takes no number of the tensor",
+    "arange": "takes no tensor",
     **dict.fromkeys(
         (
             *("tril", "triu", "cdist", "broadcast_tensors", "cosine_similarity", "scatter_add", "index_add", "lerp", "addcmul"),
@@ -490,7 +492,7 @@ def is_drawn(name: str, row: Effect) -> bool:
     return tells and last not in NOT_RUN
 
 
-NOT_OF_MEANINGS = {"Special", "Wraps", "NoEffect", "RandomSplits", "Returns", "Contracts"}
+NOT_OF_MEANINGS = {"Special", "Wraps", "NoEffect", "RandomSplits", "Returns", "Contracts", "Tests", "Attends"}
 """Kinds of rows that say nothing of the meaning of a tensor, or lose each."""
 
 

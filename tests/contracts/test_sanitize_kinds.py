@@ -105,7 +105,7 @@ def test_letters_of_a_trace() -> None:
     }
 )
 def test_flattened_twice(program: Program) -> None:
-    assert rules(program) == ["double-softmax"]
+    assert rules(program) == ["softmax-of-probabilities"]
 
 
 @programs(
@@ -644,7 +644,7 @@ def by_hand(values: Tensor, dim: int = 1) -> Tensor:
     }
 )
 def test_a_second_softmax_by_hand(program: Program) -> None:
-    assert rules(program) == ["double-softmax"]
+    assert rules(program) == ["softmax-of-probabilities"]
 
 
 @programs(

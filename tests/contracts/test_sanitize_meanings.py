@@ -300,7 +300,7 @@ def test_a_mixture_that_sums_to_1_is_called_probabilities() -> None:
     }
 )
 def test_softmax_of_probabilities(program: Program) -> None:
-    assert rules(program) == ["double-softmax"]
+    assert rules(program) == ["softmax-of-probabilities"]
 
 
 @programs(
@@ -388,7 +388,7 @@ def of_each(p: Tensor, y: Tensor) -> Tensor:
             lambda: F.nll_loss(torch.vmap(over_time)(DECODER(TOKENS)).flatten(0, 1), words(20)),
         ),
         ("nll-without-log-probs", lambda: F.nll_loss(each_row(HEAD(X)), Y)),
-        ("double-softmax", lambda: each_row(softmax())),
+        ("softmax-of-probabilities", lambda: each_row(softmax())),
     ],
 )
 def test_into_vmap_and_out_of_it(rule: str, program: Program) -> None:

@@ -80,6 +80,11 @@ def is_call(node: cst.CSTNode) -> bool:
     return isinstance(node, cst.Call)
 
 
+def is_arithmetic(node: cst.CSTNode) -> bool:
+    """Whether a node is an operator on two values."""
+    return isinstance(node, cst.BinaryOperation)
+
+
 def is_statement(site: Site) -> bool:
     """Whether an expression is a statement by itself: nobody uses its value."""
     return isinstance(site.part.parents.get(site.node), cst.Expr)
@@ -166,6 +171,34 @@ def without_activation(call: Call, parameter: str) -> Fix | None:
     if source is None or inner is None:
         return None
     return unsafe(*unwrapped(call.place.site.part, source, inner))
+
+
+def without_call(call: Call) -> Fix | None:
+    """Put what a function is applied to in its place.
+
+    None where that is not written there, is changed in place, or is a parameter: another caller may hand in something else.
+    """
+    whole, inner = call.place.site.node, call.nodes.get("input")
+    if not isinstance(whole, cst.Call) or "#" in code(whole) or is_statement(call.place.site):
+        return None
+    if inner is None and call.name.startswith("torch.Tensor.") and isinstance(whole.func, cst.Attribute):
+        inner = whole.func.value
+    part, function = call.place.site.part, call.place.function
+    if isinstance(inner, cst.Name) and function is not None and inner.value not in part.names_in(function).made:
+        return None
+    if inner is None or not isinstance(inner, cst.Name | cst.Attribute | cst.Call | cst.Subscript):
+        return None
+    return unsafe(*unwrapped(part, whole, inner))
+
+
+def other_keyword(call: Call, old: str, new: str) -> Fix | None:
+    """Give an argument to another parameter, where it is named in the call."""
+    node = call.place.site.node
+    named = [arg.keyword for arg in node.args if arg.keyword is not None] if isinstance(node, cst.Call) else []
+    found = next((keyword for keyword in named if keyword.value == old), None)
+    if found is None or any(keyword.value == new for keyword in named):
+        return None
+    return unsafe(replaced(call.place.site.part, found, new))
 
 
 def unwrapped(part: Part, outer: cst.CSTNode, inner: cst.CSTNode) -> tuple[Edit, Edit]:
@@ -260,6 +293,15 @@ def with_argument(call: Call, name: str, text: str) -> Edit | None:
     if call.receiver is not None:
         return built_with(call.receiver, name, text)
     return _with_keyword(call.place.site, name, text) if call.nodes else None
+
+
+def is_given(call: Call, name: str) -> bool | None:
+    """Whether a parameter gets an argument, in a call or where what is called was built; None where that is not known."""
+    if name in call.arguments:
+        return True
+    made = constructor(call) if call.name.endswith(".__call__") else call.place.site
+    node = made.node if made is not None else None
+    return False if isinstance(node, cst.Call) and not any(arg.star for arg in node.args) else None
 
 
 def built_with(layer: Value, name: str, text: str) -> Edit | None:

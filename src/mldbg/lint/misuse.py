@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from mldbg.operations.torch import LOSS_CLASSES
 
 if TYPE_CHECKING:
     from mldbg.lint.interpret.facts import Call
+    from mldbg.lint.interpret.value import Value
 
 OnCall = Callable[[Rule, "Call"], Iterator[Finding]]
 
@@ -34,6 +36,36 @@ def calls_of(misuse: Misuse) -> Iterator[str]:
     for loss in misuse.losses:
         yield loss.function
         yield from (f"{cls}.__call__" for cls, row in LOSS_CLASSES.items() if row is loss)
+
+
+def is_exact(value: Value) -> bool:
+    """Whether a value is what an activation gave, or an annotation says: nothing scaled it, and no division made it."""
+    if value.scaled or value.trail is None:
+        return False
+    return not edit.is_arithmetic(value.trail.steps()[0][0].node)
+
+
+_SAYS_ACTIVATION = re.compile(r"softmax|sigmoid|prob|logit|activ|norm", re.IGNORECASE)
+
+
+def is_conditional(call: Call) -> bool:
+    """Whether an activation is applied under a test that may know whether it was applied already."""
+    told = [condition for condition in call.place.conditions if condition.outcome is not None]
+    if told and call.place.supposed:
+        return True
+    return any(_SAYS_ACTIVATION.search(edit.code(condition.test.node)) for condition in call.place.conditions)
+
+
+def flag(call: Call, name: str, usual: bool) -> bool | None:
+    """A flag of a loss, given in the call or where the loss was built; None where it is not known."""
+    match edit.is_given(call, name):
+        case True:
+            given = call.argument(name).constant
+            return given if isinstance(given, bool) else None
+        case False:
+            return usual
+        case None:
+            return None
 
 
 def _found(rule: Rule, misuse: Misuse, call: Call) -> Iterator[Finding]:

@@ -64,6 +64,7 @@ _NAMES = {
     facts.Fitted: "on_fitted",
     facts.Misfit: "on_misfit",
     facts.Broadcast: "on_broadcast",
+    facts.MaskedMean: "on_masked_mean",
     facts.Contradiction: "on_contradiction",
 }
 
@@ -129,6 +130,10 @@ class Rule:
 
     def on_broadcast(self, broadcast: facts.Broadcast) -> Iterator[Finding]:
         """Findings from two tensors that are broadcast against one another where they hold the same entries."""
+        yield from ()
+
+    def on_masked_mean(self, mean: facts.MaskedMean) -> Iterator[Finding]:
+        """Findings from a weighted mean whose weights were masked after their softmax."""
         yield from ()
 
     def on_contradiction(self, contradiction: facts.Contradiction) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mldbg.lint.library.names import EVALUATION_LINE, SAYS_ONE
-from mldbg.operations import losses, sklearn, torch, trainers
+from mldbg.operations import attention, distributions, losses, sklearn, torch, trainers
 from mldbg.operations.effect import Scales
 from mldbg.operations.families import FAMILIES, MEANINGS
 
@@ -54,7 +54,10 @@ TABULAR_LIBRARIES = ("sklearn", "imblearn", "boruta", "mlxtend")
 NORMALISED = frozenset(name.removesuffix(".__call__").rpartition(".")[2] for name in torch.NORMALIZERS)
 
 PARTICULAR_LOSSES = frozenset(
-    name for loss in losses.LOSSES.values() if loss.takes is not None for name in (loss.name, loss.cls)
+    name
+    for loss in losses.LOSSES.values()
+    if loss.takes is not None or "log_input" in loss.params
+    for name in (loss.name, loss.cls)
 ) | frozenset(cls for cls, name in losses.OLD_CLASSES.items() if losses.LOSSES[name].takes is not None)
 """Losses that take one meaning and no other."""
 
@@ -86,16 +89,61 @@ LOGARITHMS = Trigger(frozenset({"softmax", "sigmoid", "Softmax", "Sigmoid"}), (_
 SINGLE_COLUMNS = Trigger(NORMALISED, ((r"Linear\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\b1\s*[,)]", SAYS_ONE),))
 """A softmax, where some layer has a single output."""
 
+_MADE = "randn|rand|zeros|ones|empty|full|randint|arange|linspace|eye"
+
+_UNINDENTED = r"\n(?=[a-zA-Z_])(?!def |class |async )[^\n#]*"
+"""A line of the top level, up to what follows, and no definition."""
+_BLOCK = r"\n(?:for|while|with) [^\n]*\n(?:(?:[ \t][^\n]*)?\n)*?[ \t]+[^\n#]*"
+"""A loop or `with` of the top level, up to what follows inside of it."""
+_MAKES = rf"\b(?:torch|np|numpy)\.(?:(?:{_MADE})\(|random\.\w+\()"
+
+_OF_SCRIPT = rf"\nprint\(|{_UNINDENTED}{_MAKES}|{_BLOCK}(?:\bprint\(|{_MAKES})"
+"""What a text does at its top level if it is a script: it prints, it makes tensors of some size."""
+
+RUNS_ON_DATA = (r"\.backward\(", "DataLoader", "__main__", r"def main\(", _OF_SCRIPT)
+"""What stands in a text that runs a model: there shapes come from data, be they made up in a script."""
+
+_TWO = (r"oftmax\([\s\S]*oftmax\(", r"igmoid_?\([\s\S]*igmoid_?\(", r"expit\(")
+TWICE = Trigger(frozenset({"softmax", "log_softmax", "sigmoid", "Softmax", "Sigmoid"}), (_TWO,))
+"""Two activations, of which the second may be applied to what the first one gave."""
+
+TWICE_ON_DATA = Trigger(frozenset({"softmax(", "log_softmax(", "gumbel_softmax(", "sigmoid(", "sigmoid_("}), (_TWO, RUNS_ON_DATA))
+"""The same in a text that runs a model: there somebody calls what applies the second one."""
+
+LOGITS_OF_DISTRIBUTIONS = Trigger(
+    frozenset(name.rpartition(".")[2] for name in distributions.TAKES_LOGITS), (("logits ?=",), ("oftmax", "igmoid"))
+)
+"""A distribution that is built with logits, beside an activation."""
+
+ATTENTION = Trigger(
+    frozenset({"softmax", "Softmax", "scaled_dot_product_attention", "multi_head_attention_forward"})
+    | frozenset(attention.LAYERS),
+    (
+        (
+            r"tril\(",
+            r"triu\(",
+            r"\bKeepMask\b",
+            r"\bDropMask\b",
+            "padding_idx",
+            r"arange\([^\n]*[<>]",
+            r"oftmax\([\s\S]*(?:masked_fill|where)\w*\([^\n]*(?:inf|-1e|\.min)",
+        ),
+    ),
+)
+"""Attention, beside a mask of which it may be known what it says, or that comes too late."""
+
 MEANT = Trigger(frozenset(MEANINGS), ((r"\bmldbg\b",),))
 """Annotations that say what numbers mean."""
 
-TRIGGERS = (MEANT, LOSSES, TRAINING, EVALUATION, LOADING, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS)
+TRIGGERS = (
+    *(MEANT, LOSSES, TRAINING, EVALUATION, LOADING, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS),
+    *(TWICE, TWICE_ON_DATA, LOGITS_OF_DISTRIBUTIONS, ATTENTION),
+)
 
 _SIZED = (
     "Linear|LazyLinear|Bilinear|Conv[123]d|ConvTranspose[123]d|Embedding|EmbeddingBag|LSTM|GRU|RNN|LSTMCell|GRUCell|RNNCell"
     "|MultiheadAttention|TransformerEncoderLayer|TransformerDecoderLayer|Transformer|LayerNorm|BatchNorm[123]d|GroupNorm"
 )
-_MADE = "randn|rand|zeros|ones|empty|full|randint|arange|linspace|eye"
 _INNER = r"(?:[^()]|\([^()]*\))*"
 
 _NUMBER = r"(?<![\w.-])(?<!groups=)(?<!kernel_size=)(?:[89]|\d\d+)\b(?!\.)"
@@ -156,18 +204,6 @@ def says_sizes(text: str) -> bool:
             return True
     return False
 
-
-_UNINDENTED = r"\n(?=[a-zA-Z_])(?!def |class |async )[^\n#]*"
-"""A line of the top level, up to what follows, and no definition."""
-_BLOCK = r"\n(?:for|while|with) [^\n]*\n(?:(?:[ \t][^\n]*)?\n)*?[ \t]+[^\n#]*"
-"""A loop or `with` of the top level, up to what follows inside of it."""
-_MAKES = rf"\b(?:torch|np|numpy)\.(?:(?:{_MADE})\(|random\.\w+\()"
-
-_OF_SCRIPT = rf"\nprint\(|{_UNINDENTED}{_MAKES}|{_BLOCK}(?:\bprint\(|{_MAKES})"
-"""What a text does at its top level if it is a script: it prints, it makes tensors of some size."""
-
-RUNS_ON_DATA = (r"\.backward\(", "DataLoader", "__main__", r"def main\(", _OF_SCRIPT)
-"""What stands in a text that runs a model: there shapes come from data, be they made up in a script."""
 
 ANNOTATED = Trigger(frozenset(FAMILIES) | frozenset(MEANINGS), ((r"\bjaxtyping\b", r"\bmldbg\b"),))
 """Array annotations."""

@@ -32,6 +32,15 @@ DRAWS_ALONG_LAST: Mapping[str, tuple[str, ...]] = {
 }
 """What draws one of the entries of the last axis of a tensor, and the parameters that take it."""
 
+_OF_ONE_TRIAL = ("Bernoulli", "Geometric", "Binomial", "NegativeBinomial", "ContinuousBernoulli", "RelaxedBernoulli")
+_OF_CLASSES = ("Categorical", "OneHotCategorical", "OneHotCategoricalStraightThrough", "RelaxedOneHotCategorical", "Multinomial")
+
+TAKES_LOGITS: Mapping[str, int | None] = {
+    **dict.fromkeys((f"{PACKAGE}{cls}" for cls in _OF_ONE_TRIAL), None),
+    **dict.fromkeys((f"{PACKAGE}{cls}" for cls in _OF_CLASSES), -1),
+}
+"""What takes probabilities as `probs`, or logits as `logits`, and along which axis of them the classes lie, if they do."""
+
 MODULES = (
     *("bernoulli", "beta", "categorical", "cauchy", "dirichlet", "exponential", "gamma", "geometric", "gumbel", "half_normal"),
     *("independent", "kl", "laplace", "log_normal", "multivariate_normal", "normal", "one_hot_categorical", "poisson"),

@@ -232,6 +232,41 @@ class Contracts:
     params: tuple[str, ...] = ("equation",)
 
 
+# ------------------------------------------------------------------------------------------------------------- masks, attention
+class Test(Enum):
+    """How values are tested, or tests connected."""
+
+    EQUAL = "equal to"
+    UNEQUAL = "unequal to"
+    GREATER = "greater than"
+    NOT_LESS = "at least"
+    LESS = "less than"
+    NOT_GREATER = "at most"
+    TRUE = "other than 0"
+    NOT = "not"
+    AND = "and"
+    OR = "or"
+
+
+@dataclass(frozen=True, slots=True)
+class Tests:
+    """True or False for each value: a comparison, or what connects the results of such."""
+
+    how: Test
+    params: tuple[str, ...] = ("input", "other")
+
+
+@dataclass(frozen=True, slots=True)
+class Attends:
+    """Attention. `masks`: its masks that may be boolean, and what such a mask says there by True."""
+
+    params: tuple[str, ...]
+    masks: Mapping[str, Semantic]
+
+    def __hash__(self) -> int:
+        return hash((self.params, tuple(self.masks.items())))
+
+
 # ------------------------------------------------------------------------------------------------------------------- losses
 class ClassAxis(Enum):
     """Where a loss looks for the classes."""
@@ -408,6 +443,8 @@ Effect = (
     | Fills
     | Multiplies
     | Contracts
+    | Tests
+    | Attends
     | Loss
     | Derives
     | Returns

@@ -116,7 +116,6 @@ class Misuse:
         parameter: which argument is meant.
         last: the last step of the path.
         optional: it is wasteful or fragile and gives the right numbers, so `sanitize` is silent unless asked for it.
-        linted: the linter has a rule for it. The others need values or shapes.
     """
 
     rule: str
@@ -128,7 +127,6 @@ class Misuse:
     parameter: str = "input"
     last: str = ""
     optional: bool = False
-    linted: bool = False
 
     def message_on(self, meaning: Semantic | None, **words: str) -> str:
         """What happens where this meaning comes."""
@@ -164,7 +162,6 @@ OVER_BATCH = Misuse(
     "apply log_softmax along the class axis: dim=1, or dim=-1 if classes come last",
     _LOGGED_ALONG_CLASSES,
     at=("cross_entropy", "nll_loss", "ctc_loss"),
-    linted=True,
 )
 WRONG_AXIS = Misuse(
     "wrong-class-axis",
@@ -172,7 +169,6 @@ WRONG_AXIS = Misuse(
     "apply log_softmax along the class axis, or move the classes to axis 1 before the loss",
     _LOGGED_ALONG_CLASSES,
     at=("cross_entropy", "nll_loss", "ctc_loss"),
-    linted=True,
 )
 BROADCAST = Misuse(
     "broadcast-loss",
@@ -180,7 +176,6 @@ BROADCAST = Misuse(
     "apply squeeze(-1) to the one with the extra axis",
     "prediction and target of equal shape",
     at=tuple(loss.name for loss in LOSSES.values() if loss.elementwise),
-    linted=True,
 )
 SINGLE_LOGIT = Misuse(
     "single-logit-softmax",
@@ -189,17 +184,16 @@ SINGLE_LOGIT = Misuse(
     "two or more classes, with one logit each",
     at=("cross_entropy",),
     last="{what} over its only column",
-    linted=True,
 )
-DOUBLE_SOFTMAX = Misuse(
-    "double-softmax",
+SOFTMAX_OF_PROBS = Misuse(
+    "softmax-of-probabilities",
     "softmax is applied to probabilities: the result is nearly uniform",
     "apply softmax only once: drop it here, or where the probabilities are produced",
     LOGITS.words,
     gets={PROBS: Case()},
 )
-DOUBLE_SIGMOID = Misuse(
-    "double-sigmoid",
+SIGMOID_OF_PROBS = Misuse(
+    "sigmoid-of-probabilities",
     "sigmoid is applied to probabilities: the result lies between 0.5 and 0.73",
     "apply sigmoid only once: drop it here, or where the probabilities are produced",
     LOGITS.words,
@@ -213,7 +207,6 @@ LOG_OF_SOFTMAX = Misuse(
     gets={PROBS: Case(), UNIT: Case()},
     last="its logarithm is taken",
     optional=True,
-    linted=True,
 )
 MASK_AFTER_SOFTMAX = Misuse(
     "mask-after-softmax",
@@ -294,7 +287,6 @@ MISUSES: tuple[Misuse, ...] = (
         at=("cross_entropy",),
         gets={PROBS: Case(remedy=Remedy.DROP_ACTIVATION)},
         last="cross-entropy applies log-softmax to it",
-        linted=True,
     ),
     Misuse(
         "log-softmax-before-cross-entropy",
@@ -305,7 +297,6 @@ MISUSES: tuple[Misuse, ...] = (
         gets={LOG_PROBS: Case(remedy=Remedy.DROP_ACTIVATION)},
         last="cross-entropy applies log-softmax to it",
         optional=True,
-        linted=True,
     ),
     Misuse(
         "sigmoid-before-cross-entropy",
@@ -315,7 +306,6 @@ MISUSES: tuple[Misuse, ...] = (
         at=("cross_entropy",),
         gets={UNIT: Case()},
         last="cross-entropy interprets it as logits",
-        linted=True,
     ),
     Misuse(
         "relu-before-cross-entropy",
@@ -325,7 +315,6 @@ MISUSES: tuple[Misuse, ...] = (
         at=("cross_entropy",),
         gets={NON_NEGATIVE: Case()},
         last="cross-entropy interprets it as logits",
-        linted=True,
     ),
     Misuse(
         "sigmoid-before-bce-with-logits",
@@ -335,7 +324,6 @@ MISUSES: tuple[Misuse, ...] = (
         at=("binary_cross_entropy_with_logits", "multilabel_soft_margin_loss"),
         gets={PROBS: Case(remedy=Remedy.DROP_ACTIVATION), UNIT: Case(remedy=Remedy.DROP_ACTIVATION)},
         last="the loss applies sigmoid to it",
-        linted=True,
     ),
     Misuse(
         "bce-on-logits",
@@ -349,7 +337,6 @@ MISUSES: tuple[Misuse, ...] = (
             NON_NEGATIVE: Case(Proof.OUTSIDE_UNIT_INTERVAL),
         },
         last="binary cross-entropy takes its logarithm",
-        linted=True,
     ),
     Misuse(
         "nll-without-log-probs",
@@ -359,7 +346,6 @@ MISUSES: tuple[Misuse, ...] = (
         at=("nll_loss",),
         gets={**_NOT_LOGGED, LOGITS: Case(Proof.NOT_LOG_PROBS, Remedy.FUSED_LOSS)},
         last="nll_loss interprets it as log-probabilities",
-        linted=True,
     ),
     Misuse(
         "kl-div-without-log-probs",
@@ -369,7 +355,6 @@ MISUSES: tuple[Misuse, ...] = (
         at=("kl_div",),
         gets={**_NOT_LOGGED, LOGITS: Case(Proof.NOT_LOG_PROBS)},
         last="kl_div interprets it as log-probabilities",
-        linted=True,
     ),
     Misuse(
         "ctc-without-log-probs",
@@ -380,7 +365,6 @@ MISUSES: tuple[Misuse, ...] = (
         gets={**_NOT_LOGGED, LOGITS: Case(Proof.NOT_LOG_PROBS)},
         parameter="log_probs",
         last="ctc_loss interprets it as log-probabilities",
-        linted=True,
     ),
     TARGET_IS_LOGGED,
     TARGET_IS_NOT_LOGGED,
@@ -388,8 +372,8 @@ MISUSES: tuple[Misuse, ...] = (
     WRONG_AXIS,
     BROADCAST,
     SINGLE_LOGIT,
-    DOUBLE_SOFTMAX,
-    DOUBLE_SIGMOID,
+    SOFTMAX_OF_PROBS,
+    SIGMOID_OF_PROBS,
     LOG_OF_SOFTMAX,
     MASK_AFTER_SOFTMAX,
     KEPT_AS_DROPPED,

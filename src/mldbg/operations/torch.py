@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from mldbg.operations import losses
+from mldbg.operations import attention, losses
 from mldbg.operations.effect import (
     Affine,
     Arithmetic,
@@ -38,6 +38,8 @@ from mldbg.operations.effect import (
     Selects,
     Special,
     Stacks,
+    Test,
+    Tests,
     Wraps,
 )
 from mldbg.semantics import Semantic
@@ -121,6 +123,15 @@ METHODS_AND_FUNCTIONS: Mapping[str, Effect] = {
     "sub subtract": Operates(Arithmetic.MINUS),
     "pow": Operates(Arithmetic.TO, ("input", "exponent")),
     "masked_fill": Fills(),
+    "eq": Tests(Test.EQUAL),
+    "ne not_equal": Tests(Test.UNEQUAL),
+    "gt greater": Tests(Test.GREATER),
+    "ge greater_equal": Tests(Test.NOT_LESS),
+    "lt less": Tests(Test.LESS),
+    "le less_equal": Tests(Test.NOT_GREATER),
+    "logical_not bitwise_not": Tests(Test.NOT, ("input",)),
+    "logical_and bitwise_and": Tests(Test.AND),
+    "logical_or bitwise_or": Tests(Test.OR),
     "tril triu": Derives(),
     "scatter_add index_add lerp addcmul index_put index_copy masked_scatter select_scatter slice_scatter": Derives(),
     "rot90 as_strided cumsum": Derives(),
@@ -151,6 +162,16 @@ METHODS: Mapping[str, Effect] = {
     "pow_ __pow__": Operates(Arithmetic.TO, ("input", "exponent")),
     "where": Chooses(("input", "condition", "other")),
     "new_zeros new_empty": Special("waiting"),
+    "bool": Tests(Test.TRUE, ("input",)),
+    "__eq__": Tests(Test.EQUAL),
+    "__ne__": Tests(Test.UNEQUAL),
+    "__gt__": Tests(Test.GREATER),
+    "__ge__": Tests(Test.NOT_LESS),
+    "__lt__": Tests(Test.LESS),
+    "__le__": Tests(Test.NOT_GREATER),
+    "__invert__": Tests(Test.NOT, ("input",)),
+    "__and__ __rand__": Tests(Test.AND),
+    "__or__ __ror__": Tests(Test.OR),
     "masked_fill_": Fills(),
     "__setitem__": Fills(("input", "index", "value")),
     "scatter_add_ index_add_ lerp_ addcmul_ index_put_ index_copy_ masked_scatter_ cumsum_ unfold": Derives(),
@@ -192,6 +213,7 @@ FUNCTIONS: Mapping[str, Effect] = {
     "from_numpy": Keeps(attached=False),
     "Tensor FloatTensor LongTensor": Keeps(attached=False),
     "rand randn ones": Special("filled"),
+    "ones_like arange": Derives(),
     "zeros empty zeros_like empty_like": Special("waiting"),
     "compile": Wraps(0, "model"),
     "cdist broadcast_tensors": Derives(),
@@ -617,6 +639,7 @@ def _rows() -> Iterator[tuple[str, Effect]]:
             yield from ((f"{package}.{name}", effect) for package in packages for name in names.split())
     for names, effect in LAYERS.items():
         yield from ((f"torch.nn.{name}.__call__", effect) for name in names.split())
+    yield from attention.ROWS.items()
     yield from ((loss.function, loss) for loss in losses.LOSSES.values())
     yield from ((f"{cls}.__call__", loss) for cls, loss in LOSS_CLASSES.items())
     yield from OTHERS.items()
@@ -628,6 +651,11 @@ NORMALIZERS: frozenset[str] = frozenset(
     name for name, effect in ROWS.items() if isinstance(effect, Gives) and effect.meaning in (PROBS, LOG_PROBS)
 )
 """Softmax and its kin, by every name under which torch has them: what comes out depends on all values along an axis."""
+
+SIGMOIDS: frozenset[str] = frozenset(
+    name for name, effect in ROWS.items() if isinstance(effect, Gives) and effect.verb == "sigmoid"
+)
+"""Sigmoid and its kin, by every name under which torch has them."""
 
 LOGARITHMS: frozenset[str] = frozenset(name for name, effect in ROWS.items() if isinstance(effect, Maps) and effect.verb == "log")
 """The natural logarithm, by every name under which torch has it."""

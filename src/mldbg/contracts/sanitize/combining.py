@@ -26,7 +26,7 @@ from mldbg.contracts.sanitize.effect import (
 from mldbg.contracts.sanitize.tags import MASKS, Cut, Span, Tag, Total
 from mldbg.contracts.sanitize.watch import Watch
 from mldbg.operations.effect import Chooses
-from mldbg.operations.losses import CUT_AFTER_SOFTMAX, DOUBLE_SOFTMAX
+from mldbg.operations.losses import CUT_AFTER_SOFTMAX, SOFTMAX_OF_PROBS
 from mldbg.semantics import FORGOTTEN, Semantic
 
 EPSILON = 1e-3
@@ -134,7 +134,7 @@ def _normalised_again(watch: Watch, tag: Tag, left: Tensor, total: Total, right:
     exponents = left.detach().log() if by_exponentials else left
     is_own = evidence.is_normaliser(exponents, right, total.axis, logged=not by_exponentials)
     if is_own and evidence.is_one_distribution(before, exponents):
-        watch.found(DOUBLE_SOFTMAX, "softmax", "input", exponents, before, f"axis {total.axis}")
+        watch.found(SOFTMAX_OF_PROBS, "softmax", "input", exponents, before, f"axis {total.axis}")
 
 
 def _by_own_range(watch: Watch, tag: Tag | None, left: Tensor, span: Span, *, divides: bool) -> Tag | None:

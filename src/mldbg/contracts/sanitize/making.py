@@ -30,12 +30,12 @@ from mldbg.contracts.sanitize.tags import Tag
 from mldbg.contracts.sanitize.watch import Watch
 from mldbg.operations.effect import Affine, Gives, Maps
 from mldbg.operations.losses import (
-    DOUBLE_SIGMOID,
-    DOUBLE_SOFTMAX,
     LOG_OF_SOFTMAX,
     MASK_AFTER_SOFTMAX,
     PROBS_AS_LOGITS,
+    SIGMOID_OF_PROBS,
     SINGLE_LOGIT,
+    SOFTMAX_OF_PROBS,
 )
 
 
@@ -56,7 +56,7 @@ def softmaxes(row: Gives) -> Effect:
             if before.meaning is LOGITS and source.shape[axis] == 1:
                 watch.found(SINGLE_LOGIT, name, "input", source, before, f"axis {axis}, of size 1")
             elif before.meaning is PROBS and evidence.is_one_distribution(before, source):
-                watch.found(DOUBLE_SOFTMAX, name, "input", source, before, f"axis {axis}")
+                watch.found(SOFTMAX_OF_PROBS, name, "input", source, before, f"axis {axis}")
         result = function(*args, **kwargs)
         classes = before.axis if before is not None and before.meaning is LOGITS and before.axis != axis else None
         watch.tags.put(result, Tag(row.meaning, axis, watch.here(), classes=classes))
@@ -70,7 +70,7 @@ def sigmoid(watch: Watch, function: Function, args: Arguments, kwargs: Keywords)
     source = first_of(args, kwargs)
     before = watch.tags.of(source)
     if before is not None and before.meaning is UNIT and not evidence.refuted(before, source):
-        watch.found(DOUBLE_SIGMOID, "sigmoid", "input", source, before)
+        watch.found(SIGMOID_OF_PROBS, "sigmoid", "input", source, before)
     result = function(*args, **kwargs)
     watch.tags.put(result, Tag(UNIT, None, watch.here()))
     return result

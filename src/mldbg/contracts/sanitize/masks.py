@@ -7,12 +7,11 @@ leave no doubt: a causal mask that sees later positions only, a padding mask tha
 
 from __future__ import annotations
 
-import inspect
 import operator
 import sys
 import weakref
-from collections.abc import Callable, Mapping
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain, islice
 from types import FrameType
 from typing import Any
 
@@ -27,7 +26,9 @@ from mldbg.contracts.sanitize.finding import Finding
 from mldbg.contracts.sanitize.site import users_locals
 from mldbg.contracts.sanitize.tags import MASKS, Tag
 from mldbg.contracts.sanitize.watch import Watch
+from mldbg.operations.effect import Attends, Test, Tests
 from mldbg.operations.losses import DROPPED_AS_KEPT, KEPT_AS_DROPPED
+from mldbg.operations.torch import ROWS
 from mldbg.semantics import FORGOTTEN, Semantic
 
 KEEP, DROP = Semantic.KEEP_MASK, Semantic.DROP_MASK
@@ -99,16 +100,9 @@ _FRAMES = 3
 
 def _are_called_lengths(tensor: Tensor) -> bool:
     storage = tensor.untyped_storage().data_ptr()
-    for local in islice(users_locals(3), _FRAMES):
-        for name, value in local.items():
-            if (
-                "len" in name
-                and "pad" not in name
-                and isinstance(value, Tensor)
-                and value.untyped_storage().data_ptr() == storage
-            ):
-                return True
-    return False
+    names = chain.from_iterable(local.items() for local in islice(users_locals(3), _FRAMES))
+    called = (value for name, value in names if "len" in name and "pad" not in name)
+    return any(isinstance(value, Tensor) and value.untyped_storage().data_ptr() == storage for value in called)
 
 
 def _after(relation: _Relation, tag: Tag, number: Any) -> Tag | None:
@@ -193,24 +187,18 @@ def _is_mask(value: Any) -> bool:
     return isinstance(value, Tensor) and value.dtype is torch.bool
 
 
-def _attends(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
-    """scaled_dot_product_attention(query, key, value, attn_mask): True keeps."""
-    mask = argument(args, kwargs, 3, "attn_mask")
-    if _is_mask(mask):
-        _say(watch, _judged(watch, mask, KEEP, "scaled_dot_product_attention", "attn_mask"))
-    return function(*args, **kwargs)
+def _attends(name: str, row: Attends) -> Effect:
+    """Attention: what each of its masks says by True is known."""
+    name = name.rpartition(".")[2]
 
+    def effect(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
+        for parameter, role in row.masks.items():
+            mask = argument(args, kwargs, row.params.index(parameter), parameter)
+            if _is_mask(mask):
+                _say(watch, _judged(watch, mask, role, name, parameter))
+        return function(*args, **kwargs)
 
-_PARAMETERS = list(inspect.signature(functional.multi_head_attention_forward).parameters)
-
-
-def _attends_with_heads(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:
-    """multi_head_attention_forward(..., key_padding_mask, ..., attn_mask): True drops."""
-    for name in ("key_padding_mask", "attn_mask"):
-        mask = argument(args, kwargs, _PARAMETERS.index(name), name)
-        if _is_mask(mask):
-            _say(watch, _judged(watch, mask, DROP, "multi_head_attention_forward", name))
-    return function(*args, **kwargs)
+    return effect
 
 
 def _say(watch: Watch, finding: Finding | None) -> None:
@@ -267,24 +255,43 @@ def _named(*names: str) -> list[Any]:
     return [function for function in found if function is not None]
 
 
-_RELATIONS: Mapping[_Relation, tuple[str, ...]] = {
-    operator.eq: ("eq", "__eq__"),
-    operator.ne: ("ne", "not_equal", "__ne__"),
-    operator.gt: ("gt", "greater", "__gt__"),
-    operator.ge: ("ge", "greater_equal", "__ge__"),
-    operator.lt: ("lt", "less", "__lt__"),
-    operator.le: ("le", "less_equal", "__le__"),
+_RELATIONS: Mapping[Test, _Relation] = {
+    Test.EQUAL: operator.eq,
+    Test.UNEQUAL: operator.ne,
+    Test.GREATER: operator.gt,
+    Test.NOT_LESS: operator.ge,
+    Test.LESS: operator.lt,
+    Test.NOT_GREATER: operator.le,
 }
 
+
+def _tests(how: Test) -> Effect:
+    match how:
+        case Test.TRUE:
+            return carrying.follows(carrying.keep)
+        case Test.NOT:
+            return carrying.follows(_inverts)
+        case Test.AND:
+            return _joins(KEEP)
+        case Test.OR:
+            return _joins(DROP)
+        case _:
+            return _compares(_RELATIONS[how])
+
+
+def _of_rows() -> Iterator[tuple[Any, Effect]]:
+    for name, row in ROWS.items():
+        function = tables.function_of(name)
+        if function is not None and isinstance(row, Tests):
+            yield function, _tests(row.how)
+        elif function is not None and isinstance(row, Attends):
+            yield function, _attends(name, row)
+
+
 EFFECTS: Mapping[Any, Effect] = {
-    **{function: _compares(relation) for relation, names in _RELATIONS.items() for function in _named(*names)},
-    **dict.fromkeys(_named("bitwise_not", "logical_not", "__invert__"), carrying.follows(_inverts)),
-    **dict.fromkeys(_named("bitwise_and", "logical_and", "__and__", "__rand__"), _joins(KEEP)),
-    **dict.fromkeys(_named("bitwise_or", "logical_or", "__or__", "__ror__"), _joins(DROP)),
-    **dict.fromkeys([Tensor.bool, Tensor.int, Tensor.long, Tensor.byte], carrying.follows(carrying.keep)),
+    **dict(_of_rows()),
+    **dict.fromkeys([Tensor.int, Tensor.long, Tensor.byte], carrying.follows(carrying.keep)),
     **dict.fromkeys(_named("masked_fill", "masked_fill_"), _fills),
     torch.where: _chooses,
-    functional.scaled_dot_product_attention: _attends,
-    functional.multi_head_attention_forward: _attends_with_heads,
 }
 """torch function -> effect; those that have a row of their own do what it says as well."""

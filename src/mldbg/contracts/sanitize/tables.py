@@ -122,20 +122,27 @@ NOT_CARRIED_OUT = frozenset(
         kinds.Scales,
         kinds.Writes,
         kinds.Special,
+        kinds.Tests,
+        kinds.Attends,
     }
 )
-"""Kinds that say nothing of what the numbers of a tensor mean."""
+"""Kinds that say nothing of what the numbers of a tensor mean. Masks, and what takes them, are followed in `masks`."""
 
 _OWNERS = {"torch": torch, "torch.Tensor": Tensor, "torch.nn.functional": functional, "torch.special": torch.special}
 
 
+def function_of(name: str) -> Any:
+    """The function behind a row. A release of torch that lacks it is served without it; classes are no functions."""
+    package, _, last = name.rpartition(".")
+    function = getattr(_OWNERS.get(package), last, None)
+    return function if callable(function) and not isinstance(function, type) else None
+
+
 def _functions() -> Iterator[tuple[Any, Effect]]:
-    """The functions behind the rows. A release of torch that lacks one is served without it; classes are no functions."""
+    """The functions behind the rows, and what they do."""
     for name, row in ROWS.items():
-        package, _, last = name.rpartition(".")
-        function = getattr(_OWNERS.get(package), last, None)
-        carry_out = _CARRIED_OUT.get(type(row))
-        if carry_out is None or not callable(function) or isinstance(function, type):
+        function, carry_out = function_of(name), _CARRIED_OUT.get(type(row))
+        if carry_out is None or function is None:
             continue
         effect = carry_out(name, row)
         if effect is not None:

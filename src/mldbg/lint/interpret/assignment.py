@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import libcst as cst
 
-from mldbg.lint.interpret import carried
+from mldbg.lint.interpret import carried, marks
 from mldbg.lint.interpret.address import Made, Site
 from mldbg.lint.interpret.choices import Choices
 from mldbg.lint.interpret.classes import Classes
@@ -194,8 +194,11 @@ class Assignment:
                 return
         self.shaping.stored(base, items, value, site)
         written = carried.written(base, value)
-        if written is not None:
-            base = _with(base, written, value)
+        after = _with(base, written, value) if written is not None else base
+        if base.marked is not None:
+            after = replace(after, marked=marks.written(base, index, value, site))
+        if after is not base:
+            base = after
             self.rebind(target.value, base)
         since = loop_started(self.machine.frames)
         if since is not None and picks_one(index, target):
@@ -275,7 +278,7 @@ def _with(base: Value, written: carried.Left, value: Value) -> Value:
     """A tensor after some of its values were replaced."""
     thing = Unknown() if is_blank(base) else base.thing
     trail = base.trail if base.meaning is not None else value.trail if written.meaning is not None else None
-    return replace(base, thing=thing, meaning=written.meaning, axes=written.axes, scaled=written.scaled, trail=trail)
+    return replace(base, thing=thing, meaning=written.meaning, axes=written.axes, scaled=written.scaled, marked=None, trail=trail)
 
 
 def _without(items: Items, position: object) -> Items:

@@ -155,7 +155,8 @@ def _as_one(value: Value) -> Value:
 
 def means_nothing(effect: Carrying, value: Value) -> bool:
     """Whether an effect has no meaning to carry: what is not known to be a tensor may have a method of that name of its own."""
-    return value.meaning in (None, Semantic.SCALAR_LOSS) and not isinstance(effect, Moves | Clamps | Drops)
+    names_only_tensors = isinstance(effect, Moves | Clamps | Drops | Fills | Multiplies)
+    return value.meaning in (None, Semantic.SCALAR_LOSS) and value.marked is None and not names_only_tensors
 
 
 def whole(value: Value) -> Left:
@@ -178,16 +179,6 @@ def scaled(value: Value, axes: Axes) -> Left:
 
 
 # --------------------------------------------------------------------------------------------------------------------- axes
-def is_axis(axes: Axes, dim: int) -> bool | None:
-    """Whether `dim` is the axis along which the law holds; None where that is not known."""
-    place, rank = axes.along, axes.rank
-    if place is None:
-        return None
-    if (place < 0) == (dim < 0):
-        return place == dim
-    return place % rank == dim % rank if rank else None
-
-
 def _number(value: Value | None) -> int | None:
     number = value.constant if value is not None else None
     return number if isinstance(number, int) and not isinstance(number, bool) else None
@@ -208,7 +199,7 @@ def moved(effect: Moves, value: Value, given: Mapping[str, Value], sizes: Sequen
         return repeated(effect, value, given)
     axes = Axes(rank=len(sizes)) if effect.rank_from_shape and len(sizes) > 1 else Axes()
     dim = _number(sizes[0]) if effect.how is Move.SQUEEZE and len(sizes) == 1 else None
-    squeezed = dim is not None and is_axis(value.axes, dim) is True
+    squeezed = dim is not None and value.axes.are_along(dim) is True
     named = [given[name] for name in effect.params[1:] if name in given]
     arguments = list(map(argument, named if len(named) >= len(sizes) else sizes))  # `permute(0, 2, 1)` gives `dims` one by one
     place = along.moved(effect.how, value.axes, arguments) if not squeezed else None
@@ -311,7 +302,7 @@ def reduced(value: Value, dims: Sequence[int] | None, given: Mapping[str, Value]
         return Left(UNIT, scaled=value.scaled)
     # the mean of all classes is a constant that nobody asks for: where an axis may be theirs, it is another one
     kept = [
-        is_axis(value.axes, dim) is not True if value.meaning is PROBS and not total else apart(value.axes, dim) for dim in dims
+        value.axes.are_along(dim) is not True if value.meaning is PROBS and not total else apart(value.axes, dim) for dim in dims
     ]
     if value.meaning not in (PROBS, LOGITS) or value.axes.along is None or not all(kept):
         return part(value) if value.meaning is PROBS and not total else LOST
@@ -329,7 +320,7 @@ def apart(axes: Axes, dim: int) -> bool:
     Only a vector's first axis is its last one, and what is made of a vector is a number, which no loss takes for probabilities.
     The first axis is that of the samples where nothing says along which axis the law holds.
     """
-    known = is_axis(axes, dim)
+    known = axes.are_along(dim)
     return not known if known is not None else {axes.along, dim} == {0, -1} or (axes.along is None and dim == 0)
 
 
@@ -438,11 +429,11 @@ def multiplied(first: Value, second: Value, rank: int | None = None) -> Left:
 
     Weights along an axis that is not known are taken to run over the rows where these are one-hot: so labels are looked up.
     """
-    last = is_axis(replace(first.axes, rank=rank or first.axes.rank), -1)
+    last = replace(first.axes, rank=rank or first.axes.rank).are_along(-1)
     looks_up = first.axes.along is None and second.meaning is ONE_HOT
     if first.meaning not in (PROBS, ONE_HOT) or first.scaled or second.scaled or not (last or looks_up):
         return LOST
-    of_rows = is_axis(replace(second.axes, rank=rank or second.axes.rank), -1)
+    of_rows = replace(second.axes, rank=rank or second.axes.rank).are_along(-1)
     if second.meaning in (PROBS, ONE_HOT) and (rank or 0) >= 2 and of_rows:
         return Left(PROBS, Axes(along=-1))
     return Left(UNIT) if second.meaning in (PROBS, ONE_HOT, UNIT) else LOST

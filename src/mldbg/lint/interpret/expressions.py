@@ -24,6 +24,7 @@ from mldbg.lint.interpret.join import join_all, join_data, joined, of_branches, 
 from mldbg.lint.interpret.library_calls import LibraryCalls
 from mldbg.lint.interpret.lineage import derived_data, made_of_element
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.marks import COMPARES, Marks, tested
 from mldbg.lint.interpret.names import Names
 from mldbg.lint.interpret.operators import NORMALISABLE, combined, compared, folded, is_named_loss, summed_axis, truth_of
 from mldbg.lint.interpret.subscripts import Subscripts
@@ -50,6 +51,7 @@ from mldbg.lint.interpret.value import (
     moment,
     onward,
 )
+from mldbg.operations.effect import Test
 from mldbg.operations.torch import LEAVES_NUMBERS
 from mldbg.semantics import Semantic
 
@@ -78,6 +80,7 @@ class Expressions:
         self.assignment = assignment
         self.columns = Columns(contents)
         self.choices = Choices(machine)
+        self.marks = Marks(machine, contents)
         self.subscripts = subscripts
         self._acting: dict[cst.CSTNode, bool] = {}
         self._by_type: dict[type, Callable[[Any], Value]] = {
@@ -293,6 +296,7 @@ class Expressions:
                 return _normalised(left, dim, self.machine.new_ref(site), site)
         origin = self.machine.new_ref(site)
         result = scaling.noted(node.operator, left, right, combined(node.operator, left, right, origin), origin)
+        result = self.marks.combined(node.operator, left, right, result, site)
         named = [value for value, side in ((left, node.left), (right, node.right)) if is_named_loss(side)]
         if (
             result.meaning is None
@@ -317,6 +321,8 @@ class Expressions:
         kept = value.meaning if value.meaning in (Semantic.LOGITS, Semantic.SCALAR_LOSS) else None
         data = derived_data(value)
         made = Value(meaning=kept, data=data, origin=value.origin, attached=value.attached, trail=value.trail)
+        if isinstance(node.operator, cst.BitInvert):
+            made = tested(Test.NOT, value, None, made, self.machine.site(node))
         return self.library.shaping.unary(value, made)
 
     def _boolean(self, node: cst.BooleanOperation) -> Value:
@@ -345,7 +351,10 @@ class Expressions:
         made = Value(Opaque(MASK), data=derived_data(left), axes=Axes(left.axes.rank))
         if len(rights) != 1:
             return made
-        return self.library.shaping.operation(rights[0][0], left, rights[0][1], self.machine.site(node), made)
+        (operator, right), site = rights[0], self.machine.site(node)
+        if type(operator) in COMPARES:
+            made = tested(COMPARES[type(operator)], left, right, made, site)
+        return self.library.shaping.operation(operator, left, right, site, made)
 
     def _shown(self, target: cst.ComparisonTarget, value: Value) -> Value:
         """What `in` looks through: the elements of a list or a set, the keys of a dict."""
@@ -471,7 +480,8 @@ class Expressions:
         node = _changed_before(node)
         if method == "detach_":
             note_cut(self.machine, node, self.machine.site(node))
-        if method not in LEAVES_NUMBERS and (before.meaning is not None or after.meaning is not None):
+        known = (before.meaning, before.marked, after.meaning, after.marked)
+        if method not in LEAVES_NUMBERS and known != (None, None, None, None):
             self.assignment.rebind(node, after)
 
     def arguments(self, node: cst.Call) -> list[Argument]:

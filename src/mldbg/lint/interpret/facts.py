@@ -321,6 +321,18 @@ class Misfit:
 
 
 @dataclass(frozen=True, slots=True)
+class MaskedMean:
+    """A weighted mean, with weights of a softmax some of which a mask has taken since, goes where nobody divides it any more.
+
+    Attributes:
+        weights: the weights, or the mean; their mark says where the mask is, and whether it set weights to 0.
+    """
+
+    place: Place
+    weights: Value
+
+
+@dataclass(frozen=True, slots=True)
 class Broadcast:
     """Two tensors that hold the same entries, but for an axis of size 1, are broadcast against one another for it.
 
@@ -400,6 +412,7 @@ Fact = (
     | Evaluated
     | Fitted
     | Misfit
+    | MaskedMean
     | Broadcast
     | Contradiction
     | Loop

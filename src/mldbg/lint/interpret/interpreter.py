@@ -98,8 +98,9 @@ DEEPEST_ATTRIBUTE = 4
 _HAPPENINGS = frozenset(
     {"backward", "step", "zero_grad", "eval", "train", "fit", "fit_transform", "fit_resample", "partial_fit"}
     | {"append", "extend", "update", "score", "predict"}
+    | {"softmax", "log_softmax", "sigmoid"}
 )
-"""Methods that do something, and so cannot wait until somebody asks for their result."""
+"""Methods that do something, or may get what they should not, and so cannot wait until somebody asks for their result."""
 
 
 class Interpreter:
@@ -116,6 +117,7 @@ class Interpreter:
         """The undecided tests on which it depends that this point is reached."""
         self.supposed: tuple[Supposition, ...] = ()
         self.usual: dict[Ref, Constant] = {}
+        self.paddings: set[tuple[Ref, object]] = set()
         self.visited: set[cst.CSTNode] = set()
         self.followed: set[cst.CSTNode] = set()
         """Functions of which one call was followed to its end, with all that it calls."""

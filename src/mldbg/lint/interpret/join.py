@@ -80,6 +80,7 @@ def join(one: Value, two: Value) -> Value:
         attached=_attached(one, two),
         trail=one.trail if one.trail is not None else two.trail,
         scaled=one.scaled or two.scaled or blanks[0] is not blanks[1],
+        marked=one.marked if one.marked == two.marked else None,
         or_none=one.or_none or two.or_none,
         among=_among(one, two),
         shaped=shapes.joined(one.shaped, two.shaped),

@@ -24,6 +24,7 @@ from mldbg.lint.interpret.facts import Call, Escape
 from mldbg.lint.interpret.join import is_loss, join, rows_of_first, tuple_of
 from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.marks import Marks
 from mldbg.lint.interpret.parts import made_of, parts_of
 from mldbg.lint.interpret.shaping import Shaping
 from mldbg.lint.interpret.sightings import Seen
@@ -49,6 +50,7 @@ from mldbg.operations import rows, tables, torch
 from mldbg.operations.configuration import ATTRIBUTE_DICTS, SAME_FILE
 from mldbg.operations.effect import (
     Affine,
+    Attends,
     CrossValidates,
     Derives,
     Effect,
@@ -66,6 +68,7 @@ from mldbg.operations.effect import (
     Selects,
     Special,
     SplitsArrays,
+    Tests,
     Trains,
     Wraps,
     WrapsAll,
@@ -122,6 +125,7 @@ class LibraryCalls:
         self._columns = Columns(contents)
         self._containers = Containers(machine, contents, lineage)
         self._tensors = Tensors(machine, contents, lineage)
+        self._marks = Marks(machine, contents)
         self._builtins = BuiltinCalls(machine, classes, contents, lineage, construction)
 
     def attribute(self, base: Value, name: str, site: Site) -> Value:
@@ -183,6 +187,8 @@ class LibraryCalls:
             )
         else:
             return self.unknown_call(UNKNOWN, name.rpartition(".")[2], arguments, site)
+        if canonical(name) in self.wanted:
+            arguments = self._forced(arguments)
         self._tell(name, (), arguments, site, None, result)
         return result
 
@@ -347,9 +353,13 @@ class LibraryCalls:
             lazy = any(isinstance(argument.value.thing, Lazy) for argument in arguments)
             if lazy and isinstance(effect, Affine):
                 arguments = [Argument(UNKNOWN), *self._forced(arguments[1:])]  # whatever goes in, any real number comes out
-            elif lazy and not tables.is_loss(cls) and cls.startswith("torch.nn."):
+            elif lazy and isinstance(effect, Attends):  # masks are asked for, and what attends may wait for ever
+                arguments = [one if one.keyword in effect.masks else replace(one, value=UNKNOWN) for one in arguments]
+            elif lazy and f"{cls}.__call__" not in _ACTIVATIONS and not tables.is_loss(cls) and cls.startswith("torch.nn."):
                 return machine.defer(site.node, lambda: self.call_library_object(callee, thing, self._forced(arguments), site))
             arguments = self._forced(arguments)
+            if cls == "torch.nn.Embedding":
+                self._marks.embedded(self.construction.constructor_arguments(callee), arguments)
             if effect is not None:
                 result = self.apply(effect, f"{cls}.__call__", arguments, site, callee)
             else:
@@ -421,6 +431,9 @@ class LibraryCalls:
             given = {**self.construction.constructor_arguments(receiver), **given}
         values = [*([receiver] if is_method and receiver is not None else []), *(argument.value for argument in arguments)]
         result = self._result(effect, name, given, values, arguments, site, receiver)
+        if isinstance(effect, Attends):
+            given = {key: self._marks.proved(value) for key, value in given.items()}
+        result = self._marks.after(effect, name, given, values, arguments, result, site)
         self._tell(name, params, arguments, site, receiver, result, given, nodes)
         return result
 
@@ -479,7 +492,7 @@ class LibraryCalls:
                     origin=machine.new_ref(site),
                     attached=None if machine.state.grad else False,
                 )
-            case Derives():
+            case Derives() | Tests() | Attends():
                 return self.lineage.derived(values, site)
             case Returns():
                 kept = [Argument(given[effect.holds], effect.holds)] if effect.holds in given else []
@@ -526,7 +539,10 @@ class LibraryCalls:
                 return self._tensors.carried(effect, given, values, site)
 
 
-_OF_TENSORS = Gives | Affine | Maps | Keeps | Moves | Selects | Loss | carried.Carrying
+_ACTIVATIONS = torch.NORMALIZERS | torch.SIGMOIDS
+"""Calls that may get what went through such a one already."""
+
+_OF_TENSORS = Gives | Affine | Maps | Keeps | Moves | Selects | Tests | Attends | Loss | carried.Carrying
 """Effects of which the result depends on what the tensors mean that they get."""
 
 

@@ -31,6 +31,7 @@ class Machine(Protocol):
         conditions: the undecided tests on which it depends that this point is reached.
         supposed: what is supposed at this point of values that may be one of several.
         usual: what things are unless somebody sets them: options of a command.
+        paddings: ids that an embedding takes, and which of them it calls the padding.
         budget: how much may still be executed; then project functions are unknown code.
         outstanding: what was defined on the way and may have to be executed by itself.
         entry: the module that is checked.
@@ -43,6 +44,7 @@ class Machine(Protocol):
     conditions: list[Condition]
     supposed: tuple[Supposition, ...]
     usual: dict[Ref, Constant]
+    paddings: set[tuple[Ref, object]]
     budget: Budget
     outstanding: Outstanding
     entry: Module | None

@@ -166,10 +166,10 @@ class Shaping:
         """The result of a method outside the project."""
         if name == "remove" and isinstance(base.thing, Object) and base.thing.cls == HANDLE:
             self.attached.remove(base.thing)
-        if not self.on:
-            return result
         if name in _REGISTERS and isinstance(base.thing, Object):
             self._register(base.thing, arguments)
+            return result
+        if not self.on:
             return result
         made = self.batches.method(base, name, arguments, result) or self._method(base, name, arguments, site, result)
         if made is not None:
@@ -179,7 +179,8 @@ class Shaping:
     def _register(self, module: Object, arguments: Sequence[Argument]) -> None:
         """`self.register_buffer("mask", mask)` sets an attribute."""
         values = [argument.value for argument in arguments]
-        if len(values) > 1 and isinstance(values[0].constant, str):
+        says_something = self.on or (len(values) > 1 and (values[1].meaning or values[1].marked) is not None)
+        if len(values) > 1 and says_something and isinstance(values[0].constant, str):
             self.machine.state.set(module.ref, values[0].constant, values[1])
 
     def _method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site, result: Value) -> Value | None:

@@ -65,6 +65,7 @@ class Statements:
         self.estimators = estimators
         self.training = training
         self.assignment = assignment
+        self.marks = expressions.marks
         self.choices = Choices(machine)
         self.handlers = Handlers(machine, names)
         loops = Loops(machine, contents, assignment, training)
@@ -211,6 +212,7 @@ class Statements:
             origin = machine.new_ref(site)
             result = combined(node.operator, before, value, origin)
             result = scaling.noted(node.operator, before, value, result, origin)
+            result = self.marks.combined(node.operator, before, value, result, site)
             result = self.shaping.operation(node.operator, before, value, site, result)
             if isinstance(node.operator, cst.AddAssign):
                 result = with_total(machine, before, value, result, site)

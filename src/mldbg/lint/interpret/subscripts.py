@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import libcst as cst
 
-from mldbg.lint.interpret import carried
+from mldbg.lint.interpret import carried, marks
 from mldbg.lint.interpret.address import Made, Ref, Site
 from mldbg.lint.interpret.choices import Choices, is_told_apart_by_meaning, one_of_entries
 from mldbg.lint.interpret.columns import Columns, picks_one
@@ -110,6 +110,7 @@ class Subscripts:
             trail=_trail_of(base, indices) if rest.meaning is not None or (data is not None and data.fits) else None,
             scaled=rest.scaled,
         )
+        picked_out = marks.picked(base, indices, picked_out, site)
         return self._keyed(index, self.shaping.item(base, indices, site, picked_out))
 
     def _stacked(self, indices: list[Value], node: cst.CSTNode) -> Value:

@@ -424,6 +424,15 @@ class Axes:
     along: int | None = None
     single: bool = False
 
+    def are_along(self, dim: int) -> bool | None:
+        """Whether `dim` is the axis along which the law holds; None where that is not known."""
+        place, rank = self.along, self.rank
+        if place is None:
+            return None
+        if (place < 0) == (dim < 0):
+            return place == dim
+        return place % rank == dim % rank if rank else None
+
     @property
     def is_single(self) -> bool:
         """Whether what lies along the axis of the law is one entry, so that softmax made it 1."""
@@ -515,6 +524,37 @@ class Among:
 
 
 # ------------------------------------------------------------------------------------------------------------------ values
+class Mark(Enum):
+    """What is known of numbers beside their meaning."""
+
+    RATE = "positive, because an exponential or a softplus made them so"
+    UNMASKED = "sums of products, or the softmax of such, from which no mask has taken anything"
+    HIDDEN = "weights of a softmax, some of which a mask has set to minus infinity"
+    CUT = "weights of a softmax, some of which a mask has set to 0"
+    MEAN = "means of rows, with such weights: they are too small"
+    KEPT_AS_DROPPED = "scores in which what a mask keeps is left out"
+    DROPPED_AS_KEPT = "scores in which only what a mask leaves out takes part"
+    ONES = "all 1"
+    BOOLEAN_ONES = "all True"
+    LOWER = "1 on and below the diagonal, 0 above it"
+    UPPER = "1 above the diagonal, 0 on and below it"
+    COUNTING = "0, 1, 2, ..., however it is shaped"
+    POSITIONS = "True or False, as a place is before or behind another one"
+    EQUALS = "True where an id is a certain one"
+    DIFFERS = "True where an id is not a certain one"
+    OF_ROWS = "a mask that says one thing of each row, and may leave out no part of one"
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A mark: where it was made, the steps that led there, and of a comparison the ids and the one they are compared with."""
+
+    mark: Mark
+    site: Site = field(compare=False)
+    trail: Trail | None = field(compare=False, default=None)
+    about: tuple[Ref, object] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Value:
     """What is known of an expression; see the module's docstring."""
@@ -533,6 +573,7 @@ class Value:
     trail: Trail | None = field(default=None, compare=False)
     scaled: bool = False
     """The meaning holds but for a positive factor: half of some probabilities, a sum of several."""
+    marked: Marked | None = None
     or_none: bool = False
     """A join has let None give way: whether the value is None is not known."""
     among: Among | None = None
@@ -547,9 +588,12 @@ class Value:
         if self.among is not None:
             options = tuple(replace(option, value=option.value.step(site, text)) for option in self.among.options)
             return replace(self, among=replace(self.among, options=options))
+        marked = self.marked
+        if marked is not None and marked.trail is not None:
+            marked = replace(marked, trail=onward(marked.trail, site, text))
         if self.trail is None or (self.meaning is None and not self.fits):
-            return self
-        return replace(self, trail=onward(self.trail, site, text))
+            return self if marked is self.marked else replace(self, marked=marked)
+        return replace(self, trail=onward(self.trail, site, text), marked=marked)
 
     def gathered(self, since: int) -> Value:
         """One among many that is put together with the others: what was learned from it alone says nothing of them."""
