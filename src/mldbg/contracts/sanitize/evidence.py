@@ -231,8 +231,18 @@ def leaves_out_all_keys(dropped: Tensor) -> bool:
     return dropped.dim() > 0 and dropped.shape[-1] > 1 and _truth(claim, dropped) is True
 
 
-def leaves_out_tokens(dropped: Tensor, ids: Tensor | None) -> bool:
-    """Whether what is left out are the tokens, and what takes part is the padding at one end, seen from the ids.
+def are_tokens(ids: Tensor | None) -> bool:
+    """Whether there are so many ids that one of them may be the padding. None: they are gone."""
+    return ids is not None and _truth(lambda values: values.max() >= LEAST_VOCABULARY, ids) is True
+
+
+def are_fractions(tensor: Tensor) -> bool:
+    """Whether values are seen that are no whole numbers: measured data, of which hardly a value is 0 by chance."""
+    return _truth(lambda values: (values != values.round()).any(), tensor) is True
+
+
+def keeps_one_end(dropped: Tensor) -> bool:
+    """Whether a mask keeps some places at one end of each row and no other, as what keeps the padding does.
 
     A single position at an end may be that of a class token, which others attend to on purpose.
     """
@@ -243,9 +253,7 @@ def leaves_out_tokens(dropped: Tensor, ids: Tensor | None) -> bool:
         at_one_end = (rows[:, 0].all() & (first >= last).all()) | (rows[:, -1].all() & (first <= last).all())
         return at_one_end & ((~rows).sum(1).amax() > 1)
 
-    if ids is None or dropped.dim() == 0 or dropped.shape[-1] < 2:
-        return False
-    return _truth(lambda values: values.max() >= LEAST_VOCABULARY, ids) is True and _truth(claim, dropped) is True
+    return dropped.dim() > 0 and dropped.shape[-1] > 1 and _truth(claim, dropped) is True
 
 
 def statistics(tensor: Tensor) -> Mapping[str, float]:

@@ -158,11 +158,16 @@ def counts(row: Loss) -> Effect:
             if argument(args, kwargs, place, "log_input", default=True):
                 if tag.rate and tensor.requires_grad and not evidence.is_negative(tensor):
                     watch.found(RATE_AS_LOGARITHM, row.name, "input", tensor, tag._replace(meaning=NON_NEGATIVE))
-            elif tag.meaning in LOGARITHM_AS_RATE.gets and (tag.logged or evidence.is_negative(tensor)):
+            elif tag.meaning in LOGARITHM_AS_RATE.gets and _may_be_negative(tag, tensor):
                 watch.found(LOGARITHM_AS_RATE, row.name, "input", tensor, tag)
         return function(*args, **kwargs)
 
     return effect
+
+
+def _may_be_negative(tag: Tag, tensor: Tensor) -> bool:
+    is_free = tag.meaning is LOGITS and comes_from_any_weights(tensor)
+    return is_free or tag.logged or evidence.is_negative(tensor)
 
 
 def elementwise(loss: Loss) -> Effect:

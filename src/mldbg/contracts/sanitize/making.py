@@ -105,8 +105,8 @@ _HOMOGENEOUS = (torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, functional.r
 def layer(row: Affine) -> Effect:
     """An affine layer: its outputs may be any real number.
 
-    The axis of its outputs is taken for known only where the weight is a parameter, and so the size of the axis a choice of the
-    author.
+    The axis of its outputs is taken for known only where the weight is a parameter, or there is a bias, and so the size of the
+    axis a choice of the author.
     """
     named = next(name for name in ("weight", "mat2", "batch2") if name in row.params)
     place = row.params.index(named)
@@ -115,12 +115,17 @@ def layer(row: Affine) -> Effect:
         source = first_of(args, kwargs)
         uses_mean(watch, source, watch.tags.of(source))
         result = function(*args, **kwargs)
-        chosen = isinstance(argument(args, kwargs, place, named), nn.Parameter)
+        chosen = isinstance(argument(args, kwargs, place, named), nn.Parameter) or _has_bias(row, args, kwargs)
         axis = result.dim() + row.features
         watch.tags.put(result, Tag(LOGITS, axis if chosen and axis >= 0 else None, watch.here()))
         return result
 
     return effect
+
+
+def _has_bias(row: Affine, args: Arguments, kwargs: Keywords) -> bool:
+    """Whether each output has a bias of its own, so that they are outputs even where weights are handed over as plain tensors."""
+    return "bias" in row.params and isinstance(argument(args, kwargs, row.params.index("bias"), "bias"), Tensor)
 
 
 def product(watch: Watch, function: Function, args: Arguments, kwargs: Keywords) -> Any:

@@ -67,6 +67,10 @@ def _compares(relation: _Relation) -> Effect:
             elif relation in (operator.eq, operator.ne) and _are_ids(source) and _is_one_id(other):
                 meaning = KEEP if relation is operator.ne else DROP
                 watch.tags.put(result, Tag(meaning, None, watch.here(), compared=weakref.ref(source)))
+            elif relation in (operator.eq, operator.ne) and _are_empty_data(source, other):
+                here = watch.here()
+                if watch.looks_at(here) and evidence.are_fractions(source):
+                    watch.tags.put(result, Tag(KEEP if relation is operator.ne else DROP, None, here, empty=True))
             elif relation in _ORDERS and isinstance(other, Tensor):
                 less = relation in (operator.lt, operator.le)
                 if (before_end := _is_within(source, other)) or _is_within(other, source):
@@ -122,6 +126,12 @@ def _are_ids(tensor: Tensor) -> bool:
     return tensor.dim() > 0 and not tensor.is_floating_point() and not tensor.is_complex() and tensor.dtype is not torch.bool
 
 
+def _are_empty_data(source: Tensor, other: Any) -> bool:
+    """Whether data are compared with 0: rows of nothing but zeros may be padding."""
+    is_zero = isinstance(other, int | float) and not isinstance(other, bool) and other == 0
+    return is_zero and source.is_floating_point() and source.dim() > 1 and not source.requires_grad
+
+
 def _is_one_id(other: Any) -> bool:
     if isinstance(other, Tensor):
         return other.dim() == 0
@@ -130,6 +140,16 @@ def _is_one_id(other: Any) -> bool:
 
 def _inverts(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
     return tag.opposite() if tag.meaning in MASKS and (result.dtype is torch.bool or args[0].dtype is torch.bool) else None
+
+
+def _over_features(kept: Semantic) -> Effect:
+    """`all(-1)` of what is 0, `any(-1)` of what is not: a row that holds something is no padding. kept: of which that is so."""
+
+    def change(tag: Tag, shape: torch.Size, result: Tensor, args: Arguments, kwargs: Keywords) -> Tag | None:
+        is_reduced = argument(args, kwargs, 1, "dim", "axis") in (-1, len(shape) - 1) and len(shape) > 2
+        return tag if is_reduced and tag.meaning is kept else None
+
+    return carrying.follows(change)
 
 
 def _joins(kept: Semantic) -> Effect:
@@ -178,9 +198,8 @@ def _proof(mask: Tensor, dropped: Tensor, parameter: str, tag: Tag | None, oppos
         return ""
     if tag.within:
         return "what takes part is what lies beyond the lengths"
-    if tag.compared is None:
-        return ""
-    return "what takes part is the padding" if evidence.leaves_out_tokens(dropped, tag.compared()) else ""
+    are_tokens = tag.empty or (tag.compared is not None and evidence.are_tokens(tag.compared()))
+    return "what takes part is the padding" if are_tokens and evidence.keeps_one_end(dropped) else ""
 
 
 def _is_mask(value: Any) -> bool:
@@ -291,6 +310,8 @@ def _of_rows() -> Iterator[tuple[Any, Effect]]:
 EFFECTS: Mapping[Any, Effect] = {
     **dict(_of_rows()),
     **dict.fromkeys([Tensor.int, Tensor.long, Tensor.byte], carrying.follows(carrying.keep)),
+    **dict.fromkeys(_named("all"), _over_features(DROP)),
+    **dict.fromkeys(_named("any"), _over_features(KEEP)),
     **dict.fromkeys(_named("masked_fill", "masked_fill_"), _fills),
     torch.where: _chooses,
 }

@@ -91,6 +91,7 @@ class Tag(NamedTuple):
     made: what the values were part of, or made from, where they are less than that by now: some of a softmax's probabilities.
     compared: of a mask that a comparison with one id made, these ids: whether they are tokens, and that one the padding, the
         values have to prove.
+    empty: of a mask that a comparison of data with 0 made: whether what is 0 is padding, the values have to prove.
     within: of a mask that compares positions with lengths: it says by True, or by False, which ones are within.
     inverted: of scores in which an inverted mask has left positions out: what is said if they come to a softmax as they are, and
         the sizes that they have now.
@@ -118,6 +119,7 @@ class Tag(NamedTuple):
     total: Total | None = None
     made: Semantic | None = None
     compared: weakref.ref[Tensor] | None = None
+    empty: bool = False
     within: bool = False
     inverted: tuple[Finding, torch.Size] | None = None
     classes: int | None = None
@@ -140,7 +142,7 @@ class Tag(NamedTuple):
     @property
     def is_declared(self) -> bool:
         """Of a mask: whether a contract says what it is."""
-        return self.compared is None and not self.within
+        return self.compared is None and not self.empty and not self.within
 
     def along(self, axis: int | None) -> Tag:
         """The same with another axis."""
