@@ -174,3 +174,24 @@ def test_what_is_no_model_or_no_promise_is_refused() -> None:
         attach(Model(), {"head": wrong})
     with pytest.raises(TypeError, match=r"promises must be {pattern: {parameter or 'return': annotation}}, not"):
         attach(Model(), wrong)
+
+
+class Judged(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(4, 4)
+        attach(self, {"inner": {"input": Float[Tensor, "b 4"]}, "": {"return": Probs[Tensor, "b c"]}})
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x).softmax(1)
+
+
+@pytest.mark.parametrize("dynamic", [None, True, False])
+@torch.no_grad()
+def test_one_graph_whatever_is_dynamic(dynamic: bool | None) -> None:
+    torch.compiler.reset()
+    model: Any = torch.compile(Judged(), backend="eager", fullgraph=True, dynamic=dynamic)
+    for batch in (2, 3, 5):
+        model(torch.zeros(batch, 4))
+    with pytest.raises(ContractError, match="NaN among the values"):
+        model(torch.full((2, 4), float("nan")))

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from mldbg.contracts import ContractError, Probs, contract
+from mldbg.contracts import ContractError, Probs, attach, check, contract
 
 
 @contract
@@ -43,6 +43,20 @@ def widened(x: Float[Tensor, "b d"], y: Float[Tensor, "b 2*d+1"]) -> Float[Tenso
     return x.sum(-1) + y.sum(-1)
 
 
+def checking(x: Tensor) -> Tensor:
+    return check(x, Float[Tensor, "b 3"], "hidden") * 2
+
+
+class Attached(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(4, 4)
+        attach(self, {"inner": {"input": Float[Tensor, "b 3"]}})
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x)
+
+
 class Layer(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -65,6 +79,9 @@ PROGRAMS: list[tuple[Callable[[], Callable[..., Any]], tuple[Any, ...]]] = [
     (lambda: counted, (torch.zeros(2, 3), torch.zeros(3).long())),
     (lambda: widened, (torch.zeros(2, 3), torch.zeros(2, 8))),
     (Layer, (torch.zeros(2, 7),)),
+    (lambda: checking, (torch.zeros(2, 4),)),
+    (lambda: checking, (torch.zeros(2, 3).long(),)),
+    (Attached, (torch.zeros(2, 4),)),
 ]
 
 
@@ -89,6 +106,20 @@ def test_the_text_is_that_of_eager_code(make: Any, arguments: Any, dynamic: bool
     with pytest.raises(ContractError) as broken_off:  # the graph ends, and eager code raises
         compiled(function, dynamic)(*arguments)
     assert (broken_off.value.parameter, broken_off.value.actual) == (error.parameter, error.actual)
+
+
+@contract
+def deeper(x: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
+    check(x.mT, Float[Tensor, "b d"], "turned")
+    return x
+
+
+def test_a_check_inside_a_contract_names_both() -> None:
+    torch._dynamo.reset()
+    with pytest.raises(torch._dynamo.exc.Unsupported) as caught:
+        compiled(deeper, None, fullgraph=True)(torch.zeros(2, 3))
+    for part in ("deeper: turned\n", 'Float[Tensor, "b d"] with b = 2', "float32 (3, 2)"):
+        assert part in str(caught.value)
 
 
 def test_an_explanation_fixes_no_sizes() -> None:

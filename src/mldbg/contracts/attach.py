@@ -14,9 +14,9 @@ from torch import nn
 from mldbg.contracts import annotation, counting, dynamo, flags, ledger, tracing
 from mldbg.contracts.annotation import Plan
 from mldbg.contracts.counting import Coverage
-from mldbg.contracts.error import ContractError
+from mldbg.contracts.error import ContractError, Violation
 from mldbg.contracts.ledger import RESULT, FirstPass, Ledger, NeverChecked, Row
-from mldbg.contracts.matching import Scope, Seen, judge
+from mldbg.contracts.matching import Failure, Scope, Seen, explained, judge, number
 from mldbg.contracts.modes import SETTING, Mode
 from mldbg.contracts.names import signature_of
 from mldbg.contracts.observing import has_law, known, leave_out_seen, observe_seen
@@ -221,6 +221,10 @@ class _Shared:
                     TRACED.top = TRACED.before
                     TRACED.shared = TRACED.before = None
             return
+        if TRACED.depth and id(module) not in EAGER.open:  # the compiler has failed behind the hook that opened it
+            TRACED.top, TRACED.depth = TRACED.before, 0
+            TRACED.shared = TRACED.before = None
+            return
         while id(module) in EAGER.open and EAGER.open.pop() != id(module):
             pass  # somebody else's hook has raised before a module inside was opened, or its end was passed over
         if not EAGER.open and EAGER.shared is not None:
@@ -270,7 +274,7 @@ class Guard:
         if SETTING.level:
             _Shared.open(module)
             if torch.compiler.is_dynamo_compiling():
-                ledger.called_in_trace(self.row.number)
+                ledger.called_in_trace(number(self.row.number))
                 if SETTING.counting:
                     tracing.count(self.row.number)
             else:
@@ -327,13 +331,18 @@ class Guard:
         if torch.compiler.is_dynamo_compiling():
             for name in self.plans:
                 if name in given:
-                    ledger.met_in_trace(row.number, name)
+                    ledger.met_in_trace(number(row.number), name)
         elif row.unmet:
             row.unmet.difference_update(given)
 
     def _check(self, plan: Plan, value: Any, names: Scope, name: str) -> None:
         seen: Seen = []
         if judge(plan, value, names, self._label(name), seen) is not None:
+            if torch.compiler.is_dynamo_compiling() and tracing.is_one_graph():
+                known = explained(names)
+                failure = judge(plan, value, known, self._label(name))
+                assert failure is not None
+                tracing.break_graph(self._violation(failure, known))
             self._refuse(plan, value, names, name)
             return
         if SETTING.level > Mode.SHAPES:
@@ -351,4 +360,7 @@ class Guard:
             return
         failure = judge(plan, value, names, self._label(name))
         assert failure is not None, "rejected in compiled code only"
-        raise ContractError(violation(f"{self.model} (attached)", failure, names, self.place))
+        raise ContractError(self._violation(failure, names))
+
+    def _violation(self, failure: Failure, names: Scope) -> Violation:
+        return violation(f"{self.model} (attached)", failure, names, self.place)

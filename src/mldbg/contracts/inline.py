@@ -8,16 +8,17 @@ from typing import Any, TypeVar, get_args, get_origin
 
 import torch
 from jaxtyping import AbstractArray
+from torch import Tensor
 
 from mldbg.contracts import annotation, dynamo, flags
 from mldbg.contracts.annotation import Plan
 from mldbg.contracts.error import ContractError
-from mldbg.contracts.matching import Scope, Seen, judge
+from mldbg.contracts.matching import Scope, Seen, explained, judge, number
 from mldbg.contracts.modes import SETTING, Mode
 from mldbg.contracts.observing import Known, has_law, known, leave_out_seen, observe_seen
 from mldbg.contracts.promises import violation
 from mldbg.contracts.scope import EAGER, TRACED
-from mldbg.contracts.tracing import BREAK, is_symbolic
+from mldbg.contracts.tracing import BREAK, is_one_graph, is_symbolic, reason
 
 T = TypeVar("T")
 
@@ -61,6 +62,8 @@ def check(value: T, promised: Any, name: str = "check") -> T:
     seen: Seen = []
     failure = judge(promise.plan, value, names, name, seen)
     if failure is not None:
+        if compiling and is_one_graph() and isinstance(value, Tensor):
+            torch._dynamo.graph_break(msg=_why(promised, value, names, name))  # noqa: SLF001
         _refuse(promise.plan, value, name)
         return value
     if level > Mode.SHAPES and seen:
@@ -92,6 +95,22 @@ def _promise(promised: Any, name: str) -> _Promise:
     return _promises[key]
 
 
+def _why(promised: Any, value: Any, names: Scope, name: str) -> str:
+    """The reason that the error will give in eager code, for which the graph that is being traced ends."""
+    enclosing = names.get("#")
+    sizes = {axis: size for axis, size in explained(names).items() if axis[0] not in "{#"}
+    shape = [number(size) for size in value.shape]
+    contract = "check" if enclosing is None else enclosing.name
+    return _reason(promised, name, contract, shape, value.dtype, sizes)
+
+
+@dynamo.constant
+def _reason(promised: Any, name: str, contract: str, shape: list[int], dtype: torch.dtype, sizes: Scope) -> str:
+    alike = torch.empty(shape, dtype=dtype, device="meta")
+    failure = judge(_promise(promised, name).plan, alike, sizes, name)
+    return BREAK if failure is None else reason(violation(contract, failure, sizes, ""))
+
+
 @dynamo.untraced(BREAK)
 def _checked_eagerly(value: Any, promised: Any, name: str) -> Any:
     return check(value, promised, name)
@@ -107,7 +126,8 @@ def _placed(places: list[Known], names: Scope) -> list[Known]:
 def _caller() -> str:
     """`path:line` of the call of `check`: the first frame outside this module and torch's machinery."""
     frame = sys._getframe(2)  # noqa: SLF001
-    while (frame.f_code.co_filename == __file__ or "_dynamo" in frame.f_code.co_filename) and frame.f_back is not None:
+    ours = (__file__, dynamo.__file__)
+    while (frame.f_code.co_filename in ours or "_dynamo" in frame.f_code.co_filename) and frame.f_back is not None:
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 

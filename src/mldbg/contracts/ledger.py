@@ -21,6 +21,7 @@ from torch import nn
 
 from mldbg.contracts import dynamo, tracing
 from mldbg.contracts.flags import Site
+from mldbg.contracts.matching import number
 from mldbg.contracts.modes import Mode, current
 
 RESULT = "return"
@@ -159,7 +160,7 @@ class FirstPass:
     def __call__(self, module: nn.Module, args: tuple[Any, ...], result: Any) -> None:
         """The pass is over."""
         if torch.compiler.is_dynamo_compiling():
-            said_in_trace(self.number)
+            said_in_trace(number(self.number))
         elif current() == Mode.OFF:
             self.ledger.off = True
         else:

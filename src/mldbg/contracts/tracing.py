@@ -85,9 +85,19 @@ _TEXTS = ("contract", "parameter", "expected", "actual", "axis", "arguments", "c
 
 @dynamo.constant
 def _reason(texts: dict[str, Any], sizes: list[tuple[str, Any, str]]) -> str:
-    return (
-        f"a contract is broken here, which ends the graph\n{Violation(**texts, bindings=tuple(Binding(*one) for one in sizes))}"
-    )
+    return reason(Violation(**texts, bindings=tuple(Binding(*one) for one in sizes)))
+
+
+def reason(violation: Violation) -> str:
+    """What torch is told."""
+    return f"a contract is broken here, which ends the graph\n{violation}"
+
+
+@dynamo.constant
+def is_one_graph() -> bool:
+    """Whether `fullgraph=True` holds for what is being traced, so that a break of the graph is an error."""
+    tracer = torch._dynamo.symbolic_convert.InstructionTranslator.current_tx()  # noqa: SLF001
+    return bool(getattr(tracer, "one_graph", False))
 
 
 BREAK = "a contract is broken here; run without fullgraph=True, or without torch.compile, for the details"
