@@ -87,7 +87,8 @@ def fit(name: str, wrong: str = "", *, stops_at: int = -1, path: str | None = No
             return torch.optim.SGD(self.parameters(), 0.1)
 
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
-    trainer = library.Trainer(max_epochs=1, accelerator="cpu", callbacks=[callback], val_check_interval=0.5, **quiet, **options)
+    usual = {"max_epochs": 1, "accelerator": "cpu", "callbacks": [callback], "val_check_interval": 0.5, **quiet}
+    trainer = library.Trainer(**usual | options)
     data = TensorDataset(torch.randint(0, 10, (64,)), torch.randint(0, 3, (64,)))
     module = Module()
     try:
@@ -138,8 +139,9 @@ def test_lightning_ends_a_step_that_a_hook_has_skipped(name: str) -> None:
 def test_lightning_sanitizes_the_first_steps_of_a_resumed_training(name: str, tmp_path: Path) -> None:
     _, trainer = fit(name, max_steps=4)
     trainer.save_checkpoint(tmp_path / "at.ckpt")
-    net, _ = fit(name, path=str(tmp_path / "at.ckpt"))
-    assert in_training(net) == EIGHT[:4]
+    net, _ = fit(name, path=str(tmp_path / "at.ckpt"), max_epochs=2)
+    first, others = in_training(net)[:2], in_training(net)[2:]  # of how many batches are left, releases differ
+    assert (first, set(others)) == ([(1, 1)] * 2, {(1, 0)})
     assert_nothing_is_open()
 
 
