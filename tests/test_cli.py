@@ -427,6 +427,7 @@ def test_syntax_newer_than_the_running_python_is_checked(project: Path, lint: Ru
         ("wrong-in-features", 17, 16),
         ("softmax-before-cross-entropy", 26, 12),
         ("log-of-softmax", 26, 46),
+        ("softmax-of-probabilities", 26, 56),
     ]
 
 
