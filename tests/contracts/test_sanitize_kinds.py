@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch import distributions as D
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
 from mldbg.contracts.sanitize import axes, evidence, sanitize
@@ -762,3 +763,20 @@ def test_masks_of_graphs_and_missing_keys(program: Program) -> None:
 )
 def test_masks_of_graphs_that_are_right(program: Program) -> None:
     assert rules(program) == []
+
+
+def test_lengths_without_memory_of_their_own_are_left_alone() -> None:
+    def within(lengths: Tensor) -> Tensor:
+        return torch.arange(6)[None] < lengths[:, None]
+
+    lengths = torch.tensor([[3, 5], [2, 4]])
+    with sanitize(collect=True) as report:
+        lengths_of_none = torch.eye(3).to_sparse()
+        assert torch.func.vmap(within)(lengths).shape == (2, 2, 6)
+        assert within(lengths[0]).sum() == 8
+        lengths_of_nothing = torch.empty(3, dtype=torch.long, device="meta")
+        assert (torch.arange(6, device="meta")[None] < lengths_of_nothing[:, None]).shape == (3, 6)
+        with FakeTensorMode():
+            assert within(torch.ones(3, dtype=torch.long)).shape == (3, 6)
+    assert lengths_of_none.is_sparse
+    assert report.findings == []

@@ -321,13 +321,14 @@ def takes_classes(effect: Effect, *, by_index: bool) -> Effect:
         tag = watch.tags.of(source)
         if tag is not None and tag.classes is not None and tag.axis is not None and tag.meaning is LOG_PROBS:
             taken = _by_index(source, args[1]) if by_index else argument(args, kwargs, 2, "index")
-            dim = 1 if by_index else argument(args, kwargs, 1, "dim") % source.dim()
-            if dim == tag.classes and isinstance(taken, Tensor) and _takes_one_of_each(taken, source, dim):
+            dim = 1 if by_index else argument(args, kwargs, 1, "dim")
+            dim = dim % source.dim() if type(dim) is int else None
+            if dim is not None and dim == tag.classes and isinstance(taken, Tensor) and _takes_one_of_each(taken, source, dim):
                 proved = evidence.is_not_log_probs(dim, source) and not evidence.refuted(tag, source)
                 if proved and evidence.repeats(taken, tag.axis):
                     elsewhere = OVER_BATCH if tag.axis == 0 and source.dim() == 2 else WRONG_AXIS
                     ran = f"axis {dim} (classes); the activation ran over axis {tag.axis}"
-                    watch.found(elsewhere, "gather", "input", source, tag, ran)
+                    watch.found(elsewhere, "indexing" if by_index else "gather", "input", source, tag, ran)
         return effect(watch, function, args, kwargs)
 
     return noted

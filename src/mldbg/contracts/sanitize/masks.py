@@ -73,7 +73,7 @@ def _compares(relation: _Relation) -> Effect:
                     watch.tags.put(result, Tag(KEEP if relation is operator.ne else DROP, None, here, empty=True))
             elif relation in _ORDERS and isinstance(other, Tensor):
                 less = relation in (operator.lt, operator.le)
-                if (before_end := _is_within(source, other)) or _is_within(other, source):
+                if (before_end := _is_within(watch, source, other)) or _is_within(watch, other, source):
                     watch.tags.put(result, Tag(KEEP if less is before_end else DROP, None, watch.here(), within=True))
         return result
 
@@ -83,7 +83,7 @@ def _compares(relation: _Relation) -> Effect:
 _ORDERS = (operator.lt, operator.le, operator.gt, operator.ge)
 
 
-def _is_within(positions: Tensor, lengths: Tensor) -> bool:
+def _is_within(watch: Watch, positions: Tensor, lengths: Tensor) -> bool:
     """Whether positions 0, 1, 2, ... along one axis are compared with numbers that a variable calls lengths, one for each row.
 
     A number of places that are left out at the beginning is compared in the same way, so that the name has to tell.
@@ -93,9 +93,9 @@ def _is_within(positions: Tensor, lengths: Tensor) -> bool:
     rank = max(positions.dim(), lengths.dim())
     steps, ends = (each[(None,) * (rank - each.dim())] for each in (positions, lengths))
     axes = [axis for axis in range(rank) if ends.shape[axis] == 1 < steps.shape[axis]]
-    if len(axes) != 1:
+    if len(axes) != 1 or not _are_called_lengths(lengths) or not watch.looks_at(watch.here()):
         return False
-    return evidence.counts_up(steps.movedim(axes[0], -1).reshape(-1), steps.shape[axes[0]]) and _are_called_lengths(lengths)
+    return evidence.counts_up(steps.movedim(axes[0], -1).reshape(-1), steps.shape[axes[0]])
 
 
 _FRAMES = 3
@@ -103,10 +103,22 @@ _FRAMES = 3
 
 
 def _are_called_lengths(tensor: Tensor) -> bool:
-    storage = tensor.untyped_storage().data_ptr()
+    memory = _memory(tensor)
+    if memory is None:
+        return False
     names = chain.from_iterable(local.items() for local in islice(users_locals(3), _FRAMES))
     called = (value for name, value in names if "len" in name and "pad" not in name)
-    return any(isinstance(value, Tensor) and value.untyped_storage().data_ptr() == storage for value in called)
+    return any(isinstance(value, Tensor) and _memory(value) == memory for value in called)
+
+
+def _memory(tensor: Tensor) -> int | None:
+    """Where the values of a tensor and of its views lie; None for one that has none of its own: batched, fake, meta, sparse."""
+    if type(tensor) not in (Tensor, torch.nn.Parameter):
+        return None
+    try:
+        return tensor.untyped_storage().data_ptr() or None
+    except (RuntimeError, NotImplementedError):
+        return None
 
 
 def _after(relation: _Relation, tag: Tag, number: Any) -> Tag | None:
