@@ -62,6 +62,9 @@ _NAMES = {
     facts.ModelCall: "on_model_call",
     facts.Evaluated: "on_evaluated",
     facts.Fitted: "on_fitted",
+    facts.Chosen: "on_chosen",
+    facts.Trained: "on_trained",
+    facts.Scored: "on_scored",
     facts.Misfit: "on_misfit",
     facts.Broadcast: "on_broadcast",
     facts.MaskedMean: "on_masked_mean",
@@ -122,6 +125,22 @@ class Rule:
 
     def on_fitted(self, fitted: facts.Fitted) -> Iterator[Finding]:
         """Findings from fitting an estimator."""
+        yield from ()
+
+    def on_chosen(self, chosen: facts.Chosen) -> Iterator[Finding]:
+        """Findings from a choice that a score makes."""
+        yield from ()
+
+    def on_trained(self, trained: facts.Trained) -> Iterator[Finding]:
+        """Findings from rows that a model learns from."""
+        yield from ()
+
+    def on_scored(self, scored: facts.Scored) -> Iterator[Finding]:
+        """Findings from a score of any rows."""
+        yield from ()
+
+    def at_end(self) -> Iterator[Finding]:
+        """Findings from all that was heard since the entry point began; a rule that keeps facts forgets them here."""
         yield from ()
 
     def on_misfit(self, misfit: facts.Misfit) -> Iterator[Finding]:

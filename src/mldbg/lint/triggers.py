@@ -135,8 +135,27 @@ ATTENTION = Trigger(
 MEANT = Trigger(frozenset(MEANINGS), ((r"\bmldbg\b",),))
 """Annotations that say what numbers mean."""
 
+WATCHED = Trigger(
+    frozenset({"validation_data", "eval_set", "valid_sets", "evals", "eval_dataset", "fit("}),
+    (
+        (
+            "early_stopping",
+            "EarlyStopping",
+            "save_best_only",
+            "ModelCheckpoint",
+            "load_best_model_at_end",
+            "[cC]at[bB]oost",
+            "od_type",
+        ),
+        (r"[tT]est",),
+    ),
+)
+"""A fit that decides by rows that it evaluates on, in a text that speaks of a test set."""
+WATCHED_TEST = Trigger(frozenset({"validation_data"}), ((r"validation_data ?= ?\(?\[?\w*[tT]est",),))
+"""One that is told to evaluate on what is called test data."""
+
 TRIGGERS = (
-    *(MEANT, LOSSES, TRAINING, EVALUATION, LOADING, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS),
+    *(MEANT, LOSSES, TRAINING, EVALUATION, LOADING, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS, WATCHED, WATCHED_TEST),
     *(TWICE, TWICE_ON_DATA, LOGITS_OF_DISTRIBUTIONS, ATTENTION),
 )
 

@@ -15,7 +15,7 @@ from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.facts import ModeSet
 from mldbg.lint.interpret.frames import held_under_key, loop_started, with_named_role
 from mldbg.lint.interpret.heads import replace_last
-from mldbg.lint.interpret.join import join, join_data, joined, named_loss, tuple_of
+from mldbg.lint.interpret.join import join, join_data, joined, named_loss, scored_as, tuple_of
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.names import Names
@@ -118,7 +118,7 @@ class Assignment:
 
         made = self.machine.defer(site.node, compute)
         assert isinstance(made.thing, Lazy)
-        return Value(replace(made.thing, key=(made.thing.key, index)))
+        return scored_as(Value(replace(made.thing, key=(made.thing.key, index))), value)
 
     def _unpacked(self, value: Value, index: int, items: Items | None, site: Site) -> Value:
         if items is not None:

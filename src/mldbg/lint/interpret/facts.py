@@ -283,6 +283,71 @@ class Evaluated:
     """There are labels for these rows: they come out of a split of rows that had some, or are given to a score."""
 
 
+class Keeps(Enum):
+    """What a score decides."""
+
+    WEIGHTS = "which weights are kept"
+    STOP = "when training stops"
+    RATE = "how the learning rate falls"
+    SETTING = "which setting is kept"
+    SCORE = "which score is kept"
+    NOTHING = "nothing that is seen"
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A score decides something: what is kept of several attempts, or when to stop.
+
+    Attributes:
+        value: the score, or the rows that it will be computed on.
+        keeps: what it decides.
+        what: the same with the names of the program, as part of a sentence.
+        trains: it is one of the scores that a training reaches, one after the other; else one of several models or settings.
+        has_validation: some rows were split off for validation besides.
+        read_later: names that hold what was chosen.
+    """
+
+    place: Place
+    value: Value
+    keeps: Keeps
+    what: str
+    trains: bool
+    has_validation: bool = False
+    read_later: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A model learns from rows: `fit(X, y)`, or a backward pass of a loss of them.
+
+    Attributes:
+        value: the rows.
+        model: the estimator; unknown for a backward pass.
+    """
+
+    place: Place
+    value: Value
+    model: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A model is scored on rows, whichever part they are.
+
+    Attributes:
+        how: as part of a sentence.
+        value: the rows.
+        model: what is scored; unknown where only its predictions are known.
+        trained_on: the rows that it was fitted on, as far as they are known.
+    """
+
+    place: Place
+    how: str
+    value: Value
+    model: Value
+    trained_on: Value | None
+
+
 @dataclass(frozen=True, slots=True)
 class Fitted:
     """An estimator is fitted on a value."""
@@ -410,6 +475,9 @@ Fact = (
     | ModeSet
     | ModelCall
     | Evaluated
+    | Chosen
+    | Trained
+    | Scored
     | Fitted
     | Misfit
     | MaskedMean

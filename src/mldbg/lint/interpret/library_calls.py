@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import libcst as cst
 
-from mldbg.lint.interpret import carried, heads, paths, scaling, texts, trained
+from mldbg.lint.interpret import carried, heads, paths, provenance, scaling, texts, trained
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.applied import applied
 from mldbg.lint.interpret.arguments import Argument, axis_of, bound
@@ -21,7 +21,7 @@ from mldbg.lint.interpret.containers import Containers
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
 from mldbg.lint.interpret.facts import Call, Escape
-from mldbg.lint.interpret.join import is_loss, join, rows_of_first, tuple_of
+from mldbg.lint.interpret.join import is_loss, join, rows_of_first, scored_as, tuple_of
 from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.marks import Marks
@@ -158,6 +158,8 @@ class LibraryCalls:
     def call_symbol(self, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of a function or class outside the project."""
         result = self.shaping.function(canonical(name), arguments, site, self._symbol_called(name, arguments, site))
+        result = provenance.known_part(self.machine, canonical(name), arguments, site, result)
+        self.estimators.evaluations.watching.called(canonical(name), arguments, site)
         if name.startswith(DERIVING_PACKAGES):
             return self._with_rows_held(result, name.rpartition(".")[2], arguments, site)
         return result
@@ -207,6 +209,8 @@ class LibraryCalls:
     def call_method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of a method that the project does not define."""
         base = self.machine.force(base)
+        if provenance.keeps_parts(base, name):
+            return base
         if name == "align" and arguments:  # each of two tables gets the columns of both
             return tuple_of(base, arguments[0].value)
         result = applied(self.machine, base, name, arguments, site) or self._method_called(base, name, arguments, site)
@@ -344,8 +348,7 @@ class LibraryCalls:
         machine = self.machine
         if not isinstance(cls, str):
             result = self.unknown_call(callee, "", arguments, site) if cls is None else self.lineage.unknown_result(site)
-            self.training.model_called(callee, arguments, site, result)
-            return result
+            return self.training.model_called(callee, arguments, site, result)
         if cls in torch.CONTAINERS:
             result = self.run_container(callee, arguments, site)
         else:
@@ -369,7 +372,7 @@ class LibraryCalls:
                 machine.watcher(Seen.APPLIED, site, cls, arguments[0].value)
                 machine.watcher(Seen.GIVEN, site, cls, result)
         if (tables.is_module_class(cls) and cls not in tables.LOSS_CLASSES) or self.training.is_taken_for_module(thing):
-            self.training.model_called(callee, arguments, site, result)
+            return self.training.model_called(callee, arguments, site, result)
         return result
 
     def run_container(self, callee: Value, arguments: Sequence[Argument], site: Site) -> Value:
@@ -487,11 +490,12 @@ class LibraryCalls:
                 return self._tensors.selected(effect, given, values, site)
             case Loss():
                 reduced = given.get("reduction", UNKNOWN).constant != "none"
-                return Value(
+                loss = Value(
                     meaning=Semantic.SCALAR_LOSS if reduced else None,
                     origin=machine.new_ref(site),
                     attached=None if machine.state.grad else False,
                 )
+                return scored_as(loss, *values)
             case Derives() | Tests() | Attends():
                 return self.lineage.derived(values, site)
             case Returns():
