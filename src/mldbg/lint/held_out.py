@@ -10,6 +10,7 @@ from mldbg.lint.finding import Group
 from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.facts import Chosen, Evaluated, Fact, Loop, Scored
 from mldbg.lint.interpret.value import Known, Role, Trail, Value, first_step
+from mldbg.lint.outline import Kind
 
 _REPORTS = r"\b(?:print|return|log\w*|info|write|warning|add_scalar|format|update)\b[^\n]*\b(?:%s)\b"
 
@@ -78,7 +79,9 @@ class Choices:
                 return True
         names = "|".join(re.escape(name) for name in chosen.read_later if name)
         site = chosen.place.site
-        return bool(names) and re.search(_REPORTS % names, site.part.code) is not None
+        part = site.part
+        whole = part.code if part.statement.kind in (Kind.FUNCTION, Kind.CLASS) else part.module.text
+        return bool(names) and re.search(_REPORTS % names, whole) is not None
 
     def _has_another(self, chosen: Chosen) -> bool:
         """Whether other rows are held out besides, so that these may be for validation whatever they are called."""

@@ -76,6 +76,7 @@ BEST: frozenset[str] = frozenset({"argmax", "argmin", "nanargmax", "nanargmin", 
 
 _BUILDS = re.compile(
     r"\boptim\.\w+\(|\b(?:Adam|AdamW|SGD|RMSprop)\(|\b(?:build|make|create|get|init)_\w*(?:model|net)\w*\(|\bclone\("
+    r"|\b(\w*(?:model|net|network|clf)\w*) = (?!\1\b)[\w.]+\("
 )
 
 

@@ -106,7 +106,7 @@ class Choosing:
         if not name:
             return
         if name in keeping.BEST:
-            self.best_of(arguments, site)
+            self.best_of(name, arguments, site)
             return
         receiver = last_name(function.value) if isinstance(function, cst.Attribute) else name
         keeps = None
@@ -128,22 +128,23 @@ class Choosing:
         """Rows on which a fit decides something by itself: `eval_set=` beside early stopping."""
         self._tell(value, keeps, site, frozenset(), trains=True)
 
-    def best_of(self, arguments: Sequence[Argument], site: Site) -> None:
+    def best_of(self, name: str, arguments: Sequence[Argument], site: Site) -> None:
         """`np.argmax(scores)`, `max(results, key=results.get)`: one of several scores."""
         if not arguments or any(each.keyword in ("axis", "dim") for each in arguments):
             return
         first = arguments[0].value
         items = self.contents.items_of(first)
         mapping = self.contents.mapping_of(first) if items is None else None
-        if items is not None and len(arguments) == 1:
+        if items is not None and not any(each.keyword is None for each in arguments[1:]):
             scores = list(items.all)
         elif mapping is not None and any(each.keyword == "key" for each in arguments):
             scores = [value for _, value in mapping.items]
         else:
             return
+        which = "arg" in name or "idx" in name or any(each.keyword == "key" for each in arguments)
         score = self._score([each for one in scores for each in self._inside(one)])
-        if score is not None:
-            self._tell(score, Keeps.SETTING, site, frozenset())
+        if score is not None and which:
+            self._tell(score, Keeps.SETTING, site, frozenset({last_name(arguments[0].node)}))
 
     def _inside(self, value: Value) -> tuple[Value, ...]:
         items = self.contents.items_of(value)

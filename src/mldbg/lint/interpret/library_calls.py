@@ -187,6 +187,7 @@ class LibraryCalls:
             result = (
                 self.lineage.derived(values, site) if name.startswith(DERIVING_PACKAGES) else self.lineage.unknown_result(site)
             )
+            result = scored_as(result, *values)
         else:
             return self.unknown_call(UNKNOWN, name.rpartition(".")[2], arguments, site)
         if canonical(name) in self.wanted:
@@ -316,7 +317,7 @@ class LibraryCalls:
         self.configuration.given_away(arguments)
         self._escape(name, [argument.value for argument in arguments], arguments, site)
         self.estimators.evaluations.passed_on(name, arguments, site)
-        return self.lineage.unknown_result(site)
+        return scored_as(self.lineage.unknown_result(site), *(argument.value for argument in arguments))
 
     def _escape(self, name: str, values: list[Value], arguments: Sequence[Argument], site: Site, base: Value = UNKNOWN) -> None:
         machine = self.machine
