@@ -64,7 +64,7 @@ class Choices:
             case Known.LIBRARY | Known.FILE:
                 return True
             case Known.SPLIT | Known.NAMED_PART:
-                if chosen.has_validation or data.whole is not None:
+                if chosen.has_validation or (data.whole is not None and data.whole[0].held_out):
                     return True
                 return self._is_reported(chosen) and not self._has_another(chosen)
             case _:

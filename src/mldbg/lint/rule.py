@@ -63,7 +63,6 @@ _NAMES = {
     facts.Evaluated: "on_evaluated",
     facts.Fitted: "on_fitted",
     facts.Chosen: "on_chosen",
-    facts.Trained: "on_trained",
     facts.Scored: "on_scored",
     facts.Misfit: "on_misfit",
     facts.Broadcast: "on_broadcast",
@@ -129,10 +128,6 @@ class Rule:
 
     def on_chosen(self, chosen: facts.Chosen) -> Iterator[Finding]:
         """Findings from a choice that a score makes."""
-        yield from ()
-
-    def on_trained(self, trained: facts.Trained) -> Iterator[Finding]:
-        """Findings from rows that a model learns from."""
         yield from ()
 
     def on_scored(self, scored: facts.Scored) -> Iterator[Finding]:

@@ -71,6 +71,9 @@ def counts_training(name: str) -> bool:
     return bool(_EPOCHS.search(name))
 
 
+METRICS: tuple[str, ...] = ("sklearn.metrics.", "torchmetrics.functional.")
+"""Packages of functions of labels and predictions."""
+
 BEST: frozenset[str] = frozenset({"argmax", "argmin", "nanargmax", "nanargmin", "max", "min", "idxmax", "idxmin"})
 """Functions that pick one of several numbers, or where it stands."""
 

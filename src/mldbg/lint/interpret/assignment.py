@@ -13,7 +13,7 @@ from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.columns import Columns, picks_one
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.facts import ModeSet
-from mldbg.lint.interpret.frames import held_under_key, loop_started, with_named_role
+from mldbg.lint.interpret.frames import held_under_key, loop_started, one_of_many, with_named_role
 from mldbg.lint.interpret.heads import replace_last
 from mldbg.lint.interpret.join import join, join_data, joined, named_loss, scored_as, tuple_of
 from mldbg.lint.interpret.lineage import derived_data
@@ -122,7 +122,7 @@ class Assignment:
 
     def _unpacked(self, value: Value, index: int, items: Items | None, site: Site) -> Value:
         if items is not None:
-            return joined(items.all)
+            return one_of_many(joined(items.all), self.machine.new_ref(site, Made.UNPACKED, index))
         origin = self.machine.new_ref(site, Made.UNPACKED, index)
         data = value.data
         if isinstance(value.thing, Object) and value.thing.cls is None:

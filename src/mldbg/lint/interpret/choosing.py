@@ -10,7 +10,7 @@ import libcst as cst
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.contents import Contents
-from mldbg.lint.interpret.facts import Backward, Chosen, Keeps
+from mldbg.lint.interpret.facts import Backward, Chosen, Keeps, Scored
 from mldbg.lint.interpret.frames import LoopFrame
 from mldbg.lint.interpret.join import scores_of, with_scores
 from mldbg.lint.interpret.machine import Machine
@@ -42,7 +42,7 @@ class Choosing:
     def predicted(self, given: Value, result: Value) -> Value:
         """A model was run on rows: what it gives, and what is computed where it runs, tells how good it is on them."""
         data = given.data
-        if data is None or data.role is None:
+        if data is None or not data.rows:
             return result
         part = frozenset({data.as_part()})
         for frame in reversed(self.machine.frames):
@@ -51,6 +51,18 @@ class Choosing:
                 frame.loops[-1].ran_on |= part
                 break
         return with_scores(result, part)
+
+    def scored(self, value: Value, how: str, site: Site) -> None:
+        """A model is scored on rows: those given, or those that it has predicted."""
+        self.machine.facts.append(Scored(self.machine.place(site), how, value))
+
+    def measured(self, name: str, arguments: Sequence[Argument], site: Site) -> None:
+        """A metric of predictions."""
+        if not name.startswith(keeping.METRICS):
+            return
+        score = self._score([each.value for each in arguments])
+        if score is not None:
+            self.scored(score, f"`{name.rpartition('.')[2]}` is computed of their predictions", site)
 
     def in_loop(self, value: Value) -> Value:
         """What is added up in a loop in which a model is run."""

@@ -15,7 +15,7 @@ from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.datasets import held_fits
 from mldbg.lint.interpret.evaluations import Evaluations
 from mldbg.lint.interpret.facts import Fitted
-from mldbg.lint.interpret.frames import with_named_role
+from mldbg.lint.interpret.frames import identity_of, with_named_role
 from mldbg.lint.interpret.join import tuple_of
 from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
@@ -79,11 +79,17 @@ class Estimators:
         if name in _FITTING:
             features = self._as_data(given, site)
             self.evaluations.validated(features, arguments, site, base)
-            return self._fit(base, base.thing, name, features, arguments, site) if isinstance(base.thing, Object) else None
+            if isinstance(base.thing, Object):
+                return self._fit(base, base.thing, name, features, arguments, site)
+            if name == "fit" and base.rows and len(arguments) > 1:  # something that is not known learns from features and labels
+                self.machine.facts.append(Fitted(self.machine.place(site), base, "", name, features, (), transforms=False))
+            return None
         if name in ("transform", "inverse_transform") and isinstance(base.thing, Object) and base.thing.cls is not None:
             return self._transformed(base.thing, self._as_data(given, site), self.fits_of(base.thing), site)
         if name in sklearn.EVALUATING_METHODS:
             self.evaluations.used(given.value, f"is passed to `{name}`", site, base, scored=name in ("score", "evaluate"))
+            if name in ("score", "evaluate"):
+                self.evaluations.choosing.scored(given.value, f"`{name}` is computed on them", site)
             return self.evaluations.choosing.predicted(given.value, self.lineage.derived([given.value], site))
         if name in ("get_support", "get_feature_names_out") and isinstance(base.thing, Object):
             return self.about_fit(base.thing, site)
@@ -147,7 +153,8 @@ class Estimators:
         name = self._name(estimator)
         earlier = self.fits_of(estimator)
         before = tuple(sorted(earlier, key=lambda fit: fit.estimator))
-        machine.facts.append(Fitted(machine.place(site), base, name, method, features, before, prepares))
+        predicts = not prepares or (method == "fit" and estimator.cls in sklearn.PIPELINES)
+        machine.facts.append(Fitted(machine.place(site), base, name, method, features, before, prepares, predicts))
         seen = features.role.value + " data" if features.role is not None else "the data"
         trail = onward(
             features.trail if features.fits else None, site, f"{at_the_start(name) or 'an estimator'} is fitted on {seen}"
@@ -296,7 +303,8 @@ class Estimators:
         """random_split: parts whose role the names say."""
         value = arguments[0].value if arguments else UNKNOWN
         value = held_fits(self.machine, value) or value
-        data = replace(derived_data(value) or Data(), split=site, role=None)
+        data = derived_data(value) or Data()
+        data = replace(data, split=site, role=None, known=None, whole=as_whole(data), itself=identity_of(value))
         part = Value(data=data, origin=self.machine.new_ref(site), trail=value.trail if value.fits else None)
         return Value(Items("builtins.list", (), part))
 

@@ -317,35 +317,17 @@ class Chosen:
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
-    """A model learns from rows: `fit(X, y)`, or a backward pass of a loss of them.
-
-    Attributes:
-        value: the rows.
-        model: the estimator; unknown for a backward pass.
-    """
-
-    place: Place
-    value: Value
-    model: Value
-
-
-@dataclass(frozen=True, slots=True)
 class Scored:
     """A model is scored on rows, whichever part they are.
 
     Attributes:
         how: as part of a sentence.
         value: the rows.
-        model: what is scored; unknown where only its predictions are known.
-        trained_on: the rows that it was fitted on, as far as they are known.
     """
 
     place: Place
     how: str
     value: Value
-    model: Value
-    trained_on: Value | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,6 +343,8 @@ class Fitted:
     """What the same object was fitted on earlier."""
     transforms: bool
     """The estimator prepares data; it does not predict."""
+    predicts: bool = True
+    """It predicts, perhaps after it has prepared the data: a pipeline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -476,7 +460,6 @@ Fact = (
     | ModelCall
     | Evaluated
     | Chosen
-    | Trained
     | Scored
     | Fitted
     | Misfit

@@ -110,8 +110,24 @@ def with_named_role(name: str, value: Value, part: Part) -> Value:
         return value
     if (value.data is None or value.data.split is None) and not _has_counterpart(name, role, part):
         return value
-    known = Known.NAMED_PART if value.data is not None and value.data.split is not None else Known.NAME
-    return replace(value, data=replace(value.data or Data(), rows=value.rows, role=role, known=known))
+    data = replace(value.data or Data(), rows=value.rows, role=role)
+    if data.split is not None:
+        return replace(value, data=replace(data, known=Known.NAMED_PART))
+    return replace(value, data=replace(data, known=Known.NAME, itself=data.itself or identity_of(value)))
+
+
+def identity_of(value: Value) -> Ref | None:
+    """What tells a set from others, whatever names it has."""
+    return value.thing.ref if isinstance(value.thing, Object) else value.origin
+
+
+def one_of_many(value: Value, ref: Ref) -> Value:
+    """One of several of which only is known what they have in common: it is not the same as another one."""
+    thing = value.thing
+    if not isinstance(thing, Unknown | Object) or (isinstance(thing, Object) and thing.cls is not None and not is_dataset(thing)):
+        return value
+    data = value.data or (Data(rows=value.rows) if value.rows else None)
+    return replace(value, data=replace(data, itself=ref)) if data is not None and data.split is None else value
 
 
 def _named_side(role: Role, value: Value) -> Value:

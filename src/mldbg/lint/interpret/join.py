@@ -357,6 +357,7 @@ def join_data(one: Data | None, two: Data | None) -> Data | None:
         order=one.order if one.order == two.order else None,
         random=one.random | two.random,
         column=one.column if one.column == two.column else None,
+        itself=one.itself if one.itself is two.itself else None,
         scores=one.scores | two.scores,
     )
 

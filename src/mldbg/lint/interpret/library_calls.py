@@ -28,6 +28,7 @@ from mldbg.lint.interpret.marks import Marks
 from mldbg.lint.interpret.parts import made_of, parts_of
 from mldbg.lint.interpret.shaping import Shaping
 from mldbg.lint.interpret.sightings import Seen
+from mldbg.lint.interpret.splits import whole_of
 from mldbg.lint.interpret.sums import note_emptied
 from mldbg.lint.interpret.tensors import Tensors
 from mldbg.lint.interpret.training import Training
@@ -152,6 +153,8 @@ class LibraryCalls:
         if isinstance(effect, Moves):
             return self._tensors.moved(effect, {"input": base}, [base], site)
         data = of_attribute(derived_data(base), name)
+        if name == "dataset" and data is not None and data.split is not None:
+            data = whole_of(data)  # `subset.dataset` is what it is a subset of
         trail = base.trail if data is not None and data.fits else None
         return Value(data=data, origin=base.origin.attribute(name) if base.origin is not None else None, trail=trail)
 
@@ -188,6 +191,7 @@ class LibraryCalls:
                 self.lineage.derived(values, site) if name.startswith(DERIVING_PACKAGES) else self.lineage.unknown_result(site)
             )
             result = scored_as(result, *values)
+            self.estimators.evaluations.choosing.measured(name, arguments, site)
         else:
             return self.unknown_call(UNKNOWN, name.rpartition(".")[2], arguments, site)
         if canonical(name) in self.wanted:

@@ -48,6 +48,12 @@ def picked(whole: Data, role: Role | None, site: Site | None) -> Data:
     return replace(_with_fits(whole, fits_after_folds(whole)), role=role, split=site, whole=as_whole(whole))
 
 
+def whole_of(part: Data) -> Data:
+    """The lineage of what a part was split off."""
+    role, split = part.whole or (None, None)
+    return replace(part, role=role, split=split, whole=None, known=Known.SPLIT if role is not None else None)
+
+
 def _with_fits(data: Data, fits: frozenset[Fit]) -> Data:
     columns = frozenset((name, fit if fit in fits else replace(fit, role=None)) for name, fit in data.columns)
     return replace(data, fits=fits, columns=columns)
@@ -66,7 +72,7 @@ def _mixes(fit: Fit, data: Data, site: Site) -> bool:
         return False
     if data.role is Role.TRAIN:
         return True
-    return data.role is None and fit.split is not None and not _same_partition(fit.split, site)
+    return data.role is None and fit.split is not None and not same_partition(fit.split, site)
 
 
 def fits_after_folds(data: Data) -> frozenset[Fit]:
@@ -86,7 +92,7 @@ def fits_after_folds(data: Data) -> frozenset[Fit]:
     )
 
 
-def _same_partition(one: Site, other: Site) -> bool:
+def same_partition(one: Site, other: Site) -> bool:
     """Whether two splits deal the rows out alike: the same one, or with the same seed and sizes."""
     if one is other:
         return True

@@ -12,7 +12,7 @@ from mldbg.lint.interpret.choices import Choices, is_told_apart_by_meaning, one_
 from mldbg.lint.interpret.columns import Columns, picks_one
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.declared import declared
-from mldbg.lint.interpret.frames import with_keyed_role
+from mldbg.lint.interpret.frames import one_of_many, with_keyed_role
 from mldbg.lint.interpret.indexing import MASK
 from mldbg.lint.interpret.join import join_all, join_data, scored_as
 from mldbg.lint.interpret.lineage import derived_data
@@ -173,7 +173,7 @@ class Subscripts:
                 return items.tail[position]
             if items.exact and 0 <= position < len(items.tail):
                 return items.tail[position]
-        return self.contents.element_of(base, site)
+        return one_of_many(self.contents.element_of(base, site), self.machine.new_ref(site, Made.ITEM))
 
     def _made_on_demand(self, base: Value, index: Value, site: Site) -> Value | None:
         """`meters["loss"]` of `defaultdict(AverageMeter)`: an object that stays; keys that are not known share one."""

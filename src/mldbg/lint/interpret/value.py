@@ -337,6 +337,7 @@ class Data:
     `known`: how the part is known. `scores`: the rows of which a model's predictions went into it. `order`: the shuffling that
     these rows have been through since they were together with others. `random`: where something was made that changes its rows
     anew each time they are asked for. `column`: the only one it is.
+    `itself`: what was called a part of the data, where nothing but its name says so.
     """
 
     rows: frozenset[Ref] = frozenset()
@@ -352,11 +353,12 @@ class Data:
     order: object = None
     random: frozenset[Site] = frozenset()
     column: str | None = None
+    itself: Ref | None = None
     scores: frozenset[Data] = frozenset()
 
     def as_part(self) -> Data:
         """Which rows these are, and nothing else."""
-        return Data(rows=self.rows, role=self.role, split=self.split, whole=self.whole, known=self.known)
+        return Data(rows=self.rows, role=self.role, split=self.split, whole=self.whole, known=self.known, itself=self.itself)
 
     def with_column_set(self, names: frozenset[str], fits: frozenset[Fit]) -> Data:
         """The lineage of a table after columns were given new content."""
