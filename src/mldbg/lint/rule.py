@@ -64,6 +64,7 @@ _NAMES = {
     facts.Fitted: "on_fitted",
     facts.Chosen: "on_chosen",
     facts.Scored: "on_scored",
+    facts.BehindPart: "on_behind_part",
     facts.Misfit: "on_misfit",
     facts.Broadcast: "on_broadcast",
     facts.MaskedMean: "on_masked_mean",
@@ -132,6 +133,10 @@ class Rule:
 
     def on_scored(self, scored: facts.Scored) -> Iterator[Finding]:
         """Findings from a score of any rows."""
+        yield from ()
+
+    def on_behind_part(self, changed: facts.BehindPart) -> Iterator[Finding]:
+        """Findings from a change of what is behind a part of a data set."""
         yield from ()
 
     def at_end(self) -> Iterator[Finding]:

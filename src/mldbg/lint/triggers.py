@@ -153,9 +153,25 @@ WATCHED = Trigger(
 """A fit that decides by rows that it evaluates on, in a text that speaks of a test set."""
 WATCHED_TEST = Trigger(frozenset({"validation_data"}), ((r"validation_data ?= ?\(?\[?\w*[tT]est",),))
 """One that is told to evaluate on what is called test data."""
+BEHIND_PARTS = Trigger(frozenset({"transform", "transforms", "random_split"}), ((r"\.dataset\.\w*transforms? ?=[^=]",),))
+"""A transform that is set through a part of a data set."""
 
 TRIGGERS = (
-    *(MEANT, LOSSES, TRAINING, EVALUATION, LOADING, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS, WATCHED, WATCHED_TEST),
+    *(
+        MEANT,
+        LOSSES,
+        TRAINING,
+        EVALUATION,
+        LOADING,
+        SPLITS,
+        FITS,
+        SCALED,
+        LOGARITHMS,
+        SINGLE_COLUMNS,
+        WATCHED,
+        WATCHED_TEST,
+        BEHIND_PARTS,
+    ),
     *(TWICE, TWICE_ON_DATA, LOGITS_OF_DISTRIBUTIONS, ATTENTION),
 )
 

@@ -12,7 +12,7 @@ from mldbg.lint.interpret.choices import Choices
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.columns import Columns, picks_one
 from mldbg.lint.interpret.contents import Contents
-from mldbg.lint.interpret.facts import ModeSet
+from mldbg.lint.interpret.facts import BehindPart, ModeSet
 from mldbg.lint.interpret.frames import held_under_key, loop_started, one_of_many, with_named_role
 from mldbg.lint.interpret.heads import replace_last
 from mldbg.lint.interpret.join import join, join_data, joined, named_loss, scored_as, tuple_of
@@ -141,8 +141,20 @@ class Assignment:
             return
         if name == "training" and value.constant is not False:  # `for module in model.modules(): module.training = True`
             self.machine.facts.append(ModeSet(self.machine.place(site), None, True, target.value))
+        self._tell_behind(target, value, site)
         for base in bases:
             self._set_attribute(base, name, value, site)
+
+    def _tell_behind(self, target: cst.Attribute, value: Value, site: Site) -> None:
+        """`train_set.dataset.transform = ...`, where the other part has the same data set behind it."""
+        name, holder = target.attr.value, target.value
+        if name != "dataset":
+            if not isinstance(holder, cst.Attribute) or holder.attr.value != "dataset":
+                return
+            holder = holder.value
+        part = self.machine.evaluate(holder)
+        if part.data is not None and part.data.split is not None:
+            self.machine.facts.append(BehindPart(self.machine.place(site), part, code(holder), name, value))
 
     def _set_attribute(self, base: Value, name: str, value: Value, site: Site) -> None:
         thing = base.thing

@@ -331,6 +331,24 @@ class Scored:
 
 
 @dataclass(frozen=True, slots=True)
+class BehindPart:
+    """What is behind a part of a data set is changed, `part.dataset.transform = value`, or replaced, `part.dataset = value`.
+
+    Attributes:
+        part: the part.
+        name: how the program names it.
+        attribute: what is given a new value; `dataset` where all of it is replaced.
+        value: the new value.
+    """
+
+    place: Place
+    part: Value
+    name: str
+    attribute: str
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
 class Fitted:
     """An estimator is fitted on a value."""
 
@@ -461,6 +479,7 @@ Fact = (
     | Evaluated
     | Chosen
     | Scored
+    | BehindPart
     | Fitted
     | Misfit
     | MaskedMean
