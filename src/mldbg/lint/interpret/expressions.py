@@ -55,6 +55,9 @@ from mldbg.operations.effect import Test
 from mldbg.operations.torch import LEAVES_NUMBERS
 from mldbg.semantics import Semantic
 
+FILLS_IN_PLACE = frozenset({"fillna", "clip", "replace"})
+"""Methods that may put a statistic into the table that they are called on."""
+
 MOST_ONE_BY_ONE = 16
 """Elements of a known sequence that a comprehension takes one by one."""
 
@@ -469,6 +472,8 @@ class Expressions:
             result = self.machine.call_method(base, name, arguments, site)
             if isinstance(base.thing, Symbol) and arguments and _works_in_place(name, arguments):
                 self._changed_in_place(node.args[0].value, name, arguments[0].value, result)
+            if name in FILLS_IN_PLACE and result.fits and _works_in_place(name, arguments):
+                self.assignment.assign(function.value, result, site)
             left = self.columns.left(base, name, arguments)
             if left is not None:
                 self.assignment.rebind(function.value, replace(base, data=left))

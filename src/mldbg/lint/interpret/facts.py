@@ -363,6 +363,8 @@ class Fitted:
     """The estimator prepares data; it does not predict."""
     predicts: bool = True
     """It predicts, perhaps after it has prepared the data: a pipeline."""
+    labels: Value | None = None
+    """What it learns to predict, where it is given."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,6 +155,8 @@ class LibraryCalls:
         data = of_attribute(derived_data(base), name)
         if name == "dataset" and data is not None and data.split is not None:
             data = whole_of(data)  # `subset.dataset` is what it is a subset of
+        if data is not None and isinstance(thing, Unknown) and name not in rows.FRAME_ATTRIBUTES:
+            data = replace(data, column=name)
         trail = base.trail if data is not None and data.fits else None
         return Value(data=data, origin=base.origin.attribute(name) if base.origin is not None else None, trail=trail)
 
@@ -163,6 +165,8 @@ class LibraryCalls:
         result = self.shaping.function(canonical(name), arguments, site, self._symbol_called(name, arguments, site))
         result = provenance.known_part(self.machine, canonical(name), arguments, site, result)
         self.estimators.evaluations.watching.called(canonical(name), arguments, site)
+        if name == "numpy.where":
+            result = scaling.noted_choice([each.value for each in arguments], result, self.machine.new_ref(site))
         if name.startswith(DERIVING_PACKAGES):
             return self._with_rows_held(result, name.rpartition(".")[2], arguments, site)
         return result
@@ -223,6 +227,7 @@ class LibraryCalls:
         if name in _REDUCTIONS and is_loss(base) and result.origin is not None:
             return replace(result, origin=made_of(result.origin, parts_of(base.origin)), attached=base.attached)
         result = scaling.noted_method(name, base, arguments, result, self.machine.new_ref(site))
+        result = scaling.noted_statistic(name, base, arguments, result, self.machine.new_ref(site))
         if name == "groupby" and result.data is not None:
             result = replace(result, data=replace(result.data, one_row=True))  # what is done then is done to each group by itself
         chosen = self._columns.chosen(base, name, arguments) if result.data is not None else None

@@ -80,6 +80,8 @@ class Subscripts:
             names = self.columns.named(indices[-1])
             data = data if names is None else data.of_columns(names)
         data = _with_selection(data, indices)
+        if data is not None and isinstance(index.constant, str):
+            data = replace(data, column=index.constant)
         if data is not None and picks_one(index, node):
             data = replace(data, one_row=True)
         fold = next((one.data for one in indices if one.data is not None and one.data.picks is not None), None)

@@ -291,6 +291,10 @@ class FitKind(StrEnum):
     TRANSFORM = "transform"
     SELECTION = "selection"
     RESAMPLING = "resampling"
+    STATISTIC = "statistic"
+    """Gaps were filled, or values cut off, with a statistic of the rows."""
+    TARGET = "target"
+    """Means of the target, for each category."""
     CENTRING = "centring"
     """The mean was subtracted: half of what a scaler does, and no leak to speak of by itself."""
 
@@ -311,7 +315,8 @@ class Means(Enum):
 class Fit:
     """An estimator was fitted: where, on which rows, and on which part of the data (None: all of it, or not known).
 
-    `split`: the split that this part came out of; None where only its name says which part it is.
+    `split`: the split that this part came out of; None where only its name says which part it is. `column`: that of the table of
+    which statistics were learned, where it is known to be one.
     """
 
     kind: FitKind
@@ -323,6 +328,7 @@ class Fit:
     trail: Trail | None = field(default=None, compare=False)
     means: Means = Means.ESTIMATOR
     split: Site | None = None
+    column: str | None = None
     born: int = field(default_factory=moment, compare=False)
 
 
