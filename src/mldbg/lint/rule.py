@@ -65,6 +65,7 @@ _NAMES = {
     facts.Chosen: "on_chosen",
     facts.Scored: "on_scored",
     facts.BehindPart: "on_behind_part",
+    facts.CrossValidated: "on_cross_validated",
     facts.Misfit: "on_misfit",
     facts.Broadcast: "on_broadcast",
     facts.MaskedMean: "on_masked_mean",
@@ -137,6 +138,10 @@ class Rule:
 
     def on_behind_part(self, changed: facts.BehindPart) -> Iterator[Finding]:
         """Findings from a change of what is behind a part of a data set."""
+        yield from ()
+
+    def on_cross_validated(self, validated: facts.CrossValidated) -> Iterator[Finding]:
+        """Findings from rows that are cross-validated."""
         yield from ()
 
     def at_end(self) -> Iterator[Finding]:

@@ -83,6 +83,11 @@ SCALED = Trigger(
     ((r"\.(?:std|ptp|min)\(",), (r"\b(?:[xX]_?[tT]est|test_?[xX]|test_data|test_set|test_features|validation_split)\b",)),
 )
 """An evaluation beside arithmetic that may be a scaler's."""
+FILLED = Trigger(
+    frozenset({"evaluate(", "score(", "predict("}),
+    ((r"fillna\([^\n]*\.(?:mean|median|mode)\(",), (r"\b(?:[xX]_?[tT]est|test_?[xX]|test_?(?:data|set|features|df)?)\b",)),
+)
+"""An evaluation beside gaps that are filled with a statistic."""
 FITS = Trigger(frozenset({"train_test_split", "fit_transform", *FITTED_CLASSES}))
 _LOGARITHM = (r"\.log_?\(\)", r"torch\.log_?\(", r"log\((?<![\w.]log\()")
 LOGARITHMS = Trigger(frozenset({"softmax", "sigmoid", "Softmax", "Sigmoid"}), (_LOGARITHM,), _LOGARITHM)
@@ -171,6 +176,7 @@ TRIGGERS = (
         WATCHED,
         WATCHED_TEST,
         BEHIND_PARTS,
+        FILLED,
     ),
     *(TWICE, TWICE_ON_DATA, LOGITS_OF_DISTRIBUTIONS, ATTENTION),
 )

@@ -14,7 +14,7 @@ from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.datasets import held_fits
 from mldbg.lint.interpret.evaluations import Evaluations
-from mldbg.lint.interpret.facts import Fitted
+from mldbg.lint.interpret.facts import CrossValidated, Fitted
 from mldbg.lint.interpret.frames import identity_of, with_named_role
 from mldbg.lint.interpret.join import tuple_of
 from mldbg.lint.interpret.lineage import Lineage, derived_data
@@ -119,6 +119,9 @@ class Estimators:
         prepares = self._prepares(estimator, method, rows_given(arguments))
         labels = next((each.value for each in arguments[1:] if each.keyword in (None, "y")), None)
         fit = self.learn(base, estimator, method, features, site, kind, prepares=prepares, labels=labels)
+        if self._is_search(estimator) and features.fits:
+            how = f"{self._name(estimator)} cross-validates them"
+            self.machine.facts.append(CrossValidated(self.machine.place(site), how, features, searches=True))
         if self._is_search(estimator) and features.data is not None and (features.role is None or features.data.split is None):
             # unsupervised scaling before a search is contested, and a rule of its own; selection and resampling are not
             serious = frozenset(
@@ -347,6 +350,9 @@ class Estimators:
         given = (named[key] for key in ("X", "dtrain", "train_set") if key in named)
         features = next(given, positional[1] if len(positional) > 1 else None)
         estimator = named.get("estimator", positional[0] if positional else UNKNOWN)
+        if features is not None and features.fits:
+            how = f"`{name.rpartition('.')[2]}` splits and scores them"
+            self.machine.facts.append(CrossValidated(self.machine.place(site), how, features, searches=False))
         if features is not None and features.role in (None, Role.TRAIN):
             folds = (
                 replace(features, data=replace(features.data, fits=fits_after_folds(features.data)))

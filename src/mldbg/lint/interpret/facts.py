@@ -349,6 +349,22 @@ class BehindPart:
 
 
 @dataclass(frozen=True, slots=True)
+class CrossValidated:
+    """Rows are cross-validated: by a search, or by a function that does it.
+
+    Attributes:
+        how: as part of a sentence.
+        value: the rows.
+        searches: a search does it, to choose settings.
+    """
+
+    place: Place
+    how: str
+    value: Value
+    searches: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Fitted:
     """An estimator is fitted on a value."""
 
@@ -482,6 +498,7 @@ Fact = (
     | Chosen
     | Scored
     | BehindPart
+    | CrossValidated
     | Fitted
     | Misfit
     | MaskedMean

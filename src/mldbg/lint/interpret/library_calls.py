@@ -155,8 +155,6 @@ class LibraryCalls:
         data = of_attribute(derived_data(base), name)
         if name == "dataset" and data is not None and data.split is not None:
             data = whole_of(data)  # `subset.dataset` is what it is a subset of
-        if data is not None and isinstance(thing, Unknown) and name not in rows.FRAME_ATTRIBUTES:
-            data = replace(data, column=name)
         trail = base.trail if data is not None and data.fits else None
         return Value(data=data, origin=base.origin.attribute(name) if base.origin is not None else None, trail=trail)
 
@@ -227,13 +225,21 @@ class LibraryCalls:
         if name in _REDUCTIONS and is_loss(base) and result.origin is not None:
             return replace(result, origin=made_of(result.origin, parts_of(base.origin)), attached=base.attached)
         result = scaling.noted_method(name, base, arguments, result, self.machine.new_ref(site))
-        result = scaling.noted_statistic(name, base, arguments, result, self.machine.new_ref(site))
+        result = scaling.noted_statistic(name, base, self._with_entries(arguments), result, self.machine.new_ref(site))
         if name == "groupby" and result.data is not None:
             result = replace(result, data=replace(result.data, one_row=True))  # what is done then is done to each group by itself
         chosen = self._columns.chosen(base, name, arguments) if result.data is not None else None
         if chosen is not None:
             return replace(result, data=chosen)
         return self._with_rows_held(result, name, [Argument(base), *arguments], site)
+
+    def _with_entries(self, arguments: Sequence[Argument]) -> list[Argument]:
+        """Arguments, and what stands in a dict among them: `fillna({"age": mean})`."""
+        found = list(arguments)
+        for argument in arguments:
+            mapping = self.contents.mapping_of(argument.value) if isinstance(argument.node, cst.Dict | cst.Name) else None
+            found += [Argument(value) for _, value in mapping.items] if mapping is not None else []
+        return found
 
     def _method_called(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         machine = self.machine

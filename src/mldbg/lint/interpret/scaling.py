@@ -10,9 +10,10 @@ import libcst as cst
 
 from mldbg.lint.interpret.address import Made, Ref
 from mldbg.lint.interpret.arguments import Argument
+from mldbg.lint.interpret.indexing import MASK
 from mldbg.lint.interpret.lineage import derived_data
-from mldbg.lint.interpret.source_text import code
-from mldbg.lint.interpret.value import Data, Fit, FitKind, Means, Value, onward
+from mldbg.lint.interpret.source_text import code, last_name
+from mldbg.lint.interpret.value import Data, Fit, FitKind, Means, Opaque, Value, onward
 
 SCALING = "this scaling"
 """What such a fit is called where an estimator has its name."""
@@ -57,6 +58,7 @@ def noted_method(name: str, base: Value, arguments: Sequence[Argument], result: 
 
 
 _FILLS = frozenset({"fillna", "clip", "clip_lower", "clip_upper"})
+_ASKS_FOR_GAPS = frozenset({"isnan", "isna", "isnull"})
 _LOOKS_UP = frozenset({"map", "replace", "merge", "join"})
 _OF_A_GROUP = frozenset({"mean", "median", "std", "var", "min", "max"})
 _IN_ORDER = re.compile(r"shift|expanding|rolling|cumsum|cumcount|sum\(\)|sample|fold", re.IGNORECASE)
@@ -74,7 +76,7 @@ def noted_statistic(name: str, base: Value, arguments: Sequence[Argument], resul
         statistic = argument.value.data
         if statistic is None or not statistic.condensed or not _is_of(replace(statistic, one_row=False), rows):
             continue
-        if name in _FILLS and not statistic.one_row:
+        if name in _FILLS | {"replace"} and not statistic.one_row:
             fit = _fit(FitKind.STATISTIC, statistic, base, by, f"`{name}` puts a statistic of all these rows into them")
             fit = replace(fit, estimator=f"`{name}`")
         elif name in _LOOKS_UP and statistic.one_row and statistic.column is not None:
@@ -83,6 +85,27 @@ def noted_statistic(name: str, base: Value, arguments: Sequence[Argument], resul
             continue
         return replace(result, data=replace(result.data, fits=result.data.fits | {fit}), trail=fit.trail)
     return result
+
+
+def noted_mask(base: Value, indices: Sequence[Value], value: Value, by: Ref) -> Value:
+    """`X[np.isnan(X)] = np.nanmean(X)`: what is put into the rows that a mask picks."""
+    statistic, rows = value.data, derived_data(base)
+    masked = any(_is_mask(index) for index in indices[:1])
+    if not masked or statistic is None or rows is None or not statistic.condensed or statistic.one_row:
+        return value
+    if rows.condensed or rows.one_row or not _is_of(statistic, rows):
+        return value
+    fit = _fit(FitKind.STATISTIC, statistic, base, by, "a statistic of all these rows is put into some of them")
+    return replace(
+        value, data=replace(statistic, fits=statistic.fits | {replace(fit, estimator="this filling")}), trail=fit.trail
+    )
+
+
+def _is_mask(index: Value) -> bool:
+    if isinstance(index.thing, Opaque):
+        return index.thing.cls == MASK
+    node = index.origin.site.node if index.origin is not None and index.origin.site is not None else None
+    return isinstance(node, cst.Call) and last_name(node.func) in _ASKS_FOR_GAPS
 
 
 def noted_choice(values: Sequence[Value], result: Value, by: Ref) -> Value:

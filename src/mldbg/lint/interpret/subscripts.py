@@ -82,7 +82,7 @@ class Subscripts:
         data = _with_selection(data, indices)
         if data is not None and isinstance(index.constant, str):
             data = replace(data, column=index.constant)
-        if data is not None and picks_one(index, node):
+        if data is not None and not data.condensed and picks_one(index, node):
             data = replace(data, one_row=True)
         fold = next((one.data for one in indices if one.data is not None and one.data.picks is not None), None)
         if data is not None and fold is not None:
