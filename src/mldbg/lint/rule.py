@@ -66,6 +66,7 @@ _NAMES = {
     facts.Scored: "on_scored",
     facts.BehindPart: "on_behind_part",
     facts.CrossValidated: "on_cross_validated",
+    facts.Paired: "on_paired",
     facts.Misfit: "on_misfit",
     facts.Broadcast: "on_broadcast",
     facts.MaskedMean: "on_masked_mean",
@@ -142,6 +143,10 @@ class Rule:
 
     def on_cross_validated(self, validated: facts.CrossValidated) -> Iterator[Finding]:
         """Findings from rows that are cross-validated."""
+        yield from ()
+
+    def on_paired(self, paired: facts.Paired) -> Iterator[Finding]:
+        """Findings from arrays that are paired row by row after each was shuffled by itself."""
         yield from ()
 
     def at_end(self) -> Iterator[Finding]:

@@ -160,6 +160,13 @@ WATCHED_TEST = Trigger(frozenset({"validation_data"}), ((r"validation_data ?= ?\
 """One that is told to evaluate on what is called test data."""
 BEHIND_PARTS = Trigger(frozenset({"transform", "transforms", "random_split"}), ((r"\.dataset\.\w*transforms? ?=[^=]",),))
 """A transform that is set through a part of a data set."""
+_SHUFFLES = r"(?:\bshuffle|permutation|permuted|randperm|\.shuffle)\("
+_TWO_ALIKE = r"[^\n]*\n(?:[^\n]*\n){0,10}?[^\n]*"
+SHUFFLED = Trigger(
+    frozenset({"shuffle(", "permutation(", "permuted(", "randperm(", "sample("}),
+    ((rf"{_SHUFFLES}{_TWO_ALIKE}{_SHUFFLES}", rf"sample\(frac ?= ?1\b{_TWO_ALIKE}sample\(frac ?= ?1\b"),),
+)
+"""Two orders that are drawn one after the other."""
 
 TRIGGERS = (
     *(
@@ -177,6 +184,7 @@ TRIGGERS = (
         WATCHED_TEST,
         BEHIND_PARTS,
         FILLED,
+        SHUFFLED,
     ),
     *(TWICE, TWICE_ON_DATA, LOGITS_OF_DISTRIBUTIONS, ATTENTION),
 )

@@ -349,6 +349,21 @@ class BehindPart:
 
 
 @dataclass(frozen=True, slots=True)
+class Paired:
+    """The rows of two arrays are taken for pairs, although each was shuffled by itself.
+
+    Attributes:
+        first, second: where each was shuffled.
+        names: what the two are called there.
+    """
+
+    place: Place
+    first: Site
+    second: Site
+    names: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class CrossValidated:
     """Rows are cross-validated: by a search, or by a function that does it.
 
@@ -499,6 +514,7 @@ Fact = (
     | Scored
     | BehindPart
     | CrossValidated
+    | Paired
     | Fitted
     | Misfit
     | MaskedMean

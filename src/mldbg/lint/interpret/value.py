@@ -333,6 +333,14 @@ class Fit:
 
 
 @dataclass(frozen=True, slots=True)
+class Shuffle:
+    """Rows were put into a random order: two that were drawn alike are equal."""
+
+    drawn: tuple[object, ...]
+    site: Site = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Data:
     """Which rows a value holds, which part of them it is and by which split, and the fits whose result flowed into it.
 
@@ -356,7 +364,7 @@ class Data:
     one_row: bool = False
     whole: tuple[Role, Site | None] | None = None
     known: Known | None = None
-    order: object = None
+    order: tuple[Shuffle, ...] = ()
     random: frozenset[Site] = frozenset()
     column: str | None = None
     itself: Ref | None = None
