@@ -67,6 +67,7 @@ _NAMES = {
     facts.BehindPart: "on_behind_part",
     facts.CrossValidated: "on_cross_validated",
     facts.Paired: "on_paired",
+    facts.RandomPart: "on_random_part",
     facts.Misfit: "on_misfit",
     facts.Broadcast: "on_broadcast",
     facts.MaskedMean: "on_masked_mean",
@@ -147,6 +148,10 @@ class Rule:
 
     def on_paired(self, paired: facts.Paired) -> Iterator[Finding]:
         """Findings from arrays that are paired row by row after each was shuffled by itself."""
+        yield from ()
+
+    def on_random_part(self, part: facts.RandomPart) -> Iterator[Finding]:
+        """Findings from held-out data that is changed at random."""
         yield from ()
 
     def at_end(self) -> Iterator[Finding]:

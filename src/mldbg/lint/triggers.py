@@ -167,6 +167,14 @@ SHUFFLED = Trigger(
     ((rf"{_SHUFFLES}{_TWO_ALIKE}{_SHUFFLES}", rf"sample\(frac ?= ?1\b{_TWO_ALIKE}sample\(frac ?= ?1\b"),),
 )
 """Two orders that are drawn one after the other."""
+RANDOM_TRANSFORMS = Trigger(
+    frozenset({"transforms", "v2", "albumentations", "ImageDataGenerator"}),
+    (
+        (r"\bRandom[A-Z]\w+\(", "ColorJitter", "AutoAugment", "ShiftScaleRotate", "HorizontalFlip", "_range", "_flip"),
+        (r"train ?= ?False", r"split ?= ?.(?:test|val)", r"[\"'/](?:val|valid|validation|test)\b"),
+    ),
+)
+"""Random transforms, in a text that names held-out data."""
 
 TRIGGERS = (
     *(
@@ -185,6 +193,7 @@ TRIGGERS = (
         BEHIND_PARTS,
         FILLED,
         SHUFFLED,
+        RANDOM_TRANSFORMS,
     ),
     *(TWICE, TWICE_ON_DATA, LOGITS_OF_DISTRIBUTIONS, ATTENTION),
 )

@@ -364,6 +364,24 @@ class Paired:
 
 
 @dataclass(frozen=True, slots=True)
+class RandomPart:
+    """A held-out part of the data is given out with changes at random.
+
+    Attributes:
+        value: the rows.
+        transform: where what changes them is made.
+        name: its class.
+        runs: a model is run on them, outside of training; else the data set is made.
+    """
+
+    place: Place
+    value: Value
+    transform: Site
+    name: str
+    runs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class CrossValidated:
     """Rows are cross-validated: by a search, or by a function that does it.
 
@@ -515,6 +533,7 @@ Fact = (
     | BehindPart
     | CrossValidated
     | Paired
+    | RandomPart
     | Fitted
     | Misfit
     | MaskedMean

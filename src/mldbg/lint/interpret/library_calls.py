@@ -163,6 +163,7 @@ class LibraryCalls:
         result = self.shaping.function(canonical(name), arguments, site, self._symbol_called(name, arguments, site))
         result = provenance.known_part(self.machine, canonical(name), arguments, site, result)
         self.estimators.evaluations.watching.called(canonical(name), arguments, site)
+        self.estimators.evaluations.augmenting.made(arguments, site, result)
         if name == "numpy.where":
             result = scaling.noted_choice([each.value for each in arguments], result, self.machine.new_ref(site))
         if name.startswith(DERIVING_PACKAGES):
@@ -216,6 +217,7 @@ class LibraryCalls:
     def call_method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of a method that the project does not define."""
         base = self.machine.force(base)
+        self.estimators.evaluations.augmenting.flows(base, name, arguments, site)
         if provenance.keeps_parts(base, name):
             return base
         if name == "align" and arguments:  # each of two tables gets the columns of both

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import libcst as cst
 
@@ -67,11 +68,11 @@ class Shuffling:
         if library == "sklearn.utils.shuffle":
             if len(arrays) == 1:
                 return _in_order(result, arrays[0].value, shuffle), None
-            items = result.thing.tail if isinstance(result.thing, Items) else ()
-            if len(items) != len(arrays):
+            items = result.thing
+            if not isinstance(items, Items) or len(items.tail) != len(arrays):
                 return result, None
-            tail = tuple(_in_order(item, each.value, shuffle) for item, each in zip(items, arrays, strict=True))
-            return replace(result, thing=replace(result.thing, tail=tail)), None
+            tail = tuple(_in_order(item, each.value, shuffle) for item, each in zip(items.tail, arrays, strict=True))
+            return replace(result, thing=replace(items, tail=tail)), None
         first = arrays[0]
         if name == "shuffle" and library != "tensorflow.random.shuffle":
             return result, _in_order(first.value, first.value, shuffle)
@@ -126,7 +127,7 @@ class Shuffling:
         if name == "from_tensor_slices" and len(given) == 1:
             items = self.contents.items_of(given[0][0])
             given = [(value, "") for value in items.tail] if items is not None and items.exact else []
-        for (first, one), (second, other) in zip(given, given[1:], strict=False):
+        for (first, one), (second, other) in pairwise(given):
             apart = _apart(_order(first), _order(second))
             if apart is not None and (name != "zip" or says_label(other) or _LABELS.search(other)):
                 self.machine.facts.append(Paired(self.machine.place(site), apart[0].site, apart[1].site, (one, other)))
@@ -146,7 +147,7 @@ def _order(value: Value) -> tuple[Shuffle, ...]:
 
 def _in_order(made: Value, source: Value, shuffle: Shuffle) -> Value:
     """A value whose rows are those of another one, in a new order."""
-    order = (_order(source) + (shuffle,))[-MOST_SHUFFLES:]
+    order = (*_order(source), shuffle)[-MOST_SHUFFLES:]
     return replace(made, data=replace(made.data or Data(rows=made.rows), order=order))
 
 
