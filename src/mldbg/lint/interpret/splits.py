@@ -96,7 +96,9 @@ def same_partition(one: Site, other: Site) -> bool:
     if one is other:
         return True
     options = [_options(site.node) for site in (one, other)]
-    return options[0] == options[1] and ("random_state" in options[0] or options[0].get("shuffle") == "False")
+    return options[0] == options[1] and (
+        "random_state" in options[0] or "generator" in options[0] or options[0].get("shuffle") == "False"
+    )
 
 
 def _options(node: cst.CSTNode) -> dict[str, str]:
