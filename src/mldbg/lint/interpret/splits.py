@@ -44,7 +44,8 @@ def as_whole(data: Data) -> tuple[Role, Site | None] | None:
 
 def picked(whole: Data, role: Role | None, site: Site | None) -> Data:
     """The lineage of the rows that a fold picks."""
-    return replace(_with_fits(whole, fits_after_folds(whole)), role=role, split=site, whole=as_whole(whole))
+    fits = fits_after_folds(whole)
+    return replace(_with_fits(whole, fits), role=role, split=site, whole=as_whole(whole), known=None)
 
 
 def whole_of(part: Data) -> Data:
