@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
-from mldbg.lint import edit
+from mldbg.lint import edit, reading
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.address import site_of
 from mldbg.lint.interpret.facts import Written
@@ -69,7 +69,7 @@ class MissingSuperInit(Rule):
             len(cls.bases) != 1
             or cls.keywords
             or cls.decorators
-            or edit.qualified(site.part, cls.bases[0].value) not in MODULE_BASES
+            or reading.qualified(site.part, cls.bases[0].value) not in MODULE_BASES
         ):
             return
         found = _own_init(site.part, cls)
@@ -89,12 +89,12 @@ class MissingSuperInit(Rule):
 
 
 def _own_init(part: Part, cls: cst.ClassDef) -> tuple[Part, cst.FunctionDef] | None:
-    for method, node in edit.functions_of_class(part, cls):
+    for method, node in reading.functions_of_class(part, cls):
         if node.name.value == "__init__":
             return method, node
     return None
 
 
 def _fix(part: Part, init: cst.FunctionDef) -> Fix | None:
-    first = edit.first_statement(init)
+    first = reading.first_statement(init)
     return edit.safe(edit.inserted_before(part, first, "super().__init__()")) if first is not None else None

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mldbg.lint import edit
+from mldbg.lint import edit, reading
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Place, Written
 from mldbg.lint.rule import Rule, Topic, reads
@@ -45,7 +45,7 @@ class NanEquality(Rule):
 
     def on_written(self, written: Written) -> Iterator[Finding]:
         site = written.place.site
-        compared = edit.equation(site.node)
+        compared = reading.equation(site.node)
         if compared is None:
             return
         left, operator, right = compared
@@ -65,12 +65,12 @@ class NanEquality(Rule):
 def _is_nan(place: Place, node: cst.BaseExpression) -> bool:
     if edit.is_call(node):
         return edit.code(node).replace(" ", "").lower() in ("float('nan')", 'float("nan")')
-    return edit.qualified(place.site.part, node) in NOT_A_NUMBER
+    return reading.qualified(place.site.part, node) in NOT_A_NUMBER
 
 
 def _is_asked_rightly(place: Place, other: cst.BaseExpression) -> bool:
     """Whether the condition around asks of the same value with isnan or isna, too."""
-    around = edit.outermost_condition(place.site)
+    around = reading.outermost_condition(place.site)
     if around is None:
         return False
     text = edit.code(other)
@@ -81,7 +81,7 @@ def _is_asked_rightly(place: Place, other: cst.BaseExpression) -> bool:
 
 def _fix(place: Place, operator: str, nan: cst.BaseExpression, other: cst.BaseExpression) -> Fix | None:
     part = place.site.part
-    name = edit.qualified(part, nan) or ""
+    name = reading.qualified(part, nan) or ""
     pandas = next((alias for alias, what in part.module.outline.imports.items() if what.module == "pandas" and not what.name), "")
     tested = edit.code(other)
     if pandas:
