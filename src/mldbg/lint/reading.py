@@ -71,6 +71,13 @@ def is_assigned(site: Site) -> bool:
     return isinstance(parent, cst.AssignTarget | cst.AnnAssign) and parent.target is site.node
 
 
+def sole_assignment(site: Site) -> cst.Assign | None:
+    """The assignment that binds what an expression names, and nothing else."""
+    target = site.part.parents.get(site.node)
+    assignment = site.part.parents.get(target) if target is not None else None
+    return assignment if isinstance(assignment, cst.Assign) and len(assignment.targets) == 1 else None
+
+
 def is_manager(site: Site) -> bool:
     """Whether an expression is what a `with` enters."""
     return isinstance(site.part.parents.get(site.node), cst.WithItem)

@@ -620,6 +620,9 @@ CALLED_FOR_THEIR_EFFECT: frozenset[str] = frozenset(
 )
 """Methods and functions that are called because of what they do."""
 
+FLAGS_OF_TENSORS: frozenset[str] = frozenset({"requires_grad"})
+"""Attributes that tensors have and modules do not: set on a module they do nothing."""
+
 RETURNS_ANOTHER: frozenset[str] = frozenset(
     {"detach", "unsqueeze", "squeeze", "permute", "contiguous", "masked_fill", "clamp", "softmax", "log_softmax", "sigmoid"}
     | {"long", "int", "bool", "expand", "flatten", "argmax", "new_zeros"}
