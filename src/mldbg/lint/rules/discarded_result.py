@@ -16,11 +16,19 @@ if TYPE_CHECKING:
 
 _METHODS = torch.RETURNS_ANOTHER | torch.MOVES_OR_CASTS | rows.RETURNS_ANOTHER_TABLE
 _FUNCTIONS = torch.PURE_FUNCTIONS | arrays.PURE_FUNCTIONS
-_NAMES = sorted(_METHODS | {name.rpartition(".")[2] for name in _FUNCTIONS})
-_WHERE = rf"^[ \t]*[a-zA-Z_][\w.]*(?:\[[^\]\n]*\])?\.(?:{'|'.join(_NAMES)})\("
+_WHERE = (
+    r"(?:\A|(?<=[^(,\[{=\\+\-*/&|]\n))[ \t]*(?:"
+    rf"[a-zA-Z_][\w.]*(?:\[[^\]\n]*\])?\.(?:{'|'.join(sorted(_METHODS))})"
+    rf"|(?:np|numpy|torch|F|functional)\.(?:random\.)?(?:{'|'.join(sorted({name.rpartition('.')[2] for name in _FUNCTIONS}))})"
+    r")\((?:[^\n]*\))?[ \t]*(?:#.*)?$"
+)
+"""A line that is a call, or begins one, and no continuation of the line above."""
 
 _OF_TENSORS_ONLY = frozenset({"detach", "unsqueeze", "permute", "masked_fill"})
 """Methods that nothing else has in code that uses torch."""
+
+_MOST_WITHOUT_PLACE = 3
+"""Positional arguments beyond which one is the place for the result: `np.clip(x, 0, 1, x)`."""
 
 _MEASURES = re.compile(r"perf_counter|time\.time|timeit|synchronize|profile|bench|warm_?up|elapsed|\btry\b", re.IGNORECASE)
 """What stands around calls whose results nobody wants: their time is measured, or whether they work."""
@@ -133,7 +141,10 @@ def _makers(written: Written, name: str) -> list[str]:
 
 def _gives_a_place(call: cst.Call) -> bool:
     """Whether a call says where the result goes: `out=`, `inplace=True`, or arguments that are not known."""
-    return any(arg.star or (arg.keyword is not None and arg.keyword.value in ("out", "inplace", "copy")) for arg in call.args)
+    positional = [arg for arg in call.args if arg.keyword is None]
+    return len(positional) > _MOST_WITHOUT_PLACE or any(
+        arg.star or (arg.keyword is not None and arg.keyword.value in ("out", "inplace", "copy")) for arg in call.args
+    )
 
 
 def _is_shown(site: Site) -> bool:
