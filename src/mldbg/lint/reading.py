@@ -118,7 +118,7 @@ def receiver(call: cst.Call) -> cst.BaseExpression | None:
     return call.func.value if isinstance(call.func, cst.Attribute) else None
 
 
-def callee(node: cst.BaseExpression) -> cst.BaseExpression:
+def callee(node: cst.CSTNode) -> cst.CSTNode:
     """What a call calls; of anything else the expression itself."""
     return node.func if isinstance(node, cst.Call) else node
 

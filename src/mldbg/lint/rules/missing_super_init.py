@@ -22,7 +22,6 @@ _WHERE = (
 )
 """A class whose body ends without any call of a base's `__init__`."""
 _CALLS_A_BASE = re.compile(r"\bsuper\b|\.__init__\(|__class__|__new__")
-_HOLDS_A_LAYER = re.compile(r"\bself\.\w+\s*(?::[^=\n]*)?=\s*(?:\w+\.)*[A-Z]\w*\(")
 
 
 class MissingSuperInit(Rule):
@@ -76,7 +75,7 @@ class MissingSuperInit(Rule):
         if found is None:
             return
         part, init = found
-        if _CALLS_A_BASE.search(part.code) or not _HOLDS_A_LAYER.search(part.code) or init.decorators:
+        if _CALLS_A_BASE.search(part.code) or init.decorators or not _makes_a_layer(part, init):
             return
         where = site_of(part, init.name)
         yield self.found(
@@ -93,6 +92,11 @@ def _own_init(part: Part, cls: cst.ClassDef) -> tuple[Part, cst.FunctionDef] | N
         if node.name.value == "__init__":
             return method, node
     return None
+
+
+def _makes_a_layer(part: Part, init: cst.FunctionDef) -> bool:
+    called = (reading.qualified(part, reading.callee(node)) or "" for node in edit.descendants(init) if edit.is_call(node))
+    return any(name.startswith("torch.nn.") for name in called)
 
 
 def _fix(part: Part, init: cst.FunctionDef) -> Fix | None:
