@@ -299,8 +299,11 @@ def is_given(call: Call, name: str) -> bool | None:
     """Whether a parameter gets an argument, in a call or where what is called was built; None where that is not known."""
     if name in call.arguments:
         return True
-    made = constructor(call) if call.name.endswith(".__call__") else call.place.site
+    is_object = call.name.endswith(".__call__")
+    made = constructor(call) if is_object else call.place.site
     node = made.node if made is not None else None
+    if not is_object and node is not None and not is_call(node):
+        return False  # a function that is named to a library, which calls it with prediction and target only
     return False if isinstance(node, cst.Call) and not any(arg.star for arg in node.args) else None
 
 
@@ -361,6 +364,25 @@ def with_axes(site: Site, axes: str) -> Edit | None:
     """Say other axes in an annotation."""
     text = _axes_of(site.node)
     return replaced(site.part, text, f"{text.prefix}{text.quote}{axes}{text.quote}") if text is not None else None
+
+
+def text_of(node: cst.CSTNode) -> str | None:
+    """What a string says that stands there as it is; None of any other node."""
+    return str(node.raw_value) if isinstance(node, cst.SimpleString) else None
+
+
+def loss_object(site: Site, name: str, flag: str) -> Edit | None:
+    """Put an object of a loss of Keras, with a flag set, in the place of its name; None where the file does not import Keras."""
+    imports = site.part.module.outline.imports
+    cls = "".join(word.capitalize() for word in name.rpartition(".")[2].split("_"))
+    for alias, what in imports.items():
+        package = what.module if what.name is None else f"{what.module}.{what.name}"
+        path = {"tensorflow": ".keras.losses", "keras": ".losses", "tensorflow.keras": ".losses", "keras.losses": ""}.get(
+            package.replace("tensorflow.keras.", "keras.")
+        )
+        if path is not None:
+            return replaced(site.part, site.node, f"{alias}{path}.{cls}({flag}=True)")
+    return None
 
 
 def is_literal(node: cst.CSTNode) -> bool:

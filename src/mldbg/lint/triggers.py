@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mldbg.lint.library.names import EVALUATION_LINE, SAYS_ONE
-from mldbg.operations import attention, distributions, losses, sklearn, torch, trainers
+from mldbg.operations import attention, distributions, keras, losses, sklearn, torch, trainers
 from mldbg.operations.effect import Scales
 from mldbg.operations.families import FAMILIES, MEANINGS
 
@@ -132,12 +132,18 @@ ATTENTION = Trigger(
 )
 """Attention, beside a mask of which it may be known what it says, or that comes too late."""
 
+KERAS = Trigger(
+    frozenset({"compile("}) | frozenset(name.removesuffix(".__call__").rpartition(".")[2] for name in keras.LOSSES),
+    (("keras", "tensorflow"),),
+)
+"""A model of Keras gets its loss, or a loss is called."""
+
 MEANT = Trigger(frozenset(MEANINGS), ((r"\bmldbg\b",),))
 """Annotations that say what numbers mean."""
 
 TRIGGERS = (
     *(MEANT, LOSSES, TRAINING, EVALUATION, LOADING, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS),
-    *(TWICE, TWICE_ON_DATA, LOGITS_OF_DISTRIBUTIONS, ATTENTION),
+    *(TWICE, TWICE_ON_DATA, LOGITS_OF_DISTRIBUTIONS, ATTENTION, KERAS),
 )
 
 _SIZED = (

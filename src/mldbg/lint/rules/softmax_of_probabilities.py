@@ -7,6 +7,7 @@ from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Call
 from mldbg.lint.rule import Rule, Topic, calls
 from mldbg.operations.effect import Gives
+from mldbg.operations.keras import SOFTMAXES
 from mldbg.operations.losses import SOFTMAX_OF_PROBS
 from mldbg.operations.tables import effect_of
 from mldbg.operations.torch import NORMALIZERS
@@ -62,7 +63,7 @@ class SoftmaxOfProbabilities(Rule):
 
     group = Group.CORRECTNESS
     topic = Topic.LOSSES
-    listens_to = calls(*(name for name in NORMALIZERS if "softmin" not in name.lower()))
+    listens_to = calls(*(name for name in NORMALIZERS if "softmin" not in name.lower()), *SOFTMAXES)
 
     def on_call(self, call: Call) -> Iterator[Finding]:
         value = call.argument("logits" if "logits" in call.arguments else "input")
