@@ -133,10 +133,10 @@ ATTENTION = Trigger(
 """Attention, beside a mask of which it may be known what it says, or that comes too late."""
 
 KERAS = Trigger(
-    frozenset({"compile("}) | frozenset(name.removesuffix(".__call__").rpartition(".")[2] for name in keras.LOSSES),
+    frozenset({"compile(", "predict("}) | frozenset(name.removesuffix(".__call__").rpartition(".")[2] for name in keras.LOSSES),
     (("keras", "tensorflow"),),
 )
-"""A model of Keras gets its loss, or a loss is called."""
+"""A model of Keras gets its loss or is used, or a loss is called."""
 
 MEANT = Trigger(frozenset(MEANINGS), ((r"\bmldbg\b",),))
 """Annotations that say what numbers mean."""
