@@ -475,6 +475,61 @@ def function_around(part: Part, node: cst.CSTNode) -> cst.CSTNode | None:
     return here
 
 
+def outermost_function(site: Site) -> cst.FunctionDef | None:
+    """The outermost function definition around a place, below its class."""
+    found: cst.FunctionDef | None = None
+    here: cst.CSTNode | None = site.node
+    while here is not None:
+        found = here if isinstance(here, cst.FunctionDef) else found
+        here = None if isinstance(here, cst.ClassDef) else site.part.parents.get(here)
+    return found
+
+
+def first_parameter(function: cst.FunctionDef) -> str | None:
+    """The name of a function's first parameter."""
+    params = (*function.params.posonly_params, *function.params.params)
+    return str(params[0].name.value) if params else None
+
+
+def is_parameter(place: Place, node: cst.CSTNode) -> bool:
+    """Whether an expression is a parameter of the function under way, which its callers know better."""
+    function = place.function
+    if not isinstance(function, cst.FunctionDef) or not isinstance(node, cst.Name):
+        return False
+    params = function.params
+    return any(is_name(param.name, node.value) for param in (*params.posonly_params, *params.params, *params.kwonly_params))
+
+
+def sources_of(place: Place, node: cst.CSTNode) -> list[cst.CSTNode]:
+    """What a name is given in the function under way."""
+    if not isinstance(node, cst.Name):
+        return []
+    part = place.site.part
+    return list(part.names_in(place.function or part.tree).made.get(node.value, []))
+
+
+def tests_over(site: Site) -> Iterator[cst.CSTNode]:
+    """The tests that decide, within its function, whether a place is reached: around it, or before a return."""
+    part = site.part
+    around: set[cst.CSTNode] = set()
+    here: cst.CSTNode | None = site.node
+    while here is not None:
+        around.add(here)
+        here = part.parents.get(here)
+    function = function_around(part, site.node)
+    for node in descendants(function) if function is not None else ():
+        leaves = isinstance(node, cst.If) and any(isinstance(one, cst.Return) for one in descendants(node.body))
+        if isinstance(node, cst.If | cst.IfExp | cst.While) and (node in around or leaves):
+            yield node.test
+
+
+def is_attribute_of(site: Site) -> bool:
+    """Whether what is made at a place is assigned to an attribute, which outlives the function."""
+    statement = statement_at(site)
+    found = descendants(statement) if statement is not None else ()
+    return any(isinstance(node, cst.Assign) and isinstance(node.targets[0].target, cst.Attribute) for node in found)
+
+
 def lines_of(part: Part, statement: cst.CSTNode) -> Span:
     """The whole lines of a statement, its line end included."""
     span = part.span(statement)

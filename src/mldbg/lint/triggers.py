@@ -138,12 +138,30 @@ KERAS = Trigger(
 )
 """A model of Keras gets its loss or is used, or a loss is called."""
 
+_CLOSED = r"(?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
+"""What stands in a call, up to its end."""
+
+ALWAYS_DROPPED = Trigger(
+    frozenset({*(name.rpartition(".")[2] + "(" for name in torch.DROPOUTS), "scaled_dot_product_attention("})
+    | frozenset(name.split(".")[2] + "(" for name in torch.DROPOUT_LAYERS),
+    (
+        (
+            rf"\b(?:F|functional|nnf|fn)\.\w*dropout\w*\((?!(?:[^()]|\([^()]*\))*\btrain){_CLOSED}",
+            rf"\bscaled_dot_product_attention\((?=(?:[^()]|\([^()]*\))*\bdropout_p){_CLOSED}",
+            r"functional import [^\n]*dropout",
+            rf"\b\w*Dropout\d?d?\({_CLOSED}\(",
+            r"\n\s+(?!self)\w+ = (?:torch\.)?nn\.\w*Dropout\d?d?\(",
+        ),
+    ),
+)
+"""Dropout that is not told whether the model is in training mode, or a dropout layer that is made where it is applied."""
+
 MEANT = Trigger(frozenset(MEANINGS), ((r"\bmldbg\b",),))
 """Annotations that say what numbers mean."""
 
 TRIGGERS = (
     *(MEANT, LOSSES, TRAINING, EVALUATION, LOADING, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS),
-    *(TWICE, TWICE_ON_DATA, LOGITS_OF_DISTRIBUTIONS, ATTENTION, KERAS),
+    *(TWICE, TWICE_ON_DATA, LOGITS_OF_DISTRIBUTIONS, ATTENTION, KERAS, ALWAYS_DROPPED),
 )
 
 _SIZED = (

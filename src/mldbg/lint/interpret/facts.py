@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.slots import Key, Slot
-from mldbg.lint.interpret.value import UNKNOWN, Among, Fit, Object, Option, Outcome, Role, Value
+from mldbg.lint.interpret.value import UNKNOWN, Among, ClassThing, Fit, Object, Option, Outcome, Role, Value
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:
@@ -107,6 +107,8 @@ class Call:
     """The names that the result is unpacked into, when it is and all are plain names."""
     built: Mapping[str, Site] = field(default_factory=dict)
     """Of a layer the expressions that its constructor got, by parameter; where shapes are followed."""
+    module: ClassThing | None = None
+    """The class of the project whose `forward`, or another method of a module, is under way, the innermost one."""
 
     @property
     def node(self) -> cst.Call:

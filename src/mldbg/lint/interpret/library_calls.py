@@ -21,6 +21,7 @@ from mldbg.lint.interpret.containers import Containers
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
 from mldbg.lint.interpret.facts import Call, Escape
+from mldbg.lint.interpret.frames import Frame
 from mldbg.lint.interpret.join import is_loss, join, rows_of_first, tuple_of
 from mldbg.lint.interpret.keras import Keras
 from mldbg.lint.interpret.lineage import Lineage, derived_data
@@ -35,6 +36,7 @@ from mldbg.lint.interpret.training import Training
 from mldbg.lint.interpret.value import (
     UNKNOWN,
     VALUES_AND_INDICES,
+    ClassThing,
     Constant,
     Data,
     Entries,
@@ -460,7 +462,14 @@ class LibraryCalls:
         machine = self.machine
         unpacking = machine.frame.unpacking
         targets = unpacking[1] if unpacking is not None and unpacking[0] is site.node else ()
-        machine.facts.append(Call(machine.place(site), name, given, nodes, receiver, result, machine.state.grad, targets))
+        module = next((owner for frame in reversed(machine.frames) if (owner := self._module_of(frame)) is not None), None)
+        place = machine.place(site)
+        machine.facts.append(Call(place, name, given, nodes, receiver, result, machine.state.grad, targets, module=module))
+
+    def _module_of(self, frame: Frame) -> ClassThing | None:
+        """The class of modules to which the method in a frame belongs."""
+        owner = frame.function.owner if frame.function is not None else None
+        return owner if owner is not None and self.classes.is_module(owner) else None
 
     def _result(
         self,
