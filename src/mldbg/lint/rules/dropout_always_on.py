@@ -22,6 +22,9 @@ _ON_PURPOSE = re.compile(
 )
 """What code says, in names, comments or docstrings, that drops values at all times because it wants to."""
 
+_ONLY_TRAINS = re.compile(r"(?:^|_)(?:train|training|loss|losses)(?:_|$)")
+"""What a function is called that runs in training only."""
+
 
 class DropoutAlwaysOn(Rule):
     """dropout in a module acts in evaluation mode, too
@@ -153,6 +156,6 @@ def _asks_for_mode(call: Call) -> bool:
 def _is_meant(call: Call, module: ClassThing) -> bool:
     """Whether the class, or the function that holds the call, says that values are dropped at all times."""
     statements = {module.part: module.part.statement, call.place.site.part: call.place.site.part.statement}
-    return any(_ON_PURPOSE.search(part.module.outline.text(statement)) for part, statement in statements.items()) or any(
-        map(_ON_PURPOSE.search, call.place.within)
-    )
+    if any(_ON_PURPOSE.search(part.module.outline.text(statement)) for part, statement in statements.items()):
+        return True
+    return any(_ON_PURPOSE.search(name) or _ONLY_TRAINS.search(name) for name in call.place.within)
