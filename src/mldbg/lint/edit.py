@@ -390,6 +390,11 @@ def is_literal(node: cst.CSTNode) -> bool:
     return number_of(node) is not None or (isinstance(node, cst.Name) and node.value in ("True", "False", "None"))
 
 
+def is_number(node: cst.CSTNode) -> bool:
+    """Whether a number is written out."""
+    return isinstance(node, cst.Integer | cst.Float)
+
+
 def number_of(node: cst.CSTNode) -> int | None:
     """The integer that is written out, as `400`, `-1` or `16 * 5 * 5`; None of anything with a name in it."""
     match node:

@@ -156,12 +156,21 @@ ALWAYS_DROPPED = Trigger(
 )
 """Dropout that is not told whether the model is in training mode, or a dropout layer that is made where it is applied."""
 
+THRESHOLDS = Trigger(
+    frozenset({"no_grad", "inference_mode", "eval"}),
+    (
+        (r"(?i:with_?logits)", "MultiLabelSoftMargin", "multilabel_soft_margin"),
+        (r"[<>]=? ?0?\.5\b", r"\.g[et]\(0?\.5", r"\.round\(", r"threshold\w*(?:: float)? ?= ?0?\.5\b"),
+    ),
+)
+"""A model is evaluated, where some loss takes logits and something is compared with a half."""
+
 MEANT = Trigger(frozenset(MEANINGS), ((r"\bmldbg\b",),))
 """Annotations that say what numbers mean."""
 
 TRIGGERS = (
     *(MEANT, LOSSES, TRAINING, EVALUATION, LOADING, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS),
-    *(TWICE, TWICE_ON_DATA, LOGITS_OF_DISTRIBUTIONS, ATTENTION, KERAS, ALWAYS_DROPPED),
+    *(TWICE, TWICE_ON_DATA, LOGITS_OF_DISTRIBUTIONS, ATTENTION, KERAS, ALWAYS_DROPPED, THRESHOLDS),
 )
 
 _SIZED = (

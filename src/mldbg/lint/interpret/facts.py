@@ -350,6 +350,22 @@ class Broadcast:
     nodes: tuple[cst.BaseExpression | None, cst.BaseExpression | None] = field(default=(None, None), compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A tensor is compared with a number, value by value: `scores > 0.5`.
+
+    Attributes:
+        value: the tensor.
+        bound: the number.
+        node: the expression that stands for it.
+    """
+
+    place: Place
+    value: Value
+    bound: float
+    node: cst.BaseExpression = field(compare=False)
+
+
 class Promise(Enum):
     """Where an annotation stands."""
 
@@ -416,6 +432,7 @@ Fact = (
     | Misfit
     | MaskedMean
     | Broadcast
+    | Compared
     | Contradiction
     | Loop
 )
