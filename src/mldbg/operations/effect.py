@@ -355,6 +355,8 @@ class FlaggedLoss:
 class Derives:
     """The result is made from the data of all arguments; meanings are lost."""
 
+    params: tuple[str, ...] = ()
+
 
 @dataclass(frozen=True, slots=True)
 class Returns:

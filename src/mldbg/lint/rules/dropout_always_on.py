@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 _ATTENTION = "torch.nn.functional.scaled_dot_product_attention"
 _SAYS_MODE = re.compile(r"train|eval|infer|\bmc\b|sampl|stochastic", re.IGNORECASE)
 _ON_PURPOSE = re.compile(
-    r"\bmc\b|\bmc_?drop|monte|bayes|uncertain|epistemic|stochastic|(?<!-)\balways|on purpose|intention|deliberate|denois|corrupt|\bnois"
-    r"|augment|(?:also|even|active|on|applied) (?:at|during|in) (?:test|infer|eval)|at (?:test|inference) time",
+    r"\bmc\b|\bmc_?drop|monte|bayes|uncertain|epistemic|stochastic|(?<!-)\balways|on purpose|intention|deliberate"
+    r"|denois|corrupt|\bnois|augment|(?:also|even|active|on|applied) (?:at|during|in) (?:test|infer|eval)"
+    r"|at (?:test|inference) time",
     re.IGNORECASE,
 )
 """What code says, in names, comments or docstrings, that drops values at all times because it wants to."""

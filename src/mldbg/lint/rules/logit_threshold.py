@@ -65,8 +65,8 @@ class LogitThreshold(Rule):
             return loss, hits
 
     ## Limits
-    That they are logits is proved by a loss that takes logits: it gets the same tensor, or what the same layer of the model gives.
-    The output of a linear layer alone is no proof, for it may be a regression. Other numbers than 0.5 are silent.
+    That they are logits is proved by a loss that takes logits: it gets the same tensor, or what the same layer of the model
+    gives. The output of a linear layer alone is no proof, for it may be a regression. Other numbers than 0.5 are silent.
     """
 
     group = Group.CORRECTNESS
@@ -142,7 +142,7 @@ def _keys(value: Value) -> frozenset[object]:
 
 
 def _depends_on_activation(place: Place) -> bool:
-    """Whether a test decides that this place is reached which may know whether probabilities are there, or they are made in place."""
+    """Whether a test that leads here may know whether probabilities are there, or they are made in place."""
     if any(_SAYS_ACTIVATION.search(edit.code(condition.test.node)) for condition in place.conditions):
         return True
     return place.function is not None and "sigmoid_(" in edit.code(place.function)
