@@ -299,8 +299,11 @@ def is_given(call: Call, name: str) -> bool | None:
     """Whether a parameter gets an argument, in a call or where what is called was built; None where that is not known."""
     if name in call.arguments:
         return True
-    made = constructor(call) if call.name.endswith(".__call__") else call.place.site
+    is_object = call.name.endswith(".__call__")
+    made = constructor(call) if is_object else call.place.site
     node = made.node if made is not None else None
+    if not is_object and node is not None and not is_call(node):
+        return False  # a function that is named to a library, which calls it with prediction and target only
     return False if isinstance(node, cst.Call) and not any(arg.star for arg in node.args) else None
 
 
@@ -363,9 +366,33 @@ def with_axes(site: Site, axes: str) -> Edit | None:
     return replaced(site.part, text, f"{text.prefix}{text.quote}{axes}{text.quote}") if text is not None else None
 
 
+def text_of(node: cst.CSTNode) -> str | None:
+    """What a string says that stands there as it is; None of any other node."""
+    return str(node.raw_value) if isinstance(node, cst.SimpleString) else None
+
+
+def loss_object(site: Site, name: str, flag: str) -> Edit | None:
+    """Put an object of a loss of Keras, with a flag set, in the place of its name; None where the file does not import Keras."""
+    imports = site.part.module.outline.imports
+    cls = "".join(word.capitalize() for word in name.rpartition(".")[2].split("_"))
+    for alias, what in imports.items():
+        package = what.module if what.name is None else f"{what.module}.{what.name}"
+        path = {"tensorflow": ".keras.losses", "keras": ".losses", "tensorflow.keras": ".losses", "keras.losses": ""}.get(
+            package.replace("tensorflow.keras.", "keras.")
+        )
+        if path is not None:
+            return replaced(site.part, site.node, f"{alias}{path}.{cls}({flag}=True)")
+    return None
+
+
 def is_literal(node: cst.CSTNode) -> bool:
     """Whether a node is a number, True, False or None, as it stands."""
     return number_of(node) is not None or (isinstance(node, cst.Name) and node.value in ("True", "False", "None"))
+
+
+def is_number(node: cst.CSTNode) -> bool:
+    """Whether a number is written out."""
+    return isinstance(node, cst.Integer | cst.Float)
 
 
 def number_of(node: cst.CSTNode) -> int | None:
@@ -451,6 +478,61 @@ def function_around(part: Part, node: cst.CSTNode) -> cst.CSTNode | None:
     while here is not None and not isinstance(here, cst.FunctionDef):
         here = part.parents.get(here)
     return here
+
+
+def outermost_function(site: Site) -> cst.FunctionDef | None:
+    """The outermost function definition around a place, below its class."""
+    found: cst.FunctionDef | None = None
+    here: cst.CSTNode | None = site.node
+    while here is not None:
+        found = here if isinstance(here, cst.FunctionDef) else found
+        here = None if isinstance(here, cst.ClassDef) else site.part.parents.get(here)
+    return found
+
+
+def first_parameter(function: cst.FunctionDef) -> str | None:
+    """The name of a function's first parameter."""
+    params = (*function.params.posonly_params, *function.params.params)
+    return str(params[0].name.value) if params else None
+
+
+def is_parameter(place: Place, node: cst.CSTNode) -> bool:
+    """Whether an expression is a parameter of the function under way, which its callers know better."""
+    function = place.function
+    if not isinstance(function, cst.FunctionDef) or not isinstance(node, cst.Name):
+        return False
+    params = function.params
+    return any(is_name(param.name, node.value) for param in (*params.posonly_params, *params.params, *params.kwonly_params))
+
+
+def sources_of(place: Place, node: cst.CSTNode) -> list[cst.CSTNode]:
+    """What a name is given in the function under way."""
+    if not isinstance(node, cst.Name):
+        return []
+    part = place.site.part
+    return list(part.names_in(place.function or part.tree).made.get(node.value, []))
+
+
+def tests_over(site: Site) -> Iterator[cst.CSTNode]:
+    """The tests that decide, within its function, whether a place is reached: around it, or before a return."""
+    part = site.part
+    around: set[cst.CSTNode] = set()
+    here: cst.CSTNode | None = site.node
+    while here is not None:
+        around.add(here)
+        here = part.parents.get(here)
+    function = function_around(part, site.node)
+    for node in descendants(function) if function is not None else ():
+        leaves = isinstance(node, cst.If) and any(isinstance(one, cst.Return) for one in descendants(node.body))
+        if isinstance(node, cst.If | cst.IfExp | cst.While) and (node in around or leaves):
+            yield node.test
+
+
+def is_attribute_of(site: Site) -> bool:
+    """Whether what is made at a place is assigned to an attribute, which outlives the function."""
+    statement = statement_at(site)
+    found = descendants(statement) if statement is not None else ()
+    return any(isinstance(node, cst.Assign) and isinstance(node.targets[0].target, cst.Attribute) for node in found)
 
 
 def lines_of(part: Part, statement: cst.CSTNode) -> Span:

@@ -38,6 +38,11 @@ def calls(*names: str) -> Listening:
     return Listening(frozenset({facts.Call}), frozenset(names))
 
 
+def both(one: Listening, other: Listening) -> Listening:
+    """What either of two wants to hear of."""
+    return Listening(one.kinds | other.kinds, one.names | other.names)
+
+
 def hears(*kinds: type) -> Listening:
     """Facts of other kinds than calls."""
     return Listening(frozenset(kinds))
@@ -80,6 +85,7 @@ _NAMES = {
     facts.Fitted: "on_fitted",
     facts.Misfit: "on_misfit",
     facts.Broadcast: "on_broadcast",
+    facts.Compared: "on_compared",
     facts.MaskedMean: "on_masked_mean",
     facts.Contradiction: "on_contradiction",
     facts.FlagSet: "on_flag_set",
@@ -153,6 +159,10 @@ class Rule:
 
     def on_broadcast(self, broadcast: facts.Broadcast) -> Iterator[Finding]:
         """Findings from two tensors that are broadcast against one another where they hold the same entries."""
+        yield from ()
+
+    def on_compared(self, compared: facts.Compared) -> Iterator[Finding]:
+        """Findings from a tensor that is compared with a number."""
         yield from ()
 
     def on_masked_mean(self, mean: facts.MaskedMean) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mldbg.lint.library.names import EVALUATION_LINE, SAYS_ONE
-from mldbg.operations import attention, distributions, losses, sklearn, torch, trainers
+from mldbg.operations import attention, distributions, keras, losses, sklearn, torch, trainers
 from mldbg.operations.effect import Scales
 from mldbg.operations.families import FAMILIES, MEANINGS
 
@@ -139,12 +139,45 @@ _FLAG_OF_A_MODULE = (
 FLAGS = Trigger(frozenset({"requires_grad"}), ((_FLAG_OF_A_MODULE,),), (_FLAG_OF_A_MODULE,))
 """A flag of tensors that is set on what is called like a module."""
 
+KERAS = Trigger(
+    frozenset({"compile(", "predict("}) | frozenset(name.removesuffix(".__call__").rpartition(".")[2] for name in keras.LOSSES),
+    (("keras", "tensorflow"),),
+)
+"""A model of Keras gets its loss or is used, or a loss is called."""
+
+_CLOSED = r"(?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
+"""What stands in a call, up to its end."""
+
+ALWAYS_DROPPED = Trigger(
+    frozenset({*(name.rpartition(".")[2] + "(" for name in torch.DROPOUTS), "scaled_dot_product_attention("})
+    | frozenset(name.split(".")[2] + "(" for name in torch.DROPOUT_LAYERS),
+    (
+        (
+            rf"\b(?:F|functional|nnf|fn)\.\w*dropout\w*\((?!(?:[^()]|\([^()]*\))*\btrain){_CLOSED}",
+            rf"\bscaled_dot_product_attention\((?=(?:[^()]|\([^()]*\))*\bdropout_p){_CLOSED}",
+            r"functional import [^\n]*dropout",
+            rf"\b\w*Dropout\d?d?\({_CLOSED}\(",
+            r"\n\s+(?!self)\w+ = (?:torch\.)?nn\.\w*Dropout\d?d?\(",
+        ),
+    ),
+)
+"""Dropout that is not told whether the model is in training mode, or a dropout layer that is made where it is applied."""
+
+THRESHOLDS = Trigger(
+    frozenset({"no_grad", "inference_mode", "eval"}),
+    (
+        (r"(?i:with_?logits)", "MultiLabelSoftMargin", "multilabel_soft_margin"),
+        (r"[<>]=? ?0?\.5\b", r"\.g[et]\(0?\.5", r"\.round\(", r"threshold\w*(?:: float)? ?= ?0?\.5\b"),
+    ),
+)
+"""A model is evaluated, where some loss takes logits and something is compared with a half."""
+
 MEANT = Trigger(frozenset(MEANINGS), ((r"\bmldbg\b",),))
 """Annotations that say what numbers mean."""
 
 TRIGGERS = (
     *(MEANT, LOSSES, TRAINING, EVALUATION, LOADING, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS),
-    *(TWICE, TWICE_ON_DATA, LOGITS_OF_DISTRIBUTIONS, ATTENTION, FLAGS),
+    *(TWICE, TWICE_ON_DATA, LOGITS_OF_DISTRIBUTIONS, ATTENTION, FLAGS, KERAS, ALWAYS_DROPPED, THRESHOLDS),
 )
 
 _SIZED = (

@@ -17,7 +17,7 @@ from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.choices import Choices, is_told_apart_by_meaning
 from mldbg.lint.interpret.columns import Columns
 from mldbg.lint.interpret.contents import Contents
-from mldbg.lint.interpret.facts import Condition, told
+from mldbg.lint.interpret.facts import Compared, Condition, told
 from mldbg.lint.interpret.frames import held_under_key
 from mldbg.lint.interpret.indexing import MASK
 from mldbg.lint.interpret.join import join_all, join_data, joined, of_branches, spliced, tuple_of
@@ -346,6 +346,7 @@ class Expressions:
             known = compared(rights[0][0], left, self._shown(node.comparisons[0], rights[0][1]))
             if known is not None:
                 return literal(known)
+            self._tell_compared(node, left, rights[0][1])
         if isinstance(left.thing, Lazy):
             return Value(Opaque(MASK))
         made = Value(Opaque(MASK), data=derived_data(left), axes=Axes(left.axes.rank))
@@ -355,6 +356,14 @@ class Expressions:
         if type(operator) in COMPARES:
             made = tested(COMPARES[type(operator)], left, right, made, site)
         return self.library.shaping.operation(operator, left, right, site, made)
+
+    def _tell_compared(self, node: cst.Comparison, left: Value, right: Value) -> None:
+        """Tell the rules of a tensor that is compared with a fraction, as probabilities are."""
+        comparator = node.comparisons[0].comparator
+        for value, bound, at in ((left, right.constant, comparator), (right, left.constant, node.left)):
+            if isinstance(bound, float) and 0 < bound < 1 and isinstance(value.thing, Unknown | Lazy):
+                place = self.machine.place(self.machine.site(node))
+                self.machine.facts.append(Compared(place, self.machine.force(value), bound, at))
 
     def _shown(self, target: cst.ComparisonTarget, value: Value) -> Value:
         """What `in` looks through: the elements of a list or a set, the keys of a dict."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.slots import Key, Slot
-from mldbg.lint.interpret.value import UNKNOWN, Among, Fit, Object, Option, Outcome, Role, Value
+from mldbg.lint.interpret.value import UNKNOWN, Among, ClassThing, Fit, Object, Option, Outcome, Role, Value
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:
@@ -108,6 +108,8 @@ class Call:
     """The names that the result is unpacked into, when it is and all are plain names."""
     built: Mapping[str, Site] = field(default_factory=dict)
     """Of a layer the expressions that its constructor got, by parameter; where shapes are followed."""
+    module: ClassThing | None = None
+    """The class of the project whose `forward`, or another method of a module, is under way, the innermost one."""
 
     @property
     def node(self) -> cst.Call:
@@ -349,6 +351,22 @@ class Broadcast:
     nodes: tuple[cst.BaseExpression | None, cst.BaseExpression | None] = field(default=(None, None), compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A tensor is compared with a number, value by value: `scores > 0.5`.
+
+    Attributes:
+        value: the tensor.
+        bound: the number.
+        node: the expression that stands for it.
+    """
+
+    place: Place
+    value: Value
+    bound: float
+    node: cst.BaseExpression = field(compare=False)
+
+
 class Promise(Enum):
     """Where an annotation stands."""
 
@@ -444,6 +462,7 @@ Fact = (
     | Misfit
     | MaskedMean
     | Broadcast
+    | Compared
     | Contradiction
     | FlagSet
     | Written

@@ -79,7 +79,7 @@ from mldbg.lint.interpret.value import (
     Value,
     literal,
 )
-from mldbg.operations import tables, torch
+from mldbg.operations import tables
 from mldbg.operations.configuration import DICTS
 from mldbg.operations.effect import Effect
 from mldbg.operations.spelling import canonical
@@ -503,12 +503,10 @@ class Interpreter:
         replaced = self.state.get(callee.thing.ref, "forward") if module and isinstance(callee.thing, Object) else None
         if replaced is not None:
             return self.call(replaced, arguments, site)
-        method = self.classes.class_attribute(cls, "__call__")
-        if method is None and module:
-            method = self.classes.class_attribute(cls, "forward")
+        method = self.classes.run_by_call(cls)
         if method is not None and isinstance(method.thing, Function):
             return self.call_function(method.thing, [Argument(callee), *arguments], site)
-        if module and self.classes.outside_base(cls) in torch.CONTAINERS:
+        if self.classes.outside_base(cls) in tables.CONTAINERS:
             return self.library.run_container(callee, arguments, site)
         return self.lineage.unknown_result(site)
 

@@ -21,7 +21,9 @@ from mldbg.lint.interpret.containers import Containers
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
 from mldbg.lint.interpret.facts import Call, Escape
+from mldbg.lint.interpret.frames import Frame
 from mldbg.lint.interpret.join import is_loss, join, rows_of_first, tuple_of
+from mldbg.lint.interpret.keras import Keras
 from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.marks import Marks
@@ -34,6 +36,7 @@ from mldbg.lint.interpret.training import Training
 from mldbg.lint.interpret.value import (
     UNKNOWN,
     VALUES_AND_INDICES,
+    ClassThing,
     Constant,
     Data,
     Entries,
@@ -46,14 +49,16 @@ from mldbg.lint.interpret.value import (
     Unknown,
     Value,
 )
-from mldbg.operations import rows, tables, torch
+from mldbg.operations import keras, rows, tables, torch
 from mldbg.operations.configuration import ATTRIBUTE_DICTS, SAME_FILE
 from mldbg.operations.effect import (
+    Activates,
     Affine,
     Attends,
     CrossValidates,
     Derives,
     Effect,
+    FlaggedLoss,
     Gives,
     Keeps,
     Loss,
@@ -126,6 +131,7 @@ class LibraryCalls:
         self._containers = Containers(machine, contents, lineage)
         self._tensors = Tensors(machine, contents, lineage)
         self._marks = Marks(machine, contents)
+        self._keras = Keras(machine, classes, contents, lineage, self._tensors)
         self._builtins = BuiltinCalls(machine, classes, contents, lineage, construction)
 
     def attribute(self, base: Value, name: str, site: Site) -> Value:
@@ -237,7 +243,7 @@ class LibraryCalls:
         for family in (self.training, self.estimators):
             handled = family.method(base, name, arguments, site)
             if handled is not None:
-                return handled
+                return self._keras.predicted(base, name, handled, site)
         outside = self.classes.outside_base(thing.cls) if isinstance(thing, Object) else None
         if outside is not None:
             qualified = canonical(f"{outside}.{name}")
@@ -255,7 +261,7 @@ class LibraryCalls:
             return texts.called(machine, base, name, arguments) or UNKNOWN
         if isinstance(thing, Object) and self.classes.is_module(thing.cls) and name in torch.RETURNS_SELF:
             return base
-        if isinstance(thing, Object) and isinstance(thing.cls, str) and thing.cls in torch.CONTAINERS and name == "append":
+        if isinstance(thing, Object) and isinstance(thing.cls, str) and thing.cls in tables.CONTAINERS and name == "append":
             self.contents.extend(base, Items("", tuple(argument.value for argument in arguments)))
             return base
         if outside is None:
@@ -328,7 +334,7 @@ class LibraryCalls:
             return UNKNOWN
         if isinstance(receiver.thing, Object) and name in ("train", "eval", "to"):
             return self.training.method(receiver, name, arguments, site) or receiver
-        if name == "forward" and outside in torch.CONTAINERS:
+        if name == "forward" and outside in tables.CONTAINERS:
             return self.run_container(receiver, arguments, site)
         if outside is not None:
             effect = self.machine.effect_of(f"{outside}.__call__" if name in ("forward", "__call__") else f"{outside}.{name}")
@@ -346,7 +352,7 @@ class LibraryCalls:
             result = self.unknown_call(callee, "", arguments, site) if cls is None else self.lineage.unknown_result(site)
             self.training.model_called(callee, arguments, site, result)
             return result
-        if cls in torch.CONTAINERS:
+        if cls in tables.CONTAINERS:
             result = self.run_container(callee, arguments, site)
         else:
             effect = machine.effect_of(f"{cls}.__call__")
@@ -401,7 +407,7 @@ class LibraryCalls:
                 given = self.machine.call(layer, [Argument(value)], at or site)
                 value = join(value, given) if layer.or_none else given  # an entry that a dict may lack
         if value.meaning is not None:
-            value = value.step(site, "returned by this nn.Sequential")
+            value = value.step(site, f"returned by this {_title(callee)}")
         return value
 
     def _holds_itself(self, container: Value) -> bool:
@@ -456,7 +462,14 @@ class LibraryCalls:
         machine = self.machine
         unpacking = machine.frame.unpacking
         targets = unpacking[1] if unpacking is not None and unpacking[0] is site.node else ()
-        machine.facts.append(Call(machine.place(site), name, given, nodes, receiver, result, machine.state.grad, targets))
+        module = next((owner for frame in reversed(machine.frames) if (owner := self._module_of(frame)) is not None), None)
+        place = machine.place(site)
+        machine.facts.append(Call(place, name, given, nodes, receiver, result, machine.state.grad, targets, module=module))
+
+    def _module_of(self, frame: Frame) -> ClassThing | None:
+        """The class of modules to which the method in a frame belongs."""
+        owner = frame.function.owner if frame.function is not None else None
+        return owner if owner is not None and self.classes.is_module(owner) else None
 
     def _result(
         self,
@@ -472,9 +485,11 @@ class LibraryCalls:
         first = given.get("input", values[0] if values else UNKNOWN)
         match effect:
             case Gives():
-                return self._tensors.gives(effect, first, given.get("dim"), site)
+                return self._tensors.gives(effect, first, given.get("dim", given.get("axis")), site)
             case Affine():
                 return self._tensors.affine(effect, first, receiver, site)
+            case Activates():
+                return self._keras.activated(effect, given, first, receiver, site)
             case Maps():
                 return self._tensors.maps(effect, first, site)
             case Keeps():
@@ -485,6 +500,8 @@ class LibraryCalls:
                 return self._tensors.moved(effect, given, values, site)
             case Selects():
                 return self._tensors.selected(effect, given, values, site)
+            case FlaggedLoss():
+                return Value(meaning=Semantic.SCALAR_LOSS, origin=machine.new_ref(site))
             case Loss():
                 reduced = given.get("reduction", UNKNOWN).constant != "none"
                 return Value(
@@ -530,6 +547,12 @@ class LibraryCalls:
                     return (self._tensors.filled if effect.name == "filled" else self._tensors.waiting)(values, site)
                 if effect.name in ("recurrent", "recurrent with cells"):
                     return self._tensors.recurrent(given, values, site, cell=effect.name != "recurrent")
+                if effect.name == "compiled" and receiver is not None:
+                    return self._keras.compiled(receiver, given, arguments, site)
+                if effect.name == "added" and receiver is not None:
+                    return self._keras.added(receiver, arguments)
+                if effect.name == "functional":
+                    return self._keras.functional(given, values, site)
                 if effect.name == "copied":
                     return self._tensors.copied(given, values, site)
                 if effect.name == "scattered":
@@ -542,7 +565,9 @@ class LibraryCalls:
 _ACTIVATIONS = torch.NORMALIZERS | torch.SIGMOIDS
 """Calls that may get what went through such a one already."""
 
-_OF_TENSORS = Gives | Affine | Maps | Keeps | Moves | Selects | Tests | Attends | Loss | carried.Carrying
+_OF_TENSORS = (
+    Gives | Affine | Activates | FlaggedLoss | Maps | Keeps | Moves | Selects | Tests | Attends | Loss | carried.Carrying
+)
 """Effects of which the result depends on what the tensors mean that they get."""
 
 
@@ -562,4 +587,10 @@ def _follows_window(node: cst.CSTNode) -> bool:
 
 
 def _is_container(value: Value) -> bool:
-    return isinstance(value.thing, Object) and isinstance(value.thing.cls, str) and value.thing.cls in torch.CONTAINERS
+    return isinstance(value.thing, Object) and isinstance(value.thing.cls, str) and value.thing.cls in tables.CONTAINERS
+
+
+def _title(container: Value) -> str:
+    """What a report calls a chain of layers."""
+    of_keras = isinstance(container.thing, Object) and container.thing.cls == keras.CHAIN
+    return "Sequential model" if of_keras else "nn.Sequential"

@@ -40,7 +40,7 @@ from mldbg.lint.interpret.value import (
     Unknown,
     Value,
 )
-from mldbg.operations import torch
+from mldbg.operations import tables
 from mldbg.operations.annotations import family_of
 
 _STACKING = frozenset({"numpy.r_", "numpy.c_"})
@@ -160,7 +160,7 @@ class Subscripts:
             else:
                 items = Items(items.cls, (), join_all(items))
             cls = base.thing.cls if isinstance(base.thing, Object) else None
-            copied = isinstance(cls, str) and (cls == "builtins.list" or cls in torch.CONTAINERS)
+            copied = isinstance(cls, str) and (cls == "builtins.list" or cls in tables.CONTAINERS)
             return self.contents.new_sequence(site.node, items, str(cls)) if copied else Value(items)
         position = index.constant
         named = self._named_layer(base, index, items) if isinstance(position, str) else None
