@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
 from mldbg.lint.finding import Finding, Fix, Group, Step
 from mldbg.lint.interpret import facts
+from mldbg.lint.requirements import ANY, Allowed
 
 if TYPE_CHECKING:
     from mldbg.lint.interpret.address import Site
@@ -50,6 +51,7 @@ class Topic(StrEnum):
     SHAPES = "shapes"
     LEAKAGE = "data leakage"
     TRAINING = "training loops"
+    LOADERS = "data loading"
     COMMENTS = "suppression comments"
     OTHER = "other"
 
@@ -83,6 +85,9 @@ class Rule:
     """It hears of a run in which shapes are followed."""
     about_experiments: ClassVar[bool] = False
     """It is about what a result is worth, what a long run costs, or what a test would show: it has nothing to say of tests."""
+
+    versions: Callable[[str], Allowed] = staticmethod(lambda _library: ANY)
+    """Which versions of a library the project declares; reads its files when it is asked."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
