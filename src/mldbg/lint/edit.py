@@ -536,6 +536,17 @@ def _is_backward(node: cst.CSTNode) -> bool:
     return isinstance(node, cst.Attribute) and node.attr.value == "backward"
 
 
+def counter(loop: cst.For | cst.While) -> str | None:
+    """The name that counts the rounds of a loop, as `epoch` does in `for epoch in range(10)`."""
+    if not isinstance(loop, cst.For) or not isinstance(loop.target, cst.Name) or not isinstance(loop.iter, cst.Call):
+        return None
+    function = code(loop.iter.func).rpartition(".")[2]
+    inner = loop.iter.args[0].value if loop.iter.args else None
+    if function == "tqdm" and isinstance(inner, cst.Call):
+        function = code(inner.func)
+    return loop.target.value if function in ("range", "trange", "count") else None
+
+
 def first_of_body(loop: cst.For | cst.While) -> cst.CSTNode | None:
     """The first statement of a loop's body, when the body has lines of its own."""
     return loop.body.body[0] if isinstance(loop.body, cst.IndentedBlock) and loop.body.body else None

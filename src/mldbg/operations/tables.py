@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from mldbg.operations import arrays, configuration, distributions, graphs, pictures, python, schedulers, sklearn, torch, trainers
+from mldbg.operations import (
+    arrays,
+    configuration,
+    distributions,
+    graphs,
+    loading,
+    pictures,
+    python,
+    schedulers,
+    sklearn,
+    torch,
+    trainers,
+)
 from mldbg.operations.effect import Effect, Special
 from mldbg.operations.spelling import canonical
 
@@ -96,6 +108,7 @@ def is_optimizer_class(name: str) -> bool:
 
 _CONSTRUCTORS = (
     torch.CONSTRUCTOR_PARAMETERS,
+    loading.CONSTRUCTOR_PARAMETERS,
     python.CONSTRUCTOR_PARAMETERS,
     distributions.CONSTRUCTOR_PARAMETERS,
     pictures.PARAMETERS,

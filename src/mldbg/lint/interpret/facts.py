@@ -383,6 +383,40 @@ class Contradiction:
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """An expression that stands for something at a point: `sampler`, `self.loader.sampler`. `or_none`: or it is None there."""
+
+    text: str
+    or_none: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """A data loader that a loop goes through, or may.
+
+    Attributes:
+        ref: its identity.
+        arguments: what it was built with.
+        parts: what the samplers among the arguments, and those in them, were built with, and what was set in them since.
+        named: by which expressions the functions under way know these, by sampler and definition of the function; None stands
+            for the top level.
+    """
+
+    ref: Ref
+    arguments: Mapping[str, Value]
+    parts: Mapping[Ref, Mapping[str, Value]] = field(default_factory=dict)
+    named: Mapping[tuple[Ref, cst.CSTNode | None], Named] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """Data loaders or samplers are handed to code that is not known."""
+
+    place: Place
+    refs: frozenset[Ref]
+
+
+@dataclass(frozen=True, slots=True)
 class Loop:
     """A loop ended; `facts` are those of its last round, loops inside it included."""
 
@@ -393,9 +427,11 @@ class Loop:
     mode_at_end: Mapping[Ref, bool | None]
     """Modes where a round goes on to the next one, by the end of its body or by `continue`."""
     built_inside: frozenset[Ref]
-    """Objects whose mode is set in the loop and which did not exist before it."""
+    """Objects whose mode is set in the loop, and loaders and samplers, which did not exist before it."""
     cleared_at_end: Mapping[Key, Site | None] = field(default_factory=dict)
     """Whose gradients are cleared where a round goes on to the next one, and where that was done."""
+    loaders: tuple[Loader, ...] = ()
+    """The data loaders that it goes through."""
 
 
 Fact = (
@@ -415,5 +451,6 @@ Fact = (
     | MaskedMean
     | Broadcast
     | Contradiction
+    | HandedOver
     | Loop
 )

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import libcst as cst
 
-from mldbg.lint.interpret import carried, heads, paths, scaling, texts, trained
+from mldbg.lint.interpret import carried, heads, loading, paths, scaling, texts, trained
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.applied import applied
 from mldbg.lint.interpret.arguments import Argument, axis_of, bound
@@ -20,7 +20,7 @@ from mldbg.lint.interpret.construction import Construction
 from mldbg.lint.interpret.containers import Containers
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
-from mldbg.lint.interpret.facts import Call, Escape
+from mldbg.lint.interpret.facts import Call, Escape, HandedOver
 from mldbg.lint.interpret.join import is_loss, join, rows_of_first, tuple_of
 from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
@@ -317,6 +317,9 @@ class LibraryCalls:
     def _escape(self, name: str, values: list[Value], arguments: Sequence[Argument], site: Site, base: Value = UNKNOWN) -> None:
         machine = self.machine
         reaches_optimizer = self.training.handed_on(name, values, site)
+        refs = loading.refs_in(values)
+        if refs:
+            machine.facts.append(HandedOver(machine.place(site), refs))
         if reaches_optimizer or self.training.may_clear(base, name, arguments, site):
             machine.facts.append(Escape(machine.place(site), name, tuple(values)))
             self.training.forget_gradients()
