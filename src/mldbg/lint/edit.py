@@ -85,9 +85,74 @@ def is_arithmetic(node: cst.CSTNode) -> bool:
     return isinstance(node, cst.BinaryOperation)
 
 
+def equation(node: cst.CSTNode) -> tuple[cst.BaseExpression, str, cst.BaseExpression] | None:
+    """The sides of `a == b` or `a != b`, and the sign; None for other comparisons and chains of them."""
+    if not isinstance(node, cst.Comparison) or len(node.comparisons) != 1:
+        return None
+    target = node.comparisons[0]
+    if not isinstance(target.operator, cst.Equal | cst.NotEqual):
+        return None
+    return node.left, "==" if isinstance(target.operator, cst.Equal) else "!=", target.comparator
+
+
+def outermost_condition(site: Site) -> cst.CSTNode | None:
+    """The `and`s, `or`s and `not`s, or `&`s and `|`s, around an expression, outermost; None where there are none."""
+    found, node = None, site.part.parents.get(site.node)
+    while isinstance(node, cst.BooleanOperation | cst.BinaryOperation | cst.UnaryOperation):
+        found, node = node, site.part.parents.get(node)
+    return found
+
+
 def is_statement(site: Site) -> bool:
     """Whether an expression is a statement by itself: nobody uses its value."""
     return isinstance(site.part.parents.get(site.node), cst.Expr)
+
+
+def qualified(part: Part, node: cst.CSTNode) -> str | None:
+    """The name that a dotted expression has outside the project: `numpy.nan` of `np.nan`; None where no import says it."""
+    names: list[str] = []
+    while isinstance(node, cst.Attribute):
+        names.append(node.attr.value)
+        node = node.value
+    if not isinstance(node, cst.Name) or node.value in part.bound_names:
+        return None
+    imported = part.module.outline.imports.get(node.value)
+    if imported is not None:
+        base = None if imported.level else ".".join(filter(None, (imported.module, imported.name)))
+    else:
+        base = CONVENTIONAL_ALIASES.get(node.value) if node.value not in part.module.part_of else None
+    return ".".join((base, *reversed(names))) if base is not None else None
+
+
+def is_condition(site: Site) -> bool:
+    """Whether an expression is asked for its truth: the test of an `if`, or an operand of `not`, `and`, `or` in one."""
+    node, parent = site.node, site.part.parents.get(site.node)
+    while isinstance(parent, cst.BooleanOperation):
+        node, parent = parent, site.part.parents.get(parent)
+    if isinstance(parent, cst.UnaryOperation):
+        return isinstance(parent.operator, cst.Not)
+    return isinstance(parent, cst.If | cst.IfExp | cst.While) and parent.test is node
+
+
+def is_assigned(site: Site) -> bool:
+    """Whether an assignment binds what an expression names."""
+    parent = site.part.parents.get(site.node)
+    return isinstance(parent, cst.AssignTarget | cst.AnnAssign) and parent.target is site.node
+
+
+def is_manager(site: Site) -> bool:
+    """Whether an expression is what a `with` enters."""
+    return isinstance(site.part.parents.get(site.node), cst.WithItem)
+
+
+def is_tried(site: Site) -> bool:
+    """Whether a statement is the only one of a `try`, or of a `with` that expects it to fail, to see if something is there."""
+    statement = statement_at(site)
+    block = site.part.parents.get(statement) if statement is not None else None
+    around = site.part.parents.get(block) if block is not None else None
+    if isinstance(around, cst.With):
+        return any("raises" in code(item.item) for item in around.items)
+    return isinstance(around, cst.Try) and around.body is block and len(around.body.body) == 1
 
 
 # ------------------------------------------------------------------------------------------------------------- sole consumers
@@ -545,6 +610,21 @@ def counter(loop: cst.For | cst.While) -> str | None:
     if function == "tqdm" and isinstance(inner, cst.Call):
         function = code(inner.func)
     return loop.target.value if function in ("range", "trange", "count") else None
+
+
+def functions_of_class(part: Part, cls: cst.ClassDef) -> Iterator[tuple[Part, cst.FunctionDef]]:
+    """The methods that a class defines, each with the part that holds it."""
+    for node in cls.body.body:
+        if isinstance(node, cst.FunctionDef):
+            method = part.methods.get(node)
+            yield (method, method.function) if method is not None else (part, node)
+
+
+def first_statement(function: cst.FunctionDef) -> cst.CSTNode | None:
+    """The first statement of a function behind its docstring; None where the body has no line of its own."""
+    body = function.body.body if isinstance(function.body, cst.IndentedBlock) else ()
+    told = function.get_docstring() is not None
+    return body[told] if len(body) > told else None
 
 
 def first_of_body(loop: cst.For | cst.While) -> cst.CSTNode | None:

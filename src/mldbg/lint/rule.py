@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,10 +24,14 @@ class Listening:
     Attributes:
         kinds: the kinds of facts.
         names: qualified names of calls.
+        syntax: names of libcst's classes, for code as it is written.
+        where: what the code of a definition must match before any of its syntax is looked at.
     """
 
     kinds: frozenset[type]
     names: frozenset[str] = frozenset()
+    syntax: frozenset[str] = frozenset()
+    where: re.Pattern[str] | None = None
 
 
 def calls(*names: str) -> Listening:
@@ -37,6 +42,17 @@ def calls(*names: str) -> Listening:
 def hears(*kinds: type) -> Listening:
     """Facts of other kinds than calls."""
     return Listening(frozenset(kinds))
+
+
+def reads(*syntax: str, where: str) -> Listening:
+    """Code as it is written, wherever it stands: no value is known there, and no caller.
+
+    Args:
+        syntax: names of libcst's classes: `Comparison`.
+        where: a regular expression for code without comments. A file in which it matches nowhere is not parsed for the sake of
+            the rule.
+    """
+    return Listening(frozenset({facts.Written}), syntax=frozenset(syntax), where=re.compile(where, re.MULTILINE))
 
 
 def nothing() -> Listening:
@@ -68,6 +84,8 @@ _NAMES = {
     facts.Broadcast: "on_broadcast",
     facts.MaskedMean: "on_masked_mean",
     facts.Contradiction: "on_contradiction",
+    facts.AttributeSet: "on_attribute_set",
+    facts.Written: "on_written",
 }
 
 
@@ -99,7 +117,12 @@ class Rule:
             return
         if isinstance(fact, facts.Call) and fact.name not in self.listens_to.names:
             return
+        if isinstance(fact, facts.Written) and not self._reads(fact):
+            return
         yield from getattr(self, _NAMES[type(fact)])(fact)
+
+    def _reads(self, written: facts.Written) -> bool:
+        return type(written.place.site.node).__name__ in self.listens_to.syntax and self.listens_to.where in written.found
 
     def on_call(self, call: facts.Call, /) -> Iterator[Finding]:
         """Findings from a call."""
@@ -143,6 +166,14 @@ class Rule:
 
     def on_contradiction(self, contradiction: facts.Contradiction) -> Iterator[Finding]:
         """Findings from a value that is not what an annotation says."""
+        yield from ()
+
+    def on_attribute_set(self, setting: facts.AttributeSet) -> Iterator[Finding]:
+        """Findings from an attribute that is given a value."""
+        yield from ()
+
+    def on_written(self, written: facts.Written) -> Iterator[Finding]:
+        """Findings from code as it is written."""
         yield from ()
 
     def found(

@@ -614,6 +614,23 @@ RETURNS_SELF: frozenset[str] = frozenset(
 LEAVES_NUMBERS: frozenset[str] = frozenset({"requires_grad_", "detach_", "share_memory_"})
 """Methods in place that change no number of a tensor."""
 
+CALLED_FOR_THEIR_EFFECT: frozenset[str] = frozenset(
+    {"eval", "train", "zero_grad", "step", "backward", "cuda", "cpu", "half", "freeze", "unfreeze", "empty_cache", "synchronize"}
+    | {"requires_grad_", "detach_", "zero_", "reset_parameters", "init_weights", "barrier", "gradient_checkpointing_enable"}
+)
+"""Methods and functions that are called because of what they do."""
+
+ASKED_FOR_THEIR_ANSWER: frozenset[str] = frozenset(
+    {"torch.cuda.is_available", "torch.backends.mps.is_available", "torch.mps.is_available", "torch.xpu.is_available"}
+    | {
+        "torch.distributed.is_available",
+        "torch.distributed.is_initialized",
+        "torch.is_grad_enabled",
+        "torch.cuda.is_bf16_supported",
+    }
+)
+"""Functions without arguments that say yes or no."""
+
 NO_GRAD: frozenset[str] = frozenset(
     {
         "torch.no_grad",

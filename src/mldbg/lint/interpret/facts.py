@@ -5,6 +5,7 @@ Every fact has a `site` and `within`, the names of the functions under way, oute
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -417,6 +418,34 @@ class HandedOver:
 
 
 @dataclass(frozen=True, slots=True)
+class AttributeSet:
+    """An attribute of something is given a value, where the library tables know what that does, or fails to do.
+
+    Attributes:
+        base: what has the attribute.
+        expression: the same, as the source names it.
+    """
+
+    place: Place
+    base: Value
+    expression: cst.BaseExpression
+    name: str
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A piece of code as it is written, whether anything executes it or not.
+
+    Attributes:
+        found: which of the regular expressions of those who listen match the code of the definition around.
+    """
+
+    place: Place
+    found: frozenset[re.Pattern[str]]
+
+
+@dataclass(frozen=True, slots=True)
 class Loop:
     """A loop ended; `facts` are those of its last round, loops inside it included."""
 
@@ -452,5 +481,7 @@ Fact = (
     | Broadcast
     | Contradiction
     | HandedOver
+    | AttributeSet
+    | Written
     | Loop
 )
