@@ -357,7 +357,7 @@ def with_argument(call: Call, name: str, text: str) -> Edit | None:
         return None
     if call.receiver is not None:
         return built_with(call.receiver, name, text)
-    return _with_keyword(call.place.site, name, text) if call.nodes else None
+    return with_keyword(call.place.site, name, text) if call.nodes else None
 
 
 def is_given(call: Call, name: str) -> bool | None:
@@ -378,10 +378,10 @@ def built_with(layer: Value, name: str, text: str) -> Edit | None:
     positional = [arg for arg in node.args if arg.keyword is None] if isinstance(node, cst.Call) else []
     if name in constructor_parameters(thing.cls, len(positional))[: len(positional)]:
         return None
-    return _with_keyword(thing.ref.site, name, text)
+    return with_keyword(thing.ref.site, name, text)
 
 
-def _with_keyword(site: Site, name: str, text: str) -> Edit | None:
+def with_keyword(site: Site, name: str, text: str) -> Edit | None:
     """Say a keyword in a call; None where unpacked arguments may hold it, or what stands there is no literal."""
     node = site.node
     if not isinstance(node, cst.Call) or any(arg.star for arg in node.args):
@@ -426,6 +426,82 @@ def with_axes(site: Site, axes: str) -> Edit | None:
     """Say other axes in an annotation."""
     text = _axes_of(site.node)
     return replaced(site.part, text, f"{text.prefix}{text.quote}{axes}{text.quote}") if text is not None else None
+
+
+def called(node: cst.CSTNode) -> cst.BaseExpression | None:
+    """What a call calls; None of anything else."""
+    return node.func if isinstance(node, cst.Call) else None
+
+
+def last_name(node: cst.CSTNode | None) -> str | None:
+    """The last name of a dotted expression."""
+    return node.attr.value if isinstance(node, cst.Attribute) else node.value if isinstance(node, cst.Name) else None
+
+
+def owner(node: cst.CSTNode) -> cst.BaseExpression | None:
+    """What an attribute is one of."""
+    return node.value if isinstance(node, cst.Attribute) else None
+
+
+def name_of(node: cst.CSTNode) -> str | None:
+    """The name that a node is; None of anything else."""
+    return node.value if isinstance(node, cst.Name) else None
+
+
+def is_dotted(node: cst.CSTNode) -> bool:
+    """Whether a node is a name or an attribute."""
+    return isinstance(node, cst.Name | cst.Attribute)
+
+
+def returned(function: cst.CSTNode) -> Iterator[cst.BaseExpression]:
+    """What the `return` statements of a function give back."""
+    yield from (node.value for node in descendants(function) if isinstance(node, cst.Return) and node.value is not None)
+
+
+def bindings(scope: cst.CSTNode) -> dict[str, list[cst.BaseExpression]]:
+    """What the names below a node are bound to, by assignments, `with ... as` and `:=`."""
+    found: dict[str, list[cst.BaseExpression]] = {}
+    bound: list[tuple[cst.BaseExpression, cst.BaseExpression]]
+    for node in descendants(scope):
+        match node:
+            case cst.Assign(targets=targets, value=value):
+                bound = [(target.target, value) for target in targets]
+            case cst.AnnAssign(target=target, value=cst.BaseExpression() as value):
+                bound = [(target, value)]
+            case cst.NamedExpr(target=target, value=value):
+                bound = [(target, value)]
+            case cst.WithItem(item=value, asname=cst.AsName(name=target)):
+                bound = [(target, value)]
+            case _:
+                continue
+        for target, value in bound:
+            names = [target] if isinstance(target, cst.Name) else [one.value for one in getattr(target, "elements", ())]
+            for name in names:
+                if isinstance(name, cst.Name):
+                    found.setdefault(name.value, []).append(value)
+    return found
+
+
+def argument(call: cst.CSTNode, name: str, position: int | None = None) -> cst.BaseExpression | None:
+    """The expression that a call gives to a parameter, by name or by position; None where none stands there."""
+    if not isinstance(call, cst.Call):
+        return None
+    named = next((arg.value for arg in call.args if arg.keyword is not None and arg.keyword.value == name), None)
+    leading = [arg.value for arg in call.args if arg.keyword is None and not arg.star]
+    starred = any(arg.star == "*" for arg in call.args)
+    by_place = leading[position] if position is not None and position < len(leading) and not starred else None
+    return named if named is not None else by_place
+
+
+def has_unpacked(call: cst.CSTNode) -> bool:
+    """Whether a call unpacks arguments, of which it is not known what they are."""
+    return isinstance(call, cst.Call) and any(arg.star for arg in call.args)
+
+
+def text_of(node: cst.CSTNode | None) -> str | None:
+    """The text of a string that is written out; None of anything else."""
+    value = node.evaluated_value if isinstance(node, cst.SimpleString | cst.ConcatenatedString) else None
+    return value if isinstance(value, str) else None
 
 
 def is_literal(node: cst.CSTNode) -> bool:
