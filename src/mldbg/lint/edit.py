@@ -493,6 +493,15 @@ def argument(call: cst.CSTNode, name: str, position: int | None = None) -> cst.B
     return named if named is not None else by_place
 
 
+def said_by(node: cst.CSTNode, name: str) -> str | None:
+    """The text of what an entry of a dict, or the default of a parameter, says of a name; None where it is about another one."""
+    if isinstance(node, cst.DictElement):
+        return code(node.value) if text_of(node.key) == name else None
+    if isinstance(node, cst.Param) and node.default is not None:
+        return code(node.default) if node.name.value == name else None
+    return None
+
+
 def has_unpacked(call: cst.CSTNode) -> bool:
     """Whether a call unpacks arguments, of which it is not known what they are."""
     return isinstance(call, cst.Call) and any(arg.star for arg in call.args)

@@ -93,10 +93,12 @@ def fetched(place: Place, node: cst.BaseExpression) -> _Found | None:
         if _is_fetch(part, each):
             return part, each
     keys = _keys(place.site.part, place.function, node)
-    for outer in _everywhere(place.site.part.module):
-        for each in edit.descendants(outer.tree):
+    for outer, scope in _everywhere(place.site.part.module):
+        for each in edit.descendants(scope):
             target = _written_to(outer, each)
-            if target is not None and edit.code(target) in keys:
+            if target is None or edit.code(target) not in keys:
+                continue
+            if edit.function_around(outer, each) is place.function or _is_known_everywhere(outer, target):
                 return outer, each
     return None
 
@@ -167,5 +169,16 @@ def _calls_with_target(place: Place, table: Mapping[str, int]) -> Iterator[tuple
                 yield each, node, target
 
 
-def _everywhere(module: Module) -> Iterator[Part]:
-    yield from (part for part in module.parts if part.statement.kind is not Kind.IMPORT)
+def _everywhere(module: Module) -> Iterator[_Found]:
+    for part in module.parts:
+        if part.statement.kind is not Kind.IMPORT:
+            yield part, part.tree
+            yield from ((method, method.function) for method in part.methods.values())
+
+
+def _is_known_everywhere(part: Part, node: cst.BaseExpression) -> bool:
+    """Whether an expression stands for the same in all functions: a literal, an attribute of the object, a module's name."""
+    name = edit.name_of(node)
+    if name is not None:
+        return name in part.module.part_of and name not in part.bound_names
+    return edit.text_of(node) is not None or edit.code(node).startswith("self.")

@@ -30,6 +30,23 @@ UNPICKLES: dict[str, str] = {
 }
 """Functions that unpickle, and the parameter (the first) that takes what is unpickled."""
 
+TAKES_REMOTE_CODE = "trust_remote_code"
+"""The parameter of transformers, datasets and what is built on them that imports code from a model's repository."""
+
+REVISIONS = ("code_revision", "revision")
+"""Parameters that say which state of a repository is meant; the code's own first."""
+
+COMMIT = r"[0-9a-f]{7,40}"
+"""A state that nobody can change."""
+
+LOCAL = (".", "/", "~")
+"""What a path on this machine begins with, and no name of a repository does."""
+
+LOADS_FROM_REPOSITORIES: frozenset[str] = frozenset({"torch.hub.load", "torch.hub.help", "torch.hub.list"})
+
+TRUSTED_OWNERS: frozenset[str] = frozenset({"facebookresearch", "facebookincubator", "pytorch", "fairinternal"})
+"""Owners of repositories about which torch.hub never asks. Source: `_TRUSTED_REPO_OWNERS` in torch/hub.py."""
+
 SAVES: dict[str, int] = {
     "torch.save": 1,
     "pickle.dump": 1,
