@@ -482,6 +482,13 @@ def bindings(scope: cst.CSTNode) -> dict[str, list[cst.BaseExpression]]:
     return found
 
 
+def local_names(function: cst.CSTNode) -> frozenset[str]:
+    """The parameters of a function, and the names that it binds."""
+    parameters = function.params if isinstance(function, cst.FunctionDef | cst.Lambda) else None
+    names = (node.name.value for node in descendants(parameters) if isinstance(node, cst.Param)) if parameters is not None else ()
+    return frozenset(names) | bindings(function).keys()
+
+
 def argument(call: cst.CSTNode, name: str, position: int | None = None) -> cst.BaseExpression | None:
     """The expression that a call gives to a parameter, by name or by position; None where none stands there."""
     if not isinstance(call, cst.Call):

@@ -76,6 +76,7 @@ class Topic(StrEnum):
 _NAMES = {
     facts.Call: "on_call",
     facts.Loop: "on_loop",
+    facts.LoaderBuilt: "on_loader_built",
     facts.Backward: "on_backward",
     facts.GradientUse: "on_gradient_use",
     facts.ModelCall: "on_model_call",
@@ -131,6 +132,10 @@ class Rule:
 
     def on_loop(self, loop: facts.Loop) -> Iterator[Finding]:
         """Findings from a loop and all that happened in its last round."""
+        yield from ()
+
+    def on_loader_built(self, built: facts.LoaderBuilt) -> Iterator[Finding]:
+        """Findings from a data loader, and what its workers do."""
         yield from ()
 
     def on_backward(self, backward: facts.Backward) -> Iterator[Finding]:

@@ -44,5 +44,30 @@ ROWS: dict[str, Effect] = {
     SET_EPOCH: NoEffect(),
 }
 
+CHAINS: frozenset[object] = frozenset({"torchvision.transforms.Compose", "torchvision.transforms.v2.Compose"})
+"""Classes whose objects apply several transforms, one behind the other."""
+
 ATTRIBUTES: frozenset[str] = frozenset({"sampler", "batch_sampler"})
 """Attributes of a loader that hold what it was built with."""
+
+_NUMPY = "numpy.random."
+_DRAWS = (
+    "rand randn randint random random_sample ranf sample random_integers choice shuffle permutation permuted integers bytes beta "
+    "binomial chisquare dirichlet exponential gamma geometric gumbel laplace logistic lognormal logseries multinomial "
+    "multivariate_normal negative_binomial normal pareto poisson power rayleigh standard_cauchy standard_exponential "
+    "standard_gamma standard_normal standard_t triangular uniform vonmises wald weibull zipf"
+)
+
+NUMPY_DRAWS: frozenset[str] = frozenset(f"{_NUMPY}{name}" for name in _DRAWS.split())
+"""Functions that draw from numpy's global generator, of which every process has a copy."""
+
+GENERATOR_DRAWS: frozenset[str] = frozenset(f".{name}" for name in _DRAWS.split())
+"""Methods of a generator of numpy that draw."""
+
+GENERATORS: frozenset[str] = frozenset({f"{_NUMPY}default_rng", f"{_NUMPY}RandomState", f"{_NUMPY}Generator"})
+"""What makes a generator of numpy."""
+
+NUMPY_SEED = f"{_NUMPY}seed"
+
+SEEDS_NUMPY_IN_WORKERS = (1, 9)
+"""The version of torch from which a worker seeds numpy's global generator by its number and the epoch."""

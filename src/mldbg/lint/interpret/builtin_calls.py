@@ -34,6 +34,7 @@ from mldbg.lint.interpret.value import (
     Value,
     literal,
 )
+from mldbg.lint.interpret.workers import Workers
 from mldbg.operations import tables
 from mldbg.operations.loading import LOADER
 from mldbg.semantics import Semantic
@@ -54,8 +55,15 @@ class BuiltinCalls:
     """The functions that rows `Special(name)` of the library tables name."""
 
     def __init__(
-        self, machine: Machine, classes: Classes, contents: Contents, lineage: Lineage, construction: Construction
+        self,
+        machine: Machine,
+        classes: Classes,
+        contents: Contents,
+        lineage: Lineage,
+        construction: Construction,
+        workers: Workers,
     ) -> None:
+        self.workers = workers
         self.machine = machine
         self.classes = classes
         self.contents = contents
@@ -339,6 +347,7 @@ class BuiltinCalls:
         ref = self.machine.new_ref(site, Made.OBJECT, LOADER)
         self.machine.state.open(ref)
         self.construction.construct_base(ref, LOADER, arguments)
+        self.workers.built(ref, site)
         dataset = self.machine.state.get(ref, argument_of("dataset")) or UNKNOWN
         return replace(dataset, loaders=frozenset({ref}))
 

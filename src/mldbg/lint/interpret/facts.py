@@ -410,6 +410,41 @@ class Loader:
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """A call of a library, on the way to a row of a dataset.
+
+    Attributes:
+        name: the qualified name of a function or class; of a method its name behind a dot, whatever has it.
+        receiver: what a method is called on.
+        arguments: in the order of the call, with the keyword if there is one.
+    """
+
+    place: Place
+    name: str
+    receiver: Value | None
+    arguments: tuple[tuple[str | None, Value], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoaderBuilt:
+    """A data loader is built.
+
+    Attributes:
+        dataset: the object of the project whose rows it loads, where it is known; also where it loads some of them only.
+        workers: whether processes of their own make the rows; None where that is not known.
+        rows: the calls that making a row makes, and putting rows together; only where there are workers and the dataset is known.
+        started: those that a worker makes before the first row.
+    """
+
+    place: Place
+    loader: Loader
+    dataset: Value
+    workers: bool | None
+    rows: tuple[Heard, ...] = ()
+    started: tuple[Heard, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class HandedOver:
     """Data loaders or samplers are handed to code that is not known."""
 
@@ -481,6 +516,7 @@ Fact = (
     | Broadcast
     | Contradiction
     | HandedOver
+    | LoaderBuilt
     | AttributeSet
     | Written
     | Loop

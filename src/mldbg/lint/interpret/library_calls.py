@@ -46,6 +46,7 @@ from mldbg.lint.interpret.value import (
     Unknown,
     Value,
 )
+from mldbg.lint.interpret.workers import Workers
 from mldbg.operations import rows, tables, torch
 from mldbg.operations.configuration import ATTRIBUTE_DICTS, SAME_FILE
 from mldbg.operations.effect import (
@@ -126,7 +127,8 @@ class LibraryCalls:
         self._containers = Containers(machine, contents, lineage)
         self._tensors = Tensors(machine, contents, lineage)
         self._marks = Marks(machine, contents)
-        self._builtins = BuiltinCalls(machine, classes, contents, lineage, construction)
+        self._workers = Workers(machine, classes)
+        self._builtins = BuiltinCalls(machine, classes, contents, lineage, construction, self._workers)
 
     def attribute(self, base: Value, name: str, site: Site) -> Value:
         """An attribute of a value that is not an object of the project."""
@@ -157,6 +159,7 @@ class LibraryCalls:
 
     def call_symbol(self, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of a function or class outside the project."""
+        self._workers.hear(canonical(name), None, arguments, site)
         result = self.shaping.function(canonical(name), arguments, site, self._symbol_called(name, arguments, site))
         if name.startswith(DERIVING_PACKAGES):
             return self._with_rows_held(result, name.rpartition(".")[2], arguments, site)
@@ -207,6 +210,7 @@ class LibraryCalls:
     def call_method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of a method that the project does not define."""
         base = self.machine.force(base)
+        self._workers.hear(f".{name}", base, arguments, site)
         if name == "align" and arguments:  # each of two tables gets the columns of both
             return tuple_of(base, arguments[0].value)
         result = applied(self.machine, base, name, arguments, site) or self._method_called(base, name, arguments, site)

@@ -21,7 +21,7 @@ def described(machine: Machine, value: Value) -> tuple[Loader, ...]:
     if not value.loaders:
         return ()
     sites = {ref: ref.site for ref in value.loaders if ref.site is not None}
-    return tuple(_loader(machine, ref) for ref in sorted(sites, key=lambda ref: sites[ref].span))
+    return tuple(described_one(machine, ref) for ref in sorted(sites, key=lambda ref: sites[ref].span))
 
 
 def attribute(machine: Machine, base: Value, name: str) -> Value | None:
@@ -37,7 +37,8 @@ def refs_in(values: Sequence[Value]) -> frozenset[Ref]:
     return loaders | {value.thing.ref for value in values if isinstance(value.thing, Object) and value.thing.cls in SAMPLERS}
 
 
-def _loader(machine: Machine, ref: Ref) -> Loader:
+def described_one(machine: Machine, ref: Ref) -> Loader:
+    """A loader, as it is at this point."""
     arguments = _built_with(machine, ref)
     loader = Loader(ref, arguments, dict(_parts(machine, arguments)))
     named: dict[tuple[Ref, cst.CSTNode | None], Named] = {}
