@@ -489,6 +489,77 @@ def local_names(function: cst.CSTNode) -> frozenset[str]:
     return frozenset(names) | bindings(function).keys()
 
 
+def own_attribute(node: cst.CSTNode) -> str | None:
+    """The name of an attribute of `self`."""
+    return node.attr.value if isinstance(node, cst.Attribute) and is_name(node.value, "self") else None
+
+
+def attributes_bound(function: cst.CSTNode) -> dict[str, list[cst.BaseExpression]]:
+    """What a method gives to the attributes of `self`."""
+    found: dict[str, list[cst.BaseExpression]] = {}
+    for node in descendants(function):
+        targets = node.targets if isinstance(node, cst.Assign) else ()
+        names = [one.target for one in targets]
+        for name in (part for one in names for part in (one, *(each.value for each in getattr(one, "elements", ())))):
+            attribute = own_attribute(name)
+            if attribute is not None and isinstance(node, cst.Assign):
+                found.setdefault(attribute, []).append(node.value)
+    return found
+
+
+def assigned(node: cst.CSTNode) -> list[tuple[cst.BaseExpression, cst.BaseExpression]]:
+    """The targets of an assignment, each with the value; nothing for any other node."""
+    if isinstance(node, cst.Assign):
+        return [(target.target, node.value) for target in node.targets]
+    if isinstance(node, cst.AnnAssign) and node.value is not None:
+        return [(node.target, node.value)]
+    return []
+
+
+def entry(node: cst.CSTNode | None, key: str) -> cst.BaseExpression | None:
+    """What a dict that is written out holds under a key."""
+    elements = node.elements if isinstance(node, cst.Dict) else ()
+    return next((one.value for one in elements if isinstance(one, cst.DictElement) and text_of(one.key) == key), None)
+
+
+def is_under_test_of(part: Part, node: cst.CSTNode, word: str) -> bool:
+    """Whether an `if` around a node, in the same function, asks about something of a name."""
+    here = part.parents.get(node)
+    while here is not None and not isinstance(here, cst.FunctionDef):
+        if isinstance(here, cst.If | cst.IfExp) and word in code(here.test):
+            return True
+        here = part.parents.get(here)
+    return False
+
+
+def is_in_branch(part: Part, statement: cst.CSTNode) -> bool:
+    """Whether a statement stands inside another one, other than a function or class."""
+    block = part.parents.get(statement)
+    around = part.parents.get(block) if block is not None else None
+    return around is not None and not isinstance(around, cst.FunctionDef)
+
+
+def are_in_one_scope(part: Part, one: cst.CSTNode, other_part: Part, other: cst.CSTNode) -> bool:
+    """Whether two statements stand side by side, in one function or both at the top level of a module."""
+    if part is other_part:
+        return part.parents.get(one) is part.parents.get(other)
+    at_top = isinstance(part.parents.get(one), cst.Module) and isinstance(other_part.parents.get(other), cst.Module)
+    return at_top and part.module is other_part.module
+
+
+def bound_name(statement: cst.CSTNode) -> str | None:
+    """The plain name, or attribute of `self`, that a statement line gives its value to."""
+    bodies = statement.body if isinstance(statement, cst.SimpleStatementLine) else ()
+    targets = [target for node in bodies for target, _ in assigned(node)]
+    plain = len(targets) == 1 and (name_of(targets[0]) is not None or own_attribute(targets[0]) is not None)
+    return code(targets[0]) if plain else None
+
+
+def head(statement: cst.CSTNode) -> str:
+    """The text of a statement line; of a compound statement nothing."""
+    return code(statement) if isinstance(statement, cst.SimpleStatementLine) else ""
+
+
 def argument(call: cst.CSTNode, name: str, position: int | None = None) -> cst.BaseExpression | None:
     """The expression that a call gives to a parameter, by name or by position; None where none stands there."""
     if not isinstance(call, cst.Call):

@@ -68,6 +68,7 @@ class Topic(StrEnum):
     LEAKAGE = "data leakage"
     TRAINING = "training loops"
     LOADERS = "data loading"
+    LANGUAGE = "language models"
     SECURITY = "security"
     COMMENTS = "suppression comments"
     OTHER = "other"

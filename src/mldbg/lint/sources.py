@@ -41,9 +41,11 @@ def sources(place: Place, node: cst.CSTNode) -> Iterator[_Found]:
                 continue
             seen.add(each)
             yield part, each
-            name = edit.name_of(each)
+            name, attribute = edit.name_of(each), edit.own_attribute(each)
             if name is not None:
                 todo.extend(_meanings(part, function, name))
+            if attribute is not None:
+                todo.extend(_meanings_of_attribute(part, attribute))
 
 
 def _meanings(part: Part, function: cst.CSTNode | None, name: str) -> Iterator[tuple[Part, cst.CSTNode | None, cst.CSTNode]]:
@@ -59,6 +61,20 @@ def _meanings(part: Part, function: cst.CSTNode | None, name: str) -> Iterator[t
             yield from ((outer, outer.function, value) for value in edit.returned(outer.function))
         elif outer.statement.kind in (Kind.ASSIGNMENT, Kind.CODE):
             yield from ((outer, None, value) for value in _bindings(outer, outer.tree).get(name, ()))
+
+
+def _meanings_of_attribute(part: Part, name: str) -> Iterator[tuple[Part, cst.CSTNode | None, cst.CSTNode]]:
+    """What the methods of a class give to an attribute of `self`; of a method what it returns."""
+    for cls in part.module.parts:
+        methods = list(cls.methods.values()) if cls.statement.kind is Kind.CLASS else []
+        if part not in methods:
+            continue
+        for method in methods:
+            if method.function.name.value == name:
+                yield from ((method, method.function, value) for value in edit.returned(method.function))
+            elif name in method.words:
+                bound = edit.attributes_bound(method.function).get(name, ())
+                yield from ((method, method.function, value) for value in bound)
 
 
 def _bindings(part: Part, scope: cst.CSTNode) -> Mapping[str, list[cst.BaseExpression]]:
