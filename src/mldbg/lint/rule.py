@@ -87,7 +87,7 @@ _NAMES = {
     facts.Broadcast: "on_broadcast",
     facts.MaskedMean: "on_masked_mean",
     facts.Contradiction: "on_contradiction",
-    facts.AttributeSet: "on_attribute_set",
+    facts.FlagSet: "on_flag_set",
     facts.Written: "on_written",
 }
 
@@ -175,8 +175,8 @@ class Rule:
         """Findings from a value that is not what an annotation says."""
         yield from ()
 
-    def on_attribute_set(self, setting: facts.AttributeSet) -> Iterator[Finding]:
-        """Findings from an attribute that is given a value."""
+    def on_flag_set(self, setting: facts.FlagSet) -> Iterator[Finding]:
+        """Findings from a flag of tensors that is set on a module."""
         yield from ()
 
     def on_written(self, written: facts.Written) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes, reading
 from mldbg.lint.outline import Kind
 from mldbg.operations.persistence import (
     FETCHES,
@@ -41,7 +41,7 @@ def sources(place: Place, node: cst.CSTNode) -> Iterator[_Found]:
                 continue
             seen.add(each)
             yield part, each
-            name, attribute = edit.name_of(each), edit.own_attribute(each)
+            name, attribute = nodes.name_of(each), nodes.own_attribute(each)
             if name is not None:
                 todo.extend(_meanings(part, function, name))
             if attribute is not None:
@@ -58,7 +58,7 @@ def _meanings(part: Part, function: cst.CSTNode | None, name: str) -> Iterator[t
         if name not in outer.statement.names and outer.statement.kind is not Kind.CODE:
             continue
         if outer.statement.kind is Kind.FUNCTION:
-            yield from ((outer, outer.function, value) for value in edit.returned(outer.function))
+            yield from ((outer, outer.function, value) for value in nodes.returned(outer.function))
         elif outer.statement.kind in (Kind.ASSIGNMENT, Kind.CODE):
             yield from ((outer, None, value) for value in _bindings(outer, outer.tree).get(name, ()))
 
@@ -71,16 +71,16 @@ def _meanings_of_attribute(part: Part, name: str) -> Iterator[tuple[Part, cst.CS
             continue
         for method in methods:
             if method.function.name.value == name:
-                yield from ((method, method.function, value) for value in edit.returned(method.function))
+                yield from ((method, method.function, value) for value in nodes.returned(method.function))
             elif name in method.words:
-                bound = edit.attributes_bound(method.function).get(name, ())
+                bound = nodes.attributes_bound(method.function).get(name, ())
                 yield from ((method, method.function, value) for value in bound)
 
 
 def _bindings(part: Part, scope: cst.CSTNode) -> Mapping[str, list[cst.BaseExpression]]:
     known: dict[cst.CSTNode, Mapping[str, list[cst.BaseExpression]]] = part.kept.setdefault(_KEY, {})
     if scope not in known:
-        known[scope] = edit.bindings(scope)
+        known[scope] = nodes.bindings(scope)
     return known[scope]
 
 
@@ -92,8 +92,12 @@ def is_of_the_program(place: Place, node: cst.BaseExpression | None) -> bool:
     if node is None:
         return False
     for part, each in sources(place, node):
-        function = edit.called(each)
-        if function is not None and edit.qualified(part, function) in MEMORY and edit.argument(each, "initial_bytes", 0) is None:
+        function = nodes.called(each)
+        if (
+            function is not None
+            and reading.qualified(part, function) in MEMORY
+            and nodes.argument(each, "initial_bytes", 0) is None
+        ):
             return True
     read = _keys(place.site.part, place.function, node)
     start = place.site.span
@@ -120,23 +124,25 @@ def fetched(place: Place, node: cst.BaseExpression) -> _Found | None:
 
 
 def _is_fetch(part: Part, node: cst.CSTNode) -> bool:
-    function = edit.called(node)
+    function = nodes.called(node)
     if function is None:
-        return edit.is_dotted(node) and edit.code(node).startswith(HANDED_IN)
-    method = edit.last_name(function)
-    return edit.qualified(part, function) in FETCHES or method in FETCHING_METHODS
+        return nodes.is_dotted(node) and edit.code(node).startswith(HANDED_IN)
+    method = nodes.last_name(function)
+    return reading.qualified(part, function) in FETCHES or method in FETCHING_METHODS
 
 
 def _written_to(part: Part, node: cst.CSTNode) -> cst.BaseExpression | None:
     """Where a call puts what it fetches."""
-    function = edit.called(node)
+    function = nodes.called(node)
     if function is None:
         return None
-    name, method = edit.qualified(part, function), edit.last_name(function)
+    name, method = reading.qualified(part, function), nodes.last_name(function)
     place = WRITES_TO.get(name or "", METHODS_WRITE_TO.get(method or ""))
     if place is None:
         return _fetched_into(part, node) if method == "write" else None
-    return next((given for name in _TARGETS if (given := edit.argument(node, name)) is not None), edit.argument(node, "", place))
+    return next(
+        (given for name in _TARGETS if (given := nodes.argument(node, name)) is not None), nodes.argument(node, "", place)
+    )
 
 
 _TARGETS = ("filename", "out", "output", "dst", "Filename", "local_path")
@@ -144,15 +150,15 @@ _TARGETS = ("filename", "out", "output", "dst", "Filename", "local_path")
 
 def _fetched_into(part: Part, node: cst.CSTNode) -> cst.BaseExpression | None:
     """The path of the file that a downloaded text is written to: `with open(path, "wb") as f: f.write(response.content)`."""
-    function, content = edit.called(node), edit.argument(node, "", 0)
+    function, content = nodes.called(node), nodes.argument(node, "", 0)
     scope = edit.function_around(part, node)
-    held = edit.owner(function) if function is not None else None
-    name = edit.name_of(held) if held is not None else None
+    held = nodes.owner(function) if function is not None else None
+    name = nodes.name_of(held) if held is not None else None
     if name is None or content is None:
         return None
     bound = _bindings(part, scope if scope is not None else part.tree)
-    opened = next((edit.argument(each, "file", 0) for each in bound.get(name, ()) if edit.code(each).startswith("open(")), None)
-    names = {edit.name_of(each) for each in edit.descendants(content)}
+    opened = next((nodes.argument(each, "file", 0) for each in bound.get(name, ()) if edit.code(each).startswith("open(")), None)
+    names = {nodes.name_of(each) for each in edit.descendants(content)}
     origins = [value for each in names if each is not None for value in bound.get(each, ())]
     came = any(_is_fetch(part, each) for origin in (content, *origins) for each in edit.descendants(origin))
     return opened if came else None
@@ -161,11 +167,11 @@ def _fetched_into(part: Part, node: cst.CSTNode) -> cst.BaseExpression | None:
 def _keys(part: Part, function: cst.CSTNode | None, node: cst.BaseExpression) -> frozenset[str]:
     """The texts under which a file is known: that of the expression, and of the paths that it was opened by."""
     found = {edit.code(node)}
-    name = edit.name_of(node)
+    name = nodes.name_of(node)
     bound = _bindings(part, function if function is not None else part.tree).get(name, []) if name is not None else []
     for each in (node, *bound):
-        path = edit.argument(each, "file", 0)
-        if path is not None and edit.last_name(edit.called(each)) in ("open", "Path", "str"):
+        path = nodes.argument(each, "file", 0)
+        if path is not None and nodes.last_name(nodes.called(each)) in ("open", "Path", "str"):
             found |= {edit.code(path)}
     return frozenset(found)
 
@@ -178,9 +184,9 @@ def _calls_with_target(place: Place, table: Mapping[str, int]) -> Iterator[tuple
         scopes += [(each, each.tree) for each in part.module.parts if each.statement.kind in (Kind.ASSIGNMENT, Kind.CODE)]
     for each, scope in scopes:
         for node in edit.descendants(scope):
-            function = edit.called(node)
-            name = (edit.qualified(each, function) or "") if function is not None else ""
-            target = edit.argument(node, "f", table[name]) if name in table else None
+            function = nodes.called(node)
+            name = (reading.qualified(each, function) or "") if function is not None else ""
+            target = nodes.argument(node, "f", table[name]) if name in table else None
             if target is not None:
                 yield each, node, target
 
@@ -194,7 +200,7 @@ def _everywhere(module: Module) -> Iterator[_Found]:
 
 def _is_known_everywhere(part: Part, node: cst.BaseExpression) -> bool:
     """Whether an expression stands for the same in all functions: a literal, an attribute of the object, a module's name."""
-    name = edit.name_of(node)
+    name = nodes.name_of(node)
     if name is not None:
         return name in part.module.part_of and name not in part.bound_names
-    return edit.text_of(node) is not None or edit.code(node).startswith("self.")
+    return nodes.text_of(node) is not None or edit.code(node).startswith("self.")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes, reading
 from mldbg.lint.interpret.address import site_of
 from mldbg.lint.outline import Kind
 from mldbg.operations.language import (
@@ -47,7 +47,7 @@ class Padding:
     certain: bool
 
 
-def nodes(module: Module) -> tuple[tuple[Part, cst.CSTNode], ...]:
+def everything(module: Module) -> tuple[tuple[Part, cst.CSTNode], ...]:
     """All that a module's statements consist of, methods included."""
     found: tuple[tuple[Part, cst.CSTNode], ...] | None = module.kept.get(_NODES)
     if found is None:
@@ -65,9 +65,9 @@ def _nodes(module: Module) -> Iterator[tuple[Part, cst.CSTNode]]:
 def calls_of(module: Module, name: re.Pattern[str]) -> list[tuple[Part, cst.CSTNode]]:
     """The calls of functions whose qualified names match."""
     found = []
-    for part, node in nodes(module):
-        function = edit.called(node)
-        if function is not None and name.fullmatch(edit.qualified(part, function) or ""):
+    for part, node in everything(module):
+        function = nodes.called(node)
+        if function is not None and name.fullmatch(reading.qualified(part, function) or ""):
             found.append((part, node))
     return found
 
@@ -85,7 +85,7 @@ def models(module: Module) -> list[tuple[Part, cst.CSTNode]]:
 def padded_with_end(module: Module) -> Padding | None:
     """Where a module gives its tokenizer the end of text as padding; None where it may have another one, too."""
     found: Padding | None = None
-    for part, node in nodes(module):
+    for part, node in everything(module):
         said = _said_of_padding(node)
         if said is None:
             continue
@@ -98,23 +98,23 @@ def padded_with_end(module: Module) -> Padding | None:
 
 def _said_of_padding(node: cst.CSTNode) -> cst.BaseExpression | None:
     """What a node says the token of the padding is: an assignment, an argument, an entry of a dict of special tokens."""
-    for target, value in edit.assigned(node):
-        if edit.is_dotted(target) and edit.owner(target) is not None and edit.last_name(target) in PAD_TOKENS:
+    for target, value in nodes.assigned(node):
+        if nodes.is_dotted(target) and nodes.owner(target) is not None and nodes.last_name(target) in PAD_TOKENS:
             return value
-    method = edit.last_name(edit.called(node))
+    method = nodes.last_name(nodes.called(node))
     if method in ("from_pretrained", "add_special_tokens"):
-        given = edit.argument(node, "pad_token") or edit.entry(edit.argument(node, "special_tokens_dict", 0), "pad_token")
+        given = nodes.argument(node, "pad_token") or nodes.entry(nodes.argument(node, "special_tokens_dict", 0), "pad_token")
         return given if given is not None and edit.code(given) != "None" else None
     return None
 
 
 def _is_end(node: cst.BaseExpression) -> bool:
-    return edit.last_name(node) in EOS_TOKENS or edit.text_of(node) in END_OF_TEXT
+    return nodes.last_name(node) in EOS_TOKENS or nodes.text_of(node) in END_OF_TEXT
 
 
 def _is_certain(part: Part, node: cst.CSTNode) -> bool:
     """Whether nothing asks before if there is another token for the padding, or it is known that there is none."""
-    if not edit.is_under_test_of(part, node, "pad_token"):
+    if not nodes.is_under_test_of(part, node, "pad_token"):
         return True
     return _WITHOUT_PADDING.search(part.module.text) is not None
 
@@ -131,13 +131,13 @@ def resized_after(module: Module, part: Part, node: cst.CSTNode, tokenizer: str)
     """
     statement = edit.statement_at(site_of(part, node))
     found = models(module)
-    if statement is None or len(found) != 1 or edit.is_in_branch(part, statement):
+    if statement is None or len(found) != 1 or nodes.is_in_branch(part, statement):
         return None
     other, loading = found[0]
     loaded = edit.statement_at(site_of(other, loading))
-    if loaded is None or not edit.are_in_one_scope(part, statement, other, loaded):
+    if loaded is None or not nodes.are_in_one_scope(part, statement, other, loaded):
         return None
-    name = edit.bound_name(loaded)
+    name = nodes.bound_name(loaded)
     if name is None:
         return None
     last = max(((part, statement), (other, loaded)), key=lambda one: one[0].span(one[1]))

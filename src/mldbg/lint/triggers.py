@@ -132,6 +132,13 @@ ATTENTION = Trigger(
 )
 """Attention, beside a mask of which it may be known what it says, or that comes too late."""
 
+_FLAG_OF_A_MODULE = (
+    r"(?:model|net|coder|backbone|base|features|layer|fc|head|classifier|rator|nator|critic|block|stage|bert|stem)\w*"
+    r"(?:\[[^\]\n]*\])?\.requires_grad ?= ?(?:True|False)"
+)
+FLAGS = Trigger(frozenset({"requires_grad"}), ((_FLAG_OF_A_MODULE,),), (_FLAG_OF_A_MODULE,))
+"""A flag of tensors that is set on what is called like a module."""
+
 MEANT = Trigger(frozenset(MEANINGS), ((r"\bmldbg\b",),))
 """Annotations that say what numbers mean."""
 
@@ -140,7 +147,7 @@ WORKERS = Trigger(frozenset({"DataLoader"}), ((r"num_workers(?!\s*=\s*0\b)",),))
 
 TRIGGERS = (
     *(MEANT, LOSSES, TRAINING, EVALUATION, LOADING, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS),
-    *(TWICE, TWICE_ON_DATA, LOGITS_OF_DISTRIBUTIONS, ATTENTION, WORKERS),
+    *(TWICE, TWICE_ON_DATA, LOGITS_OF_DISTRIBUTIONS, ATTENTION, FLAGS, WORKERS),
 )
 
 _SIZED = (

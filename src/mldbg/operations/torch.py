@@ -620,6 +620,26 @@ CALLED_FOR_THEIR_EFFECT: frozenset[str] = frozenset(
 )
 """Methods and functions that are called because of what they do."""
 
+FLAGS_OF_TENSORS: frozenset[str] = frozenset({"requires_grad"})
+"""Attributes that tensors have and modules do not: set on a module they do nothing."""
+
+RETURNS_ANOTHER: frozenset[str] = frozenset(
+    {"detach", "unsqueeze", "squeeze", "permute", "contiguous", "masked_fill", "clamp", "softmax", "log_softmax", "sigmoid"}
+    | {"long", "int", "bool", "expand", "flatten", "argmax", "new_zeros"}
+)
+"""Methods of tensors, and of few other things, that leave the tensor as it is."""
+
+MOVES_OR_CASTS: frozenset[str] = frozenset({"to", "cuda", "cpu", "float", "half", "double", "bfloat16", "type"})
+"""Methods that change a module in place, and give another tensor."""
+
+PURE_FUNCTIONS: frozenset[str] = frozenset(
+    {f"torch.{name}" for name in ("clamp", "clip", "sigmoid", "softmax", "log_softmax", "relu", "tanh", "cat", "concat", "stack")}
+    | {f"torch.{name}" for name in ("squeeze", "unsqueeze", "flatten", "reshape", "permute", "transpose", "masked_fill", "where")}
+    | {f"torch.{name}" for name in ("abs", "exp", "log", "sqrt", "round", "nan_to_num")}
+    | {f"torch.nn.functional.{name}" for name in ("relu", "gelu", "softmax", "log_softmax", "sigmoid", "normalize", "pad")}
+)
+"""Functions that are called for their result alone."""
+
 ASKED_FOR_THEIR_ANSWER: frozenset[str] = frozenset(
     {"torch.cuda.is_available", "torch.backends.mps.is_available", "torch.mps.is_available", "torch.xpu.is_available"}
     | {

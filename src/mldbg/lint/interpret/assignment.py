@@ -12,7 +12,7 @@ from mldbg.lint.interpret.choices import Choices
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.columns import Columns, picks_one
 from mldbg.lint.interpret.contents import Contents
-from mldbg.lint.interpret.facts import ModeSet
+from mldbg.lint.interpret.facts import FlagSet, ModeSet
 from mldbg.lint.interpret.frames import held_under_key, loop_started, with_named_role
 from mldbg.lint.interpret.heads import replace_last
 from mldbg.lint.interpret.join import join, join_data, joined, named_loss, tuple_of
@@ -42,6 +42,7 @@ from mldbg.lint.interpret.value import (
     is_blank,
 )
 from mldbg.lint.library.names import says_label, says_model
+from mldbg.operations.torch import FLAGS_OF_TENSORS
 
 
 class Assignment:
@@ -142,7 +143,16 @@ class Assignment:
         if name == "training" and value.constant is not False:  # `for module in model.modules(): module.training = True`
             self.machine.facts.append(ModeSet(self.machine.place(site), None, True, target.value))
         for base in bases:
+            if name in FLAGS_OF_TENSORS and isinstance(base.thing, Object):
+                self._tell_flag(base.thing, target, value)
             self._set_attribute(base, name, value, site)
+
+    def _tell_flag(self, thing: Object, target: cst.Attribute, value: Value) -> None:
+        """Tell of a flag of tensors that is set on a module, unless a class of the project has an attribute of that name."""
+        own = isinstance(thing.cls, ClassThing) and self.classes.class_attribute(thing.cls, target.attr.value) is not None
+        if self.classes.is_module(thing.cls) and not own:
+            place = self.machine.place(self.machine.site(target))
+            self.machine.facts.append(FlagSet(place, thing, target.value, target.attr.value, value))
 
     def _set_attribute(self, base: Value, name: str, value: Value, site: Site) -> None:
         thing = base.thing

@@ -453,16 +453,17 @@ class HandedOver:
 
 
 @dataclass(frozen=True, slots=True)
-class AttributeSet:
-    """An attribute of something is given a value, where the library tables know what that does, or fails to do.
+class FlagSet:
+    """A flag of tensors is set on a module, which has none of that name.
 
     Attributes:
-        base: what has the attribute.
+        module: the module.
         expression: the same, as the source names it.
+        value: what the flag is set to.
     """
 
     place: Place
-    base: Value
+    module: Object
     expression: cst.BaseExpression
     name: str
     value: Value
@@ -517,7 +518,7 @@ Fact = (
     | Contradiction
     | HandedOver
     | LoaderBuilt
-    | AttributeSet
+    | FlagSet
     | Written
     | Loop
 )

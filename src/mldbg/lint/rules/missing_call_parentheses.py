@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
-from mldbg.lint import edit
+from mldbg.lint import edit, reading
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Written
 from mldbg.lint.rule import Rule, Topic, reads
@@ -51,11 +51,11 @@ class MissingCallParentheses(Rule):
         site = written.place.site
         named = cast("cst.Attribute", site.node)
         name = named.attr.value
-        if name in CALLED_FOR_THEIR_EFFECT and edit.is_statement(site) and not edit.is_tried(site):
+        if name in CALLED_FOR_THEIR_EFFECT and edit.is_statement(site) and not reading.is_tried(site):
             what = "this statement does nothing"
-        elif edit.is_condition(site) and edit.qualified(site.part, named) in ASKED_FOR_THEIR_ANSWER:
+        elif reading.is_condition(site) and reading.qualified(site.part, named) in ASKED_FOR_THEIR_ANSWER:
             what = "a function is always true"
-        elif edit.is_manager(site) and edit.qualified(site.part, named) in _MANAGERS:
+        elif reading.is_manager(site) and reading.qualified(site.part, named) in _MANAGERS:
             what = "a function is no context manager"
         else:
             return

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
-from mldbg.lint import edit
+from mldbg.lint import edit, reading
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.address import site_of
 from mldbg.lint.interpret.facts import Written
@@ -22,7 +22,6 @@ _WHERE = (
 )
 """A class whose body ends without any call of a base's `__init__`."""
 _CALLS_A_BASE = re.compile(r"\bsuper\b|\.__init__\(|__class__|__new__")
-_HOLDS_A_LAYER = re.compile(r"\bself\.\w+\s*(?::[^=\n]*)?=\s*(?:\w+\.)*[A-Z]\w*\(")
 
 
 class MissingSuperInit(Rule):
@@ -69,14 +68,14 @@ class MissingSuperInit(Rule):
             len(cls.bases) != 1
             or cls.keywords
             or cls.decorators
-            or edit.qualified(site.part, cls.bases[0].value) not in MODULE_BASES
+            or reading.qualified(site.part, cls.bases[0].value) not in MODULE_BASES
         ):
             return
         found = _own_init(site.part, cls)
         if found is None:
             return
         part, init = found
-        if _CALLS_A_BASE.search(part.code) or not _HOLDS_A_LAYER.search(part.code) or init.decorators:
+        if _CALLS_A_BASE.search(part.code) or init.decorators or not _makes_a_layer(part, init):
             return
         where = site_of(part, init.name)
         yield self.found(
@@ -89,12 +88,17 @@ class MissingSuperInit(Rule):
 
 
 def _own_init(part: Part, cls: cst.ClassDef) -> tuple[Part, cst.FunctionDef] | None:
-    for method, node in edit.functions_of_class(part, cls):
+    for method, node in reading.functions_of_class(part, cls):
         if node.name.value == "__init__":
             return method, node
     return None
 
 
+def _makes_a_layer(part: Part, init: cst.FunctionDef) -> bool:
+    called = (reading.qualified(part, reading.callee(node)) or "" for node in edit.descendants(init) if edit.is_call(node))
+    return any(name.startswith("torch.nn.") for name in called)
+
+
 def _fix(part: Part, init: cst.FunctionDef) -> Fix | None:
-    first = edit.first_statement(init)
+    first = reading.first_statement(init)
     return edit.safe(edit.inserted_before(part, first, "super().__init__()")) if first is not None else None

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mldbg.lint import edit
+from mldbg.lint import edit, reading
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Place, Written
 from mldbg.lint.rule import Rule, Topic, reads
@@ -12,7 +13,13 @@ from mldbg.operations.python import HAVE_NAN, NOT_A_NUMBER
 if TYPE_CHECKING:
     import libcst as cst
 
-_WHERE = r"[!=]=\s*(?:[\w.]+\.)?(?:nan|NaN|NAN|NaT)\b|\b(?:nan|NaN|NAN|NaT)\s*[!=]=|float\(\s*[\"'][+-]?[nN]"
+_MODULES = ("", "np.", "numpy.", "math.", "torch.", "pd.", "jnp.", "cp.")
+_BEHIND = "|".join(rf"(?<=[!=]={space}{module}...)" for module in map(re.escape, _MODULES) for space in ("", " "))
+_WHERE = (
+    rf"[nN][aA][NnT]\b(?:\s*[!=]=|{_BEHIND}"
+    r"|.\)(?:\s*[!=]=|(?<=[!=]=float\(.{5}\))|(?<=[!=]= float\(.{5}\))))"
+)
+"""What begins with the three letters is found four times as fast as what begins with a sign; `.{5}` is "nan" in quotes."""
 
 
 class NanEquality(Rule):
@@ -45,7 +52,7 @@ class NanEquality(Rule):
 
     def on_written(self, written: Written) -> Iterator[Finding]:
         site = written.place.site
-        compared = edit.equation(site.node)
+        compared = reading.equation(site.node)
         if compared is None:
             return
         left, operator, right = compared
@@ -65,12 +72,12 @@ class NanEquality(Rule):
 def _is_nan(place: Place, node: cst.BaseExpression) -> bool:
     if edit.is_call(node):
         return edit.code(node).replace(" ", "").lower() in ("float('nan')", 'float("nan")')
-    return edit.qualified(place.site.part, node) in NOT_A_NUMBER
+    return reading.qualified(place.site.part, node) in NOT_A_NUMBER
 
 
 def _is_asked_rightly(place: Place, other: cst.BaseExpression) -> bool:
     """Whether the condition around asks of the same value with isnan or isna, too."""
-    around = edit.outermost_condition(place.site)
+    around = reading.outermost_condition(place.site)
     if around is None:
         return False
     text = edit.code(other)
@@ -81,7 +88,7 @@ def _is_asked_rightly(place: Place, other: cst.BaseExpression) -> bool:
 
 def _fix(place: Place, operator: str, nan: cst.BaseExpression, other: cst.BaseExpression) -> Fix | None:
     part = place.site.part
-    name = edit.qualified(part, nan) or ""
+    name = reading.qualified(part, nan) or ""
     pandas = next((alias for alias, what in part.module.outline.imports.items() if what.module == "pandas" and not what.name), "")
     tested = edit.code(other)
     if pandas:

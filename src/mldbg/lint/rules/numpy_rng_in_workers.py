@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes, reading
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.facts import Heard, LoaderBuilt
@@ -114,8 +114,8 @@ class NumpyRngInWorkers(Rule):
 def _is_copied(call: Heard, built: LoaderBuilt) -> bool:
     """Whether a draw is from a generator of numpy that was made before the workers were."""
     made = _made(call.receiver)
-    function = edit.called(made.node) if made is not None else None
-    if made is None or function is None or edit.qualified(made.part, function) not in GENERATORS:
+    function = nodes.called(made.node) if made is not None else None
+    if made is None or function is None or reading.qualified(made.part, function) not in GENERATORS:
         return False
     return all(other.place.site is not made for other in (*built.rows, *built.started))
 
@@ -129,12 +129,12 @@ def _made(value: Value | None) -> Site | None:
 
 def _is_the_same_everywhere(call: Heard) -> bool:
     """Whether a number does not depend on what a worker is told, or asks."""
-    node = edit.argument(call.place.site.node, "seed", 0)
+    node = nodes.argument(call.place.site.node, "seed", 0)
     if node is None:
         return False
     if call.arguments and isinstance(call.arguments[0][1].constant, int):
         return True
     inside = list(edit.descendants(node))
-    names = {name for each in inside if (name := edit.name_of(each)) is not None}
-    local = edit.local_names(call.place.function) if call.place.function is not None else frozenset()
+    names = {name for each in inside if (name := nodes.name_of(each)) is not None}
+    local = nodes.local_names(call.place.function) if call.place.function is not None else frozenset()
     return not any(edit.is_call(each) for each in inside) and names.isdisjoint(local - {"self"})

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes, reading
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.address import Site, site_of
 from mldbg.lint.interpret.facts import Written
@@ -71,31 +71,31 @@ class PaddingMasksEos(Rule):
 
 def _leaves_out(site: Site) -> str | None:
     """How an expression leaves padding out of the labels of a model that continues texts; None where it does not."""
-    function = edit.called(site.node)
+    function = nodes.called(site.node)
     if function is None:
-        sides = edit.equation(site.node)
+        sides = reading.equation(site.node)
         statement = edit.statement_at(site)
-        by_id = sides is not None and any(edit.last_name(side) == "pad_token_id" for side in (sides[0], sides[2]))
+        by_id = sides is not None and any(nodes.last_name(side) == "pad_token_id" for side in (sides[0], sides[2]))
         if not by_id or statement is None or not is_of_causal_model(site.part.module):
             return None
-        text = edit.head(statement)
+        text = nodes.head(statement)
         masks = _IGNORED.search(text) is not None and "attention_mask" not in text
         return "labels with its id are left out" if masks else None
-    ignored = edit.argument(site.node, "ignore_index")
-    if ignored is not None and edit.last_name(ignored) == "pad_token_id":
+    ignored = nodes.argument(site.node, "ignore_index")
+    if ignored is not None and nodes.last_name(ignored) == "pad_token_id":
         return "the loss ignores its id" if is_of_causal_model(site.part.module) else None
-    if edit.qualified(site.part, function) not in LM_COLLATORS:
+    if reading.qualified(site.part, function) not in LM_COLLATORS:
         return None
-    masked = edit.argument(site.node, "mlm", 1)
+    masked = nodes.argument(site.node, "mlm", 1)
     return "the collator leaves out labels with its id" if masked is not None and edit.code(masked) == "False" else None
 
 
 def _fix(padding: Padding) -> Fix | None:
     """A token of its own for the padding, with a row for it in the embedding."""
-    pairs = edit.assigned(padding.node)
+    pairs = nodes.assigned(padding.node)
     target = pairs[0][0] if len(pairs) == 1 else None
-    owner = edit.owner(target) if target is not None else None
-    if target is None or owner is None or edit.last_name(target) != "pad_token":
+    owner = nodes.owner(target) if target is not None else None
+    if target is None or owner is None or nodes.last_name(target) != "pad_token":
         return None
     tokenizer = edit.code(owner)
     resized = resized_after(padding.part.module, padding.part, padding.node, tokenizer)

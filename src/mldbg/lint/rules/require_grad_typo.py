@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
-from mldbg.lint import edit
+from mldbg.lint import edit, reading
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Written
 from mldbg.lint.rule import Rule, Topic, reads
@@ -46,7 +46,7 @@ class RequireGradTypo(Rule):
         site = written.place.site
         named = cast("cst.Attribute", site.node)
         name = named.attr.value
-        if not _NAME.fullmatch(name) or name == "requires_grad" or not edit.is_assigned(site):
+        if not _NAME.fullmatch(name) or name == "requires_grad" or not reading.is_assigned(site):
             return
         if edit.is_name(named.value, "self") or _is_read(site.part.module.text, name):
             return

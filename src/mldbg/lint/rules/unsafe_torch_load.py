@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes, reading
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Written
 from mldbg.lint.rule import Rule, Topic, reads
@@ -51,13 +51,13 @@ class UnsafeTorchLoad(Rule):
     def on_written(self, written: Written) -> Iterator[Finding]:
         site = written.place.site
         call = _load(site)
-        if call is None or edit.has_unpacked(call):
+        if call is None or nodes.has_unpacked(call):
             return
-        said = edit.argument(call, "weights_only")
+        said = nodes.argument(call, "weights_only")
         declared = self.versions("torch")
         if said is None and not declared.may_be_older_than(SAFE_BY_DEFAULT):
             return
-        if (said is not None and edit.code(said) != "False") or is_of_the_program(written.place, edit.argument(call, "f", 0)):
+        if (said is not None and edit.code(said) != "False") or is_of_the_program(written.place, nodes.argument(call, "f", 0)):
             return
         why = (
             "`weights_only=False` allows it"
@@ -75,16 +75,16 @@ class UnsafeTorchLoad(Rule):
 
 def _load(site: Site) -> cst.CSTNode | None:
     """The call of torch.load, or of `partial(torch.load, ...)`."""
-    function = edit.called(site.node)
-    name = edit.qualified(site.part, function) if function is not None else None
+    function = nodes.called(site.node)
+    name = reading.qualified(site.part, function) if function is not None else None
     if name in LOADS_TENSORS:
         return site.node
-    first = edit.argument(site.node, "func", 0) if name in PARTIAL else None
-    return site.node if first is not None and edit.qualified(site.part, first) in LOADS_TENSORS else None
+    first = nodes.argument(site.node, "func", 0) if name in PARTIAL else None
+    return site.node if first is not None and reading.qualified(site.part, first) in LOADS_TENSORS else None
 
 
 def _fix(site: Site, call: cst.CSTNode) -> Fix | None:
-    if edit.argument(call, "pickle_module") is not None:
+    if nodes.argument(call, "pickle_module") is not None:
         return None  # torch refuses both together
     change = edit.with_keyword(site, "weights_only", "True")
     return edit.unsafe(change) if change is not None else None

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes, reading
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.address import site_of
 from mldbg.lint.interpret.facts import Written
@@ -68,15 +68,15 @@ class UntrustedCode(Rule):
             yield from self._of_hub(site)
             yield from self._of_repository(site)
             yield from self._of_pickle(written)
-        elif edit.said_by(site.node, TAKES_REMOTE_CODE) == "True":
+        elif nodes.said_by(site.node, TAKES_REMOTE_CODE) == "True":
             yield self._remote(site, "")
 
     def _of_hub(self, site: Site) -> Iterator[Finding]:
-        said = edit.argument(site.node, TAKES_REMOTE_CODE)
-        if said is None or edit.code(said) != "True" or _is_local(edit.argument(site.node, "pretrained_model_name_or_path", 0)):
+        said = nodes.argument(site.node, TAKES_REMOTE_CODE)
+        if said is None or edit.code(said) != "True" or _is_local(nodes.argument(site.node, "pretrained_model_name_or_path", 0)):
             return
-        given = [each for name in REVISIONS if (each := edit.argument(site.node, name)) is not None]
-        texts = [edit.text_of(each) for each in given]
+        given = [each for name in REVISIONS if (each := nodes.argument(site.node, name)) is not None]
+        texts = [nodes.text_of(each) for each in given]
         if any(text is None or _COMMIT.fullmatch(text) for text in texts):
             return
         yield self._remote(site, f": {texts[0]!r} is a tag or branch, which can be moved" if texts else "")
@@ -90,15 +90,15 @@ class UntrustedCode(Rule):
         )
 
     def _of_repository(self, site: Site) -> Iterator[Finding]:
-        function, said = edit.called(site.node), edit.argument(site.node, "trust_repo")
+        function, said = nodes.called(site.node), nodes.argument(site.node, "trust_repo")
         if function is None or said is None or edit.code(said) not in ("True", '"True"'):
             return
-        if edit.qualified(site.part, function) not in LOADS_FROM_REPOSITORIES:
+        if reading.qualified(site.part, function) not in LOADS_FROM_REPOSITORIES:
             return
-        source = edit.argument(site.node, "source")
-        repository = edit.text_of(edit.argument(site.node, "repo_or_dir", 0)) or ""
+        source = nodes.argument(site.node, "source")
+        repository = nodes.text_of(nodes.argument(site.node, "repo_or_dir", 0)) or ""
         name, _, reference = repository.partition(":")
-        if source is not None and edit.text_of(source) != "github":
+        if source is not None and nodes.text_of(source) != "github":
             return
         if name.partition("/")[0] in TRUSTED_OWNERS or _COMMIT.fullmatch(reference):
             return
@@ -111,9 +111,9 @@ class UntrustedCode(Rule):
 
     def _of_pickle(self, written: Written) -> Iterator[Finding]:
         site = written.place.site
-        function = edit.called(site.node)
-        name = edit.qualified(site.part, function) if function is not None else None
-        source = edit.argument(site.node, UNPICKLES[name], 0) if name in UNPICKLES else None
+        function = nodes.called(site.node)
+        name = reading.qualified(site.part, function) if function is not None else None
+        source = nodes.argument(site.node, UNPICKLES[name], 0) if name in UNPICKLES else None
         if source is None or is_of_the_program(written.place, source):
             return
         found = fetched(written.place, source)
@@ -130,5 +130,5 @@ class UntrustedCode(Rule):
 
 def _is_local(node: cst.BaseExpression | None) -> bool:
     """Whether a model is named by a path on this machine."""
-    text = edit.text_of(node)
+    text = nodes.text_of(node)
     return text is not None and text.startswith(LOCAL)
