@@ -187,3 +187,45 @@ def counter(loop: cst.For | cst.While) -> str | None:
     if function == "tqdm" and isinstance(inner, cst.Call):
         function = code(inner.func)
     return loop.target.value if function in ("range", "trange", "count") else None
+
+
+def entry_of(node: cst.CSTNode, key: str) -> cst.BaseExpression | None:
+    """The value of a dict's entry, where it has this key."""
+    return node.value if isinstance(node, cst.DictElement) and text_of(node.key) == key else None
+
+
+def key_of(node: cst.CSTNode) -> str | None:
+    """The key of `anything["input_ids"]`."""
+    index = node.slice[0].slice if isinstance(node, cst.Subscript) and len(node.slice) == 1 else None
+    return text_of(index.value) if isinstance(index, cst.Index) else None
+
+
+def subscripted(node: cst.CSTNode) -> cst.BaseExpression | None:
+    """What a subscript picks from."""
+    return node.value if isinstance(node, cst.Subscript) else None
+
+
+def whole_slice(node: cst.CSTNode) -> cst.BaseExpression | None:
+    """What `ids[:]` copies."""
+    index = node.slice[0].slice if isinstance(node, cst.Subscript) and len(node.slice) == 1 else None
+    bare = isinstance(index, cst.Slice) and index.lower is None and index.upper is None and index.step is None
+    return node.value if isinstance(node, cst.Subscript) and bare else None
+
+
+def is_format(node: cst.CSTNode) -> bool:
+    """Whether a node is an f-string, or text put together with `+`."""
+    if isinstance(node, cst.BinaryOperation):
+        return any(text_of(side) is not None or is_format(side) for side in (node.left, node.right))
+    return isinstance(node, cst.FormattedString | cst.ConcatenatedString)
+
+
+def length_of(node: cst.CSTNode) -> int | None:
+    """How many elements a list or tuple has that is written out."""
+    elements = node.elements if isinstance(node, cst.List | cst.Tuple) else None
+    starred = elements is not None and any(isinstance(one, cst.StarredElement) for one in elements)
+    return len(elements) if elements is not None and not starred else None
+
+
+def keyword_value(node: cst.CSTNode) -> tuple[str, cst.BaseExpression] | None:
+    """The name and value of a keyword in a call."""
+    return (node.keyword.value, node.value) if isinstance(node, cst.Arg) and node.keyword is not None else None

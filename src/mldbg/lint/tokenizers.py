@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import libcst as cst
 
     from mldbg.lint.finding import Edit
+    from mldbg.lint.interpret.facts import Place
     from mldbg.lint.interpret.module import Module, Part
 
 _TOKENIZER = re.compile(TOKENIZER_LOADED)
@@ -142,3 +143,62 @@ def resized_after(module: Module, part: Part, node: cst.CSTNode, tokenizer: str)
         return None
     last = max(((part, statement), (other, loaded)), key=lambda one: one[0].span(one[1]))
     return edit.inserted_after(*last, edit.indented_like(*last, f"{name}.resize_token_embeddings(len({tokenizer}))"))
+
+
+# ----------------------------------------------------------------------------------------------------------------- encoded texts
+_PADS = frozenset({"True", '"max_length"', "'max_length'", '"longest"', "'longest'"})
+
+
+def pads(node: cst.CSTNode) -> bool:
+    """Whether a call encodes texts and makes them equally long, so that some of them, or all, are padded."""
+    method = nodes.last_name(nodes.called(node))
+    if method is None or not (re.search(r"tok|encode_plus|^encode$", method, re.IGNORECASE) or method in ("__call__", "pad")):
+        return False
+    said = nodes.argument(node, "padding")
+    old = nodes.argument(node, "pad_to_max_length")
+    if old is not None and edit.code(old) == "True":
+        return True
+    if said is None or edit.code(said) not in _PADS:
+        return False
+    return "max_length" in edit.code(said) or not _is_one_text(nodes.argument(node, "text", 0))
+
+
+def _is_one_text(node: cst.BaseExpression | None) -> bool:
+    """Whether a single text is encoded, as far as the call says it: it is as long as itself."""
+    return node is None or nodes.text_of(node) is not None or nodes.is_format(node) or nodes.length_of(node) == 1
+
+
+def ids_of(node: cst.BaseExpression) -> cst.BaseExpression:
+    """What a copy is one of: `ids` of `ids.clone()`, `copy.deepcopy(ids)`, `list(ids)`, `ids[:]`."""
+    while True:
+        inner = _copied(node)
+        if inner is None:
+            return node
+        node = inner
+
+
+_COPIES = frozenset({"clone", "copy", "detach", "to", "cuda", "long", "squeeze", "contiguous", "tolist"})
+_COPYING = frozenset({"deepcopy", "list", "clone", "copy", "array", "LongTensor"})
+
+
+def _copied(node: cst.BaseExpression) -> cst.BaseExpression | None:
+    function = nodes.called(node)
+    if function is None:
+        return nodes.whole_slice(node)
+    name, owner, first = nodes.last_name(function), nodes.owner(function), nodes.argument(node, "", 0)
+    if name in _COPYING and first is not None:
+        return first
+    return owner if name in _COPIES and owner is not None else None
+
+
+def is_input_ids(place: Place, node: cst.BaseExpression) -> bool:
+    """Whether an expression is the ids of encoded texts, by its key, its attribute, or what its name was bound to."""
+    if _is_called_ids(node):
+        return True
+    name = nodes.name_of(node)
+    made = reading.made_in(place, name) if name is not None else []
+    return bool(made) and all(_is_called_ids(ids_of(one)) for one in made)
+
+
+def _is_called_ids(node: cst.BaseExpression) -> bool:
+    return "input_ids" in (nodes.key_of(node), nodes.last_name(node))

@@ -56,3 +56,14 @@ KNOWN_TOKENS: frozenset[str] = frozenset(
 
 WITH_PADDING = r"bert|t5|bart|electra|xlm|deberta|pegasus|mpnet|camembert|gemma|opt-|bloom|qwen|phi-"
 """Models whose vocabularies have a token for the padding, or whose embeddings have rows to spare, by their names."""
+
+HARMLESS_COLLATORS: frozenset[str] = frozenset(
+    {"default_data_collator", "DefaultDataCollator", "DataCollatorWithPadding", "torch_default_data_collator", "None"}
+)
+"""Collators that leave labels as they are."""
+
+LEFT_OUT_OTHERWISE = r"reduction\s*=\s*[\"']none|\bSFTTrainer\b|\bloss_mask\b|\bloss_weights?\b"
+"""What says that places are left out of the loss in another way."""
+
+TRAINS = r"Trainer\b|\.backward\(|\.loss\b|\.fit\("
+"""What stands in a file that trains."""
