@@ -292,7 +292,7 @@ def with_argument(call: Call, name: str, text: str) -> Edit | None:
         return None
     if call.receiver is not None:
         return built_with(call.receiver, name, text)
-    return _with_keyword(call.place.site, name, text) if call.nodes else None
+    return with_keyword(call.place.site, name, text) if call.nodes else None
 
 
 def is_given(call: Call, name: str) -> bool | None:
@@ -316,10 +316,10 @@ def built_with(layer: Value, name: str, text: str) -> Edit | None:
     positional = [arg for arg in node.args if arg.keyword is None] if isinstance(node, cst.Call) else []
     if name in constructor_parameters(thing.cls, len(positional))[: len(positional)]:
         return None
-    return _with_keyword(thing.ref.site, name, text)
+    return with_keyword(thing.ref.site, name, text)
 
 
-def _with_keyword(site: Site, name: str, text: str) -> Edit | None:
+def with_keyword(site: Site, name: str, text: str) -> Edit | None:
     """Say a keyword in a call; None where unpacked arguments may hold it, or what stands there is no literal."""
     node = site.node
     if not isinstance(node, cst.Call) or any(arg.star for arg in node.args):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
 from mldbg.lint.finding import Finding, Fix, Group, Step
 from mldbg.lint.interpret import facts
+from mldbg.lint.requirements import ANY, Allowed
 
 if TYPE_CHECKING:
     from mldbg.lint.interpret.address import Site
@@ -71,6 +72,9 @@ class Topic(StrEnum):
     SHAPES = "shapes"
     LEAKAGE = "data leakage"
     TRAINING = "training loops"
+    LOADERS = "data loading"
+    LANGUAGE = "language models"
+    SECURITY = "security"
     COMMENTS = "suppression comments"
     OTHER = "other"
 
@@ -78,6 +82,7 @@ class Topic(StrEnum):
 _NAMES = {
     facts.Call: "on_call",
     facts.Loop: "on_loop",
+    facts.LoaderBuilt: "on_loader_built",
     facts.Backward: "on_backward",
     facts.GradientUse: "on_gradient_use",
     facts.ModelCall: "on_model_call",
@@ -108,6 +113,9 @@ class Rule:
     about_experiments: ClassVar[bool] = False
     """It is about what a result is worth, what a long run costs, or what a test would show: it has nothing to say of tests."""
 
+    versions: Callable[[str], Allowed] = staticmethod(lambda _library: ANY)
+    """Which versions of a library the project declares; reads its files when it is asked."""
+
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls.name = cls.__module__.rpartition(".")[2].replace("_", "-")
@@ -131,6 +139,10 @@ class Rule:
 
     def on_loop(self, loop: facts.Loop) -> Iterator[Finding]:
         """Findings from a loop and all that happened in its last round."""
+        yield from ()
+
+    def on_loader_built(self, built: facts.LoaderBuilt) -> Iterator[Finding]:
+        """Findings from a data loader, and what its workers do."""
         yield from ()
 
     def on_backward(self, backward: facts.Backward) -> Iterator[Finding]:

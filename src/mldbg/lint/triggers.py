@@ -175,9 +175,12 @@ THRESHOLDS = Trigger(
 MEANT = Trigger(frozenset(MEANINGS), ((r"\bmldbg\b",),))
 """Annotations that say what numbers mean."""
 
+WORKERS = Trigger(frozenset({"DataLoader"}), ((r"num_workers(?!\s*=\s*0\b)",),))
+"""A loader with workers: what they do for a row is not what the program does around it."""
+
 TRIGGERS = (
     *(MEANT, LOSSES, TRAINING, EVALUATION, LOADING, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS),
-    *(TWICE, TWICE_ON_DATA, LOGITS_OF_DISTRIBUTIONS, ATTENTION, FLAGS, KERAS, ALWAYS_DROPPED, THRESHOLDS),
+    *(TWICE, TWICE_ON_DATA, LOGITS_OF_DISTRIBUTIONS, ATTENTION, FLAGS, KERAS, ALWAYS_DROPPED, THRESHOLDS, WORKERS),
 )
 
 _SIZED = (

@@ -10,6 +10,7 @@ from mldbg.operations import (
     distributions,
     graphs,
     keras,
+    loading,
     pictures,
     python,
     schedulers,
@@ -116,6 +117,7 @@ def is_optimizer_class(name: str) -> bool:
 
 _CONSTRUCTORS = (
     torch.CONSTRUCTOR_PARAMETERS,
+    loading.CONSTRUCTOR_PARAMETERS,
     python.CONSTRUCTOR_PARAMETERS,
     distributions.CONSTRUCTOR_PARAMETERS,
     pictures.PARAMETERS,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from mldbg.operations import attention, losses
+from mldbg.operations import attention, loading, losses
 from mldbg.operations.effect import (
     Affine,
     Arithmetic,
@@ -351,7 +351,7 @@ OTHERS: Mapping[str, Effect] = {
     "torch.nn.parallel.DistributedDataParallel": Wraps(0, "module"),
     "torch.distributed.fsdp.FullyShardedDataParallel": Wraps(0, "module"),
     "torch.distributed.fsdp.fully_shard": Wraps(0, "module"),
-    "torch.utils.data.DataLoader": Wraps(0, "dataset"),
+    **loading.ROWS,
     "torch.utils.data.TensorDataset": Special("tensor_dataset"),
     "torch.utils.data.Subset": Special("subset"),
     "torch.utils.data.random_split": RandomSplits(),

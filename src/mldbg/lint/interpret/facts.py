@@ -402,6 +402,75 @@ class Contradiction:
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """An expression that stands for something at a point: `sampler`, `self.loader.sampler`. `or_none`: or it is None there."""
+
+    text: str
+    or_none: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """A data loader that a loop goes through, or may.
+
+    Attributes:
+        ref: its identity.
+        arguments: what it was built with.
+        parts: what the samplers among the arguments, and those in them, were built with, and what was set in them since.
+        named: by which expressions the functions under way know these, by sampler and definition of the function; None stands
+            for the top level.
+    """
+
+    ref: Ref
+    arguments: Mapping[str, Value]
+    parts: Mapping[Ref, Mapping[str, Value]] = field(default_factory=dict)
+    named: Mapping[tuple[Ref, cst.CSTNode | None], Named] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A call of a library, on the way to a row of a dataset.
+
+    Attributes:
+        name: the qualified name of a function or class; of a method its name behind a dot, whatever has it.
+        receiver: what a method is called on.
+        arguments: in the order of the call, with the keyword if there is one.
+    """
+
+    place: Place
+    name: str
+    receiver: Value | None
+    arguments: tuple[tuple[str | None, Value], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoaderBuilt:
+    """A data loader is built.
+
+    Attributes:
+        dataset: the object of the project whose rows it loads, where it is known; also where it loads some of them only.
+        workers: whether processes of their own make the rows; None where that is not known.
+        rows: the calls that making a row makes, and putting rows together; only where there are workers and the dataset is known.
+        started: those that a worker makes before the first row.
+    """
+
+    place: Place
+    loader: Loader
+    dataset: Value
+    workers: bool | None
+    rows: tuple[Heard, ...] = ()
+    started: tuple[Heard, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """Data loaders or samplers are handed to code that is not known."""
+
+    place: Place
+    refs: frozenset[Ref]
+
+
+@dataclass(frozen=True, slots=True)
 class FlagSet:
     """A flag of tensors is set on a module, which has none of that name.
 
@@ -441,9 +510,11 @@ class Loop:
     mode_at_end: Mapping[Ref, bool | None]
     """Modes where a round goes on to the next one, by the end of its body or by `continue`."""
     built_inside: frozenset[Ref]
-    """Objects whose mode is set in the loop and which did not exist before it."""
+    """Objects whose mode is set in the loop, and loaders and samplers, which did not exist before it."""
     cleared_at_end: Mapping[Key, Site | None] = field(default_factory=dict)
     """Whose gradients are cleared where a round goes on to the next one, and where that was done."""
+    loaders: tuple[Loader, ...] = ()
+    """The data loaders that it goes through."""
 
 
 Fact = (
@@ -464,6 +535,8 @@ Fact = (
     | Broadcast
     | Compared
     | Contradiction
+    | HandedOver
+    | LoaderBuilt
     | FlagSet
     | Written
     | Loop

@@ -9,6 +9,7 @@ from functools import partial
 
 import libcst as cst
 
+from mldbg.lint.interpret import loading
 from mldbg.lint.interpret.address import GRADIENTS, Context, Made, Ref, Site, made_at, module_ref, site_of
 from mldbg.lint.interpret.arguments import Argument, completed
 from mldbg.lint.interpret.assignment import Assignment
@@ -348,6 +349,8 @@ class Interpreter:
         if base.among is not None:
             return self.choices.each(base, lambda one: self.attribute(one, name, site), site)
         thing = base.thing
+        if base.loaders and (held := loading.attribute(self, base, name)) is not None:
+            return held
         if isinstance(thing, Symbol):
             return Value(Symbol(canonical(f"{thing.name}.{name}")))
         if isinstance(thing, ModuleThing):
@@ -355,8 +358,7 @@ class Interpreter:
         if isinstance(thing, ClassThing | Function) and name in ("__name__", "__qualname__"):
             return literal(thing.name)
         if isinstance(thing, ClassThing):
-            found = self.classes.class_attribute(thing, name)
-            return UNKNOWN if found is None else found
+            return self.classes.class_attribute(thing, name) or UNKNOWN
         if isinstance(thing, Super):
             found = self.classes.super_attribute(thing, name)
             return UNKNOWN if found is None else self._bound(found, thing.receiver)
@@ -403,9 +405,7 @@ class Interpreter:
         return Value(Object(ref), data=data, origin=ref, trail=trail, size=usual_size(self.usual.get(ref)))
 
     def _bound(self, found: Value, receiver: Value) -> Value:
-        if isinstance(found.thing, Function):
-            if is_static(found.thing):
-                return found
+        if isinstance(found.thing, Function) and not is_static(found.thing):
             return Value(Bound(found.thing, receiver))
         return found
 

@@ -85,6 +85,7 @@ def join(one: Value, two: Value) -> Value:
         among=_among(one, two),
         shaped=shapes.joined(one.shaped, two.shaped),
         size=one.size if one.size == two.size else None,
+        loaders=one.loaders | two.loaders,
     )
 
 
@@ -271,6 +272,7 @@ def widened(before: Value, after: Value) -> Value:
         trail=after.trail if after.fits else None,
         scaled=after.scaled,
         or_none=after.or_none,
+        loaders=after.loaders,
     )
 
 

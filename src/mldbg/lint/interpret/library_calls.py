@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import libcst as cst
 
-from mldbg.lint.interpret import carried, heads, paths, scaling, texts, trained
+from mldbg.lint.interpret import carried, heads, loading, paths, scaling, texts, trained
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.applied import applied
 from mldbg.lint.interpret.arguments import Argument, axis_of, bound
@@ -20,7 +20,7 @@ from mldbg.lint.interpret.construction import Construction
 from mldbg.lint.interpret.containers import Containers
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
-from mldbg.lint.interpret.facts import Call, Escape
+from mldbg.lint.interpret.facts import Call, Escape, HandedOver
 from mldbg.lint.interpret.frames import Frame
 from mldbg.lint.interpret.join import is_loss, join, rows_of_first, tuple_of
 from mldbg.lint.interpret.keras import Keras
@@ -49,6 +49,7 @@ from mldbg.lint.interpret.value import (
     Unknown,
     Value,
 )
+from mldbg.lint.interpret.workers import Workers
 from mldbg.operations import keras, rows, tables, torch
 from mldbg.operations.configuration import ATTRIBUTE_DICTS, SAME_FILE
 from mldbg.operations.effect import (
@@ -132,7 +133,8 @@ class LibraryCalls:
         self._tensors = Tensors(machine, contents, lineage)
         self._marks = Marks(machine, contents)
         self._keras = Keras(machine, classes, contents, lineage, self._tensors)
-        self._builtins = BuiltinCalls(machine, classes, contents, lineage, construction)
+        self._workers = Workers(machine, classes)
+        self._builtins = BuiltinCalls(machine, classes, contents, lineage, construction, self._workers)
 
     def attribute(self, base: Value, name: str, site: Site) -> Value:
         """An attribute of a value that is not an object of the project."""
@@ -163,6 +165,7 @@ class LibraryCalls:
 
     def call_symbol(self, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of a function or class outside the project."""
+        self._workers.hear(canonical(name), None, arguments, site)
         result = self.shaping.function(canonical(name), arguments, site, self._symbol_called(name, arguments, site))
         if name.startswith(DERIVING_PACKAGES):
             return self._with_rows_held(result, name.rpartition(".")[2], arguments, site)
@@ -213,6 +216,7 @@ class LibraryCalls:
     def call_method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of a method that the project does not define."""
         base = self.machine.force(base)
+        self._workers.hear(f".{name}", base, arguments, site)
         if name == "align" and arguments:  # each of two tables gets the columns of both
             return tuple_of(base, arguments[0].value)
         result = applied(self.machine, base, name, arguments, site) or self._method_called(base, name, arguments, site)
@@ -323,6 +327,9 @@ class LibraryCalls:
     def _escape(self, name: str, values: list[Value], arguments: Sequence[Argument], site: Site, base: Value = UNKNOWN) -> None:
         machine = self.machine
         reaches_optimizer = self.training.handed_on(name, values, site)
+        refs = loading.refs_in(values)
+        if refs:
+            machine.facts.append(HandedOver(machine.place(site), refs))
         if reaches_optimizer or self.training.may_clear(base, name, arguments, site):
             machine.facts.append(Escape(machine.place(site), name, tuple(values)))
             self.training.forget_gradients()

@@ -11,9 +11,10 @@ import libcst as cst
 from mldbg.lint.interpret.address import Context, Made, Ref, Site
 from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.contents import Contents
-from mldbg.lint.interpret.facts import Fact, GradientsCleared, GradientUse, Loop, ModeSet
+from mldbg.lint.interpret.facts import Fact, GradientsCleared, GradientUse, Loader, Loop, ModeSet
 from mldbg.lint.interpret.frames import LoopFrame
 from mldbg.lint.interpret.join import widened
+from mldbg.lint.interpret.loading import described
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.operators import truth_of
 from mldbg.lint.interpret.rounds import under_a_loop
@@ -67,7 +68,8 @@ class Loops:
             self._unrolled(node, items.tail, site)
         else:
             element = self.contents.element_of(iterable, site)
-            self._rounds(node, feeding(node), lambda: self.assignment.assign(node.target, element, site))
+            loaders = described(machine, iterable)
+            self._rounds(node, feeding(node), lambda: self.assignment.assign(node.target, element, site), loaders=loaders)
             if iterable.origin is not None and iterable.origin.kind is Made.PARAMETERS:
                 self._note_clearing(iterable.rows)
 
@@ -121,7 +123,15 @@ class Loops:
     def _test(self, node: cst.While) -> None:
         self.machine.evaluate(node.test)
 
-    def _rounds(self, node: cst.For | cst.While, fed_by: str, begin: Callable[[], None], *, endless: bool = False) -> None:
+    def _rounds(
+        self,
+        node: cst.For | cst.While,
+        fed_by: str,
+        begin: Callable[[], None],
+        *,
+        endless: bool = False,
+        loaders: tuple[Loader, ...] = (),
+    ) -> None:
         """Execute a loop until its state at the start of a round is stable; only one round's facts count.
 
         That is the last one, or the last before calls were refused that had been followed until then.
@@ -155,10 +165,13 @@ class Loops:
         machine.facts[start:] = facts
         self._remember(node, following)
         models = {fact.model.ref for fact in facts if isinstance(fact, ModeSet) and fact.model is not None}
-        built = frozenset(ref for ref in models if ref.kind in (Made.OBJECT, Made.COPY) and not first.has(ref))
+        loading = (one for fact in facts if isinstance(fact, Loop) for one in fact.loaders)
+        found = models.union(*((one.ref, *one.parts) for one in loading))
+        built = frozenset(ref for ref in found if ref.kind in (Made.OBJECT, Made.COPY) and not first.has(ref))
         cleared = self.training.cleared(seen) if seen.live and any(isinstance(fact, GradientUse) for fact in facts) else {}
         modes_at_end = self.training.modes(seen)
-        machine.facts.append(Loop(machine.place(machine.site(node)), node, facts, modes, modes_at_end, built, cleared))
+        place = machine.place(machine.site(node))
+        machine.facts.append(Loop(place, node, facts, modes, modes_at_end, built, cleared, loaders))
         if endless:
             machine.state.become(merged(loop.breaks) if loop.breaks else ended)
         else:

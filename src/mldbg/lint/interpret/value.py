@@ -582,6 +582,8 @@ class Value:
     """Its shape, where shapes are followed and it is known to be a tensor."""
     size: Dim | None = None
     """The number that it is, if it is a number: an expression over sizes, where shapes are followed."""
+    loaders: frozenset[Ref] = frozenset()
+    """The data loaders that going through it goes through, or may; what is known of the rows is that of their datasets."""
 
     def step(self, site: Site, text: str) -> Value:
         """The same value one step further on its way, where there is a way to tell of."""
