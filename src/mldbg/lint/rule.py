@@ -88,6 +88,9 @@ _NAMES = {
     facts.ModelCall: "on_model_call",
     facts.Evaluated: "on_evaluated",
     facts.Fitted: "on_fitted",
+    facts.Chosen: "on_chosen",
+    facts.Scored: "on_scored",
+    facts.BehindPart: "on_behind_part",
     facts.Misfit: "on_misfit",
     facts.Broadcast: "on_broadcast",
     facts.Compared: "on_compared",
@@ -163,6 +166,22 @@ class Rule:
 
     def on_fitted(self, fitted: facts.Fitted) -> Iterator[Finding]:
         """Findings from fitting an estimator."""
+        yield from ()
+
+    def on_chosen(self, chosen: facts.Chosen) -> Iterator[Finding]:
+        """Findings from a choice that a score makes."""
+        yield from ()
+
+    def on_scored(self, scored: facts.Scored) -> Iterator[Finding]:
+        """Findings from a score of any rows."""
+        yield from ()
+
+    def on_behind_part(self, changed: facts.BehindPart) -> Iterator[Finding]:
+        """Findings from a change of what is behind a part of a data set."""
+        yield from ()
+
+    def at_end(self) -> Iterator[Finding]:
+        """Findings from all that was heard since the entry point began; a rule that keeps facts forgets them here."""
         yield from ()
 
     def on_misfit(self, misfit: facts.Misfit) -> Iterator[Finding]:

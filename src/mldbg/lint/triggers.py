@@ -178,9 +178,50 @@ MEANT = Trigger(frozenset(MEANINGS), ((r"\bmldbg\b",),))
 WORKERS = Trigger(frozenset({"DataLoader"}), ((r"num_workers(?!\s*=\s*0\b)",),))
 """A loader with workers: what they do for a row is not what the program does around it."""
 
+WATCHED = Trigger(
+    frozenset({"validation_data", "eval_set", "valid_sets", "evals", "eval_dataset", "fit("}),
+    (
+        (
+            "early_stopping",
+            "EarlyStopping",
+            "save_best_only",
+            "ModelCheckpoint",
+            "load_best_model_at_end",
+            "[cC]at[bB]oost",
+            "od_type",
+        ),
+        (r"[tT]est",),
+    ),
+)
+"""A fit that decides by rows that it evaluates on, in a text that speaks of a test set."""
+WATCHED_TEST = Trigger(frozenset({"validation_data"}), ((r"validation_data ?= ?\(?\[?\w*[tT]est",),))
+"""One that is told to evaluate on what is called test data."""
+BEHIND_PARTS = Trigger(frozenset({"transform", "transforms", "random_split"}), ((r"\.dataset\.\w*transforms? ?=[^=]",),))
+"""A transform that is set through a part of a data set."""
+
 TRIGGERS = (
-    *(MEANT, LOSSES, TRAINING, EVALUATION, LOADING, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS),
-    *(TWICE, TWICE_ON_DATA, LOGITS_OF_DISTRIBUTIONS, ATTENTION, FLAGS, KERAS, ALWAYS_DROPPED, THRESHOLDS, WORKERS),
+    MEANT,
+    LOSSES,
+    TRAINING,
+    EVALUATION,
+    LOADING,
+    SPLITS,
+    FITS,
+    SCALED,
+    LOGARITHMS,
+    SINGLE_COLUMNS,
+    TWICE,
+    TWICE_ON_DATA,
+    LOGITS_OF_DISTRIBUTIONS,
+    ATTENTION,
+    FLAGS,
+    KERAS,
+    ALWAYS_DROPPED,
+    THRESHOLDS,
+    WORKERS,
+    WATCHED,
+    WATCHED_TEST,
+    BEHIND_PARTS,
 )
 
 _SIZED = (

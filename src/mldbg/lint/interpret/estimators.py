@@ -15,13 +15,13 @@ from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.datasets import held_fits
 from mldbg.lint.interpret.evaluations import Evaluations
 from mldbg.lint.interpret.facts import Fitted
-from mldbg.lint.interpret.frames import with_named_role
+from mldbg.lint.interpret.frames import identity_of, with_named_role
 from mldbg.lint.interpret.join import tuple_of
 from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.slots import ArgumentOf, Slot, argument_of
 from mldbg.lint.interpret.source_text import last_name
-from mldbg.lint.interpret.splits import fits_after_folds, pair_of_folds, split_apart
+from mldbg.lint.interpret.splits import as_whole, fits_after_folds, pair_of_folds, split_apart
 from mldbg.lint.interpret.value import (
     UNKNOWN,
     Axes,
@@ -31,6 +31,7 @@ from mldbg.lint.interpret.value import (
     Fit,
     FitKind,
     Items,
+    Known,
     Means,
     Object,
     Role,
@@ -68,6 +69,8 @@ class Estimators:
             return None
         if name == "sample" and any(argument.keyword == "replace" and argument.value.constant is True for argument in arguments):
             return self.resample(Resamples("replace"), [Argument(base)], site)
+        if name in _FITTING:
+            self.evaluations.watching.fitted(base, arguments, site)
         given = rows_given(arguments)
         if given is None:
             if name in ("get_support", "get_feature_names_out") and isinstance(base.thing, Object):
@@ -76,12 +79,18 @@ class Estimators:
         if name in _FITTING:
             features = self._as_data(given, site)
             self.evaluations.validated(features, arguments, site, base)
-            return self._fit(base, base.thing, name, features, arguments, site) if isinstance(base.thing, Object) else None
+            if isinstance(base.thing, Object):
+                return self._fit(base, base.thing, name, features, arguments, site)
+            if name == "fit" and base.rows and len(arguments) > 1:  # something that is not known learns from features and labels
+                self.machine.facts.append(Fitted(self.machine.place(site), base, "", name, features, (), transforms=False))
+            return None
         if name in ("transform", "inverse_transform") and isinstance(base.thing, Object) and base.thing.cls is not None:
             return self._transformed(base.thing, self._as_data(given, site), self.fits_of(base.thing), site)
         if name in sklearn.EVALUATING_METHODS:
             self.evaluations.used(given.value, f"is passed to `{name}`", site, base, scored=name in ("score", "evaluate"))
-            return self.lineage.derived([given.value], site)
+            if name in ("score", "evaluate"):
+                self.evaluations.choosing.scored(given.value, f"`{name}` is computed on them", site)
+            return self.evaluations.choosing.predicted(given.value, self.lineage.derived([given.value], site))
         if name in ("get_support", "get_feature_names_out") and isinstance(base.thing, Object):
             return self.about_fit(base.thing, site)
         if name == "split" and self._is_splitter(base, site):
@@ -144,7 +153,8 @@ class Estimators:
         name = self._name(estimator)
         earlier = self.fits_of(estimator)
         before = tuple(sorted(earlier, key=lambda fit: fit.estimator))
-        machine.facts.append(Fitted(machine.place(site), base, name, method, features, before, prepares))
+        predicts = not prepares or (method == "fit" and estimator.cls in sklearn.PIPELINES)
+        machine.facts.append(Fitted(machine.place(site), base, name, method, features, before, prepares, predicts))
         seen = features.role.value + " data" if features.role is not None else "the data"
         trail = onward(
             features.trail if features.fits else None, site, f"{at_the_start(name) or 'an estimator'} is fitted on {seen}"
@@ -280,10 +290,12 @@ class Estimators:
         rows = value.rows or frozenset({self.machine.new_ref(site)})
         data = Data(rows=rows, role=role, split=site)
         if whole is not None:
-            kept = Role.VALIDATION if role is not Role.TRAIN and whole.role is Role.TRAIN else role
-            data = replace(data, role=kept)
+            data = replace(data, role=_side(role, whole.role), whole=as_whole(whole), column=whole.column)
         if whole is not None and not label:
             data = split_apart(whole, data.role, site)
+        data = replace(data, known=Known.SPLIT)
+        if data.role is Role.VALIDATION:
+            self.evaluations.choosing.validation |= rows
         trail = onward(value.trail, site, "the train/test split happens only here") if data.fits else None
         return Value(data=replace(data, rows=rows), origin=self.machine.new_ref(site, Made.SPLIT, role), trail=trail)
 
@@ -291,7 +303,8 @@ class Estimators:
         """random_split: parts whose role the names say."""
         value = arguments[0].value if arguments else UNKNOWN
         value = held_fits(self.machine, value) or value
-        data = replace(derived_data(value) or Data(), split=site, role=None)
+        data = derived_data(value) or Data()
+        data = replace(data, split=site, role=None, known=None, whole=as_whole(data), itself=identity_of(value))
         part = Value(data=data, origin=self.machine.new_ref(site), trail=value.trail if value.fits else None)
         return Value(Items("builtins.list", (), part))
 
@@ -339,6 +352,13 @@ class Estimators:
                 folds, f"split and scored by `{name.rpartition('.')[2]}`", site, Role.VALIDATION, estimator
             )
         return self.lineage.unknown_result(site)
+
+
+def _side(role: Role, whole: Role | None) -> Role:
+    """Which part a side of a split is, if what is split was a part itself: of held-out rows none is for training."""
+    if whole is Role.TRAIN:
+        return Role.TRAIN if role is Role.TRAIN else Role.VALIDATION
+    return Role.VALIDATION if role is Role.TRAIN and whole is not None else role
 
 
 def rows_given(arguments: Sequence[Argument]) -> Argument | None:

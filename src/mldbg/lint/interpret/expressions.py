@@ -20,7 +20,7 @@ from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.facts import Compared, Condition, told
 from mldbg.lint.interpret.frames import held_under_key
 from mldbg.lint.interpret.indexing import MASK
-from mldbg.lint.interpret.join import join_all, join_data, joined, of_branches, spliced, tuple_of
+from mldbg.lint.interpret.join import join_all, join_data, joined, mix_data, of_branches, scored_as, spliced, tuple_of
 from mldbg.lint.interpret.library_calls import LibraryCalls
 from mldbg.lint.interpret.lineage import derived_data, made_of_element
 from mldbg.lint.interpret.machine import Machine
@@ -82,6 +82,7 @@ class Expressions:
         self.choices = Choices(machine)
         self.marks = Marks(machine, contents)
         self.subscripts = subscripts
+        self.choosing = library.estimators.evaluations.choosing
         self._acting: dict[cst.CSTNode, bool] = {}
         self._by_type: dict[type, Callable[[Any], Value]] = {
             cst.Name: self._name,
@@ -265,7 +266,8 @@ class Expressions:
 
     def _operated(self, node: cst.BinaryOperation, left: Value, right: Value) -> Value:
         if isinstance(left.thing, Lazy) or isinstance(right.thing, Lazy):
-            return self.machine.defer(node, lambda: self._operated(node, self.machine.force(left), self.machine.force(right)))
+            made = self.machine.defer(node, lambda: self._operated(node, self.machine.force(left), self.machine.force(right)))
+            return scored_as(made, left, right)
         site = self.machine.site(node)
         if is_told_apart_by_meaning(left):
             return self.choices.each(left, lambda one: self._operated(node, one, right), site)
@@ -342,14 +344,16 @@ class Expressions:
     def _comparison(self, node: cst.Comparison) -> Value:
         left = self.of(node.left)
         rights = [(target.operator, self.of(target.comparator)) for target in node.comparisons]
+        self.choosing.compared(node, [left, *(right for _, right in rights)])
         if len(rights) == 1:
             known = compared(rights[0][0], left, self._shown(node.comparisons[0], rights[0][1]))
             if known is not None:
                 return literal(known)
             self._tell_compared(node, left, rights[0][1])
         if isinstance(left.thing, Lazy):
-            return Value(Opaque(MASK))
-        made = Value(Opaque(MASK), data=derived_data(left), axes=Axes(left.axes.rank))
+            return scored_as(Value(Opaque(MASK)), left)
+        data = mix_data(derived_data(left), derived_data(rights[0][1])) if len(rights) == 1 else derived_data(left)
+        made = Value(Opaque(MASK), data=data, axes=Axes(left.axes.rank))
         if len(rights) != 1:
             return made
         (operator, right), site = rights[0], self.machine.site(node)
@@ -464,6 +468,7 @@ class Expressions:
             base = self.of(function.value)
             arguments = self.arguments(node)
             name = function.attr.value
+            self.choosing.called(name, function, arguments, site)
             if name.endswith("_") and not name.endswith("__"):
                 base = self.machine.force(base)
                 if not isinstance(base.thing, Symbol | ModuleThing):
@@ -479,6 +484,7 @@ class Expressions:
             return result
         callee = self.now(function)
         arguments = self.arguments(node)
+        self.choosing.called(function.value if isinstance(function, cst.Name) else "", function, arguments, site)
         if isinstance(callee.thing, Unknown) and callee.among is None:
             name = function.value if isinstance(function, cst.Name) else ""
             return self.library.unknown_call(callee, name, arguments, site)

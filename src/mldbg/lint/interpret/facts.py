@@ -286,6 +286,71 @@ class Evaluated:
     """There are labels for these rows: they come out of a split of rows that had some, or are given to a score."""
 
 
+class Keeps(Enum):
+    """What a score decides."""
+
+    WEIGHTS = "which weights are kept"
+    STOP = "when training stops"
+    RATE = "how the learning rate falls"
+    SETTING = "which setting is kept"
+    SCORE = "which score is kept"
+    NOTHING = "nothing that is seen"
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A score decides something: what is kept of several attempts, or when to stop.
+
+    Attributes:
+        value: the score, or the rows that it will be computed on.
+        keeps: what it decides.
+        what: the same with the names of the program, as part of a sentence.
+        trains: it is one of the scores that a training reaches, one after the other; else one of several models or settings.
+        has_validation: some rows were split off for validation besides.
+        read_later: names that hold what was chosen.
+    """
+
+    place: Place
+    value: Value
+    keeps: Keeps
+    what: str
+    trains: bool
+    has_validation: bool = False
+    read_later: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A model is scored on rows, whichever part they are.
+
+    Attributes:
+        how: as part of a sentence.
+        value: the rows.
+    """
+
+    place: Place
+    how: str
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class BehindPart:
+    """What is behind a part of a data set is changed, `part.dataset.transform = value`, or replaced, `part.dataset = value`.
+
+    Attributes:
+        part: the part.
+        name: how the program names it.
+        attribute: what is given a new value; `dataset` where all of it is replaced.
+        value: the new value.
+    """
+
+    place: Place
+    part: Value
+    name: str
+    attribute: str
+    value: Value
+
+
 @dataclass(frozen=True, slots=True)
 class Fitted:
     """An estimator is fitted on a value."""
@@ -299,6 +364,8 @@ class Fitted:
     """What the same object was fitted on earlier."""
     transforms: bool
     """The estimator prepares data; it does not predict."""
+    predicts: bool = True
+    """It predicts, perhaps after it has prepared the data: a pipeline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -529,6 +596,9 @@ Fact = (
     | ModeSet
     | ModelCall
     | Evaluated
+    | Chosen
+    | Scored
+    | BehindPart
     | Fitted
     | Misfit
     | MaskedMean

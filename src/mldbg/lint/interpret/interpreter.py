@@ -37,7 +37,7 @@ from mldbg.lint.interpret.expressions import Expressions
 from mldbg.lint.interpret.facts import Condition, Fact, Place, Supposition
 from mldbg.lint.interpret.frames import Frame, fed_by
 from mldbg.lint.interpret.holding import Holding
-from mldbg.lint.interpret.join import joined, settled
+from mldbg.lint.interpret.join import came_of, joined, scored_as, settled
 from mldbg.lint.interpret.library_calls import LibraryCalls
 from mldbg.lint.interpret.lineage import Lineage, data_of_arguments
 from mldbg.lint.interpret.module import Module, Modules
@@ -253,11 +253,9 @@ class Interpreter:
     def force(self, value: Value) -> Value:
         """The value itself, where it was deferred."""
         while isinstance(value.thing, Lazy):
-            or_none = value.or_none
-            value, made = value.thing.compute()
+            known, made = value.thing.compute()
             self.state.adopt(made)
-            if or_none:
-                value = replace(value, or_none=True)
+            value = came_of(value, known)
         return value
 
     @contextmanager
@@ -438,7 +436,9 @@ class Interpreter:
         if isinstance(base.thing, Lazy):
             waiting = base
             if name not in _HAPPENINGS:
-                return self.defer(site.node, lambda: self.call_method(self.force(waiting), name, arguments, site))
+                return scored_as(
+                    self.defer(site.node, lambda: self.call_method(self.force(waiting), name, arguments, site)), waiting
+                )
             base = self.force(base)
         if base.among is not None and name != "backward":
             return self.choices.each(base, lambda one: self.call_method(one, name, arguments, site), site)
@@ -491,7 +491,7 @@ class Interpreter:
                 else:
                     result = self._run_object(callee, cls, arguments, site)
             if module:
-                self.training.model_called(callee, arguments, site, result)
+                return self.training.model_called(callee, arguments, site, result)
             return result
         return self.library.call_library_object(callee, thing, arguments, site)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import libcst as cst
 
-from mldbg.lint.interpret import carried, heads, loading, paths, scaling, texts, trained
+from mldbg.lint.interpret import carried, heads, loading, paths, provenance, scaling, texts, trained
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.applied import applied
 from mldbg.lint.interpret.arguments import Argument, axis_of, bound
@@ -22,7 +22,7 @@ from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
 from mldbg.lint.interpret.facts import Call, Escape, HandedOver
 from mldbg.lint.interpret.frames import Frame
-from mldbg.lint.interpret.join import is_loss, join, rows_of_first, tuple_of
+from mldbg.lint.interpret.join import is_loss, join, rows_of_first, scored_as, tuple_of
 from mldbg.lint.interpret.keras import Keras
 from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
@@ -30,6 +30,7 @@ from mldbg.lint.interpret.marks import Marks
 from mldbg.lint.interpret.parts import made_of, parts_of
 from mldbg.lint.interpret.shaping import Shaping
 from mldbg.lint.interpret.sightings import Seen
+from mldbg.lint.interpret.splits import whole_of
 from mldbg.lint.interpret.sums import note_emptied
 from mldbg.lint.interpret.tensors import Tensors
 from mldbg.lint.interpret.training import Training
@@ -160,6 +161,8 @@ class LibraryCalls:
         if isinstance(effect, Moves):
             return self._tensors.moved(effect, {"input": base}, [base], site)
         data = of_attribute(derived_data(base), name)
+        if name == "dataset" and data is not None and data.split is not None:
+            data = whole_of(data)  # `subset.dataset` is what it is a subset of
         trail = base.trail if data is not None and data.fits else None
         return Value(data=data, origin=base.origin.attribute(name) if base.origin is not None else None, trail=trail)
 
@@ -167,6 +170,8 @@ class LibraryCalls:
         """A call of a function or class outside the project."""
         self._workers.hear(canonical(name), None, arguments, site)
         result = self.shaping.function(canonical(name), arguments, site, self._symbol_called(name, arguments, site))
+        result = provenance.known_part(self.machine, canonical(name), arguments, site, result)
+        self.estimators.evaluations.watching.called(canonical(name), arguments, site)
         if name.startswith(DERIVING_PACKAGES):
             return self._with_rows_held(result, name.rpartition(".")[2], arguments, site)
         return result
@@ -194,6 +199,8 @@ class LibraryCalls:
             result = (
                 self.lineage.derived(values, site) if name.startswith(DERIVING_PACKAGES) else self.lineage.unknown_result(site)
             )
+            result = scored_as(result, *values)
+            self.estimators.evaluations.choosing.measured(name, arguments, site)
         else:
             return self.unknown_call(UNKNOWN, name.rpartition(".")[2], arguments, site)
         if canonical(name) in self.wanted:
@@ -217,6 +224,8 @@ class LibraryCalls:
         """A call of a method that the project does not define."""
         base = self.machine.force(base)
         self._workers.hear(f".{name}", base, arguments, site)
+        if provenance.keeps_parts(base, name):
+            return base
         if name == "align" and arguments:  # each of two tables gets the columns of both
             return tuple_of(base, arguments[0].value)
         result = applied(self.machine, base, name, arguments, site) or self._method_called(base, name, arguments, site)
@@ -322,7 +331,7 @@ class LibraryCalls:
         self.configuration.given_away(arguments)
         self._escape(name, [argument.value for argument in arguments], arguments, site)
         self.estimators.evaluations.passed_on(name, arguments, site)
-        return self.lineage.unknown_result(site)
+        return scored_as(self.lineage.unknown_result(site), *(argument.value for argument in arguments))
 
     def _escape(self, name: str, values: list[Value], arguments: Sequence[Argument], site: Site, base: Value = UNKNOWN) -> None:
         machine = self.machine
@@ -357,8 +366,7 @@ class LibraryCalls:
         machine = self.machine
         if not isinstance(cls, str):
             result = self.unknown_call(callee, "", arguments, site) if cls is None else self.lineage.unknown_result(site)
-            self.training.model_called(callee, arguments, site, result)
-            return result
+            return self.training.model_called(callee, arguments, site, result)
         if cls in tables.CONTAINERS:
             result = self.run_container(callee, arguments, site)
         else:
@@ -382,7 +390,7 @@ class LibraryCalls:
                 machine.watcher(Seen.APPLIED, site, cls, arguments[0].value)
                 machine.watcher(Seen.GIVEN, site, cls, result)
         if (tables.is_module_class(cls) and cls not in tables.LOSS_CLASSES) or self.training.is_taken_for_module(thing):
-            self.training.model_called(callee, arguments, site, result)
+            return self.training.model_called(callee, arguments, site, result)
         return result
 
     def run_container(self, callee: Value, arguments: Sequence[Argument], site: Site) -> Value:
@@ -511,11 +519,12 @@ class LibraryCalls:
                 return Value(meaning=Semantic.SCALAR_LOSS, origin=machine.new_ref(site))
             case Loss():
                 reduced = given.get("reduction", UNKNOWN).constant != "none"
-                return Value(
+                loss = Value(
                     meaning=Semantic.SCALAR_LOSS if reduced else None,
                     origin=machine.new_ref(site),
                     attached=None if machine.state.grad else False,
                 )
+                return scored_as(loss, *values)
             case Derives() | Tests() | Attends():
                 return self.lineage.derived(values, site)
             case Returns():

@@ -101,7 +101,7 @@ class Loops:
     def _unrolled(self, node: cst.For, elements: tuple[Value, ...], site: Site) -> None:
         """A loop over few known elements that differ: round after round."""
         machine = self.machine
-        loop = LoopFrame(feeding(node), node, moment(), len(elements))
+        loop = LoopFrame(feeding(node), node, moment(), len(machine.facts), one_by_one=len(elements))
         machine.frame.loops.append(loop)
         for number, element in enumerate(elements):
             if not machine.state.live:
@@ -183,7 +183,7 @@ class Loops:
     def _round(self, node: cst.For | cst.While, fed_by: str, started: int, entry: State, begin: Callable[[], None]) -> LoopFrame:
         """Execute one round; the states in which it was left."""
         machine = self.machine
-        loop = LoopFrame(fed_by, node, started)
+        loop = LoopFrame(fed_by, node, started, len(machine.facts))
         machine.state.become(entry.fork())
         machine.frame.loops.append(loop)
         begin()

@@ -216,6 +216,7 @@ class Statements:
             result = self.shaping.operation(node.operator, before, value, site, result)
             if isinstance(node.operator, cst.AddAssign):
                 result = with_total(machine, before, value, result, site)
+            result = self.estimators.evaluations.choosing.in_loop(result)
         self.assignment.assign(node.target, result, site)
 
     def _summed(
@@ -245,6 +246,7 @@ class Statements:
         value = NONE if node.value is None else self.machine.evaluate(node.value)
         value = self.declarations.returned(value, self.machine.site(node))
         value = stepped(value, self.machine.site(node), "returned")
+        value = self.estimators.evaluations.choosing.returned(value)
         if self.machine.watcher is not None:
             self.machine.watcher(Seen.RETURNED, self.machine.site(node), "return", value)
         if self.machine.frame.function is not None:
@@ -305,7 +307,9 @@ class Statements:
         return self.choices.decided(test) if truth is None else truth
 
     def _if(self, node: cst.If) -> None:
-        truth = self.decided(node.test)
+        value = self.machine.evaluate(node.test)
+        truth = truth_of(value)
+        truth = self.choices.decided(node.test) if truth is None else truth
         if truth is True:
             self.suite(node.body)
             return
@@ -313,6 +317,7 @@ class Statements:
             self._else(node.orelse)
             return
         machine = self.machine
+        self.estimators.evaluations.choosing.branched(node, value)
         holds, fails = machine.outcomes(node.test)
         other = machine.state.fork()
         jumps = self._under(holds, lambda: self.suite(node.body))

@@ -504,14 +504,14 @@ class Training:
             return value
         return replace(value, origin=self.machine.new_ref(site, Made.VOLATILE), attached=False)
 
-    def model_called(self, model: Value, arguments: Sequence[Argument], site: Site, result: Value) -> None:
-        """A module, or something that may be one, is run."""
+    def model_called(self, model: Value, arguments: Sequence[Argument], site: Site, result: Value) -> Value:
+        """A module, or something that may be one, is run; what it gives is of the rows that it was given."""
         machine = self.machine
         node = site.node
         if self._running or not isinstance(node, cst.Call) or not isinstance(model.thing, Object):
-            return
+            return result
         if isinstance(model.thing.cls, ClassThing) and not self.classes.is_module(model.thing.cls):
-            return
+            return result
         mode = machine.state.get(model.thing.ref, Slot.MODE)
         training = mode.constant if mode is not None and isinstance(mode.constant, bool) else None
         data = next((argument.value for argument in arguments if argument.value.data is not None), UNKNOWN)
@@ -532,10 +532,12 @@ class Training:
                 self._only_runs(model.thing),
             )
         )
+        result = self.estimators.evaluations.choosing.predicted(data, result)
         if data.role is not None:
             rounds: list[tuple[cst.CSTNode, Part]] = [(loop.node, frame.part) for frame in machine.frames for loop in frame.loops]
             scored = any(reads_labels(loop, part) for loop, part in (*rounds, *comprehensions(site)))
             self.estimators.evaluations.used(data, "is run through the model", site, scored=scored)
+        return result
 
     def _only_runs(self, thing: Object) -> bool:
         """Whether a model was loaded from a file, nobody has set its mode, and nothing around trains."""

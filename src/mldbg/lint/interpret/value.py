@@ -275,6 +275,16 @@ class Role(StrEnum):
         return self is not Role.TRAIN
 
 
+class Known(Enum):
+    """How it is known which part of the data a value holds, the surest first."""
+
+    LIBRARY = 'a data set\'s own part: `train=False`, `split="test"`'
+    FILE = "the name of the file that it was read from"
+    SPLIT = "a split"
+    NAMED_PART = "the name of one side of a split that does not say which side is which"
+    NAME = "nothing but its name"
+
+
 class FitKind(StrEnum):
     """What was learned from data."""
 
@@ -324,6 +334,10 @@ class Data:
     statistic of them (a mean, a vocabulary). `columns`: those of the fits that are known to be in named columns only.
     `one_row`: it is one row (or batch, or file) among many, as iterating gives it, so that a statistic of it is one of no other.
     `whole`: the part that the split divided, if it was one: training and validation rows together are training rows again.
+    `known`: how the part is known. `scores`: the rows of which a model's predictions went into it. `order`: the shuffling that
+    these rows have been through since they were together with others. `random`: where something was made that changes its rows
+    anew each time they are asked for. `column`: the only one it is.
+    `itself`: what was called a part of the data, where nothing but its name says so.
     """
 
     rows: frozenset[Ref] = frozenset()
@@ -335,6 +349,16 @@ class Data:
     columns: frozenset[tuple[str, Fit]] = frozenset()
     one_row: bool = False
     whole: tuple[Role, Site | None] | None = None
+    known: Known | None = None
+    order: object = None
+    random: frozenset[Site] = frozenset()
+    column: str | None = None
+    itself: Ref | None = None
+    scores: frozenset[Data] = frozenset()
+
+    def as_part(self) -> Data:
+        """Which rows these are, and nothing else."""
+        return Data(rows=self.rows, role=self.role, split=self.split, whole=self.whole, known=self.known, itself=self.itself)
 
     def with_column_set(self, names: frozenset[str], fits: frozenset[Fit]) -> Data:
         """The lineage of a table after columns were given new content."""
