@@ -247,6 +247,62 @@ def as_logsigmoid(part: Part, node: cst.Call) -> tuple[Edit, ...]:
 
 
 # ------------------------------------------------------------------------------------------------------ arguments and operands
+def last_name(node: cst.CSTNode | None) -> str:
+    """The last name in an expression: `self.y_test.values` -> y_test, `batch["labels"].cpu()` -> labels."""
+    while node is not None:
+        match node:
+            case cst.Name():
+                return node.value
+            case cst.Attribute() if node.attr.value not in _ABOUT_ARRAYS:
+                return node.attr.value
+            case cst.Attribute():
+                node = node.value
+            case cst.Call(func=cst.Attribute(value=base)):
+                node = _first_argument(node) if _is_of_package(base) else base
+            case cst.Call():
+                node = _first_argument(node)
+            case cst.Subscript(slice=[cst.SubscriptElement(slice=cst.Index(value=cst.SimpleString() as text))]):
+                return text.raw_value
+            case cst.Subscript():
+                node = node.value
+            case _:
+                return ""
+    return ""
+
+
+_ABOUT_ARRAYS = frozenset({"values", "T", "data", "iloc", "loc", "flat"})
+
+
+def _is_of_package(node: cst.CSTNode) -> bool:
+    return isinstance(node, cst.Name) and node.value in CONVENTIONAL_ALIASES
+
+
+def _first_argument(node: cst.Call) -> cst.BaseExpression | None:
+    return node.args[0].value if node.args else None
+
+
+def keyword_of(site: Site, node: cst.CSTNode | None) -> str | None:
+    """The keyword with which a call gives an argument; None where it is given by its position."""
+    call = site.node
+    found = (arg.keyword for arg in call.args if arg.value is node) if isinstance(call, cst.Call) else iter(())
+    keyword = next(found, None)
+    return keyword.value if keyword is not None else None
+
+
+def positional(site: Site) -> list[cst.BaseExpression]:
+    """The arguments that a call gives by their position; empty where some are unpacked."""
+    call = site.node
+    if not isinstance(call, cst.Call) or any(arg.star for arg in call.args):
+        return []
+    return [arg.value for arg in call.args if arg.keyword is None]
+
+
+def preceded_by(part: Part, node: cst.BaseExpression, text: str) -> Edit:
+    """Put `name=` before an argument, outside of any parentheses around it."""
+    span = part.span(node.lpar[0] if node.lpar else node)
+    return Edit(Span(span.path, span.line, span.column, span.line, span.column), text)
+
+
 def followed_by(part: Part, node: cst.BaseExpression, text: str) -> tuple[Edit, ...]:
     """Put `.squeeze(-1)` or the like behind an expression, in parentheses where it would bind to the end of it only."""
     if node.rpar:
@@ -381,6 +437,13 @@ def number_of(node: cst.CSTNode) -> int | None:
             return one * two if one is not None and two is not None else None
         case _:
             return None
+
+
+def other_method(node: cst.CSTNode, old: str, new: str | None) -> str | None:
+    """The text of a call of a method with another one in its place: `model.predict(X)` -> `model.predict_proba(X)`."""
+    if new is None or not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute) or node.func.attr.value != old:
+        return None
+    return code(node.with_changes(func=node.func.with_changes(attr=cst.Name(new))))
 
 
 # ------------------------------------------------------------------------------------------------------------------ statements

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from mldbg.operations import arrays, configuration, distributions, graphs, pictures, python, schedulers, sklearn, torch, trainers
+from mldbg.operations import (
+    arrays,
+    configuration,
+    distributions,
+    graphs,
+    metrics,
+    pictures,
+    python,
+    schedulers,
+    sklearn,
+    torch,
+    trainers,
+)
 from mldbg.operations.effect import Effect, Special
 from mldbg.operations.spelling import canonical
 
@@ -15,6 +27,7 @@ ROWS: dict[str, Effect] = {
     **torch.ROWS,
     **schedulers.ROWS,
     **sklearn.ROWS,
+    **metrics.ROWS,
     **trainers.ROWS,
     **graphs.ROWS,
 }

@@ -10,7 +10,7 @@ from typing import Any
 
 import libcst as cst
 
-from mldbg.lint.interpret import paths, scaling, texts
+from mldbg.lint.interpret import paths, predictions, scaling, texts
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.assignment import Assignment
@@ -297,6 +297,7 @@ class Expressions:
         origin = self.machine.new_ref(site)
         result = scaling.noted(node.operator, left, right, combined(node.operator, left, right, origin), origin)
         result = self.marks.combined(node.operator, left, right, result, site)
+        result = predictions.combined(left, right, result)
         named = [value for value, side in ((left, node.left), (right, node.right)) if is_named_loss(side)]
         if (
             result.meaning is None
@@ -321,6 +322,7 @@ class Expressions:
         kept = value.meaning if value.meaning in (Semantic.LOGITS, Semantic.SCALAR_LOSS) else None
         data = derived_data(value)
         made = Value(meaning=kept, data=data, origin=value.origin, attached=value.attached, trail=value.trail)
+        made = predictions.combined(value, literal(0), made)
         if isinstance(node.operator, cst.BitInvert):
             made = tested(Test.NOT, value, None, made, self.machine.site(node))
         return self.library.shaping.unary(value, made)
@@ -354,6 +356,7 @@ class Expressions:
         (operator, right), site = rights[0], self.machine.site(node)
         if type(operator) in COMPARES:
             made = tested(COMPARES[type(operator)], left, right, made, site)
+        made = self.library.predictions.compared(operator, left, right, made, site)
         return self.library.shaping.operation(operator, left, right, site, made)
 
     def _shown(self, target: cst.ComparisonTarget, value: Value) -> Value:
@@ -366,7 +369,8 @@ class Expressions:
         return value if held is None else Value(held)
 
     def _conditional(self, node: cst.IfExp) -> Value:
-        truth = truth_of(self.of(node.test))
+        test = self.of(node.test)
+        truth = truth_of(test)
         truth = self.choices.decided(node.test) if truth is None else truth
         if truth is True:
             return self.of(node.body)
@@ -377,7 +381,11 @@ class Expressions:
             return paths.usually(machine, self.of(node.orelse), machine.site(node))
         holds, fails = machine.outcomes(node.test)
         if not self._acts(node.body):
-            return self._perhaps(node.orelse, self.of(node.body), fails)
+            value = self.of(node.body)
+            either = self._perhaps(node.orelse, value, fails)
+            if test.marked is None or self._acts(node.orelse):
+                return either
+            return predictions.chosen(test, (value, self.of(node.orelse)), either)
         if not self._acts(node.orelse):
             return self._perhaps(node.body, self.of(node.orelse), holds)
         other = machine.state.fork()

@@ -16,6 +16,7 @@ from mldbg.lint.interpret.parts import either_of, says_it_is_loss
 from mldbg.lint.interpret.value import (
     MOST_ITEMS,
     NONE,
+    OF_PREDICTIONS,
     UNKNOWN,
     ZEROS,
     Among,
@@ -29,6 +30,7 @@ from mldbg.lint.interpret.value import (
     Function,
     Items,
     Lazy,
+    Marked,
     Object,
     Opaque,
     Option,
@@ -80,7 +82,7 @@ def join(one: Value, two: Value) -> Value:
         attached=_attached(one, two),
         trail=one.trail if one.trail is not None else two.trail,
         scaled=one.scaled or two.scaled or blanks[0] is not blanks[1],
-        marked=one.marked if one.marked == two.marked else None,
+        marked=_join_marks(one, two, blanks),
         or_none=one.or_none or two.or_none,
         among=_among(one, two),
         shaped=shapes.joined(one.shaped, two.shaped),
@@ -228,6 +230,16 @@ def _join_meanings(one: Value, two: Value, blanks: tuple[bool, bool]) -> Semanti
         return either(one.meaning, two.meaning)
     meaning = two.meaning if blanks[0] else one.meaning
     return meaning if meaning in _SURVIVES_ZEROS else None
+
+
+def _join_marks(one: Value, two: Value, blanks: tuple[bool, bool]) -> Marked | None:
+    """The mark that both have; the start of a collection gives way to predictions that are collected."""
+    if one.marked == two.marked:
+        return one.marked
+    if True not in blanks:
+        return None
+    marked = two.marked if blanks[0] else one.marked
+    return marked if marked is not None and marked.mark in OF_PREDICTIONS else None
 
 
 _SURVIVES_ZEROS = (Semantic.PROBS, Semantic.UNIT_INTERVAL, Semantic.LOGITS)

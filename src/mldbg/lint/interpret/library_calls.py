@@ -26,6 +26,7 @@ from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.marks import Marks
 from mldbg.lint.interpret.parts import made_of, parts_of
+from mldbg.lint.interpret.predictions import Predictions
 from mldbg.lint.interpret.shaping import Shaping
 from mldbg.lint.interpret.sightings import Seen
 from mldbg.lint.interpret.sums import note_emptied
@@ -58,6 +59,7 @@ from mldbg.operations.effect import (
     Keeps,
     Loss,
     Maps,
+    Measures,
     Move,
     Moves,
     NoEffect,
@@ -85,7 +87,7 @@ from mldbg.operations.python import (
     TORCH_CLASS_PACKAGES,
     WRITING_METHODS,
 )
-from mldbg.operations.sklearn import ABOUT_FIT, BEST_FOUND, SEARCHES
+from mldbg.operations.sklearn import ABOUT_FIT, BEST_FOUND, PIPELINES, SEARCHES
 from mldbg.operations.spelling import canonical
 from mldbg.semantics import Semantic
 
@@ -126,6 +128,7 @@ class LibraryCalls:
         self._containers = Containers(machine, contents, lineage)
         self._tensors = Tensors(machine, contents, lineage)
         self._marks = Marks(machine, contents)
+        self.predictions = Predictions(machine, classes, contents)
         self._builtins = BuiltinCalls(machine, classes, contents, lineage, construction)
 
     def attribute(self, base: Value, name: str, site: Site) -> Value:
@@ -158,6 +161,7 @@ class LibraryCalls:
     def call_symbol(self, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of a function or class outside the project."""
         result = self.shaping.function(canonical(name), arguments, site, self._symbol_called(name, arguments, site))
+        result = self.predictions.of_function(name, arguments, result, site)
         if name.startswith(DERIVING_PACKAGES):
             return self._with_rows_held(result, name.rpartition(".")[2], arguments, site)
         return result
@@ -177,7 +181,7 @@ class LibraryCalls:
             result = self.lineage.derived(values, site)
             if name.startswith(READERS):
                 result = replace(result, data=replace(result.data or Data(), rows=frozenset({self.machine.new_ref(site)})))
-        elif tables.is_class(name) or name.startswith(torch.MODEL_FACTORIES):
+        elif tables.is_class(name) or name in PIPELINES or name.startswith(torch.MODEL_FACTORIES):
             result = self.construction.construct(name, arguments, site)
             if self.shaping.on and name == torch.CHAIN and not any(frame.is_init for frame in self.machine.frames):
                 self.machine.outstanding.chained(result)
@@ -211,6 +215,7 @@ class LibraryCalls:
             return tuple_of(base, arguments[0].value)
         result = applied(self.machine, base, name, arguments, site) or self._method_called(base, name, arguments, site)
         result = self.shaping.method(base, name, arguments, site, result)
+        result = self.predictions.of_method(base, name, arguments, result, site)
         if name in _REDUCTIONS and is_loss(base) and result.origin is not None:
             return replace(result, origin=made_of(result.origin, parts_of(base.origin)), attached=base.attached)
         result = scaling.noted_method(name, base, arguments, result, self.machine.new_ref(site))
@@ -431,6 +436,8 @@ class LibraryCalls:
             given = {**self.construction.constructor_arguments(receiver), **given}
         values = [*([receiver] if is_method and receiver is not None else []), *(argument.value for argument in arguments)]
         result = self._result(effect, name, given, values, arguments, site, receiver)
+        if isinstance(effect, Measures):
+            given = {key: self.predictions.as_array(value) for key, value in given.items()}
         if isinstance(effect, Attends):
             given = {key: self._marks.proved(value) for key, value in given.items()}
         result = self._marks.after(effect, name, given, values, arguments, result, site)
@@ -519,7 +526,7 @@ class LibraryCalls:
                 return self.lineage.unknown_result(site)
             case Resamples():
                 return self.estimators.resample(effect, arguments, site)
-            case NoEffect():
+            case NoEffect() | Measures():
                 return self.lineage.unknown_result(site)
             case Special():
                 special = self._builtins.named(effect.name) or self.configuration.by_name.get(effect.name)

@@ -543,16 +543,28 @@ class Mark(Enum):
     EQUALS = "True where an id is a certain one"
     DIFFERS = "True where an id is not a certain one"
     OF_ROWS = "a mask that says one thing of each row, and may leave out no part of one"
+    PREDICTED = "what a model predicts: classes or scores"
+    PREDICTED_CLASSES = "classes that a model predicts"
+    PREDICTED_SCORES = "probabilities or other scores that a model predicts"
+    CLASSES = "classes, made of scores of which it is not known that a model gave them"
+
+
+OF_PREDICTIONS = frozenset({Mark.PREDICTED, Mark.PREDICTED_CLASSES, Mark.PREDICTED_SCORES, Mark.CLASSES})
+"""Marks of what a model predicts, and of what is made of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """A mark: where it was made, the steps that led there, and of a comparison the ids and the one they are compared with."""
+    """A mark: where it was made, the steps that led there, and of a comparison the ids and the one they are compared with.
+
+    `by`: of predictions the name of the estimator's class, where that is known.
+    """
 
     mark: Mark
     site: Site = field(compare=False)
     trail: Trail | None = field(compare=False, default=None)
     about: tuple[Ref, object] | None = None
+    by: str = field(compare=False, default="")
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,6 +183,29 @@ def says_label(name: str) -> bool:
     return bool(_LABEL_NAME.search(name))
 
 
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_TRUTH_WORDS = _words(
+    "label labels target targets true truth truths trues gt gts actual actuals gold ground groundtruth answer answers"
+)
+_PREDICTED_WORDS = _words(
+    "pred preds predicted predict prediction predictions hat prob probs proba probas probability probabilities score scores "
+    "logit logits output outputs out pseudo guess guesses estimate estimates estimated"
+)
+_BESIDE_Y = _words("y ys all arr np list cat i set data full inv") | _PART_WORDS.keys()
+
+
+@lru_cache(maxsize=4096)
+def says_truth(name: str) -> bool:
+    """Whether a name says labels that come with the data: `y_test`, `all_labels`, but not `predicted_labels`."""
+    words = {word for word in re.split(r"[_\d]+", _snake(name).lower()) if word}
+    if words & _PREDICTED_WORDS:
+        return False
+    return bool(words & _TRUTH_WORDS) or (bool(words & {"y", "ys"}) and words <= _BESIDE_Y)
+
+
 def says_one_hot(name: str) -> bool:
     return bool(re.search(r"(^|_)one_?hot(_|$|s$)", name, re.IGNORECASE))
 
