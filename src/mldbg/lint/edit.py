@@ -281,6 +281,37 @@ def _first_argument(node: cst.Call) -> cst.BaseExpression | None:
     return node.args[0].value if node.args else None
 
 
+def batch_size_of(node: cst.CSTNode) -> str | None:
+    """What a call of DataLoader says of the batch size; None of anything else, or where it is not said."""
+    if not isinstance(node, cst.Call) or any(arg.star for arg in node.args):
+        return None
+    named = {arg.keyword.value: code(arg.value) for arg in node.args if arg.keyword is not None}
+    plain = [code(arg.value) for arg in node.args if arg.keyword is None]
+    if "batch_sampler" in named or "len(" in named.get("batch_size", ""):
+        return None
+    is_loader = code(node.func).endswith("Loader")
+    return named.get("batch_size", plain[1] if len(plain) > 1 else "1") if is_loader else None
+
+
+def drops_last(node: cst.CSTNode) -> bool:
+    """Whether a call of DataLoader may leave out the last batch."""
+    if not isinstance(node, cst.Call):
+        return False
+    given = [arg.value for arg in node.args if arg.keyword is not None and arg.keyword.value == "drop_last"]
+    return any(not is_name(value, "False") for value in given)
+
+
+def measured_divisor(node: cst.CSTNode) -> cst.BaseExpression | None:
+    """The name in `total / len(name)`; None of any other quotient."""
+    by = node.right if isinstance(node, cst.BinaryOperation) else node.value if isinstance(node, cst.AugAssign) else None
+    if isinstance(by, cst.Call) and is_name(by.func, "float") and len(by.args) == 1:
+        by = by.args[0].value
+    if not isinstance(by, cst.Call) or not is_name(by.func, "len") or len(by.args) != 1:
+        return None
+    inner = by.args[0].value
+    return inner if isinstance(inner, cst.Name | cst.Attribute | cst.Subscript) else None
+
+
 def keyword_of(site: Site, node: cst.CSTNode | None) -> str | None:
     """The keyword with which a call gives an argument; None where it is given by its position."""
     call = site.node

@@ -65,6 +65,7 @@ _NAMES = {
     facts.Misfit: "on_misfit",
     facts.Broadcast: "on_broadcast",
     facts.MaskedMean: "on_masked_mean",
+    facts.Averaged: "on_averaged",
     facts.Contradiction: "on_contradiction",
 }
 
@@ -134,6 +135,10 @@ class Rule:
 
     def on_masked_mean(self, mean: facts.MaskedMean) -> Iterator[Finding]:
         """Findings from a weighted mean whose weights were masked after their softmax."""
+        yield from ()
+
+    def on_averaged(self, averaged: facts.Averaged) -> Iterator[Finding]:
+        """Findings from a sum over batches that is divided by a number of batches or samples."""
         yield from ()
 
     def on_contradiction(self, contradiction: facts.Contradiction) -> Iterator[Finding]:

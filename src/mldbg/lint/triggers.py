@@ -88,6 +88,11 @@ MEASURED = Trigger(
     (("sklearn", "torchmetrics"),),
 )
 """A metric: what it is given may have been predicted in another file."""
+COUNTED = Trigger(
+    frozenset({"argmax(", "eq(", "max(", "round("}),
+    (("torch",), (r"\blen\([\w.]*(?:loader|batches|dl)", "DataLoader", r"enumerate\(")),
+)
+"""Predicted classes, beside batches of which there is a number."""
 SCORERS = Trigger(frozenset({"make_scorer("}), (TABULAR_LIBRARIES,))
 FITS = Trigger(frozenset({"train_test_split", "fit_transform", *FITTED_CLASSES}))
 _LOGARITHM = (r"\.log_?\(\)", r"torch\.log_?\(", r"log\((?<![\w.]log\()")
@@ -142,7 +147,7 @@ MEANT = Trigger(frozenset(MEANINGS), ((r"\bmldbg\b",),))
 """Annotations that say what numbers mean."""
 
 TRIGGERS = (
-    *(MEANT, LOSSES, TRAINING, EVALUATION, LOADING, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS, MEASURED, SCORERS),
+    *(MEANT, LOSSES, TRAINING, EVALUATION, LOADING, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS, MEASURED, COUNTED, SCORERS),
     *(TWICE, TWICE_ON_DATA, LOGITS_OF_DISTRIBUTIONS, ATTENTION),
 )
 

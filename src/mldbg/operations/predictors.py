@@ -85,6 +85,11 @@ REARRANGES: frozenset[str] = _words(
 )
 """Functions and methods that leave predictions what they are: casts, and others that only put them elsewhere."""
 
+CASTS: frozenset[str] = _words(
+    "float int long double bool astype type to cpu numpy item detach clone squeeze view reshape flatten cuda data tolist round"
+)
+"""Those that leave all the numbers what they are, in their places."""
+
 TO_WHOLE_NUMBERS: frozenset[str] = _words("int long bool int8")
 """Casts after which of a probability nothing is left."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import libcst as cst
 
-from mldbg.lint.interpret import paths, predictions, scaling, texts
+from mldbg.lint.interpret import hits, paths, predictions, scaling, texts
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.assignment import Assignment
@@ -298,6 +298,7 @@ class Expressions:
         result = scaling.noted(node.operator, left, right, combined(node.operator, left, right, origin), origin)
         result = self.marks.combined(node.operator, left, right, result, site)
         result = predictions.combined(left, right, result)
+        result = self.library.hits.combined(node.operator, left, right, result, site)
         named = [value for value, side in ((left, node.left), (right, node.right)) if is_named_loss(side)]
         if (
             result.meaning is None
@@ -357,6 +358,8 @@ class Expressions:
         if type(operator) in COMPARES:
             made = tested(COMPARES[type(operator)], left, right, made, site)
         made = self.library.predictions.compared(operator, left, right, made, site)
+        if isinstance(operator, cst.Equal):
+            made = hits.compared(left, right, made, site)
         return self.library.shaping.operation(operator, left, right, site, made)
 
     def _shown(self, target: cst.ComparisonTarget, value: Value) -> Value:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.slots import Key, Slot
-from mldbg.lint.interpret.value import UNKNOWN, Among, Fit, Object, Option, Outcome, Role, Value
+from mldbg.lint.interpret.value import UNKNOWN, Among, Fit, Marked, Object, Option, Outcome, Role, Value
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:
@@ -348,6 +348,20 @@ class Broadcast:
     nodes: tuple[cst.BaseExpression | None, cst.BaseExpression | None] = field(default=(None, None), compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Averaged:
+    """What was counted or averaged in each batch, and summed up over batches, is divided by a number.
+
+    Attributes:
+        total: of the sum, whether it is of hits or of shares of them.
+        by: of the number, whether it is that of batches or that of samples; its place is where the loader was made, if known.
+    """
+
+    place: Place
+    total: Marked
+    by: Marked
+
+
 class Promise(Enum):
     """Where an annotation stands."""
 
@@ -414,6 +428,7 @@ Fact = (
     | Misfit
     | MaskedMean
     | Broadcast
+    | Averaged
     | Contradiction
     | Loop
 )

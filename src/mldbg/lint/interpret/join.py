@@ -14,9 +14,9 @@ from mldbg.lint.interpret import shapes
 from mldbg.lint.interpret.address import Made, Ref
 from mldbg.lint.interpret.parts import either_of, says_it_is_loss
 from mldbg.lint.interpret.value import (
+    COLLECTED,
     MOST_ITEMS,
     NONE,
-    OF_PREDICTIONS,
     UNKNOWN,
     ZEROS,
     Among,
@@ -239,7 +239,7 @@ def _join_marks(one: Value, two: Value, blanks: tuple[bool, bool]) -> Marked | N
     if True not in blanks:
         return None
     marked = two.marked if blanks[0] else one.marked
-    return marked if marked is not None and marked.mark in OF_PREDICTIONS else None
+    return marked if marked is not None and marked.mark in COLLECTED else None
 
 
 _SURVIVES_ZEROS = (Semantic.PROBS, Semantic.UNIT_INTERVAL, Semantic.LOGITS)

@@ -21,6 +21,7 @@ from mldbg.lint.interpret.containers import Containers
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
 from mldbg.lint.interpret.facts import Call, Escape
+from mldbg.lint.interpret.hits import Hits
 from mldbg.lint.interpret.join import is_loss, join, rows_of_first, tuple_of
 from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
@@ -129,6 +130,7 @@ class LibraryCalls:
         self._tensors = Tensors(machine, contents, lineage)
         self._marks = Marks(machine, contents)
         self.predictions = Predictions(machine, classes, contents)
+        self.hits = Hits(machine, contents)
         self._builtins = BuiltinCalls(machine, classes, contents, lineage, construction)
 
     def attribute(self, base: Value, name: str, site: Site) -> Value:
@@ -162,6 +164,7 @@ class LibraryCalls:
         """A call of a function or class outside the project."""
         result = self.shaping.function(canonical(name), arguments, site, self._symbol_called(name, arguments, site))
         result = self.predictions.of_function(name, arguments, result, site)
+        result = self.hits.of_function(canonical(name), arguments, result, site)
         if name.startswith(DERIVING_PACKAGES):
             return self._with_rows_held(result, name.rpartition(".")[2], arguments, site)
         return result
@@ -216,6 +219,7 @@ class LibraryCalls:
         result = applied(self.machine, base, name, arguments, site) or self._method_called(base, name, arguments, site)
         result = self.shaping.method(base, name, arguments, site, result)
         result = self.predictions.of_method(base, name, arguments, result, site)
+        result = self.hits.of_method(base, name, arguments, result, site)
         if name in _REDUCTIONS and is_loss(base) and result.origin is not None:
             return replace(result, origin=made_of(result.origin, parts_of(base.origin)), attached=base.attached)
         result = scaling.noted_method(name, base, arguments, result, self.machine.new_ref(site))

@@ -546,11 +546,21 @@ class Mark(Enum):
     PREDICTED = "what a model predicts: classes or scores"
     PREDICTED_CLASSES = "classes that a model predicts"
     PREDICTED_SCORES = "probabilities or other scores that a model predicts"
+    HITS = "True where a prediction is right"
+    COUNT = "how many predictions are right"
+    SHARE = "the share of predictions that are right in a batch, where no gradients are recorded"
+    SHARE_IN_TRAINING = "the share of predictions that are right in a batch"
+    BATCHED = "a loader of batches"
+    BATCHES = "the number of batches"
+    SAMPLES = "the number of samples"
     CLASSES = "classes, made of scores of which it is not known that a model gave them"
 
 
 OF_PREDICTIONS = frozenset({Mark.PREDICTED, Mark.PREDICTED_CLASSES, Mark.PREDICTED_SCORES, Mark.CLASSES})
 """Marks of what a model predicts, and of what is made of it."""
+
+COLLECTED = OF_PREDICTIONS | {Mark.COUNT, Mark.SHARE, Mark.SHARE_IN_TRAINING, Mark.BATCHES}
+"""Marks that hold of a sum or a collection which begins empty."""
 
 
 @dataclass(frozen=True, slots=True)

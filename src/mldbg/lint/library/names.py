@@ -110,6 +110,11 @@ def is_part_alone(name: str) -> bool:
     return array_and_part(name)[0] == ""
 
 
+def says_loader(name: str) -> bool:
+    """Whether a name says: this gives batches."""
+    return bool(re.search(r"loader|(^|_)(dl|batches)(_|$)", _snake(name), re.IGNORECASE))
+
+
 def says_stochastic(name: str) -> bool:
     """Whether a name says that randomness or batch statistics at evaluation time are wanted."""
     return bool(_STOCHASTIC_NAME.search(_snake(name)))
