@@ -498,6 +498,24 @@ def statement_at(site: Site) -> cst.CSTNode | None:
     return node
 
 
+def called_on(node: cst.CSTNode) -> cst.BaseExpression | None:
+    """What a method is called on, where that is a name, an attribute or an item."""
+    base = node.func.value if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) else None
+    return base if isinstance(base, cst.Name | cst.Attribute | cst.Subscript) else None
+
+
+def method_of(node: cst.CSTNode) -> str:
+    """The name of the method that a call is of."""
+    return node.func.attr.value if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) else ""
+
+
+def goes_on(statement: cst.CSTNode | None) -> bool:
+    """Whether the statement after a line is reached from it."""
+    return isinstance(statement, cst.SimpleStatementLine) and not any(
+        isinstance(one, cst.Return | cst.Raise | cst.Break | cst.Continue) for one in statement.body
+    )
+
+
 def is_used(site: Site) -> bool:
     """Whether the value of an expression is used: it is not a statement by itself."""
     statement = statement_at(site)

@@ -93,6 +93,9 @@ COUNTED = Trigger(
     (("torch",), (r"\blen\([\w.]*(?:loader|batches|dl)", "DataLoader", r"enumerate\(")),
 )
 """Predicted classes, beside batches of which there is a number."""
+GATHERED = Trigger(frozenset({"compute("}), ((r"\.update\(", r"\btorchmetrics\b"),))
+"""The value of a metric that gathers what it is given."""
+GATHERED_BY_KERAS = Trigger(frozenset({"result("}), ((r"keras[\w.]*metrics", r"\.update_state\("),))
 SCORERS = Trigger(frozenset({"make_scorer("}), (TABULAR_LIBRARIES,))
 FITS = Trigger(frozenset({"train_test_split", "fit_transform", *FITTED_CLASSES}))
 _LOGARITHM = (r"\.log_?\(\)", r"torch\.log_?\(", r"log\((?<![\w.]log\()")
@@ -147,7 +150,8 @@ MEANT = Trigger(frozenset(MEANINGS), ((r"\bmldbg\b",),))
 """Annotations that say what numbers mean."""
 
 TRIGGERS = (
-    *(MEANT, LOSSES, TRAINING, EVALUATION, LOADING, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS, MEASURED, COUNTED, SCORERS),
+    *(MEANT, LOSSES, TRAINING, EVALUATION, LOADING, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS),
+    *(MEASURED, COUNTED, GATHERED, GATHERED_BY_KERAS, SCORERS),
     *(TWICE, TWICE_ON_DATA, LOGITS_OF_DISTRIBUTIONS, ATTENTION),
 )
 

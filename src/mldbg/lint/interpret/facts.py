@@ -18,6 +18,7 @@ from mldbg.semantics import Semantic
 if TYPE_CHECKING:
     import libcst as cst
 
+    from mldbg.operations.meters import Use
     from mldbg.operations.shape import Mismatch
 
 
@@ -362,6 +363,18 @@ class Averaged:
     by: Marked
 
 
+@dataclass(frozen=True, slots=True)
+class MeterUse:
+    """A metric that gathers what it is given is built, updated, computed, reset, or handed to unknown code.
+
+    `meter`: None where something unknown is reset.
+    """
+
+    place: Place
+    use: Use
+    meter: Ref | None
+
+
 class Promise(Enum):
     """Where an annotation stands."""
 
@@ -429,6 +442,7 @@ Fact = (
     | MaskedMean
     | Broadcast
     | Averaged
+    | MeterUse
     | Contradiction
     | Loop
 )

@@ -26,6 +26,7 @@ from mldbg.lint.interpret.join import is_loss, join, rows_of_first, tuple_of
 from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.marks import Marks
+from mldbg.lint.interpret.meters import Meters
 from mldbg.lint.interpret.parts import made_of, parts_of
 from mldbg.lint.interpret.predictions import Predictions
 from mldbg.lint.interpret.shaping import Shaping
@@ -131,6 +132,7 @@ class LibraryCalls:
         self._marks = Marks(machine, contents)
         self.predictions = Predictions(machine, classes, contents)
         self.hits = Hits(machine, contents)
+        self.meters = Meters(machine, classes, contents)
         self._builtins = BuiltinCalls(machine, classes, contents, lineage, construction)
 
     def attribute(self, base: Value, name: str, site: Site) -> Value:
@@ -163,6 +165,7 @@ class LibraryCalls:
     def call_symbol(self, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of a function or class outside the project."""
         result = self.shaping.function(canonical(name), arguments, site, self._symbol_called(name, arguments, site))
+        self.meters.built(canonical(name), result, site)
         result = self.predictions.of_function(name, arguments, result, site)
         result = self.hits.of_function(canonical(name), arguments, result, site)
         if name.startswith(DERIVING_PACKAGES):
@@ -214,6 +217,9 @@ class LibraryCalls:
     def call_method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of a method that the project does not define."""
         base = self.machine.force(base)
+        meter = self.meters.method(base, name, site)
+        if meter is not None:
+            return meter
         if name == "align" and arguments:  # each of two tables gets the columns of both
             return tuple_of(base, arguments[0].value)
         result = applied(self.machine, base, name, arguments, site) or self._method_called(base, name, arguments, site)
@@ -312,6 +318,7 @@ class LibraryCalls:
         if name in INSPECTING_METHODS:
             return self.lineage.unknown_result(site)
         self._escape(name, [argument.value for argument in arguments], arguments, site, base)
+        self.meters.given_away(arguments, site)
         if isinstance(thing, Object) or (isinstance(thing, Unknown) and base.data is None):
             self.estimators.evaluations.passed_on(name, arguments, site)
         return self.lineage.derived([base, *(argument.value for argument in arguments)], site)
@@ -319,6 +326,7 @@ class LibraryCalls:
     def unknown_call(self, callee: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of something that is not known: anything may happen to what it is given."""
         self.configuration.given_away(arguments)
+        self.meters.given_away(arguments, site)
         self._escape(name, [argument.value for argument in arguments], arguments, site)
         self.estimators.evaluations.passed_on(name, arguments, site)
         return self.lineage.unknown_result(site)
@@ -351,6 +359,7 @@ class LibraryCalls:
         """A call of an object whose class the project does not define: a layer, a loss, a container."""
         cls = thing.cls
         machine = self.machine
+        self.meters.called(thing, site)
         if not isinstance(cls, str):
             result = self.unknown_call(callee, "", arguments, site) if cls is None else self.lineage.unknown_result(site)
             self.training.model_called(callee, arguments, site, result)
