@@ -320,6 +320,12 @@ def keyword_of(site: Site, node: cst.CSTNode | None) -> str | None:
     return keyword.value if keyword is not None else None
 
 
+def names_keyword(site: Site, name: str) -> bool:
+    """Whether a call gives an argument by this keyword, and not None."""
+    arguments = site.node.args if isinstance(site.node, cst.Call) else ()
+    return any(arg.keyword is not None and arg.keyword.value == name and not is_name(arg.value, "None") for arg in arguments)
+
+
 def positional(site: Site) -> list[cst.BaseExpression]:
     """The arguments that a call gives by their position; empty where some are unpacked."""
     call = site.node
@@ -379,7 +385,7 @@ def with_argument(call: Call, name: str, text: str) -> Edit | None:
         return None
     if call.receiver is not None:
         return built_with(call.receiver, name, text)
-    return _with_keyword(call.place.site, name, text) if call.nodes else None
+    return with_keyword(call.place.site, name, text) if call.nodes else None
 
 
 def is_given(call: Call, name: str) -> bool | None:
@@ -400,10 +406,10 @@ def built_with(layer: Value, name: str, text: str) -> Edit | None:
     positional = [arg for arg in node.args if arg.keyword is None] if isinstance(node, cst.Call) else []
     if name in constructor_parameters(thing.cls, len(positional))[: len(positional)]:
         return None
-    return _with_keyword(thing.ref.site, name, text)
+    return with_keyword(thing.ref.site, name, text)
 
 
-def _with_keyword(site: Site, name: str, text: str) -> Edit | None:
+def with_keyword(site: Site, name: str, text: str) -> Edit | None:
     """Say a keyword in a call; None where unpacked arguments may hold it, or what stands there is no literal."""
     node = site.node
     if not isinstance(node, cst.Call) or any(arg.star for arg in node.args):

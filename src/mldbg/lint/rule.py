@@ -66,6 +66,7 @@ _NAMES = {
     facts.Broadcast: "on_broadcast",
     facts.MaskedMean: "on_masked_mean",
     facts.Averaged: "on_averaged",
+    facts.RowsSplit: "on_rows_split",
     facts.Contradiction: "on_contradiction",
 }
 
@@ -139,6 +140,10 @@ class Rule:
 
     def on_averaged(self, averaged: facts.Averaged) -> Iterator[Finding]:
         """Findings from a sum over batches that is divided by a number of batches or samples."""
+        yield from ()
+
+    def on_rows_split(self, split: facts.RowsSplit) -> Iterator[Finding]:
+        """Findings from rows that are dealt out to parts."""
         yield from ()
 
     def on_contradiction(self, contradiction: facts.Contradiction) -> Iterator[Finding]:

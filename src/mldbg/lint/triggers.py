@@ -78,6 +78,10 @@ SPLITS = Trigger(
     | frozenset(name.rpartition(".")[2] for name in sklearn.SPLITTERS),
     (TABULAR_LIBRARIES,),
 )
+DEALT_OUT = Trigger(
+    frozenset({"random_split("}), ((r"\[\w+ ?[-+]? ?\w* ?: ?\w+ ?[-+]? ?\w*\]", r"\.(?:shift|rolling|ewm|diff|pct_change)\("),)
+)
+"""Rows that are split, beside windows and lags."""
 SCALED = Trigger(
     frozenset({"evaluate(", "score(", "validation_data", "validation_split"}),
     ((r"\.(?:std|ptp|min)\(",), (r"\b(?:[xX]_?[tT]est|test_?[xX]|test_data|test_set|test_features|validation_split)\b",)),
@@ -151,7 +155,7 @@ MEANT = Trigger(frozenset(MEANINGS), ((r"\bmldbg\b",),))
 
 TRIGGERS = (
     *(MEANT, LOSSES, TRAINING, EVALUATION, LOADING, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS),
-    *(MEASURED, COUNTED, GATHERED, GATHERED_BY_KERAS, SCORERS),
+    *(DEALT_OUT, MEASURED, COUNTED, GATHERED, GATHERED_BY_KERAS, SCORERS),
     *(TWICE, TWICE_ON_DATA, LOGITS_OF_DISTRIBUTIONS, ATTENTION),
 )
 

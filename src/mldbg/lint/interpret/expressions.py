@@ -475,6 +475,7 @@ class Expressions:
             result = self.machine.call_method(base, name, arguments, site)
             if isinstance(base.thing, Symbol) and arguments and _works_in_place(name, arguments):
                 self._changed_in_place(node.args[0].value, name, arguments[0].value, result)
+            self.library.tables.taken_out(base, name, arguments)
             left = self.columns.left(base, name, arguments)
             if left is not None:
                 self.assignment.rebind(function.value, replace(base, data=left))

@@ -375,6 +375,26 @@ class MeterUse:
     meter: Ref | None
 
 
+@dataclass(frozen=True, slots=True)
+class RowsSplit:
+    """Rows are dealt out to parts, or to folds.
+
+    Attributes:
+        by: the function or class that does it.
+        arrays: what is split, row by row.
+        nodes: where the source names these.
+        shuffles: whether the rows are shuffled first; None where that is not known.
+        grouped: whether groups are kept together.
+    """
+
+    place: Place
+    by: str
+    arrays: tuple[Value, ...]
+    nodes: tuple[cst.BaseExpression | None, ...]
+    shuffles: bool | None
+    grouped: bool = False
+
+
 class Promise(Enum):
     """Where an annotation stands."""
 
@@ -443,6 +463,7 @@ Fact = (
     | Broadcast
     | Averaged
     | MeterUse
+    | RowsSplit
     | Contradiction
     | Loop
 )

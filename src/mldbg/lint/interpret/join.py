@@ -13,6 +13,7 @@ from dataclasses import replace
 from mldbg.lint.interpret import shapes
 from mldbg.lint.interpret.address import Made, Ref
 from mldbg.lint.interpret.parts import either_of, says_it_is_loss
+from mldbg.lint.interpret.table import join_tables
 from mldbg.lint.interpret.value import (
     COLLECTED,
     MOST_ITEMS,
@@ -359,6 +360,7 @@ def join_data(one: Data | None, two: Data | None) -> Data | None:
         condensed=one.condensed and two.condensed,
         columns=_columns_of(one, two),
         one_row=one.one_row or two.one_row,
+        table=join_tables(one.table, two.table),
     )
 
 

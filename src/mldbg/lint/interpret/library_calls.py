@@ -124,6 +124,7 @@ class LibraryCalls:
         self.construction = construction
         self.configuration = configuration
         self.shaping = shaping
+        self.tables = estimators.tables
         self.wanted: frozenset[str] = frozenset()
         self._choices = Choices(machine)
         self._columns = Columns(contents)
@@ -137,7 +138,8 @@ class LibraryCalls:
 
     def attribute(self, base: Value, name: str, site: Site) -> Value:
         """An attribute of a value that is not an object of the project."""
-        return self.shaping.attribute(base, name, site, self._attribute(base, name, site))
+        found = self.tables.attribute(base, name, self._attribute(base, name, site))
+        return self.shaping.attribute(base, name, site, found)
 
     def _attribute(self, base: Value, name: str, site: Site) -> Value:
         thing = base.thing
@@ -169,8 +171,8 @@ class LibraryCalls:
         result = self.predictions.of_function(name, arguments, result, site)
         result = self.hits.of_function(canonical(name), arguments, result, site)
         if name.startswith(DERIVING_PACKAGES):
-            return self._with_rows_held(result, name.rpartition(".")[2], arguments, site)
-        return result
+            result = self._with_rows_held(result, name.rpartition(".")[2], arguments, site)
+        return self.tables.of_function(name, arguments, result, site)
 
     def _symbol_called(self, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         effect = self.machine.effect_of(name)
@@ -233,8 +235,10 @@ class LibraryCalls:
             result = replace(result, data=replace(result.data, one_row=True))  # what is done then is done to each group by itself
         chosen = self._columns.chosen(base, name, arguments) if result.data is not None else None
         if chosen is not None:
-            return replace(result, data=chosen)
-        return self._with_rows_held(result, name, [Argument(base), *arguments], site)
+            result = replace(result, data=chosen)
+        else:
+            result = self._with_rows_held(result, name, [Argument(base), *arguments], site)
+        return self.tables.of_method(base, name, arguments, result, site)
 
     def _method_called(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         machine = self.machine

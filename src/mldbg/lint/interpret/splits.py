@@ -24,7 +24,7 @@ def pair_of_folds(machine: Machine, rows: frozenset[Ref], site: Site) -> Value:
 
 def split_apart(whole: Data, role: Role | None, site: Site) -> Data:
     """The lineage of one part of a table that is split, with those of its columns that are known by name."""
-    part = Data(whole.rows, role, site, whole.fits, columns=whole.columns, whole=_as_whole(whole))
+    part = Data(whole.rows, role, site, whole.fits, columns=whole.columns, whole=_as_whole(whole), table=whole.table)
     return _with_fits(part, fits_after_split(whole, site))
 
 

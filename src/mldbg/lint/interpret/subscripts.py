@@ -21,6 +21,7 @@ from mldbg.lint.interpret.ranks import rank_of_item
 from mldbg.lint.interpret.shaping import Shaping
 from mldbg.lint.interpret.slots import Slot, argument_of
 from mldbg.lint.interpret.splits import picked, split_apart
+from mldbg.lint.interpret.tables import Tables
 from mldbg.lint.interpret.value import (
     NONE,
     UNKNOWN,
@@ -52,9 +53,10 @@ DEEPEST_ITEM = 3
 class Subscripts:
     """Evaluates `base[indices]`."""
 
-    def __init__(self, machine: Machine, contents: Contents, shaping: Shaping) -> None:
+    def __init__(self, machine: Machine, contents: Contents, shaping: Shaping, tables: Tables) -> None:
         self.machine = machine
         self.shaping = shaping
+        self.tables = tables
         self.contents = contents
         self.columns = Columns(contents)
         self.choices = Choices(machine)
@@ -99,6 +101,7 @@ class Subscripts:
             ref = base.thing.ref.inside(Made.ITEM, str(index.constant))
             self.machine.state.ensure(ref)
             held = Value(Object(ref), data=data, origin=ref, trail=base.trail)
+            held = self.tables.item(base, node, indices, held)
             return self._keyed(index, self.shaping.item(base, indices, site, held))
         rest = carried.picked(base, indices)
         picked_out = Value(
@@ -111,6 +114,7 @@ class Subscripts:
             scaled=rest.scaled,
         )
         picked_out = marks.picked(base, indices, picked_out, site)
+        picked_out = self.tables.item(base, node, indices, picked_out)
         return self._keyed(index, self.shaping.item(base, indices, site, picked_out))
 
     def _stacked(self, indices: list[Value], node: cst.CSTNode) -> Value:

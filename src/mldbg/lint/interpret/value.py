@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from mldbg.lint.interpret.address import Made, Ref, Site, class_ref, made_at, site_of
 from mldbg.lint.interpret.slots import Key
+from mldbg.lint.interpret.table import Table
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:
@@ -324,6 +325,7 @@ class Data:
     statistic of them (a mean, a vocabulary). `columns`: those of the fits that are known to be in named columns only.
     `one_row`: it is one row (or batch, or file) among many, as iterating gives it, so that a statistic of it is one of no other.
     `whole`: the part that the split divided, if it was one: training and validation rows together are training rows again.
+    `table`: the columns that it is, and the order of the rows.
     """
 
     rows: frozenset[Ref] = frozenset()
@@ -335,6 +337,7 @@ class Data:
     columns: frozenset[tuple[str, Fit]] = frozenset()
     one_row: bool = False
     whole: tuple[Role, Site | None] | None = None
+    table: Table | None = None
 
     def with_column_set(self, names: frozenset[str], fits: frozenset[Fit]) -> Data:
         """The lineage of a table after columns were given new content."""
