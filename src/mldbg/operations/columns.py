@@ -46,6 +46,14 @@ FILLS_BACKWARDS: frozenset[str] = _words("bfill backfill")
 ONE_ROW_EACH: frozenset[str] = _words("drop_duplicates first last nth agg aggregate")
 """Methods that leave other rows: the order in which they were before may only have said which of them are kept."""
 
+COUNTS_REPEATED: frozenset[str] = _words("nunique value_counts duplicated unique cumcount ngroup")
+"""Methods that one asks of a column whose values are repeated."""
+
+WITHIN_GROUPS: frozenset[str] = _words(
+    "transform shift cumcount rolling cumsum rank diff ngroup expanding ffill bfill pct_change cummax ewm"
+)
+"""Methods of a grouped table that give a value for each of its rows."""
+
 RANDOM_SPLITTERS: frozenset[str] = _words("ShuffleSplit StratifiedShuffleSplit RepeatedKFold RepeatedStratifiedKFold")
 SHUFFLING_SPLITTERS: frozenset[str] = _words("KFold StratifiedKFold")
 """Splitters that shuffle where they are told to."""

@@ -307,7 +307,7 @@ class Estimators:
         machine = self.machine
         arrays = tuple(self._as_data(argument, site) for argument in given)
         nodes = tuple(argument.node for argument in given)
-        machine.facts.append(RowsSplit(machine.place(site), by, arrays, nodes, shuffles, grouped))
+        machine.facts.append(RowsSplit(machine.place(site), by, arrays, nodes, shuffles, grouped, self.tables.group_of(arrays)))
 
     @staticmethod
     def _name_of(splitter: Value) -> str:

@@ -385,6 +385,7 @@ class RowsSplit:
         nodes: where the source names these.
         shuffles: whether the rows are shuffled first; None where that is not known.
         grouped: whether groups are kept together.
+        group: a column that says which rows belong together, where several may, and where it is used.
     """
 
     place: Place
@@ -393,6 +394,7 @@ class RowsSplit:
     nodes: tuple[cst.BaseExpression | None, ...]
     shuffles: bool | None
     grouped: bool = False
+    group: tuple[str, Site] | None = None
 
 
 class Promise(Enum):

@@ -23,6 +23,7 @@ from mldbg.lint.interpret.value import (
     Unknown,
     Value,
 )
+from mldbg.lint.library.names import says_party, says_unit
 from mldbg.operations import columns
 from mldbg.operations.rows import FRAME_ATTRIBUTES
 
@@ -43,6 +44,10 @@ class Tables:
         self.contents = contents
         self.removed: dict[Ref, frozenset[Column]] = {}
         """Of tables, by their identity, the columns that were taken out of them in place, by whichever name."""
+        self.groups: dict[Ref, tuple[str, Site]] = {}
+        """Of rows, the column that says which of them belong together, and where it is used."""
+        self.one_of_each: set[Ref] = set()
+        """Rows of which there is one for each value of such a column."""
 
     # --- what is known of a value ---
 
@@ -101,6 +106,8 @@ class Tables:
             backwards = table.backwards or _is_reversed(indices[0])
             return self.with_table(result, replace(table, backwards=backwards))
         chosen = self._chosen(table, indices[-1])
+        if isinstance(chosen.column, str) and says_unit(chosen.column):
+            self._note_group(base, chosen.column, self.machine.site(node))
         return self.with_table(result, chosen)
 
     def _names(self, index: Value) -> frozenset[str]:
@@ -143,6 +150,7 @@ class Tables:
             return result
         if isinstance(result.thing, Object) and result.thing.cls is not None:
             return result
+        self._note_groups(table, base, name, arguments, site)
         made = self._after_method(table, base, name, arguments, site)
         if made is None:
             held = result.data.table if result.data is not None else None
@@ -253,6 +261,35 @@ class Tables:
         timed = next((site for site in found if site is not None), None)
         return self.with_table(result, Table(timed=timed)) if timed is not None else result
 
+    # --- groups ---
+
+    def _note_groups(self, table: Table, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> None:
+        """What a method says of rows that belong together."""
+        if name in columns.COUNTS_REPEATED and isinstance(table.column, str) and _says_group(table.column):
+            if not _is_compared(site):
+                self._note_group(base, table.column, site)
+        elif name in ("groupby", "drop_duplicates") or name == "set_index":
+            first = next((one.value for one in arguments if one.keyword in (None, "by", "subset", "keys")), UNKNOWN)
+            names = sorted(column for column in self._names(first) if _says_group(column))
+            if names and name == "groupby" and _stays_row_by_row(site):
+                self._note_group(base, names[0], site)
+            elif names and name == "drop_duplicates":
+                self.one_of_each |= base.rows
+
+    def _note_group(self, base: Value, column: str, site: Site) -> None:
+        for row in base.rows:
+            self.groups.setdefault(row, (column, site))
+
+    def group_of(self, arrays: Sequence[Value]) -> tuple[str, Site] | None:
+        """The column that says which of some rows belong together, where there may be several of each."""
+        for value in arrays:
+            data = value.data
+            if data is None or data.condensed or data.one_row or not self.one_of_each.isdisjoint(data.rows):
+                return None
+            for row in sorted(data.rows & self.groups.keys(), key=id):
+                return self.groups[row]
+        return None
+
     # --- windows ---
 
     def _window(self, node: cst.Subscript, indices: Sequence[Value]) -> Site | None:
@@ -326,6 +363,26 @@ def _is_reversed(index: Value) -> bool:
 
 def _fills_backwards(arguments: Sequence[Argument]) -> bool:
     return any(one.keyword == "method" and one.value.constant in columns.FILLS_BACKWARDS for one in arguments)
+
+
+def _says_group(column: str) -> bool:
+    return says_unit(column) or says_party(column)
+
+
+def _is_compared(site: Site) -> bool:
+    """Whether a number of values is compared with another, such as that of all rows: there is one row of each."""
+    parent = site.part.parents.get(site.node)
+    return isinstance(parent, cst.Comparison | cst.ComparisonTarget)
+
+
+def _stays_row_by_row(site: Site) -> bool:
+    """Whether `table.groupby("a")...` gives a value for each row, and not one for each group."""
+    node: cst.CSTNode | None = site.part.parents.get(site.node)
+    while isinstance(node, cst.Attribute | cst.Subscript | cst.Call):
+        if isinstance(node, cst.Attribute) and node.attr.value in columns.WITHIN_GROUPS:
+            return True
+        node = site.part.parents.get(node)
+    return False
 
 
 def _is_sort(site: Site) -> bool:

@@ -110,6 +110,22 @@ def is_part_alone(name: str) -> bool:
     return array_and_part(name)[0] == ""
 
 
+_UNITS = "patient|subject|participant|speaker|person|volunteer|animal|mouse|session|group|writer|singer|household|family|subj"
+_PARTIES = "user|customer|client|store|shop|driver|player|student|author|device|machine|engine|vehicle|member|account|item"
+_UNIT_NAME = re.compile(rf"^({_UNITS})s?(_?(id|ids|no|nr|num|number|name|code|idx|index))?$", re.IGNORECASE)
+_PARTY_NAME = re.compile(rf"^({_PARTIES})s?_?(id|ids|no|nr|num|number|code)$", re.IGNORECASE)
+
+
+def says_unit(name: str) -> bool:
+    """Whether a column of this name says from whom or what a row is, and there usually are several rows of each."""
+    return bool(_UNIT_NAME.search(_snake(name)))
+
+
+def says_party(name: str) -> bool:
+    """Whether a column of this name does so, but often has one row for each."""
+    return bool(_PARTY_NAME.search(_snake(name)))
+
+
 def says_loader(name: str) -> bool:
     """Whether a name says: this gives batches."""
     return bool(re.search(r"loader|(^|_)(dl|batches)(_|$)", _snake(name), re.IGNORECASE))
