@@ -247,6 +247,99 @@ def as_logsigmoid(part: Part, node: cst.Call) -> tuple[Edit, ...]:
 
 
 # ------------------------------------------------------------------------------------------------------ arguments and operands
+def last_name(node: cst.CSTNode | None) -> str:
+    """The last name in an expression: `self.y_test.values` -> y_test, `batch["labels"].cpu()` -> labels."""
+    while node is not None:
+        match node:
+            case cst.Name():
+                return node.value
+            case cst.Attribute() if node.attr.value not in _ABOUT_ARRAYS:
+                return node.attr.value
+            case cst.Attribute():
+                node = node.value
+            case cst.Call(func=cst.Attribute(value=base)):
+                node = _first_argument(node) if _is_of_package(base) else base
+            case cst.Call():
+                node = _first_argument(node)
+            case cst.Subscript(slice=[cst.SubscriptElement(slice=cst.Index(value=cst.SimpleString() as text))]):
+                return text.raw_value
+            case cst.Subscript():
+                node = node.value
+            case _:
+                return ""
+    return ""
+
+
+_ABOUT_ARRAYS = frozenset({"values", "T", "data", "iloc", "loc", "flat"})
+
+
+def _is_of_package(node: cst.CSTNode) -> bool:
+    return isinstance(node, cst.Name) and node.value in CONVENTIONAL_ALIASES
+
+
+def _first_argument(node: cst.Call) -> cst.BaseExpression | None:
+    return node.args[0].value if node.args else None
+
+
+def batch_size_of(node: cst.CSTNode) -> str | None:
+    """What a call of DataLoader says of the batch size; None of anything else, or where it is not said."""
+    if not isinstance(node, cst.Call) or any(arg.star for arg in node.args):
+        return None
+    named = {arg.keyword.value: code(arg.value) for arg in node.args if arg.keyword is not None}
+    plain = [code(arg.value) for arg in node.args if arg.keyword is None]
+    if "batch_sampler" in named or "len(" in named.get("batch_size", ""):
+        return None
+    is_loader = code(node.func).endswith("Loader")
+    return named.get("batch_size", plain[1] if len(plain) > 1 else "1") if is_loader else None
+
+
+def drops_last(node: cst.CSTNode) -> bool:
+    """Whether a call of DataLoader may leave out the last batch."""
+    if not isinstance(node, cst.Call):
+        return False
+    given = [arg.value for arg in node.args if arg.keyword is not None and arg.keyword.value == "drop_last"]
+    return any(not is_name(value, "False") for value in given)
+
+
+def measured_divisor(node: cst.CSTNode) -> cst.BaseExpression | None:
+    """The name in `total / len(name)`; None of any other quotient."""
+    by = node.right if isinstance(node, cst.BinaryOperation) else node.value if isinstance(node, cst.AugAssign) else None
+    if isinstance(by, cst.Call) and is_name(by.func, "float") and len(by.args) == 1:
+        by = by.args[0].value
+    if not isinstance(by, cst.Call) or not is_name(by.func, "len") or len(by.args) != 1:
+        return None
+    inner = by.args[0].value
+    return inner if isinstance(inner, cst.Name | cst.Attribute | cst.Subscript) else None
+
+
+def keyword_of(site: Site, node: cst.CSTNode | None) -> str | None:
+    """The keyword with which a call gives an argument; None where it is given by its position."""
+    call = site.node
+    found = (arg.keyword for arg in call.args if arg.value is node) if isinstance(call, cst.Call) else iter(())
+    keyword = next(found, None)
+    return keyword.value if keyword is not None else None
+
+
+def names_keyword(site: Site, name: str) -> bool:
+    """Whether a call gives an argument by this keyword, and not None."""
+    arguments = site.node.args if isinstance(site.node, cst.Call) else ()
+    return any(arg.keyword is not None and arg.keyword.value == name and not is_name(arg.value, "None") for arg in arguments)
+
+
+def positional(site: Site) -> list[cst.BaseExpression]:
+    """The arguments that a call gives by their position; empty where some are unpacked."""
+    call = site.node
+    if not isinstance(call, cst.Call) or any(arg.star for arg in call.args):
+        return []
+    return [arg.value for arg in call.args if arg.keyword is None]
+
+
+def preceded_by(part: Part, node: cst.BaseExpression, text: str) -> Edit:
+    """Put `name=` before an argument, outside of any parentheses around it."""
+    span = part.span(node.lpar[0] if node.lpar else node)
+    return Edit(Span(span.path, span.line, span.column, span.line, span.column), text)
+
+
 def followed_by(part: Part, node: cst.BaseExpression, text: str) -> tuple[Edit, ...]:
     """Put `.squeeze(-1)` or the like behind an expression, in parentheses where it would bind to the end of it only."""
     if node.rpar:
@@ -410,6 +503,13 @@ def number_of(node: cst.CSTNode) -> int | None:
             return None
 
 
+def other_method(node: cst.CSTNode, old: str, new: str | None) -> str | None:
+    """The text of a call of a method with another one in its place: `model.predict(X)` -> `model.predict_proba(X)`."""
+    if new is None or not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute) or node.func.attr.value != old:
+        return None
+    return code(node.with_changes(func=node.func.with_changes(attr=cst.Name(new))))
+
+
 # ------------------------------------------------------------------------------------------------------------------ statements
 def descendants(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
     """A node and all below it."""
@@ -429,6 +529,24 @@ def statement_at(site: Site) -> cst.CSTNode | None:
     while node is not None and not isinstance(node, cst.SimpleStatementLine | cst.BaseCompoundStatement):
         node = site.part.parents.get(node)
     return node
+
+
+def called_on(node: cst.CSTNode) -> cst.BaseExpression | None:
+    """What a method is called on, where that is a name, an attribute or an item."""
+    base = node.func.value if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) else None
+    return base if isinstance(base, cst.Name | cst.Attribute | cst.Subscript) else None
+
+
+def method_of(node: cst.CSTNode) -> str:
+    """The name of the method that a call is of."""
+    return node.func.attr.value if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) else ""
+
+
+def goes_on(statement: cst.CSTNode | None) -> bool:
+    """Whether the statement after a line is reached from it."""
+    return isinstance(statement, cst.SimpleStatementLine) and not any(
+        isinstance(one, cst.Return | cst.Raise | cst.Break | cst.Continue) for one in statement.body
+    )
 
 
 def is_used(site: Site) -> bool:

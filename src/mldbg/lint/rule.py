@@ -95,6 +95,8 @@ _NAMES = {
     facts.Broadcast: "on_broadcast",
     facts.Compared: "on_compared",
     facts.MaskedMean: "on_masked_mean",
+    facts.Averaged: "on_averaged",
+    facts.RowsSplit: "on_rows_split",
     facts.Contradiction: "on_contradiction",
     facts.FlagSet: "on_flag_set",
     facts.Written: "on_written",
@@ -198,6 +200,14 @@ class Rule:
 
     def on_masked_mean(self, mean: facts.MaskedMean) -> Iterator[Finding]:
         """Findings from a weighted mean whose weights were masked after their softmax."""
+        yield from ()
+
+    def on_averaged(self, averaged: facts.Averaged) -> Iterator[Finding]:
+        """Findings from a sum over batches that is divided by a number of batches or samples."""
+        yield from ()
+
+    def on_rows_split(self, split: facts.RowsSplit) -> Iterator[Finding]:
+        """Findings from rows that are dealt out to parts."""
         yield from ()
 
     def on_contradiction(self, contradiction: facts.Contradiction) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mldbg.lint.library.names import EVALUATION_LINE, SAYS_ONE
-from mldbg.operations import attention, distributions, keras, losses, sklearn, torch, trainers
+from mldbg.operations import attention, distributions, keras, losses, metrics, sklearn, torch, trainers
 from mldbg.operations.effect import Scales
 from mldbg.operations.families import FAMILIES, MEANINGS
 
@@ -78,11 +78,29 @@ SPLITS = Trigger(
     | frozenset(name.rpartition(".")[2] for name in sklearn.SPLITTERS),
     (TABULAR_LIBRARIES,),
 )
+DEALT_OUT = Trigger(
+    frozenset({"random_split("}), ((r"\[\w+ ?[-+]? ?\w* ?: ?\w+ ?[-+]? ?\w*\]", r"\.(?:shift|rolling|ewm|diff|pct_change)\("),)
+)
+"""Rows that are split, beside windows and lags."""
 SCALED = Trigger(
     frozenset({"evaluate(", "score(", "validation_data", "validation_split"}),
     ((r"\.(?:std|ptp|min)\(",), (r"\b(?:[xX]_?[tT]est|test_?[xX]|test_data|test_set|test_features|validation_split)\b",)),
 )
 """An evaluation beside arithmetic that may be a scaler's."""
+MEASURED = Trigger(
+    frozenset(f"{name.removesuffix('.__call__').removesuffix('.update').rpartition('.')[2]}(" for name in metrics.MEASURES),
+    (("sklearn", "torchmetrics"),),
+)
+"""A metric: what it is given may have been predicted in another file."""
+COUNTED = Trigger(
+    frozenset({"argmax(", "eq(", "max(", "round("}),
+    (("torch",), (r"\blen\([\w.]*(?:loader|batches|dl)", "DataLoader", r"enumerate\(")),
+)
+"""Predicted classes, beside batches of which there is a number."""
+GATHERED = Trigger(frozenset({"compute("}), ((r"\.update\(", r"\btorchmetrics\b"),))
+"""The value of a metric that gathers what it is given."""
+GATHERED_BY_KERAS = Trigger(frozenset({"result("}), ((r"keras[\w.]*metrics", r"\.update_state\("),))
+SCORERS = Trigger(frozenset({"make_scorer("}), (TABULAR_LIBRARIES,))
 FITS = Trigger(frozenset({"train_test_split", "fit_transform", *FITTED_CLASSES}))
 _LOGARITHM = (r"\.log_?\(\)", r"torch\.log_?\(", r"log\((?<![\w.]log\()")
 LOGARITHMS = Trigger(frozenset({"softmax", "sigmoid", "Softmax", "Sigmoid"}), (_LOGARITHM,), _LOGARITHM)
@@ -222,6 +240,12 @@ TRIGGERS = (
     WATCHED,
     WATCHED_TEST,
     BEHIND_PARTS,
+    DEALT_OUT,
+    MEASURED,
+    COUNTED,
+    GATHERED,
+    GATHERED_BY_KERAS,
+    SCORERS,
 )
 
 _SIZED = (

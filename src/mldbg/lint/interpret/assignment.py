@@ -49,7 +49,13 @@ class Assignment:
     """Writes to names, attributes and items."""
 
     def __init__(
-        self, machine: Machine, names: Names, classes: Classes, contents: Contents, training: Training, shaping: Shaping
+        self,
+        machine: Machine,
+        names: Names,
+        classes: Classes,
+        contents: Contents,
+        training: Training,
+        shaping: Shaping,
     ) -> None:
         self.machine = machine
         self.names = names
@@ -59,6 +65,7 @@ class Assignment:
         self.columns = Columns(contents)
         self.training = training
         self.shaping = shaping
+        self.tables = training.estimators.tables
 
     def assign(self, target: cst.BaseExpression, value: Value, site: Site) -> None:
         """Bind a target (name, attribute, subscript, tuple of targets) to a value."""
@@ -222,6 +229,10 @@ class Assignment:
         if after is not base:
             base = after
             self.rebind(target.value, base)
+        kept = self.tables.stored(base, target, self.columns.replaced(target, indices), value)
+        if kept is not base:
+            base = kept
+            self.rebind(target.value, base)
         since = loop_started(self.machine.frames)
         if since is not None and picks_one(index, target):
             value = value.gathered(since)
@@ -282,6 +293,7 @@ class Assignment:
         note_emptied(machine, base, machine.site(target))
         plain = target.slice[0].slice if len(target.slice) == 1 else None
         index = machine.now(plain.value) if isinstance(plain, cst.Index) else UNKNOWN
+        self.tables.deleted(base, index)
         if base.data is not None and base.data.columns:
             names = self.columns.named(index)
             self.rebind(target.value, replace(base, data=base.data.without_columns(names or frozenset())))

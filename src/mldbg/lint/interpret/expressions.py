@@ -10,7 +10,7 @@ from typing import Any
 
 import libcst as cst
 
-from mldbg.lint.interpret import paths, scaling, texts
+from mldbg.lint.interpret import hits, paths, predictions, scaling, texts
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.assignment import Assignment
@@ -299,6 +299,8 @@ class Expressions:
         origin = self.machine.new_ref(site)
         result = scaling.noted(node.operator, left, right, combined(node.operator, left, right, origin), origin)
         result = self.marks.combined(node.operator, left, right, result, site)
+        result = predictions.combined(left, right, result)
+        result = self.library.hits.combined(node.operator, left, right, result, site)
         named = [value for value, side in ((left, node.left), (right, node.right)) if is_named_loss(side)]
         if (
             result.meaning is None
@@ -323,6 +325,7 @@ class Expressions:
         kept = value.meaning if value.meaning in (Semantic.LOGITS, Semantic.SCALAR_LOSS) else None
         data = derived_data(value)
         made = Value(meaning=kept, data=data, origin=value.origin, attached=value.attached, trail=value.trail)
+        made = predictions.combined(value, literal(0), made)
         if isinstance(node.operator, cst.BitInvert):
             made = tested(Test.NOT, value, None, made, self.machine.site(node))
         return self.library.shaping.unary(value, made)
@@ -359,6 +362,9 @@ class Expressions:
         (operator, right), site = rights[0], self.machine.site(node)
         if type(operator) in COMPARES:
             made = tested(COMPARES[type(operator)], left, right, made, site)
+        made = self.library.predictions.compared(operator, left, right, made, site)
+        if isinstance(operator, cst.Equal):
+            made = hits.compared(left, right, made, site)
         return self.library.shaping.operation(operator, left, right, site, made)
 
     def _tell_compared(self, node: cst.Comparison, left: Value, right: Value) -> None:
@@ -379,7 +385,8 @@ class Expressions:
         return value if held is None else Value(held)
 
     def _conditional(self, node: cst.IfExp) -> Value:
-        truth = truth_of(self.of(node.test))
+        test = self.of(node.test)
+        truth = truth_of(test)
         truth = self.choices.decided(node.test) if truth is None else truth
         if truth is True:
             return self.of(node.body)
@@ -390,7 +397,11 @@ class Expressions:
             return paths.usually(machine, self.of(node.orelse), machine.site(node))
         holds, fails = machine.outcomes(node.test)
         if not self._acts(node.body):
-            return self._perhaps(node.orelse, self.of(node.body), fails)
+            value = self.of(node.body)
+            either = self._perhaps(node.orelse, value, fails)
+            if test.marked is None or self._acts(node.orelse):
+                return either
+            return predictions.chosen(test, (value, self.of(node.orelse)), either)
         if not self._acts(node.orelse):
             return self._perhaps(node.body, self.of(node.orelse), holds)
         other = machine.state.fork()
@@ -478,6 +489,7 @@ class Expressions:
             result = self.machine.call_method(base, name, arguments, site)
             if isinstance(base.thing, Symbol) and arguments and _works_in_place(name, arguments):
                 self._changed_in_place(node.args[0].value, name, arguments[0].value, result)
+            self.library.tables.taken_out(base, name, arguments)
             left = self.columns.left(base, name, arguments)
             if left is not None:
                 self.assignment.rebind(function.value, replace(base, data=left))

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, cast
 
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.slots import Key, Slot
-from mldbg.lint.interpret.value import UNKNOWN, Among, ClassThing, Fit, Object, Option, Outcome, Role, Value
+from mldbg.lint.interpret.value import UNKNOWN, Among, ClassThing, Fit, Marked, Object, Option, Outcome, Role, Value
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:
     import libcst as cst
 
+    from mldbg.operations.meters import Use
     from mldbg.operations.shape import Mismatch
 
 
@@ -434,6 +435,54 @@ class Compared:
     node: cst.BaseExpression = field(compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Averaged:
+    """What was counted or averaged in each batch, and summed up over batches, is divided by a number.
+
+    Attributes:
+        total: of the sum, whether it is of hits or of shares of them.
+        by: of the number, whether it is that of batches or that of samples; its place is where the loader was made, if known.
+    """
+
+    place: Place
+    total: Marked
+    by: Marked
+
+
+@dataclass(frozen=True, slots=True)
+class MeterUse:
+    """A metric that gathers what it is given is built, updated, computed, reset, or handed to unknown code.
+
+    `meter`: None where something unknown is reset.
+    """
+
+    place: Place
+    use: Use
+    meter: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
+class RowsSplit:
+    """Rows are dealt out to parts, or to folds.
+
+    Attributes:
+        by: the function or class that does it.
+        arrays: what is split, row by row.
+        nodes: where the source names these.
+        shuffles: whether the rows are shuffled first; None where that is not known.
+        grouped: whether groups are kept together.
+        group: a column that says which rows belong together, where several may, and where it is used.
+    """
+
+    place: Place
+    by: str
+    arrays: tuple[Value, ...]
+    nodes: tuple[cst.BaseExpression | None, ...]
+    shuffles: bool | None
+    grouped: bool = False
+    group: tuple[str, Site] | None = None
+
+
 class Promise(Enum):
     """Where an annotation stands."""
 
@@ -604,6 +653,9 @@ Fact = (
     | MaskedMean
     | Broadcast
     | Compared
+    | Averaged
+    | MeterUse
+    | RowsSplit
     | Contradiction
     | HandedOver
     | LoaderBuilt

@@ -155,7 +155,7 @@ class Interpreter:
             self.shaping,
         )
         self.assignment = Assignment(self, self.names, self.classes, self.contents, self.training, self.shaping)
-        self.subscripts = Subscripts(self, self.contents, self.shaping)
+        self.subscripts = Subscripts(self, self.contents, self.shaping, self.estimators.tables)
         self.expressions = Expressions(self, self.names, self.contents, self.library, self.assignment, self.subscripts)
         self.decorators = Decorators(self)
         self.supposed_models = SupposedModels(self, self.names, modules)
@@ -399,8 +399,8 @@ class Interpreter:
             data = Data(rows=base.rows) if data is None else replace(data, rows=base.rows)
         data = of_attribute(data, name)
         self.state.ensure(ref)
-        trail = base.trail if data and data.fits else None
-        return Value(Object(ref), data=data, origin=ref, trail=trail, size=usual_size(self.usual.get(ref)))
+        trail, size = base.trail if data and data.fits else None, usual_size(self.usual.get(ref))
+        return self.estimators.tables.attribute(base, name, Value(Object(ref), data=data, origin=ref, trail=trail, size=size))
 
     def _bound(self, found: Value, receiver: Value) -> Value:
         if isinstance(found.thing, Function) and not is_static(found.thing):

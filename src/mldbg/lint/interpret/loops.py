@@ -22,7 +22,7 @@ from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.state import State, merged
 from mldbg.lint.interpret.training import Training
-from mldbg.lint.interpret.value import UNKNOWN, Items, Value, moment
+from mldbg.lint.interpret.value import UNKNOWN, Items, Mark, Value, moment
 
 MOST_ROUNDS = 4
 """Rounds of a loop until what still changes is taken as unknown; real code needs two or three."""
@@ -69,9 +69,22 @@ class Loops:
         else:
             element = self.contents.element_of(iterable, site)
             loaders = described(machine, iterable)
-            self._rounds(node, feeding(node), lambda: self.assignment.assign(node.target, element, site), loaders=loaders)
+            batches = self._batches(node)
+            self._rounds(
+                node,
+                feeding(node),
+                lambda: self.assignment.assign(node.target, element, site),
+                loaders=loaders,
+                batches=batches,
+            )
             if iterable.origin is not None and iterable.origin.kind is Made.PARAMETERS:
                 self._note_clearing(iterable.rows)
+
+    def _batches(self, node: cst.For) -> Site | None:
+        """Where the loader was made that a loop goes through."""
+        over = fed_with(node)
+        marked = self.machine.evaluate(over).marked if over is not None else None
+        return marked.site if marked is not None and marked.mark is Mark.BATCHED else None
 
     def _note_clearing(self, models: frozenset[Ref]) -> None:
         """Tell that a loop over the parameters of models clears the gradient of each, or of each that has one."""
@@ -131,6 +144,7 @@ class Loops:
         *,
         endless: bool = False,
         loaders: tuple[Loader, ...] = (),
+        batches: Site | None = None,
     ) -> None:
         """Execute a loop until its state at the start of a round is stable; only one round's facts count.
 
@@ -147,7 +161,7 @@ class Loops:
         for number in range(MOST_ROUNDS + MOST_WIDENED):
             del machine.facts[start:]
             before = machine.budget.refused
-            loop = self._round(node, fed_by, started, entry, begin)
+            loop = self._round(LoopFrame(fed_by, node, started, start, batches=batches), entry, begin)
             ended = merged([machine.state, *loop.continues])
             following = merged([entry, ended])
             cut_short = machine.budget.refused - before
@@ -180,15 +194,14 @@ class Loops:
             machine.state.become(following)
             self._leave_loop(node, loop.breaks)
 
-    def _round(self, node: cst.For | cst.While, fed_by: str, started: int, entry: State, begin: Callable[[], None]) -> LoopFrame:
+    def _round(self, loop: LoopFrame, entry: State, begin: Callable[[], None]) -> LoopFrame:
         """Execute one round; the states in which it was left."""
         machine = self.machine
-        loop = LoopFrame(fed_by, node, started, len(machine.facts))
         machine.state.become(entry.fork())
         machine.frame.loops.append(loop)
         begin()
         with machine.under():
-            machine.execute(node.body)
+            machine.execute(loop.node.body)
         machine.frame.loops.pop()
         return loop
 
@@ -232,8 +245,14 @@ def _widen(entry: State, following: State) -> None:
 
 
 def feeding(node: cst.For) -> str:
-    """What a loop iterates over, as the source says it, without wrappers such as tqdm and enumerate."""
+    """What a loop iterates over, as the source says it."""
+    expression = fed_with(node)
+    return code(expression) if expression is not None else ""
+
+
+def fed_with(node: cst.For) -> cst.Name | cst.Attribute | None:
+    """What a loop iterates over, without wrappers such as tqdm and enumerate."""
     expression = node.iter
     while isinstance(expression, cst.Call) and expression.args:
         expression = expression.args[0].value
-    return code(expression) if isinstance(expression, cst.Name | cst.Attribute) else ""
+    return expression if isinstance(expression, cst.Name | cst.Attribute) else None

@@ -34,6 +34,7 @@ def split_apart(whole: Data, role: Role | None, site: Site) -> Data:
         known=Known.SPLIT if role is not None else None,
         order=whole.order,
         column=whole.column,
+        table=whole.table,
     )
     return _with_fits(part, fits_after_split(whole, site))
 

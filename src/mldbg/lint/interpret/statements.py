@@ -66,6 +66,7 @@ class Statements:
         self.training = training
         self.assignment = assignment
         self.marks = expressions.marks
+        self.hits = expressions.library.hits
         self.choices = Choices(machine)
         self.handlers = Handlers(machine, names)
         loops = Loops(machine, contents, assignment, training)
@@ -217,6 +218,7 @@ class Statements:
             if isinstance(node.operator, cst.AddAssign):
                 result = with_total(machine, before, value, result, site)
             result = self.estimators.evaluations.choosing.in_loop(result)
+        result = self.hits.combined(node.operator, before, value, result, site)
         self.assignment.assign(node.target, result, site)
 
     def _summed(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from mldbg.lint.interpret.address import Made, Ref, Site, class_ref, made_at, site_of
 from mldbg.lint.interpret.slots import Key
+from mldbg.lint.interpret.table import Table
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:
@@ -338,6 +339,7 @@ class Data:
     these rows have been through since they were together with others. `random`: where something was made that changes its rows
     anew each time they are asked for. `column`: the only one it is.
     `itself`: what was called a part of the data, where nothing but its name says so.
+    `table`: the columns that it is, and the order of the rows.
     """
 
     rows: frozenset[Ref] = frozenset()
@@ -349,6 +351,7 @@ class Data:
     columns: frozenset[tuple[str, Fit]] = frozenset()
     one_row: bool = False
     whole: tuple[Role, Site | None] | None = None
+    table: Table | None = None
     known: Known | None = None
     order: object = None
     random: frozenset[Site] = frozenset()
@@ -567,16 +570,38 @@ class Mark(Enum):
     EQUALS = "True where an id is a certain one"
     DIFFERS = "True where an id is not a certain one"
     OF_ROWS = "a mask that says one thing of each row, and may leave out no part of one"
+    PREDICTED = "what a model predicts: classes or scores"
+    PREDICTED_CLASSES = "classes that a model predicts"
+    PREDICTED_SCORES = "probabilities or other scores that a model predicts"
+    HITS = "True where a prediction is right"
+    COUNT = "how many predictions are right"
+    SHARE = "the share of predictions that are right in a batch, where no gradients are recorded"
+    SHARE_IN_TRAINING = "the share of predictions that are right in a batch"
+    BATCHED = "a loader of batches"
+    BATCHES = "the number of batches"
+    SAMPLES = "the number of samples"
+    CLASSES = "classes, made of scores of which it is not known that a model gave them"
+
+
+OF_PREDICTIONS = frozenset({Mark.PREDICTED, Mark.PREDICTED_CLASSES, Mark.PREDICTED_SCORES, Mark.CLASSES})
+"""Marks of what a model predicts, and of what is made of it."""
+
+COLLECTED = OF_PREDICTIONS | {Mark.COUNT, Mark.SHARE, Mark.SHARE_IN_TRAINING, Mark.BATCHES}
+"""Marks that hold of a sum or a collection which begins empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """A mark: where it was made, the steps that led there, and of a comparison the ids and the one they are compared with."""
+    """A mark: where it was made, the steps that led there, and of a comparison the ids and the one they are compared with.
+
+    `by`: of predictions the name of the estimator's class, where that is known.
+    """
 
     mark: Mark
     site: Site = field(compare=False)
     trail: Trail | None = field(compare=False, default=None)
     about: tuple[Ref, object] | None = None
+    by: str = field(compare=False, default="")
 
 
 @dataclass(frozen=True, slots=True)
