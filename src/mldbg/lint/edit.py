@@ -11,6 +11,7 @@ from mldbg.lint.finding import Edit, Fix, Span
 from mldbg.lint.interpret.address import site_of
 from mldbg.lint.interpret.value import Object
 from mldbg.lint.library.names import CONVENTIONAL_ALIASES
+from mldbg.lint.outline import Kind
 from mldbg.operations.tables import constructor_parameters
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ else:
 
     cst = _OnFirstUse()
 
+
+_QUOTES = ('"', "'", 'r"', "r'")
+"""What a docstring begins with."""
 
 _ACTIVATION = re.compile(r"softmax\w*(\([^()]*\))?$|sigmoid(\(\))?$|expit$", re.IGNORECASE)
 
@@ -502,6 +506,26 @@ def moved_after(part: Part, statement: cst.CSTNode, target: cst.CSTNode) -> Fix 
     if statement not in block or target not in block:
         return None
     return unsafe(removed(part, statement), inserted_after(part, target, text_of_lines(part, statement)))
+
+
+def name_of_function(part: Part, package: str, function: str) -> tuple[str, tuple[Edit, ...]] | None:
+    """How a file calls a function, and the import line that it lacks; None where the package's name is taken."""
+    outline = part.module.outline
+    for name, what in outline.imports.items():
+        if what.level == 0 and (what.module, what.name) == (package, function):
+            return name, ()
+        if what.level == 0 and (what.module, what.name) == (package, None) and (name == package or "." not in package):
+            return f"{name}.{function}", ()
+    if package in outline.imports or package in part.module.part_of or package in part.bound_names:
+        return None
+    lines = outline.lines
+    before = [one for one in outline.statements if not lines[one.first - 1].startswith(("from __future__", *_QUOTES))]
+    first = next((one for one in before if one.kind is Kind.IMPORT), before[0] if before else None)
+    if first is None or part.module.text[:1] == "\ufeff":
+        return None
+    end = "\r\n" if lines[first.first - 1].endswith("\r\n") else "\n"
+    text = f"import {package}{end if first.kind is Kind.IMPORT else 3 * end}"
+    return f"{package}.{function}", (Edit(Span(part.module.path, first.first, 1, first.first, 1), text),)
 
 
 def precedes(part: Part, one: cst.CSTNode, other: cst.CSTNode) -> bool:

@@ -237,6 +237,26 @@ class Accumulated:
 
 
 @dataclass(frozen=True, slots=True)
+class WeightsKept:
+    """A variable is given the weights of a model, or the model, and not a copy.
+
+    Attributes:
+        model: whose weights.
+        into: the name, attribute or item that holds them.
+        source: the expression that refers to them.
+        whole: it is the model itself.
+        collected: it stands beside others, in a list or under keys.
+    """
+
+    place: Place
+    model: Ref
+    into: cst.BaseExpression
+    source: cst.BaseExpression
+    whole: bool = False
+    collected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ModeSet:
     """A module's mode is set: train() or eval(). `model`: None where it may be any, as in `[net.train() for net in nets]`."""
 
@@ -407,6 +427,7 @@ Fact = (
     | Escape
     | Accumulated
     | Restarted
+    | WeightsKept
     | ModeSet
     | ModelCall
     | Evaluated

@@ -110,6 +110,10 @@ class Training:
         if name in ("zero_", "detach_", "fill_") and isinstance(node, cst.Attribute) and _holds_grad(node):
             self.clear_gradients(None, site)
             return UNKNOWN
+        if name == "state_dict" and isinstance(base.thing, Object) and self._can_be_module(base.thing):
+            return Value(origin=self.machine.new_ref(site, Made.WEIGHTS, base.thing.ref))
+        if name == "copy" and refers_to_weights(base):
+            return base  # a dict of the same tensors
         if name in ("eval", "train") and isinstance(base.thing, Object) and self._can_be_module(base.thing):
             return self._set_mode(base, base.thing, name, arguments, site, node)
         if name == "load_state_dict" and isinstance(base.thing, Object) and self._can_be_module(base.thing):
@@ -649,6 +653,11 @@ class Training:
         if cls.startswith("torch.nn."):
             return False
         return None
+
+
+def refers_to_weights(value: Value) -> bool:
+    """Whether a value is a state dict, whose tensors are those of the model."""
+    return value.origin is not None and value.origin.kind is Made.WEIGHTS
 
 
 def _is_volatile(value: Value) -> bool:
