@@ -46,6 +46,11 @@ def code(node: cst.CSTNode) -> str:
     return cst.Module([]).code_for_node(node)
 
 
+def bare(node: cst.BaseExpression) -> str:
+    """The source text of an expression, without parentheses around it."""
+    return code(node.with_changes(lpar=(), rpar=()))
+
+
 def safe(*edits: Edit) -> Fix:
     """A fix that keeps the meaning, or restores the one that plainly was intended."""
     return Fix(True, edits)
@@ -87,6 +92,21 @@ def is_call(node: cst.CSTNode) -> bool:
 def is_arithmetic(node: cst.CSTNode) -> bool:
     """Whether a node is an operator on two values."""
     return isinstance(node, cst.BinaryOperation)
+
+
+def is_plain(node: cst.CSTNode) -> bool:
+    """Whether a node can stand anywhere without parentheses."""
+    return isinstance(node, cst.Name | cst.Attribute | cst.Call | cst.Subscript | cst.Integer)
+
+
+def owner_of(node: cst.CSTNode) -> cst.CSTNode:
+    """Of an attribute of something, that something; of anything else, itself."""
+    return node.value if isinstance(node, cst.Attribute) else node
+
+
+def is_break(node: cst.CSTNode) -> bool:
+    """Whether a node leaves a loop."""
+    return isinstance(node, cst.Break)
 
 
 def is_statement(site: Site) -> bool:
