@@ -46,6 +46,50 @@ def test_a_mean_that_is_not_divided(loss: str) -> None:
     assert found(code, "correctness") == ()
 
 
+STEPPED = """
+import torch
+from torch.optim.lr_scheduler import MultiStepLR, ReduceLROnPlateau, StepLR
+
+def train(model, loader, epochs):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    scheduler = {scheduler}
+    for epoch in range(epochs):
+        for x, y in loader:
+            optimizer.zero_grad()
+            loss = torch.nn.functional.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+            {step}
+"""
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "step"),
+    [
+        ("StepLR(optimizer, 30)", "scheduler.step()"),
+        ("MultiStepLR(optimizer, milestones=[30, 60, 80])", "scheduler.step()"),
+        ("ReduceLROnPlateau(optimizer, patience=3)", "scheduler.step(loss)"),
+    ],
+)
+def test_a_length_that_looks_like_epochs(scheduler: str, step: str) -> None:
+    code = STEPPED.format(scheduler=scheduler, step=step)
+    [finding] = found(code, "suspicious")
+    assert (finding.rule, finding.span.line, finding.group) == ("scheduler-in-batch-loop", 14, Group.SUSPICIOUS)
+    assert found(code, "correctness") == ()
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "step"),
+    [
+        ("StepLR(optimizer, 3000)", "scheduler.step()"),
+        ("MultiStepLR(optimizer, milestones=[30_000, 60_000])", "scheduler.step()"),
+        ("ReduceLROnPlateau(optimizer, patience=3)", "pass\n        scheduler.step(loss)"),
+    ],
+)
+def test_a_length_in_batches(scheduler: str, step: str) -> None:
+    assert found(STEPPED.format(scheduler=scheduler, step=step), "suspicious", "correctness") == ()
+
+
 @pytest.mark.parametrize(
     ("options", "loss"),
     [

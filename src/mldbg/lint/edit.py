@@ -109,6 +109,11 @@ def is_break(node: cst.CSTNode) -> bool:
     return isinstance(node, cst.Break)
 
 
+def is_counted(loop: cst.For | cst.While) -> bool:
+    """Whether the rounds of a loop are counted: `for epoch in range(epochs)`, or `while`."""
+    return isinstance(loop, cst.While) or re.search(r"\bt?range\(", code(loop.iter)) is not None
+
+
 def is_statement(site: Site) -> bool:
     """Whether an expression is a statement by itself: nobody uses its value."""
     return isinstance(site.part.parents.get(site.node), cst.Expr)
@@ -392,6 +397,13 @@ def is_literal(node: cst.CSTNode) -> bool:
     return number_of(node) is not None or (isinstance(node, cst.Name) and node.value in ("True", "False", "None"))
 
 
+def numbers_in(node: cst.CSTNode) -> list[int]:
+    """The numbers that are written out: one, or a list of them; empty of anything else."""
+    each = [element.value for element in node.elements] if isinstance(node, cst.List | cst.Tuple) else [node]
+    found = [number for one in each if (number := number_of(one)) is not None]
+    return found if len(found) == len(each) else []
+
+
 def number_of(node: cst.CSTNode) -> int | None:
     """The integer that is written out, as `400`, `-1` or `16 * 5 * 5`; None of anything with a name in it."""
     match node:
@@ -456,6 +468,11 @@ def siblings(part: Part, statement: cst.CSTNode) -> list[cst.CSTNode]:
     """The statements of the block that a statement stands in, in order."""
     block = part.parents.get(statement)
     return list(block.body) if isinstance(block, cst.IndentedBlock | cst.Module) else []
+
+
+def siblings_in(loop: cst.For | cst.While) -> list[cst.CSTNode]:
+    """The statements of a loop's body, where they have lines of their own."""
+    return list(loop.body.body) if isinstance(loop.body, cst.IndentedBlock) else []
 
 
 def following(part: Part, statement: cst.CSTNode) -> tuple[Part, cst.CSTNode] | None:

@@ -156,16 +156,37 @@ class GradientUse:
 
 
 @dataclass(frozen=True, slots=True)
+class Schedule:
+    """How long a learning-rate schedule is, in steps of its scheduler.
+
+    Attributes:
+        site: the call that built the scheduler.
+        parameter: which argument says it.
+        node: the argument.
+        length: its value.
+    """
+
+    site: Site
+    parameter: str
+    node: cst.BaseExpression
+    length: Value
+
+
+@dataclass(frozen=True, slots=True)
 class SchedulerStep:
     """A learning-rate scheduler steps.
 
     Attributes:
         optimizer: the one whose learning rate it sets; unknown for a scheduler that comes from outside.
+        given: how many arguments the step gets: an epoch, or a metric.
+        schedules: the lengths that it was built with, and those of the schedulers that it runs in turn.
     """
 
     place: Place
     scheduler: Value
     optimizer: Value
+    given: int = 0
+    schedules: tuple[Schedule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -416,6 +437,8 @@ class Loop:
     """Objects whose mode is set in the loop and which did not exist before it."""
     cleared_at_end: Mapping[Key, Site | None] = field(default_factory=dict)
     """Whose gradients are cleared where a round goes on to the next one, and where that was done."""
+    bound: Value = UNKNOWN
+    """The number of rounds of a `range`, where a scheduler steps in it."""
 
 
 Fact = (

@@ -16,13 +16,14 @@ from mldbg.lint.interpret.choices import members
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
-from mldbg.lint.interpret.facts import Backward, Gradients, GradientsCleared, GradientUse, ModelCall, ModeSet, SchedulerStep
+from mldbg.lint.interpret.facts import Backward, Gradients, GradientsCleared, GradientUse, ModelCall, ModeSet
 from mldbg.lint.interpret.join import is_loss
 from mldbg.lint.interpret.lineage import Lineage
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.module import Part
 from mldbg.lint.interpret.reads import reached
 from mldbg.lint.interpret.rounds import chosen_by, comprehensions, loops_under_way, reads_labels
+from mldbg.lint.interpret.schedules import step_scheduler
 from mldbg.lint.interpret.slots import ArgumentOf, Key, Slot, argument_of
 from mldbg.lint.interpret.source_text import code, last_name
 from mldbg.lint.interpret.state import State
@@ -42,7 +43,7 @@ from mldbg.lint.interpret.value import (
 )
 from mldbg.lint.library import bystanders
 from mldbg.lint.library.names import OPTIMIZER_NAME, says_beginning
-from mldbg.operations import schedulers, tables, torch
+from mldbg.operations import tables, torch
 from mldbg.operations.python import HARMLESS_PACKAGES
 
 ABSTRACT_BASES = frozenset({"builtins.object", "abc.ABC", "typing.Generic", "typing.Protocol"})
@@ -180,7 +181,7 @@ class Training:
         machine.state.set(GRADIENTS, Slot.ANY_OPTIMIZER, literal(Gradients.FRESH.value))
 
     def _step(self, base: Value, node: cst.BaseExpression | None, arguments: Sequence[Argument], site: Site) -> Value | None:
-        self._step_scheduler(base, node, arguments, site)
+        step_scheduler(self.machine, self.classes, self.contents, base, arguments, site)
         first = arguments[0] if arguments else None
         if first is not None and first.value.thing != Unknown() and self.is_optimizer(first.value, first.node):
             self._use(first.value, first.node, site)  # scaler.step(optimizer)
@@ -195,31 +196,6 @@ class Training:
             return UNKNOWN
         if first is None or first.keyword is not None:
             self._use(base, node, site)
-        return UNKNOWN
-
-    def _step_scheduler(self, base: Value, node: cst.BaseExpression | None, arguments: Sequence[Argument], site: Site) -> None:
-        """Tell of a scheduler's step: of one that is known to be one, or of something unknown that is called so.
-
-        A scheduler of torch takes at most a metric; a noise scheduler, which is called so too, takes more.
-        """
-        thing = base.thing
-        cls = self.classes.outside_base(thing.cls) if isinstance(thing, Object) else None
-        known = cls is not None and schedulers.is_scheduler_class(cls)
-        may_be = isinstance(thing, Unknown) or (isinstance(thing, Object) and thing.cls is None)
-        if known or (may_be and len(arguments) <= 1 and schedulers.SCHEDULER_NAME.search(last_name(node))):
-            self.machine.facts.append(SchedulerStep(self.machine.place(site), base, self.optimizer_of(base)))
-
-    def optimizer_of(self, scheduler: Value) -> Value:
-        """The optimizer that a scheduler was built with; of chained schedulers the first one's."""
-        seen: set[Ref] = set()
-        while isinstance(scheduler.thing, Object) and scheduler.thing.ref not in seen:
-            seen.add(scheduler.thing.ref)
-            record = self.machine.state.record(scheduler.thing.ref)
-            held = record.get(argument_of("optimizer"))
-            if held is not None and not held.is_none:
-                return held
-            chained = self.contents.items_of(record.get(argument_of("schedulers"), UNKNOWN))
-            scheduler = chained.tail[0] if chained is not None and chained.tail else UNKNOWN
         return UNKNOWN
 
     def _use(self, optimizer: Value, node: cst.BaseExpression | None, site: Site) -> None:
