@@ -90,6 +90,23 @@ def test_a_length_in_batches(scheduler: str, step: str) -> None:
     assert found(STEPPED.format(scheduler=scheduler, step=step), "suspicious", "correctness") == ()
 
 
+def test_something_called_a_scheduler_that_steps_first() -> None:
+    code = """
+import torch
+
+def train(model, loader, optimizer, scheduler, epochs):
+    for epoch in range(epochs):
+        scheduler.step()
+        for x, y in loader:
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(model(x), y).backward()
+            optimizer.step()
+"""
+    [finding] = found(code, "suspicious")
+    assert (finding.rule, finding.span.line) == ("scheduler-before-optimizer", 6)
+    assert found(code, "correctness") == ()
+
+
 @pytest.mark.parametrize(
     ("options", "loss"),
     [

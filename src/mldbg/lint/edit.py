@@ -494,6 +494,14 @@ def function_around(part: Part, node: cst.CSTNode) -> cst.CSTNode | None:
     return here
 
 
+def holds(part: Part, outer: cst.CSTNode, node: cst.CSTNode) -> bool:
+    """Whether a node is another one, or below it."""
+    here: cst.CSTNode | None = node
+    while here is not None and here is not outer:
+        here = part.parents.get(here)
+    return here is outer
+
+
 def lines_of(part: Part, statement: cst.CSTNode) -> Span:
     """The whole lines of a statement, its line end included."""
     span = part.span(statement)

@@ -125,11 +125,8 @@ def _batches(node: cst.CSTNode, part: Part, alone: bool, depth: int) -> str:
         name = edit.code(node.func).rpartition(".")[2]
         if name == "len" and alone:
             return edit.code(node)
-        return (
-            next((found for arg in node.args if (found := _batches(arg.value, part, alone, depth))), "")
-            if name in _ROUNDING
-            else ""
-        )
+        inside = [_batches(arg.value, part, alone, depth) for arg in node.args] if name in _ROUNDING else []
+        return next((found for found in inside if found), "")
     if isinstance(node, cst.BinaryOperation):
         grows = isinstance(node.operator, cst.Multiply)
         sides = (node.left, node.right) if not isinstance(node.operator, cst.Divide | cst.FloorDivide) else (node.left,)

@@ -17,9 +17,9 @@ class SchedulerInBatchLoop(Rule):
     """a learning-rate schedule that counts epochs is stepped in each batch, or one that counts batches once per epoch
 
     ## Why
-    A scheduler counts its own steps. `CosineAnnealingLR(optimizer, T_max=epochs)` that is stepped in each batch reaches its end within
-    the first epoch and then swings up and down; `OneCycleLR` made for all batches and stepped once per epoch never leaves its
-    warm-up. Nothing fails, training is only worse.
+    A scheduler counts its own steps. `CosineAnnealingLR(optimizer, T_max=epochs)` that is stepped in each batch reaches its end
+    within the first epoch and then swings up and down; `OneCycleLR` made for all batches and stepped once per epoch never leaves
+    its warm-up. Nothing fails, training is only worse.
 
     ## Bad
         import torch
@@ -50,9 +50,9 @@ class SchedulerInBatchLoop(Rule):
                 scheduler.step()
 
     ## Limits
-    Fires where the length of the schedule is the number of rounds of the loop around (or a share of it, or milestones made of it) and
-    the scheduler steps in the loop over batches inside; and where the length is a product with `len(loader)` and the scheduler
-    steps only in the loop around. Literal lengths that look like epochs (`step_size=10`), decays and metrics per batch are
+    Fires where the length of the schedule is the number of rounds of the loop around (or a share, or milestones made of it)
+    and the scheduler steps in the loop over batches inside; and where the length is a product with `len(loader)`, and it
+    steps only in the loop around. Literal lengths that look like epochs (`step_size=10`) and a metric of each batch are
     reported in the group *suspicious*. Silent where `step` gets an epoch.
     """
 
