@@ -397,6 +397,21 @@ def is_literal(node: cst.CSTNode) -> bool:
     return number_of(node) is not None or (isinstance(node, cst.Name) and node.value in ("True", "False", "None"))
 
 
+def argument_of(node: cst.CSTNode, position: int, *names: str) -> cst.BaseExpression | None:
+    """The argument of a call that is given by its position, or by one of these names."""
+    if not isinstance(node, cst.Call):
+        return None
+    positional = [arg.value for arg in node.args if arg.keyword is None and not arg.star]
+    named = {arg.keyword.value: arg.value for arg in node.args if arg.keyword is not None}
+    found = next((named[name] for name in names if name in named), None)
+    return found if found is not None or position >= len(positional) else positional[position]
+
+
+def float_of(node: cst.CSTNode) -> float | None:
+    """The number that is written out, as `1.0` or `5`."""
+    return float(node.evaluated_value) if isinstance(node, cst.Float | cst.Integer) else None
+
+
 def numbers_in(node: cst.CSTNode) -> list[int]:
     """The numbers that are written out: one, or a list of them; empty of anything else."""
     each = [element.value for element in node.elements] if isinstance(node, cst.List | cst.Tuple) else [node]
