@@ -99,6 +99,11 @@ def is_plain(node: cst.CSTNode) -> bool:
     return isinstance(node, cst.Name | cst.Attribute | cst.Call | cst.Subscript | cst.Integer)
 
 
+def called_on(node: cst.CSTNode) -> str | None:
+    """The text of what a method is called on; None of any other call."""
+    return code(node.func.value) if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) else None
+
+
 def owner_of(node: cst.CSTNode) -> cst.CSTNode:
     """Of an attribute of something, that something; of anything else, itself."""
     return node.value if isinstance(node, cst.Attribute) else node

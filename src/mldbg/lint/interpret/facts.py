@@ -156,6 +156,19 @@ class GradientUse:
 
 
 @dataclass(frozen=True, slots=True)
+class ScalerUse:
+    """A gradient scaler scales a loss, unscales gradients, lets an optimizer step, or adapts its factor.
+
+    Attributes:
+        does: the name of the method.
+    """
+
+    place: Place
+    scaler: Value
+    does: str
+
+
+@dataclass(frozen=True, slots=True)
 class Schedule:
     """How long a learning-rate schedule is, in steps of its scheduler.
 
@@ -445,6 +458,7 @@ Fact = (
     Call
     | Backward
     | GradientUse
+    | ScalerUse
     | SchedulerStep
     | GradientsCleared
     | Escape

@@ -16,7 +16,7 @@ from mldbg.lint.interpret.choices import members
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
-from mldbg.lint.interpret.facts import Backward, Gradients, GradientsCleared, GradientUse, ModelCall, ModeSet
+from mldbg.lint.interpret.facts import Backward, Gradients, GradientsCleared, GradientUse, ModelCall, ModeSet, ScalerUse
 from mldbg.lint.interpret.join import is_loss
 from mldbg.lint.interpret.lineage import Lineage
 from mldbg.lint.interpret.machine import Machine
@@ -89,6 +89,8 @@ class Training:
     def method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value | None:
         """The result of a method that trains, or None when it is not one."""
         node = site.node.func.value if isinstance(site.node, cst.Call) and isinstance(site.node.func, cst.Attribute) else None
+        if name in torch.SCALER_METHODS and self._is_scaler(base, node):
+            self.machine.facts.append(ScalerUse(self.machine.place(site), base, name))
         if name == "backward":
             return self._backward(base, node, arguments, site)
         if name == "step":
@@ -126,6 +128,13 @@ class Training:
         if _CLEARS.search(name):
             self.clear_gradients(None, site)
         return None
+
+    def _is_scaler(self, base: Value, node: cst.BaseExpression | None) -> bool:
+        """Whether a value scales gradients: by its class, or where that is not known, by its conventional name."""
+        thing = base.thing
+        if isinstance(thing, Object) and thing.cls is not None:
+            return thing.cls == torch.SCALER
+        return isinstance(thing, Unknown | Object) and bool(_SCALER.search(last_name(node)))
 
     def special(self, name: str, receiver: Value | None, arguments: Sequence[Argument], site: Site) -> Value:
         """Functions with an effect on gradients."""

@@ -66,9 +66,8 @@ class ClipAfterStep(Rule):
             before, after = _around(loop, index)
             if fact.gradients is Gradients.CLEARED or (_is_cleared(before, fact) and isinstance(after, Backward)):
                 yield self._early(fact, passes[0], before.place.site if isinstance(before, GradientsCleared) else fact.cleared)
-            elif isinstance(before, GradientUse) and isinstance(after, GradientsCleared) and _are_alike(before, fact):
-                if not edit.is_used(fact.place.site) or _clips(fact.place.site):
-                    yield self._late(fact, passes[-1])
+            elif isinstance(before, GradientUse) and isinstance(after, GradientsCleared) and _is_meant(before, fact):
+                yield self._late(fact, passes[-1])
 
     def on_gradient_use(self, use: GradientUse) -> Iterator[Finding]:
         if use.clip and use.gradients is Gradients.CLEARED:
@@ -122,6 +121,11 @@ def _are_alike(one: Fact, other: Fact) -> bool:
 
 def _is_cleared(before: Fact | None, clip: GradientUse) -> bool:
     return isinstance(before, GradientsCleared) and _are_alike(before, clip)
+
+
+def _is_meant(step: GradientUse, clip: GradientUse) -> bool:
+    """Whether a call clips what the step has used, and does not only measure it."""
+    return _are_alike(step, clip) and (not edit.is_used(clip.place.site) or _clips(clip.place.site))
 
 
 def _clips(site: Site) -> bool:
