@@ -52,7 +52,7 @@ class AmpClipWithoutUnscale(Rule):
                 scaler.update()
 
     ## Limits
-    Fires where the backward pass before the clipping runs on a scaled loss, nothing unscales in between, and the scaler then steps.
+    Fires where backward runs on a scaled loss, nothing unscales before the clipping, and the scaler then steps.
     Silent where the code divides by `get_scale()` itself, where the scaler is built with `enabled=False`, and in branches of
     which only one scales.
     """
