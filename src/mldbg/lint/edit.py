@@ -104,9 +104,25 @@ def called_on(node: cst.CSTNode) -> str | None:
     return code(node.func.value) if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) else None
 
 
+def differentiated(node: cst.CSTNode) -> cst.BaseExpression | None:
+    """What backward runs on: `loss` of `loss.backward()`, `scaler.scale(loss).backward()` and `accelerator.backward(loss)`."""
+    if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute):
+        return None
+    positional = [arg.value for arg in node.args if arg.keyword is None and not arg.star]
+    loss = positional[0] if positional else node.func.value
+    while isinstance(loss, cst.Call) and isinstance(loss.func, cst.Attribute) and loss.func.attr.value == "scale" and loss.args:
+        loss = loss.args[0].value
+    return loss
+
+
 def owner_of(node: cst.CSTNode) -> cst.CSTNode:
     """Of an attribute of something, that something; of anything else, itself."""
     return node.value if isinstance(node, cst.Attribute) else node
+
+
+def is_function(part: Part) -> bool:
+    """Whether a part of a module defines a function."""
+    return part.statement.kind is Kind.FUNCTION
 
 
 def is_break(node: cst.CSTNode) -> bool:

@@ -104,7 +104,7 @@ class ClipAfterStep(Rule):
 
 
 def _around(loop: Loop, index: int) -> tuple[Fact | None, Fact | None]:
-    """What a round does to the gradients of the only optimizer just before a place, and next; nothing where others may do more."""
+    """What a round does to the gradients of the only optimizer just before a place, and next; nothing where more may happen."""
     kinds = (Backward, GradientUse, GradientsCleared, Escape)
     round_ = [fact for fact in (*loop.facts[index + 1 :], *loop.facts[:index]) if isinstance(fact, kinds)]
     round_ = [fact for fact in round_ if not (isinstance(fact, GradientUse) and fact.clip)]
