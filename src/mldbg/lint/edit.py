@@ -11,6 +11,7 @@ from mldbg.lint.finding import Edit, Fix, Span
 from mldbg.lint.interpret.address import site_of
 from mldbg.lint.interpret.value import Object
 from mldbg.lint.library.names import CONVENTIONAL_ALIASES
+from mldbg.lint.outline import Kind
 from mldbg.operations.tables import constructor_parameters
 
 if TYPE_CHECKING:
@@ -34,12 +35,20 @@ else:
     cst = _OnFirstUse()
 
 
+_QUOTES = ('"', "'", 'r"', "r'")
+"""What a docstring begins with."""
+
 _ACTIVATION = re.compile(r"softmax\w*(\([^()]*\))?$|sigmoid(\(\))?$|expit$", re.IGNORECASE)
 
 
 def code(node: cst.CSTNode) -> str:
     """The source text of a node."""
     return cst.Module([]).code_for_node(node)
+
+
+def bare(node: cst.BaseExpression) -> str:
+    """The source text of an expression, without parentheses around it."""
+    return code(node.with_changes(lpar=(), rpar=()))
 
 
 def safe(*edits: Edit) -> Fix:
@@ -83,6 +92,47 @@ def is_call(node: cst.CSTNode) -> bool:
 def is_arithmetic(node: cst.CSTNode) -> bool:
     """Whether a node is an operator on two values."""
     return isinstance(node, cst.BinaryOperation)
+
+
+def is_plain(node: cst.CSTNode) -> bool:
+    """Whether a node can stand anywhere without parentheses."""
+    return isinstance(node, cst.Name | cst.Attribute | cst.Call | cst.Subscript | cst.Integer)
+
+
+def text_called_on(node: cst.CSTNode) -> str | None:
+    """The text of what a method is called on; None of any other call."""
+    return code(node.func.value) if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) else None
+
+
+def differentiated(node: cst.CSTNode) -> cst.BaseExpression | None:
+    """What backward runs on: `loss` of `loss.backward()`, `scaler.scale(loss).backward()` and `accelerator.backward(loss)`."""
+    if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute):
+        return None
+    positional = [arg.value for arg in node.args if arg.keyword is None and not arg.star]
+    loss = positional[0] if positional else node.func.value
+    while isinstance(loss, cst.Call) and isinstance(loss.func, cst.Attribute) and loss.func.attr.value == "scale" and loss.args:
+        loss = loss.args[0].value
+    return loss
+
+
+def owner_of(node: cst.CSTNode) -> cst.CSTNode:
+    """Of an attribute of something, that something; of anything else, itself."""
+    return node.value if isinstance(node, cst.Attribute) else node
+
+
+def is_function(part: Part) -> bool:
+    """Whether a part of a module defines a function."""
+    return part.statement.kind is Kind.FUNCTION
+
+
+def is_break(node: cst.CSTNode) -> bool:
+    """Whether a node leaves a loop."""
+    return isinstance(node, cst.Break)
+
+
+def is_counted(loop: cst.For | cst.While) -> bool:
+    """Whether the rounds of a loop are counted: `for epoch in range(epochs)`, or `while`."""
+    return isinstance(loop, cst.While) or re.search(r"\bt?range\(", code(loop.iter)) is not None
 
 
 def is_statement(site: Site) -> bool:
@@ -488,6 +538,28 @@ def is_number(node: cst.CSTNode) -> bool:
     return isinstance(node, cst.Integer | cst.Float)
 
 
+def argument_of(node: cst.CSTNode, position: int, *names: str) -> cst.BaseExpression | None:
+    """The argument of a call that is given by its position, or by one of these names."""
+    if not isinstance(node, cst.Call):
+        return None
+    positional = [arg.value for arg in node.args if arg.keyword is None and not arg.star]
+    named = {arg.keyword.value: arg.value for arg in node.args if arg.keyword is not None}
+    found = next((named[name] for name in names if name in named), None)
+    return found if found is not None or position >= len(positional) else positional[position]
+
+
+def float_of(node: cst.CSTNode) -> float | None:
+    """The number that is written out, as `1.0` or `5`."""
+    return float(node.evaluated_value) if isinstance(node, cst.Float | cst.Integer) else None
+
+
+def numbers_in(node: cst.CSTNode) -> list[int]:
+    """The numbers that are written out: one, or a list of them; empty of anything else."""
+    each = [element.value for element in node.elements] if isinstance(node, cst.List | cst.Tuple) else [node]
+    found = [number for one in each if (number := number_of(one)) is not None]
+    return found if len(found) == len(each) else []
+
+
 def number_of(node: cst.CSTNode) -> int | None:
     """The integer that is written out, as `400`, `-1` or `16 * 5 * 5`; None of anything with a name in it."""
     match node:
@@ -579,6 +651,11 @@ def siblings(part: Part, statement: cst.CSTNode) -> list[cst.CSTNode]:
     return list(block.body) if isinstance(block, cst.IndentedBlock | cst.Module) else []
 
 
+def siblings_in(loop: cst.For | cst.While) -> list[cst.CSTNode]:
+    """The statements of a loop's body, where they have lines of their own."""
+    return list(loop.body.body) if isinstance(loop.body, cst.IndentedBlock) else []
+
+
 def following(part: Part, statement: cst.CSTNode) -> tuple[Part, cst.CSTNode] | None:
     """The statement after one in the same block; at the top level it belongs to the next part of the module."""
     block = siblings(part, statement)
@@ -653,6 +730,14 @@ def is_attribute_of(site: Site) -> bool:
     return any(isinstance(node, cst.Assign) and isinstance(node.targets[0].target, cst.Attribute) for node in found)
 
 
+def holds(part: Part, outer: cst.CSTNode, node: cst.CSTNode) -> bool:
+    """Whether a node is another one, or below it."""
+    here: cst.CSTNode | None = node
+    while here is not None and here is not outer:
+        here = part.parents.get(here)
+    return here is outer
+
+
 def lines_of(part: Part, statement: cst.CSTNode) -> Span:
     """The whole lines of a statement, its line end included."""
     span = part.span(statement)
@@ -702,6 +787,26 @@ def moved_after(part: Part, statement: cst.CSTNode, target: cst.CSTNode) -> Fix 
     if statement not in block or target not in block:
         return None
     return unsafe(removed(part, statement), inserted_after(part, target, text_of_lines(part, statement)))
+
+
+def name_of_function(part: Part, package: str, function: str) -> tuple[str, tuple[Edit, ...]] | None:
+    """How a file calls a function, and the import line that it lacks; None where the package's name is taken."""
+    outline = part.module.outline
+    for name, what in outline.imports.items():
+        if what.level == 0 and (what.module, what.name) == (package, function):
+            return name, ()
+        if what.level == 0 and (what.module, what.name) == (package, None) and (name == package or "." not in package):
+            return f"{name}.{function}", ()
+    if package in outline.imports or package in part.module.part_of or package in part.bound_names:
+        return None
+    lines = outline.lines
+    before = [one for one in outline.statements if not lines[one.first - 1].startswith(("from __future__", *_QUOTES))]
+    first = next((one for one in before if one.kind is Kind.IMPORT), before[0] if before else None)
+    if first is None or part.module.text[:1] == "\ufeff":
+        return None
+    end = "\r\n" if lines[first.first - 1].endswith("\r\n") else "\n"
+    text = f"import {package}{end if first.kind is Kind.IMPORT else 3 * end}"
+    return f"{package}.{function}", (Edit(Span(part.module.path, first.first, 1, first.first, 1), text),)
 
 
 def precedes(part: Part, one: cst.CSTNode, other: cst.CSTNode) -> bool:

@@ -85,6 +85,8 @@ _NAMES = {
     facts.LoaderBuilt: "on_loader_built",
     facts.Backward: "on_backward",
     facts.GradientUse: "on_gradient_use",
+    facts.GradientsCleared: "on_gradients_cleared",
+    facts.ScalerUse: "on_scaler_use",
     facts.ModelCall: "on_model_call",
     facts.Evaluated: "on_evaluated",
     facts.Fitted: "on_fitted",
@@ -156,6 +158,14 @@ class Rule:
 
     def on_gradient_use(self, use: facts.GradientUse) -> Iterator[Finding]:
         """Findings from an optimizer's step or from clipping."""
+        yield from ()
+
+    def on_gradients_cleared(self, clearing: facts.GradientsCleared) -> Iterator[Finding]:
+        """Findings from a place where gradients are cleared."""
+        yield from ()
+
+    def on_scaler_use(self, use: facts.ScalerUse) -> Iterator[Finding]:
+        """Findings from a call of a gradient scaler's method."""
         yield from ()
 
     def on_model_call(self, call: facts.ModelCall) -> Iterator[Finding]:

@@ -309,6 +309,12 @@ LAYERS: Mapping[str, Effect] = {
 }
 """Layers of `torch.nn`, losses apart -> effect of calling one."""
 
+SCALER = "torch.amp.GradScaler"
+"""What scales a loss so that gradients of half precision do not vanish."""
+
+SCALER_METHODS: frozenset[str] = frozenset({"scale", "unscale_", "step", "update"})
+"""Its methods that a training loop calls."""
+
 _SCATTERED = ("input", "dim", "index", "src", "value")
 
 OTHERS: Mapping[str, Effect] = {

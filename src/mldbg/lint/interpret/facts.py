@@ -160,16 +160,50 @@ class GradientUse:
 
 
 @dataclass(frozen=True, slots=True)
+class ScalerUse:
+    """A gradient scaler scales a loss, unscales gradients, lets an optimizer step, or adapts its factor.
+
+    Attributes:
+        does: the name of the method.
+    """
+
+    place: Place
+    scaler: Value
+    does: str
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How long a learning-rate schedule is, in steps of its scheduler.
+
+    Attributes:
+        site: the call that built the scheduler.
+        parameter: which argument says it.
+        node: the argument.
+        length: its value.
+    """
+
+    site: Site
+    parameter: str
+    node: cst.BaseExpression
+    length: Value
+
+
+@dataclass(frozen=True, slots=True)
 class SchedulerStep:
     """A learning-rate scheduler steps.
 
     Attributes:
         optimizer: the one whose learning rate it sets; unknown for a scheduler that comes from outside.
+        given: how many arguments the step gets: an epoch, or a metric.
+        schedules: the lengths that it was built with, and those of the schedulers that it runs in turn.
     """
 
     place: Place
     scheduler: Value
     optimizer: Value
+    given: int = 0
+    schedules: tuple[Schedule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +272,26 @@ class Accumulated:
     cells: frozenset[Cell] = frozenset()
     total: Ref | None = None
     counted: frozenset[cst.CSTNode] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsKept:
+    """A variable is given the weights of a model, or the model, and not a copy.
+
+    Attributes:
+        model: whose weights.
+        into: the name, attribute or item that holds them.
+        source: the expression that refers to them.
+        whole: it is the model itself.
+        collected: it stands beside others, in a list or under keys.
+    """
+
+    place: Place
+    model: Ref
+    into: cst.BaseExpression
+    source: cst.BaseExpression
+    whole: bool = False
+    collected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -631,17 +685,21 @@ class Loop:
     """Whose gradients are cleared where a round goes on to the next one, and where that was done."""
     loaders: tuple[Loader, ...] = ()
     """The data loaders that it goes through."""
+    bound: Value = UNKNOWN
+    """The number of rounds of a `range`, where a scheduler steps in it."""
 
 
 Fact = (
     Call
     | Backward
     | GradientUse
+    | ScalerUse
     | SchedulerStep
     | GradientsCleared
     | Escape
     | Accumulated
     | Restarted
+    | WeightsKept
     | ModeSet
     | ModelCall
     | Evaluated

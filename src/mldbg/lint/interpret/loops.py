@@ -11,13 +11,13 @@ import libcst as cst
 from mldbg.lint.interpret.address import Context, Made, Ref, Site
 from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.contents import Contents
-from mldbg.lint.interpret.facts import Fact, GradientsCleared, GradientUse, Loader, Loop, ModeSet
+from mldbg.lint.interpret.facts import Fact, GradientsCleared, GradientUse, Loader, Loop, ModeSet, SchedulerStep
 from mldbg.lint.interpret.frames import LoopFrame
 from mldbg.lint.interpret.join import widened
 from mldbg.lint.interpret.loading import described
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.operators import truth_of
-from mldbg.lint.interpret.rounds import under_a_loop
+from mldbg.lint.interpret.rounds import stop_of_range, under_a_loop
 from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.state import State, merged
@@ -184,8 +184,9 @@ class Loops:
         built = frozenset(ref for ref in found if ref.kind in (Made.OBJECT, Made.COPY) and not first.has(ref))
         cleared = self.training.cleared(seen) if seen.live and any(isinstance(fact, GradientUse) for fact in facts) else {}
         modes_at_end = self.training.modes(seen)
+        bound = self._bound(node) if any(isinstance(fact, SchedulerStep) for fact in facts) else UNKNOWN
         place = machine.place(machine.site(node))
-        machine.facts.append(Loop(place, node, facts, modes, modes_at_end, built, cleared, loaders))
+        machine.facts.append(Loop(place, node, facts, modes, modes_at_end, built, cleared, loaders, bound))
         if endless:
             machine.state.become(merged(loop.breaks) if loop.breaks else ended)
         else:
@@ -193,6 +194,11 @@ class Loops:
                 _fill(first, ended, following)
             machine.state.become(following)
             self._leave_loop(node, loop.breaks)
+
+    def _bound(self, node: cst.For | cst.While) -> Value:
+        """The value of `epochs` in `for epoch in range(epochs)`."""
+        stop = stop_of_range(node) if isinstance(node, cst.For) else None
+        return self.machine.now(stop) if isinstance(stop, cst.Name | cst.Attribute | cst.Integer | cst.Subscript) else UNKNOWN
 
     def _round(self, loop: LoopFrame, entry: State, begin: Callable[[], None]) -> LoopFrame:
         """Execute one round; the states in which it was left."""
