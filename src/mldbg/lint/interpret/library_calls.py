@@ -195,7 +195,8 @@ class LibraryCalls:
         if effect is not None:
             if canonical(name) in self.wanted or not _needs_no_value(effect):
                 arguments = self._forced(arguments)
-            return self.apply(effect, name, arguments, site, None)
+            result = self.apply(effect, name, arguments, site, None)
+            return self._scored(name, arguments, result, site) if isinstance(effect, Measures) else result
         if name in torch.NO_GRAD or name in torch.ENABLE_GRAD:
             return Value(Opaque(name))
         values = [argument.value for argument in arguments]
@@ -211,14 +212,18 @@ class LibraryCalls:
             result = (
                 self.lineage.derived(values, site) if name.startswith(DERIVING_PACKAGES) else self.lineage.unknown_result(site)
             )
-            result = scored_as(result, *values)
-            self.estimators.evaluations.choosing.measured(name, arguments, site)
+            result = self._scored(name, arguments, result, site)
         else:
             return self.unknown_call(UNKNOWN, name.rpartition(".")[2], arguments, site)
         if canonical(name) in self.wanted:
             arguments = self._forced(arguments)
         self._tell(name, (), arguments, site, None, result)
         return result
+
+    def _scored(self, name: str, arguments: Sequence[Argument], result: Value, site: Site) -> Value:
+        """The result of a function that may be a metric, with the rows of which it is a score."""
+        self.estimators.evaluations.choosing.measured(name, arguments, site)
+        return scored_as(result, *(argument.value for argument in arguments))
 
     def _can_wait(self, effect: Effect | None, name: str, arguments: Sequence[Argument]) -> bool:
         """Whether a call changes nothing, no rule listens to it, and it needs a value that is not computed yet."""
