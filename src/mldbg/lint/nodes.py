@@ -229,3 +229,30 @@ def length_of(node: cst.CSTNode) -> int | None:
 def keyword_value(node: cst.CSTNode) -> tuple[str, cst.BaseExpression] | None:
     """The name and value of a keyword in a call."""
     return (node.keyword.value, node.value) if isinstance(node, cst.Arg) and node.keyword is not None else None
+
+
+def is_comprehension(node: cst.CSTNode) -> bool:
+    """Whether a node is a list that is built by a loop inside of it."""
+    return isinstance(node, cst.ListComp | cst.GeneratorExp)
+
+
+def is_sliced(node: cst.CSTNode) -> bool:
+    """Whether a node is a part of a sequence: `texts[start : start + 8]`."""
+    index = node.slice[0].slice if isinstance(node, cst.Subscript) and len(node.slice) == 1 else None
+    return isinstance(index, cst.Slice)
+
+
+def values_of(node: cst.CSTNode) -> list[tuple[str | None, cst.BaseExpression]]:
+    """The entries of a dict that is written out, by key."""
+    elements = node.elements if isinstance(node, cst.Dict) else ()
+    return [(text_of(one.key), one.value) for one in elements if isinstance(one, cst.DictElement)]
+
+
+def elements_of(node: cst.CSTNode) -> list[cst.BaseExpression]:
+    """The elements of a list, tuple or set that is written out."""
+    return [one.value for one in node.elements] if isinstance(node, cst.List | cst.Tuple | cst.Set) else []
+
+
+def given(call: cst.CSTNode) -> list[cst.BaseExpression]:
+    """All that a call is given, unpacked or not."""
+    return [arg.value for arg in call.args] if isinstance(call, cst.Call) else []
