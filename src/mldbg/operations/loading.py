@@ -20,6 +20,7 @@ _LOADER_PARAMETERS = (
     "drop_last",
     "timeout",
     "worker_init_fn",
+    "multiprocessing_context",
 )
 
 DISTRIBUTED_SAMPLER = f"{_DATA}DistributedSampler"
@@ -71,3 +72,35 @@ NUMPY_SEED = f"{_NUMPY}seed"
 
 SEEDS_NUMPY_IN_WORKERS = (1, 9)
 """The version of torch from which a worker seeds numpy's global generator by its number and the epoch."""
+
+ITERABLE = f"{_DATA}IterableDataset"
+"""The base of datasets that are gone through from the beginning: each worker goes through its own copy."""
+
+WORKER_INFO = frozenset({f"{_DATA}get_worker_info", f"{_DATA}_utils.worker.get_worker_info"})
+
+READS_ROWS: frozenset[str] = frozenset(
+    {"builtins.open", "builtins.range", "builtins.enumerate", "builtins.iter", "gzip.open", "csv.reader", "csv.DictReader"}
+    | {"pandas.read_csv", "pandas.read_json", "pandas.read_parquet", "json.loads", "glob.glob", "numpy.load", "torch.load"}
+)
+"""What a dataset calls that goes through something which is there for each worker anew: a file, numbers, a list."""
+
+SHARES_OUT = (
+    r"worker|\bshard|islice|\brank\b|world_size|webdataset|\bwds\b|\bqueue\b|Queue|split_by|\brandom\b|randint|randn|\brand\("
+    r"|load_dataset|websocket|socket|kafka|redis|next\("
+)
+"""What says that workers get different rows: they are shared out, made up, or taken from a queue or a stream."""
+
+TOUCHES_CUDA: frozenset[str] = frozenset(
+    f"torch.cuda.{name}"
+    for name in (
+        *("synchronize", "current_device", "set_device", "current_stream", "empty_cache", "memory_allocated", "FloatTensor"),
+        *("LongTensor", "HalfTensor", "IntTensor", "ByteTensor", "BoolTensor", "DoubleTensor", "get_device_name", "init"),
+    )
+)
+"""Functions that need the GPU. `is_available` and `device_count` do not start it."""
+
+MOVES: frozenset[str] = frozenset({".to", ".to_device"})
+"""Methods that take a device as their first argument."""
+
+STARTED_AFRESH = r"[\"'](?:spawn|forkserver)[\"']"
+"""What says that workers are no copies of the process, so that they can use the GPU."""

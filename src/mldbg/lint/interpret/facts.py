@@ -434,6 +434,9 @@ class LoaderBuilt:
         workers: whether processes of their own make the rows; None where that is not known.
         rows: the calls that making a row makes, and putting rows together; only where there are workers and the dataset is known.
         started: those that a worker makes before the first row.
+        kept: those of the dataset's `__init__` of which the result is kept, in an attribute that a row needs.
+        iterates: the `__iter__` of a dataset that is gone through as a whole, an IterableDataset.
+        holds_rows: one of the dataset's attributes is a sequence.
     """
 
     place: Place
@@ -442,6 +445,9 @@ class LoaderBuilt:
     workers: bool | None
     rows: tuple[Heard, ...] = ()
     started: tuple[Heard, ...] = ()
+    kept: tuple[Heard, ...] = ()
+    iterates: Site | None = None
+    holds_rows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
