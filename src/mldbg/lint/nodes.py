@@ -256,3 +256,14 @@ def elements_of(node: cst.CSTNode) -> list[cst.BaseExpression]:
 def given(call: cst.CSTNode) -> list[cst.BaseExpression]:
     """All that a call is given, unpacked or not."""
     return [arg.value for arg in call.args] if isinstance(call, cst.Call) else []
+
+
+def ends_at_once(loop: cst.For | cst.While) -> bool:
+    """Whether a loop is left at the end of its first round, whatever happens in it."""
+    last = loop.body.body[-1] if isinstance(loop.body, cst.IndentedBlock) and loop.body.body else None
+    return isinstance(last, cst.SimpleStatementLine) and any(isinstance(one, cst.Break) for one in last.body)
+
+
+def iterated(loop: cst.For | cst.While) -> str:
+    """What a loop goes through, as the source says it; nothing of a `while`."""
+    return code(loop.iter) if isinstance(loop, cst.For) else ""

@@ -8,6 +8,9 @@ _DATA = "torch.utils.data."
 
 LOADER = f"{_DATA}DataLoader"
 
+REST = "**"
+"""Stands among the arguments of a loader where there are more, of which nothing is known."""
+
 _LOADER_PARAMETERS = (
     "dataset",
     "batch_size",
@@ -104,3 +107,31 @@ MOVES: frozenset[str] = frozenset({".to", ".to_device"})
 
 STARTED_AFRESH = r"[\"'](?:spawn|forkserver)[\"']"
 """What says that workers are no copies of the process, so that they can use the GPU."""
+
+_PICTURES = "torchvision.datasets."
+
+ORDERED_BY_CLASS: frozenset[str] = frozenset(
+    f"{_PICTURES}{name}"
+    for name in ("ImageFolder", "DatasetFolder", "Caltech101", "Caltech256", "EuroSAT", "Country211", "Imagenette", "ImageNet")
+)
+"""Data sets that hold one class after the other."""
+
+TRAINING_SETS: frozenset[str] = frozenset(
+    f"{_PICTURES}{name}"
+    for name in (
+        *("MNIST", "FashionMNIST", "KMNIST", "QMNIST", "EMNIST", "CIFAR10", "CIFAR100", "USPS", "SVHN", "STL10", "GTSRB"),
+        *("Food101", "Flowers102", "OxfordIIITPet", "StanfordCars", "DTD", "PCAM", "FGVCAircraft", "SUN397", "CelebA"),
+    )
+)
+"""Data sets whose training part, as it is published, people train on."""
+
+TENSOR_DATASET = f"{_DATA}TensorDataset"
+
+ORDER_IS_MEANT = (
+    r"randperm|permutation|shuffle\(|\.sample\(|random_split|train_test_split|[sS]tateful|time_?series|TimeSeries|hidden|bptt"
+    r"|[wW]indow|\blag|[sS]equence|forecast|stream|curriculum|SubsetRandom|overfit|debug|sanity"
+)
+"""What says that rows have been shuffled already, or that their order is wanted."""
+
+TRIES_OUT = r"overfit|debug|sanity|smoke|tiny|toy|one_batch|single_batch|dry_run|attack|adversar|saliency"
+"""What names say of loops that only try something out, or train nothing."""

@@ -398,7 +398,9 @@ class Loader:
     Attributes:
         ref: its identity.
         arguments: what it was built with.
-        parts: what the samplers among the arguments, and those in them, were built with, and what was set in them since.
+        parts: what a library's dataset and the samplers among the arguments, and those in them, were built with, and what was
+            set in the samplers since.
+        steps: the classes of the library's transforms that the dataset applies, in order.
         named: by which expressions the functions under way know these, by sampler and definition of the function; None stands
             for the top level.
     """
@@ -406,6 +408,7 @@ class Loader:
     ref: Ref
     arguments: Mapping[str, Value]
     parts: Mapping[Ref, Mapping[str, Value]] = field(default_factory=dict)
+    steps: tuple[str, ...] = ()
     named: Mapping[tuple[Ref, cst.CSTNode | None], Named] = field(default_factory=dict, compare=False)
 
 

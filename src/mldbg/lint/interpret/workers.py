@@ -11,12 +11,11 @@ from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.choices import members
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.facts import Heard, LoaderBuilt, Place
-from mldbg.lint.interpret.loading import described_one
+from mldbg.lint.interpret.loading import described_one, transforms_of
 from mldbg.lint.interpret.machine import Machine
-from mldbg.lint.interpret.slots import ArgumentOf, Slot
 from mldbg.lint.interpret.tree import descendants
 from mldbg.lint.interpret.value import UNKNOWN, Bound, ClassThing, Function, Items, Object, Partial, Value, literal
-from mldbg.operations.loading import CHAINS, ITERABLE
+from mldbg.operations.loading import ITERABLE
 
 _MAKES_ROWS = ("__getitem__", "__iter__", "__getitems__")
 
@@ -162,7 +161,7 @@ class Workers:
             if method is not None and isinstance(method.thing, Function):
                 index = [] if name == "__iter__" else [Argument(Value(origin=self._machine.new_ref(site, Made.ELEMENT, "index")))]
                 self._machine.force(self._machine.call_function(method.thing, [Argument(dataset), *index], site))
-        for transform in list(self._transforms(dataset.thing))[:MOST_CALLABLES]:
+        for transform in list(transforms_of(self._machine, dataset.thing))[:MOST_CALLABLES]:
             self._call(transform, site)
         if collate is not None:
             self._call(collate, site)
@@ -176,26 +175,6 @@ class Workers:
     @staticmethod
     def _is_of_project(value: Value) -> bool:
         return isinstance(value.thing, Object) and isinstance(value.thing.cls, ClassThing)
-
-    def _transforms(self, thing: Object) -> Iterator[Value]:
-        """What a library's dataset, or a chain of transforms in any dataset, applies to a row."""
-        of_library = isinstance(thing.cls, str)
-        self._machine.built(thing.ref)
-        for name, value in self._machine.state.record(thing.ref).items():
-            for each in members(value):
-                if isinstance(each.thing, Object) and each.thing.cls in CHAINS:
-                    yield from self._members(each.thing.ref)
-                elif of_library and isinstance(name, ArgumentOf) and "transform" in name.name:
-                    yield each
-
-    def _members(self, chain: Ref) -> Iterator[Value]:
-        for value in self._machine.state.record(chain).values():
-            held = value.thing
-            if isinstance(held, Object):
-                inside = self._machine.state.get(held.ref, Slot.ITEMS)
-                held = inside.thing if inside is not None else held
-            if isinstance(held, Items):
-                yield from held.all
 
 
 _BACK = frozenset({"cpu", "numpy", "tolist", "item"})
