@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -267,3 +268,65 @@ def ends_at_once(loop: cst.For | cst.While) -> bool:
 def iterated(loop: cst.For | cst.While) -> str:
     """What a loop goes through, as the source says it; nothing of a `while`."""
     return code(loop.iter) if isinstance(loop, cst.For) else ""
+
+
+_255 = re.compile(r"\(*255(?:\.0*)?\)*")
+_PART_OF_255 = re.compile(r"\(*1(?:\.0*)?\s*/\s*255(?:\.0*)?\)*")
+_DIVIDES = frozenset({"div", "div_", "divide", "divide_", "true_divide", "true_divide_"})
+
+
+def divided_by_255(node: cst.CSTNode) -> cst.BaseExpression | None:
+    """What is divided by 255: `x / 255.0`, `x *= 1 / 255`, `x.div(255)`, `torch.div(x, 255)`; None of anything else."""
+    match node:
+        case cst.BinaryOperation(left=left, operator=cst.Divide(), right=right) if _255.fullmatch(code(right)):
+            return left
+        case cst.BinaryOperation(left=left, operator=cst.Multiply(), right=right) if _PART_OF_255.fullmatch(code(right)):
+            return left
+        case cst.AugAssign(target=target, operator=cst.DivideAssign(), value=value) if _255.fullmatch(code(value)):
+            return target
+        case cst.AugAssign(target=target, operator=cst.MultiplyAssign(), value=value) if _PART_OF_255.fullmatch(code(value)):
+            return target
+        case cst.Call(func=cst.Attribute(value=owner, attr=cst.Name(value=name)), args=args) if name in _DIVIDES and args:
+            if len(args) == 1:
+                return owner if _255.fullmatch(code(args[0].value)) else None
+            return args[0].value if _255.fullmatch(code(args[1].value)) else None
+        case _:
+            return None
+
+
+_SAME = frozenset(
+    {"to", "cuda", "cpu", "float", "double", "half", "contiguous", "clone", "view", "reshape", "flatten", "squeeze"}
+)
+
+
+def unwrapped(node: cst.BaseExpression) -> cst.BaseExpression:
+    """The expression without methods that keep the numbers, and without indices: `x` of `x.to(device).float()[0]`."""
+    while True:
+        if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and node.func.attr.value in {*_SAME, "unsqueeze"}:
+            node = node.func.value
+        elif isinstance(node, cst.Subscript):
+            node = node.value
+        else:
+            return node
+
+
+def names_from_target(loop: cst.For | cst.While) -> frozenset[str]:
+    """The names that a loop gives its items to, and those that take these apart."""
+    target = loop.target if isinstance(loop, cst.For) else None
+    found = {node.value for node in descendants(target) if isinstance(node, cst.Name)} if target is not None else set()
+    for node in descendants(loop.body):
+        for bound, value in assigned(node):
+            root = unwrapped(value)
+            if isinstance(root, cst.Name) and root.value in found:
+                found |= {each.value for each in descendants(bound) if isinstance(each, cst.Name)}
+    return frozenset(found)
+
+
+def lambda_body(node: cst.CSTNode | None) -> cst.BaseExpression | None:
+    """What a lambda gives."""
+    return node.body if isinstance(node, cst.Lambda) else None
+
+
+def is_augmented(node: cst.CSTNode) -> bool:
+    """Whether a node is `x /= y` or the like."""
+    return isinstance(node, cst.AugAssign)

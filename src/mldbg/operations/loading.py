@@ -135,3 +135,21 @@ ORDER_IS_MEANT = (
 
 TRIES_OUT = r"overfit|debug|sanity|smoke|tiny|toy|one_batch|single_batch|dry_run|attack|adversar|saliency"
 """What names say of loops that only try something out, or train nothing."""
+
+_TRANSFORMS = ("torchvision.transforms.", "torchvision.transforms.v2.", "torchvision.transforms.transforms.")
+
+TO_UNIT_RANGE: frozenset[str] = frozenset(
+    f"{package}{name}" for package in _TRANSFORMS for name in ("ToTensor", "ConvertImageDtype")
+)
+"""Transforms that divide by 255, where they get pictures of bytes."""
+
+TO_UNIT_RANGE_FUNCTIONS: frozenset[str] = frozenset(
+    f"torchvision.transforms.{module}{name}"
+    for module in ("functional.", "v2.functional.")
+    for name in ("to_tensor", "convert_image_dtype")
+)
+
+ANY_FUNCTION: frozenset[str] = frozenset(f"{package}Lambda" for package in _TRANSFORMS)
+"""Transforms that apply a function, of which it is not known what it does."""
+
+NORMALISES: frozenset[str] = frozenset(f"{package}Normalize" for package in _TRANSFORMS)

@@ -35,14 +35,14 @@ def attribute(machine: Machine, base: Value, name: str) -> Value | None:
 
 
 def transforms_of(machine: Machine, dataset: Object, depth: int = 0) -> Iterator[Value]:
-    """What a library's dataset applies to a row, and the members of chains of transforms that any dataset holds."""
-    of_library = isinstance(dataset.cls, str)
+    """What a dataset applies to a row: what it was given as transform, or holds under such a name, and members of chains."""
     machine.built(dataset.ref)
     for name, value in machine.state.record(dataset.ref).items():
+        said = name.name if isinstance(name, ArgumentOf) else name if isinstance(name, str) else ""
         for each in members(value):
             if isinstance(each.thing, Object) and each.thing.cls in CHAINS:
                 yield from _links(machine, each.thing, depth)
-            elif of_library and isinstance(name, ArgumentOf) and "transform" in name.name:
+            elif "transform" in said:
                 yield each
 
 
