@@ -330,3 +330,15 @@ def lambda_body(node: cst.CSTNode | None) -> cst.BaseExpression | None:
 def is_augmented(node: cst.CSTNode) -> bool:
     """Whether a node is `x /= y` or the like."""
     return isinstance(node, cst.AugAssign)
+
+
+def difference(node: cst.CSTNode) -> tuple[cst.BaseExpression, cst.BaseExpression] | None:
+    """The two sides of `a - b`."""
+    if isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.Subtract):
+        return node.left, node.right
+    return None
+
+
+def is_line(statement: cst.CSTNode) -> bool:
+    """Whether a statement is a line of its own, and no header of a block."""
+    return isinstance(statement, cst.SimpleStatementLine)
