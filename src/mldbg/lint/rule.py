@@ -39,6 +39,11 @@ def calls(*names: str) -> Listening:
     return Listening(frozenset({facts.Call}), frozenset(names))
 
 
+def both(one: Listening, other: Listening) -> Listening:
+    """What either of two wants to hear of."""
+    return Listening(one.kinds | other.kinds, one.names | other.names)
+
+
 def hears(*kinds: type) -> Listening:
     """Facts of other kinds than calls."""
     return Listening(frozenset(kinds))
@@ -80,12 +85,20 @@ _NAMES = {
     facts.LoaderBuilt: "on_loader_built",
     facts.Backward: "on_backward",
     facts.GradientUse: "on_gradient_use",
+    facts.GradientsCleared: "on_gradients_cleared",
+    facts.ScalerUse: "on_scaler_use",
     facts.ModelCall: "on_model_call",
     facts.Evaluated: "on_evaluated",
     facts.Fitted: "on_fitted",
+    facts.Chosen: "on_chosen",
+    facts.Scored: "on_scored",
+    facts.BehindPart: "on_behind_part",
     facts.Misfit: "on_misfit",
     facts.Broadcast: "on_broadcast",
+    facts.Compared: "on_compared",
     facts.MaskedMean: "on_masked_mean",
+    facts.Averaged: "on_averaged",
+    facts.RowsSplit: "on_rows_split",
     facts.Contradiction: "on_contradiction",
     facts.FlagSet: "on_flag_set",
     facts.Written: "on_written",
@@ -147,6 +160,14 @@ class Rule:
         """Findings from an optimizer's step or from clipping."""
         yield from ()
 
+    def on_gradients_cleared(self, clearing: facts.GradientsCleared) -> Iterator[Finding]:
+        """Findings from a place where gradients are cleared."""
+        yield from ()
+
+    def on_scaler_use(self, use: facts.ScalerUse) -> Iterator[Finding]:
+        """Findings from a call of a gradient scaler's method."""
+        yield from ()
+
     def on_model_call(self, call: facts.ModelCall) -> Iterator[Finding]:
         """Findings from running a module."""
         yield from ()
@@ -159,6 +180,22 @@ class Rule:
         """Findings from fitting an estimator."""
         yield from ()
 
+    def on_chosen(self, chosen: facts.Chosen) -> Iterator[Finding]:
+        """Findings from a choice that a score makes."""
+        yield from ()
+
+    def on_scored(self, scored: facts.Scored) -> Iterator[Finding]:
+        """Findings from a score of any rows."""
+        yield from ()
+
+    def on_behind_part(self, changed: facts.BehindPart) -> Iterator[Finding]:
+        """Findings from a change of what is behind a part of a data set."""
+        yield from ()
+
+    def at_end(self) -> Iterator[Finding]:
+        """Findings from all that was heard since the entry point began; a rule that keeps facts forgets them here."""
+        yield from ()
+
     def on_misfit(self, misfit: facts.Misfit) -> Iterator[Finding]:
         """Findings from a call that cannot work with the shapes that it gets."""
         yield from ()
@@ -167,8 +204,20 @@ class Rule:
         """Findings from two tensors that are broadcast against one another where they hold the same entries."""
         yield from ()
 
+    def on_compared(self, compared: facts.Compared) -> Iterator[Finding]:
+        """Findings from a tensor that is compared with a number."""
+        yield from ()
+
     def on_masked_mean(self, mean: facts.MaskedMean) -> Iterator[Finding]:
         """Findings from a weighted mean whose weights were masked after their softmax."""
+        yield from ()
+
+    def on_averaged(self, averaged: facts.Averaged) -> Iterator[Finding]:
+        """Findings from a sum over batches that is divided by a number of batches or samples."""
+        yield from ()
+
+    def on_rows_split(self, split: facts.RowsSplit) -> Iterator[Finding]:
+        """Findings from rows that are dealt out to parts."""
         yield from ()
 
     def on_contradiction(self, contradiction: facts.Contradiction) -> Iterator[Finding]:

@@ -175,7 +175,6 @@ ROWS: dict[str, Effect] = {
     "sklearn.preprocessing.power_transform": Scales(position=9),
     "sklearn.preprocessing.normalize": Scales(axis=1, position=2),
     "keras.utils.normalize": Scales(axis=-1),
-    "tensorflow.keras.utils.normalize": Scales(axis=-1),
     "scipy.stats.zscore": Scales(),
     "scipy.cluster.vq.whiten": Scales(position=9),
     "xgboost.cv": CrossValidates(),

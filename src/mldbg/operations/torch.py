@@ -135,6 +135,8 @@ METHODS_AND_FUNCTIONS: Mapping[str, Effect] = {
     "tril triu": Derives(),
     "scatter_add index_add lerp addcmul index_put index_copy masked_scatter select_scatter slice_scatter": Derives(),
     "rot90 as_strided cumsum": Derives(),
+    "argmax argmin": Derives(("input", "dim", "keepdim")),
+    "round": Maps({}, "round"),
 }
 """Names that are methods of a tensor and functions of `torch`."""
 
@@ -243,7 +245,7 @@ FUNCTIONAL: Mapping[str, Effect] = {
     "conv_transpose2d": Affine("F.conv_transpose2d", params=("input", "weight", "bias"), features=-3),
     "conv_transpose3d": Affine("F.conv_transpose3d", params=("input", "weight", "bias"), features=-4),
     "dropout dropout1d dropout2d dropout3d": Drops(),
-    "alpha_dropout": Drops(shifts=True),
+    "alpha_dropout feature_alpha_dropout": Drops(shifts=True),
     "avg_pool1d": Pools(1, params=_WINDOW),
     "avg_pool2d": Pools(2, params=(*_WINDOW, "divisor_override")),
     "avg_pool3d": Pools(3, params=(*_WINDOW, "divisor_override")),
@@ -306,6 +308,12 @@ LAYERS: Mapping[str, Effect] = {
     "LSTM": Special("recurrent with cells", ("input", "hx")),
 }
 """Layers of `torch.nn`, losses apart -> effect of calling one."""
+
+SCALER = "torch.amp.GradScaler"
+"""What scales a loss so that gradients of half precision do not vanish."""
+
+SCALER_METHODS: frozenset[str] = frozenset({"scale", "unscale_", "step", "update"})
+"""Its methods that a training loop calls."""
 
 _SCATTERED = ("input", "dim", "index", "src", "value")
 
@@ -693,6 +701,16 @@ SIGMOIDS: frozenset[str] = frozenset(
     name for name, effect in ROWS.items() if isinstance(effect, Gives) and effect.verb == "sigmoid"
 )
 """Sigmoid and its kin, by every name under which torch has them."""
+
+DROPOUTS: frozenset[str] = frozenset(
+    name for name, effect in ROWS.items() if isinstance(effect, Drops) and name.startswith("torch.nn.functional.")
+)
+"""Functions that drop values unless they are told that this is no training."""
+
+DROPOUT_LAYERS: frozenset[str] = frozenset(
+    name for name, effect in ROWS.items() if isinstance(effect, Drops) and name.endswith(".__call__")
+)
+"""Layers that drop values in training mode."""
 
 LOGARITHMS: frozenset[str] = frozenset(name for name, effect in ROWS.items() if isinstance(effect, Maps) and effect.verb == "log")
 """The natural logarithm, by every name under which torch has it."""

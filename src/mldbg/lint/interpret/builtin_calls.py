@@ -19,6 +19,7 @@ from mldbg.lint.interpret.lineage import Lineage, derived_data, made_of_element
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.parts import made_of, parts_of
 from mldbg.lint.interpret.slots import Slot, argument_of
+from mldbg.lint.interpret.training import refers_to_weights
 from mldbg.lint.interpret.value import (
     UNKNOWN,
     ClassThing,
@@ -91,6 +92,7 @@ class BuiltinCalls:
             "field": self._field,
             "partial": self._partial,
             "clone": construction.clone,
+            "shallow": construction.shallow,
             "replaced": construction.replaced,
             "shuffle": self._each_derived,
             "tensor_dataset": self._tensor_dataset,
@@ -128,6 +130,8 @@ class BuiltinCalls:
         return made
 
     def _dict(self, arguments: Sequence[Argument], site: Site) -> Value:
+        if len(arguments) == 1 and refers_to_weights(arguments[0].value):
+            return arguments[0].value  # another dict of the same tensors
         return self.contents.new_mapping(site.node, self.contents.merged(arguments, Entries(())))
 
     def _default_dict(self, arguments: Sequence[Argument], site: Site) -> Value:
