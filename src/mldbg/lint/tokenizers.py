@@ -152,7 +152,9 @@ _PADS = frozenset({"True", '"max_length"', "'max_length'", '"longest"', "'longes
 def pads(node: cst.CSTNode) -> bool:
     """Whether a call encodes texts and makes them equally long, so that some of them, or all, are padded."""
     method = nodes.last_name(nodes.called(node))
-    if method is None or not (re.search(r"tok|encode_plus|^encode$", method, re.IGNORECASE) or method in ("__call__", "pad")):
+    if method is None or not (
+        re.search(r"tok|encode_plus|^encode$|^apply_chat_template$", method, re.IGNORECASE) or method in ("__call__", "pad")
+    ):
         return False
     said = nodes.argument(node, "padding")
     old = nodes.argument(node, "pad_to_max_length")
@@ -202,3 +204,28 @@ def is_input_ids(place: Place, node: cst.BaseExpression) -> bool:
 
 def _is_called_ids(node: cst.BaseExpression) -> bool:
     return "input_ids" in (nodes.key_of(node), nodes.last_name(node))
+
+
+def are_several(node: cst.BaseExpression | None) -> bool:
+    """Whether what is encoded is several texts, by how it is written: a list, a slice, a plural."""
+    if node is None:
+        return False
+    number = nodes.length_of(node)
+    if number is not None:
+        return number > 1
+    name = nodes.last_name(node) or nodes.key_of(node) or ""
+    plural = re.search(r"(?:[^s]s|batch|list)$|batch", name, re.IGNORECASE) is not None
+    inner = nodes.subscripted(node)
+    return plural or nodes.is_comprehension(node) or nodes.is_sliced(node) or (inner is not None and are_several(inner))
+
+
+def name_of_model(part: Part, call: cst.CSTNode) -> str | None:
+    """The name of the model that a call loads, where it is written there or bound to a name of the module."""
+    given = nodes.argument(call, "pretrained_model_name_or_path", 0)
+    text = nodes.text_of(given)
+    name = nodes.name_of(given) if given is not None else None
+    if text is not None or name is None:
+        return text
+    made = [value for each in part.module.parts for value in each.names_in(each.tree).made.get(name, [])]
+    texts = {nodes.text_of(value) for value in made}
+    return texts.pop() if len(texts) == 1 else None

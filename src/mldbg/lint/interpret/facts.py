@@ -586,7 +586,9 @@ class Loader:
     Attributes:
         ref: its identity.
         arguments: what it was built with.
-        parts: what the samplers among the arguments, and those in them, were built with, and what was set in them since.
+        parts: what a library's dataset and the samplers among the arguments, and those in them, were built with, and what was
+            set in the samplers since.
+        steps: the classes of the library's transforms that the dataset applies, in order.
         named: by which expressions the functions under way know these, by sampler and definition of the function; None stands
             for the top level.
     """
@@ -594,6 +596,7 @@ class Loader:
     ref: Ref
     arguments: Mapping[str, Value]
     parts: Mapping[Ref, Mapping[str, Value]] = field(default_factory=dict)
+    steps: tuple[str, ...] = ()
     named: Mapping[tuple[Ref, cst.CSTNode | None], Named] = field(default_factory=dict, compare=False)
 
 
@@ -622,6 +625,9 @@ class LoaderBuilt:
         workers: whether processes of their own make the rows; None where that is not known.
         rows: the calls that making a row makes, and putting rows together; only where there are workers and the dataset is known.
         started: those that a worker makes before the first row.
+        kept: those of the dataset's `__init__` of which the result is kept, in an attribute that a row needs.
+        iterates: the `__iter__` of a dataset that is gone through as a whole, an IterableDataset.
+        holds_rows: one of the dataset's attributes is a sequence.
     """
 
     place: Place
@@ -630,6 +636,9 @@ class LoaderBuilt:
     workers: bool | None
     rows: tuple[Heard, ...] = ()
     started: tuple[Heard, ...] = ()
+    kept: tuple[Heard, ...] = ()
+    iterates: Site | None = None
+    holds_rows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
