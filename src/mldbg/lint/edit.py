@@ -568,6 +568,16 @@ def _indent(part: Part, line: int) -> str:
     return text[: len(text) - len(text.lstrip())]
 
 
+def put_under(part: Part, statement: cst.CSTNode, header: str) -> tuple[Edit, ...]:
+    """Indent a statement under a header of its own: a `with`."""
+    span = part.span(statement)
+    path, lines = span.path, part.module.outline.lines
+    unit = "\t" if _indent(part, span.line).startswith("\t") else "    "
+    numbers = [number for number in range(span.line, span.end_line + 1) if lines[number - 1].strip()]
+    inside = tuple(Edit(Span(path, number, 1, number, 1), unit) for number in numbers if number != span.line)
+    return Edit(Span(path, span.line, 1, span.line, 1), f"{_indent(part, span.line)}{header}\n{unit}"), *inside
+
+
 def indented_like(part: Part, statement: cst.CSTNode, text: str) -> str:
     """A line with a statement's indentation."""
     return _indent(part, part.span(statement).line) + text + "\n"

@@ -165,12 +165,18 @@ THRESHOLDS = Trigger(
 )
 """A model is evaluated, where some loss takes logits and something is compared with a half."""
 
+EVALUATED = Trigger(
+    frozenset({"eval("}),
+    ((r"\.eval\(\)",), (r"for [^\n]+ in [^\n]*(?:loader|batches|val|test|dl\b)",), (r"\btorch\b",)),
+)
+"""A model is put into evaluation mode, beside a loop over batches."""
+
 MEANT = Trigger(frozenset(MEANINGS), ((r"\bmldbg\b",),))
 """Annotations that say what numbers mean."""
 
 TRIGGERS = (
     *(MEANT, LOSSES, TRAINING, EVALUATION, LOADING, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS),
-    *(TWICE, TWICE_ON_DATA, LOGITS_OF_DISTRIBUTIONS, ATTENTION, KERAS, ALWAYS_DROPPED, THRESHOLDS),
+    *(TWICE, TWICE_ON_DATA, LOGITS_OF_DISTRIBUTIONS, ATTENTION, KERAS, ALWAYS_DROPPED, THRESHOLDS, EVALUATED),
 )
 
 _SIZED = (
