@@ -173,6 +173,18 @@ def without_activation(call: Call, parameter: str) -> Fix | None:
     return unsafe(*unwrapped(call.place.site.part, source, inner))
 
 
+_LAST = re.compile(r"(?:relu6?|softplus|drop\w*)(?:\(.*\))?$", re.IGNORECASE)
+
+
+def without_last(call: Call, parameter: str) -> Fix | None:
+    """Drop a ReLU or dropout before a loss, where only the loss consumes it."""
+    source = sole_source(call, parameter)
+    inner = activation_input(source) if source is not None and _LAST.search(code(source.func)) else None
+    if source is None or inner is None:
+        return None
+    return unsafe(*unwrapped(call.place.site.part, source, inner))
+
+
 def without_call(call: Call) -> Fix | None:
     """Put what a function is applied to in its place.
 

@@ -542,6 +542,8 @@ class Mark(Enum):
     POSITIONS = "True or False, as a place is before or behind another one"
     EQUALS = "True where an id is a certain one"
     DIFFERS = "True where an id is not a certain one"
+    DROPPED = "what a layer gave, or its softmax, after dropout has set some of it to 0"
+    RECTIFIED = "the softmax of what a ReLU has made non-negative"
     OF_ROWS = "a mask that says one thing of each row, and may leave out no part of one"
 
 
