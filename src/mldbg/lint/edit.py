@@ -402,6 +402,21 @@ def is_literal(node: cst.CSTNode) -> bool:
     return number_of(node) is not None or (isinstance(node, cst.Name) and node.value in ("True", "False", "None"))
 
 
+def has_positional(node: cst.Call) -> bool:
+    """Whether a call has arguments without a name."""
+    return any(arg.keyword is None for arg in node.args)
+
+
+def factors_of(site: Site) -> Iterator[cst.CSTNode]:
+    """What an expression is multiplied with or divided by where it stands."""
+    node: cst.CSTNode | None = site.node
+    while (above := site.part.parents.get(node) if node is not None else None) is not None:
+        if not isinstance(above, cst.BinaryOperation) or not isinstance(above.operator, cst.Multiply | cst.Divide):
+            return
+        yield above.right if above.left is node else above.left
+        node = above
+
+
 def is_number(node: cst.CSTNode) -> bool:
     """Whether a number is written out."""
     return isinstance(node, cst.Integer | cst.Float)
