@@ -417,6 +417,32 @@ def factors_of(site: Site) -> Iterator[cst.CSTNode]:
         node = above
 
 
+def squeezes_all(node: cst.CSTNode) -> bool:
+    """Whether a node is `x.squeeze()` or `torch.squeeze(x)`: which axes go, nobody says."""
+    if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute) or node.func.attr.value != "squeeze":
+        return False
+    return len(node.args) == (1 if is_name(node.func.value, "torch") else 0)
+
+
+def chain_of(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+    """An expression, and what its methods and functions of one argument are applied to, outermost first."""
+    here: cst.CSTNode | None = node
+    while here is not None:
+        yield here
+        if isinstance(here, cst.Call) and isinstance(here.func, cst.Attribute):
+            of_module = is_name(here.func.value, "torch") or is_name(here.func.value, "F")
+            here = (here.args[0].value if here.args else None) if of_module else here.func.value
+        else:
+            here = None
+
+
+def with_last_axis(part: Part, node: cst.Call) -> Edit:
+    """`x.squeeze()` as `x.squeeze(-1)`"""
+    span = part.span(node)
+    at = Span(span.path, span.end_line, span.end_column - 1, span.end_line, span.end_column - 1)
+    return Edit(at, ", -1" if node.args else "-1")
+
+
 def is_number(node: cst.CSTNode) -> bool:
     """Whether a number is written out."""
     return isinstance(node, cst.Integer | cst.Float)

@@ -105,6 +105,8 @@ class Marks:
                 return replace(result, marked=Marked(Mark.UNMASKED, site))
             case Keeps():
                 return _cast(last, arguments, result)
+            case Moves(Move.SQUEEZE) if "dim" not in given and result.meaning in (LOGITS, Semantic.UNIT_INTERVAL):
+                return replace(result, marked=Marked(Mark.SQUEEZED, site, result.trail))
             case Moves() if effect.how in _TURNS:
                 return _without_triangle(result)
             case Moves() if _puts_one_behind(effect, given, values):
@@ -236,6 +238,8 @@ def _activated(effect: Gives | Maps, first: Value, result: Value, site: Site) ->
         return replace(result, marked=Marked(Mark.RATE, site, first_step(site, "exp returns positive values")))
     if isinstance(effect, Gives) and effect.meaning is PROBS and _is(first, Mark.UNMASKED) and first.meaning is not PROBS:
         return replace(result, marked=Marked(Mark.UNMASKED, site))
+    if _is(first, Mark.SQUEEZED):
+        return replace(result, marked=first.marked)
     if isinstance(effect, Gives) and effect.meaning in (PROBS, LOG_PROBS) and first.meaning is not None:
         if _is(first, Mark.DROPPED):
             return replace(result, marked=first.marked)

@@ -543,6 +543,7 @@ class Mark(Enum):
     EQUALS = "True where an id is a certain one"
     DIFFERS = "True where an id is not a certain one"
     DROPPED = "what a layer gave, or its softmax, after dropout has set some of it to 0"
+    SQUEEZED = "what a layer gave, without the axes that happened to have size 1"
     RECTIFIED = "the softmax of what a ReLU has made non-negative"
     OF_ROWS = "a mask that says one thing of each row, and may leave out no part of one"
 

@@ -19,8 +19,8 @@ class KlDivMeanReduction(Rule):
     """the mean of kl_div over all entries is not the KL divergence
 
     ## Why
-    The KL divergence is a sum over classes. `reduction="mean"`, the default, divides it by the number of classes, too: with 1000 of
-    them the term is a thousandth of what it should be beside other losses, and its weight means something else in each task.
+    The KL divergence is a sum over classes. `reduction="mean"`, the default, divides it by the number of classes, too: with 1000
+    of them the term is a thousandth of what it should be beside other losses, and its weight means something else in each task.
 
     ## Bad
         import torch.nn.functional as F
@@ -35,8 +35,8 @@ class KlDivMeanReduction(Rule):
             return F.kl_div(F.log_softmax(student, dim=-1), F.softmax(teacher, dim=-1), reduction="batchmean")
 
     ## Limits
-    A weight that was tuned for it makes up for the factor, hence the group. Silent where the reduction is not known, and where the
-    result is multiplied by a size.
+    A weight that was tuned for it makes up for the factor, hence the group. Silent where the reduction is not known, and where
+    the result is multiplied by a size.
     """
 
     group = Group.SUSPICIOUS
