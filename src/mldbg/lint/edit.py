@@ -443,6 +443,80 @@ def with_last_axis(part: Part, node: cst.Call) -> Edit:
     return Edit(at, ", -1" if node.args else "-1")
 
 
+def wraps_one_name(node: cst.CSTNode) -> bool:
+    """Whether a node is `[model]`: a list that hides one thing that was made elsewhere."""
+    return isinstance(node, cst.List) and len(node.elements) == 1 and isinstance(node.elements[0].value, cst.Name | cst.Attribute)
+
+
+def is_dict(node: cst.CSTNode) -> bool:
+    """Whether a node makes a dict."""
+    named = isinstance(node, cst.Call) and isinstance(node.func, cst.Name) and node.func.value in ("dict", "OrderedDict")
+    return named or isinstance(node, cst.Dict | cst.DictComp)
+
+
+def name_of_nn(part: Part) -> str | None:
+    """How a file calls `torch.nn`."""
+    for alias, what in part.module.outline.imports.items():
+        if (what.module, what.name) in (("torch", "nn"), ("torch.nn", None)) and alias != "torch":
+            return alias
+    return "torch.nn" if "torch" in part.module.outline.imports else None
+
+
+def wrapped_in_call(part: Part, node: cst.CSTNode, function: str) -> tuple[Edit, ...]:
+    """`function(...)` around a list or dict that is written out; an empty one becomes a call without arguments."""
+    if isinstance(node, cst.List | cst.Dict) and not node.elements:
+        return (replaced(part, node, f"{function}()"),)
+    if isinstance(node, cst.Dict) and not all(
+        isinstance(each, cst.DictElement) and isinstance(each.key, cst.SimpleString | cst.FormattedString)
+        for each in node.elements
+    ):
+        return ()
+    if not isinstance(node, cst.List | cst.ListComp | cst.Dict):
+        return ()
+    span = part.span(node)
+    before = Span(span.path, span.line, span.column, span.line, span.column)
+    after = Span(span.path, span.end_line, span.end_column, span.end_line, span.end_column)
+    return Edit(before, f"{function}("), Edit(after, ")")
+
+
+def attributes_given(function: cst.CSTNode) -> Iterator[tuple[str, cst.BaseExpression, cst.BaseExpression]]:
+    """The attributes of `self` that a function gives a value, the values, and what those were made by if they are local names."""
+    assigned = [node for node in descendants(function) if isinstance(node, cst.Assign | cst.AnnAssign) and node.value is not None]
+    pairs = [(node.target if isinstance(node, cst.AnnAssign) else node.targets[0].target, node.value) for node in assigned]
+    local = {target.value: value for target, value in pairs if isinstance(target, cst.Name)}
+    for target, value in reversed(pairs):
+        if isinstance(target, cst.Attribute) and is_name(target.value, "self") and value is not None:
+            source = local.get(value.value) if isinstance(value, cst.Name) else value
+            if source is not None:
+                yield str(target.attr.value), value, source
+
+
+def torch_function(node: cst.CSTNode) -> str | None:
+    """Of `torch.zeros(...)` the name `zeros`; None of anything else."""
+    if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and is_name(node.func.value, "torch"):
+        return str(node.func.attr.value)
+    return None
+
+
+def makes_axes(node: cst.CSTNode) -> bool:
+    """Whether `torch.tensor([...])` or `torch.full((...), ...)` makes something with axes, as it is written."""
+    first = node.args[0].value if isinstance(node, cst.Call) and node.args else None
+    return isinstance(first, cst.List | cst.Tuple | cst.ListComp)
+
+
+def is_plain_assignment(statement: cst.CSTNode) -> bool:
+    """Whether a line is `self.name = value` and nothing else."""
+    if not isinstance(statement, cst.SimpleStatementLine) or len(statement.body) != 1:
+        return False
+    node = statement.body[0]
+    return isinstance(node, cst.Assign) and len(node.targets) == 1 and isinstance(node.targets[0].target, cst.Attribute)
+
+
+def first_of(statement: cst.CSTNode) -> cst.CSTNode:
+    """The first small statement of a line."""
+    return statement.body[0] if isinstance(statement, cst.SimpleStatementLine) else statement
+
+
 def is_number(node: cst.CSTNode) -> bool:
     """Whether a number is written out."""
     return isinstance(node, cst.Integer | cst.Float)

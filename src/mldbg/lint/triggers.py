@@ -171,12 +171,57 @@ EVALUATED = Trigger(
 )
 """A model is put into evaluation mode, beside a loop over batches."""
 
+_ANY_LAYER = r"(?:(?:torch\.)?nn\.|[A-Z])\w*\("
+
+UNREGISTERED = Trigger(
+    frozenset(
+        f"{name}("
+        for name in ("Linear", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose2d", "LSTM", "GRU", "Embedding", "Sequential")
+    )
+    | {"BatchNorm1d(", "BatchNorm2d(", "LayerNorm(", "MultiheadAttention(", "TransformerEncoderLayer(", "LSTMCell(", "GRUCell("},
+    (
+        (
+            rf"self\.\w+(?:: [^=\n]+)? = [\[{{(]\s*(?:\w+, |f?[\"'][^\"'\n]*[\"']: )?{_ANY_LAYER}",
+            rf"self\.\w+(?:\[[^\]\n]*\] = |\.(?:append|extend|insert)\([^\n]*?){_ANY_LAYER}",
+            rf"\w+\.append\({_ANY_LAYER}[\s\S]*self\.\w+ = (?!nn\.)\w+\s*\n",
+        ),
+    ),
+)
+"""Layers go into lists and dicts, which a module does not look into."""
+
+_MAKES_PLAIN = r"(?:randn|rand|zeros|ones|arange|linspace|tensor|empty|eye|full|normal|triu|tril|exp|log|sin|stack|cat|FloatTensor|Tensor)\w*\("
+
+PLAIN_TENSORS = Trigger(
+    frozenset(f"{name}(" for name in ("randn", "rand", "zeros", "ones", "arange", "linspace", "tensor", "empty", "eye", "full")),
+    (
+        (
+            rf"self\.\w+(?:: [^=\n]+)? = torch\.{_MAKES_PLAIN}",
+            rf"\s(\w+) = torch\.{_MAKES_PLAIN}[\s\S]{{0,1500}}?self\.\w+ = \1\s*\n",
+            r"requires_grad=True",
+        ),
+        (r"\bnn\.Module\b", r"\bModule\)", r"LightningModule"),
+        (r"def forward\(",),
+    ),
+)
+"""A module makes tensors."""
+
 MEANT = Trigger(frozenset(MEANINGS), ((r"\bmldbg\b",),))
 """Annotations that say what numbers mean."""
 
 TRIGGERS = (
     *(MEANT, LOSSES, TRAINING, EVALUATION, LOADING, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS),
-    *(TWICE, TWICE_ON_DATA, LOGITS_OF_DISTRIBUTIONS, ATTENTION, KERAS, ALWAYS_DROPPED, THRESHOLDS, EVALUATED),
+    *(
+        TWICE,
+        TWICE_ON_DATA,
+        LOGITS_OF_DISTRIBUTIONS,
+        ATTENTION,
+        KERAS,
+        ALWAYS_DROPPED,
+        THRESHOLDS,
+        EVALUATED,
+        UNREGISTERED,
+        PLAIN_TENSORS,
+    ),
 )
 
 _SIZED = (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.slots import Key, Slot
-from mldbg.lint.interpret.value import UNKNOWN, Among, ClassThing, Fit, Object, Option, Outcome, Role, Value
+from mldbg.lint.interpret.value import UNKNOWN, Among, ClassThing, Fit, Function, Object, Option, Outcome, Role, Value
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:
@@ -366,6 +366,28 @@ class Compared:
     node: cst.BaseExpression = field(compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class ModuleBuilt:
+    """An object of a class of the project that is a module, after its `__init__`.
+
+    Attributes:
+        cls: its class.
+        attributes: what it holds, by name.
+        modules: of attributes that are lists or dicts, the modules in them; nested lists count as one.
+        hidden: the names among those of which no module is held by a registered attribute, too.
+        read: names of the attributes that running it reads; None where it may be any.
+        init: its `__init__`, where the project defines it.
+    """
+
+    place: Place
+    cls: ClassThing
+    attributes: Mapping[str, Value] = field(compare=False)
+    modules: Mapping[str, tuple[Object, ...]] = field(compare=False)
+    hidden: frozenset[str]
+    read: frozenset[str] | None
+    init: Function | None = field(compare=False, default=None)
+
+
 class Promise(Enum):
     """Where an annotation stands."""
 
@@ -433,6 +455,7 @@ Fact = (
     | MaskedMean
     | Broadcast
     | Compared
+    | ModuleBuilt
     | Contradiction
     | Loop
 )

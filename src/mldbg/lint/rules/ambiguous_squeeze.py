@@ -26,8 +26,8 @@ class AmbiguousSqueeze(Rule):
     """squeeze() without an axis also removes the batch, where a batch has one sample
 
     ## Why
-    The last batch of an epoch may hold a single sample. `squeeze()` then takes its axis away together with the one that was meant:
-    the loss compares other shapes, is broadcast or fails, and `extend(x.squeeze().tolist())` gets a number instead of a list.
+    The last batch of an epoch may hold a single sample. `squeeze()` then takes its axis away together with the one that was
+    meant: the loss compares other shapes, is broadcast or fails, and `extend(x.squeeze().tolist())` gets a number, not a list.
 
     ## Bad
         from torch import nn
@@ -95,8 +95,9 @@ def _squeezed(loop: Loop) -> Iterator[tuple[Place, Site, str]]:
                     yield fact.place, marked.site, f"`{loss_named(fact.name)}` takes it for a batch"
                 elif node is not None:
                     yield from ((fact.place, site, "a loss takes it for a batch") for site in _written(fact.place, node))
-        elif isinstance(fact, Accumulated) and fact.expression is not None and ".item(" not in edit.code(fact.expression):
-            if _ARRAYS.search(edit.code(fact.expression)):
+        elif isinstance(fact, Accumulated) and fact.expression is not None:
+            text = edit.code(fact.expression)
+            if _ARRAYS.search(text) and ".item(" not in text:
                 yield from ((fact.place, site, "a list collects it") for site in _written(fact.place, fact.expression))
 
 
