@@ -430,7 +430,10 @@ def chain_of(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
     while here is not None:
         yield here
         if isinstance(here, cst.Call) and isinstance(here.func, cst.Attribute):
-            of_module = is_name(here.func.value, "torch") or is_name(here.func.value, "F")
+            root = here.func.value
+            while isinstance(root, cst.Attribute):
+                root = root.value
+            of_module = isinstance(root, cst.Name) and root.value in ("torch", "F", "nn")
             here = (here.args[0].value if here.args else None) if of_module else here.func.value
         else:
             here = None
@@ -452,6 +455,12 @@ def is_dict(node: cst.CSTNode) -> bool:
     """Whether a node makes a dict."""
     named = isinstance(node, cst.Call) and isinstance(node.func, cst.Name) and node.func.value in ("dict", "OrderedDict")
     return named or isinstance(node, cst.Dict | cst.DictComp)
+
+
+def container_of(node: cst.CSTNode) -> str:
+    """What kind of container a node makes."""
+    is_tuple = isinstance(node, cst.Tuple) or (isinstance(node, cst.Call) and is_name(node.func, "tuple"))
+    return "dict" if is_dict(node) else "tuple" if is_tuple else "list"
 
 
 def name_of_nn(part: Part) -> str | None:

@@ -178,7 +178,16 @@ UNREGISTERED = Trigger(
         f"{name}("
         for name in ("Linear", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose2d", "LSTM", "GRU", "Embedding", "Sequential")
     )
-    | {"BatchNorm1d(", "BatchNorm2d(", "LayerNorm(", "MultiheadAttention(", "TransformerEncoderLayer(", "LSTMCell(", "GRUCell("},
+    | {
+        "Sequential(",
+        "BatchNorm1d(",
+        "BatchNorm2d(",
+        "LayerNorm(",
+        "MultiheadAttention(",
+        "TransformerEncoderLayer(",
+        "LSTMCell(",
+        "GRUCell(",
+    },
     (
         (
             rf"self\.\w+(?:: [^=\n]+)? = [\[{{(]\s*(?:\w+, |f?[\"'][^\"'\n]*[\"']: )?{_ANY_LAYER}",
@@ -189,7 +198,10 @@ UNREGISTERED = Trigger(
 )
 """Layers go into lists and dicts, which a module does not look into."""
 
-_MAKES_PLAIN = r"(?:randn|rand|zeros|ones|arange|linspace|tensor|empty|eye|full|normal|triu|tril|exp|log|sin|stack|cat|FloatTensor|Tensor)\w*\("
+_MAKES_PLAIN = (
+    r"(?:randn|rand|zeros|ones|arange|linspace|tensor|empty|eye|full|normal|triu|tril|exp|log|sin|stack|cat|nn\.init\.\w+|Tensor)"
+    r"\w*\("
+)
 
 PLAIN_TENSORS = Trigger(
     frozenset(f"{name}(" for name in ("randn", "rand", "zeros", "ones", "arange", "linspace", "tensor", "empty", "eye", "full")),

@@ -9,7 +9,7 @@ from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.facts import ModuleBuilt
 from mldbg.lint.interpret.machine import Machine
-from mldbg.lint.interpret.value import ClassThing, Function, Lazy, Object, Value
+from mldbg.lint.interpret.value import ClassThing, Function, Items, Lazy, Object, Value
 
 DEEPEST = 3
 """Lists inside lists that are looked through for layers."""
@@ -37,7 +37,7 @@ class Registered:
         seen: set[object] = set()
         for key, held in attributes.items():
             plain = isinstance(held.thing, Object) and held.thing.cls in ("builtins.list", "builtins.dict")
-            if plain or self._contents.mapping_of(held) is not None:
+            if plain or isinstance(held.thing, Items) or self._contents.mapping_of(held) is not None:
                 modules[key] = tuple(self._modules_in(held, DEEPEST))
             else:
                 seen.update(self._held_by(held, set()))

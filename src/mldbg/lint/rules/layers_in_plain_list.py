@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mldbg.lint import edit
 from mldbg.lint.finding import Edit, Finding, Fix, Group
+from mldbg.lint.interpret.address import site_of
 from mldbg.lint.interpret.facts import ModuleBuilt
 from mldbg.lint.interpret.value import ClassThing, Object
 from mldbg.lint.rule import Rule, Topic, hears
@@ -18,7 +19,8 @@ _REGISTERS = re.compile(
     r"add_module\(|register_module\(|setattr\(|_modules\b|def (?:named_)?parameters\(|def (?:named_)?modules\("
 )
 _ON_PURPOSE = re.compile(
-    r"regist|hidden_from|kept out|\bhid[ei]\b|frozen|freeze|teacher|exclude|state_dict|without grad|not train|no_grad|requires_grad|optimi[sz]er",
+    r"regist|kept out|\bhid[ei]\b|frozen|freeze|teacher|exclude|state_dict|without grad|not train|no_grad|requires_grad"
+    r"|optimi[sz]er",
     re.IGNORECASE,
 )
 """What is said of layers that are kept out of a module because that is meant, or that somebody else takes care of."""
@@ -61,8 +63,8 @@ class LayersInPlainList(Rule):
 
     ## Limits
     Fires when layers with parameters are in the list after `__init__`, running the module reads it, and they are in no other
-    attribute. Layers that are registered by `add_module`, a single module that a list hides on purpose, and classes that say so or
-    have a `parameters` of their own are silent. The fix changes the keys of the `state_dict`.
+    attribute. Layers that are registered by `add_module`, a single module that a list hides on purpose, and classes that say
+    so or have a `parameters` of their own are silent. The fix changes the keys of the `state_dict`.
     """
 
     group = Group.CORRECTNESS
@@ -79,8 +81,7 @@ class LayersInPlainList(Rule):
         if _REGISTERS.search(part.code):
             return
         for name in sorted(built.hidden & built.read):
-            thing = built.attributes[name].thing
-            site = thing.ref.site if isinstance(thing, Object) else None
+            site = _made_at(name, built)
             modules = built.modules[name]
             if site is None or site in self._seen or site.part.module is not part.module or not any(map(_is_trained, modules)):
                 continue
@@ -90,10 +91,19 @@ class LayersInPlainList(Rule):
             is_dict = edit.is_dict(site.node)
             yield self.found(
                 site,
-                f"the layers in `{name}` are in a plain {'dict' if is_dict else 'list'}: parameters() does not find them",
+                f"the layers in `{name}` are in a plain {edit.container_of(site.node)}: parameters() does not find them",
                 hint=f"use nn.{'ModuleDict' if is_dict else 'ModuleList'}",
                 fix=_fix(site, is_dict=is_dict),
             )
+
+
+def _made_at(name: str, built: ModuleBuilt) -> Site | None:
+    """Where the list or dict of an attribute is written; of a tuple, what `__init__` gives to the attribute."""
+    thing = built.attributes[name].thing
+    if isinstance(thing, Object):
+        return thing.ref.site
+    given = edit.attributes_given(built.init.node) if built.init is not None else ()
+    return next((site_of(built.init.part, source) for known, _, source in given if built.init and known == name), None)
 
 
 def _is_trained(module: Object) -> bool:

@@ -21,9 +21,9 @@ _MAKES = _RANDOM | frozenset(
     {"zeros", "ones", "full", "eye", "arange", "linspace", "logspace", "tensor", "FloatTensor", "Tensor"}
 )
 _MOVES = re.compile(r"\.(?:cuda|to)\(\s*(?:device|self\.device|[\"']cuda|args|\w*dev)|\.cuda\(")
-_NO_TENSOR = re.compile(r"\.(?:tolist|item|numel|numpy|size|dim)\(\)?[^()]*\)?$|\.(?:shape|device|dtype)\b")
+_NO_TENSOR = re.compile(r"\.(?:tolist|item|numel|numpy|size|dim)\(\)?[^()]*\)?$|\.(?:shape|device|dtype)\b|Parameter\(|Buffer\(")
 _ON_PURPOSE = re.compile(
-    r"constant|fixed|frozen|cache|on purpose|intention|not (?:a )?(?:param|learn|train|saved|regist)|placeholder|temporary|\bcpu\b",
+    r"constant|fixed|frozen|cache|on purpose|intention|not (?:a )?(?:param|learn|train|saved|regist)|placeholder|tempor|\bcpu\b",
     re.IGNORECASE,
 )
 
@@ -32,8 +32,8 @@ class TensorNotRegistered(Rule):
     """a module computes with a tensor that is neither a parameter nor a buffer
 
     ## Why
-    A module knows its parameters, buffers and layers; a plain tensor is none of them. `.to(device)` leaves it behind and the first
-    batch on a GPU fails, `state_dict()` does not save it, and one that should learn (`requires_grad=True`) is in no
+    A module knows its parameters, buffers and layers; a plain tensor is none of them. `.to(device)` leaves it behind and the
+    first batch on a GPU fails, `state_dict()` does not save it, and one that should learn (`requires_grad=True`) is in no
     `parameters()`, so no optimizer ever changes it.
 
     ## Bad
@@ -63,9 +63,9 @@ class TensorNotRegistered(Rule):
                 return self.linear(x) * self.gain
 
     ## Limits
-    Fires on tensors that `__init__` makes and gives to an attribute which running the module reads. Numbers (tensors without axes),
-    tensors that are moved where they are used or have a device, and those of which a comment says that they are constants or
-    caches are silent. What has fixed values in a program that never moves a model is *suspicious* only.
+    Fires on tensors that `__init__` makes and gives to an attribute which running the module reads. Numbers (tensors without
+    axes), tensors that are moved where they are used or have a device, and those of which a comment says that they are constants
+    or caches are silent. What has fixed values in a program that never moves a model is *suspicious* only.
     """
 
     group = Group.CORRECTNESS
