@@ -96,6 +96,7 @@ _NAMES = {
     facts.Misfit: "on_misfit",
     facts.Broadcast: "on_broadcast",
     facts.Compared: "on_compared",
+    facts.ModuleBuilt: "on_module_built",
     facts.MaskedMean: "on_masked_mean",
     facts.Averaged: "on_averaged",
     facts.RowsSplit: "on_rows_split",
@@ -206,6 +207,10 @@ class Rule:
 
     def on_compared(self, compared: facts.Compared) -> Iterator[Finding]:
         """Findings from a tensor that is compared with a number."""
+        yield from ()
+
+    def on_module_built(self, built: facts.ModuleBuilt) -> Iterator[Finding]:
+        """Findings from an object of a module of the project, after its `__init__`."""
         yield from ()
 
     def on_masked_mean(self, mean: facts.MaskedMean) -> Iterator[Finding]:

@@ -190,6 +190,58 @@ THRESHOLDS = Trigger(
 )
 """A model is evaluated, where some loss takes logits and something is compared with a half."""
 
+EVALUATED = Trigger(
+    frozenset({"eval("}),
+    ((r"\.eval\(\)",), (r"for [^\n]+ in [^\n]*(?:loader|batches|val|test|dl\b)",), (r"\btorch\b",)),
+)
+"""A model is put into evaluation mode, beside a loop over batches."""
+
+_ANY_LAYER = r"(?:(?:torch\.)?nn\.|[A-Z])\w*\("
+
+UNREGISTERED = Trigger(
+    frozenset(
+        f"{name}("
+        for name in ("Linear", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose2d", "LSTM", "GRU", "Embedding", "Sequential")
+    )
+    | {
+        "Sequential(",
+        "BatchNorm1d(",
+        "BatchNorm2d(",
+        "LayerNorm(",
+        "MultiheadAttention(",
+        "TransformerEncoderLayer(",
+        "LSTMCell(",
+        "GRUCell(",
+    },
+    (
+        (
+            rf"self\.\w+(?:: [^=\n]+)? = [\[{{(]\s*(?:\w+, |f?[\"'][^\"'\n]*[\"']: )?{_ANY_LAYER}",
+            rf"self\.\w+(?:\[[^\]\n]*\] = |\.(?:append|extend|insert)\([^\n]*?){_ANY_LAYER}",
+            rf"\w+\.append\({_ANY_LAYER}[\s\S]*self\.\w+ = (?!nn\.)\w+\s*\n",
+        ),
+    ),
+)
+"""Layers go into lists and dicts, which a module does not look into."""
+
+_MAKES_PLAIN = (
+    r"(?:randn|rand|zeros|ones|arange|linspace|tensor|empty|eye|full|normal|triu|tril|exp|log|sin|stack|cat|nn\.init\.\w+|Tensor)"
+    r"\w*\("
+)
+
+PLAIN_TENSORS = Trigger(
+    frozenset(f"{name}(" for name in ("randn", "rand", "zeros", "ones", "arange", "linspace", "tensor", "empty", "eye", "full")),
+    (
+        (
+            rf"self\.\w+(?:: [^=\n]+)? = torch\.{_MAKES_PLAIN}",
+            rf"\s(\w+) = torch\.{_MAKES_PLAIN}[\s\S]{{0,1500}}?self\.\w+ = \1\s*\n",
+            r"requires_grad=True",
+        ),
+        (r"\bnn\.Module\b", r"\bModule\)", r"LightningModule"),
+        (r"def forward\(",),
+    ),
+)
+"""A module makes tensors."""
+
 MEANT = Trigger(frozenset(MEANINGS), ((r"\bmldbg\b",),))
 """Annotations that say what numbers mean."""
 
@@ -246,6 +298,9 @@ TRIGGERS = (
     GATHERED,
     GATHERED_BY_KERAS,
     SCORERS,
+    EVALUATED,
+    UNREGISTERED,
+    PLAIN_TENSORS,
 )
 
 _SIZED = (

@@ -5,6 +5,7 @@ Adding a function is adding a name. A name that ends in an underscore works in p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from mldbg.operations import attention, loading, losses
@@ -527,6 +528,12 @@ MODE_DEPENDENT: frozenset[str] = frozenset(
     ]
 )
 """Layers that differ between training and evaluation mode. A transformer layer holds dropout of 0.1 unless told otherwise."""
+
+HOLDS_PARAMETERS = re.compile(
+    r"torch\.nn\.(?:Lazy)?(?:Linear|Bilinear|Conv|Embedding|LSTM|GRU|RNN|BatchNorm|LayerNorm|GroupNorm|RMSNorm|SyncBatchNorm"
+    r"|MultiheadAttention|Transformer|PReLU|Sequential|ModuleList|ModuleDict)"
+)
+"""Classes of layers that have parameters, or hold such."""
 
 NORMALISES: frozenset[str] = frozenset(name for name in MODE_DEPENDENT if "BatchNorm" in name)
 """Layers with running statistics, unless told otherwise."""

@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING, cast
 
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.slots import Key, Slot
-from mldbg.lint.interpret.value import UNKNOWN, Among, ClassThing, Fit, Marked, Object, Option, Outcome, Role, Value
+from mldbg.lint.interpret.value import (
+    UNKNOWN,
+    Among,
+    ClassThing,
+    Fit,
+    Function,
+    Marked,
+    Object,
+    Option,
+    Outcome,
+    Role,
+    Value,
+)
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:
@@ -537,6 +549,28 @@ class RowsSplit:
     group: tuple[str, Site] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ModuleBuilt:
+    """An object of a class of the project that is a module, after its `__init__`.
+
+    Attributes:
+        cls: its class.
+        attributes: what it holds, by name.
+        modules: of attributes that are lists or dicts, the modules in them; nested lists count as one.
+        hidden: the names among those of which no module is held by a registered attribute, too.
+        read: names of the attributes that running it reads; None where it may be any.
+        init: its `__init__`, where the project defines it.
+    """
+
+    place: Place
+    cls: ClassThing
+    attributes: Mapping[str, Value] = field(compare=False)
+    modules: Mapping[str, tuple[Object, ...]] = field(compare=False)
+    hidden: frozenset[str]
+    read: frozenset[str] | None
+    init: Function | None = field(compare=False, default=None)
+
+
 class Promise(Enum):
     """Where an annotation stands."""
 
@@ -723,6 +757,7 @@ Fact = (
     | Averaged
     | MeterUse
     | RowsSplit
+    | ModuleBuilt
     | Contradiction
     | HandedOver
     | LoaderBuilt

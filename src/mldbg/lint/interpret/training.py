@@ -22,6 +22,7 @@ from mldbg.lint.interpret.lineage import Lineage
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.module import Part
 from mldbg.lint.interpret.reads import reached
+from mldbg.lint.interpret.registered import Registered
 from mldbg.lint.interpret.rounds import chosen_by, comprehensions, loops_under_way, reads_labels
 from mldbg.lint.interpret.schedules import step_scheduler
 from mldbg.lint.interpret.slots import ArgumentOf, Key, Slot, argument_of
@@ -70,6 +71,7 @@ class Training:
         self.contents = contents
         self.lineage = lineage
         self.estimators = estimators
+        self.registered = Registered(machine, classes, contents, self._attributes_read)
         self._with_mode: set[Ref] = set()
         self._reads: dict[ClassThing, frozenset[str] | None] = {}
         self._running = 0
@@ -486,6 +488,8 @@ class Training:
                 replace(literal(True), trail=first_step(site, f"`{name}` is created; new modules start in training mode")),
             )
             self.note(value.thing.ref)
+            if self.machine.state.get(value.thing.ref, Slot.UNBUILT) is None:
+                self.registered.tell(value)
 
     def volatile(self, value: Value, arguments: Sequence[Argument], site: Site) -> Value:
         """A tensor, or where it is made volatile, one of which nothing computed records a graph."""
