@@ -93,6 +93,9 @@ _NAMES = {
     facts.Chosen: "on_chosen",
     facts.Scored: "on_scored",
     facts.BehindPart: "on_behind_part",
+    facts.CrossValidated: "on_cross_validated",
+    facts.Paired: "on_paired",
+    facts.RandomPart: "on_random_part",
     facts.Misfit: "on_misfit",
     facts.Broadcast: "on_broadcast",
     facts.Compared: "on_compared",
@@ -191,6 +194,18 @@ class Rule:
 
     def on_behind_part(self, changed: facts.BehindPart) -> Iterator[Finding]:
         """Findings from a change of what is behind a part of a data set."""
+        yield from ()
+
+    def on_cross_validated(self, validated: facts.CrossValidated) -> Iterator[Finding]:
+        """Findings from rows that are cross-validated."""
+        yield from ()
+
+    def on_paired(self, paired: facts.Paired) -> Iterator[Finding]:
+        """Findings from arrays that are paired row by row after each was shuffled by itself."""
+        yield from ()
+
+    def on_random_part(self, part: facts.RandomPart) -> Iterator[Finding]:
+        """Findings from held-out data that is changed at random."""
         yield from ()
 
     def at_end(self) -> Iterator[Finding]:

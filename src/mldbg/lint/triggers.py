@@ -101,6 +101,11 @@ GATHERED = Trigger(frozenset({"compute("}), ((r"\.update\(", r"\btorchmetrics\b"
 """The value of a metric that gathers what it is given."""
 GATHERED_BY_KERAS = Trigger(frozenset({"result("}), ((r"keras[\w.]*metrics", r"\.update_state\("),))
 SCORERS = Trigger(frozenset({"make_scorer("}), (TABULAR_LIBRARIES,))
+FILLED = Trigger(
+    frozenset({"evaluate(", "score(", "predict("}),
+    ((r"fillna\([^\n]*\.(?:mean|median|mode)\(",), (r"\b(?:[xX]_?[tT]est|test_?[xX]|test_?(?:data|set|features|df)?)\b",)),
+)
+"""An evaluation beside gaps that are filled with a statistic."""
 FITS = Trigger(frozenset({"train_test_split", "fit_transform", *FITTED_CLASSES}))
 _LOGARITHM = (r"\.log_?\(\)", r"torch\.log_?\(", r"log\((?<![\w.]log\()")
 LOGARITHMS = Trigger(frozenset({"softmax", "sigmoid", "Softmax", "Sigmoid"}), (_LOGARITHM,), _LOGARITHM)
@@ -268,6 +273,21 @@ WATCHED_TEST = Trigger(frozenset({"validation_data"}), ((r"validation_data ?= ?\
 """One that is told to evaluate on what is called test data."""
 BEHIND_PARTS = Trigger(frozenset({"transform", "transforms", "random_split"}), ((r"\.dataset\.\w*transforms? ?=[^=]",),))
 """A transform that is set through a part of a data set."""
+_SHUFFLES = r"(?:\bshuffle|permutation|permuted|randperm|\.shuffle)\("
+_TWO_ALIKE = r"[^\n]*\n(?:[^\n]*\n){0,10}?[^\n]*"
+SHUFFLED = Trigger(
+    frozenset({"shuffle(", "permutation(", "permuted(", "randperm(", "sample("}),
+    ((rf"{_SHUFFLES}{_TWO_ALIKE}{_SHUFFLES}", rf"sample\(frac ?= ?1\b{_TWO_ALIKE}sample\(frac ?= ?1\b"),),
+)
+"""Two orders that are drawn one after the other."""
+RANDOM_TRANSFORMS = Trigger(
+    frozenset({"transforms", "v2", "albumentations", "ImageDataGenerator"}),
+    (
+        (r"\bRandom[A-Z]\w+\(", "ColorJitter", "AutoAugment", "ShiftScaleRotate", "HorizontalFlip", "_range", "_flip"),
+        (r"train ?= ?False", r"split ?= ?.(?:test|val)", r"[\"'/](?:val|valid|validation|test)\b"),
+    ),
+)
+"""Random transforms, in a text that names held-out data."""
 
 TRIGGERS = (
     MEANT,
@@ -301,6 +321,9 @@ TRIGGERS = (
     EVALUATED,
     UNREGISTERED,
     PLAIN_TENSORS,
+    FILLED,
+    SHUFFLED,
+    RANDOM_TRANSFORMS,
 )
 
 _SIZED = (

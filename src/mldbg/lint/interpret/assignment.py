@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import libcst as cst
 
-from mldbg.lint.interpret import carried, marks
+from mldbg.lint.interpret import carried, marks, scaling
 from mldbg.lint.interpret.address import Made, Site
 from mldbg.lint.interpret.choices import Choices
 from mldbg.lint.interpret.classes import Classes
@@ -236,6 +236,7 @@ class Assignment:
         since = loop_started(self.machine.frames)
         if since is not None and picks_one(index, target):
             value = value.gathered(since)
+        value = scaling.noted_mask(base, items, value, self.machine.new_ref(site, Made.ITEM))
         fits = frozenset() if isinstance(index.constant, str) and says_label(index.constant) else value.fits
         self._fill(target, base, indices, replace(value, data=Data(fits=fits)))
 

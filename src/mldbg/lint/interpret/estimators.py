@@ -14,7 +14,7 @@ from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.datasets import held_fits
 from mldbg.lint.interpret.evaluations import Evaluations
-from mldbg.lint.interpret.facts import Fitted, RowsSplit
+from mldbg.lint.interpret.facts import CrossValidated, Fitted, RowsSplit
 from mldbg.lint.interpret.frames import identity_of, with_named_role
 from mldbg.lint.interpret.join import tuple_of
 from mldbg.lint.interpret.lineage import Lineage, derived_data
@@ -84,7 +84,8 @@ class Estimators:
             if isinstance(base.thing, Object):
                 return self._fit(base, base.thing, name, features, arguments, site)
             if name == "fit" and base.rows and len(arguments) > 1:  # something that is not known learns from features and labels
-                self.machine.facts.append(Fitted(self.machine.place(site), base, "", name, features, (), transforms=False))
+                place, labels = self.machine.place(site), arguments[1].value
+                self.machine.facts.append(Fitted(place, base, "", name, features, (), transforms=False, labels=labels))
             return None
         if name in ("transform", "inverse_transform") and isinstance(base.thing, Object) and base.thing.cls is not None:
             return self._transformed(base.thing, self._as_data(given, site), self.fits_of(base.thing), site)
@@ -119,10 +120,14 @@ class Estimators:
             return self.machine.call_method(base, "transform", arguments[:1], site)
         kind = self._kind(estimator)
         prepares = self._prepares(estimator, method, rows_given(arguments))
-        fit = self.learn(base, estimator, method, features, site, kind, prepares=prepares)
+        labels = next((each.value for each in arguments[1:] if each.keyword in (None, "y")), None)
+        fit = self.learn(base, estimator, method, features, site, kind, prepares=prepares, labels=labels)
         if self._is_search(estimator) and arguments:
             folds = self.machine.state.get(estimator.ref, argument_of("cv")) or UNKNOWN
             self._tell_split(self._name_of(folds), arguments[:1], site, *self._shuffled_folds(folds, arguments))
+        if self._is_search(estimator) and features.fits:
+            how = f"{self._name(estimator)} cross-validates them"
+            self.machine.facts.append(CrossValidated(self.machine.place(site), how, features, searches=True))
         if self._is_search(estimator) and features.data is not None and (features.role is None or features.data.split is None):
             # unsupervised scaling before a search is contested, and a rule of its own; selection and resampling are not
             serious = frozenset(
@@ -153,6 +158,7 @@ class Estimators:
         kind: FitKind | None,
         *,
         prepares: bool = True,
+        labels: Value | None = None,
     ) -> Fit:
         """Note that an estimator is fitted, and tell the rules."""
         machine = self.machine
@@ -160,7 +166,7 @@ class Estimators:
         earlier = self.fits_of(estimator)
         before = tuple(sorted(earlier, key=lambda fit: fit.estimator))
         predicts = not prepares or (method == "fit" and estimator.cls in sklearn.PIPELINES)
-        machine.facts.append(Fitted(machine.place(site), base, name, method, features, before, prepares, predicts))
+        machine.facts.append(Fitted(machine.place(site), base, name, method, features, before, prepares, predicts, labels))
         seen = features.role.value + " data" if features.role is not None else "the data"
         trail = onward(
             features.trail if features.fits else None, site, f"{at_the_start(name) or 'an estimator'} is fitted on {seen}"
@@ -214,11 +220,13 @@ class Estimators:
         cls = sklearn.BUILDERS.get(cls, cls)
         if cls in sklearn.SELECTORS:
             return FitKind.SELECTION
+        if cls in sklearn.TARGET_ENCODERS:
+            return FitKind.TARGET
         if cls in sklearn.RESAMPLERS:
             return FitKind.RESAMPLING
         if cls in ("sklearn.compose.ColumnTransformer", "sklearn.pipeline.FeatureUnion") or cls in sklearn.PIPELINES:
             kinds = self._kinds_inside(estimator)
-            for kind in (FitKind.SELECTION, FitKind.TRANSFORM):
+            for kind in (FitKind.SELECTION, FitKind.TARGET, FitKind.TRANSFORM):
                 if kind in kinds:
                     return kind
             return None
@@ -379,6 +387,9 @@ class Estimators:
         if "cv" in named and features is not None:
             split = [argument for argument in arguments if argument.value is features]
             self._tell_split(self._name_of(named["cv"]), split, site, *self._shuffled_folds(named["cv"], arguments, 4))
+        if features is not None and features.fits:
+            how = f"`{name.rpartition('.')[2]}` splits and scores them"
+            self.machine.facts.append(CrossValidated(self.machine.place(site), how, features, searches=False))
         if features is not None and features.role in (None, Role.TRAIN):
             folds = (
                 replace(features, data=replace(features.data, fits=fits_after_folds(features.data)))

@@ -419,6 +419,55 @@ class BehindPart:
 
 
 @dataclass(frozen=True, slots=True)
+class Paired:
+    """The rows of two arrays are taken for pairs, although each was shuffled by itself.
+
+    Attributes:
+        first, second: where each was shuffled.
+        names: what the two are called there.
+    """
+
+    place: Place
+    first: Site
+    second: Site
+    names: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RandomPart:
+    """A held-out part of the data is given out with changes at random.
+
+    Attributes:
+        value: the rows.
+        transform: where what changes them is made.
+        name: its class.
+        runs: a model is run on them, outside of training; else the data set is made.
+    """
+
+    place: Place
+    value: Value
+    transform: Site
+    name: str
+    runs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CrossValidated:
+    """Rows are cross-validated: by a search, or by a function that does it.
+
+    Attributes:
+        how: as part of a sentence.
+        value: the rows.
+        searches: a search does it, to choose settings.
+    """
+
+    place: Place
+    how: str
+    value: Value
+    searches: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Fitted:
     """An estimator is fitted on a value."""
 
@@ -433,6 +482,8 @@ class Fitted:
     """The estimator prepares data; it does not predict."""
     predicts: bool = True
     """It predicts, perhaps after it has prepared the data: a pipeline."""
+    labels: Value | None = None
+    """What it learns to predict, where it is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -749,6 +800,9 @@ Fact = (
     | Chosen
     | Scored
     | BehindPart
+    | CrossValidated
+    | Paired
+    | RandomPart
     | Fitted
     | Misfit
     | MaskedMean

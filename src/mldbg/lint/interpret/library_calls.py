@@ -184,6 +184,9 @@ class LibraryCalls:
         self.meters.built(canonical(name), result, site)
         result = self.predictions.of_function(name, arguments, result, site)
         result = self.hits.of_function(canonical(name), arguments, result, site)
+        self.estimators.evaluations.augmenting.made(arguments, site, result)
+        if name == "numpy.where":
+            result = scaling.noted_choice([each.value for each in arguments], result, self.machine.new_ref(site))
         if name.startswith(DERIVING_PACKAGES):
             result = self._with_rows_held(result, name.rpartition(".")[2], arguments, site)
         return self.tables.of_function(name, arguments, result, site)
@@ -241,6 +244,7 @@ class LibraryCalls:
         """A call of a method that the project does not define."""
         base = self.machine.force(base)
         self._workers.hear(f".{name}", base, arguments, site)
+        self.estimators.evaluations.augmenting.flows(base, name, arguments, site)
         if provenance.keeps_parts(base, name):
             return base
         meter = self.meters.method(base, name, site)
@@ -255,6 +259,7 @@ class LibraryCalls:
         if name in _REDUCTIONS and is_loss(base) and result.origin is not None:
             return replace(result, origin=made_of(result.origin, parts_of(base.origin)), attached=base.attached)
         result = scaling.noted_method(name, base, arguments, result, self.machine.new_ref(site))
+        result = scaling.noted_statistic(name, base, self._with_entries(arguments), result, self.machine.new_ref(site))
         if name == "groupby" and result.data is not None:
             result = replace(result, data=replace(result.data, one_row=True))  # what is done then is done to each group by itself
         chosen = self._columns.chosen(base, name, arguments) if result.data is not None else None
@@ -263,6 +268,14 @@ class LibraryCalls:
         else:
             result = self._with_rows_held(result, name, [Argument(base), *arguments], site)
         return self.tables.of_method(base, name, arguments, result, site)
+
+    def _with_entries(self, arguments: Sequence[Argument]) -> list[Argument]:
+        """Arguments, and what stands in a dict among them: `fillna({"age": mean})`."""
+        found = list(arguments)
+        for argument in arguments:
+            mapping = self.contents.mapping_of(argument.value) if isinstance(argument.node, cst.Dict | cst.Name) else None
+            found += [Argument(value) for _, value in mapping.items] if mapping is not None else []
+        return found
 
     def _method_called(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         machine = self.machine
