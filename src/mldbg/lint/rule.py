@@ -67,6 +67,7 @@ _NAMES = {
     facts.MaskedMean: "on_masked_mean",
     facts.Averaged: "on_averaged",
     facts.RowsSplit: "on_rows_split",
+    facts.Learned: "on_learned",
     facts.Contradiction: "on_contradiction",
 }
 
@@ -144,6 +145,10 @@ class Rule:
 
     def on_rows_split(self, split: facts.RowsSplit) -> Iterator[Finding]:
         """Findings from rows that are dealt out to parts."""
+        yield from ()
+
+    def on_learned(self, learned: facts.Learned) -> Iterator[Finding]:
+        """Findings from a model that is fitted on features and labels."""
         yield from ()
 
     def on_contradiction(self, contradiction: facts.Contradiction) -> Iterator[Finding]:

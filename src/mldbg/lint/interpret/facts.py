@@ -376,6 +376,16 @@ class MeterUse:
 
 
 @dataclass(frozen=True, slots=True)
+class Learned:
+    """A model that takes all columns of its features is fitted on features and labels, or cross-validated."""
+
+    place: Place
+    estimator: str
+    features: Value
+    labels: Value
+
+
+@dataclass(frozen=True, slots=True)
 class RowsSplit:
     """Rows are dealt out to parts, or to folds.
 
@@ -465,6 +475,7 @@ Fact = (
     | Broadcast
     | Averaged
     | MeterUse
+    | Learned
     | RowsSplit
     | Contradiction
     | Loop

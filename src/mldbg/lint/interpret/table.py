@@ -46,6 +46,8 @@ class Table:
         """Whether a column of the table that it is made of is certainly among its own."""
         if self.only is not None:
             return column in self.only
+        if _is_counted_from_the_other_end(column, self.without):
+            return True
         return all(_are_comparable(column, gone) and column != gone for gone in self.without)
 
     def to(self, columns: frozenset[Column]) -> Table:
@@ -69,6 +71,14 @@ class Table:
         only = self.only | {column} if self.only is not None else None
         timed = self.timed or (content.timed if content is not None else None)
         return replace(self, only=only, without=self.without - {column}, later=later, timed=timed)
+
+
+def _is_counted_from_the_other_end(column: Column, gone: frozenset[Column]) -> bool:
+    """Whether a column is the last and only some of the first are gone, or the other way round: then there are others left."""
+    numbers = [one[1] for one in gone if not isinstance(one, str)]
+    if isinstance(column, str) or not numbers or len(numbers) < len(gone):
+        return False
+    return (column[1] == -1 and all(number >= 0 for number in numbers)) or (column[1] == 0 and numbers == [-1])
 
 
 def _are_comparable(one: Column, two: Column) -> bool:

@@ -11,6 +11,7 @@ import libcst as cst
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.contents import Contents
+from mldbg.lint.interpret.indexing import MASK
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.table import Column, Table
 from mldbg.lint.interpret.value import (
@@ -102,7 +103,7 @@ class Tables:
             return result
         accessor = node.value.attr.value if isinstance(node.value, cst.Attribute) else ""
         at = accessor in _ACCESSORS
-        if len(indices) == 1 and (at or not self._names(indices[0])):
+        if len(indices) == 1 and (at or _says_rows(indices[0])):
             backwards = table.backwards or _is_reversed(indices[0])
             return self.with_table(result, replace(table, backwards=backwards))
         chosen = self._chosen(table, indices[-1])
@@ -176,7 +177,9 @@ class Tables:
             table = replace(table, timed=None)
         if name in columns.KEEPS_COLUMNS or (name in columns.OF_ONE_COLUMN and table.column is not None):
             return table
-        return table.lost if base.data is not None and base.data.table is not None else None
+        if base.data is None or base.data.table is None:
+            return None
+        return replace(table.lost, future=None) if name in columns.PUTS_TOGETHER else table.lost
 
     def _dropped(self, table: Table, name: str, arguments: Sequence[Argument]) -> Table:
         """`df.drop(columns=["a"])`, `df.drop("a", axis=1)`, `df.pop("a")`; without an axis rows are dropped."""
@@ -245,12 +248,27 @@ class Tables:
         last = name.rpartition(".")[2]
         if last == "sliding_window_view":
             return self.with_table(result, Table(timed=site))
+        if name == "pandas.DataFrame" and arguments:
+            result = self._built(arguments[0].value, result)
         table = result.data.table if result.data is not None else None
+        if last in columns.PUTS_TOGETHER and table is not None and table.of is None:
+            return self.with_table(result, replace(table.lost, future=None))
         if table is None:
             return self._of_list(arguments, result) if last in ("array", "asarray", "stack", "tensor", "FloatTensor") else result
         if last in columns.KEEPS_COLUMNS or (last in columns.OF_ONE_COLUMN and table.column is not None):
             return result
         return self.with_table(result, table.lost)
+
+    def _built(self, content: Value, result: Value) -> Value:
+        """`pd.DataFrame({"a": ..., "b": ...})`: a table of these columns."""
+        mapping = self.contents.mapping_of(content)
+        if mapping is None or result.origin is None:
+            return result
+        table = Table(of=result.origin)
+        for name, value in mapping.items:
+            if isinstance(name, str):
+                table = table.with_column(name, self.of(value))
+        return self.with_table(result, table)
 
     def _of_list(self, arguments: Sequence[Argument], result: Value) -> Value:
         """`np.array(windows)`: rows that were collected in a list."""
@@ -353,6 +371,13 @@ def _counted(table: Table, bounds: Sequence[object]) -> Table:
     if isinstance(end, int) and (first or 0) >= 0 and 0 < end <= LAST_COUNTED:
         return table.to(frozenset[Column](("#", number) for number in range(first or 0, end)))
     return table.lost
+
+
+def _says_rows(index: Value) -> bool:
+    """Whether an index picks rows: a slice, a mask, or the numbers that a fold gives."""
+    is_slice = isinstance(index.thing, Items) and index.thing.cls == "builtins.slice"
+    is_mask = isinstance(index.thing, Opaque) and index.thing.cls == MASK
+    return is_slice or is_mask or (index.data is not None and index.data.picks is not None)
 
 
 def _is_reversed(index: Value) -> bool:
