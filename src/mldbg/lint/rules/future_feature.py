@@ -7,6 +7,7 @@ from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Learned
 from mldbg.lint.interpret.value import first_step
+from mldbg.lint.library.names import at_the_start
 from mldbg.lint.rule import Rule, Topic, hears
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class FutureFeature(Rule):
                 f"{_feature(column)} holds values of later rows, and a model is fitted on it",
                 hint="shift forwards, so that each row only holds what was known by then",
                 trail=first_step(site, f"{_how(site)} looks ahead"),
-                last=(learned.place.site, f"{learned.estimator or 'a model'} gets it as a feature"),
+                last=(learned.place.site, f"{at_the_start(learned.estimator) or 'a model'} gets it as a feature"),
             )
 
 
