@@ -68,6 +68,7 @@ _NAMES = {
     facts.Averaged: "on_averaged",
     facts.RowsSplit: "on_rows_split",
     facts.Learned: "on_learned",
+    facts.UnknownParameter: "on_unknown_parameter",
     facts.Contradiction: "on_contradiction",
 }
 
@@ -149,6 +150,10 @@ class Rule:
 
     def on_learned(self, learned: facts.Learned) -> Iterator[Finding]:
         """Findings from a model that is fitted on features and labels."""
+        yield from ()
+
+    def on_unknown_parameter(self, unknown: facts.UnknownParameter) -> Iterator[Finding]:
+        """Findings from a parameter of an estimator that there is none of."""
         yield from ()
 
     def on_contradiction(self, contradiction: facts.Contradiction) -> Iterator[Finding]:

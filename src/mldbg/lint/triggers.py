@@ -84,6 +84,11 @@ DEALT_OUT = Trigger(
 """Rows that are split, beside windows and lags."""
 LEARNED = Trigger(frozenset({"fit("}), ((*TABULAR_LIBRARIES, "xgboost", "lightgbm", "catboost"),))
 """A model that learns from a table."""
+SEARCHED = Trigger(
+    frozenset(f"{name.rpartition('.')[2]}(" for name in sklearn.SEARCHES) | {"set_params("},
+    (TABULAR_LIBRARIES, ("__", "ipeline")),
+)
+"""A grid of parameters."""
 SCALED = Trigger(
     frozenset({"evaluate(", "score(", "validation_data", "validation_split"}),
     ((r"\.(?:std|ptp|min)\(",), (r"\b(?:[xX]_?[tT]est|test_?[xX]|test_data|test_set|test_features|validation_split)\b",)),
@@ -157,7 +162,7 @@ MEANT = Trigger(frozenset(MEANINGS), ((r"\bmldbg\b",),))
 
 TRIGGERS = (
     *(MEANT, LOSSES, TRAINING, EVALUATION, LOADING, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS),
-    *(DEALT_OUT, LEARNED, MEASURED, COUNTED, GATHERED, GATHERED_BY_KERAS, SCORERS),
+    *(DEALT_OUT, LEARNED, SEARCHED, MEASURED, COUNTED, GATHERED, GATHERED_BY_KERAS, SCORERS),
     *(TWICE, TWICE_ON_DATA, LOGITS_OF_DISTRIBUTIONS, ATTENTION),
 )
 

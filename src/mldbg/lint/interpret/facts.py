@@ -376,6 +376,24 @@ class MeterUse:
 
 
 @dataclass(frozen=True, slots=True)
+class UnknownParameter:
+    """A grid or `set_params` names a parameter that there is none of.
+
+    Attributes:
+        key: the name, as in `clf__C`.
+        part: the part of it that nothing is called.
+        owner: what ought to have something of that name.
+        known: what it has.
+    """
+
+    place: Place
+    key: str
+    part: str
+    owner: str
+    known: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Learned:
     """A model that takes all columns of its features is fitted on features and labels, or cross-validated."""
 
@@ -476,6 +494,7 @@ Fact = (
     | Averaged
     | MeterUse
     | Learned
+    | UnknownParameter
     | RowsSplit
     | Contradiction
     | Loop

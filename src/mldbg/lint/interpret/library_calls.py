@@ -31,6 +31,7 @@ from mldbg.lint.interpret.parts import made_of, parts_of
 from mldbg.lint.interpret.predictions import Predictions
 from mldbg.lint.interpret.shaping import Shaping
 from mldbg.lint.interpret.sightings import Seen
+from mldbg.lint.interpret.steps import Steps
 from mldbg.lint.interpret.sums import note_emptied
 from mldbg.lint.interpret.tensors import Tensors
 from mldbg.lint.interpret.training import Training
@@ -134,6 +135,7 @@ class LibraryCalls:
         self.predictions = Predictions(machine, classes, contents)
         self.hits = Hits(machine, contents)
         self.meters = Meters(machine, classes, contents)
+        self.steps = Steps(machine, contents)
         self._builtins = BuiltinCalls(machine, classes, contents, lineage, construction)
 
     def attribute(self, base: Value, name: str, site: Site) -> Value:
@@ -168,6 +170,7 @@ class LibraryCalls:
         """A call of a function or class outside the project."""
         result = self.shaping.function(canonical(name), arguments, site, self._symbol_called(name, arguments, site))
         self.meters.built(canonical(name), result, site)
+        self.steps.built(canonical(name), result, site)
         result = self.predictions.of_function(name, arguments, result, site)
         result = self.hits.of_function(canonical(name), arguments, result, site)
         if name.startswith(DERIVING_PACKAGES):
@@ -219,6 +222,9 @@ class LibraryCalls:
     def call_method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of a method that the project does not define."""
         base = self.machine.force(base)
+        if name == "set_params":
+            self.steps.set(base, arguments, site)
+            return base
         meter = self.meters.method(base, name, site)
         if meter is not None:
             return meter
