@@ -103,6 +103,8 @@ _NAMES = {
     facts.MaskedMean: "on_masked_mean",
     facts.Averaged: "on_averaged",
     facts.RowsSplit: "on_rows_split",
+    facts.Learned: "on_learned",
+    facts.UnknownParameter: "on_unknown_parameter",
     facts.Contradiction: "on_contradiction",
     facts.FlagSet: "on_flag_set",
     facts.Written: "on_written",
@@ -238,6 +240,14 @@ class Rule:
 
     def on_rows_split(self, split: facts.RowsSplit) -> Iterator[Finding]:
         """Findings from rows that are dealt out to parts."""
+        yield from ()
+
+    def on_learned(self, learned: facts.Learned) -> Iterator[Finding]:
+        """Findings from a model that is fitted on features and labels."""
+        yield from ()
+
+    def on_unknown_parameter(self, unknown: facts.UnknownParameter) -> Iterator[Finding]:
+        """Findings from a parameter of an estimator that there is none of."""
         yield from ()
 
     def on_contradiction(self, contradiction: facts.Contradiction) -> Iterator[Finding]:

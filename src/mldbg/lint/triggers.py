@@ -82,6 +82,13 @@ DEALT_OUT = Trigger(
     frozenset({"random_split("}), ((r"\[\w+ ?[-+]? ?\w* ?: ?\w+ ?[-+]? ?\w*\]", r"\.(?:shift|rolling|ewm|diff|pct_change)\("),)
 )
 """Rows that are split, beside windows and lags."""
+LEARNED = Trigger(frozenset({"fit("}), ((*TABULAR_LIBRARIES, "xgboost", "lightgbm", "catboost"),))
+"""A model that learns from a table."""
+SEARCHED = Trigger(
+    frozenset(f"{name.rpartition('.')[2]}(" for name in sklearn.SEARCHES) | {"set_params("},
+    (TABULAR_LIBRARIES, ("__", "ipeline")),
+)
+"""A grid of parameters."""
 SCALED = Trigger(
     frozenset({"evaluate(", "score(", "validation_data", "validation_split"}),
     ((r"\.(?:std|ptp|min)\(",), (r"\b(?:[xX]_?[tT]est|test_?[xX]|test_data|test_set|test_features|validation_split)\b",)),
@@ -324,6 +331,8 @@ TRIGGERS = (
     FILLED,
     SHUFFLED,
     RANDOM_TRANSFORMS,
+    LEARNED,
+    SEARCHED,
 )
 
 _SIZED = (

@@ -144,6 +144,9 @@ PREDICTOR_PACKAGES: tuple[str, ...] = (
 )
 """Packages whose classes predict."""
 
+NETWORK_PACKAGES: tuple[str, ...] = ("keras.", "tensorflow.keras.", "tf_keras.")
+"""Packages of networks, which take all columns of what they are fitted on."""
+
 UNIMPORTED: dict[str, str] = {
     name.rpartition(".")[2]: name
     for name in sorted(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import libcst as cst
 
-from mldbg.lint.interpret import carried, marks, scaling
+from mldbg.lint.interpret import carried, marks, predictions, scaling
 from mldbg.lint.interpret.address import Made, Site
 from mldbg.lint.interpret.choices import Choices
 from mldbg.lint.interpret.classes import Classes
@@ -224,8 +224,8 @@ class Assignment:
         self.shaping.stored(base, items, value, site)
         written = carried.written(base, value)
         after = _with(base, written, value) if written is not None else base
-        if base.marked is not None:
-            after = replace(after, marked=marks.written(base, index, value, site))
+        if base.marked is not None or value.marked is not None:
+            after = replace(after, marked=predictions.stored(base, value) or marks.written(base, index, value, site))
         if after is not base:
             base = after
             self.rebind(target.value, base)

@@ -579,6 +579,34 @@ class MeterUse:
 
 
 @dataclass(frozen=True, slots=True)
+class UnknownParameter:
+    """A grid or `set_params` names a parameter that there is none of.
+
+    Attributes:
+        key: the name, as in `clf__C`.
+        part: the part of it that nothing is called.
+        owner: what ought to have something of that name.
+        known: what it has.
+    """
+
+    place: Place
+    key: str
+    part: str
+    owner: str
+    known: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A model that takes all columns of its features is fitted on features and labels, or cross-validated."""
+
+    place: Place
+    estimator: str
+    features: Value
+    labels: Value
+
+
+@dataclass(frozen=True, slots=True)
 class RowsSplit:
     """Rows are dealt out to parts, or to folds.
 
@@ -810,6 +838,8 @@ Fact = (
     | Compared
     | Averaged
     | MeterUse
+    | Learned
+    | UnknownParameter
     | RowsSplit
     | ModuleBuilt
     | Contradiction

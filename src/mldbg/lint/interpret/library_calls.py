@@ -34,6 +34,7 @@ from mldbg.lint.interpret.predictions import Predictions
 from mldbg.lint.interpret.shaping import Shaping
 from mldbg.lint.interpret.sightings import Seen
 from mldbg.lint.interpret.splits import whole_of
+from mldbg.lint.interpret.steps import Steps
 from mldbg.lint.interpret.sums import note_emptied
 from mldbg.lint.interpret.tensors import Tensors
 from mldbg.lint.interpret.training import Training
@@ -143,6 +144,7 @@ class LibraryCalls:
         self.predictions = Predictions(machine, classes, contents)
         self.hits = Hits(machine, contents)
         self.meters = Meters(machine, classes, contents)
+        self.steps = Steps(machine, contents)
         self._builtins = BuiltinCalls(machine, classes, contents, lineage, construction, self._workers)
 
     def attribute(self, base: Value, name: str, site: Site) -> Value:
@@ -182,6 +184,7 @@ class LibraryCalls:
         result = provenance.known_part(self.machine, canonical(name), arguments, site, result)
         self.estimators.evaluations.watching.called(canonical(name), arguments, site)
         self.meters.built(canonical(name), result, site)
+        self.steps.built(canonical(name), result, site)
         result = self.predictions.of_function(name, arguments, result, site)
         result = self.hits.of_function(canonical(name), arguments, result, site)
         self.estimators.evaluations.augmenting.made(arguments, site, result)
@@ -245,6 +248,8 @@ class LibraryCalls:
         base = self.machine.force(base)
         self._workers.hear(f".{name}", base, arguments, site)
         self.estimators.evaluations.augmenting.flows(base, name, arguments, site)
+        if name == "set_params":
+            self.steps.set(base, arguments, site)
         if provenance.keeps_parts(base, name):
             return base
         meter = self.meters.method(base, name, site)
