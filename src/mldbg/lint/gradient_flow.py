@@ -90,10 +90,16 @@ _NUMBERS = frozenset({"float", "int", "len", "range", "bool"})
 
 
 class Backtrace:
-    """Follows values of one file backwards. `losses`: the calls of losses that are known, with what each gets."""
+    """Follows values of one file backwards.
 
-    def __init__(self, losses: Mapping[cst.CSTNode, Call]) -> None:
+    Attributes:
+        losses: the calls of losses that are known, with what each gets.
+        weighted: a factor that is an attribute is the weight of a term: what it may learn itself does not count.
+    """
+
+    def __init__(self, losses: Mapping[cst.CSTNode, Call], *, weighted: bool = False) -> None:
         self._losses = losses
+        self._weighted = weighted
         self._steps = 0
 
     def carried(self, node: cst.CSTNode, part: Part) -> Carried:
@@ -132,7 +138,7 @@ class Backtrace:
                 return self._of(inner, part, seen, inside)
             case cst.BinaryOperation(left=left, operator=operator, right=right):
                 scales = isinstance(operator, cst.Multiply | cst.Divide)
-                sides = [side for side in (left, right) if not (scales and _is_setting(side))]
+                sides = [side for side in (left, right) if not (scales and self._weighted and _is_setting(side))]
                 return self._all(sides, part, seen, inside)
             case cst.Comparison(left=left, comparisons=several):
                 compared = self._all([left, *(one.comparator for one in several)], part, seen, inside)

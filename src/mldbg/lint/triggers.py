@@ -68,6 +68,11 @@ LOSSES = Trigger(PARTICULAR_LOSSES | TRAINERS | {"backward("})
 """A call of a loss may stand in another file than the loss's name, hence the word that runs beside it."""
 
 TRAINING = Trigger(frozenset({"backward(", "optim"}))
+GROUPS = Trigger(
+    frozenset({"SGD(", "Adam(", "AdamW(", "NAdam(", "RAdam(", "Adamax(", "Adagrad(", "Adadelta(", "RMSprop("}),
+    ((r"\.append\(\w+(?:\.\w+)?\)",), (r"parameters\(\)", r"modules\(\)"), (r"\boptim\b",)),
+)
+"""An optimizer, in a text that collects parameters in lists."""
 EVALUATION = Trigger(frozenset({"no_grad", "inference_mode", "optim"}), (RUNS, HELD_OUT), HELD_OUT)
 LOADING = Trigger(frozenset({"load_state_dict("}), ((r"\b(?:no_grad|inference_mode)\b",), (r"loader\b", "DataLoader")))
 """Weights from a file, in a text that runs models without gradients."""
@@ -136,7 +141,7 @@ MEANT = Trigger(frozenset(MEANINGS), ((r"\bmldbg\b",),))
 """Annotations that say what numbers mean."""
 
 TRIGGERS = (
-    *(MEANT, LOSSES, TRAINING, EVALUATION, LOADING, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS),
+    *(MEANT, LOSSES, TRAINING, GROUPS, EVALUATION, LOADING, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS),
     *(TWICE, TWICE_ON_DATA, LOGITS_OF_DISTRIBUTIONS, ATTENTION),
 )
 

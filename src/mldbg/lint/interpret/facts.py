@@ -156,6 +156,20 @@ class GradientUse:
 
 
 @dataclass(frozen=True, slots=True)
+class OptimizerBuilt:
+    """An optimizer of torch is built.
+
+    Attributes:
+        optimizer: the optimizer.
+        parameters: the expression that names what it gets.
+    """
+
+    place: Place
+    optimizer: Value
+    parameters: cst.BaseExpression
+
+
+@dataclass(frozen=True, slots=True)
 class ScalerUse:
     """A gradient scaler scales a loss, unscales gradients, lets an optimizer step, or adapts its factor.
 
@@ -458,6 +472,7 @@ Fact = (
     Call
     | Backward
     | GradientUse
+    | OptimizerBuilt
     | ScalerUse
     | SchedulerStep
     | GradientsCleared
