@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from mldbg.lint.finding import Edit, Fix, Span
 from mldbg.lint.interpret.address import site_of
@@ -87,6 +87,17 @@ def constructor(call: Call) -> Site | None:
 def is_call(node: cst.CSTNode) -> bool:
     """Whether a node calls something."""
     return isinstance(node, cst.Call)
+
+
+def is_any_name(node: cst.CSTNode) -> TypeGuard[cst.Name]:
+    """Whether a node is a name."""
+    return isinstance(node, cst.Name)
+
+
+def targets_of(statement: cst.CSTNode) -> list[cst.BaseExpression]:
+    """What a statement line assigns to."""
+    small = statement.body if isinstance(statement, cst.SimpleStatementLine) else ()
+    return [target.target for one in small if isinstance(one, cst.Assign) for target in one.targets]
 
 
 def is_arithmetic(node: cst.CSTNode) -> bool:

@@ -222,6 +222,7 @@ def is_left_alone(name: str, part: Part) -> bool:
     text = part.module.text
     last = re.escape(name.rpartition(".")[2])
     touched = rf"\b{last}\b(\.\w+)*\.(?:(?:named_)?parameters|load_state_dict|requires_grad_|eval|weight|bias)\b"
+    cut = rf"\b{last}\([^\n]*\)\.detach\("
     loaded = rf"\b{last} ?= ?[^\n]*(?:load|pretrained)"
     frozen = rf"(?:freeze|frozen|load)\w*\([^\n]*\b{last}\b"
-    return re.search(f"{touched}|{loaded}|{frozen}", text) is None and _SAYS_LEFT_OUT.search(name) is None
+    return re.search(f"{touched}|{cut}|{loaded}|{frozen}", text) is None and _SAYS_LEFT_OUT.search(name) is None

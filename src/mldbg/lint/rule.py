@@ -61,6 +61,7 @@ _NAMES = {
     facts.GradientUse: "on_gradient_use",
     facts.GradientsCleared: "on_gradients_cleared",
     facts.OptimizerBuilt: "on_optimizer_built",
+    facts.LayerSet: "on_layer_set",
     facts.ScalerUse: "on_scaler_use",
     facts.ModelCall: "on_model_call",
     facts.Evaluated: "on_evaluated",
@@ -121,6 +122,10 @@ class Rule:
 
     def on_optimizer_built(self, built: facts.OptimizerBuilt) -> Iterator[Finding]:
         """Findings from an optimizer that is built."""
+        yield from ()
+
+    def on_layer_set(self, layer: facts.LayerSet) -> Iterator[Finding]:
+        """Findings from a layer that a model gets after it was built."""
         yield from ()
 
     def on_scaler_use(self, use: facts.ScalerUse) -> Iterator[Finding]:

@@ -44,7 +44,8 @@ class Construction:
         self.construct_base(ref, name, arguments)
         if tables.is_optimizer_class(name) and arguments and arguments[0].node is not None and arguments[0].star == "":
             place = self.machine.place(site)
-            self.machine.facts.append(OptimizerBuilt(place, value, arguments[0].node))
+            models = self.training.parameters_of(value)
+            self.machine.facts.append(OptimizerBuilt(place, value, arguments[0].node, models))
         if tables.is_module_class(name) and name not in tables.LOSS_CLASSES:
             if name.startswith("transformers.") and name.endswith(torch.GIVES_EVALUATION_MODE):
                 self.machine.state.set(ref, Slot.MODE, literal(False))
