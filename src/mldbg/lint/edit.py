@@ -126,6 +126,37 @@ def differentiated(node: cst.CSTNode) -> cst.BaseExpression | None:
     return loss
 
 
+def differentiated_in(scope: cst.CSTNode) -> Iterator[cst.BaseExpression]:
+    """What backward runs on in a function."""
+    for node in descendants(scope):
+        if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and node.func.attr.value == "backward":
+            loss = differentiated(node)
+            if loss is not None:
+                yield loss
+
+
+def returned_in(scope: cst.CSTNode) -> Iterator[cst.BaseExpression]:
+    """What a function returns."""
+    for node in descendants(scope):
+        if isinstance(node, cst.Return) and node.value is not None:
+            yield node.value
+
+
+def own_attribute(node: cst.CSTNode) -> str | None:
+    """The name of `self.name`; None of anything else."""
+    return node.attr.value if isinstance(node, cst.Attribute) and is_name(node.value, "self") else None
+
+
+def called_attribute(node: cst.CSTNode) -> str | None:
+    """The name of `self.name(...)`; None of anything else."""
+    return own_attribute(node.func) if isinstance(node, cst.Call) else None
+
+
+def is_named(node: cst.CSTNode, name: str) -> bool:
+    """Whether a node defines a function of this name."""
+    return isinstance(node, cst.FunctionDef) and node.name.value == name
+
+
 def owner_of(node: cst.CSTNode) -> cst.CSTNode:
     """Of an attribute of something, that something; of anything else, itself."""
     return node.value if isinstance(node, cst.Attribute) else node

@@ -73,6 +73,12 @@ GROUPS = Trigger(
     ((r"\.append\(\w+(?:\.\w+)?\)",), (r"parameters\(\)", r"modules\(\)"), (r"\boptim\b",)),
 )
 """An optimizer, in a text that collects parameters in lists."""
+REBUILT = Trigger(
+    frozenset({"tensor(", "Variable("}),
+    ((r"requires_grad ?= ?True",), (r"def forward\(", r"\.backward\(")),
+    (r"requires_grad ?= ?True",),
+)
+"""A tensor that is made a leaf, in a text that defines a network or trains."""
 EVALUATION = Trigger(frozenset({"no_grad", "inference_mode", "optim"}), (RUNS, HELD_OUT), HELD_OUT)
 LOADING = Trigger(frozenset({"load_state_dict("}), ((r"\b(?:no_grad|inference_mode)\b",), (r"loader\b", "DataLoader")))
 """Weights from a file, in a text that runs models without gradients."""
@@ -141,7 +147,7 @@ MEANT = Trigger(frozenset(MEANINGS), ((r"\bmldbg\b",),))
 """Annotations that say what numbers mean."""
 
 TRIGGERS = (
-    *(MEANT, LOSSES, TRAINING, GROUPS, EVALUATION, LOADING, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS),
+    *(MEANT, LOSSES, TRAINING, GROUPS, REBUILT, EVALUATION, LOADING, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS),
     *(TWICE, TWICE_ON_DATA, LOGITS_OF_DISTRIBUTIONS, ATTENTION),
 )
 

@@ -47,8 +47,8 @@ class OptimizerBeforeLayer(Rule):
 
     ## Limits
     Fires where an optimizer gets the parameters of a model, a layer with parameters is then assigned to an attribute or item of
-    that model, and the same optimizer steps later. `model.to(device)` keeps the parameters that are there; layers without any, and a file
-    that calls `add_param_group`, are left alone.
+    that model, and the same optimizer steps later. `model.to(device)` keeps the parameters that are there. Layers without
+    any, and a file that calls `add_param_group`, are left alone.
     """
 
     group = Group.CORRECTNESS
