@@ -8,7 +8,6 @@ from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.gradient_flow import comes_from
 from mldbg.lint.interpret.facts import Call, ModelCall
-from mldbg.lint.interpret.join import is_loss
 from mldbg.lint.library.names import says_loss
 from mldbg.lint.rule import Listening, Rule, Topic
 
@@ -57,8 +56,8 @@ class RebuiltTensor(Rule):
 
     ## Limits
     Fires for what comes from a network, or from a parameter of it, as a tensor: in a `forward` whose result depends on it, and in
-    a function that calls a network and runs backward on what follows. Leaves made of data are fine, and so are functions that read
-    the gradient of the leaf. A loss that is rebuilt is reported by detached-loss.
+    a function that calls a network and runs backward on what follows. Leaves made of data are fine, and so are functions that
+    read the gradient of the leaf. A loss that is rebuilt is reported by detached-loss.
     """
 
     group = Group.CORRECTNESS
@@ -78,7 +77,7 @@ class RebuiltTensor(Rule):
         leaf, data = edit.argument_of(node, 99, "requires_grad"), edit.argument_of(node, 0, "data")
         if leaf is None or not edit.is_name(leaf, "True") or data is None or not call.grad:
             return
-        if any(is_loss(value) for value in call.arguments.values()):
+        if edit.is_any_name(data) and says_loss(data.value):
             return  # detached-loss says it
         scope = function or part.tree
         if _READS_GRADIENT.search(edit.code(scope)):
