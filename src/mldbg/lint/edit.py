@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from mldbg.lint.finding import Edit, Fix, Span
 from mldbg.lint.interpret.address import site_of
@@ -89,6 +89,17 @@ def is_call(node: cst.CSTNode) -> bool:
     return isinstance(node, cst.Call)
 
 
+def is_any_name(node: cst.CSTNode) -> TypeGuard[cst.Name]:
+    """Whether a node is a name."""
+    return isinstance(node, cst.Name)
+
+
+def targets_of(statement: cst.CSTNode) -> list[cst.BaseExpression]:
+    """What a statement line assigns to."""
+    small = statement.body if isinstance(statement, cst.SimpleStatementLine) else ()
+    return [target.target for one in small if isinstance(one, cst.Assign) for target in one.targets]
+
+
 def is_arithmetic(node: cst.CSTNode) -> bool:
     """Whether a node is an operator on two values."""
     return isinstance(node, cst.BinaryOperation)
@@ -113,6 +124,37 @@ def differentiated(node: cst.CSTNode) -> cst.BaseExpression | None:
     while isinstance(loss, cst.Call) and isinstance(loss.func, cst.Attribute) and loss.func.attr.value == "scale" and loss.args:
         loss = loss.args[0].value
     return loss
+
+
+def differentiated_in(scope: cst.CSTNode) -> Iterator[cst.BaseExpression]:
+    """What backward runs on in a function."""
+    for node in descendants(scope):
+        if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and node.func.attr.value == "backward":
+            loss = differentiated(node)
+            if loss is not None:
+                yield loss
+
+
+def returned_in(scope: cst.CSTNode) -> Iterator[cst.BaseExpression]:
+    """What a function returns."""
+    for node in descendants(scope):
+        if isinstance(node, cst.Return) and node.value is not None:
+            yield node.value
+
+
+def own_attribute(node: cst.CSTNode) -> str | None:
+    """The name of `self.name`; None of anything else."""
+    return node.attr.value if isinstance(node, cst.Attribute) and is_name(node.value, "self") else None
+
+
+def called_attribute(node: cst.CSTNode) -> str | None:
+    """The name of `self.name(...)`; None of anything else."""
+    return own_attribute(node.func) if isinstance(node, cst.Call) else None
+
+
+def is_named(node: cst.CSTNode, name: str) -> bool:
+    """Whether a node defines a function of this name."""
+    return isinstance(node, cst.FunctionDef) and node.name.value == name
 
 
 def owner_of(node: cst.CSTNode) -> cst.CSTNode:

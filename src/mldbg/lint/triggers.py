@@ -67,7 +67,20 @@ TRAINERS = frozenset(name.rpartition(".")[2] for name, effect in trainers.ROWS.i
 LOSSES = Trigger(PARTICULAR_LOSSES | TRAINERS | {"backward("})
 """A call of a loss may stand in another file than the loss's name, hence the word that runs beside it."""
 
-TRAINING = Trigger(frozenset({"backward(", "optim"}))
+TRAINING = Trigger(frozenset({"backward(", "manual_backward(", "optim"}))
+GROUPS = Trigger(
+    frozenset({"SGD(", "Adam(", "AdamW(", "NAdam(", "RAdam(", "Adamax(", "Adagrad(", "Adadelta(", "RMSprop("}),
+    ((r"\.append\(\w+(?:\.\w+)?\)",), (r"parameters\(\)", r"modules\(\)"), (r"\boptim\b",)),
+)
+"""An optimizer, in a text that collects parameters in lists."""
+REBUILT = Trigger(
+    frozenset({"tensor(", "Variable("}),
+    ((r"requires_grad ?= ?True",), (r"def forward\(", r"\.backward\(")),
+    (r"requires_grad ?= ?True",),
+)
+"""A tensor that is made a leaf, in a text that defines a network or trains."""
+BY_HAND = Trigger(frozenset({"log(", "mse_loss(", "l1_loss(", "loss_fn(", "criterion("}), ((r"automatic_optimization",),))
+"""The step of a module that optimises by hand, and may leave it out."""
 EVALUATION = Trigger(frozenset({"no_grad", "inference_mode", "optim"}), (RUNS, HELD_OUT), HELD_OUT)
 LOADING = Trigger(frozenset({"load_state_dict("}), ((r"\b(?:no_grad|inference_mode)\b",), (r"loader\b", "DataLoader")))
 """Weights from a file, in a text that runs models without gradients."""
@@ -333,6 +346,9 @@ TRIGGERS = (
     RANDOM_TRANSFORMS,
     LEARNED,
     SEARCHED,
+    GROUPS,
+    REBUILT,
+    BY_HAND,
 )
 
 _SIZED = (

@@ -172,6 +172,36 @@ class GradientUse:
 
 
 @dataclass(frozen=True, slots=True)
+class OptimizerBuilt:
+    """An optimizer of torch is built.
+
+    Attributes:
+        optimizer: the optimizer.
+        parameters: the expression that names what it gets.
+        models: whose parameters these are, all of them; empty where that is not known.
+    """
+
+    place: Place
+    optimizer: Value
+    parameters: cst.BaseExpression
+    models: frozenset[Ref]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSet:
+    """A model that exists already gets a layer with parameters of its own: `model.fc = nn.Linear(512, 10)`.
+
+    Attributes:
+        target: what it is assigned to.
+        models: the model, and those that it is a part of, as the target names them.
+    """
+
+    place: Place
+    target: cst.BaseExpression
+    models: frozenset[Ref]
+
+
+@dataclass(frozen=True, slots=True)
 class ScalerUse:
     """A gradient scaler scales a loss, unscales gradients, lets an optimizer step, or adapts its factor.
 
@@ -815,6 +845,8 @@ Fact = (
     Call
     | Backward
     | GradientUse
+    | OptimizerBuilt
+    | LayerSet
     | ScalerUse
     | SchedulerStep
     | GradientsCleared
