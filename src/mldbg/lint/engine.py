@@ -18,6 +18,7 @@ from mldbg.lint.finding import Edit, Finding, Fix, Partly, Problem, Span
 from mldbg.lint.imports import Finder, import_name
 from mldbg.lint.links import Links, ShapeLinks
 from mldbg.lint.prose import without_prose
+from mldbg.lint.requirements import Requirements
 from mldbg.lint.rule import Listening, Rule
 from mldbg.lint.surveys import Surveys
 from mldbg.lint.triggers import SHAPE_TRIGGERS, is_small_example, says_sizes, with_calls
@@ -81,6 +82,7 @@ class Project:
         self._finder = Finder((self.root, self.root / "src"))
         self._modules: Modules | None = None
         self._passed_over: list[Problem] = []
+        self.requirements = Requirements(self.root)
         self.surveys = Surveys(self._finder, self._read, (*self.triggers, *SHAPE_TRIGGERS))
         self.links = Links(self.surveys, self.triggers, lambda: self.modules)
         self.shape_links = ShapeLinks(self.surveys, SHAPE_TRIGGERS, lambda: self.modules)
@@ -403,6 +405,8 @@ def check(source: Source, rules: Sequence[type[Rule]], project: Project) -> Outc
         problems += of_shapes.problems
         partly += of_shapes.partly
     instances = [rule() for rule in rules]
+    for instance in instances:
+        instance.versions = partial(project.requirements.of, file=source.file)
     findings: dict[Finding, None] = {}
     at: set[tuple[str, Span]] = set()
     with _deep_recursion():

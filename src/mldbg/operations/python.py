@@ -205,7 +205,7 @@ ROWS: dict[str, Effect] = {
     "einops.layers.torch.Reduce.__call__": Arranges(reduces=True),
     "functools.partial": Special("partial"),
     "functools.wraps": NoEffect(),
-    "copy.copy": Special("clone"),
+    "copy.copy": Special("shallow"),
     "copy.deepcopy": Special("clone"),
     "dataclasses.replace": Special("replaced"),
     "copy.replace": Special("replaced"),
