@@ -144,6 +144,9 @@ PREDICTOR_PACKAGES: tuple[str, ...] = (
 )
 """Packages whose classes predict."""
 
+NETWORK_PACKAGES: tuple[str, ...] = ("keras.", "tensorflow.keras.", "tf_keras.")
+"""Packages of networks, which take all columns of what they are fitted on."""
+
 UNIMPORTED: dict[str, str] = {
     name.rpartition(".")[2]: name
     for name in sorted(
@@ -181,7 +184,6 @@ ROWS: dict[str, Effect] = {
     "sklearn.preprocessing.power_transform": Scales(position=9),
     "sklearn.preprocessing.normalize": Scales(axis=1, position=2),
     "keras.utils.normalize": Scales(axis=-1),
-    "tensorflow.keras.utils.normalize": Scales(axis=-1),
     "scipy.stats.zscore": Scales(),
     "scipy.cluster.vq.whiten": Scales(position=9),
     "xgboost.cv": CrossValidates(),

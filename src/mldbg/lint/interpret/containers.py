@@ -17,6 +17,7 @@ from mldbg.lint.interpret.join import joined, tuple_of
 from mldbg.lint.interpret.lineage import Lineage
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.slots import Slot
+from mldbg.lint.interpret.snapshots import note_weights
 from mldbg.lint.interpret.sums import note_emptied, note_kept
 from mldbg.lint.interpret.value import UNKNOWN, Constant, Entries, Items, Object, Value, literal
 from mldbg.operations.python import LOSES_CONTENT, REARRANGES
@@ -143,5 +144,6 @@ class Containers:
         node = site.node
         if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute) or arguments[0].node is None:
             return
+        note_weights(self.machine, node.func.value, arguments[0].node, arguments[0].value, collected=True)
         if not self.contents.is_bounded(base):
             note_kept(self.machine, node.func.value, base, arguments[0].value, arguments[0].node, site)

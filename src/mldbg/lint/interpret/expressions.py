@@ -10,14 +10,14 @@ from typing import Any
 
 import libcst as cst
 
-from mldbg.lint.interpret import paths, scaling, texts
+from mldbg.lint.interpret import hits, paths, predictions, scaling, texts
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.choices import Choices, is_told_apart_by_meaning
 from mldbg.lint.interpret.columns import Columns
 from mldbg.lint.interpret.contents import Contents
-from mldbg.lint.interpret.facts import Condition, told
+from mldbg.lint.interpret.facts import Compared, Condition, told
 from mldbg.lint.interpret.frames import held_under_key
 from mldbg.lint.interpret.indexing import MASK
 from mldbg.lint.interpret.join import join_all, join_data, joined, mix_data, of_branches, scored_as, spliced, tuple_of
@@ -306,6 +306,8 @@ class Expressions:
         origin = self.machine.new_ref(site)
         result = scaling.noted(node.operator, left, right, combined(node.operator, left, right, origin), origin)
         result = self.marks.combined(node.operator, left, right, result, site)
+        result = predictions.combined(left, right, result)
+        result = self.library.hits.combined(node.operator, left, right, result, site)
         named = [value for value, side in ((left, node.left), (right, node.right)) if is_named_loss(side)]
         if (
             result.meaning is None
@@ -330,6 +332,7 @@ class Expressions:
         kept = value.meaning if value.meaning in (Semantic.LOGITS, Semantic.SCALAR_LOSS) else None
         data = derived_data(value)
         made = Value(meaning=kept, data=data, origin=value.origin, attached=value.attached, trail=value.trail)
+        made = predictions.combined(value, literal(0), made)
         if isinstance(node.operator, cst.BitInvert):
             made = tested(Test.NOT, value, None, made, self.machine.site(node))
         return self.library.shaping.unary(value, made)
@@ -356,6 +359,7 @@ class Expressions:
             known = compared(rights[0][0], left, self._shown(node.comparisons[0], rights[0][1]))
             if known is not None:
                 return literal(known)
+            self._tell_compared(node, left, rights[0][1])
         if isinstance(left.thing, Lazy):
             return scored_as(Value(Opaque(MASK)), left)
         data = mix_data(derived_data(left), derived_data(rights[0][1])) if len(rights) == 1 else derived_data(left)
@@ -365,7 +369,18 @@ class Expressions:
         (operator, right), site = rights[0], self.machine.site(node)
         if type(operator) in COMPARES:
             made = tested(COMPARES[type(operator)], left, right, made, site)
+        made = self.library.predictions.compared(operator, left, right, made, site)
+        if isinstance(operator, cst.Equal):
+            made = hits.compared(left, right, made, site)
         return self.library.shaping.operation(operator, left, right, site, made)
+
+    def _tell_compared(self, node: cst.Comparison, left: Value, right: Value) -> None:
+        """Tell the rules of a tensor that is compared with a fraction, as probabilities are."""
+        comparator = node.comparisons[0].comparator
+        for value, bound, at in ((left, right.constant, comparator), (right, left.constant, node.left)):
+            if isinstance(bound, float) and 0 < bound < 1 and isinstance(value.thing, Unknown | Lazy):
+                place = self.machine.place(self.machine.site(node))
+                self.machine.facts.append(Compared(place, self.machine.force(value), bound, at))
 
     def _shown(self, target: cst.ComparisonTarget, value: Value) -> Value:
         """What `in` looks through: the elements of a list or a set, the keys of a dict."""
@@ -377,7 +392,8 @@ class Expressions:
         return value if held is None else Value(held)
 
     def _conditional(self, node: cst.IfExp) -> Value:
-        truth = truth_of(self.of(node.test))
+        test = self.of(node.test)
+        truth = truth_of(test)
         truth = self.choices.decided(node.test) if truth is None else truth
         if truth is True:
             return self.of(node.body)
@@ -388,7 +404,11 @@ class Expressions:
             return paths.usually(machine, self.of(node.orelse), machine.site(node))
         holds, fails = machine.outcomes(node.test)
         if not self._acts(node.body):
-            return self._perhaps(node.orelse, self.of(node.body), fails)
+            value = self.of(node.body)
+            either = self._perhaps(node.orelse, value, fails)
+            if test.marked is None or self._acts(node.orelse):
+                return either
+            return predictions.chosen(test, (value, self.of(node.orelse)), either)
         if not self._acts(node.orelse):
             return self._perhaps(node.body, self.of(node.orelse), holds)
         other = machine.state.fork()
@@ -485,6 +505,7 @@ class Expressions:
             result = self.machine.call_method(base, name, arguments, site)
             if isinstance(base.thing, Symbol) and arguments and _works_in_place(name, arguments):
                 self._changed_in_place(node.args[0].value, name, arguments[0].value, result)
+            self.library.tables.taken_out(base, name, arguments)
             result = self._shuffled(node, name, base, arguments, result)
             if name in FILLS_IN_PLACE and result.fits and _works_in_place(name, arguments):
                 self.assignment.assign(function.value, result, site)

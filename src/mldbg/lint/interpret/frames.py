@@ -10,7 +10,7 @@ from typing import Any
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Context, Ref
+from mldbg.lint.interpret.address import Context, Ref, Site
 from mldbg.lint.interpret.module import Module, Part
 from mldbg.lint.interpret.state import State
 from mldbg.lint.interpret.value import ClassThing, Data, Function, Known, Object, Opaque, Role, Unknown, Value
@@ -32,6 +32,8 @@ class LoopFrame:
     """The rows on which a model was run in the round under way."""
     one_by_one: int = 1
     """How many rounds are taken, where they are taken one by one."""
+    batches: Site | None = None
+    """Where the batches are made that it goes through, where that is known."""
     breaks: list[State] = field(default_factory=list)
     continues: list[State] = field(default_factory=list)
 

@@ -9,6 +9,7 @@ from functools import partial
 
 import libcst as cst
 
+from mldbg.lint.interpret import loading
 from mldbg.lint.interpret.address import GRADIENTS, Context, Made, Ref, Site, made_at, module_ref, site_of
 from mldbg.lint.interpret.arguments import Argument, completed
 from mldbg.lint.interpret.assignment import Assignment
@@ -79,7 +80,7 @@ from mldbg.lint.interpret.value import (
     Value,
     literal,
 )
-from mldbg.operations import tables, torch
+from mldbg.operations import tables
 from mldbg.operations.configuration import DICTS
 from mldbg.operations.effect import Effect
 from mldbg.operations.spelling import canonical
@@ -154,7 +155,7 @@ class Interpreter:
             self.shaping,
         )
         self.assignment = Assignment(self, self.names, self.classes, self.contents, self.training, self.shaping)
-        self.subscripts = Subscripts(self, self.contents, self.shaping)
+        self.subscripts = Subscripts(self, self.contents, self.shaping, self.estimators.tables)
         self.expressions = Expressions(self, self.names, self.contents, self.library, self.assignment, self.subscripts)
         self.decorators = Decorators(self)
         self.supposed_models = SupposedModels(self, self.names, modules)
@@ -346,6 +347,8 @@ class Interpreter:
         if base.among is not None:
             return self.choices.each(base, lambda one: self.attribute(one, name, site), site)
         thing = base.thing
+        if base.loaders and (held := loading.attribute(self, base, name)) is not None:
+            return held
         if isinstance(thing, Symbol):
             return Value(Symbol(canonical(f"{thing.name}.{name}")))
         if isinstance(thing, ModuleThing):
@@ -353,8 +356,7 @@ class Interpreter:
         if isinstance(thing, ClassThing | Function) and name in ("__name__", "__qualname__"):
             return literal(thing.name)
         if isinstance(thing, ClassThing):
-            found = self.classes.class_attribute(thing, name)
-            return UNKNOWN if found is None else found
+            return self.classes.class_attribute(thing, name) or UNKNOWN
         if isinstance(thing, Super):
             found = self.classes.super_attribute(thing, name)
             return UNKNOWN if found is None else self._bound(found, thing.receiver)
@@ -397,13 +399,11 @@ class Interpreter:
             data = Data(rows=base.rows) if data is None else replace(data, rows=base.rows)
         data = of_attribute(data, name)
         self.state.ensure(ref)
-        trail = base.trail if data and data.fits else None
-        return Value(Object(ref), data=data, origin=ref, trail=trail, size=usual_size(self.usual.get(ref)))
+        trail, size = base.trail if data and data.fits else None, usual_size(self.usual.get(ref))
+        return self.estimators.tables.attribute(base, name, Value(Object(ref), data=data, origin=ref, trail=trail, size=size))
 
     def _bound(self, found: Value, receiver: Value) -> Value:
-        if isinstance(found.thing, Function):
-            if is_static(found.thing):
-                return found
+        if isinstance(found.thing, Function) and not is_static(found.thing):
             return Value(Bound(found.thing, receiver))
         return found
 
@@ -503,12 +503,10 @@ class Interpreter:
         replaced = self.state.get(callee.thing.ref, "forward") if module and isinstance(callee.thing, Object) else None
         if replaced is not None:
             return self.call(replaced, arguments, site)
-        method = self.classes.class_attribute(cls, "__call__")
-        if method is None and module:
-            method = self.classes.class_attribute(cls, "forward")
+        method = self.classes.run_by_call(cls)
         if method is not None and isinstance(method.thing, Function):
             return self.call_function(method.thing, [Argument(callee), *arguments], site)
-        if module and self.classes.outside_base(cls) in torch.CONTAINERS:
+        if self.classes.outside_base(cls) in tables.CONTAINERS:
             return self.library.run_container(callee, arguments, site)
         return self.lineage.unknown_result(site)
 

@@ -13,7 +13,9 @@ from dataclasses import replace
 from mldbg.lint.interpret import shapes
 from mldbg.lint.interpret.address import Made, Ref
 from mldbg.lint.interpret.parts import either_of, says_it_is_loss
+from mldbg.lint.interpret.table import join_tables
 from mldbg.lint.interpret.value import (
+    COLLECTED,
     MOST_ITEMS,
     NONE,
     UNKNOWN,
@@ -30,6 +32,7 @@ from mldbg.lint.interpret.value import (
     Items,
     Known,
     Lazy,
+    Marked,
     Object,
     Opaque,
     Option,
@@ -84,11 +87,12 @@ def join(one: Value, two: Value) -> Value:
         attached=_attached(one, two),
         trail=one.trail if one.trail is not None else two.trail,
         scaled=one.scaled or two.scaled or blanks[0] is not blanks[1],
-        marked=one.marked if one.marked == two.marked else None,
+        marked=_join_marks(one, two, blanks),
         or_none=one.or_none or two.or_none,
         among=_among(one, two),
         shaped=shapes.joined(one.shaped, two.shaped),
         size=one.size if one.size == two.size else None,
+        loaders=one.loaders | two.loaders,
     )
 
 
@@ -234,6 +238,16 @@ def _join_meanings(one: Value, two: Value, blanks: tuple[bool, bool]) -> Semanti
     return meaning if meaning in _SURVIVES_ZEROS else None
 
 
+def _join_marks(one: Value, two: Value, blanks: tuple[bool, bool]) -> Marked | None:
+    """The mark that both have; the start of a collection gives way to predictions that are collected."""
+    if one.marked == two.marked:
+        return one.marked
+    if True not in blanks:
+        return None
+    marked = two.marked if blanks[0] else one.marked
+    return marked if marked is not None and marked.mark in COLLECTED else None
+
+
 _SURVIVES_ZEROS = (Semantic.PROBS, Semantic.UNIT_INTERVAL, Semantic.LOGITS)
 
 
@@ -277,6 +291,7 @@ def widened(before: Value, after: Value) -> Value:
         trail=after.trail if after.fits else None,
         scaled=after.scaled,
         or_none=after.or_none,
+        loaders=after.loaders,
     )
 
 
@@ -359,6 +374,7 @@ def join_data(one: Data | None, two: Data | None) -> Data | None:
         column=one.column if one.column == two.column else None,
         itself=one.itself if one.itself is two.itself else None,
         scores=one.scores | two.scores,
+        table=join_tables(one.table, two.table),
     )
 
 

@@ -33,6 +33,7 @@ def split_apart(whole: Data, role: Role | None, site: Site) -> Data:
         whole=as_whole(whole),
         known=Known.SPLIT if role is not None else None,
         column=whole.column,
+        table=whole.table,
     )
     return _with_fits(part, fits_after_split(whole, site))
 

@@ -22,6 +22,7 @@ from mldbg.lint.interpret.ranks import rank_of_item
 from mldbg.lint.interpret.shaping import Shaping
 from mldbg.lint.interpret.slots import Slot, argument_of
 from mldbg.lint.interpret.splits import picked, split_apart
+from mldbg.lint.interpret.tables import Tables
 from mldbg.lint.interpret.value import (
     NONE,
     UNKNOWN,
@@ -41,7 +42,7 @@ from mldbg.lint.interpret.value import (
     Unknown,
     Value,
 )
-from mldbg.operations import torch
+from mldbg.operations import tables
 from mldbg.operations.annotations import family_of
 
 MOST_SHUFFLES = 4
@@ -56,9 +57,10 @@ DEEPEST_ITEM = 3
 class Subscripts:
     """Evaluates `base[indices]`."""
 
-    def __init__(self, machine: Machine, contents: Contents, shaping: Shaping) -> None:
+    def __init__(self, machine: Machine, contents: Contents, shaping: Shaping, tables: Tables) -> None:
         self.machine = machine
         self.shaping = shaping
+        self.tables = tables
         self.contents = contents
         self.columns = Columns(contents)
         self.choices = Choices(machine)
@@ -108,6 +110,7 @@ class Subscripts:
             ref = base.thing.ref.inside(Made.ITEM, str(index.constant))
             self.machine.state.ensure(ref)
             held = Value(Object(ref), data=data, origin=ref, trail=base.trail)
+            held = self.tables.item(base, node, indices, held)
             return self._keyed(index, self.shaping.item(base, indices, site, held))
         rest = carried.picked(base, indices)
         picked_out = Value(
@@ -121,6 +124,7 @@ class Subscripts:
         )
         picked_out = marks.picked(base, indices, picked_out, site)
         picked_out = part_under_key(base, index.constant, picked_out)
+        picked_out = self.tables.item(base, node, indices, picked_out)
         return self._keyed(index, self.shaping.item(base, indices, site, picked_out))
 
     def _stacked(self, indices: list[Value], node: cst.CSTNode) -> Value:
@@ -170,7 +174,7 @@ class Subscripts:
             else:
                 items = Items(items.cls, (), join_all(items))
             cls = base.thing.cls if isinstance(base.thing, Object) else None
-            copied = isinstance(cls, str) and (cls == "builtins.list" or cls in torch.CONTAINERS)
+            copied = isinstance(cls, str) and (cls == "builtins.list" or cls in tables.CONTAINERS)
             return self.contents.new_sequence(site.node, items, str(cls)) if copied else Value(items)
         position = index.constant
         named = self._named_layer(base, index, items) if isinstance(position, str) else None
