@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from mldbg.lint.finding import Edit, Fix, Span
 from mldbg.lint.interpret.address import site_of
 from mldbg.lint.interpret.value import Object
 from mldbg.lint.library.names import CONVENTIONAL_ALIASES
+from mldbg.lint.outline import Kind
 from mldbg.operations.tables import constructor_parameters
 
 if TYPE_CHECKING:
@@ -34,12 +35,20 @@ else:
     cst = _OnFirstUse()
 
 
+_QUOTES = ('"', "'", 'r"', "r'")
+"""What a docstring begins with."""
+
 _ACTIVATION = re.compile(r"softmax\w*(\([^()]*\))?$|sigmoid(\(\))?$|expit$", re.IGNORECASE)
 
 
 def code(node: cst.CSTNode) -> str:
     """The source text of a node."""
     return cst.Module([]).code_for_node(node)
+
+
+def bare(node: cst.BaseExpression) -> str:
+    """The source text of an expression, without parentheses around it."""
+    return code(node.with_changes(lpar=(), rpar=()))
 
 
 def safe(*edits: Edit) -> Fix:
@@ -80,9 +89,92 @@ def is_call(node: cst.CSTNode) -> bool:
     return isinstance(node, cst.Call)
 
 
+def is_any_name(node: cst.CSTNode) -> TypeGuard[cst.Name]:
+    """Whether a node is a name."""
+    return isinstance(node, cst.Name)
+
+
+def targets_of(statement: cst.CSTNode) -> list[cst.BaseExpression]:
+    """What a statement line assigns to."""
+    small = statement.body if isinstance(statement, cst.SimpleStatementLine) else ()
+    return [target.target for one in small if isinstance(one, cst.Assign) for target in one.targets]
+
+
 def is_arithmetic(node: cst.CSTNode) -> bool:
     """Whether a node is an operator on two values."""
     return isinstance(node, cst.BinaryOperation)
+
+
+def is_plain(node: cst.CSTNode) -> bool:
+    """Whether a node can stand anywhere without parentheses."""
+    return isinstance(node, cst.Name | cst.Attribute | cst.Call | cst.Subscript | cst.Integer)
+
+
+def text_called_on(node: cst.CSTNode) -> str | None:
+    """The text of what a method is called on; None of any other call."""
+    return code(node.func.value) if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) else None
+
+
+def differentiated(node: cst.CSTNode) -> cst.BaseExpression | None:
+    """What backward runs on: `loss` of `loss.backward()`, `scaler.scale(loss).backward()` and `accelerator.backward(loss)`."""
+    if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute):
+        return None
+    positional = [arg.value for arg in node.args if arg.keyword is None and not arg.star]
+    loss = positional[0] if positional else node.func.value
+    while isinstance(loss, cst.Call) and isinstance(loss.func, cst.Attribute) and loss.func.attr.value == "scale" and loss.args:
+        loss = loss.args[0].value
+    return loss
+
+
+def differentiated_in(scope: cst.CSTNode) -> Iterator[cst.BaseExpression]:
+    """What backward runs on in a function."""
+    for node in descendants(scope):
+        if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and node.func.attr.value == "backward":
+            loss = differentiated(node)
+            if loss is not None:
+                yield loss
+
+
+def returned_in(scope: cst.CSTNode) -> Iterator[cst.BaseExpression]:
+    """What a function returns."""
+    for node in descendants(scope):
+        if isinstance(node, cst.Return) and node.value is not None:
+            yield node.value
+
+
+def own_attribute(node: cst.CSTNode) -> str | None:
+    """The name of `self.name`; None of anything else."""
+    return node.attr.value if isinstance(node, cst.Attribute) and is_name(node.value, "self") else None
+
+
+def called_attribute(node: cst.CSTNode) -> str | None:
+    """The name of `self.name(...)`; None of anything else."""
+    return own_attribute(node.func) if isinstance(node, cst.Call) else None
+
+
+def is_named(node: cst.CSTNode, name: str) -> bool:
+    """Whether a node defines a function of this name."""
+    return isinstance(node, cst.FunctionDef) and node.name.value == name
+
+
+def owner_of(node: cst.CSTNode) -> cst.CSTNode:
+    """Of an attribute of something, that something; of anything else, itself."""
+    return node.value if isinstance(node, cst.Attribute) else node
+
+
+def is_function(part: Part) -> bool:
+    """Whether a part of a module defines a function."""
+    return part.statement.kind is Kind.FUNCTION
+
+
+def is_break(node: cst.CSTNode) -> bool:
+    """Whether a node leaves a loop."""
+    return isinstance(node, cst.Break)
+
+
+def is_counted(loop: cst.For | cst.While) -> bool:
+    """Whether the rounds of a loop are counted: `for epoch in range(epochs)`, or `while`."""
+    return isinstance(loop, cst.While) or re.search(r"\bt?range\(", code(loop.iter)) is not None
 
 
 def is_statement(site: Site) -> bool:
@@ -168,6 +260,18 @@ def without_activation(call: Call, parameter: str) -> Fix | None:
     """Drop the activation before a loss, where only the loss consumes it."""
     source = sole_source(call, parameter)
     inner = activation_input(source) if source is not None and _ACTIVATION.search(code(source.func)) else None
+    if source is None or inner is None:
+        return None
+    return unsafe(*unwrapped(call.place.site.part, source, inner))
+
+
+_LAST = re.compile(r"(?:relu6?|softplus|drop\w*)(?:\(.*\))?$", re.IGNORECASE)
+
+
+def without_last(call: Call, parameter: str) -> Fix | None:
+    """Drop a ReLU or dropout before a loss, where only the loss consumes it."""
+    source = sole_source(call, parameter)
+    inner = activation_input(source) if source is not None and _LAST.search(code(source.func)) else None
     if source is None or inner is None:
         return None
     return unsafe(*unwrapped(call.place.site.part, source, inner))
@@ -392,8 +496,11 @@ def is_given(call: Call, name: str) -> bool | None:
     """Whether a parameter gets an argument, in a call or where what is called was built; None where that is not known."""
     if name in call.arguments:
         return True
-    made = constructor(call) if call.name.endswith(".__call__") else call.place.site
+    is_object = call.name.endswith(".__call__")
+    made = constructor(call) if is_object else call.place.site
     node = made.node if made is not None else None
+    if not is_object and node is not None and not is_call(node):
+        return False  # a function that is named to a library, which calls it with prediction and target only
     return False if isinstance(node, cst.Call) and not any(arg.star for arg in node.args) else None
 
 
@@ -456,9 +563,179 @@ def with_axes(site: Site, axes: str) -> Edit | None:
     return replaced(site.part, text, f"{text.prefix}{text.quote}{axes}{text.quote}") if text is not None else None
 
 
+def text_of(node: cst.CSTNode) -> str | None:
+    """What a string says that stands there as it is; None of any other node."""
+    return str(node.raw_value) if isinstance(node, cst.SimpleString) else None
+
+
+def loss_object(site: Site, name: str, flag: str) -> Edit | None:
+    """Put an object of a loss of Keras, with a flag set, in the place of its name; None where the file does not import Keras."""
+    imports = site.part.module.outline.imports
+    cls = "".join(word.capitalize() for word in name.rpartition(".")[2].split("_"))
+    for alias, what in imports.items():
+        package = what.module if what.name is None else f"{what.module}.{what.name}"
+        path = {"tensorflow": ".keras.losses", "keras": ".losses", "tensorflow.keras": ".losses", "keras.losses": ""}.get(
+            package.replace("tensorflow.keras.", "keras.")
+        )
+        if path is not None:
+            return replaced(site.part, site.node, f"{alias}{path}.{cls}({flag}=True)")
+    return None
+
+
 def is_literal(node: cst.CSTNode) -> bool:
     """Whether a node is a number, True, False or None, as it stands."""
     return number_of(node) is not None or (isinstance(node, cst.Name) and node.value in ("True", "False", "None"))
+
+
+def has_positional(node: cst.Call) -> bool:
+    """Whether a call has arguments without a name."""
+    return any(arg.keyword is None for arg in node.args)
+
+
+def factors_of(site: Site) -> Iterator[cst.CSTNode]:
+    """What an expression is multiplied with or divided by where it stands."""
+    node: cst.CSTNode | None = site.node
+    while (above := site.part.parents.get(node) if node is not None else None) is not None:
+        if not isinstance(above, cst.BinaryOperation) or not isinstance(above.operator, cst.Multiply | cst.Divide):
+            return
+        yield above.right if above.left is node else above.left
+        node = above
+
+
+def squeezes_all(node: cst.CSTNode) -> bool:
+    """Whether a node is `x.squeeze()` or `torch.squeeze(x)`: which axes go, nobody says."""
+    if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute) or node.func.attr.value != "squeeze":
+        return False
+    return len(node.args) == (1 if is_name(node.func.value, "torch") else 0)
+
+
+def chain_of(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+    """An expression, and what its methods and functions of one argument are applied to, outermost first."""
+    here: cst.CSTNode | None = node
+    while here is not None:
+        yield here
+        if isinstance(here, cst.Call) and isinstance(here.func, cst.Attribute):
+            root = here.func.value
+            while isinstance(root, cst.Attribute):
+                root = root.value
+            of_module = isinstance(root, cst.Name) and root.value in ("torch", "F", "nn")
+            here = (here.args[0].value if here.args else None) if of_module else here.func.value
+        else:
+            here = None
+
+
+def with_last_axis(part: Part, node: cst.Call) -> Edit:
+    """`x.squeeze()` as `x.squeeze(-1)`"""
+    span = part.span(node)
+    at = Span(span.path, span.end_line, span.end_column - 1, span.end_line, span.end_column - 1)
+    return Edit(at, ", -1" if node.args else "-1")
+
+
+def wraps_one_name(node: cst.CSTNode) -> bool:
+    """Whether a node is `[model]`: a list that hides one thing that was made elsewhere."""
+    return isinstance(node, cst.List) and len(node.elements) == 1 and isinstance(node.elements[0].value, cst.Name | cst.Attribute)
+
+
+def is_dict(node: cst.CSTNode) -> bool:
+    """Whether a node makes a dict."""
+    named = isinstance(node, cst.Call) and isinstance(node.func, cst.Name) and node.func.value in ("dict", "OrderedDict")
+    return named or isinstance(node, cst.Dict | cst.DictComp)
+
+
+def container_of(node: cst.CSTNode) -> str:
+    """What kind of container a node makes."""
+    is_tuple = isinstance(node, cst.Tuple) or (isinstance(node, cst.Call) and is_name(node.func, "tuple"))
+    return "dict" if is_dict(node) else "tuple" if is_tuple else "list"
+
+
+def name_of_nn(part: Part) -> str | None:
+    """How a file calls `torch.nn`."""
+    for alias, what in part.module.outline.imports.items():
+        if (what.module, what.name) in (("torch", "nn"), ("torch.nn", None)) and alias != "torch":
+            return alias
+    return "torch.nn" if "torch" in part.module.outline.imports else None
+
+
+def wrapped_in_call(part: Part, node: cst.CSTNode, function: str) -> tuple[Edit, ...]:
+    """`function(...)` around a list or dict that is written out; an empty one becomes a call without arguments."""
+    if isinstance(node, cst.List | cst.Dict) and not node.elements:
+        return (replaced(part, node, f"{function}()"),)
+    if isinstance(node, cst.Dict) and not all(
+        isinstance(each, cst.DictElement) and isinstance(each.key, cst.SimpleString | cst.FormattedString)
+        for each in node.elements
+    ):
+        return ()
+    if not isinstance(node, cst.List | cst.ListComp | cst.Dict):
+        return ()
+    span = part.span(node)
+    before = Span(span.path, span.line, span.column, span.line, span.column)
+    after = Span(span.path, span.end_line, span.end_column, span.end_line, span.end_column)
+    return Edit(before, f"{function}("), Edit(after, ")")
+
+
+def attributes_given(function: cst.CSTNode) -> Iterator[tuple[str, cst.BaseExpression, cst.BaseExpression]]:
+    """The attributes of `self` that a function gives a value, the values, and what those were made by if they are local names."""
+    assigned = [node for node in descendants(function) if isinstance(node, cst.Assign | cst.AnnAssign) and node.value is not None]
+    pairs = [(node.target if isinstance(node, cst.AnnAssign) else node.targets[0].target, node.value) for node in assigned]
+    local = {target.value: value for target, value in pairs if isinstance(target, cst.Name)}
+    for target, value in reversed(pairs):
+        if isinstance(target, cst.Attribute) and is_name(target.value, "self") and value is not None:
+            source = local.get(value.value) if isinstance(value, cst.Name) else value
+            if source is not None:
+                yield str(target.attr.value), value, source
+
+
+def torch_function(node: cst.CSTNode) -> str | None:
+    """Of `torch.zeros(...)` the name `zeros`; None of anything else."""
+    if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and is_name(node.func.value, "torch"):
+        return str(node.func.attr.value)
+    return None
+
+
+def makes_axes(node: cst.CSTNode) -> bool:
+    """Whether `torch.tensor([...])` or `torch.full((...), ...)` makes something with axes, as it is written."""
+    first = node.args[0].value if isinstance(node, cst.Call) and node.args else None
+    return isinstance(first, cst.List | cst.Tuple | cst.ListComp)
+
+
+def is_plain_assignment(statement: cst.CSTNode) -> bool:
+    """Whether a line is `self.name = value` and nothing else."""
+    if not isinstance(statement, cst.SimpleStatementLine) or len(statement.body) != 1:
+        return False
+    node = statement.body[0]
+    return isinstance(node, cst.Assign) and len(node.targets) == 1 and isinstance(node.targets[0].target, cst.Attribute)
+
+
+def first_of(statement: cst.CSTNode) -> cst.CSTNode:
+    """The first small statement of a line."""
+    return statement.body[0] if isinstance(statement, cst.SimpleStatementLine) else statement
+
+
+def is_number(node: cst.CSTNode) -> bool:
+    """Whether a number is written out."""
+    return isinstance(node, cst.Integer | cst.Float)
+
+
+def argument_of(node: cst.CSTNode, position: int, *names: str) -> cst.BaseExpression | None:
+    """The argument of a call that is given by its position, or by one of these names."""
+    if not isinstance(node, cst.Call):
+        return None
+    positional = [arg.value for arg in node.args if arg.keyword is None and not arg.star]
+    named = {arg.keyword.value: arg.value for arg in node.args if arg.keyword is not None}
+    found = next((named[name] for name in names if name in named), None)
+    return found if found is not None or position >= len(positional) else positional[position]
+
+
+def float_of(node: cst.CSTNode) -> float | None:
+    """The number that is written out, as `1.0` or `5`."""
+    return float(node.evaluated_value) if isinstance(node, cst.Float | cst.Integer) else None
+
+
+def numbers_in(node: cst.CSTNode) -> list[int]:
+    """The numbers that are written out: one, or a list of them; empty of anything else."""
+    each = [element.value for element in node.elements] if isinstance(node, cst.List | cst.Tuple) else [node]
+    found = [number for one in each if (number := number_of(one)) is not None]
+    return found if len(found) == len(each) else []
 
 
 def number_of(node: cst.CSTNode) -> int | None:
@@ -552,6 +829,11 @@ def siblings(part: Part, statement: cst.CSTNode) -> list[cst.CSTNode]:
     return list(block.body) if isinstance(block, cst.IndentedBlock | cst.Module) else []
 
 
+def siblings_in(loop: cst.For | cst.While) -> list[cst.CSTNode]:
+    """The statements of a loop's body, where they have lines of their own."""
+    return list(loop.body.body) if isinstance(loop.body, cst.IndentedBlock) else []
+
+
 def following(part: Part, statement: cst.CSTNode) -> tuple[Part, cst.CSTNode] | None:
     """The statement after one in the same block; at the top level it belongs to the next part of the module."""
     block = siblings(part, statement)
@@ -569,6 +851,69 @@ def function_around(part: Part, node: cst.CSTNode) -> cst.CSTNode | None:
     while here is not None and not isinstance(here, cst.FunctionDef):
         here = part.parents.get(here)
     return here
+
+
+def outermost_function(site: Site) -> cst.FunctionDef | None:
+    """The outermost function definition around a place, below its class."""
+    found: cst.FunctionDef | None = None
+    here: cst.CSTNode | None = site.node
+    while here is not None:
+        found = here if isinstance(here, cst.FunctionDef) else found
+        here = None if isinstance(here, cst.ClassDef) else site.part.parents.get(here)
+    return found
+
+
+def first_parameter(function: cst.FunctionDef) -> str | None:
+    """The name of a function's first parameter."""
+    params = (*function.params.posonly_params, *function.params.params)
+    return str(params[0].name.value) if params else None
+
+
+def is_parameter(place: Place, node: cst.CSTNode) -> bool:
+    """Whether an expression is a parameter of the function under way, which its callers know better."""
+    function = place.function
+    if not isinstance(function, cst.FunctionDef) or not isinstance(node, cst.Name):
+        return False
+    params = function.params
+    return any(is_name(param.name, node.value) for param in (*params.posonly_params, *params.params, *params.kwonly_params))
+
+
+def sources_of(place: Place, node: cst.CSTNode) -> list[cst.CSTNode]:
+    """What a name is given in the function under way."""
+    if not isinstance(node, cst.Name):
+        return []
+    part = place.site.part
+    return list(part.names_in(place.function or part.tree).made.get(node.value, []))
+
+
+def tests_over(site: Site) -> Iterator[cst.CSTNode]:
+    """The tests that decide, within its function, whether a place is reached: around it, or before a return."""
+    part = site.part
+    around: set[cst.CSTNode] = set()
+    here: cst.CSTNode | None = site.node
+    while here is not None:
+        around.add(here)
+        here = part.parents.get(here)
+    function = function_around(part, site.node)
+    for node in descendants(function) if function is not None else ():
+        leaves = isinstance(node, cst.If) and any(isinstance(one, cst.Return) for one in descendants(node.body))
+        if isinstance(node, cst.If | cst.IfExp | cst.While) and (node in around or leaves):
+            yield node.test
+
+
+def is_attribute_of(site: Site) -> bool:
+    """Whether what is made at a place is assigned to an attribute, which outlives the function."""
+    statement = statement_at(site)
+    found = descendants(statement) if statement is not None else ()
+    return any(isinstance(node, cst.Assign) and isinstance(node.targets[0].target, cst.Attribute) for node in found)
+
+
+def holds(part: Part, outer: cst.CSTNode, node: cst.CSTNode) -> bool:
+    """Whether a node is another one, or below it."""
+    here: cst.CSTNode | None = node
+    while here is not None and here is not outer:
+        here = part.parents.get(here)
+    return here is outer
 
 
 def lines_of(part: Part, statement: cst.CSTNode) -> Span:
@@ -604,6 +949,16 @@ def _indent(part: Part, line: int) -> str:
     return text[: len(text) - len(text.lstrip())]
 
 
+def put_under(part: Part, statement: cst.CSTNode, header: str) -> tuple[Edit, ...]:
+    """Indent a statement under a header of its own: a `with`."""
+    span = part.span(statement)
+    path, lines = span.path, part.module.outline.lines
+    unit = "\t" if _indent(part, span.line).startswith("\t") else "    "
+    numbers = [number for number in range(span.line, span.end_line + 1) if lines[number - 1].strip()]
+    inside = tuple(Edit(Span(path, number, 1, number, 1), unit) for number in numbers if number != span.line)
+    return Edit(Span(path, span.line, 1, span.line, 1), f"{_indent(part, span.line)}{header}\n{unit}"), *inside
+
+
 def indented_like(part: Part, statement: cst.CSTNode, text: str) -> str:
     """A line with a statement's indentation."""
     return _indent(part, part.span(statement).line) + text + "\n"
@@ -620,6 +975,26 @@ def moved_after(part: Part, statement: cst.CSTNode, target: cst.CSTNode) -> Fix 
     if statement not in block or target not in block:
         return None
     return unsafe(removed(part, statement), inserted_after(part, target, text_of_lines(part, statement)))
+
+
+def name_of_function(part: Part, package: str, function: str) -> tuple[str, tuple[Edit, ...]] | None:
+    """How a file calls a function, and the import line that it lacks; None where the package's name is taken."""
+    outline = part.module.outline
+    for name, what in outline.imports.items():
+        if what.level == 0 and (what.module, what.name) == (package, function):
+            return name, ()
+        if what.level == 0 and (what.module, what.name) == (package, None) and (name == package or "." not in package):
+            return f"{name}.{function}", ()
+    if package in outline.imports or package in part.module.part_of or package in part.bound_names:
+        return None
+    lines = outline.lines
+    before = [one for one in outline.statements if not lines[one.first - 1].startswith(("from __future__", *_QUOTES))]
+    first = next((one for one in before if one.kind is Kind.IMPORT), before[0] if before else None)
+    if first is None or part.module.text[:1] == "\ufeff":
+        return None
+    end = "\r\n" if lines[first.first - 1].endswith("\r\n") else "\n"
+    text = f"import {package}{end if first.kind is Kind.IMPORT else 3 * end}"
+    return f"{package}.{function}", (Edit(Span(part.module.path, first.first, 1, first.first, 1), text),)
 
 
 def precedes(part: Part, one: cst.CSTNode, other: cst.CSTNode) -> bool:

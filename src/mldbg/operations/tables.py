@@ -9,6 +9,8 @@ from mldbg.operations import (
     configuration,
     distributions,
     graphs,
+    keras,
+    loading,
     metrics,
     pictures,
     python,
@@ -30,9 +32,13 @@ ROWS: dict[str, Effect] = {
     **metrics.ROWS,
     **trainers.ROWS,
     **graphs.ROWS,
+    **keras.ROWS,
 }
 
 LOSS_CLASSES: frozenset[str] = frozenset(torch.LOSS_CLASSES)
+
+CONTAINERS: frozenset[str] = torch.CONTAINERS | {keras.CHAIN}
+"""Classes whose objects hold layers in order."""
 
 
 BASES: dict[str, str] = {
@@ -62,6 +68,8 @@ def _inherited(name: str) -> Effect | None:
     base = next(
         (base for package, base in BASES.items() if cls.startswith(package) and cls.count(".") == package.count(".")), None
     )
+    if cls.startswith(keras.CLASSIFIERS) and method == "__call__":
+        return keras.CLASSIFIER
     return ROWS.get(f"{base}.{method}") if base is not None else None
 
 
@@ -76,7 +84,17 @@ def is_known(name: str) -> bool:
 
 
 def _is_known_class(name: str) -> bool:
-    known = (sklearn.TRANSFORMERS, sklearn.SELECTORS, sklearn.RESAMPLERS, sklearn.SPLITTERS, sklearn.SEARCHES, LOSS_CLASSES)
+    known = (
+        sklearn.TARGET_ENCODERS,
+        sklearn.TRANSFORMERS,
+        sklearn.SELECTORS,
+        sklearn.RESAMPLERS,
+        sklearn.SPLITTERS,
+        sklearn.SEARCHES,
+        LOSS_CLASSES,
+    )
+    if name.startswith("keras.") and is_class(name):
+        return True
     return any(name in names for names in known) or is_module_class(name) or is_optimizer_class(name) or is_predictor_class(name)
 
 
@@ -109,9 +127,11 @@ def is_optimizer_class(name: str) -> bool:
 
 _CONSTRUCTORS = (
     torch.CONSTRUCTOR_PARAMETERS,
+    loading.CONSTRUCTOR_PARAMETERS,
     python.CONSTRUCTOR_PARAMETERS,
     distributions.CONSTRUCTOR_PARAMETERS,
     pictures.PARAMETERS,
+    keras.CONSTRUCTOR_PARAMETERS,
 )
 
 

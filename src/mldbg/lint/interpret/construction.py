@@ -9,13 +9,14 @@ from mldbg.lint.interpret.address import Made, Ref, Site
 from mldbg.lint.interpret.arguments import Argument, bound
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.contents import Contents
+from mldbg.lint.interpret.facts import OptimizerBuilt
 from mldbg.lint.interpret.join import joined
 from mldbg.lint.interpret.lineage import data_of_arguments
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.slots import ArgumentOf, Slot, argument_of
-from mldbg.lint.interpret.training import Training
+from mldbg.lint.interpret.training import Training, refers_to_weights
 from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Data, Entries, Function, Items, Object, Value, literal
-from mldbg.operations import tables, torch
+from mldbg.operations import keras, tables, torch
 from mldbg.operations.configuration import DICTS
 
 AFTER_INIT = ("__post_init__", "__attrs_post_init__")
@@ -41,6 +42,10 @@ class Construction:
         self.machine.state.open(ref)
         value = Value(Object(ref, name), data=data_of_arguments(arguments), origin=ref)
         self.construct_base(ref, name, arguments)
+        if tables.is_optimizer_class(name) and arguments and arguments[0].node is not None and arguments[0].star == "":
+            place = self.machine.place(site)
+            models = self.training.parameters_of(value)
+            self.machine.facts.append(OptimizerBuilt(place, value, arguments[0].node, models))
         if tables.is_module_class(name) and name not in tables.LOSS_CLASSES:
             if name.startswith("transformers.") and name.endswith(torch.GIVES_EVALUATION_MODE):
                 self.machine.state.set(ref, Slot.MODE, literal(False))
@@ -51,8 +56,9 @@ class Construction:
 
     def construct_base(self, ref: Ref, name: str | None, arguments: Sequence[Argument]) -> None:
         """Keep the constructor's arguments in the object's record; fill containers."""
-        if name in torch.CONTAINERS:
-            self._fill_container(ref, arguments)
+        if name in tables.CONTAINERS:
+            of_keras = name == keras.CHAIN
+            self._fill_container(ref, [one for one in arguments if one.keyword in (None, "layers")] if of_keras else arguments)
             return
         if name is None:
             return
@@ -110,9 +116,17 @@ class Construction:
         if not arguments:
             return UNKNOWN
         value = arguments[0].value
+        if refers_to_weights(value):
+            return UNKNOWN
         if not isinstance(value.thing, Object):
             return value
         return self._copied(value, site, {})
+
+    def shallow(self, arguments: Sequence[Argument], site: Site) -> Value:
+        """A copy that holds the same tensors."""
+        if arguments and refers_to_weights(arguments[0].value):
+            return arguments[0].value
+        return self.clone(arguments, site)
 
     def replaced(self, arguments: Sequence[Argument], site: Site) -> Value:
         """`dataclasses.replace(config, size=7)`: a new object that shares what the other holds, but for the fields given."""

@@ -15,14 +15,14 @@ from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.datasets import held_fits
 from mldbg.lint.interpret.evaluations import Evaluations
-from mldbg.lint.interpret.facts import Fitted, Learned, RowsSplit
-from mldbg.lint.interpret.frames import with_named_role
+from mldbg.lint.interpret.facts import CrossValidated, Fitted, Learned, RowsSplit
+from mldbg.lint.interpret.frames import identity_of, with_named_role
 from mldbg.lint.interpret.join import tuple_of
 from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.slots import ArgumentOf, Slot, argument_of
 from mldbg.lint.interpret.source_text import last_name
-from mldbg.lint.interpret.splits import fits_after_folds, pair_of_folds, split_apart
+from mldbg.lint.interpret.splits import as_whole, fits_after_folds, pair_of_folds, split_apart
 from mldbg.lint.interpret.tables import Tables
 from mldbg.lint.interpret.value import (
     UNKNOWN,
@@ -33,6 +33,7 @@ from mldbg.lint.interpret.value import (
     Fit,
     FitKind,
     Items,
+    Known,
     Means,
     Object,
     Role,
@@ -75,6 +76,8 @@ class Estimators:
             return None
         if name == "sample" and any(argument.keyword == "replace" and argument.value.constant is True for argument in arguments):
             return self.resample(Resamples("replace"), [Argument(base)], site)
+        if name in _FITTING:
+            self.evaluations.watching.fitted(base, arguments, site)
         given = rows_given(arguments)
         if given is None:
             if name in ("get_support", "get_feature_names_out") and isinstance(base.thing, Object):
@@ -83,12 +86,19 @@ class Estimators:
         if name in _FITTING:
             features = self._as_data(given, site)
             self.evaluations.validated(features, arguments, site, base)
-            return self._fit(base, base.thing, name, features, arguments, site) if isinstance(base.thing, Object) else None
+            if isinstance(base.thing, Object):
+                return self._fit(base, base.thing, name, features, arguments, site)
+            if name == "fit" and base.rows and len(arguments) > 1:  # something that is not known learns from features and labels
+                place, labels = self.machine.place(site), arguments[1].value
+                self.machine.facts.append(Fitted(place, base, "", name, features, (), transforms=False, labels=labels))
+            return None
         if name in ("transform", "inverse_transform") and isinstance(base.thing, Object) and base.thing.cls is not None:
             return self._transformed(base.thing, self._as_data(given, site), self.fits_of(base.thing), site)
         if name in sklearn.EVALUATING_METHODS:
             self.evaluations.used(given.value, f"is passed to `{name}`", site, base, scored=name in ("score", "evaluate"))
-            return self.lineage.derived([given.value], site)
+            if name in ("score", "evaluate"):
+                self.evaluations.choosing.scored(given.value, f"`{name}` is computed on them", site)
+            return self.evaluations.choosing.predicted(given.value, self.lineage.derived([given.value], site))
         if name in ("get_support", "get_feature_names_out") and isinstance(base.thing, Object):
             return self.about_fit(base.thing, site)
         if name == "split" and self._is_splitter(base, site):
@@ -116,10 +126,14 @@ class Estimators:
         self._tell_learned(base, features, arguments[1:], site)
         kind = self._kind(estimator)
         prepares = self._prepares(estimator, method, rows_given(arguments))
-        fit = self.learn(base, estimator, method, features, site, kind, prepares=prepares)
+        labels = next((each.value for each in arguments[1:] if each.keyword in (None, "y")), None)
+        fit = self.learn(base, estimator, method, features, site, kind, prepares=prepares, labels=labels)
         if self._is_search(estimator) and arguments:
             folds = self.machine.state.get(estimator.ref, argument_of("cv")) or UNKNOWN
             self._tell_split(self._name_of(folds), arguments[:1], site, *self._shuffled_folds(folds, arguments))
+        if self._is_search(estimator) and features.fits:
+            how = f"{self._name(estimator)} cross-validates them"
+            self.machine.facts.append(CrossValidated(self.machine.place(site), how, features, searches=True))
         if self._is_search(estimator) and features.data is not None and (features.role is None or features.data.split is None):
             # unsupervised scaling before a search is contested, and a rule of its own; selection and resampling are not
             serious = frozenset(
@@ -150,13 +164,15 @@ class Estimators:
         kind: FitKind | None,
         *,
         prepares: bool = True,
+        labels: Value | None = None,
     ) -> Fit:
         """Note that an estimator is fitted, and tell the rules."""
         machine = self.machine
         name = self._name(estimator)
         earlier = self.fits_of(estimator)
         before = tuple(sorted(earlier, key=lambda fit: fit.estimator))
-        machine.facts.append(Fitted(machine.place(site), base, name, method, features, before, prepares))
+        predicts = not prepares or (method == "fit" and estimator.cls in sklearn.PIPELINES)
+        machine.facts.append(Fitted(machine.place(site), base, name, method, features, before, prepares, predicts, labels))
         seen = features.role.value + " data" if features.role is not None else "the data"
         trail = onward(
             features.trail if features.fits else None, site, f"{at_the_start(name) or 'an estimator'} is fitted on {seen}"
@@ -210,11 +226,13 @@ class Estimators:
         cls = sklearn.BUILDERS.get(cls, cls)
         if cls in sklearn.SELECTORS:
             return FitKind.SELECTION
+        if cls in sklearn.TARGET_ENCODERS:
+            return FitKind.TARGET
         if cls in sklearn.RESAMPLERS:
             return FitKind.RESAMPLING
         if cls in ("sklearn.compose.ColumnTransformer", "sklearn.pipeline.FeatureUnion") or cls in sklearn.PIPELINES:
             kinds = self._kinds_inside(estimator)
-            for kind in (FitKind.SELECTION, FitKind.TRANSFORM):
+            for kind in (FitKind.SELECTION, FitKind.TARGET, FitKind.TRANSFORM):
                 if kind in kinds:
                     return kind
             return None
@@ -293,10 +311,12 @@ class Estimators:
         rows = value.rows or frozenset({self.machine.new_ref(site)})
         data = Data(rows=rows, role=role, split=site)
         if whole is not None:
-            kept = Role.VALIDATION if role is not Role.TRAIN and whole.role is Role.TRAIN else role
-            data = replace(data, role=kept, table=whole.table)
+            data = replace(data, role=_side(role, whole.role), whole=as_whole(whole), column=whole.column, table=whole.table)
         if whole is not None and not label:
             data = split_apart(whole, data.role, site)
+        data = replace(data, known=Known.SPLIT)
+        if data.role is Role.VALIDATION:
+            self.evaluations.choosing.validation |= rows
         trail = onward(value.trail, site, "the train/test split happens only here") if data.fits else None
         return Value(data=replace(data, rows=rows), origin=self.machine.new_ref(site, Made.SPLIT, role), trail=trail)
 
@@ -305,7 +325,8 @@ class Estimators:
         value = arguments[0].value if arguments else UNKNOWN
         self._tell_split("random_split", arguments[:1], site, True, False)  # it always shuffles
         value = held_fits(self.machine, value) or value
-        data = replace(derived_data(value) or Data(), split=site, role=None)
+        data = derived_data(value) or Data()
+        data = replace(data, split=site, role=None, known=None, whole=as_whole(data), itself=identity_of(value))
         part = Value(data=data, origin=self.machine.new_ref(site), trail=value.trail if value.fits else None)
         return Value(Items("builtins.list", (), part))
 
@@ -412,6 +433,9 @@ class Estimators:
         if "cv" in named and features is not None:
             split = [argument for argument in arguments if argument.value is features]
             self._tell_split(self._name_of(named["cv"]), split, site, *self._shuffled_folds(named["cv"], arguments, 4))
+        if features is not None and features.fits:
+            how = f"`{name.rpartition('.')[2]}` splits and scores them"
+            self.machine.facts.append(CrossValidated(self.machine.place(site), how, features, searches=False))
         if features is not None and features.role in (None, Role.TRAIN):
             folds = (
                 replace(features, data=replace(features.data, fits=fits_after_folds(features.data)))
@@ -422,6 +446,13 @@ class Estimators:
                 folds, f"split and scored by `{name.rpartition('.')[2]}`", site, Role.VALIDATION, estimator
             )
         return self.lineage.unknown_result(site)
+
+
+def _side(role: Role, whole: Role | None) -> Role:
+    """Which part a side of a split is, if what is split was a part itself: of held-out rows none is for training."""
+    if whole is Role.TRAIN:
+        return Role.TRAIN if role is Role.TRAIN else Role.VALIDATION
+    return Role.VALIDATION if role is Role.TRAIN and whole is not None else role
 
 
 def _shuffled_arrays(arguments: Sequence[Argument]) -> tuple[bool | None, bool]:

@@ -11,12 +11,13 @@ import libcst as cst
 from mldbg.lint.interpret.address import Context, Made, Ref, Site
 from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.contents import Contents
-from mldbg.lint.interpret.facts import Fact, GradientsCleared, GradientUse, Loop, ModeSet
+from mldbg.lint.interpret.facts import Fact, GradientsCleared, GradientUse, Loader, Loop, ModeSet, SchedulerStep
 from mldbg.lint.interpret.frames import LoopFrame
 from mldbg.lint.interpret.join import widened
+from mldbg.lint.interpret.loading import described
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.operators import truth_of
-from mldbg.lint.interpret.rounds import under_a_loop
+from mldbg.lint.interpret.rounds import stop_of_range, under_a_loop
 from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.state import State, merged
@@ -67,8 +68,15 @@ class Loops:
             self._unrolled(node, items.tail, site)
         else:
             element = self.contents.element_of(iterable, site)
+            loaders = described(machine, iterable)
             batches = self._batches(node, iterable)
-            self._rounds(node, feeding(node), lambda: self.assignment.assign(node.target, element, site), batches=batches)
+            self._rounds(
+                node,
+                feeding(node),
+                lambda: self.assignment.assign(node.target, element, site),
+                loaders=loaders,
+                batches=batches,
+            )
             if iterable.origin is not None and iterable.origin.kind is Made.PARAMETERS:
                 self._note_clearing(iterable.rows)
 
@@ -106,7 +114,7 @@ class Loops:
     def _unrolled(self, node: cst.For, elements: tuple[Value, ...], site: Site) -> None:
         """A loop over few known elements that differ: round after round."""
         machine = self.machine
-        loop = LoopFrame(feeding(node), node, moment(), len(elements))
+        loop = LoopFrame(feeding(node), node, moment(), len(machine.facts), one_by_one=len(elements))
         machine.frame.loops.append(loop)
         for number, element in enumerate(elements):
             if not machine.state.live:
@@ -135,6 +143,7 @@ class Loops:
         begin: Callable[[], None],
         *,
         endless: bool = False,
+        loaders: tuple[Loader, ...] = (),
         batches: Site | None = None,
     ) -> None:
         """Execute a loop until its state at the start of a round is stable; only one round's facts count.
@@ -152,7 +161,7 @@ class Loops:
         for number in range(MOST_ROUNDS + MOST_WIDENED):
             del machine.facts[start:]
             before = machine.budget.refused
-            loop = self._round(LoopFrame(fed_by, node, started, batches=batches), entry, begin)
+            loop = self._round(LoopFrame(fed_by, node, started, start, batches=batches), entry, begin)
             ended = merged([machine.state, *loop.continues])
             following = merged([entry, ended])
             cut_short = machine.budget.refused - before
@@ -170,10 +179,14 @@ class Loops:
         machine.facts[start:] = facts
         self._remember(node, following)
         models = {fact.model.ref for fact in facts if isinstance(fact, ModeSet) and fact.model is not None}
-        built = frozenset(ref for ref in models if ref.kind in (Made.OBJECT, Made.COPY) and not first.has(ref))
+        loading = (one for fact in facts if isinstance(fact, Loop) for one in fact.loaders)
+        found = models.union(*((one.ref, *one.parts) for one in loading))
+        built = frozenset(ref for ref in found if ref.kind in (Made.OBJECT, Made.COPY) and not first.has(ref))
         cleared = self.training.cleared(seen) if seen.live and any(isinstance(fact, GradientUse) for fact in facts) else {}
         modes_at_end = self.training.modes(seen)
-        machine.facts.append(Loop(machine.place(machine.site(node)), node, facts, modes, modes_at_end, built, cleared))
+        bound = self._bound(node) if any(isinstance(fact, SchedulerStep) for fact in facts) else UNKNOWN
+        place = machine.place(machine.site(node))
+        machine.facts.append(Loop(place, node, facts, modes, modes_at_end, built, cleared, loaders, bound))
         if endless:
             machine.state.become(merged(loop.breaks) if loop.breaks else ended)
         else:
@@ -181,6 +194,11 @@ class Loops:
                 _fill(first, ended, following)
             machine.state.become(following)
             self._leave_loop(node, loop.breaks)
+
+    def _bound(self, node: cst.For | cst.While) -> Value:
+        """The value of `epochs` in `for epoch in range(epochs)`."""
+        stop = stop_of_range(node) if isinstance(node, cst.For) else None
+        return self.machine.now(stop) if isinstance(stop, cst.Name | cst.Attribute | cst.Integer | cst.Subscript) else UNKNOWN
 
     def _round(self, loop: LoopFrame, entry: State, begin: Callable[[], None]) -> LoopFrame:
         """Execute one round; the states in which it was left."""

@@ -276,12 +276,26 @@ class Role(StrEnum):
         return self is not Role.TRAIN
 
 
+class Known(Enum):
+    """How it is known which part of the data a value holds, the surest first."""
+
+    LIBRARY = 'a data set\'s own part: `train=False`, `split="test"`'
+    FILE = "the name of the file that it was read from"
+    SPLIT = "a split"
+    NAMED_PART = "the name of one side of a split that does not say which side is which"
+    NAME = "nothing but its name"
+
+
 class FitKind(StrEnum):
     """What was learned from data."""
 
     TRANSFORM = "transform"
     SELECTION = "selection"
     RESAMPLING = "resampling"
+    STATISTIC = "statistic"
+    """Gaps were filled, or values cut off, with a statistic of the rows."""
+    TARGET = "target"
+    """Means of the target, for each category."""
     CENTRING = "centring"
     """The mean was subtracted: half of what a scaler does, and no leak to speak of by itself."""
 
@@ -302,7 +316,8 @@ class Means(Enum):
 class Fit:
     """An estimator was fitted: where, on which rows, and on which part of the data (None: all of it, or not known).
 
-    `split`: the split that this part came out of; None where only its name says which part it is.
+    `split`: the split that this part came out of; None where only its name says which part it is. `column`: that of the table of
+    which statistics were learned, where it is known to be one.
     """
 
     kind: FitKind
@@ -314,7 +329,16 @@ class Fit:
     trail: Trail | None = field(default=None, compare=False)
     means: Means = Means.ESTIMATOR
     split: Site | None = None
+    column: str | None = None
     born: int = field(default_factory=moment, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Shuffle:
+    """Rows were put into a random order: two that were drawn alike are equal."""
+
+    drawn: tuple[object, ...]
+    site: Site = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +349,10 @@ class Data:
     statistic of them (a mean, a vocabulary). `columns`: those of the fits that are known to be in named columns only.
     `one_row`: it is one row (or batch, or file) among many, as iterating gives it, so that a statistic of it is one of no other.
     `whole`: the part that the split divided, if it was one: training and validation rows together are training rows again.
+    `known`: how the part is known. `scores`: the rows of which a model's predictions went into it. `order`: the shuffling that
+    these rows have been through since they were together with others. `random`: where something was made that changes its rows
+    anew each time they are asked for. `column`: the only one it is.
+    `itself`: what was called a part of the data, where nothing but its name says so.
     `table`: the columns that it is, and the order of the rows.
     """
 
@@ -338,6 +366,16 @@ class Data:
     one_row: bool = False
     whole: tuple[Role, Site | None] | None = None
     table: Table | None = None
+    known: Known | None = None
+    order: tuple[Shuffle, ...] = ()
+    random: frozenset[Site] = frozenset()
+    column: str | None = None
+    itself: Ref | None = None
+    scores: frozenset[Data] = frozenset()
+
+    def as_part(self) -> Data:
+        """Which rows these are, and nothing else."""
+        return Data(rows=self.rows, role=self.role, split=self.split, whole=self.whole, known=self.known, itself=self.itself)
 
     def with_column_set(self, names: frozenset[str], fits: frozenset[Fit]) -> Data:
         """The lineage of a table after columns were given new content."""
@@ -545,6 +583,9 @@ class Mark(Enum):
     POSITIONS = "True or False, as a place is before or behind another one"
     EQUALS = "True where an id is a certain one"
     DIFFERS = "True where an id is not a certain one"
+    DROPPED = "what a layer gave, or its softmax, after dropout has set some of it to 0"
+    SQUEEZED = "what a layer gave, without the axes that happened to have size 1"
+    RECTIFIED = "the softmax of what a ReLU has made non-negative"
     OF_ROWS = "a mask that says one thing of each row, and may leave out no part of one"
     PREDICTED = "what a model predicts: classes or scores"
     PREDICTED_CLASSES = "classes that a model predicts"
@@ -607,6 +648,8 @@ class Value:
     """Its shape, where shapes are followed and it is known to be a tensor."""
     size: Dim | None = None
     """The number that it is, if it is a number: an expression over sizes, where shapes are followed."""
+    loaders: frozenset[Ref] = frozenset()
+    """The data loaders that going through it goes through, or may; what is known of the rows is that of their datasets."""
 
     def step(self, site: Site, text: str) -> Value:
         """The same value one step further on its way, where there is a way to tell of."""
