@@ -11,6 +11,7 @@ from mldbg.lint.finding import Edit, Fix, Span
 from mldbg.lint.interpret.address import site_of
 from mldbg.lint.interpret.value import Object
 from mldbg.lint.library.names import CONVENTIONAL_ALIASES
+from mldbg.lint.outline import Kind
 from mldbg.operations.tables import constructor_parameters
 
 if TYPE_CHECKING:
@@ -34,12 +35,20 @@ else:
     cst = _OnFirstUse()
 
 
+_QUOTES = ('"', "'", 'r"', "r'")
+"""What a docstring begins with."""
+
 _ACTIVATION = re.compile(r"softmax\w*(\([^()]*\))?$|sigmoid(\(\))?$|expit$", re.IGNORECASE)
 
 
 def code(node: cst.CSTNode) -> str:
     """The source text of a node."""
     return cst.Module([]).code_for_node(node)
+
+
+def bare(node: cst.BaseExpression) -> str:
+    """The source text of an expression, without parentheses around it."""
+    return code(node.with_changes(lpar=(), rpar=()))
 
 
 def safe(*edits: Edit) -> Fix:
@@ -83,6 +92,47 @@ def is_call(node: cst.CSTNode) -> bool:
 def is_arithmetic(node: cst.CSTNode) -> bool:
     """Whether a node is an operator on two values."""
     return isinstance(node, cst.BinaryOperation)
+
+
+def is_plain(node: cst.CSTNode) -> bool:
+    """Whether a node can stand anywhere without parentheses."""
+    return isinstance(node, cst.Name | cst.Attribute | cst.Call | cst.Subscript | cst.Integer)
+
+
+def text_called_on(node: cst.CSTNode) -> str | None:
+    """The text of what a method is called on; None of any other call."""
+    return code(node.func.value) if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) else None
+
+
+def differentiated(node: cst.CSTNode) -> cst.BaseExpression | None:
+    """What backward runs on: `loss` of `loss.backward()`, `scaler.scale(loss).backward()` and `accelerator.backward(loss)`."""
+    if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute):
+        return None
+    positional = [arg.value for arg in node.args if arg.keyword is None and not arg.star]
+    loss = positional[0] if positional else node.func.value
+    while isinstance(loss, cst.Call) and isinstance(loss.func, cst.Attribute) and loss.func.attr.value == "scale" and loss.args:
+        loss = loss.args[0].value
+    return loss
+
+
+def owner_of(node: cst.CSTNode) -> cst.CSTNode:
+    """Of an attribute of something, that something; of anything else, itself."""
+    return node.value if isinstance(node, cst.Attribute) else node
+
+
+def is_function(part: Part) -> bool:
+    """Whether a part of a module defines a function."""
+    return part.statement.kind is Kind.FUNCTION
+
+
+def is_break(node: cst.CSTNode) -> bool:
+    """Whether a node leaves a loop."""
+    return isinstance(node, cst.Break)
+
+
+def is_counted(loop: cst.For | cst.While) -> bool:
+    """Whether the rounds of a loop are counted: `for epoch in range(epochs)`, or `while`."""
+    return isinstance(loop, cst.While) or re.search(r"\bt?range\(", code(loop.iter)) is not None
 
 
 def is_statement(site: Site) -> bool:
@@ -259,6 +309,99 @@ def as_logsigmoid(part: Part, node: cst.Call) -> tuple[Edit, ...]:
 
 
 # ------------------------------------------------------------------------------------------------------ arguments and operands
+def last_name(node: cst.CSTNode | None) -> str:
+    """The last name in an expression: `self.y_test.values` -> y_test, `batch["labels"].cpu()` -> labels."""
+    while node is not None:
+        match node:
+            case cst.Name():
+                return node.value
+            case cst.Attribute() if node.attr.value not in _ABOUT_ARRAYS:
+                return node.attr.value
+            case cst.Attribute():
+                node = node.value
+            case cst.Call(func=cst.Attribute(value=base)):
+                node = _first_argument(node) if _is_of_package(base) else base
+            case cst.Call():
+                node = _first_argument(node)
+            case cst.Subscript(slice=[cst.SubscriptElement(slice=cst.Index(value=cst.SimpleString() as text))]):
+                return text.raw_value
+            case cst.Subscript():
+                node = node.value
+            case _:
+                return ""
+    return ""
+
+
+_ABOUT_ARRAYS = frozenset({"values", "T", "data", "iloc", "loc", "flat"})
+
+
+def _is_of_package(node: cst.CSTNode) -> bool:
+    return isinstance(node, cst.Name) and node.value in CONVENTIONAL_ALIASES
+
+
+def _first_argument(node: cst.Call) -> cst.BaseExpression | None:
+    return node.args[0].value if node.args else None
+
+
+def batch_size_of(node: cst.CSTNode) -> str | None:
+    """What a call of DataLoader says of the batch size; None of anything else, or where it is not said."""
+    if not isinstance(node, cst.Call) or any(arg.star for arg in node.args):
+        return None
+    named = {arg.keyword.value: code(arg.value) for arg in node.args if arg.keyword is not None}
+    plain = [code(arg.value) for arg in node.args if arg.keyword is None]
+    if "batch_sampler" in named or "len(" in named.get("batch_size", ""):
+        return None
+    is_loader = code(node.func).endswith("Loader")
+    return named.get("batch_size", plain[1] if len(plain) > 1 else "1") if is_loader else None
+
+
+def drops_last(node: cst.CSTNode) -> bool:
+    """Whether a call of DataLoader may leave out the last batch."""
+    if not isinstance(node, cst.Call):
+        return False
+    given = [arg.value for arg in node.args if arg.keyword is not None and arg.keyword.value == "drop_last"]
+    return any(not is_name(value, "False") for value in given)
+
+
+def measured_divisor(node: cst.CSTNode) -> cst.BaseExpression | None:
+    """The name in `total / len(name)`; None of any other quotient."""
+    by = node.right if isinstance(node, cst.BinaryOperation) else node.value if isinstance(node, cst.AugAssign) else None
+    if isinstance(by, cst.Call) and is_name(by.func, "float") and len(by.args) == 1:
+        by = by.args[0].value
+    if not isinstance(by, cst.Call) or not is_name(by.func, "len") or len(by.args) != 1:
+        return None
+    inner = by.args[0].value
+    return inner if isinstance(inner, cst.Name | cst.Attribute | cst.Subscript) else None
+
+
+def keyword_of(site: Site, node: cst.CSTNode | None) -> str | None:
+    """The keyword with which a call gives an argument; None where it is given by its position."""
+    call = site.node
+    found = (arg.keyword for arg in call.args if arg.value is node) if isinstance(call, cst.Call) else iter(())
+    keyword = next(found, None)
+    return keyword.value if keyword is not None else None
+
+
+def names_keyword(site: Site, name: str) -> bool:
+    """Whether a call gives an argument by this keyword, and not None."""
+    arguments = site.node.args if isinstance(site.node, cst.Call) else ()
+    return any(arg.keyword is not None and arg.keyword.value == name and not is_name(arg.value, "None") for arg in arguments)
+
+
+def positional(site: Site) -> list[cst.BaseExpression]:
+    """The arguments that a call gives by their position; empty where some are unpacked."""
+    call = site.node
+    if not isinstance(call, cst.Call) or any(arg.star for arg in call.args):
+        return []
+    return [arg.value for arg in call.args if arg.keyword is None]
+
+
+def preceded_by(part: Part, node: cst.BaseExpression, text: str) -> Edit:
+    """Put `name=` before an argument, outside of any parentheses around it."""
+    span = part.span(node.lpar[0] if node.lpar else node)
+    return Edit(Span(span.path, span.line, span.column, span.line, span.column), text)
+
+
 def followed_by(part: Part, node: cst.BaseExpression, text: str) -> tuple[Edit, ...]:
     """Put `.squeeze(-1)` or the like behind an expression, in parentheses where it would bind to the end of it only."""
     if node.rpar:
@@ -304,7 +447,7 @@ def with_argument(call: Call, name: str, text: str) -> Edit | None:
         return None
     if call.receiver is not None:
         return built_with(call.receiver, name, text)
-    return _with_keyword(call.place.site, name, text) if call.nodes else None
+    return with_keyword(call.place.site, name, text) if call.nodes else None
 
 
 def is_given(call: Call, name: str) -> bool | None:
@@ -328,10 +471,10 @@ def built_with(layer: Value, name: str, text: str) -> Edit | None:
     positional = [arg for arg in node.args if arg.keyword is None] if isinstance(node, cst.Call) else []
     if name in constructor_parameters(thing.cls, len(positional))[: len(positional)]:
         return None
-    return _with_keyword(thing.ref.site, name, text)
+    return with_keyword(thing.ref.site, name, text)
 
 
-def _with_keyword(site: Site, name: str, text: str) -> Edit | None:
+def with_keyword(site: Site, name: str, text: str) -> Edit | None:
     """Say a keyword in a call; None where unpacked arguments may hold it, or what stands there is no literal."""
     node = site.node
     if not isinstance(node, cst.Call) or any(arg.star for arg in node.args):
@@ -531,6 +674,28 @@ def is_number(node: cst.CSTNode) -> bool:
     return isinstance(node, cst.Integer | cst.Float)
 
 
+def argument_of(node: cst.CSTNode, position: int, *names: str) -> cst.BaseExpression | None:
+    """The argument of a call that is given by its position, or by one of these names."""
+    if not isinstance(node, cst.Call):
+        return None
+    positional = [arg.value for arg in node.args if arg.keyword is None and not arg.star]
+    named = {arg.keyword.value: arg.value for arg in node.args if arg.keyword is not None}
+    found = next((named[name] for name in names if name in named), None)
+    return found if found is not None or position >= len(positional) else positional[position]
+
+
+def float_of(node: cst.CSTNode) -> float | None:
+    """The number that is written out, as `1.0` or `5`."""
+    return float(node.evaluated_value) if isinstance(node, cst.Float | cst.Integer) else None
+
+
+def numbers_in(node: cst.CSTNode) -> list[int]:
+    """The numbers that are written out: one, or a list of them; empty of anything else."""
+    each = [element.value for element in node.elements] if isinstance(node, cst.List | cst.Tuple) else [node]
+    found = [number for one in each if (number := number_of(one)) is not None]
+    return found if len(found) == len(each) else []
+
+
 def number_of(node: cst.CSTNode) -> int | None:
     """The integer that is written out, as `400`, `-1` or `16 * 5 * 5`; None of anything with a name in it."""
     match node:
@@ -544,6 +709,13 @@ def number_of(node: cst.CSTNode) -> int | None:
             return one * two if one is not None and two is not None else None
         case _:
             return None
+
+
+def other_method(node: cst.CSTNode, old: str, new: str | None) -> str | None:
+    """The text of a call of a method with another one in its place: `model.predict(X)` -> `model.predict_proba(X)`."""
+    if new is None or not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute) or node.func.attr.value != old:
+        return None
+    return code(node.with_changes(func=node.func.with_changes(attr=cst.Name(new))))
 
 
 # ------------------------------------------------------------------------------------------------------------------ statements
@@ -565,6 +737,24 @@ def statement_at(site: Site) -> cst.CSTNode | None:
     while node is not None and not isinstance(node, cst.SimpleStatementLine | cst.BaseCompoundStatement):
         node = site.part.parents.get(node)
     return node
+
+
+def called_on(node: cst.CSTNode) -> cst.BaseExpression | None:
+    """What a method is called on, where that is a name, an attribute or an item."""
+    base = node.func.value if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) else None
+    return base if isinstance(base, cst.Name | cst.Attribute | cst.Subscript) else None
+
+
+def method_of(node: cst.CSTNode) -> str:
+    """The name of the method that a call is of."""
+    return node.func.attr.value if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) else ""
+
+
+def goes_on(statement: cst.CSTNode | None) -> bool:
+    """Whether the statement after a line is reached from it."""
+    return isinstance(statement, cst.SimpleStatementLine) and not any(
+        isinstance(one, cst.Return | cst.Raise | cst.Break | cst.Continue) for one in statement.body
+    )
 
 
 def is_used(site: Site) -> bool:
@@ -595,6 +785,11 @@ def siblings(part: Part, statement: cst.CSTNode) -> list[cst.CSTNode]:
     """The statements of the block that a statement stands in, in order."""
     block = part.parents.get(statement)
     return list(block.body) if isinstance(block, cst.IndentedBlock | cst.Module) else []
+
+
+def siblings_in(loop: cst.For | cst.While) -> list[cst.CSTNode]:
+    """The statements of a loop's body, where they have lines of their own."""
+    return list(loop.body.body) if isinstance(loop.body, cst.IndentedBlock) else []
 
 
 def following(part: Part, statement: cst.CSTNode) -> tuple[Part, cst.CSTNode] | None:
@@ -671,6 +866,14 @@ def is_attribute_of(site: Site) -> bool:
     return any(isinstance(node, cst.Assign) and isinstance(node.targets[0].target, cst.Attribute) for node in found)
 
 
+def holds(part: Part, outer: cst.CSTNode, node: cst.CSTNode) -> bool:
+    """Whether a node is another one, or below it."""
+    here: cst.CSTNode | None = node
+    while here is not None and here is not outer:
+        here = part.parents.get(here)
+    return here is outer
+
+
 def lines_of(part: Part, statement: cst.CSTNode) -> Span:
     """The whole lines of a statement, its line end included."""
     span = part.span(statement)
@@ -730,6 +933,26 @@ def moved_after(part: Part, statement: cst.CSTNode, target: cst.CSTNode) -> Fix 
     if statement not in block or target not in block:
         return None
     return unsafe(removed(part, statement), inserted_after(part, target, text_of_lines(part, statement)))
+
+
+def name_of_function(part: Part, package: str, function: str) -> tuple[str, tuple[Edit, ...]] | None:
+    """How a file calls a function, and the import line that it lacks; None where the package's name is taken."""
+    outline = part.module.outline
+    for name, what in outline.imports.items():
+        if what.level == 0 and (what.module, what.name) == (package, function):
+            return name, ()
+        if what.level == 0 and (what.module, what.name) == (package, None) and (name == package or "." not in package):
+            return f"{name}.{function}", ()
+    if package in outline.imports or package in part.module.part_of or package in part.bound_names:
+        return None
+    lines = outline.lines
+    before = [one for one in outline.statements if not lines[one.first - 1].startswith(("from __future__", *_QUOTES))]
+    first = next((one for one in before if one.kind is Kind.IMPORT), before[0] if before else None)
+    if first is None or part.module.text[:1] == "\ufeff":
+        return None
+    end = "\r\n" if lines[first.first - 1].endswith("\r\n") else "\n"
+    text = f"import {package}{end if first.kind is Kind.IMPORT else 3 * end}"
+    return f"{package}.{function}", (Edit(Span(part.module.path, first.first, 1, first.first, 1), text),)
 
 
 def precedes(part: Part, one: cst.CSTNode, other: cst.CSTNode) -> bool:

@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
 from mldbg.lint import edit
-from mldbg.lint.interpret.facts import Condition, GradientUse, Loop
+from mldbg.lint.interpret.facts import Backward, Condition, GradientUse, Loop, ModelCall
+from mldbg.lint.interpret.value import Object
+from mldbg.lint.library.names import says_loss
 
 if TYPE_CHECKING:
     import libcst as cst
+
+    from mldbg.lint.interpret.address import Ref
 
 _EQUATION = re.compile(r"==|\bis\b(?! not)|(^|\W|_)(last|final)(_|\W|$)")
 _INEQUATION = re.compile(r"!=|\bis not\b|\bnot\b.*(\W|_)(last|final)(_|\W|$)")
@@ -25,6 +29,19 @@ def repeated_steps(loop: Loop) -> Iterator[GradientUse]:
             continue
         if not any(holds_once(condition, loop) for condition in fact.place.conditions_inside(loop.place)):
             yield fact
+
+
+def trained_models(loop: Loop) -> frozenset[Ref]:
+    """The models whose weights a loop changes: those that its optimizers have, or where that is not known, those that it runs."""
+    steps = [fact for fact in loop.facts if isinstance(fact, GradientUse) and not fact.clip]
+    if not steps or not any(isinstance(fact, Backward) for fact in loop.facts):
+        return frozenset()
+    known = frozenset(ref for step in steps for ref in step.parameters)
+    if all(step.parameters for step in steps):
+        return known
+    calls = [fact for fact in loop.facts if isinstance(fact, ModelCall) and fact.grad and fact.training is not False]
+    models = [fact.model.thing for fact in calls if not says_loss(edit.code(fact.expression))]
+    return known | {model.ref for model in models if isinstance(model, Object)}
 
 
 def holds_once(condition: Condition, loop: Loop) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mldbg.lint.library.names import EVALUATION_LINE, SAYS_ONE
-from mldbg.operations import attention, distributions, keras, losses, sklearn, torch, trainers
+from mldbg.operations import attention, distributions, keras, losses, metrics, sklearn, torch, trainers
 from mldbg.operations.effect import Scales
 from mldbg.operations.families import FAMILIES, MEANINGS
 
@@ -78,11 +78,29 @@ SPLITS = Trigger(
     | frozenset(name.rpartition(".")[2] for name in sklearn.SPLITTERS),
     (TABULAR_LIBRARIES,),
 )
+DEALT_OUT = Trigger(
+    frozenset({"random_split("}), ((r"\[\w+ ?[-+]? ?\w* ?: ?\w+ ?[-+]? ?\w*\]", r"\.(?:shift|rolling|ewm|diff|pct_change)\("),)
+)
+"""Rows that are split, beside windows and lags."""
 SCALED = Trigger(
     frozenset({"evaluate(", "score(", "validation_data", "validation_split"}),
     ((r"\.(?:std|ptp|min)\(",), (r"\b(?:[xX]_?[tT]est|test_?[xX]|test_data|test_set|test_features|validation_split)\b",)),
 )
 """An evaluation beside arithmetic that may be a scaler's."""
+MEASURED = Trigger(
+    frozenset(f"{name.removesuffix('.__call__').removesuffix('.update').rpartition('.')[2]}(" for name in metrics.MEASURES),
+    (("sklearn", "torchmetrics"),),
+)
+"""A metric: what it is given may have been predicted in another file."""
+COUNTED = Trigger(
+    frozenset({"argmax(", "eq(", "max(", "round("}),
+    (("torch",), (r"\blen\([\w.]*(?:loader|batches|dl)", "DataLoader", r"enumerate\(")),
+)
+"""Predicted classes, beside batches of which there is a number."""
+GATHERED = Trigger(frozenset({"compute("}), ((r"\.update\(", r"\btorchmetrics\b"),))
+"""The value of a metric that gathers what it is given."""
+GATHERED_BY_KERAS = Trigger(frozenset({"result("}), ((r"keras[\w.]*metrics", r"\.update_state\("),))
+SCORERS = Trigger(frozenset({"make_scorer("}), (TABULAR_LIBRARIES,))
 FITS = Trigger(frozenset({"train_test_split", "fit_transform", *FITTED_CLASSES}))
 _LOGARITHM = (r"\.log_?\(\)", r"torch\.log_?\(", r"log\((?<![\w.]log\()")
 LOGARITHMS = Trigger(frozenset({"softmax", "sigmoid", "Softmax", "Sigmoid"}), (_LOGARITHM,), _LOGARITHM)
@@ -131,6 +149,13 @@ ATTENTION = Trigger(
     ),
 )
 """Attention, beside a mask of which it may be known what it says, or that comes too late."""
+
+_FLAG_OF_A_MODULE = (
+    r"(?:model|net|coder|backbone|base|features|layer|fc|head|classifier|rator|nator|critic|block|stage|bert|stem)\w*"
+    r"(?:\[[^\]\n]*\])?\.requires_grad ?= ?(?:True|False)"
+)
+FLAGS = Trigger(frozenset({"requires_grad"}), ((_FLAG_OF_A_MODULE,),), (_FLAG_OF_A_MODULE,))
+"""A flag of tensors that is set on what is called like a module."""
 
 KERAS = Trigger(
     frozenset({"compile(", "predict("}) | frozenset(name.removesuffix(".__call__").rpartition(".")[2] for name in keras.LOSSES),
@@ -220,20 +245,62 @@ PLAIN_TENSORS = Trigger(
 MEANT = Trigger(frozenset(MEANINGS), ((r"\bmldbg\b",),))
 """Annotations that say what numbers mean."""
 
-TRIGGERS = (
-    *(MEANT, LOSSES, TRAINING, EVALUATION, LOADING, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS),
-    *(
-        TWICE,
-        TWICE_ON_DATA,
-        LOGITS_OF_DISTRIBUTIONS,
-        ATTENTION,
-        KERAS,
-        ALWAYS_DROPPED,
-        THRESHOLDS,
-        EVALUATED,
-        UNREGISTERED,
-        PLAIN_TENSORS,
+WORKERS = Trigger(frozenset({"DataLoader"}), ((r"num_workers(?!\s*=\s*0\b)",),))
+"""A loader with workers: what they do for a row is not what the program does around it."""
+
+WATCHED = Trigger(
+    frozenset({"validation_data", "eval_set", "valid_sets", "evals", "eval_dataset", "fit("}),
+    (
+        (
+            "early_stopping",
+            "EarlyStopping",
+            "save_best_only",
+            "ModelCheckpoint",
+            "load_best_model_at_end",
+            "[cC]at[bB]oost",
+            "od_type",
+        ),
+        (r"[tT]est",),
     ),
+)
+"""A fit that decides by rows that it evaluates on, in a text that speaks of a test set."""
+WATCHED_TEST = Trigger(frozenset({"validation_data"}), ((r"validation_data ?= ?\(?\[?\w*[tT]est",),))
+"""One that is told to evaluate on what is called test data."""
+BEHIND_PARTS = Trigger(frozenset({"transform", "transforms", "random_split"}), ((r"\.dataset\.\w*transforms? ?=[^=]",),))
+"""A transform that is set through a part of a data set."""
+
+TRIGGERS = (
+    MEANT,
+    LOSSES,
+    TRAINING,
+    EVALUATION,
+    LOADING,
+    SPLITS,
+    FITS,
+    SCALED,
+    LOGARITHMS,
+    SINGLE_COLUMNS,
+    TWICE,
+    TWICE_ON_DATA,
+    LOGITS_OF_DISTRIBUTIONS,
+    ATTENTION,
+    FLAGS,
+    KERAS,
+    ALWAYS_DROPPED,
+    THRESHOLDS,
+    WORKERS,
+    WATCHED,
+    WATCHED_TEST,
+    BEHIND_PARTS,
+    DEALT_OUT,
+    MEASURED,
+    COUNTED,
+    GATHERED,
+    GATHERED_BY_KERAS,
+    SCORERS,
+    EVALUATED,
+    UNREGISTERED,
+    PLAIN_TENSORS,
 )
 
 _SIZED = (

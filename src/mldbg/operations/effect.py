@@ -452,6 +452,26 @@ class CrossValidates:
 
 
 @dataclass(frozen=True, slots=True)
+class Measures:
+    """A metric: it compares labels with predictions, and changes nothing.
+
+    Attributes:
+        truth: the parameter that takes the labels; "" for what makes a scorer of a metric.
+        predicted: the parameter that takes the predictions.
+        ranks: it needs scores or probabilities, and of classes says next to nothing.
+        symmetric: it gives the same where both are exchanged.
+        of_classes: it refuses anything but classes.
+    """
+
+    params: tuple[str, ...]
+    truth: str
+    predicted: str
+    ranks: bool = False
+    symmetric: bool = False
+    of_classes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class NoEffect:
     """Known to change nothing that matters here; the result is not known."""
 
@@ -501,6 +521,7 @@ Effect = (
     | SplitsArrays
     | RandomSplits
     | CrossValidates
+    | Measures
     | NoEffect
     | Special
 )

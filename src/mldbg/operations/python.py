@@ -205,7 +205,7 @@ ROWS: dict[str, Effect] = {
     "einops.layers.torch.Reduce.__call__": Arranges(reduces=True),
     "functools.partial": Special("partial"),
     "functools.wraps": NoEffect(),
-    "copy.copy": Special("clone"),
+    "copy.copy": Special("shallow"),
     "copy.deepcopy": Special("clone"),
     "dataclasses.replace": Special("replaced"),
     "copy.replace": Special("replaced"),
@@ -282,3 +282,11 @@ FIELD_BASES: frozenset[str] = frozenset(
     }
 )
 """Base classes that do the same."""
+
+HAVE_NAN: frozenset[str] = frozenset({"numpy", "math", "torch", "jax.numpy", "cupy", "cmath"})
+"""Modules that have the constant nan, and a function isnan."""
+
+NOT_A_NUMBER: frozenset[str] = frozenset(
+    {f"{module}.{name}" for module in HAVE_NAN for name in ("nan", "NaN", "NAN")} | {"pandas.NaT"}
+)
+"""Constants that are equal to nothing."""

@@ -8,10 +8,31 @@ from mldbg.operations.effect import Effect, NoEffect, Returns
 
 SCHEDULER_PACKAGE = "torch.optim.lr_scheduler."
 
+PLATEAU = f"{SCHEDULER_PACKAGE}ReduceLROnPlateau"
+"""The scheduler whose step takes a metric."""
+
 _PARAMETERS: dict[str, tuple[str, ...]] = {
-    f"{SCHEDULER_PACKAGE}ChainedScheduler": ("schedulers", "optimizer"),
+    f"{SCHEDULER_PACKAGE}{name}": parameters
+    for name, parameters in (
+        ("ChainedScheduler", ("schedulers", "optimizer")),
+        ("SequentialLR", ("optimizer", "schedulers", "milestones")),
+        ("LambdaLR", ("optimizer", "lr_lambda")),
+        ("StepLR", ("optimizer", "step_size", "gamma")),
+        ("MultiStepLR", ("optimizer", "milestones", "gamma")),
+        ("ConstantLR", ("optimizer", "factor", "total_iters")),
+        ("LinearLR", ("optimizer", "start_factor", "end_factor", "total_iters")),
+        ("PolynomialLR", ("optimizer", "total_iters", "power")),
+        ("ExponentialLR", ("optimizer", "gamma")),
+        ("CosineAnnealingLR", ("optimizer", "T_max", "eta_min")),
+        ("CosineAnnealingWarmRestarts", ("optimizer", "T_0", "T_mult", "eta_min")),
+        ("OneCycleLR", ("optimizer", "max_lr", "total_steps", "epochs", "steps_per_epoch", "pct_start")),
+        ("ReduceLROnPlateau", ("optimizer", "mode", "factor", "patience")),
+    )
 }
-"""Of classes whose first parameter is not the optimizer."""
+"""The leading parameters of constructors, as torch 2.9 has them."""
+
+COUNTING = ("T_max", "T_0", "step_size", "milestones", "total_iters", "total_steps", "lr_lambda", "num_training_steps")
+"""Parameters that count in steps of the scheduler, whatever these are."""
 
 SCHEDULER_NAME = re.compile(r"(^|_)(lr_?|learning_rate_)?sched(uler)?s?(_[a-z0-9_]+)?$", re.IGNORECASE)
 """What a scheduler is called, in code that does not say where it comes from."""
@@ -31,6 +52,8 @@ def _made_for(*parameters: str) -> Returns:
     return Returns(f"{SCHEDULER_PACKAGE}LambdaLR", parameters, holds="optimizer")
 
 
+_WITH_LENGTH = ("optimizer", "num_warmup_steps", "num_training_steps")
+
 _TRANSFORMERS = (
     "constant_schedule",
     "constant_schedule_with_warmup",
@@ -42,6 +65,16 @@ _TRANSFORMERS = (
     "inverse_sqrt_schedule",
     "wsd_schedule",
 )
+
+
+def parameters_of_call(name: str) -> tuple[str, ...]:
+    """The leading parameters of what builds a scheduler, by its last name; empty where that is not known."""
+    if name == "get_scheduler":
+        return ("name", *_WITH_LENGTH)
+    if name.startswith("get_") and name.removeprefix("get_") in _TRANSFORMERS:
+        return _WITH_LENGTH
+    return _PARAMETERS.get(f"{SCHEDULER_PACKAGE}{name}", ())
+
 
 _PACKAGES = ("transformers", "transformers.optimization", "diffusers.optimization")
 

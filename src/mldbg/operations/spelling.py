@@ -22,6 +22,8 @@ _PREFIXES: tuple[tuple[str, str], ...] = (
     ("torch.nn.parallel.distributed.", "torch.nn.parallel."),
     ("torch.utils.data.dataloader.", "torch.utils.data."),
     ("torch.utils.data.dataset.", "torch.utils.data."),
+    ("torch.utils.data.distributed.", "torch.utils.data."),
+    ("torch.utils.data.sampler.", "torch.utils.data."),
     ("pytorch_lightning.core.module.", "lightning."),
     ("pytorch_lightning.core.", "lightning."),
     ("pytorch_lightning.", "lightning."),

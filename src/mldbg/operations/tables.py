@@ -10,6 +10,8 @@ from mldbg.operations import (
     distributions,
     graphs,
     keras,
+    loading,
+    metrics,
     pictures,
     python,
     schedulers,
@@ -27,6 +29,7 @@ ROWS: dict[str, Effect] = {
     **torch.ROWS,
     **schedulers.ROWS,
     **sklearn.ROWS,
+    **metrics.ROWS,
     **trainers.ROWS,
     **graphs.ROWS,
     **keras.ROWS,
@@ -116,6 +119,7 @@ def is_optimizer_class(name: str) -> bool:
 
 _CONSTRUCTORS = (
     torch.CONSTRUCTOR_PARAMETERS,
+    loading.CONSTRUCTOR_PARAMETERS,
     python.CONSTRUCTOR_PARAMETERS,
     distributions.CONSTRUCTOR_PARAMETERS,
     pictures.PARAMETERS,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from mldbg.operations import attention, losses
+from mldbg.operations import attention, loading, losses
 from mldbg.operations.effect import (
     Affine,
     Arithmetic,
@@ -310,6 +310,12 @@ LAYERS: Mapping[str, Effect] = {
 }
 """Layers of `torch.nn`, losses apart -> effect of calling one."""
 
+SCALER = "torch.amp.GradScaler"
+"""What scales a loss so that gradients of half precision do not vanish."""
+
+SCALER_METHODS: frozenset[str] = frozenset({"scale", "unscale_", "step", "update"})
+"""Its methods that a training loop calls."""
+
 _SCATTERED = ("input", "dim", "index", "src", "value")
 
 OTHERS: Mapping[str, Effect] = {
@@ -352,7 +358,7 @@ OTHERS: Mapping[str, Effect] = {
     "torch.nn.parallel.DistributedDataParallel": Wraps(0, "module"),
     "torch.distributed.fsdp.FullyShardedDataParallel": Wraps(0, "module"),
     "torch.distributed.fsdp.fully_shard": Wraps(0, "module"),
-    "torch.utils.data.DataLoader": Wraps(0, "dataset"),
+    **loading.ROWS,
     "torch.utils.data.TensorDataset": Special("tensor_dataset"),
     "torch.utils.data.Subset": Special("subset"),
     "torch.utils.data.random_split": RandomSplits(),
@@ -622,6 +628,43 @@ RETURNS_SELF: frozenset[str] = frozenset(
 
 LEAVES_NUMBERS: frozenset[str] = frozenset({"requires_grad_", "detach_", "share_memory_"})
 """Methods in place that change no number of a tensor."""
+
+CALLED_FOR_THEIR_EFFECT: frozenset[str] = frozenset(
+    {"eval", "train", "zero_grad", "step", "backward", "cuda", "cpu", "half", "freeze", "unfreeze", "empty_cache", "synchronize"}
+    | {"requires_grad_", "detach_", "zero_", "reset_parameters", "init_weights", "barrier", "gradient_checkpointing_enable"}
+)
+"""Methods and functions that are called because of what they do."""
+
+FLAGS_OF_TENSORS: frozenset[str] = frozenset({"requires_grad"})
+"""Attributes that tensors have and modules do not: set on a module they do nothing."""
+
+RETURNS_ANOTHER: frozenset[str] = frozenset(
+    {"detach", "unsqueeze", "squeeze", "permute", "contiguous", "masked_fill", "clamp", "softmax", "log_softmax", "sigmoid"}
+    | {"long", "int", "bool", "expand", "flatten", "argmax", "new_zeros"}
+)
+"""Methods of tensors, and of few other things, that leave the tensor as it is."""
+
+MOVES_OR_CASTS: frozenset[str] = frozenset({"to", "cuda", "cpu", "float", "half", "double", "bfloat16", "type"})
+"""Methods that change a module in place, and give another tensor."""
+
+PURE_FUNCTIONS: frozenset[str] = frozenset(
+    {f"torch.{name}" for name in ("clamp", "clip", "sigmoid", "softmax", "log_softmax", "relu", "tanh", "cat", "concat", "stack")}
+    | {f"torch.{name}" for name in ("squeeze", "unsqueeze", "flatten", "reshape", "permute", "transpose", "masked_fill", "where")}
+    | {f"torch.{name}" for name in ("abs", "exp", "log", "sqrt", "round", "nan_to_num")}
+    | {f"torch.nn.functional.{name}" for name in ("relu", "gelu", "softmax", "log_softmax", "sigmoid", "normalize", "pad")}
+)
+"""Functions that are called for their result alone."""
+
+ASKED_FOR_THEIR_ANSWER: frozenset[str] = frozenset(
+    {"torch.cuda.is_available", "torch.backends.mps.is_available", "torch.mps.is_available", "torch.xpu.is_available"}
+    | {
+        "torch.distributed.is_available",
+        "torch.distributed.is_initialized",
+        "torch.is_grad_enabled",
+        "torch.cuda.is_bf16_supported",
+    }
+)
+"""Functions without arguments that say yes or no."""
 
 NO_GRAD: frozenset[str] = frozenset(
     {

@@ -120,6 +120,7 @@ NOT_CARRIED_OUT = frozenset(
         kinds.SplitsArrays,
         kinds.RandomSplits,
         kinds.CrossValidates,
+        kinds.Measures,
         kinds.NoEffect,
         kinds.Scales,
         kinds.Writes,

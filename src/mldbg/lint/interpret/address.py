@@ -109,6 +109,8 @@ class Made(Enum):
     """What `Variable(x, volatile=True)` made: before torch had no_grad, nothing computed from it recorded a graph."""
     PARAMETERS = auto()
     """The parameters of a model, all of them."""
+    WEIGHTS = auto()
+    """A state dict: it refers to the weights of the model that its detail names, and copies none."""
     GRADIENTS = auto()
     """The gradients of everything."""
     LAZY = auto()

@@ -18,7 +18,8 @@ from mldbg.lint.interpret.join import is_loss, joined, tuple_of
 from mldbg.lint.interpret.lineage import Lineage, derived_data, made_of_element
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.parts import made_of, parts_of
-from mldbg.lint.interpret.slots import Slot
+from mldbg.lint.interpret.slots import Slot, argument_of
+from mldbg.lint.interpret.training import refers_to_weights
 from mldbg.lint.interpret.value import (
     UNKNOWN,
     ClassThing,
@@ -34,7 +35,9 @@ from mldbg.lint.interpret.value import (
     Value,
     literal,
 )
+from mldbg.lint.interpret.workers import Workers
 from mldbg.operations import tables
+from mldbg.operations.loading import LOADER
 from mldbg.semantics import Semantic
 
 NAMESPACE = "types.SimpleNamespace"
@@ -53,8 +56,15 @@ class BuiltinCalls:
     """The functions that rows `Special(name)` of the library tables name."""
 
     def __init__(
-        self, machine: Machine, classes: Classes, contents: Contents, lineage: Lineage, construction: Construction
+        self,
+        machine: Machine,
+        classes: Classes,
+        contents: Contents,
+        lineage: Lineage,
+        construction: Construction,
+        workers: Workers,
     ) -> None:
+        self.workers = workers
         self.machine = machine
         self.classes = classes
         self.contents = contents
@@ -82,9 +92,11 @@ class BuiltinCalls:
             "field": self._field,
             "partial": self._partial,
             "clone": construction.clone,
+            "shallow": construction.shallow,
             "replaced": construction.replaced,
             "shuffle": self._each_derived,
             "tensor_dataset": self._tensor_dataset,
+            "loader": self._loader,
             "subset": self._subset,
             "called": self._called,
             "called_in_turn": self._called_in_turn,
@@ -118,6 +130,8 @@ class BuiltinCalls:
         return made
 
     def _dict(self, arguments: Sequence[Argument], site: Site) -> Value:
+        if len(arguments) == 1 and refers_to_weights(arguments[0].value):
+            return arguments[0].value  # another dict of the same tensors
         return self.contents.new_mapping(site.node, self.contents.merged(arguments, Entries(())))
 
     def _default_dict(self, arguments: Sequence[Argument], site: Site) -> Value:
@@ -136,7 +150,8 @@ class BuiltinCalls:
                 Items("builtins.generator", tuple(tuple_of(literal(index), value) for index, value in enumerate(items.tail)))
             )
         element = self.contents.element_of(arguments[0].value, site)
-        return Value(Items("builtins.generator", (), tuple_of(UNKNOWN, element)), data=arguments[0].value.data)
+        data, loaders = arguments[0].value.data, arguments[0].value.loaders
+        return Value(Items("builtins.generator", (), tuple_of(UNKNOWN, element)), data=data, loaders=loaders)
 
     def _zip(self, arguments: Sequence[Argument], site: Site) -> Value:
         contents = [self.contents.items_of(argument.value) for argument in arguments]
@@ -144,7 +159,8 @@ class BuiltinCalls:
         if len(exact) == len(contents) and exact:
             return Value(Items("builtins.generator", tuple(tuple_of(*row) for row in zip(*exact, strict=False))))
         elements = [self.contents.element_of(argument.value, site) for argument in arguments]
-        return Value(Items("builtins.generator", (), tuple_of(*elements)))
+        loaders = frozenset[Ref]().union(*(argument.value.loaders for argument in arguments))
+        return Value(Items("builtins.generator", (), tuple_of(*elements)), loaders=loaders)
 
     def _reversed(self, arguments: Sequence[Argument], site: Site) -> Value:
         items = self.contents.items_of(arguments[0].value) if arguments else None
@@ -329,6 +345,15 @@ class BuiltinCalls:
     def _tensor_dataset(self, arguments: Sequence[Argument], site: Site) -> Value:
         """A dataset of tensors: its lineage is that of the first, the features."""
         return self.lineage.derived([arguments[0].value], site) if arguments else UNKNOWN
+
+    def _loader(self, arguments: Sequence[Argument], site: Site) -> Value:
+        """A data loader: of its rows all is known that is known of the dataset."""
+        ref = self.machine.new_ref(site, Made.OBJECT, LOADER)
+        self.machine.state.open(ref)
+        self.construction.construct_base(ref, LOADER, arguments)
+        self.workers.built(ref, site)
+        dataset = self.machine.state.get(ref, argument_of("dataset")) or UNKNOWN
+        return replace(dataset, loaders=frozenset({ref}))
 
     def _subset(self, arguments: Sequence[Argument], site: Site) -> Value:
         values = [argument.value for argument in arguments]

@@ -13,7 +13,7 @@ from mldbg.lint.interpret.join import joined
 from mldbg.lint.interpret.lineage import data_of_arguments
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.slots import ArgumentOf, Slot, argument_of
-from mldbg.lint.interpret.training import Training
+from mldbg.lint.interpret.training import Training, refers_to_weights
 from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Data, Entries, Function, Items, Object, Value, literal
 from mldbg.operations import keras, tables, torch
 from mldbg.operations.configuration import DICTS
@@ -111,9 +111,17 @@ class Construction:
         if not arguments:
             return UNKNOWN
         value = arguments[0].value
+        if refers_to_weights(value):
+            return UNKNOWN
         if not isinstance(value.thing, Object):
             return value
         return self._copied(value, site, {})
+
+    def shallow(self, arguments: Sequence[Argument], site: Site) -> Value:
+        """A copy that holds the same tensors."""
+        if arguments and refers_to_weights(arguments[0].value):
+            return arguments[0].value
+        return self.clone(arguments, site)
 
     def replaced(self, arguments: Sequence[Argument], site: Site) -> Value:
         """`dataclasses.replace(config, size=7)`: a new object that shares what the other holds, but for the fields given."""

@@ -10,12 +10,14 @@ import libcst as cst
 from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.choices import one_of_entries
+from mldbg.lint.interpret.choosing import in_round
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.frames import loop_started
 from mldbg.lint.interpret.join import joined, tuple_of
 from mldbg.lint.interpret.lineage import Lineage
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.slots import Slot
+from mldbg.lint.interpret.snapshots import note_weights
 from mldbg.lint.interpret.sums import note_emptied, note_kept
 from mldbg.lint.interpret.value import UNKNOWN, Constant, Entries, Items, Object, Value, literal
 from mldbg.operations.python import LOSES_CONTENT, REARRANGES
@@ -41,7 +43,8 @@ class Containers:
         if name == "append" and values:
             self.tell_appended(base, arguments, site)
             since = loop_started(machine.frames)
-            self.contents.extend(base, Items("", (values[0] if since is None else values[0].gathered(since),)))
+            added = values[0] if since is None else values[0].gathered(since)
+            self.contents.extend(base, Items("", (in_round(machine, added),)))
             return literal(None)
         if name in ("extend", "__iadd__") and values:
             self.tell_appended(base, arguments, site)
@@ -141,5 +144,6 @@ class Containers:
         node = site.node
         if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute) or arguments[0].node is None:
             return
+        note_weights(self.machine, node.func.value, arguments[0].node, arguments[0].value, collected=True)
         if not self.contents.is_bounded(base):
             note_kept(self.machine, node.func.value, base, arguments[0].value, arguments[0].node, site)

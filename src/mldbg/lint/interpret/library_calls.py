@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import libcst as cst
 
-from mldbg.lint.interpret import carried, heads, paths, scaling, texts, trained
+from mldbg.lint.interpret import carried, heads, loading, paths, provenance, scaling, texts, trained
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.applied import applied
 from mldbg.lint.interpret.arguments import Argument, axis_of, bound
@@ -20,16 +20,20 @@ from mldbg.lint.interpret.construction import Construction
 from mldbg.lint.interpret.containers import Containers
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
-from mldbg.lint.interpret.facts import Call, Escape
+from mldbg.lint.interpret.facts import Call, Escape, HandedOver
 from mldbg.lint.interpret.frames import Frame
-from mldbg.lint.interpret.join import is_loss, join, rows_of_first, tuple_of
+from mldbg.lint.interpret.hits import Hits
+from mldbg.lint.interpret.join import is_loss, join, rows_of_first, scored_as, tuple_of
 from mldbg.lint.interpret.keras import Keras
 from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.marks import Marks
+from mldbg.lint.interpret.meters import Meters
 from mldbg.lint.interpret.parts import made_of, parts_of
+from mldbg.lint.interpret.predictions import Predictions
 from mldbg.lint.interpret.shaping import Shaping
 from mldbg.lint.interpret.sightings import Seen
+from mldbg.lint.interpret.splits import whole_of
 from mldbg.lint.interpret.sums import note_emptied
 from mldbg.lint.interpret.tensors import Tensors
 from mldbg.lint.interpret.training import Training
@@ -49,6 +53,7 @@ from mldbg.lint.interpret.value import (
     Unknown,
     Value,
 )
+from mldbg.lint.interpret.workers import Workers
 from mldbg.operations import keras, rows, tables, torch
 from mldbg.operations.configuration import ATTRIBUTE_DICTS, SAME_FILE
 from mldbg.operations.effect import (
@@ -63,6 +68,7 @@ from mldbg.operations.effect import (
     Keeps,
     Loss,
     Maps,
+    Measures,
     Move,
     Moves,
     NoEffect,
@@ -90,7 +96,7 @@ from mldbg.operations.python import (
     TORCH_CLASS_PACKAGES,
     WRITING_METHODS,
 )
-from mldbg.operations.sklearn import ABOUT_FIT, BEST_FOUND, SEARCHES
+from mldbg.operations.sklearn import ABOUT_FIT, BEST_FOUND, PIPELINES, SEARCHES
 from mldbg.operations.spelling import canonical
 from mldbg.semantics import Semantic
 
@@ -125,6 +131,7 @@ class LibraryCalls:
         self.construction = construction
         self.configuration = configuration
         self.shaping = shaping
+        self.tables = estimators.tables
         self.wanted: frozenset[str] = frozenset()
         self._choices = Choices(machine)
         self._columns = Columns(contents)
@@ -132,11 +139,16 @@ class LibraryCalls:
         self._tensors = Tensors(machine, contents, lineage)
         self._marks = Marks(machine, contents)
         self._keras = Keras(machine, classes, contents, lineage, self._tensors)
-        self._builtins = BuiltinCalls(machine, classes, contents, lineage, construction)
+        self._workers = Workers(machine, classes)
+        self.predictions = Predictions(machine, classes, contents)
+        self.hits = Hits(machine, contents)
+        self.meters = Meters(machine, classes, contents)
+        self._builtins = BuiltinCalls(machine, classes, contents, lineage, construction, self._workers)
 
     def attribute(self, base: Value, name: str, site: Site) -> Value:
         """An attribute of a value that is not an object of the project."""
-        return self.shaping.attribute(base, name, site, self._attribute(base, name, site))
+        found = self.tables.attribute(base, name, self._attribute(base, name, site))
+        return self.shaping.attribute(base, name, site, found)
 
     def _attribute(self, base: Value, name: str, site: Site) -> Value:
         thing = base.thing
@@ -158,15 +170,23 @@ class LibraryCalls:
         if isinstance(effect, Moves):
             return self._tensors.moved(effect, {"input": base}, [base], site)
         data = of_attribute(derived_data(base), name)
+        if name == "dataset" and data is not None and data.split is not None:
+            data = whole_of(data)  # `subset.dataset` is what it is a subset of
         trail = base.trail if data is not None and data.fits else None
         return Value(data=data, origin=base.origin.attribute(name) if base.origin is not None else None, trail=trail)
 
     def call_symbol(self, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of a function or class outside the project."""
+        self._workers.hear(canonical(name), None, arguments, site)
         result = self.shaping.function(canonical(name), arguments, site, self._symbol_called(name, arguments, site))
+        result = provenance.known_part(self.machine, canonical(name), arguments, site, result)
+        self.estimators.evaluations.watching.called(canonical(name), arguments, site)
+        self.meters.built(canonical(name), result, site)
+        result = self.predictions.of_function(name, arguments, result, site)
+        result = self.hits.of_function(canonical(name), arguments, result, site)
         if name.startswith(DERIVING_PACKAGES):
-            return self._with_rows_held(result, name.rpartition(".")[2], arguments, site)
-        return result
+            result = self._with_rows_held(result, name.rpartition(".")[2], arguments, site)
+        return self.tables.of_function(name, arguments, result, site)
 
     def _symbol_called(self, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         effect = self.machine.effect_of(name)
@@ -183,7 +203,7 @@ class LibraryCalls:
             result = self.lineage.derived(values, site)
             if name.startswith(READERS):
                 result = replace(result, data=replace(result.data or Data(), rows=frozenset({self.machine.new_ref(site)})))
-        elif tables.is_class(name) or name.startswith(torch.MODEL_FACTORIES):
+        elif tables.is_class(name) or name in PIPELINES or name.startswith(torch.MODEL_FACTORIES):
             result = self.construction.construct(name, arguments, site)
             if self.shaping.on and name == torch.CHAIN and not any(frame.is_init for frame in self.machine.frames):
                 self.machine.outstanding.chained(result)
@@ -191,6 +211,8 @@ class LibraryCalls:
             result = (
                 self.lineage.derived(values, site) if name.startswith(DERIVING_PACKAGES) else self.lineage.unknown_result(site)
             )
+            result = scored_as(result, *values)
+            self.estimators.evaluations.choosing.measured(name, arguments, site)
         else:
             return self.unknown_call(UNKNOWN, name.rpartition(".")[2], arguments, site)
         if canonical(name) in self.wanted:
@@ -213,10 +235,18 @@ class LibraryCalls:
     def call_method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of a method that the project does not define."""
         base = self.machine.force(base)
+        self._workers.hear(f".{name}", base, arguments, site)
+        if provenance.keeps_parts(base, name):
+            return base
+        meter = self.meters.method(base, name, site)
+        if meter is not None:
+            return meter
         if name == "align" and arguments:  # each of two tables gets the columns of both
             return tuple_of(base, arguments[0].value)
         result = applied(self.machine, base, name, arguments, site) or self._method_called(base, name, arguments, site)
         result = self.shaping.method(base, name, arguments, site, result)
+        result = self.predictions.of_method(base, name, arguments, result, site)
+        result = self.hits.of_method(base, name, arguments, result, site)
         if name in _REDUCTIONS and is_loss(base) and result.origin is not None:
             return replace(result, origin=made_of(result.origin, parts_of(base.origin)), attached=base.attached)
         result = scaling.noted_method(name, base, arguments, result, self.machine.new_ref(site))
@@ -224,8 +254,10 @@ class LibraryCalls:
             result = replace(result, data=replace(result.data, one_row=True))  # what is done then is done to each group by itself
         chosen = self._columns.chosen(base, name, arguments) if result.data is not None else None
         if chosen is not None:
-            return replace(result, data=chosen)
-        return self._with_rows_held(result, name, [Argument(base), *arguments], site)
+            result = replace(result, data=chosen)
+        else:
+            result = self._with_rows_held(result, name, [Argument(base), *arguments], site)
+        return self.tables.of_method(base, name, arguments, result, site)
 
     def _method_called(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         machine = self.machine
@@ -309,6 +341,7 @@ class LibraryCalls:
         if name in INSPECTING_METHODS:
             return self.lineage.unknown_result(site)
         self._escape(name, [argument.value for argument in arguments], arguments, site, base)
+        self.meters.given_away(arguments, site)
         if isinstance(thing, Object) or (isinstance(thing, Unknown) and base.data is None):
             self.estimators.evaluations.passed_on(name, arguments, site)
         return self.lineage.derived([base, *(argument.value for argument in arguments)], site)
@@ -316,13 +349,17 @@ class LibraryCalls:
     def unknown_call(self, callee: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of something that is not known: anything may happen to what it is given."""
         self.configuration.given_away(arguments)
+        self.meters.given_away(arguments, site)
         self._escape(name, [argument.value for argument in arguments], arguments, site)
         self.estimators.evaluations.passed_on(name, arguments, site)
-        return self.lineage.unknown_result(site)
+        return scored_as(self.lineage.unknown_result(site), *(argument.value for argument in arguments))
 
     def _escape(self, name: str, values: list[Value], arguments: Sequence[Argument], site: Site, base: Value = UNKNOWN) -> None:
         machine = self.machine
         reaches_optimizer = self.training.handed_on(name, values, site)
+        refs = loading.refs_in(values)
+        if refs:
+            machine.facts.append(HandedOver(machine.place(site), refs))
         if reaches_optimizer or self.training.may_clear(base, name, arguments, site):
             machine.facts.append(Escape(machine.place(site), name, tuple(values)))
             self.training.forget_gradients()
@@ -348,10 +385,10 @@ class LibraryCalls:
         """A call of an object whose class the project does not define: a layer, a loss, a container."""
         cls = thing.cls
         machine = self.machine
+        self.meters.called(thing, site)
         if not isinstance(cls, str):
             result = self.unknown_call(callee, "", arguments, site) if cls is None else self.lineage.unknown_result(site)
-            self.training.model_called(callee, arguments, site, result)
-            return result
+            return self.training.model_called(callee, arguments, site, result)
         if cls in tables.CONTAINERS:
             result = self.run_container(callee, arguments, site)
         else:
@@ -375,7 +412,7 @@ class LibraryCalls:
                 machine.watcher(Seen.APPLIED, site, cls, arguments[0].value)
                 machine.watcher(Seen.GIVEN, site, cls, result)
         if (tables.is_module_class(cls) and cls not in tables.LOSS_CLASSES) or self.training.is_taken_for_module(thing):
-            self.training.model_called(callee, arguments, site, result)
+            return self.training.model_called(callee, arguments, site, result)
         return result
 
     def run_container(self, callee: Value, arguments: Sequence[Argument], site: Site) -> Value:
@@ -437,6 +474,8 @@ class LibraryCalls:
             given = {**self.construction.constructor_arguments(receiver), **given}
         values = [*([receiver] if is_method and receiver is not None else []), *(argument.value for argument in arguments)]
         result = self._result(effect, name, given, values, arguments, site, receiver)
+        if isinstance(effect, Measures):
+            given = {key: self.predictions.as_array(value) for key, value in given.items()}
         if isinstance(effect, Attends):
             given = {key: self._marks.proved(value) for key, value in given.items()}
         result = self._marks.after(effect, name, given, values, arguments, result, site)
@@ -504,11 +543,12 @@ class LibraryCalls:
                 return Value(meaning=Semantic.SCALAR_LOSS, origin=machine.new_ref(site))
             case Loss():
                 reduced = given.get("reduction", UNKNOWN).constant != "none"
-                return Value(
+                loss = Value(
                     meaning=Semantic.SCALAR_LOSS if reduced else None,
                     origin=machine.new_ref(site),
                     attached=None if machine.state.grad else False,
                 )
+                return scored_as(loss, *values)
             case Derives() | Tests() | Attends():
                 return self.lineage.derived(values, site)
             case Returns():
@@ -536,7 +576,7 @@ class LibraryCalls:
                 return self.lineage.unknown_result(site)
             case Resamples():
                 return self.estimators.resample(effect, arguments, site)
-            case NoEffect():
+            case NoEffect() | Measures():
                 return self.lineage.unknown_result(site)
             case Special():
                 special = self._builtins.named(effect.name) or self.configuration.by_name.get(effect.name)

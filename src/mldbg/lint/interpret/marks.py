@@ -15,6 +15,7 @@ from mldbg.lint.interpret.facts import MaskedMean
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.value import (
+    OF_PREDICTIONS,
     UNKNOWN,
     Axes,
     Constant,
@@ -531,6 +532,8 @@ def picked(base: Value, indices: Sequence[Value], result: Value, site: Site) -> 
     """`tensor[indices]`: a rate stays one; slices and new axes leave a mask what it is."""
     if base.marked is None and base.meaning not in OPPOSITE:
         return result
+    if base.marked is not None and base.marked.mark in OF_PREDICTIONS:
+        return replace(result, marked=base.marked)
     if indices and indices[-1].is_none:
         return _of_rows(replace(result, marked=base.marked), site)
     plain = all(_is_slice_or_new(index) for index in indices)

@@ -108,6 +108,25 @@ def counters(loop: cst.For | cst.While) -> frozenset[str]:
     return frozenset(moving | ({first.value} if counts and isinstance(first, cst.Name) else set()))
 
 
+def stop_of_range(loop: cst.For) -> cst.BaseExpression | None:
+    """What `for epoch in tqdm(range(first, last))` counts up to, first rounds that are skipped or numbered from 1 included."""
+    node: cst.BaseExpression = loop.iter
+    while isinstance(node, cst.Call) and node.args:
+        called = node.func.attr.value if isinstance(node.func, cst.Attribute) else getattr(node.func, "value", "")
+        if called in ("range", "trange", "prange"):
+            positional = [arg.value for arg in node.args if arg.keyword is None]
+            stop = positional[1 if len(positional) > 1 else 0] if positional else None
+            if (
+                isinstance(stop, cst.BinaryOperation)
+                and isinstance(stop.operator, cst.Add)
+                and isinstance(stop.right, cst.Integer)
+            ):
+                return stop.left  # range(1, epochs + 1)
+            return stop
+        node = node.args[0].value
+    return None
+
+
 def _bindings(block: cst.CSTNode) -> Iterator[tuple[frozenset[str], frozenset[str], bool]]:
     """Names bound in a block, the names they are bound from, and whether they move on from what they were."""
     todo = [block]

@@ -30,6 +30,7 @@ from mldbg.lint.interpret.operators import combined, truth_of
 from mldbg.lint.interpret.rounds import under_a_loop
 from mldbg.lint.interpret.shapes import number
 from mldbg.lint.interpret.sightings import Seen
+from mldbg.lint.interpret.snapshots import note_weights
 from mldbg.lint.interpret.source_text import code, measured_first
 from mldbg.lint.interpret.state import State, merged
 from mldbg.lint.interpret.sums import note_item, note_kept, note_restart, terms_added, with_total
@@ -66,6 +67,7 @@ class Statements:
         self.training = training
         self.assignment = assignment
         self.marks = expressions.marks
+        self.hits = expressions.library.hits
         self.choices = Choices(machine)
         self.handlers = Handlers(machine, names)
         loops = Loops(machine, contents, assignment, training)
@@ -186,6 +188,7 @@ class Statements:
         if isinstance(target, cst.Subscript) and under_a_loop(self.machine.frames):
             note_item(self.machine, target, value, source, site)
         note_restart(self.machine, target, source, value, site)
+        note_weights(self.machine, target, source, value)
 
     def _augmented(self, node: cst.AugAssign) -> None:
         machine = self.machine
@@ -216,6 +219,8 @@ class Statements:
             result = self.shaping.operation(node.operator, before, value, site, result)
             if isinstance(node.operator, cst.AddAssign):
                 result = with_total(machine, before, value, result, site)
+            result = self.estimators.evaluations.choosing.in_loop(result)
+        result = self.hits.combined(node.operator, before, value, result, site)
         self.assignment.assign(node.target, result, site)
 
     def _summed(
@@ -245,6 +250,7 @@ class Statements:
         value = NONE if node.value is None else self.machine.evaluate(node.value)
         value = self.declarations.returned(value, self.machine.site(node))
         value = stepped(value, self.machine.site(node), "returned")
+        value = self.estimators.evaluations.choosing.returned(value)
         if self.machine.watcher is not None:
             self.machine.watcher(Seen.RETURNED, self.machine.site(node), "return", value)
         if self.machine.frame.function is not None:
@@ -305,7 +311,9 @@ class Statements:
         return self.choices.decided(test) if truth is None else truth
 
     def _if(self, node: cst.If) -> None:
-        truth = self.decided(node.test)
+        value = self.machine.evaluate(node.test)
+        truth = truth_of(value)
+        truth = self.choices.decided(node.test) if truth is None else truth
         if truth is True:
             self.suite(node.body)
             return
@@ -313,6 +321,7 @@ class Statements:
             self._else(node.orelse)
             return
         machine = self.machine
+        self.estimators.evaluations.choosing.branched(node, value)
         holds, fails = machine.outcomes(node.test)
         other = machine.state.fork()
         jumps = self._under(holds, lambda: self.suite(node.body))

@@ -12,15 +12,17 @@ from mldbg.lint.interpret.choices import Choices, is_told_apart_by_meaning, one_
 from mldbg.lint.interpret.columns import Columns, picks_one
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.declared import declared
-from mldbg.lint.interpret.frames import with_keyed_role
+from mldbg.lint.interpret.frames import one_of_many, with_keyed_role
 from mldbg.lint.interpret.indexing import MASK
-from mldbg.lint.interpret.join import join_all, join_data
+from mldbg.lint.interpret.join import join_all, join_data, scored_as
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.provenance import part_under_key
 from mldbg.lint.interpret.ranks import rank_of_item
 from mldbg.lint.interpret.shaping import Shaping
 from mldbg.lint.interpret.slots import Slot, argument_of
 from mldbg.lint.interpret.splits import picked, split_apart
+from mldbg.lint.interpret.tables import Tables
 from mldbg.lint.interpret.value import (
     NONE,
     UNKNOWN,
@@ -52,9 +54,10 @@ DEEPEST_ITEM = 3
 class Subscripts:
     """Evaluates `base[indices]`."""
 
-    def __init__(self, machine: Machine, contents: Contents, shaping: Shaping) -> None:
+    def __init__(self, machine: Machine, contents: Contents, shaping: Shaping, tables: Tables) -> None:
         self.machine = machine
         self.shaping = shaping
+        self.tables = tables
         self.contents = contents
         self.columns = Columns(contents)
         self.choices = Choices(machine)
@@ -62,7 +65,7 @@ class Subscripts:
     def item(self, base: Value, indices: list[Value], node: cst.CSTNode, site: Site) -> Value:
         """The value of `base[indices]`."""
         if isinstance(base.thing, Lazy):
-            return self.machine.defer(node, lambda: self.item(self.machine.force(base), indices, node, site))
+            return scored_as(self.machine.defer(node, lambda: self.item(self.machine.force(base), indices, node, site)), base)
         if is_told_apart_by_meaning(base):
             return self.choices.each(base, lambda one: self.item(one, indices, node, site), site)
         indices = [self.machine.force(index) for index in indices]
@@ -99,6 +102,7 @@ class Subscripts:
             ref = base.thing.ref.inside(Made.ITEM, str(index.constant))
             self.machine.state.ensure(ref)
             held = Value(Object(ref), data=data, origin=ref, trail=base.trail)
+            held = self.tables.item(base, node, indices, held)
             return self._keyed(index, self.shaping.item(base, indices, site, held))
         rest = carried.picked(base, indices)
         picked_out = Value(
@@ -111,6 +115,8 @@ class Subscripts:
             scaled=rest.scaled,
         )
         picked_out = marks.picked(base, indices, picked_out, site)
+        picked_out = part_under_key(base, index.constant, picked_out)
+        picked_out = self.tables.item(base, node, indices, picked_out)
         return self._keyed(index, self.shaping.item(base, indices, site, picked_out))
 
     def _stacked(self, indices: list[Value], node: cst.CSTNode) -> Value:
@@ -171,7 +177,7 @@ class Subscripts:
                 return items.tail[position]
             if items.exact and 0 <= position < len(items.tail):
                 return items.tail[position]
-        return self.contents.element_of(base, site)
+        return one_of_many(self.contents.element_of(base, site), self.machine.new_ref(site, Made.ITEM))
 
     def _made_on_demand(self, base: Value, index: Value, site: Site) -> Value | None:
         """`meters["loss"]` of `defaultdict(AverageMeter)`: an object that stays; keys that are not known share one."""

@@ -47,11 +47,11 @@ def note_kept(
     cells = _cells(machine, into)
     total = machine.new_ref(site, Made.TOTAL)
     place, text, grad = machine.place(site), code(into), machine.state.grad
-    for one, node in _kept(machine, value, expression):
+    for one, node in held_in(machine, value, expression):
         machine.facts.append(Accumulated(place, text, content, one, node, before, grad, cells, total, counted))
 
 
-def _kept(machine: Machine, value: Value, node: cst.BaseExpression | None) -> Iterator[tuple[Value, cst.BaseExpression | None]]:
+def held_in(machine: Machine, value: Value, node: cst.BaseExpression | None) -> Iterator[tuple[Value, cst.BaseExpression | None]]:
     """A value, or those in a tuple, list or dict, and where the source names each."""
     todo: list[tuple[Value, cst.BaseExpression | None]] = [(value, node)]
     for _ in range(MOST_KEPT):

@@ -16,7 +16,7 @@ from mldbg.lint.interpret.choices import members
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
-from mldbg.lint.interpret.facts import Backward, Gradients, GradientsCleared, GradientUse, ModelCall, ModeSet, SchedulerStep
+from mldbg.lint.interpret.facts import Backward, Gradients, GradientsCleared, GradientUse, ModelCall, ModeSet, ScalerUse
 from mldbg.lint.interpret.join import is_loss
 from mldbg.lint.interpret.lineage import Lineage
 from mldbg.lint.interpret.machine import Machine
@@ -24,6 +24,7 @@ from mldbg.lint.interpret.module import Part
 from mldbg.lint.interpret.reads import reached
 from mldbg.lint.interpret.registered import Registered
 from mldbg.lint.interpret.rounds import chosen_by, comprehensions, loops_under_way, reads_labels
+from mldbg.lint.interpret.schedules import step_scheduler
 from mldbg.lint.interpret.slots import ArgumentOf, Key, Slot, argument_of
 from mldbg.lint.interpret.source_text import code, last_name
 from mldbg.lint.interpret.state import State
@@ -43,7 +44,7 @@ from mldbg.lint.interpret.value import (
 )
 from mldbg.lint.library import bystanders
 from mldbg.lint.library.names import OPTIMIZER_NAME, says_beginning
-from mldbg.operations import schedulers, tables, torch
+from mldbg.operations import tables, torch
 from mldbg.operations.python import HARMLESS_PACKAGES
 
 ABSTRACT_BASES = frozenset({"builtins.object", "abc.ABC", "typing.Generic", "typing.Protocol"})
@@ -90,6 +91,8 @@ class Training:
     def method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value | None:
         """The result of a method that trains, or None when it is not one."""
         node = site.node.func.value if isinstance(site.node, cst.Call) and isinstance(site.node.func, cst.Attribute) else None
+        if name in torch.SCALER_METHODS and self._is_scaler(base, node):
+            self.machine.facts.append(ScalerUse(self.machine.place(site), base, name))
         if name == "backward":
             return self._backward(base, node, arguments, site)
         if name == "step":
@@ -112,6 +115,10 @@ class Training:
         if name in ("zero_", "detach_", "fill_") and isinstance(node, cst.Attribute) and _holds_grad(node):
             self.clear_gradients(None, site)
             return UNKNOWN
+        if name == "state_dict" and isinstance(base.thing, Object) and self._can_be_module(base.thing):
+            return Value(origin=self.machine.new_ref(site, Made.WEIGHTS, base.thing.ref))
+        if name == "copy" and refers_to_weights(base):
+            return base  # a dict of the same tensors
         if name in ("eval", "train") and isinstance(base.thing, Object) and self._can_be_module(base.thing):
             return self._set_mode(base, base.thing, name, arguments, site, node)
         if name == "load_state_dict" and isinstance(base.thing, Object) and self._can_be_module(base.thing):
@@ -123,6 +130,13 @@ class Training:
         if _CLEARS.search(name):
             self.clear_gradients(None, site)
         return None
+
+    def _is_scaler(self, base: Value, node: cst.BaseExpression | None) -> bool:
+        """Whether a value scales gradients: by its class, or where that is not known, by its conventional name."""
+        thing = base.thing
+        if isinstance(thing, Object) and thing.cls is not None:
+            return thing.cls == torch.SCALER
+        return isinstance(thing, Unknown | Object) and bool(_SCALER.search(last_name(node)))
 
     def special(self, name: str, receiver: Value | None, arguments: Sequence[Argument], site: Site) -> Value:
         """Functions with an effect on gradients."""
@@ -178,7 +192,7 @@ class Training:
         machine.state.set(GRADIENTS, Slot.ANY_OPTIMIZER, literal(Gradients.FRESH.value))
 
     def _step(self, base: Value, node: cst.BaseExpression | None, arguments: Sequence[Argument], site: Site) -> Value | None:
-        self._step_scheduler(base, node, arguments, site)
+        step_scheduler(self.machine, self.classes, self.contents, base, arguments, site)
         first = arguments[0] if arguments else None
         if first is not None and first.value.thing != Unknown() and self.is_optimizer(first.value, first.node):
             self._use(first.value, first.node, site)  # scaler.step(optimizer)
@@ -193,31 +207,6 @@ class Training:
             return UNKNOWN
         if first is None or first.keyword is not None:
             self._use(base, node, site)
-        return UNKNOWN
-
-    def _step_scheduler(self, base: Value, node: cst.BaseExpression | None, arguments: Sequence[Argument], site: Site) -> None:
-        """Tell of a scheduler's step: of one that is known to be one, or of something unknown that is called so.
-
-        A scheduler of torch takes at most a metric; a noise scheduler, which is called so too, takes more.
-        """
-        thing = base.thing
-        cls = self.classes.outside_base(thing.cls) if isinstance(thing, Object) else None
-        known = cls is not None and schedulers.is_scheduler_class(cls)
-        may_be = isinstance(thing, Unknown) or (isinstance(thing, Object) and thing.cls is None)
-        if known or (may_be and len(arguments) <= 1 and schedulers.SCHEDULER_NAME.search(last_name(node))):
-            self.machine.facts.append(SchedulerStep(self.machine.place(site), base, self.optimizer_of(base)))
-
-    def optimizer_of(self, scheduler: Value) -> Value:
-        """The optimizer that a scheduler was built with; of chained schedulers the first one's."""
-        seen: set[Ref] = set()
-        while isinstance(scheduler.thing, Object) and scheduler.thing.ref not in seen:
-            seen.add(scheduler.thing.ref)
-            record = self.machine.state.record(scheduler.thing.ref)
-            held = record.get(argument_of("optimizer"))
-            if held is not None and not held.is_none:
-                return held
-            chained = self.contents.items_of(record.get(argument_of("schedulers"), UNKNOWN))
-            scheduler = chained.tail[0] if chained is not None and chained.tail else UNKNOWN
         return UNKNOWN
 
     def _use(self, optimizer: Value, node: cst.BaseExpression | None, site: Site) -> None:
@@ -508,14 +497,14 @@ class Training:
             return value
         return replace(value, origin=self.machine.new_ref(site, Made.VOLATILE), attached=False)
 
-    def model_called(self, model: Value, arguments: Sequence[Argument], site: Site, result: Value) -> None:
-        """A module, or something that may be one, is run."""
+    def model_called(self, model: Value, arguments: Sequence[Argument], site: Site, result: Value) -> Value:
+        """A module, or something that may be one, is run; what it gives is of the rows that it was given."""
         machine = self.machine
         node = site.node
         if self._running or not isinstance(node, cst.Call) or not isinstance(model.thing, Object):
-            return
+            return result
         if isinstance(model.thing.cls, ClassThing) and not self.classes.is_module(model.thing.cls):
-            return
+            return result
         mode = machine.state.get(model.thing.ref, Slot.MODE)
         training = mode.constant if mode is not None and isinstance(mode.constant, bool) else None
         data = next((argument.value for argument in arguments if argument.value.data is not None), UNKNOWN)
@@ -536,10 +525,12 @@ class Training:
                 self._only_runs(model.thing),
             )
         )
+        result = self.estimators.evaluations.choosing.predicted(data, result)
         if data.role is not None:
             rounds: list[tuple[cst.CSTNode, Part]] = [(loop.node, frame.part) for frame in machine.frames for loop in frame.loops]
             scored = any(reads_labels(loop, part) for loop, part in (*rounds, *comprehensions(site)))
             self.estimators.evaluations.used(data, "is run through the model", site, scored=scored)
+        return result
 
     def _only_runs(self, thing: Object) -> bool:
         """Whether a model was loaded from a file, nobody has set its mode, and nothing around trains."""
@@ -653,6 +644,11 @@ class Training:
         if cls.startswith("torch.nn."):
             return False
         return None
+
+
+def refers_to_weights(value: Value) -> bool:
+    """Whether a value is a state dict, whose tensors are those of the model."""
+    return value.origin is not None and value.origin.kind is Made.WEIGHTS
 
 
 def _is_volatile(value: Value) -> bool:

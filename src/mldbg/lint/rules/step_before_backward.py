@@ -13,7 +13,7 @@ from mldbg.lint.training_loop import holds_once
 
 
 class StepBeforeBackward(Rule):
-    """the optimizer steps (or gradients are clipped) while the gradients are cleared
+    """the optimizer steps while the gradients are cleared
 
     ## Why
     A step between `zero_grad()` and `backward()` moves nothing: the gradients are zero or None. The gradients that
@@ -46,8 +46,7 @@ class StepBeforeBackward(Rule):
 
     ## Limits
     Fires when the gradients are cleared on every path to the step (or by the round before), and a backward stands in the
-    same loop or block; and when the only optimizer's gradients are clipped behind its step and then cleared.
-    With two optimizers each has its own gradients.
+    same loop or block. With two optimizers each has its own gradients.
     """
 
     group = Group.CORRECTNESS
@@ -61,19 +60,17 @@ class StepBeforeBackward(Rule):
     def on_loop(self, loop: Loop) -> Iterator[Finding]:
         passes = [fact for fact in loop.facts if isinstance(fact, Backward) and not fact.owned]
         for index, fact in enumerate(loop.facts):
-            if not isinstance(fact, GradientUse) or not passes:
+            if not isinstance(fact, GradientUse) or fact.clip or not passes:
                 continue
             if fact.gradients is Gradients.CLEARED:
                 yield self._finding(fact, passes, fact.cleared)
-            elif fact.clip and not edit.is_used(fact.place.site) and _comes_after_the_step(loop, index):
-                yield self._late(fact, passes)
-            elif not fact.clip and fact.gradients is Gradients.UNKNOWN:
+            elif fact.gradients is Gradients.UNKNOWN:
                 cleared = _cleared_before_round(loop, index) or _cleared_by_hand(loop, index)
                 if cleared is not None:
                     yield self._finding(fact, passes, cleared)
 
     def on_gradient_use(self, use: GradientUse) -> Iterator[Finding]:
-        if use.gradients is Gradients.CLEARED:
+        if use.gradients is Gradients.CLEARED and not use.clip:
             self._idle.append(use)
             passes = [one for one in self._passes if edit.same_block(use.place, one.place)]
             if passes:
@@ -87,27 +84,13 @@ class StepBeforeBackward(Rule):
                     yield self._finding(use, [backward], use.cleared)
 
     def _finding(self, use: GradientUse, passes: list[Backward], cleared: Site | None) -> Finding:
-        what = "gradients are clipped" if use.clip else "the optimizer steps"
         return self.found(
             use.place.site,
-            f"{what} while still cleared: no backward has run since"
-            if use.clip
-            else f"{what} on cleared gradients: no backward has run since",
-            hint="call zero_grad, then backward, then clip, then step",
+            "the optimizer steps on cleared gradients: no backward has run since",
+            hint="call zero_grad, then backward, then step",
             trail=first_step(cleared, "gradients are cleared here") if cleared is not None else None,
-            last=(use.place.site, f"{what} with no backward in between"),
+            last=(use.place.site, "the optimizer steps with no backward in between"),
             fix=_fix(use, passes[0]),
-        )
-
-    def _late(self, clip: GradientUse, passes: list[Backward]) -> Finding:
-        gradient, statement = edit.statement_of(passes[-1].place), edit.statement_of(clip.place)
-        plain = gradient is not None and statement is not None and edit.same_block(clip.place, passes[-1].place)
-        return self.found(
-            clip.place.site,
-            "gradients are clipped after the step that uses them: the clipping has no effect",
-            hint="clip between backward and step",
-            last=(clip.place.site, "gradients are clipped here, and cleared before the next step"),
-            fix=edit.moved_after(clip.place.site.part, statement, gradient) if plain and statement and gradient else None,
         )
 
 
@@ -134,21 +117,6 @@ def _cleared_by_hand(loop: Loop, index: int) -> Site | None:
     models = [fact.model.thing for fact in calls if not says_loss(edit.code(fact.expression))]
     refs = {model.ref for model in models if isinstance(model, Object)}
     return cleared[-1].place.site if refs == cleared[-1].parameters else None
-
-
-def _comes_after_the_step(loop: Loop, index: int) -> bool:
-    """Whether gradients are clipped when the only optimizer has just stepped, and are cleared before it steps again."""
-    clip = loop.facts[index]
-    kinds = (Backward, GradientUse, GradientsCleared, Escape)
-    round_ = [fact for fact in (*loop.facts[index + 1 :], *loop.facts[:index]) if isinstance(fact, kinds)]
-    round_ = [fact for fact in round_ if not (isinstance(fact, GradientUse) and fact.clip)]
-    steps = {fact.identity for fact in round_ if isinstance(fact, GradientUse)}
-    if len(steps) != 1 or any(isinstance(fact, Escape) for fact in round_):
-        return False
-    last, following = round_[-1], round_[0]
-    assert isinstance(clip, GradientUse)
-    same = last.place.conditions == clip.place.conditions and last.place.function is clip.place.function
-    return same and isinstance(last, GradientUse) and isinstance(following, GradientsCleared)
 
 
 def _fix(use: GradientUse, backward: Backward) -> Fix | None:
