@@ -679,7 +679,7 @@ def is_prediction_for_labels(place: Place, scores: cst.CSTNode) -> bool:
     """
     part, node = place.site.part, place.site.node
     above = part.parents.get(node)
-    kept = above.targets[0].target if isinstance(above, cst.Assign) and len(above.targets) == 1 else None
+    kept: cst.CSTNode | None = above.targets[0].target if isinstance(above, cst.Assign) and len(above.targets) == 1 else None
     if isinstance(kept, cst.Tuple) and len(kept.elements) == 2:
         kept = kept.elements[1].value  # `_, pred = torch.max(out, 0)`
     name = kept.value if isinstance(kept, cst.Name) else None

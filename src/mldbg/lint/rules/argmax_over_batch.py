@@ -47,7 +47,8 @@ class ArgmaxOverBatch(Rule):
     Fires when the first axis is known to be that of the batch and there are more axes: a convolution, batch normalisation or
     a recurrent layer with `batch_first` came before, the axis was given a name that says so, or a loss over classes has taken the
     same tensor; or the source says that predictions are compared with the labels of a loader's batch (without an axis that is
-    *suspicious*, for the batches may hold one sample). The fix takes the only other axis with more than one entry, or the one that is named after the classes.
+    *suspicious*, for the batches may hold one sample). The fix takes the only other axis with more than one entry, or the one
+    that is named after the classes.
     """
 
     group = Group.CORRECTNESS
