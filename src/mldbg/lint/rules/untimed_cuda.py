@@ -57,8 +57,9 @@ class UntimedCuda(Rule):
                 return time.perf_counter() - start
 
     ## Limits
-    Looks at one function or script that says it uses CUDA, or whose object or module does, and at what it calls in the same module
-    between the two clocks. Silent where anything there waits for the GPU: synchronize, an event, `.item()`, `.cpu()` and the like.
+    Looks at one function or script that says it uses CUDA, or whose object or module does, and at what it calls in the same
+    module between the two clocks. Silent where anything there waits for the GPU: synchronize, an event, `.item()`, `.cpu()` and
+    the like.
     """
 
     group = Group.PERFORMANCE
