@@ -117,7 +117,8 @@ def _is_certain(part: Part, node: cst.CSTNode) -> bool:
     """Whether nothing asks before if there is another token for the padding, or it is known that there is none."""
     if not nodes.is_under_test_of(part, node, "pad_token"):
         return True
-    return _WITHOUT_PADDING.search(part.module.text) is not None
+    names = [name_of_model(where, call) for where, call in tokenizers(part.module)]
+    return bool(names) and all(name is not None and _WITHOUT_PADDING.search(name) for name in names)
 
 
 def is_of_causal_model(module: Module) -> bool:
