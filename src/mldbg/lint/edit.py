@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from mldbg.lint.finding import Edit, Fix, Span
 from mldbg.lint.interpret.address import site_of
@@ -89,6 +89,17 @@ def is_call(node: cst.CSTNode) -> bool:
     return isinstance(node, cst.Call)
 
 
+def is_any_name(node: cst.CSTNode) -> TypeGuard[cst.Name]:
+    """Whether a node is a name."""
+    return isinstance(node, cst.Name)
+
+
+def targets_of(statement: cst.CSTNode) -> list[cst.BaseExpression]:
+    """What a statement line assigns to."""
+    small = statement.body if isinstance(statement, cst.SimpleStatementLine) else ()
+    return [target.target for one in small if isinstance(one, cst.Assign) for target in one.targets]
+
+
 def is_arithmetic(node: cst.CSTNode) -> bool:
     """Whether a node is an operator on two values."""
     return isinstance(node, cst.BinaryOperation)
@@ -113,6 +124,37 @@ def differentiated(node: cst.CSTNode) -> cst.BaseExpression | None:
     while isinstance(loss, cst.Call) and isinstance(loss.func, cst.Attribute) and loss.func.attr.value == "scale" and loss.args:
         loss = loss.args[0].value
     return loss
+
+
+def differentiated_in(scope: cst.CSTNode) -> Iterator[cst.BaseExpression]:
+    """What backward runs on in a function."""
+    for node in descendants(scope):
+        if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and node.func.attr.value == "backward":
+            loss = differentiated(node)
+            if loss is not None:
+                yield loss
+
+
+def returned_in(scope: cst.CSTNode) -> Iterator[cst.BaseExpression]:
+    """What a function returns."""
+    for node in descendants(scope):
+        if isinstance(node, cst.Return) and node.value is not None:
+            yield node.value
+
+
+def own_attribute(node: cst.CSTNode) -> str | None:
+    """The name of `self.name`; None of anything else."""
+    return node.attr.value if isinstance(node, cst.Attribute) and is_name(node.value, "self") else None
+
+
+def called_attribute(node: cst.CSTNode) -> str | None:
+    """The name of `self.name(...)`; None of anything else."""
+    return own_attribute(node.func) if isinstance(node, cst.Call) else None
+
+
+def is_named(node: cst.CSTNode, name: str) -> bool:
+    """Whether a node defines a function of this name."""
+    return isinstance(node, cst.FunctionDef) and node.name.value == name
 
 
 def owner_of(node: cst.CSTNode) -> cst.CSTNode:
@@ -218,6 +260,18 @@ def without_activation(call: Call, parameter: str) -> Fix | None:
     """Drop the activation before a loss, where only the loss consumes it."""
     source = sole_source(call, parameter)
     inner = activation_input(source) if source is not None and _ACTIVATION.search(code(source.func)) else None
+    if source is None or inner is None:
+        return None
+    return unsafe(*unwrapped(call.place.site.part, source, inner))
+
+
+_LAST = re.compile(r"(?:relu6?|softplus|drop\w*)(?:\(.*\))?$", re.IGNORECASE)
+
+
+def without_last(call: Call, parameter: str) -> Fix | None:
+    """Drop a ReLU or dropout before a loss, where only the loss consumes it."""
+    source = sole_source(call, parameter)
+    inner = activation_input(source) if source is not None and _LAST.search(code(source.func)) else None
     if source is None or inner is None:
         return None
     return unsafe(*unwrapped(call.place.site.part, source, inner))
@@ -533,6 +587,130 @@ def is_literal(node: cst.CSTNode) -> bool:
     return number_of(node) is not None or (isinstance(node, cst.Name) and node.value in ("True", "False", "None"))
 
 
+def has_positional(node: cst.Call) -> bool:
+    """Whether a call has arguments without a name."""
+    return any(arg.keyword is None for arg in node.args)
+
+
+def factors_of(site: Site) -> Iterator[cst.CSTNode]:
+    """What an expression is multiplied with or divided by where it stands."""
+    node: cst.CSTNode | None = site.node
+    while (above := site.part.parents.get(node) if node is not None else None) is not None:
+        if not isinstance(above, cst.BinaryOperation) or not isinstance(above.operator, cst.Multiply | cst.Divide):
+            return
+        yield above.right if above.left is node else above.left
+        node = above
+
+
+def squeezes_all(node: cst.CSTNode) -> bool:
+    """Whether a node is `x.squeeze()` or `torch.squeeze(x)`: which axes go, nobody says."""
+    if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute) or node.func.attr.value != "squeeze":
+        return False
+    return len(node.args) == (1 if is_name(node.func.value, "torch") else 0)
+
+
+def chain_of(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+    """An expression, and what its methods and functions of one argument are applied to, outermost first."""
+    here: cst.CSTNode | None = node
+    while here is not None:
+        yield here
+        if isinstance(here, cst.Call) and isinstance(here.func, cst.Attribute):
+            root = here.func.value
+            while isinstance(root, cst.Attribute):
+                root = root.value
+            of_module = isinstance(root, cst.Name) and root.value in ("torch", "F", "nn")
+            here = (here.args[0].value if here.args else None) if of_module else here.func.value
+        else:
+            here = None
+
+
+def with_last_axis(part: Part, node: cst.Call) -> Edit:
+    """`x.squeeze()` as `x.squeeze(-1)`"""
+    span = part.span(node)
+    at = Span(span.path, span.end_line, span.end_column - 1, span.end_line, span.end_column - 1)
+    return Edit(at, ", -1" if node.args else "-1")
+
+
+def wraps_one_name(node: cst.CSTNode) -> bool:
+    """Whether a node is `[model]`: a list that hides one thing that was made elsewhere."""
+    return isinstance(node, cst.List) and len(node.elements) == 1 and isinstance(node.elements[0].value, cst.Name | cst.Attribute)
+
+
+def is_dict(node: cst.CSTNode) -> bool:
+    """Whether a node makes a dict."""
+    named = isinstance(node, cst.Call) and isinstance(node.func, cst.Name) and node.func.value in ("dict", "OrderedDict")
+    return named or isinstance(node, cst.Dict | cst.DictComp)
+
+
+def container_of(node: cst.CSTNode) -> str:
+    """What kind of container a node makes."""
+    is_tuple = isinstance(node, cst.Tuple) or (isinstance(node, cst.Call) and is_name(node.func, "tuple"))
+    return "dict" if is_dict(node) else "tuple" if is_tuple else "list"
+
+
+def name_of_nn(part: Part) -> str | None:
+    """How a file calls `torch.nn`."""
+    for alias, what in part.module.outline.imports.items():
+        if (what.module, what.name) in (("torch", "nn"), ("torch.nn", None)) and alias != "torch":
+            return alias
+    return "torch.nn" if "torch" in part.module.outline.imports else None
+
+
+def wrapped_in_call(part: Part, node: cst.CSTNode, function: str) -> tuple[Edit, ...]:
+    """`function(...)` around a list or dict that is written out; an empty one becomes a call without arguments."""
+    if isinstance(node, cst.List | cst.Dict) and not node.elements:
+        return (replaced(part, node, f"{function}()"),)
+    if isinstance(node, cst.Dict) and not all(
+        isinstance(each, cst.DictElement) and isinstance(each.key, cst.SimpleString | cst.FormattedString)
+        for each in node.elements
+    ):
+        return ()
+    if not isinstance(node, cst.List | cst.ListComp | cst.Dict):
+        return ()
+    span = part.span(node)
+    before = Span(span.path, span.line, span.column, span.line, span.column)
+    after = Span(span.path, span.end_line, span.end_column, span.end_line, span.end_column)
+    return Edit(before, f"{function}("), Edit(after, ")")
+
+
+def attributes_given(function: cst.CSTNode) -> Iterator[tuple[str, cst.BaseExpression, cst.BaseExpression]]:
+    """The attributes of `self` that a function gives a value, the values, and what those were made by if they are local names."""
+    assigned = [node for node in descendants(function) if isinstance(node, cst.Assign | cst.AnnAssign) and node.value is not None]
+    pairs = [(node.target if isinstance(node, cst.AnnAssign) else node.targets[0].target, node.value) for node in assigned]
+    local = {target.value: value for target, value in pairs if isinstance(target, cst.Name)}
+    for target, value in reversed(pairs):
+        if isinstance(target, cst.Attribute) and is_name(target.value, "self") and value is not None:
+            source = local.get(value.value) if isinstance(value, cst.Name) else value
+            if source is not None:
+                yield str(target.attr.value), value, source
+
+
+def torch_function(node: cst.CSTNode) -> str | None:
+    """Of `torch.zeros(...)` the name `zeros`; None of anything else."""
+    if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and is_name(node.func.value, "torch"):
+        return str(node.func.attr.value)
+    return None
+
+
+def makes_axes(node: cst.CSTNode) -> bool:
+    """Whether `torch.tensor([...])` or `torch.full((...), ...)` makes something with axes, as it is written."""
+    first = node.args[0].value if isinstance(node, cst.Call) and node.args else None
+    return isinstance(first, cst.List | cst.Tuple | cst.ListComp)
+
+
+def is_plain_assignment(statement: cst.CSTNode) -> bool:
+    """Whether a line is `self.name = value` and nothing else."""
+    if not isinstance(statement, cst.SimpleStatementLine) or len(statement.body) != 1:
+        return False
+    node = statement.body[0]
+    return isinstance(node, cst.Assign) and len(node.targets) == 1 and isinstance(node.targets[0].target, cst.Attribute)
+
+
+def first_of(statement: cst.CSTNode) -> cst.CSTNode:
+    """The first small statement of a line."""
+    return statement.body[0] if isinstance(statement, cst.SimpleStatementLine) else statement
+
+
 def is_number(node: cst.CSTNode) -> bool:
     """Whether a number is written out."""
     return isinstance(node, cst.Integer | cst.Float)
@@ -769,6 +947,16 @@ def inserted_after(part: Part, statement: cst.CSTNode, text: str) -> Edit:
 def _indent(part: Part, line: int) -> str:
     text = part.module.outline.lines[line - 1]
     return text[: len(text) - len(text.lstrip())]
+
+
+def put_under(part: Part, statement: cst.CSTNode, header: str) -> tuple[Edit, ...]:
+    """Indent a statement under a header of its own: a `with`."""
+    span = part.span(statement)
+    path, lines = span.path, part.module.outline.lines
+    unit = "\t" if _indent(part, span.line).startswith("\t") else "    "
+    numbers = [number for number in range(span.line, span.end_line + 1) if lines[number - 1].strip()]
+    inside = tuple(Edit(Span(path, number, 1, number, 1), unit) for number in numbers if number != span.line)
+    return Edit(Span(path, span.line, 1, span.line, 1), f"{_indent(part, span.line)}{header}\n{unit}"), *inside
 
 
 def indented_like(part: Part, statement: cst.CSTNode, text: str) -> str:

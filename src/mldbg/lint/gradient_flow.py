@@ -7,7 +7,7 @@ gradient: only where every way back ends at something that has none, or is cut o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -25,6 +25,9 @@ else:
 
 DEEPEST_STEP = 40
 """Steps back from a value until nothing more is said."""
+
+MOST_SEEN = 200
+"""Expressions that are looked at on the way back to a source."""
 
 DEEPEST_FUNCTION = 2
 """Functions of the project inside one another that are followed."""
@@ -90,10 +93,16 @@ _NUMBERS = frozenset({"float", "int", "len", "range", "bool"})
 
 
 class Backtrace:
-    """Follows values of one file backwards. `losses`: the calls of losses that are known, with what each gets."""
+    """Follows values of one file backwards.
 
-    def __init__(self, losses: Mapping[cst.CSTNode, Call]) -> None:
+    Attributes:
+        losses: the calls of losses that are known, with what each gets.
+        weighted: a factor that is an attribute is the weight of a term: what it may learn itself does not count.
+    """
+
+    def __init__(self, losses: Mapping[cst.CSTNode, Call], *, weighted: bool = False) -> None:
         self._losses = losses
+        self._weighted = weighted
         self._steps = 0
 
     def carried(self, node: cst.CSTNode, part: Part) -> Carried:
@@ -132,7 +141,7 @@ class Backtrace:
                 return self._of(inner, part, seen, inside)
             case cst.BinaryOperation(left=left, operator=operator, right=right):
                 scales = isinstance(operator, cst.Multiply | cst.Divide)
-                sides = [side for side in (left, right) if not (scales and _is_setting(side))]
+                sides = [side for side in (left, right) if not (scales and self._weighted and _is_setting(side))]
                 return self._all(sides, part, seen, inside)
             case cst.Comparison(left=left, comparisons=several):
                 compared = self._all([left, *(one.comparator for one in several)], part, seen, inside)
@@ -433,3 +442,51 @@ def made_leaves(part: Part, node: cst.CSTNode) -> bool:
     assigned = (target.target for one in edit.descendants(scope) if isinstance(one, cst.Assign) for target in one.targets)
     leaves = (target.value for target in assigned if isinstance(target, cst.Attribute) and target.attr.value == "requires_grad")
     return any(not says_loss(edit.code(leaf).rpartition(".")[2]) for leaf in leaves)
+
+
+def comes_from(node: cst.CSTNode, part: Part, is_source: Callable[[cst.CSTNode], bool], *, through_calls: bool = False) -> bool:
+    """Whether what an expression holds was made of a source, as a tensor: by arithmetic, by functions that keep the graph.
+
+    Args:
+        node: the expression.
+        part: the text that it stands in.
+        is_source: what is looked for.
+        through_calls: follow the arguments of any other call, too.
+    """
+    seen: set[cst.CSTNode] = set()
+    todo: list[cst.CSTNode] = [node]
+    while todo and len(seen) < MOST_SEEN:
+        here = todo.pop()
+        if is_source(here):
+            return True
+        if here in seen:
+            continue
+        seen.add(here)
+        match here:
+            case cst.Name():
+                todo += [value for value in _reaching(here, part) if value is not None]
+                todo += _unpacked_from(here, part)
+            case cst.BinaryOperation(left=left, right=right):
+                todo += [left, right]
+            case cst.UnaryOperation(expression=inner):
+                todo.append(inner)
+            case cst.Tuple(elements=elements) | cst.List(elements=elements):
+                todo += [element.value for element in elements]
+            case cst.Subscript(value=value) | cst.Attribute(value=value):
+                todo.append(value)
+            case cst.Call(args=args):
+                name, receiver = _called(here)
+                keeps = name in _SHAPING and name not in _CUTS
+                if keeps or through_calls:
+                    todo += [arg.value for arg in args]
+                    todo += [receiver] if receiver is not None else []
+    return False
+
+
+def _unpacked_from(name: cst.Name, part: Part) -> Iterator[cst.BaseExpression]:
+    """The calls whose results are unpacked into a name: `out, (h, c) = self.lstm(x)`."""
+    for node in edit.descendants(edit.function_around(part, name) or part.tree):
+        if isinstance(node, cst.Assign) and isinstance(node.value, cst.Call):
+            targets = (target.target for target in node.targets if isinstance(target.target, cst.Tuple))
+            if any(edit.is_name(one, name.value) for target in targets for one in edit.descendants(target)):
+                yield node.value

@@ -5,6 +5,7 @@ Adding a function is adding a name. A name that ends in an underscore works in p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from mldbg.operations import attention, loading, losses
@@ -309,6 +310,17 @@ LAYERS: Mapping[str, Effect] = {
 }
 """Layers of `torch.nn`, losses apart -> effect of calling one."""
 
+WITH_PARAMETERS: frozenset[str] = frozenset(
+    f"torch.nn.{name}"
+    for name in (
+        *("Linear", "LazyLinear", "Bilinear", "Embedding", "EmbeddingBag", "LSTM", "GRU", "RNN", "MultiheadAttention"),
+        *("Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "Sequential", "ModuleList"),
+        *("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "LayerNorm", "GroupNorm", "Parameter"),
+        *("Transformer", "TransformerEncoder", "TransformerDecoder", "TransformerEncoderLayer", "TransformerDecoderLayer"),
+    )
+)
+"""Layers that have parameters, or may hold some that have."""
+
 SCALER = "torch.amp.GradScaler"
 """What scales a loss so that gradients of half precision do not vanish."""
 
@@ -527,6 +539,12 @@ MODE_DEPENDENT: frozenset[str] = frozenset(
     ]
 )
 """Layers that differ between training and evaluation mode. A transformer layer holds dropout of 0.1 unless told otherwise."""
+
+HOLDS_PARAMETERS = re.compile(
+    r"torch\.nn\.(?:Lazy)?(?:Linear|Bilinear|Conv|Embedding|LSTM|GRU|RNN|BatchNorm|LayerNorm|GroupNorm|RMSNorm|SyncBatchNorm"
+    r"|MultiheadAttention|Transformer|PReLU|Sequential|ModuleList|ModuleDict)"
+)
+"""Classes of layers that have parameters, or hold such."""
 
 NORMALISES: frozenset[str] = frozenset(name for name in MODE_DEPENDENT if "BatchNorm" in name)
 """Layers with running statistics, unless told otherwise."""

@@ -27,6 +27,7 @@ from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.marks import COMPARES, Marks, tested
 from mldbg.lint.interpret.names import Names
 from mldbg.lint.interpret.operators import NORMALISABLE, combined, compared, folded, is_named_loss, summed_axis, truth_of
+from mldbg.lint.interpret.shuffling import DRAWING, PAIRING, Shuffling
 from mldbg.lint.interpret.subscripts import Subscripts
 from mldbg.lint.interpret.sums import note_cut
 from mldbg.lint.interpret.tree import below
@@ -54,6 +55,9 @@ from mldbg.lint.interpret.value import (
 from mldbg.operations.effect import Test
 from mldbg.operations.torch import LEAVES_NUMBERS
 from mldbg.semantics import Semantic
+
+FILLS_IN_PLACE = frozenset({"fillna", "clip", "replace"})
+"""Methods that may put a statistic into the table that they are called on."""
 
 MOST_ONE_BY_ONE = 16
 """Elements of a known sequence that a comprehension takes one by one."""
@@ -83,6 +87,7 @@ class Expressions:
         self.marks = Marks(machine, contents)
         self.subscripts = subscripts
         self.choosing = library.estimators.evaluations.choosing
+        self.shuffling = Shuffling(machine, contents)
         self._acting: dict[cst.CSTNode, bool] = {}
         self._by_type: dict[type, Callable[[Any], Value]] = {
             cst.Name: self._name,
@@ -490,6 +495,9 @@ class Expressions:
             if isinstance(base.thing, Symbol) and arguments and _works_in_place(name, arguments):
                 self._changed_in_place(node.args[0].value, name, arguments[0].value, result)
             self.library.tables.taken_out(base, name, arguments)
+            result = self._shuffled(node, name, base, arguments, result)
+            if name in FILLS_IN_PLACE and result.fits and _works_in_place(name, arguments):
+                self.assignment.assign(function.value, result, site)
             left = self.columns.left(base, name, arguments)
             if left is not None:
                 self.assignment.rebind(function.value, replace(base, data=left))
@@ -500,7 +508,19 @@ class Expressions:
         if isinstance(callee.thing, Unknown) and callee.among is None:
             name = function.value if isinstance(function, cst.Name) else ""
             return self.library.unknown_call(callee, name, arguments, site)
-        return self.machine.call(callee, arguments, site)
+        result = self.machine.call(callee, arguments, site)
+        return self._shuffled(node, function.value, callee, arguments, result) if isinstance(function, cst.Name) else result
+
+    def _shuffled(self, node: cst.Call, name: str, base: Value, arguments: Sequence[Argument], result: Value) -> Value:
+        """The result of a call that may shuffle rows, in place or not; and what takes rows of two arrays for pairs."""
+        if name in PAIRING:
+            self.shuffling.paired(name, arguments, self.machine.site(node))
+        if name not in DRAWING:
+            return result
+        made, in_place = self.shuffling.drawn(node, name, base, arguments, result)
+        if in_place is not None and node.args:
+            self.assignment.rebind(node.args[0].value, in_place)
+        return made
 
     def _changed_in_place(self, node: cst.BaseExpression, method: str, before: Value, after: Value) -> None:
         """The name or attribute that holds a tensor holds from now on what an operation in place has made of it."""

@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING, cast
 
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.slots import Key, Slot
-from mldbg.lint.interpret.value import UNKNOWN, Among, ClassThing, Fit, Marked, Object, Option, Outcome, Role, Value
+from mldbg.lint.interpret.value import (
+    UNKNOWN,
+    Among,
+    ClassThing,
+    Fit,
+    Function,
+    Marked,
+    Object,
+    Option,
+    Outcome,
+    Role,
+    Value,
+)
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:
@@ -157,6 +169,36 @@ class GradientUse:
     """The loops whose round decides which optimizer this is: in each of them, every optimizer has its turn."""
     identity: Key = Slot.ANY_OPTIMIZER
     """Whose gradients they are, as `Loop.cleared_at_end` names them."""
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerBuilt:
+    """An optimizer of torch is built.
+
+    Attributes:
+        optimizer: the optimizer.
+        parameters: the expression that names what it gets.
+        models: whose parameters these are, all of them; empty where that is not known.
+    """
+
+    place: Place
+    optimizer: Value
+    parameters: cst.BaseExpression
+    models: frozenset[Ref]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSet:
+    """A model that exists already gets a layer with parameters of its own: `model.fc = nn.Linear(512, 10)`.
+
+    Attributes:
+        target: what it is assigned to.
+        models: the model, and those that it is a part of, as the target names them.
+    """
+
+    place: Place
+    target: cst.BaseExpression
+    models: frozenset[Ref]
 
 
 @dataclass(frozen=True, slots=True)
@@ -407,6 +449,55 @@ class BehindPart:
 
 
 @dataclass(frozen=True, slots=True)
+class Paired:
+    """The rows of two arrays are taken for pairs, although each was shuffled by itself.
+
+    Attributes:
+        first, second: where each was shuffled.
+        names: what the two are called there.
+    """
+
+    place: Place
+    first: Site
+    second: Site
+    names: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RandomPart:
+    """A held-out part of the data is given out with changes at random.
+
+    Attributes:
+        value: the rows.
+        transform: where what changes them is made.
+        name: its class.
+        runs: a model is run on them, outside of training; else the data set is made.
+    """
+
+    place: Place
+    value: Value
+    transform: Site
+    name: str
+    runs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CrossValidated:
+    """Rows are cross-validated: by a search, or by a function that does it.
+
+    Attributes:
+        how: as part of a sentence.
+        value: the rows.
+        searches: a search does it, to choose settings.
+    """
+
+    place: Place
+    how: str
+    value: Value
+    searches: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Fitted:
     """An estimator is fitted on a value."""
 
@@ -421,6 +512,8 @@ class Fitted:
     """The estimator prepares data; it does not predict."""
     predicts: bool = True
     """It predicts, perhaps after it has prepared the data: a pipeline."""
+    labels: Value | None = None
+    """What it learns to predict, where it is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -516,6 +609,34 @@ class MeterUse:
 
 
 @dataclass(frozen=True, slots=True)
+class UnknownParameter:
+    """A grid or `set_params` names a parameter that there is none of.
+
+    Attributes:
+        key: the name, as in `clf__C`.
+        part: the part of it that nothing is called.
+        owner: what ought to have something of that name.
+        known: what it has.
+    """
+
+    place: Place
+    key: str
+    part: str
+    owner: str
+    known: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A model that takes all columns of its features is fitted on features and labels, or cross-validated."""
+
+    place: Place
+    estimator: str
+    features: Value
+    labels: Value
+
+
+@dataclass(frozen=True, slots=True)
 class RowsSplit:
     """Rows are dealt out to parts, or to folds.
 
@@ -535,6 +656,28 @@ class RowsSplit:
     shuffles: bool | None
     grouped: bool = False
     group: tuple[str, Site] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleBuilt:
+    """An object of a class of the project that is a module, after its `__init__`.
+
+    Attributes:
+        cls: its class.
+        attributes: what it holds, by name.
+        modules: of attributes that are lists or dicts, the modules in them; nested lists count as one.
+        hidden: the names among those of which no module is held by a registered attribute, too.
+        read: names of the attributes that running it reads; None where it may be any.
+        init: its `__init__`, where the project defines it.
+    """
+
+    place: Place
+    cls: ClassThing
+    attributes: Mapping[str, Value] = field(compare=False)
+    modules: Mapping[str, tuple[Object, ...]] = field(compare=False)
+    hidden: frozenset[str]
+    read: frozenset[str] | None
+    init: Function | None = field(compare=False, default=None)
 
 
 class Promise(Enum):
@@ -702,6 +845,8 @@ Fact = (
     Call
     | Backward
     | GradientUse
+    | OptimizerBuilt
+    | LayerSet
     | ScalerUse
     | SchedulerStep
     | GradientsCleared
@@ -715,6 +860,9 @@ Fact = (
     | Chosen
     | Scored
     | BehindPart
+    | CrossValidated
+    | Paired
+    | RandomPart
     | Fitted
     | Misfit
     | MaskedMean
@@ -722,7 +870,10 @@ Fact = (
     | Compared
     | Averaged
     | MeterUse
+    | Learned
+    | UnknownParameter
     | RowsSplit
+    | ModuleBuilt
     | Contradiction
     | HandedOver
     | LoaderBuilt

@@ -32,7 +32,6 @@ def split_apart(whole: Data, role: Role | None, site: Site) -> Data:
         columns=whole.columns,
         whole=as_whole(whole),
         known=Known.SPLIT if role is not None else None,
-        order=whole.order,
         column=whole.column,
         table=whole.table,
     )

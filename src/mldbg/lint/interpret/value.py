@@ -292,6 +292,10 @@ class FitKind(StrEnum):
     TRANSFORM = "transform"
     SELECTION = "selection"
     RESAMPLING = "resampling"
+    STATISTIC = "statistic"
+    """Gaps were filled, or values cut off, with a statistic of the rows."""
+    TARGET = "target"
+    """Means of the target, for each category."""
     CENTRING = "centring"
     """The mean was subtracted: half of what a scaler does, and no leak to speak of by itself."""
 
@@ -312,7 +316,8 @@ class Means(Enum):
 class Fit:
     """An estimator was fitted: where, on which rows, and on which part of the data (None: all of it, or not known).
 
-    `split`: the split that this part came out of; None where only its name says which part it is.
+    `split`: the split that this part came out of; None where only its name says which part it is. `column`: that of the table of
+    which statistics were learned, where it is known to be one.
     """
 
     kind: FitKind
@@ -324,7 +329,16 @@ class Fit:
     trail: Trail | None = field(default=None, compare=False)
     means: Means = Means.ESTIMATOR
     split: Site | None = None
+    column: str | None = None
     born: int = field(default_factory=moment, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Shuffle:
+    """Rows were put into a random order: two that were drawn alike are equal."""
+
+    drawn: tuple[object, ...]
+    site: Site = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,7 +367,7 @@ class Data:
     whole: tuple[Role, Site | None] | None = None
     table: Table | None = None
     known: Known | None = None
-    order: object = None
+    order: tuple[Shuffle, ...] = ()
     random: frozenset[Site] = frozenset()
     column: str | None = None
     itself: Ref | None = None
@@ -569,6 +583,9 @@ class Mark(Enum):
     POSITIONS = "True or False, as a place is before or behind another one"
     EQUALS = "True where an id is a certain one"
     DIFFERS = "True where an id is not a certain one"
+    DROPPED = "what a layer gave, or its softmax, after dropout has set some of it to 0"
+    SQUEEZED = "what a layer gave, without the axes that happened to have size 1"
+    RECTIFIED = "the softmax of what a ReLU has made non-negative"
     OF_ROWS = "a mask that says one thing of each row, and may leave out no part of one"
     PREDICTED = "what a model predicts: classes or scores"
     PREDICTED_CLASSES = "classes that a model predicts"

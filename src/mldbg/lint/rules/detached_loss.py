@@ -68,7 +68,7 @@ class DetachedLoss(Rule):
         if not call.grad:
             return
         part = call.place.site.part
-        trace = Backtrace(self._losses)
+        trace = Backtrace(self._losses, weighted=True)
         for one, other in sums_in(call.place.function or part.tree):
             if trace.reaches(one, call.node, part):
                 term = trace.carried(other, part)
