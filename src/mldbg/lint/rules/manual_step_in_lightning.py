@@ -26,8 +26,8 @@ class ManualStepInLightning(Rule):
 
     ## Why
     Lightning runs backward, the step and zero_grad on the loss that `training_step` returns. Code that does so as well runs
-    backward twice, which raises or doubles the gradients, and steps twice. With `automatic_optimization = False` it is the other way
-    round: nobody runs what `training_step` does not, and the model never changes.
+    backward twice, which raises or doubles the gradients, and steps twice. With `automatic_optimization = False` it is the other
+    way round: nobody runs what `training_step` does not, and the model never changes.
 
     ## Bad
         import lightning.pytorch as pl
