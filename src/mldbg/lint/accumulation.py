@@ -88,8 +88,12 @@ def _every(test: cst.CSTNode, part: Part, loop: Loop, *, holds: bool, depth: int
         sides = (test.left, test.right)
         return next((each for side in sides if (each := _every(side, part, loop, holds=holds, depth=depth + 1))), None)
     if isinstance(test, cst.Name):
-        made = part.names_in(loop.node).made.get(test.value, []) if part is loop.place.site.part else []
-        return _every(made[0], part, loop, holds=holds, depth=depth + 1) if len(made) == 1 else None
+        here = loop.place.site.part
+        if part is here:
+            made = part.names_in(loop.node).made.get(test.value, [])
+            return _every(made[0], part, loop, holds=holds, depth=depth + 1) if len(made) == 1 else None
+        given = edit.argument_in(loop.node, part, test)
+        return _every(given, here, loop, holds=holds, depth=depth + 1) if given is not None else None
     if isinstance(test, cst.BinaryOperation) and isinstance(test.operator, cst.Modulo):
         return test.right if not holds else None
     if not isinstance(test, cst.Comparison) or len(test.comparisons) != 1:
