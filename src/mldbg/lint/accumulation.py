@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from mldbg.lint.interpret.module import Part
 else:
     from mldbg.lint.edit import cst  # loaded when it is first used
+
+
+_SIZE = re.compile(r"^len\(\w+\)$|\.size\(0\)$|\.shape\[0\]$")
+"""How the size of a batch is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +132,13 @@ def _counts_by_hand(test: cst.CSTNode, part: Part, loop: Loop) -> bool:
 
 def _counted(scope: cst.CSTNode) -> Iterator[cst.BaseExpression]:
     for node in edit.descendants(scope):
-        if isinstance(node, cst.AugAssign) and isinstance(node.operator, cst.AddAssign) and edit.number_of(node.value) == 1:
+        if isinstance(node, cst.AugAssign) and isinstance(node.operator, cst.AddAssign) and _is_count(node.value):
             yield node.target
+
+
+def _is_count(node: cst.BaseExpression) -> bool:
+    """Whether what is added is one, or the size of a batch."""
+    return edit.number_of(node) == 1 or _SIZE.search(edit.code(node)) is not None
 
 
 def starts_anew(counter: cst.BaseExpression, part: Part, loop: Loop) -> bool:
@@ -200,8 +210,10 @@ def divisors(backward: Backward, accumulation: Accumulation) -> Iterator[cst.Bas
     counters |= set(_enumerated(loop.node)) if part is loop.place.site.part else set()
     for node in losses_written(backward, loop):
         divisor = _divisor(node)
-        counter = divisor.left if isinstance(divisor, cst.BinaryOperation) and isinstance(divisor.operator, cst.Add) else divisor
-        if divisor is not None and counter is not None and edit.code(counter) in counters:
+        counter = divisor
+        while isinstance(counter, cst.BinaryOperation) and isinstance(counter.operator, cst.Add | cst.Modulo):
+            counter = counter.left  # `step % every + 1`
+        if divisor is not None and counter is not None and edit.bare(counter) in counters:
             yield divisor
 
 

@@ -481,7 +481,14 @@ def made_leaves(part: Part, node: cst.CSTNode) -> bool:
     return any(not says_loss(edit.code(leaf).rpartition(".")[2]) for leaf in leaves)
 
 
-def comes_from(node: cst.CSTNode, part: Part, is_source: Callable[[cst.CSTNode], bool], *, through_calls: bool = False) -> bool:
+def comes_from(
+    node: cst.CSTNode,
+    part: Part,
+    is_source: Callable[[cst.CSTNode], bool],
+    *,
+    through_calls: bool = False,
+    through: frozenset[str] = frozenset(),
+) -> bool:
     """Whether what an expression holds was made of a source, as a tensor: by arithmetic, by functions that keep the graph.
 
     Args:
@@ -489,6 +496,7 @@ def comes_from(node: cst.CSTNode, part: Part, is_source: Callable[[cst.CSTNode],
         part: the text that it stands in.
         is_source: what is looked for.
         through_calls: follow the arguments of any other call, too.
+        through: functions that end the graph and are followed all the same.
     """
     seen: set[cst.CSTNode] = set()
     todo: list[cst.CSTNode] = [node]
@@ -513,7 +521,7 @@ def comes_from(node: cst.CSTNode, part: Part, is_source: Callable[[cst.CSTNode],
                 todo.append(value)
             case cst.Call(args=args):
                 name, receiver = _called(here)
-                keeps = name in _SHAPING and name not in _CUTS
+                keeps = name in _SHAPING and (name not in _CUTS or name in through)
                 if keeps or through_calls:
                     todo += [arg.value for arg in args]
                     todo += [receiver] if receiver is not None else []
