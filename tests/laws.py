@@ -5,8 +5,11 @@ starts ends with `# expect: rule-name`. Beside a fixable `bad_x.py` lies `bad_x.
 """
 
 import ast
+import io
 import re
 import shutil
+import tokenize
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -179,7 +182,8 @@ def names_listened_to_have_rows(rule: type[Rule]) -> None:
 
 def fixes_give_the_expected_text(case: Path, rules: Rules, scratch: Path) -> None:
     expected = fixed_case(case)
-    fixable = [finding for finding in check_case(case, rules).findings if finding.fix]
+    before = check_case(case, rules).findings
+    fixable = [finding for finding in before if finding.fix]
     copy = copied(case, scratch)
     if not expected.exists():
         assert not apply_all_fixes(copy, rules), f"{case.name} is changed by fixes: {expected.name} is missing"
@@ -191,6 +195,20 @@ def fixes_give_the_expected_text(case: Path, rules: Rules, scratch: Path) -> Non
     assert not remains.problems, f"the fixed text has problems: {remains.problems}"
     assert not [finding for finding in remains.findings if finding.fix], "something fixable remains"
     assert not apply_all_fixes(copy, rules), "a second run changes something"
+    new = Counter(finding.rule for finding in remains.findings) - Counter(finding.rule for finding in before if not finding.fix)
+    assert not new, f"after the fix there is more to report: {dict(new)}"
+
+
+def fixes_keep_comments(case: Path) -> None:
+    """Every comment of the text before stands in the fixed text, too, marks aside."""
+    before = [comment for text in texts(case).values() for comment in comments(text)]
+    after = [comment for text in texts(fixed_case(case)).values() for comment in comments(text)]
+    assert not Counter(before) - Counter(after), f"comments are lost: {list(Counter(before) - Counter(after))}"
+
+
+def comments(text: str) -> list[str]:
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    return [token.string for token in tokens if token.type == tokenize.COMMENT]
 
 
 def fixed_text_parses(case: Path) -> None:

@@ -84,6 +84,11 @@ def test_fixes(case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     laws.fixes_give_the_expected_text(case, RULES, tmp_path)
 
 
+@each_case([case for case in BAD if laws.fixed_case(case).exists()])
+def test_fixes_keep_comments(case: Path) -> None:
+    laws.fixes_keep_comments(case)
+
+
 @each_case(FIXED)
 def test_fixed_text_parses(case: Path) -> None:
     laws.fixed_text_parses(case)
@@ -276,6 +281,29 @@ def test_a_wrong_fix_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     breaks(partial(laws.fixes_give_the_expected_text, tmp_path / "bad_3.py", RULES, tmp_path / "three"))
     folder_with(tmp_path, **{"bad_4": NO_BUG, "bad_4.fixed": NO_BUG})
     breaks(partial(laws.fixes_give_the_expected_text, tmp_path / "bad_4.py", RULES, tmp_path / "four"))
+
+
+def test_a_fix_that_brings_another_finding_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder_with(tmp_path, **{"bad_1": BUG, "bad_1.fixed": NO_BUG})
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    laws.fixes_give_the_expected_text(tmp_path / "bad_1.py", RULES, tmp_path / "one")
+    seen = laws.check_case
+
+    def check(case: Path, rules: laws.Rules, known: laws.Rules | None = None) -> Result:
+        result = seen(case, rules, known)
+        return result if result.findings else Result(findings=(finding("nan-equality"),))
+
+    monkeypatch.setattr(laws, "check_case", check)
+    breaks(partial(laws.fixes_give_the_expected_text, tmp_path / "bad_1.py", RULES, tmp_path / "two"))
+
+
+def test_a_comment_that_a_fix_takes_away_is_noticed(tmp_path: Path) -> None:
+    folder_with(tmp_path, **{"bad_1": "x = 1  # why\n", "bad_1.fixed": "x = 2  # why\n"})
+    laws.fixes_keep_comments(tmp_path / "bad_1.py")
+    folder_with(tmp_path, **{"bad_1.fixed": "x = 2\n"})
+    breaks(partial(laws.fixes_keep_comments, tmp_path / "bad_1.py"))
 
 
 def test_fixed_text_that_does_not_parse_is_noticed(tmp_path: Path) -> None:

@@ -492,7 +492,7 @@ def is_drawn(name: str, row: Effect) -> bool:
     return tells and last not in NOT_RUN
 
 
-NOT_OF_MEANINGS = {"Special", "Wraps", "NoEffect", "RandomSplits", "Returns", "Contracts", "Tests", "Attends"}
+NOT_OF_MEANINGS = {"Special", "Wraps", "Measures", "NoEffect", "RandomSplits", "Returns", "Contracts", "Tests", "Attends"}
 """Kinds of rows that say nothing of the meaning of a tensor, or lose each."""
 
 

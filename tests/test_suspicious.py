@@ -409,3 +409,18 @@ def test_labels_are_supposed_to_be_one_column(made: str, prediction: str, target
 @pytest.mark.parametrize(("made", "prediction", "target"), AS_TABLE.values(), ids=AS_TABLE)
 def test_labels_with_an_axis_of_their_own_are_compared_one_by_one(made: str, prediction: str, target: str) -> None:
     assert found(COLUMN.format(made=made, prediction=prediction, target=target), "suspicious") == ()
+
+
+# --- test data of which only the name is known, or by which nothing is decided that is seen ---
+
+FIXTURES = Path(__file__).parent.parent / "fixtures" / "lint"
+
+
+@pytest.mark.parametrize(
+    ("case", "rule", "line"),
+    [("good_called_test", "test-as-validation", 39), ("good_watched", "test-as-validation", 7)],
+)
+def test_what_only_a_name_says_is_suspicious(case: str, rule: str, line: int) -> None:
+    task = Task(Config(root=Path("missing")), registry.selected(RULES, (rule,), ()), RULES, (), (rule,))
+    (finding,) = run.check_source(source_of(FIXTURES / rule / f"{case}.py"), task).findings
+    assert (finding.span.line, finding.group) == (line, Group.SUSPICIOUS)

@@ -110,7 +110,7 @@ def is_plain(node: cst.CSTNode) -> bool:
     return isinstance(node, cst.Name | cst.Attribute | cst.Call | cst.Subscript | cst.Integer)
 
 
-def called_on(node: cst.CSTNode) -> str | None:
+def text_called_on(node: cst.CSTNode) -> str | None:
     """The text of what a method is called on; None of any other call."""
     return code(node.func.value) if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) else None
 
@@ -298,6 +298,18 @@ def without_activation(call: Call, parameter: str) -> Fix | None:
     return unsafe(*unwrapped(call.place.site.part, source, inner))
 
 
+_LAST = re.compile(r"(?:relu6?|softplus|drop\w*)(?:\(.*\))?$", re.IGNORECASE)
+
+
+def without_last(call: Call, parameter: str) -> Fix | None:
+    """Drop a ReLU or dropout before a loss, where only the loss consumes it."""
+    source = sole_source(call, parameter)
+    inner = activation_input(source) if source is not None and _LAST.search(code(source.func)) else None
+    if source is None or inner is None:
+        return None
+    return unsafe(*unwrapped(call.place.site.part, source, inner))
+
+
 def without_call(call: Call) -> Fix | None:
     """Put what a function is applied to in its place.
 
@@ -372,6 +384,99 @@ def as_logsigmoid(part: Part, node: cst.Call) -> tuple[Edit, ...]:
 
 
 # ------------------------------------------------------------------------------------------------------ arguments and operands
+def last_name(node: cst.CSTNode | None) -> str:
+    """The last name in an expression: `self.y_test.values` -> y_test, `batch["labels"].cpu()` -> labels."""
+    while node is not None:
+        match node:
+            case cst.Name():
+                return node.value
+            case cst.Attribute() if node.attr.value not in _ABOUT_ARRAYS:
+                return node.attr.value
+            case cst.Attribute():
+                node = node.value
+            case cst.Call(func=cst.Attribute(value=base)):
+                node = _first_argument(node) if _is_of_package(base) else base
+            case cst.Call():
+                node = _first_argument(node)
+            case cst.Subscript(slice=[cst.SubscriptElement(slice=cst.Index(value=cst.SimpleString() as text))]):
+                return text.raw_value
+            case cst.Subscript():
+                node = node.value
+            case _:
+                return ""
+    return ""
+
+
+_ABOUT_ARRAYS = frozenset({"values", "T", "data", "iloc", "loc", "flat"})
+
+
+def _is_of_package(node: cst.CSTNode) -> bool:
+    return isinstance(node, cst.Name) and node.value in CONVENTIONAL_ALIASES
+
+
+def _first_argument(node: cst.Call) -> cst.BaseExpression | None:
+    return node.args[0].value if node.args else None
+
+
+def batch_size_of(node: cst.CSTNode) -> str | None:
+    """What a call of DataLoader says of the batch size; None of anything else, or where it is not said."""
+    if not isinstance(node, cst.Call) or any(arg.star for arg in node.args):
+        return None
+    named = {arg.keyword.value: code(arg.value) for arg in node.args if arg.keyword is not None}
+    plain = [code(arg.value) for arg in node.args if arg.keyword is None]
+    if "batch_sampler" in named or "len(" in named.get("batch_size", ""):
+        return None
+    is_loader = code(node.func).endswith("Loader")
+    return named.get("batch_size", plain[1] if len(plain) > 1 else "1") if is_loader else None
+
+
+def drops_last(node: cst.CSTNode) -> bool:
+    """Whether a call of DataLoader may leave out the last batch."""
+    if not isinstance(node, cst.Call):
+        return False
+    given = [arg.value for arg in node.args if arg.keyword is not None and arg.keyword.value == "drop_last"]
+    return any(not is_name(value, "False") for value in given)
+
+
+def measured_divisor(node: cst.CSTNode) -> cst.BaseExpression | None:
+    """The name in `total / len(name)`; None of any other quotient."""
+    by = node.right if isinstance(node, cst.BinaryOperation) else node.value if isinstance(node, cst.AugAssign) else None
+    if isinstance(by, cst.Call) and is_name(by.func, "float") and len(by.args) == 1:
+        by = by.args[0].value
+    if not isinstance(by, cst.Call) or not is_name(by.func, "len") or len(by.args) != 1:
+        return None
+    inner = by.args[0].value
+    return inner if isinstance(inner, cst.Name | cst.Attribute | cst.Subscript) else None
+
+
+def keyword_of(site: Site, node: cst.CSTNode | None) -> str | None:
+    """The keyword with which a call gives an argument; None where it is given by its position."""
+    call = site.node
+    found = (arg.keyword for arg in call.args if arg.value is node) if isinstance(call, cst.Call) else iter(())
+    keyword = next(found, None)
+    return keyword.value if keyword is not None else None
+
+
+def names_keyword(site: Site, name: str) -> bool:
+    """Whether a call gives an argument by this keyword, and not None."""
+    arguments = site.node.args if isinstance(site.node, cst.Call) else ()
+    return any(arg.keyword is not None and arg.keyword.value == name and not is_name(arg.value, "None") for arg in arguments)
+
+
+def positional(site: Site) -> list[cst.BaseExpression]:
+    """The arguments that a call gives by their position; empty where some are unpacked."""
+    call = site.node
+    if not isinstance(call, cst.Call) or any(arg.star for arg in call.args):
+        return []
+    return [arg.value for arg in call.args if arg.keyword is None]
+
+
+def preceded_by(part: Part, node: cst.BaseExpression, text: str) -> Edit:
+    """Put `name=` before an argument, outside of any parentheses around it."""
+    span = part.span(node.lpar[0] if node.lpar else node)
+    return Edit(Span(span.path, span.line, span.column, span.line, span.column), text)
+
+
 def followed_by(part: Part, node: cst.BaseExpression, text: str) -> tuple[Edit, ...]:
     """Put `.squeeze(-1)` or the like behind an expression, in parentheses where it would bind to the end of it only."""
     if node.rpar:
@@ -417,15 +522,18 @@ def with_argument(call: Call, name: str, text: str) -> Edit | None:
         return None
     if call.receiver is not None:
         return built_with(call.receiver, name, text)
-    return _with_keyword(call.place.site, name, text) if call.nodes else None
+    return with_keyword(call.place.site, name, text) if call.nodes else None
 
 
 def is_given(call: Call, name: str) -> bool | None:
     """Whether a parameter gets an argument, in a call or where what is called was built; None where that is not known."""
     if name in call.arguments:
         return True
-    made = constructor(call) if call.name.endswith(".__call__") else call.place.site
+    is_object = call.name.endswith(".__call__")
+    made = constructor(call) if is_object else call.place.site
     node = made.node if made is not None else None
+    if not is_object and node is not None and not is_call(node):
+        return False  # a function that is named to a library, which calls it with prediction and target only
     return False if isinstance(node, cst.Call) and not any(arg.star for arg in node.args) else None
 
 
@@ -438,10 +546,10 @@ def built_with(layer: Value, name: str, text: str) -> Edit | None:
     positional = [arg for arg in node.args if arg.keyword is None] if isinstance(node, cst.Call) else []
     if name in constructor_parameters(thing.cls, len(positional))[: len(positional)]:
         return None
-    return _with_keyword(thing.ref.site, name, text)
+    return with_keyword(thing.ref.site, name, text)
 
 
-def _with_keyword(site: Site, name: str, text: str) -> Edit | None:
+def with_keyword(site: Site, name: str, text: str) -> Edit | None:
     """Say a keyword in a call; None where unpacked arguments may hold it, or what stands there is no literal."""
     node = site.node
     if not isinstance(node, cst.Call) or any(arg.star for arg in node.args):
@@ -488,9 +596,157 @@ def with_axes(site: Site, axes: str) -> Edit | None:
     return replaced(site.part, text, f"{text.prefix}{text.quote}{axes}{text.quote}") if text is not None else None
 
 
+def text_of(node: cst.CSTNode) -> str | None:
+    """What a string says that stands there as it is; None of any other node."""
+    return str(node.raw_value) if isinstance(node, cst.SimpleString) else None
+
+
+def loss_object(site: Site, name: str, flag: str) -> Edit | None:
+    """Put an object of a loss of Keras, with a flag set, in the place of its name; None where the file does not import Keras."""
+    imports = site.part.module.outline.imports
+    cls = "".join(word.capitalize() for word in name.rpartition(".")[2].split("_"))
+    for alias, what in imports.items():
+        package = what.module if what.name is None else f"{what.module}.{what.name}"
+        path = {"tensorflow": ".keras.losses", "keras": ".losses", "tensorflow.keras": ".losses", "keras.losses": ""}.get(
+            package.replace("tensorflow.keras.", "keras.")
+        )
+        if path is not None:
+            return replaced(site.part, site.node, f"{alias}{path}.{cls}({flag}=True)")
+    return None
+
+
 def is_literal(node: cst.CSTNode) -> bool:
     """Whether a node is a number, True, False or None, as it stands."""
     return number_of(node) is not None or (isinstance(node, cst.Name) and node.value in ("True", "False", "None"))
+
+
+def has_positional(node: cst.Call) -> bool:
+    """Whether a call has arguments without a name."""
+    return any(arg.keyword is None for arg in node.args)
+
+
+def factors_of(site: Site) -> Iterator[cst.CSTNode]:
+    """What an expression is multiplied with or divided by where it stands."""
+    node: cst.CSTNode | None = site.node
+    while (above := site.part.parents.get(node) if node is not None else None) is not None:
+        if not isinstance(above, cst.BinaryOperation) or not isinstance(above.operator, cst.Multiply | cst.Divide):
+            return
+        yield above.right if above.left is node else above.left
+        node = above
+
+
+def squeezes_all(node: cst.CSTNode) -> bool:
+    """Whether a node is `x.squeeze()` or `torch.squeeze(x)`: which axes go, nobody says."""
+    if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute) or node.func.attr.value != "squeeze":
+        return False
+    return len(node.args) == (1 if is_name(node.func.value, "torch") else 0)
+
+
+def chain_of(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+    """An expression, and what its methods and functions of one argument are applied to, outermost first."""
+    here: cst.CSTNode | None = node
+    while here is not None:
+        yield here
+        if isinstance(here, cst.Call) and isinstance(here.func, cst.Attribute):
+            root = here.func.value
+            while isinstance(root, cst.Attribute):
+                root = root.value
+            of_module = isinstance(root, cst.Name) and root.value in ("torch", "F", "nn")
+            here = (here.args[0].value if here.args else None) if of_module else here.func.value
+        else:
+            here = None
+
+
+def with_last_axis(part: Part, node: cst.Call) -> Edit:
+    """`x.squeeze()` as `x.squeeze(-1)`"""
+    span = part.span(node)
+    at = Span(span.path, span.end_line, span.end_column - 1, span.end_line, span.end_column - 1)
+    return Edit(at, ", -1" if node.args else "-1")
+
+
+def wraps_one_name(node: cst.CSTNode) -> bool:
+    """Whether a node is `[model]`: a list that hides one thing that was made elsewhere."""
+    return isinstance(node, cst.List) and len(node.elements) == 1 and isinstance(node.elements[0].value, cst.Name | cst.Attribute)
+
+
+def is_dict(node: cst.CSTNode) -> bool:
+    """Whether a node makes a dict."""
+    named = isinstance(node, cst.Call) and isinstance(node.func, cst.Name) and node.func.value in ("dict", "OrderedDict")
+    return named or isinstance(node, cst.Dict | cst.DictComp)
+
+
+def container_of(node: cst.CSTNode) -> str:
+    """What kind of container a node makes."""
+    is_tuple = isinstance(node, cst.Tuple) or (isinstance(node, cst.Call) and is_name(node.func, "tuple"))
+    return "dict" if is_dict(node) else "tuple" if is_tuple else "list"
+
+
+def name_of_nn(part: Part) -> str | None:
+    """How a file calls `torch.nn`."""
+    for alias, what in part.module.outline.imports.items():
+        if (what.module, what.name) in (("torch", "nn"), ("torch.nn", None)) and alias != "torch":
+            return alias
+    return "torch.nn" if "torch" in part.module.outline.imports else None
+
+
+def wrapped_in_call(part: Part, node: cst.CSTNode, function: str) -> tuple[Edit, ...]:
+    """`function(...)` around a list or dict that is written out; an empty one becomes a call without arguments."""
+    if isinstance(node, cst.List | cst.Dict) and not node.elements:
+        return (replaced(part, node, f"{function}()"),)
+    if isinstance(node, cst.Dict) and not all(
+        isinstance(each, cst.DictElement) and isinstance(each.key, cst.SimpleString | cst.FormattedString)
+        for each in node.elements
+    ):
+        return ()
+    if not isinstance(node, cst.List | cst.ListComp | cst.Dict):
+        return ()
+    span = part.span(node)
+    before = Span(span.path, span.line, span.column, span.line, span.column)
+    after = Span(span.path, span.end_line, span.end_column, span.end_line, span.end_column)
+    return Edit(before, f"{function}("), Edit(after, ")")
+
+
+def attributes_given(function: cst.CSTNode) -> Iterator[tuple[str, cst.BaseExpression, cst.BaseExpression]]:
+    """The attributes of `self` that a function gives a value, the values, and what those were made by if they are local names."""
+    assigned = [node for node in descendants(function) if isinstance(node, cst.Assign | cst.AnnAssign) and node.value is not None]
+    pairs = [(node.target if isinstance(node, cst.AnnAssign) else node.targets[0].target, node.value) for node in assigned]
+    local = {target.value: value for target, value in pairs if isinstance(target, cst.Name)}
+    for target, value in reversed(pairs):
+        if isinstance(target, cst.Attribute) and is_name(target.value, "self") and value is not None:
+            source = local.get(value.value) if isinstance(value, cst.Name) else value
+            if source is not None:
+                yield str(target.attr.value), value, source
+
+
+def torch_function(node: cst.CSTNode) -> str | None:
+    """Of `torch.zeros(...)` the name `zeros`; None of anything else."""
+    if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and is_name(node.func.value, "torch"):
+        return str(node.func.attr.value)
+    return None
+
+
+def makes_axes(node: cst.CSTNode) -> bool:
+    """Whether `torch.tensor([...])` or `torch.full((...), ...)` makes something with axes, as it is written."""
+    first = node.args[0].value if isinstance(node, cst.Call) and node.args else None
+    return isinstance(first, cst.List | cst.Tuple | cst.ListComp)
+
+
+def is_plain_assignment(statement: cst.CSTNode) -> bool:
+    """Whether a line is `self.name = value` and nothing else."""
+    if not isinstance(statement, cst.SimpleStatementLine) or len(statement.body) != 1:
+        return False
+    node = statement.body[0]
+    return isinstance(node, cst.Assign) and len(node.targets) == 1 and isinstance(node.targets[0].target, cst.Attribute)
+
+
+def first_of(statement: cst.CSTNode) -> cst.CSTNode:
+    """The first small statement of a line."""
+    return statement.body[0] if isinstance(statement, cst.SimpleStatementLine) else statement
+
+
+def is_number(node: cst.CSTNode) -> bool:
+    """Whether a number is written out."""
+    return isinstance(node, cst.Integer | cst.Float)
 
 
 def argument_of(node: cst.CSTNode, position: int, *names: str) -> cst.BaseExpression | None:
@@ -530,6 +786,13 @@ def number_of(node: cst.CSTNode) -> int | None:
             return None
 
 
+def other_method(node: cst.CSTNode, old: str, new: str | None) -> str | None:
+    """The text of a call of a method with another one in its place: `model.predict(X)` -> `model.predict_proba(X)`."""
+    if new is None or not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute) or node.func.attr.value != old:
+        return None
+    return code(node.with_changes(func=node.func.with_changes(attr=cst.Name(new))))
+
+
 # ------------------------------------------------------------------------------------------------------------------ statements
 def descendants(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
     """A node and all below it."""
@@ -549,6 +812,24 @@ def statement_at(site: Site) -> cst.CSTNode | None:
     while node is not None and not isinstance(node, cst.SimpleStatementLine | cst.BaseCompoundStatement):
         node = site.part.parents.get(node)
     return node
+
+
+def called_on(node: cst.CSTNode) -> cst.BaseExpression | None:
+    """What a method is called on, where that is a name, an attribute or an item."""
+    base = node.func.value if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) else None
+    return base if isinstance(base, cst.Name | cst.Attribute | cst.Subscript) else None
+
+
+def method_of(node: cst.CSTNode) -> str:
+    """The name of the method that a call is of."""
+    return node.func.attr.value if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) else ""
+
+
+def goes_on(statement: cst.CSTNode | None) -> bool:
+    """Whether the statement after a line is reached from it."""
+    return isinstance(statement, cst.SimpleStatementLine) and not any(
+        isinstance(one, cst.Return | cst.Raise | cst.Break | cst.Continue) for one in statement.body
+    )
 
 
 def is_used(site: Site) -> bool:
@@ -605,6 +886,61 @@ def function_around(part: Part, node: cst.CSTNode) -> cst.CSTNode | None:
     return here
 
 
+def outermost_function(site: Site) -> cst.FunctionDef | None:
+    """The outermost function definition around a place, below its class."""
+    found: cst.FunctionDef | None = None
+    here: cst.CSTNode | None = site.node
+    while here is not None:
+        found = here if isinstance(here, cst.FunctionDef) else found
+        here = None if isinstance(here, cst.ClassDef) else site.part.parents.get(here)
+    return found
+
+
+def first_parameter(function: cst.FunctionDef) -> str | None:
+    """The name of a function's first parameter."""
+    params = (*function.params.posonly_params, *function.params.params)
+    return str(params[0].name.value) if params else None
+
+
+def is_parameter(place: Place, node: cst.CSTNode) -> bool:
+    """Whether an expression is a parameter of the function under way, which its callers know better."""
+    function = place.function
+    if not isinstance(function, cst.FunctionDef) or not isinstance(node, cst.Name):
+        return False
+    params = function.params
+    return any(is_name(param.name, node.value) for param in (*params.posonly_params, *params.params, *params.kwonly_params))
+
+
+def sources_of(place: Place, node: cst.CSTNode) -> list[cst.CSTNode]:
+    """What a name is given in the function under way."""
+    if not isinstance(node, cst.Name):
+        return []
+    part = place.site.part
+    return list(part.names_in(place.function or part.tree).made.get(node.value, []))
+
+
+def tests_over(site: Site) -> Iterator[cst.CSTNode]:
+    """The tests that decide, within its function, whether a place is reached: around it, or before a return."""
+    part = site.part
+    around: set[cst.CSTNode] = set()
+    here: cst.CSTNode | None = site.node
+    while here is not None:
+        around.add(here)
+        here = part.parents.get(here)
+    function = function_around(part, site.node)
+    for node in descendants(function) if function is not None else ():
+        leaves = isinstance(node, cst.If) and any(isinstance(one, cst.Return) for one in descendants(node.body))
+        if isinstance(node, cst.If | cst.IfExp | cst.While) and (node in around or leaves):
+            yield node.test
+
+
+def is_attribute_of(site: Site) -> bool:
+    """Whether what is made at a place is assigned to an attribute, which outlives the function."""
+    statement = statement_at(site)
+    found = descendants(statement) if statement is not None else ()
+    return any(isinstance(node, cst.Assign) and isinstance(node.targets[0].target, cst.Attribute) for node in found)
+
+
 def holds(part: Part, outer: cst.CSTNode, node: cst.CSTNode) -> bool:
     """Whether a node is another one, or below it."""
     here: cst.CSTNode | None = node
@@ -644,6 +980,16 @@ def inserted_after(part: Part, statement: cst.CSTNode, text: str) -> Edit:
 def _indent(part: Part, line: int) -> str:
     text = part.module.outline.lines[line - 1]
     return text[: len(text) - len(text.lstrip())]
+
+
+def put_under(part: Part, statement: cst.CSTNode, header: str) -> tuple[Edit, ...]:
+    """Indent a statement under a header of its own: a `with`."""
+    span = part.span(statement)
+    path, lines = span.path, part.module.outline.lines
+    unit = "\t" if _indent(part, span.line).startswith("\t") else "    "
+    numbers = [number for number in range(span.line, span.end_line + 1) if lines[number - 1].strip()]
+    inside = tuple(Edit(Span(path, number, 1, number, 1), unit) for number in numbers if number != span.line)
+    return Edit(Span(path, span.line, 1, span.line, 1), f"{_indent(part, span.line)}{header}\n{unit}"), *inside
 
 
 def indented_like(part: Part, statement: cst.CSTNode, text: str) -> str:

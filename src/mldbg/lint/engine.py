@@ -18,7 +18,8 @@ from mldbg.lint.finding import Edit, Finding, Fix, Partly, Problem, Span
 from mldbg.lint.imports import Finder, import_name
 from mldbg.lint.links import Links, ShapeLinks
 from mldbg.lint.prose import without_prose
-from mldbg.lint.rule import Rule
+from mldbg.lint.requirements import Requirements
+from mldbg.lint.rule import Listening, Rule
 from mldbg.lint.surveys import Surveys
 from mldbg.lint.triggers import SHAPE_TRIGGERS, is_small_example, says_sizes, with_calls
 
@@ -74,12 +75,14 @@ class Project:
         self.known = registry.rules() if known is None else known
         self.told = frozenset(name for rule in self.known for name in rule.listens_to.names)
         plugged_in = [rule for rule in self.known if not registry.is_built_in(rule)]
+        self.reads = tuple(dict.fromkeys(rule.listens_to for rule in self.known if rule.listens_to.where is not None))
         self.triggers = with_calls(name for rule in plugged_in for name in rule.listens_to.names)
         self.semantics = semantics or {}
         self._overlay = overlay or {}
         self._finder = Finder((self.root, self.root / "src"))
         self._modules: Modules | None = None
         self._passed_over: list[Problem] = []
+        self.requirements = Requirements(self.root)
         self.surveys = Surveys(self._finder, self._read, (*self.triggers, *SHAPE_TRIGGERS))
         self.links = Links(self.surveys, self.triggers, lambda: self.modules)
         self.shape_links = ShapeLinks(self.surveys, SHAPE_TRIGGERS, lambda: self.modules)
@@ -239,6 +242,33 @@ def facts_of(source: Source, project: Project, *, shapes: bool = False) -> Facts
 
 
 def _facts_of(source: Source, project: Project, *, shapes: bool) -> Facts:
+    facts = _executed(source, project, shapes=shapes)
+    listening = [one for one in project.reads if one.where is not None and one.where.search(source.text)] if not shapes else []
+    return _with_written(facts, source, project, listening) if listening else facts
+
+
+def _with_written(facts: Facts, source: Source, project: Project, listening: Sequence[Listening]) -> Facts:
+    """The facts of a file, with what stands in it for those who look at code as it is written."""
+    from mldbg.lint import written
+    from mldbg.lint.interpret.module import Module
+    from mldbg.lint.outline import CannotOutlineError
+
+    file = source.file.resolve() if source.file else None
+    module = project.modules.known_as(source.path, file, source.text) or Module(source.path, file, source.text)
+    try:
+        module.must_be_read()
+        with _deep_recursion():
+            entries = [
+                Entry(pieces, module.is_test or part.is_test, part.statement.first)
+                for part, pieces in written.pieces(module, listening)
+            ]
+    except CannotOutlineError as error:
+        unread = Problem(source.path, error.line, error.reason)
+        return replace(facts, problems=tuple(dict.fromkeys((*facts.problems, unread))))
+    return replace(facts, entries=(*facts.entries, *entries))
+
+
+def _executed(source: Source, project: Project, *, shapes: bool) -> Facts:
     file = source.file.resolve() if source.file else None
     graph = project.shape_links if shapes else project.links
     triggers = graph.triggers_in(source, file)
@@ -375,6 +405,8 @@ def check(source: Source, rules: Sequence[type[Rule]], project: Project) -> Outc
         problems += of_shapes.problems
         partly += of_shapes.partly
     instances = [rule() for rule in rules]
+    for instance in instances:
+        instance.versions = partial(project.requirements.of, file=source.file)
     findings: dict[Finding, None] = {}
     at: set[tuple[str, Span]] = set()
     with _deep_recursion():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
 from mldbg.lint.finding import Finding, Fix, Group, Step
 from mldbg.lint.interpret import facts
+from mldbg.lint.requirements import ANY, Allowed
 
 if TYPE_CHECKING:
     from mldbg.lint.interpret.address import Site
@@ -22,10 +24,14 @@ class Listening:
     Attributes:
         kinds: the kinds of facts.
         names: qualified names of calls.
+        syntax: names of libcst's classes, for code as it is written.
+        where: what the code of a definition must match before any of its syntax is looked at.
     """
 
     kinds: frozenset[type]
     names: frozenset[str] = frozenset()
+    syntax: frozenset[str] = frozenset()
+    where: re.Pattern[str] | None = None
 
 
 def calls(*names: str) -> Listening:
@@ -33,9 +39,25 @@ def calls(*names: str) -> Listening:
     return Listening(frozenset({facts.Call}), frozenset(names))
 
 
+def both(one: Listening, other: Listening) -> Listening:
+    """What either of two wants to hear of."""
+    return Listening(one.kinds | other.kinds, one.names | other.names)
+
+
 def hears(*kinds: type) -> Listening:
     """Facts of other kinds than calls."""
     return Listening(frozenset(kinds))
+
+
+def reads(*syntax: str, where: str) -> Listening:
+    """Code as it is written, wherever it stands: no value is known there, and no caller.
+
+    Args:
+        syntax: names of libcst's classes: `Comparison`.
+        where: a regular expression for code without comments. A file in which it matches nowhere is not parsed for the sake of
+            the rule.
+    """
+    return Listening(frozenset({facts.Written}), syntax=frozenset(syntax), where=re.compile(where, re.MULTILINE))
 
 
 def nothing() -> Listening:
@@ -50,6 +72,9 @@ class Topic(StrEnum):
     SHAPES = "shapes"
     LEAKAGE = "data leakage"
     TRAINING = "training loops"
+    LOADERS = "data loading"
+    LANGUAGE = "language models"
+    SECURITY = "security"
     COMMENTS = "suppression comments"
     OTHER = "other"
 
@@ -57,6 +82,7 @@ class Topic(StrEnum):
 _NAMES = {
     facts.Call: "on_call",
     facts.Loop: "on_loop",
+    facts.LoaderBuilt: "on_loader_built",
     facts.Backward: "on_backward",
     facts.GradientUse: "on_gradient_use",
     facts.GradientsCleared: "on_gradients_cleared",
@@ -66,10 +92,24 @@ _NAMES = {
     facts.ModelCall: "on_model_call",
     facts.Evaluated: "on_evaluated",
     facts.Fitted: "on_fitted",
+    facts.Chosen: "on_chosen",
+    facts.Scored: "on_scored",
+    facts.BehindPart: "on_behind_part",
+    facts.CrossValidated: "on_cross_validated",
+    facts.Paired: "on_paired",
+    facts.RandomPart: "on_random_part",
     facts.Misfit: "on_misfit",
     facts.Broadcast: "on_broadcast",
+    facts.Compared: "on_compared",
+    facts.ModuleBuilt: "on_module_built",
     facts.MaskedMean: "on_masked_mean",
+    facts.Averaged: "on_averaged",
+    facts.RowsSplit: "on_rows_split",
+    facts.Learned: "on_learned",
+    facts.UnknownParameter: "on_unknown_parameter",
     facts.Contradiction: "on_contradiction",
+    facts.FlagSet: "on_flag_set",
+    facts.Written: "on_written",
 }
 
 
@@ -88,6 +128,9 @@ class Rule:
     about_experiments: ClassVar[bool] = False
     """It is about what a result is worth, what a long run costs, or what a test would show: it has nothing to say of tests."""
 
+    versions: Callable[[str], Allowed] = staticmethod(lambda _library: ANY)
+    """Which versions of a library the project declares; reads its files when it is asked."""
+
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls.name = cls.__module__.rpartition(".")[2].replace("_", "-")
@@ -98,7 +141,12 @@ class Rule:
             return
         if isinstance(fact, facts.Call) and fact.name not in self.listens_to.names:
             return
+        if isinstance(fact, facts.Written) and not self._reads(fact):
+            return
         yield from getattr(self, _NAMES[type(fact)])(fact)
+
+    def _reads(self, written: facts.Written) -> bool:
+        return type(written.place.site.node).__name__ in self.listens_to.syntax and self.listens_to.where in written.found
 
     def on_call(self, call: facts.Call, /) -> Iterator[Finding]:
         """Findings from a call."""
@@ -106,6 +154,10 @@ class Rule:
 
     def on_loop(self, loop: facts.Loop) -> Iterator[Finding]:
         """Findings from a loop and all that happened in its last round."""
+        yield from ()
+
+    def on_loader_built(self, built: facts.LoaderBuilt) -> Iterator[Finding]:
+        """Findings from a data loader, and what its workers do."""
         yield from ()
 
     def on_backward(self, backward: facts.Backward) -> Iterator[Finding]:
@@ -144,6 +196,34 @@ class Rule:
         """Findings from fitting an estimator."""
         yield from ()
 
+    def on_chosen(self, chosen: facts.Chosen) -> Iterator[Finding]:
+        """Findings from a choice that a score makes."""
+        yield from ()
+
+    def on_scored(self, scored: facts.Scored) -> Iterator[Finding]:
+        """Findings from a score of any rows."""
+        yield from ()
+
+    def on_behind_part(self, changed: facts.BehindPart) -> Iterator[Finding]:
+        """Findings from a change of what is behind a part of a data set."""
+        yield from ()
+
+    def on_cross_validated(self, validated: facts.CrossValidated) -> Iterator[Finding]:
+        """Findings from rows that are cross-validated."""
+        yield from ()
+
+    def on_paired(self, paired: facts.Paired) -> Iterator[Finding]:
+        """Findings from arrays that are paired row by row after each was shuffled by itself."""
+        yield from ()
+
+    def on_random_part(self, part: facts.RandomPart) -> Iterator[Finding]:
+        """Findings from held-out data that is changed at random."""
+        yield from ()
+
+    def at_end(self) -> Iterator[Finding]:
+        """Findings from all that was heard since the entry point began; a rule that keeps facts forgets them here."""
+        yield from ()
+
     def on_misfit(self, misfit: facts.Misfit) -> Iterator[Finding]:
         """Findings from a call that cannot work with the shapes that it gets."""
         yield from ()
@@ -152,12 +232,44 @@ class Rule:
         """Findings from two tensors that are broadcast against one another where they hold the same entries."""
         yield from ()
 
+    def on_compared(self, compared: facts.Compared) -> Iterator[Finding]:
+        """Findings from a tensor that is compared with a number."""
+        yield from ()
+
+    def on_module_built(self, built: facts.ModuleBuilt) -> Iterator[Finding]:
+        """Findings from an object of a module of the project, after its `__init__`."""
+        yield from ()
+
     def on_masked_mean(self, mean: facts.MaskedMean) -> Iterator[Finding]:
         """Findings from a weighted mean whose weights were masked after their softmax."""
         yield from ()
 
+    def on_averaged(self, averaged: facts.Averaged) -> Iterator[Finding]:
+        """Findings from a sum over batches that is divided by a number of batches or samples."""
+        yield from ()
+
+    def on_rows_split(self, split: facts.RowsSplit) -> Iterator[Finding]:
+        """Findings from rows that are dealt out to parts."""
+        yield from ()
+
+    def on_learned(self, learned: facts.Learned) -> Iterator[Finding]:
+        """Findings from a model that is fitted on features and labels."""
+        yield from ()
+
+    def on_unknown_parameter(self, unknown: facts.UnknownParameter) -> Iterator[Finding]:
+        """Findings from a parameter of an estimator that there is none of."""
+        yield from ()
+
     def on_contradiction(self, contradiction: facts.Contradiction) -> Iterator[Finding]:
         """Findings from a value that is not what an annotation says."""
+        yield from ()
+
+    def on_flag_set(self, setting: facts.FlagSet) -> Iterator[Finding]:
+        """Findings from a flag of tensors that is set on a module."""
+        yield from ()
+
+    def on_written(self, written: facts.Written) -> Iterator[Finding]:
+        """Findings from code as it is written."""
         yield from ()
 
     def found(

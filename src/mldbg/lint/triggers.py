@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mldbg.lint.library.names import EVALUATION_LINE, SAYS_ONE
-from mldbg.operations import attention, distributions, losses, sklearn, torch, trainers
+from mldbg.operations import attention, distributions, keras, losses, metrics, sklearn, torch, trainers
 from mldbg.operations.effect import Scales
 from mldbg.operations.families import FAMILIES, MEANINGS
 
@@ -91,11 +91,41 @@ SPLITS = Trigger(
     | frozenset(name.rpartition(".")[2] for name in sklearn.SPLITTERS),
     (TABULAR_LIBRARIES,),
 )
+DEALT_OUT = Trigger(
+    frozenset({"random_split("}), ((r"\[\w+ ?[-+]? ?\w* ?: ?\w+ ?[-+]? ?\w*\]", r"\.(?:shift|rolling|ewm|diff|pct_change)\("),)
+)
+"""Rows that are split, beside windows and lags."""
+LEARNED = Trigger(frozenset({"fit("}), ((*TABULAR_LIBRARIES, "xgboost", "lightgbm", "catboost"),))
+"""A model that learns from a table."""
+SEARCHED = Trigger(
+    frozenset(f"{name.rpartition('.')[2]}(" for name in sklearn.SEARCHES) | {"set_params("},
+    (TABULAR_LIBRARIES, ("__", "ipeline")),
+)
+"""A grid of parameters."""
 SCALED = Trigger(
     frozenset({"evaluate(", "score(", "validation_data", "validation_split"}),
     ((r"\.(?:std|ptp|min)\(",), (r"\b(?:[xX]_?[tT]est|test_?[xX]|test_data|test_set|test_features|validation_split)\b",)),
 )
 """An evaluation beside arithmetic that may be a scaler's."""
+MEASURED = Trigger(
+    frozenset(f"{name.removesuffix('.__call__').removesuffix('.update').rpartition('.')[2]}(" for name in metrics.MEASURES),
+    (("sklearn", "torchmetrics"),),
+)
+"""A metric: what it is given may have been predicted in another file."""
+COUNTED = Trigger(
+    frozenset({"argmax(", "eq(", "max(", "round("}),
+    (("torch",), (r"\blen\([\w.]*(?:loader|batches|dl)", "DataLoader", r"enumerate\(")),
+)
+"""Predicted classes, beside batches of which there is a number."""
+GATHERED = Trigger(frozenset({"compute("}), ((r"\.update\(", r"\btorchmetrics\b"),))
+"""The value of a metric that gathers what it is given."""
+GATHERED_BY_KERAS = Trigger(frozenset({"result("}), ((r"keras[\w.]*metrics", r"\.update_state\("),))
+SCORERS = Trigger(frozenset({"make_scorer("}), (TABULAR_LIBRARIES,))
+FILLED = Trigger(
+    frozenset({"evaluate(", "score(", "predict("}),
+    ((r"fillna\([^\n]*\.(?:mean|median|mode)\(",), (r"\b(?:[xX]_?[tT]est|test_?[xX]|test_?(?:data|set|features|df)?)\b",)),
+)
+"""An evaluation beside gaps that are filled with a statistic."""
 FITS = Trigger(frozenset({"train_test_split", "fit_transform", *FITTED_CLASSES}))
 _LOGARITHM = (r"\.log_?\(\)", r"torch\.log_?\(", r"log\((?<![\w.]log\()")
 LOGARITHMS = Trigger(frozenset({"softmax", "sigmoid", "Softmax", "Sigmoid"}), (_LOGARITHM,), _LOGARITHM)
@@ -145,12 +175,180 @@ ATTENTION = Trigger(
 )
 """Attention, beside a mask of which it may be known what it says, or that comes too late."""
 
+_FLAG_OF_A_MODULE = (
+    r"(?:model|net|coder|backbone|base|features|layer|fc|head|classifier|rator|nator|critic|block|stage|bert|stem)\w*"
+    r"(?:\[[^\]\n]*\])?\.requires_grad ?= ?(?:True|False)"
+)
+FLAGS = Trigger(frozenset({"requires_grad"}), ((_FLAG_OF_A_MODULE,),), (_FLAG_OF_A_MODULE,))
+"""A flag of tensors that is set on what is called like a module."""
+
+KERAS = Trigger(
+    frozenset({"compile(", "predict("}) | frozenset(name.removesuffix(".__call__").rpartition(".")[2] for name in keras.LOSSES),
+    (("keras", "tensorflow"),),
+)
+"""A model of Keras gets its loss or is used, or a loss is called."""
+
+_CLOSED = r"(?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
+"""What stands in a call, up to its end."""
+
+ALWAYS_DROPPED = Trigger(
+    frozenset({*(name.rpartition(".")[2] + "(" for name in torch.DROPOUTS), "scaled_dot_product_attention("})
+    | frozenset(name.split(".")[2] + "(" for name in torch.DROPOUT_LAYERS),
+    (
+        (
+            rf"\b(?:F|functional|nnf|fn)\.\w*dropout\w*\((?!(?:[^()]|\([^()]*\))*\btrain){_CLOSED}",
+            rf"\bscaled_dot_product_attention\((?=(?:[^()]|\([^()]*\))*\bdropout_p){_CLOSED}",
+            r"functional import [^\n]*dropout",
+            rf"\b\w*Dropout\d?d?\({_CLOSED}\(",
+            r"\n\s+(?!self)\w+ = (?:torch\.)?nn\.\w*Dropout\d?d?\(",
+        ),
+    ),
+)
+"""Dropout that is not told whether the model is in training mode, or a dropout layer that is made where it is applied."""
+
+THRESHOLDS = Trigger(
+    frozenset({"no_grad", "inference_mode", "eval"}),
+    (
+        (r"(?i:with_?logits)", "MultiLabelSoftMargin", "multilabel_soft_margin"),
+        (r"[<>]=? ?0?\.5\b", r"\.g[et]\(0?\.5", r"\.round\(", r"threshold\w*(?:: float)? ?= ?0?\.5\b"),
+    ),
+)
+"""A model is evaluated, where some loss takes logits and something is compared with a half."""
+
+EVALUATED = Trigger(
+    frozenset({"eval("}),
+    ((r"\.eval\(\)",), (r"for [^\n]+ in [^\n]*(?:loader|batches|val|test|dl\b)",), (r"\btorch\b",)),
+)
+"""A model is put into evaluation mode, beside a loop over batches."""
+
+_ANY_LAYER = r"(?:(?:torch\.)?nn\.|[A-Z])\w*\("
+
+UNREGISTERED = Trigger(
+    frozenset(
+        f"{name}("
+        for name in ("Linear", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose2d", "LSTM", "GRU", "Embedding", "Sequential")
+    )
+    | {
+        "Sequential(",
+        "BatchNorm1d(",
+        "BatchNorm2d(",
+        "LayerNorm(",
+        "MultiheadAttention(",
+        "TransformerEncoderLayer(",
+        "LSTMCell(",
+        "GRUCell(",
+    },
+    (
+        (
+            rf"self\.\w+(?:: [^=\n]+)? = [\[{{(]\s*(?:\w+, |f?[\"'][^\"'\n]*[\"']: )?{_ANY_LAYER}",
+            rf"self\.\w+(?:\[[^\]\n]*\] = |\.(?:append|extend|insert)\([^\n]*?){_ANY_LAYER}",
+            rf"\w+\.append\({_ANY_LAYER}[\s\S]*self\.\w+ = (?!nn\.)\w+\s*\n",
+        ),
+    ),
+)
+"""Layers go into lists and dicts, which a module does not look into."""
+
+_MAKES_PLAIN = (
+    r"(?:randn|rand|zeros|ones|arange|linspace|tensor|empty|eye|full|normal|triu|tril|exp|log|sin|stack|cat|nn\.init\.\w+|Tensor)"
+    r"\w*\("
+)
+
+PLAIN_TENSORS = Trigger(
+    frozenset(f"{name}(" for name in ("randn", "rand", "zeros", "ones", "arange", "linspace", "tensor", "empty", "eye", "full")),
+    (
+        (
+            rf"self\.\w+(?:: [^=\n]+)? = torch\.{_MAKES_PLAIN}",
+            rf"\s(\w+) = torch\.{_MAKES_PLAIN}[\s\S]{{0,1500}}?self\.\w+ = \1\s*\n",
+            r"requires_grad=True",
+        ),
+        (r"\bnn\.Module\b", r"\bModule\)", r"LightningModule"),
+        (r"def forward\(",),
+    ),
+)
+"""A module makes tensors."""
+
 MEANT = Trigger(frozenset(MEANINGS), ((r"\bmldbg\b",),))
 """Annotations that say what numbers mean."""
 
+WORKERS = Trigger(frozenset({"DataLoader"}), ((r"num_workers(?!\s*=\s*0\b)",),))
+"""A loader with workers: what they do for a row is not what the program does around it."""
+
+WATCHED = Trigger(
+    frozenset({"validation_data", "eval_set", "valid_sets", "evals", "eval_dataset", "fit("}),
+    (
+        (
+            "early_stopping",
+            "EarlyStopping",
+            "save_best_only",
+            "ModelCheckpoint",
+            "load_best_model_at_end",
+            "[cC]at[bB]oost",
+            "od_type",
+        ),
+        (r"[tT]est",),
+    ),
+)
+"""A fit that decides by rows that it evaluates on, in a text that speaks of a test set."""
+WATCHED_TEST = Trigger(frozenset({"validation_data"}), ((r"validation_data ?= ?\(?\[?\w*[tT]est",),))
+"""One that is told to evaluate on what is called test data."""
+BEHIND_PARTS = Trigger(frozenset({"transform", "transforms", "random_split"}), ((r"\.dataset\.\w*transforms? ?=[^=]",),))
+"""A transform that is set through a part of a data set."""
+_SHUFFLES = r"(?:\bshuffle|permutation|permuted|randperm|\.shuffle)\("
+_TWO_ALIKE = r"[^\n]*\n(?:[^\n]*\n){0,10}?[^\n]*"
+SHUFFLED = Trigger(
+    frozenset({"shuffle(", "permutation(", "permuted(", "randperm(", "sample("}),
+    ((rf"{_SHUFFLES}{_TWO_ALIKE}{_SHUFFLES}", rf"sample\(frac ?= ?1\b{_TWO_ALIKE}sample\(frac ?= ?1\b"),),
+)
+"""Two orders that are drawn one after the other."""
+RANDOM_TRANSFORMS = Trigger(
+    frozenset({"transforms", "v2", "albumentations", "ImageDataGenerator"}),
+    (
+        (r"\bRandom[A-Z]\w+\(", "ColorJitter", "AutoAugment", "ShiftScaleRotate", "HorizontalFlip", "_range", "_flip"),
+        (r"train ?= ?False", r"split ?= ?.(?:test|val)", r"[\"'/](?:val|valid|validation|test)\b"),
+    ),
+)
+"""Random transforms, in a text that names held-out data."""
+
 TRIGGERS = (
-    *(MEANT, LOSSES, TRAINING, GROUPS, REBUILT, BY_HAND, EVALUATION, LOADING, SPLITS, FITS, SCALED, LOGARITHMS, SINGLE_COLUMNS),
-    *(TWICE, TWICE_ON_DATA, LOGITS_OF_DISTRIBUTIONS, ATTENTION),
+    MEANT,
+    LOSSES,
+    TRAINING,
+    EVALUATION,
+    LOADING,
+    SPLITS,
+    FITS,
+    SCALED,
+    LOGARITHMS,
+    SINGLE_COLUMNS,
+    TWICE,
+    TWICE_ON_DATA,
+    LOGITS_OF_DISTRIBUTIONS,
+    ATTENTION,
+    FLAGS,
+    KERAS,
+    ALWAYS_DROPPED,
+    THRESHOLDS,
+    WORKERS,
+    WATCHED,
+    WATCHED_TEST,
+    BEHIND_PARTS,
+    DEALT_OUT,
+    MEASURED,
+    COUNTED,
+    GATHERED,
+    GATHERED_BY_KERAS,
+    SCORERS,
+    EVALUATED,
+    UNREGISTERED,
+    PLAIN_TENSORS,
+    FILLED,
+    SHUFFLED,
+    RANDOM_TRANSFORMS,
+    LEARNED,
+    SEARCHED,
+    GROUPS,
+    REBUILT,
+    BY_HAND,
 )
 
 _SIZED = (

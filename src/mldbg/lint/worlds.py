@@ -35,6 +35,7 @@ def judged(rules: Sequence[Rule], facts: Iterable[Fact]) -> Iterator[Finding]:
             else:
                 anyway.add((finding.rule, finding.span))
                 yield finding
+    yield from (finding for rule in rules for finding in rule.at_end())
     for several in (several for key, several in found.items() if key not in anyway):
         usual = next(((finding, supposed) for finding, supposed in several if _is_usual(supposed)), None)
         if _covered([supposed for _, supposed in several]):

@@ -56,3 +56,10 @@ def _rows() -> Iterator[tuple[str, Effect]]:
 
 
 ROWS: dict[str, Effect] = dict(_rows())
+
+PURE_FUNCTIONS: frozenset[str] = frozenset(
+    {f"numpy.{name}" for name in ("append", "delete", "insert", "concatenate", "vstack", "hstack", "stack", "reshape", "ravel")}
+    | {f"numpy.{name}" for name in ("transpose", "squeeze", "expand_dims", "clip", "where", "sort", "unique", "nan_to_num")}
+    | {"numpy.random.permutation"}
+)
+"""Functions that are called for their result alone."""

@@ -42,6 +42,29 @@ class Affine:
 
 
 @dataclass(frozen=True, slots=True)
+class Activates:
+    """A layer of Keras, which ends in the activation that it was built with: a name, a function or a layer.
+
+    Attributes:
+        verb: names the step in a path.
+        params: of the function; a layer has the argument from its constructor.
+        out: the argument that says the size of the last axis.
+        argument: the one that says the activation; "" where there is none.
+        usual: the activation where none is given.
+        affine: any real number comes out before the activation; False: what came in.
+        top: an argument without which (False) the last layers are missing.
+    """
+
+    verb: str
+    params: tuple[str, ...] = ("input",)
+    out: str | None = None
+    argument: str = "activation"
+    usual: str = ""
+    affine: bool = True
+    top: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Keeps:
     """The same values in the same places: casts, copies, clamps."""
 
@@ -310,10 +333,29 @@ class Loss:
         return f"torch.nn.{self.cls}.__call__"
 
 
+@dataclass(frozen=True, slots=True)
+class FlaggedLoss:
+    """A loss of Keras or TensorFlow, which takes logits or probabilities as a flag says; the result is a scalar loss.
+
+    Attributes:
+        params: of the function.
+        prediction: which of them is the output of the model.
+        activation: what it applies to logits.
+        flag: the parameter that says whether they are logits; "" where they always have to be.
+    """
+
+    params: tuple[str, ...]
+    prediction: str
+    activation: str
+    flag: str = ""
+
+
 # ------------------------------------------------------------------------------------------------------------ data and objects
 @dataclass(frozen=True, slots=True)
 class Derives:
     """The result is made from the data of all arguments; meanings are lost."""
+
+    params: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -410,6 +452,26 @@ class CrossValidates:
 
 
 @dataclass(frozen=True, slots=True)
+class Measures:
+    """A metric: it compares labels with predictions, and changes nothing.
+
+    Attributes:
+        truth: the parameter that takes the labels; "" for what makes a scorer of a metric.
+        predicted: the parameter that takes the predictions.
+        ranks: it needs scores or probabilities, and of classes says next to nothing.
+        symmetric: it gives the same where both are exchanged.
+        of_classes: it refuses anything but classes.
+    """
+
+    params: tuple[str, ...]
+    truth: str
+    predicted: str
+    ranks: bool = False
+    symmetric: bool = False
+    of_classes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class NoEffect:
     """Known to change nothing that matters here; the result is not known."""
 
@@ -425,6 +487,7 @@ class Special:
 Effect = (
     Gives
     | Affine
+    | Activates
     | Keeps
     | Clamps
     | Drops
@@ -446,6 +509,7 @@ Effect = (
     | Tests
     | Attends
     | Loss
+    | FlaggedLoss
     | Derives
     | Returns
     | Wraps
@@ -457,6 +521,7 @@ Effect = (
     | SplitsArrays
     | RandomSplits
     | CrossValidates
+    | Measures
     | NoEffect
     | Special
 )

@@ -282,3 +282,11 @@ FIELD_BASES: frozenset[str] = frozenset(
     }
 )
 """Base classes that do the same."""
+
+HAVE_NAN: frozenset[str] = frozenset({"numpy", "math", "torch", "jax.numpy", "cupy", "cmath"})
+"""Modules that have the constant nan, and a function isnan."""
+
+NOT_A_NUMBER: frozenset[str] = frozenset(
+    {f"{module}.{name}" for module in HAVE_NAN for name in ("nan", "NaN", "NAN")} | {"pandas.NaT"}
+)
+"""Constants that are equal to nothing."""

@@ -47,3 +47,10 @@ def runs_over_rows(axis: object) -> bool:
     if isinstance(axis, tuple | list):
         return 0 in axis
     return axis is None or (axis == 0 and not isinstance(axis, bool)) or axis in ("index", "rows")
+
+
+RETURNS_ANOTHER_TABLE: frozenset[str] = frozenset(
+    {"drop", "dropna", "fillna", "reset_index", "set_index", "sort_values", "sort_index", "drop_duplicates", "astype", "rename"}
+    | {"replace", "interpolate", "ffill", "bfill", "clip", "assign", "reindex", "fill_null", "drop_nulls", "with_columns"}
+)
+"""Methods of tables and their columns that leave the table as it is, unless `inplace` is given."""

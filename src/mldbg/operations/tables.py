@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from mldbg.operations import arrays, configuration, distributions, graphs, pictures, python, schedulers, sklearn, torch, trainers
+from mldbg.operations import (
+    arrays,
+    configuration,
+    distributions,
+    graphs,
+    keras,
+    loading,
+    metrics,
+    pictures,
+    python,
+    schedulers,
+    sklearn,
+    torch,
+    trainers,
+)
 from mldbg.operations.effect import Effect, Special
 from mldbg.operations.spelling import canonical
 
@@ -15,11 +29,16 @@ ROWS: dict[str, Effect] = {
     **torch.ROWS,
     **schedulers.ROWS,
     **sklearn.ROWS,
+    **metrics.ROWS,
     **trainers.ROWS,
     **graphs.ROWS,
+    **keras.ROWS,
 }
 
 LOSS_CLASSES: frozenset[str] = frozenset(torch.LOSS_CLASSES)
+
+CONTAINERS: frozenset[str] = torch.CONTAINERS | {keras.CHAIN}
+"""Classes whose objects hold layers in order."""
 
 
 BASES: dict[str, str] = {
@@ -49,6 +68,8 @@ def _inherited(name: str) -> Effect | None:
     base = next(
         (base for package, base in BASES.items() if cls.startswith(package) and cls.count(".") == package.count(".")), None
     )
+    if cls.startswith(keras.CLASSIFIERS) and method == "__call__":
+        return keras.CLASSIFIER
     return ROWS.get(f"{base}.{method}") if base is not None else None
 
 
@@ -63,7 +84,17 @@ def is_known(name: str) -> bool:
 
 
 def _is_known_class(name: str) -> bool:
-    known = (sklearn.TRANSFORMERS, sklearn.SELECTORS, sklearn.RESAMPLERS, sklearn.SPLITTERS, sklearn.SEARCHES, LOSS_CLASSES)
+    known = (
+        sklearn.TARGET_ENCODERS,
+        sklearn.TRANSFORMERS,
+        sklearn.SELECTORS,
+        sklearn.RESAMPLERS,
+        sklearn.SPLITTERS,
+        sklearn.SEARCHES,
+        LOSS_CLASSES,
+    )
+    if name.startswith("keras.") and is_class(name):
+        return True
     return any(name in names for names in known) or is_module_class(name) or is_optimizer_class(name) or is_predictor_class(name)
 
 
@@ -96,9 +127,11 @@ def is_optimizer_class(name: str) -> bool:
 
 _CONSTRUCTORS = (
     torch.CONSTRUCTOR_PARAMETERS,
+    loading.CONSTRUCTOR_PARAMETERS,
     python.CONSTRUCTOR_PARAMETERS,
     distributions.CONSTRUCTOR_PARAMETERS,
     pictures.PARAMETERS,
+    keras.CONSTRUCTOR_PARAMETERS,
 )
 
 

@@ -5,9 +5,10 @@ Adding a function is adding a name. A name that ends in an underscore works in p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
-from mldbg.operations import attention, losses
+from mldbg.operations import attention, loading, losses
 from mldbg.operations.effect import (
     Affine,
     Arithmetic,
@@ -135,6 +136,8 @@ METHODS_AND_FUNCTIONS: Mapping[str, Effect] = {
     "tril triu": Derives(),
     "scatter_add index_add lerp addcmul index_put index_copy masked_scatter select_scatter slice_scatter": Derives(),
     "rot90 as_strided cumsum": Derives(),
+    "argmax argmin": Derives(("input", "dim", "keepdim")),
+    "round": Maps({}, "round"),
 }
 """Names that are methods of a tensor and functions of `torch`."""
 
@@ -243,7 +246,7 @@ FUNCTIONAL: Mapping[str, Effect] = {
     "conv_transpose2d": Affine("F.conv_transpose2d", params=("input", "weight", "bias"), features=-3),
     "conv_transpose3d": Affine("F.conv_transpose3d", params=("input", "weight", "bias"), features=-4),
     "dropout dropout1d dropout2d dropout3d": Drops(),
-    "alpha_dropout": Drops(shifts=True),
+    "alpha_dropout feature_alpha_dropout": Drops(shifts=True),
     "avg_pool1d": Pools(1, params=_WINDOW),
     "avg_pool2d": Pools(2, params=(*_WINDOW, "divisor_override")),
     "avg_pool3d": Pools(3, params=(*_WINDOW, "divisor_override")),
@@ -366,7 +369,7 @@ OTHERS: Mapping[str, Effect] = {
     "torch.nn.parallel.DistributedDataParallel": Wraps(0, "module"),
     "torch.distributed.fsdp.FullyShardedDataParallel": Wraps(0, "module"),
     "torch.distributed.fsdp.fully_shard": Wraps(0, "module"),
-    "torch.utils.data.DataLoader": Wraps(0, "dataset"),
+    **loading.ROWS,
     "torch.utils.data.TensorDataset": Special("tensor_dataset"),
     "torch.utils.data.Subset": Special("subset"),
     "torch.utils.data.random_split": RandomSplits(),
@@ -537,6 +540,12 @@ MODE_DEPENDENT: frozenset[str] = frozenset(
 )
 """Layers that differ between training and evaluation mode. A transformer layer holds dropout of 0.1 unless told otherwise."""
 
+HOLDS_PARAMETERS = re.compile(
+    r"torch\.nn\.(?:Lazy)?(?:Linear|Bilinear|Conv|Embedding|LSTM|GRU|RNN|BatchNorm|LayerNorm|GroupNorm|RMSNorm|SyncBatchNorm"
+    r"|MultiheadAttention|Transformer|PReLU|Sequential|ModuleList|ModuleDict)"
+)
+"""Classes of layers that have parameters, or hold such."""
+
 NORMALISES: frozenset[str] = frozenset(name for name in MODE_DEPENDENT if "BatchNorm" in name)
 """Layers with running statistics, unless told otherwise."""
 
@@ -631,6 +640,43 @@ RETURNS_SELF: frozenset[str] = frozenset(
 LEAVES_NUMBERS: frozenset[str] = frozenset({"requires_grad_", "detach_", "share_memory_"})
 """Methods in place that change no number of a tensor."""
 
+CALLED_FOR_THEIR_EFFECT: frozenset[str] = frozenset(
+    {"eval", "train", "zero_grad", "step", "backward", "cuda", "cpu", "half", "freeze", "unfreeze", "empty_cache", "synchronize"}
+    | {"requires_grad_", "detach_", "zero_", "reset_parameters", "init_weights", "barrier", "gradient_checkpointing_enable"}
+)
+"""Methods and functions that are called because of what they do."""
+
+FLAGS_OF_TENSORS: frozenset[str] = frozenset({"requires_grad"})
+"""Attributes that tensors have and modules do not: set on a module they do nothing."""
+
+RETURNS_ANOTHER: frozenset[str] = frozenset(
+    {"detach", "unsqueeze", "squeeze", "permute", "contiguous", "masked_fill", "clamp", "softmax", "log_softmax", "sigmoid"}
+    | {"long", "int", "bool", "expand", "flatten", "argmax", "new_zeros"}
+)
+"""Methods of tensors, and of few other things, that leave the tensor as it is."""
+
+MOVES_OR_CASTS: frozenset[str] = frozenset({"to", "cuda", "cpu", "float", "half", "double", "bfloat16", "type"})
+"""Methods that change a module in place, and give another tensor."""
+
+PURE_FUNCTIONS: frozenset[str] = frozenset(
+    {f"torch.{name}" for name in ("clamp", "clip", "sigmoid", "softmax", "log_softmax", "relu", "tanh", "cat", "concat", "stack")}
+    | {f"torch.{name}" for name in ("squeeze", "unsqueeze", "flatten", "reshape", "permute", "transpose", "masked_fill", "where")}
+    | {f"torch.{name}" for name in ("abs", "exp", "log", "sqrt", "round", "nan_to_num")}
+    | {f"torch.nn.functional.{name}" for name in ("relu", "gelu", "softmax", "log_softmax", "sigmoid", "normalize", "pad")}
+)
+"""Functions that are called for their result alone."""
+
+ASKED_FOR_THEIR_ANSWER: frozenset[str] = frozenset(
+    {"torch.cuda.is_available", "torch.backends.mps.is_available", "torch.mps.is_available", "torch.xpu.is_available"}
+    | {
+        "torch.distributed.is_available",
+        "torch.distributed.is_initialized",
+        "torch.is_grad_enabled",
+        "torch.cuda.is_bf16_supported",
+    }
+)
+"""Functions without arguments that say yes or no."""
+
 NO_GRAD: frozenset[str] = frozenset(
     {
         "torch.no_grad",
@@ -673,6 +719,16 @@ SIGMOIDS: frozenset[str] = frozenset(
     name for name, effect in ROWS.items() if isinstance(effect, Gives) and effect.verb == "sigmoid"
 )
 """Sigmoid and its kin, by every name under which torch has them."""
+
+DROPOUTS: frozenset[str] = frozenset(
+    name for name, effect in ROWS.items() if isinstance(effect, Drops) and name.startswith("torch.nn.functional.")
+)
+"""Functions that drop values unless they are told that this is no training."""
+
+DROPOUT_LAYERS: frozenset[str] = frozenset(
+    name for name, effect in ROWS.items() if isinstance(effect, Drops) and name.endswith(".__call__")
+)
+"""Layers that drop values in training mode."""
 
 LOGARITHMS: frozenset[str] = frozenset(name for name, effect in ROWS.items() if isinstance(effect, Maps) and effect.verb == "log")
 """The natural logarithm, by every name under which torch has it."""

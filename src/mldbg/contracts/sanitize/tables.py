@@ -108,8 +108,10 @@ _CARRIED_OUT: Mapping[type, Callable[[str, Any], Effect | None]] = {
 
 NOT_CARRIED_OUT = frozenset(
     {
+        kinds.Activates,
         kinds.Arranges,
         kinds.Derives,
+        kinds.FlaggedLoss,
         kinds.Returns,
         kinds.Trains,
         kinds.Wraps,
@@ -118,6 +120,7 @@ NOT_CARRIED_OUT = frozenset(
         kinds.SplitsArrays,
         kinds.RandomSplits,
         kinds.CrossValidates,
+        kinds.Measures,
         kinds.NoEffect,
         kinds.Scales,
         kinds.Writes,

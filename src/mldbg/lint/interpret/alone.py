@@ -154,6 +154,8 @@ class Alone:
             ]
             if pending:
                 self_value = self._run.classes.assumed_instance(cls)
+                if self._run.classes.is_module(cls):
+                    self._run.training.registered.tell(self_value)
                 self._outstanding()
                 self._forget_changed(cls, self_value)
                 ready = self._run.state.fork()

@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import libcst as cst
 
-from mldbg.lint.interpret import carried, marks
+from mldbg.lint.interpret import carried, marks, predictions, scaling
 from mldbg.lint.interpret.address import Made, Site
 from mldbg.lint.interpret.choices import Choices
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.columns import Columns, picks_one
 from mldbg.lint.interpret.contents import Contents
-from mldbg.lint.interpret.facts import LayerSet, ModeSet
-from mldbg.lint.interpret.frames import held_under_key, loop_started, with_named_role
+from mldbg.lint.interpret.facts import BehindPart, FlagSet, LayerSet, ModeSet
+from mldbg.lint.interpret.frames import held_under_key, loop_started, one_of_many, with_named_role
 from mldbg.lint.interpret.heads import replace_last
-from mldbg.lint.interpret.join import join, join_data, joined, named_loss, tuple_of
+from mldbg.lint.interpret.join import join, join_data, joined, named_loss, scored_as, tuple_of
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.names import Names
@@ -50,7 +50,13 @@ class Assignment:
     """Writes to names, attributes and items."""
 
     def __init__(
-        self, machine: Machine, names: Names, classes: Classes, contents: Contents, training: Training, shaping: Shaping
+        self,
+        machine: Machine,
+        names: Names,
+        classes: Classes,
+        contents: Contents,
+        training: Training,
+        shaping: Shaping,
     ) -> None:
         self.machine = machine
         self.names = names
@@ -60,6 +66,7 @@ class Assignment:
         self.columns = Columns(contents)
         self.training = training
         self.shaping = shaping
+        self.tables = training.estimators.tables
 
     def assign(self, target: cst.BaseExpression, value: Value, site: Site) -> None:
         """Bind a target (name, attribute, subscript, tuple of targets) to a value."""
@@ -120,11 +127,11 @@ class Assignment:
 
         made = self.machine.defer(site.node, compute)
         assert isinstance(made.thing, Lazy)
-        return Value(replace(made.thing, key=(made.thing.key, index)))
+        return scored_as(Value(replace(made.thing, key=(made.thing.key, index))), value)
 
     def _unpacked(self, value: Value, index: int, items: Items | None, site: Site) -> Value:
         if items is not None:
-            return joined(items.all)
+            return one_of_many(joined(items.all), self.machine.new_ref(site, Made.UNPACKED, index))
         origin = self.machine.new_ref(site, Made.UNPACKED, index)
         data = value.data
         if isinstance(value.thing, Object) and value.thing.cls is None:
@@ -143,9 +150,30 @@ class Assignment:
             return
         if name == "training" and value.constant is not False:  # `for module in model.modules(): module.training = True`
             self.machine.facts.append(ModeSet(self.machine.place(site), None, True, target.value))
+        self._tell_behind(target, value, site)
         self._note_layer(target, value, bases, site)
         for base in bases:
+            if name in torch.FLAGS_OF_TENSORS and isinstance(base.thing, Object):
+                self._tell_flag(base.thing, target, value)
             self._set_attribute(base, name, value, site)
+
+    def _tell_flag(self, thing: Object, target: cst.Attribute, value: Value) -> None:
+        """Tell of a flag of tensors that is set on a module, unless a class of the project has an attribute of that name."""
+        own = isinstance(thing.cls, ClassThing) and self.classes.class_attribute(thing.cls, target.attr.value) is not None
+        if self.classes.is_module(thing.cls) and not own:
+            place = self.machine.place(self.machine.site(target))
+            self.machine.facts.append(FlagSet(place, thing, target.value, target.attr.value, value))
+
+    def _tell_behind(self, target: cst.Attribute, value: Value, site: Site) -> None:
+        """`train_set.dataset.transform = ...`, where the other part has the same data set behind it."""
+        name, holder = target.attr.value, target.value
+        if name != "dataset":
+            if not isinstance(holder, cst.Attribute) or holder.attr.value != "dataset":
+                return
+            holder = holder.value
+        part = self.machine.evaluate(holder)
+        if part.data is not None and part.data.split is not None:
+            self.machine.facts.append(BehindPart(self.machine.place(site), part, code(holder), name, value))
 
     def _note_layer(self, target: cst.Attribute | cst.Subscript, value: Value, bases: Sequence[Value], site: Site) -> None:
         """Tell that a model gets a new layer with parameters, unless it is being built."""
@@ -221,14 +249,19 @@ class Assignment:
         self.shaping.stored(base, items, value, site)
         written = carried.written(base, value)
         after = _with(base, written, value) if written is not None else base
-        if base.marked is not None:
-            after = replace(after, marked=marks.written(base, index, value, site))
+        if base.marked is not None or value.marked is not None:
+            after = replace(after, marked=predictions.stored(base, value) or marks.written(base, index, value, site))
         if after is not base:
             base = after
+            self.rebind(target.value, base)
+        kept = self.tables.stored(base, target, self.columns.replaced(target, indices), value)
+        if kept is not base:
+            base = kept
             self.rebind(target.value, base)
         since = loop_started(self.machine.frames)
         if since is not None and picks_one(index, target):
             value = value.gathered(since)
+        value = scaling.noted_mask(base, items, value, self.machine.new_ref(site, Made.ITEM))
         fits = frozenset() if isinstance(index.constant, str) and says_label(index.constant) else value.fits
         self._fill(target, base, indices, replace(value, data=Data(fits=fits)))
 
@@ -286,6 +319,7 @@ class Assignment:
         note_emptied(machine, base, machine.site(target))
         plain = target.slice[0].slice if len(target.slice) == 1 else None
         index = machine.now(plain.value) if isinstance(plain, cst.Index) else UNKNOWN
+        self.tables.deleted(base, index)
         if base.data is not None and base.data.columns:
             names = self.columns.named(index)
             self.rebind(target.value, replace(base, data=base.data.without_columns(names or frozenset())))

@@ -18,7 +18,7 @@ from mldbg.lint.interpret.join import is_loss, joined, tuple_of
 from mldbg.lint.interpret.lineage import Lineage, derived_data, made_of_element
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.parts import made_of, parts_of
-from mldbg.lint.interpret.slots import Slot
+from mldbg.lint.interpret.slots import Slot, argument_of
 from mldbg.lint.interpret.training import refers_to_weights
 from mldbg.lint.interpret.value import (
     UNKNOWN,
@@ -35,7 +35,9 @@ from mldbg.lint.interpret.value import (
     Value,
     literal,
 )
+from mldbg.lint.interpret.workers import Workers
 from mldbg.operations import tables
+from mldbg.operations.loading import LOADER, REST
 from mldbg.semantics import Semantic
 
 NAMESPACE = "types.SimpleNamespace"
@@ -54,8 +56,15 @@ class BuiltinCalls:
     """The functions that rows `Special(name)` of the library tables name."""
 
     def __init__(
-        self, machine: Machine, classes: Classes, contents: Contents, lineage: Lineage, construction: Construction
+        self,
+        machine: Machine,
+        classes: Classes,
+        contents: Contents,
+        lineage: Lineage,
+        construction: Construction,
+        workers: Workers,
     ) -> None:
+        self.workers = workers
         self.machine = machine
         self.classes = classes
         self.contents = contents
@@ -87,6 +96,7 @@ class BuiltinCalls:
             "replaced": construction.replaced,
             "shuffle": self._each_derived,
             "tensor_dataset": self._tensor_dataset,
+            "loader": self._loader,
             "subset": self._subset,
             "called": self._called,
             "called_in_turn": self._called_in_turn,
@@ -140,7 +150,8 @@ class BuiltinCalls:
                 Items("builtins.generator", tuple(tuple_of(literal(index), value) for index, value in enumerate(items.tail)))
             )
         element = self.contents.element_of(arguments[0].value, site)
-        return Value(Items("builtins.generator", (), tuple_of(UNKNOWN, element)), data=arguments[0].value.data)
+        data, loaders = arguments[0].value.data, arguments[0].value.loaders
+        return Value(Items("builtins.generator", (), tuple_of(UNKNOWN, element)), data=data, loaders=loaders)
 
     def _zip(self, arguments: Sequence[Argument], site: Site) -> Value:
         contents = [self.contents.items_of(argument.value) for argument in arguments]
@@ -148,7 +159,8 @@ class BuiltinCalls:
         if len(exact) == len(contents) and exact:
             return Value(Items("builtins.generator", tuple(tuple_of(*row) for row in zip(*exact, strict=False))))
         elements = [self.contents.element_of(argument.value, site) for argument in arguments]
-        return Value(Items("builtins.generator", (), tuple_of(*elements)))
+        loaders = frozenset[Ref]().union(*(argument.value.loaders for argument in arguments))
+        return Value(Items("builtins.generator", (), tuple_of(*elements)), loaders=loaders)
 
     def _reversed(self, arguments: Sequence[Argument], site: Site) -> Value:
         items = self.contents.items_of(arguments[0].value) if arguments else None
@@ -333,6 +345,17 @@ class BuiltinCalls:
     def _tensor_dataset(self, arguments: Sequence[Argument], site: Site) -> Value:
         """A dataset of tensors: its lineage is that of the first, the features."""
         return self.lineage.derived([arguments[0].value], site) if arguments else UNKNOWN
+
+    def _loader(self, arguments: Sequence[Argument], site: Site) -> Value:
+        """A data loader: of its rows all is known that is known of the dataset."""
+        ref = self.machine.new_ref(site, Made.OBJECT, LOADER)
+        self.machine.state.open(ref)
+        self.construction.construct_base(ref, LOADER, arguments)
+        if any(argument.star for argument in arguments):
+            self.machine.state.set(ref, argument_of(REST), UNKNOWN)
+        self.workers.built(ref, site)
+        dataset = self.machine.state.get(ref, argument_of("dataset")) or UNKNOWN
+        return replace(dataset, loaders=frozenset({ref}))
 
     def _subset(self, arguments: Sequence[Argument], site: Site) -> Value:
         values = [argument.value for argument in arguments]

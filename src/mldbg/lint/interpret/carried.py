@@ -8,7 +8,19 @@ from dataclasses import dataclass, replace
 from mldbg.lint.interpret import along
 from mldbg.lint.interpret.indexing import MASK, indexed
 from mldbg.lint.interpret.shapes import argument
-from mldbg.lint.interpret.value import NO_ENTRIES, UNKNOWN, Axes, Constant, Items, Opaque, Unknown, Value, is_blank, literal
+from mldbg.lint.interpret.value import (
+    NO_ENTRIES,
+    OF_PREDICTIONS,
+    UNKNOWN,
+    Axes,
+    Constant,
+    Items,
+    Opaque,
+    Unknown,
+    Value,
+    is_blank,
+    literal,
+)
 from mldbg.operations.effect import (
     Arithmetic,
     Arranges,
@@ -156,7 +168,8 @@ def _as_one(value: Value) -> Value:
 def means_nothing(effect: Carrying, value: Value) -> bool:
     """Whether an effect has no meaning to carry: what is not known to be a tensor may have a method of that name of its own."""
     names_only_tensors = isinstance(effect, Moves | Clamps | Drops | Fills | Multiplies)
-    return value.meaning in (None, Semantic.SCALAR_LOSS) and value.marked is None and not names_only_tensors
+    unmarked = value.marked is None or value.marked.mark in OF_PREDICTIONS
+    return value.meaning in (None, Semantic.SCALAR_LOSS) and unmarked and not names_only_tensors
 
 
 def whole(value: Value) -> Left:

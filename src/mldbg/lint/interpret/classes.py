@@ -29,7 +29,7 @@ from mldbg.lint.interpret.value import (
     Value,
     literal,
 )
-from mldbg.operations import python, tables
+from mldbg.operations import keras, python, tables
 from mldbg.operations.python import DATACLASSES
 from mldbg.operations.spelling import canonical
 
@@ -184,6 +184,22 @@ class Classes:
                 if found is not None:
                     return found
         return None
+
+    def is_of_keras(self, value: Value) -> bool:
+        """Whether a value is a model or a layer of Keras."""
+        cls = value.thing.cls if isinstance(value.thing, Object) else None
+        if isinstance(cls, str):
+            return cls in keras.BASES
+        return cls is not None and not keras.BASES.isdisjoint(base for base in self.ancestors(cls) if isinstance(base, str))
+
+    def run_by_call(self, cls: ClassThing) -> Value | None:
+        """The method of the project that a call of an object runs: `forward` of a module of torch, `call` of one of Keras."""
+        method = self.class_attribute(cls, "__call__")
+        if method is None and self.is_module(cls):
+            return self.class_attribute(cls, "forward")
+        if method is None and not keras.BASES.isdisjoint(base for base in self.ancestors(cls) if isinstance(base, str)):
+            return self.class_attribute(cls, "call")
+        return method
 
     def super_attribute(self, thing: Super, name: str) -> Value | None:
         """What `super().name` finds in the project."""

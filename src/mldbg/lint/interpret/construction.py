@@ -16,7 +16,7 @@ from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.slots import ArgumentOf, Slot, argument_of
 from mldbg.lint.interpret.training import Training, refers_to_weights
 from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Data, Entries, Function, Items, Object, Value, literal
-from mldbg.operations import tables, torch
+from mldbg.operations import keras, tables, torch
 from mldbg.operations.configuration import DICTS
 
 AFTER_INIT = ("__post_init__", "__attrs_post_init__")
@@ -56,8 +56,9 @@ class Construction:
 
     def construct_base(self, ref: Ref, name: str | None, arguments: Sequence[Argument]) -> None:
         """Keep the constructor's arguments in the object's record; fill containers."""
-        if name in torch.CONTAINERS:
-            self._fill_container(ref, arguments)
+        if name in tables.CONTAINERS:
+            of_keras = name == keras.CHAIN
+            self._fill_container(ref, [one for one in arguments if one.keyword in (None, "layers")] if of_keras else arguments)
             return
         if name is None:
             return

@@ -10,6 +10,7 @@ import libcst as cst
 from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.choices import one_of_entries
+from mldbg.lint.interpret.choosing import in_round
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.frames import loop_started
 from mldbg.lint.interpret.join import joined, tuple_of
@@ -42,7 +43,8 @@ class Containers:
         if name == "append" and values:
             self.tell_appended(base, arguments, site)
             since = loop_started(machine.frames)
-            self.contents.extend(base, Items("", (values[0] if since is None else values[0].gathered(since),)))
+            added = values[0] if since is None else values[0].gathered(since)
+            self.contents.extend(base, Items("", (in_round(machine, added),)))
             return literal(None)
         if name in ("extend", "__iadd__") and values:
             self.tell_appended(base, arguments, site)

@@ -20,6 +20,7 @@ from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.splits import pair_of_folds
 from mldbg.lint.interpret.value import (
     MOST_ITEMS,
+    OF_PREDICTIONS,
     UNKNOWN,
     ClassThing,
     Constant,
@@ -167,6 +168,7 @@ class Contents:
             attached=value.attached if rest.meaning is not None else None,
             trail=value.trail if rest.meaning is not None or value.fits else None,
             scaled=rest.scaled,
+            marked=value.marked if value.marked is not None and value.marked.mark in OF_PREDICTIONS else None,
             shaped=shapes.entry(value.shaped),
         )
 

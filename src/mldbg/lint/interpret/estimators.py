@@ -10,18 +10,20 @@ import libcst as cst
 
 from mldbg.lint.interpret.address import Made, Site
 from mldbg.lint.interpret.arguments import Argument, axis_of
+from mldbg.lint.interpret.choices import members
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.datasets import held_fits
 from mldbg.lint.interpret.evaluations import Evaluations
-from mldbg.lint.interpret.facts import Fitted
-from mldbg.lint.interpret.frames import with_named_role
+from mldbg.lint.interpret.facts import CrossValidated, Fitted, Learned, RowsSplit
+from mldbg.lint.interpret.frames import identity_of, with_named_role
 from mldbg.lint.interpret.join import tuple_of
 from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.slots import ArgumentOf, Slot, argument_of
 from mldbg.lint.interpret.source_text import last_name
-from mldbg.lint.interpret.splits import fits_after_folds, pair_of_folds, split_apart
+from mldbg.lint.interpret.splits import as_whole, fits_after_folds, pair_of_folds, split_apart
+from mldbg.lint.interpret.tables import Tables
 from mldbg.lint.interpret.value import (
     UNKNOWN,
     Axes,
@@ -31,6 +33,7 @@ from mldbg.lint.interpret.value import (
     Fit,
     FitKind,
     Items,
+    Known,
     Means,
     Object,
     Role,
@@ -40,11 +43,15 @@ from mldbg.lint.interpret.value import (
     onward,
 )
 from mldbg.lint.library.names import array_and_part, at_the_start, says_label
-from mldbg.operations import rows, sklearn
+from mldbg.operations import columns, rows, sklearn
 from mldbg.operations.effect import Resamples, Scales
+from mldbg.operations.tables import is_predictor_class
 
 _FITTING = frozenset({"fit", "fit_transform", "fit_resample", "fit_sample", "partial_fit", "fit_predict"})
 _FOLDS = re.compile(r"(^|_)(cv|kf|skf|gkf|kfold|folds?|splitter|tscv|rkf|sss)(_|$|[0-9])|fold$|split$", re.IGNORECASE)
+
+DEEPEST_ESTIMATOR = 5
+"""Estimators in estimators that are looked into."""
 
 MOST_INSIDE = 100
 """Values that are looked through for the estimators in a composite."""
@@ -59,6 +66,7 @@ class Estimators:
         self.contents = contents
         self.lineage = lineage
         self.evaluations = Evaluations(machine, contents)
+        self.tables = Tables(machine, contents)
 
     def method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value | None:
         """The result of an estimator's or splitter's method, or None when it is not one."""
@@ -68,6 +76,8 @@ class Estimators:
             return None
         if name == "sample" and any(argument.keyword == "replace" and argument.value.constant is True for argument in arguments):
             return self.resample(Resamples("replace"), [Argument(base)], site)
+        if name in _FITTING:
+            self.evaluations.watching.fitted(base, arguments, site)
         given = rows_given(arguments)
         if given is None:
             if name in ("get_support", "get_feature_names_out") and isinstance(base.thing, Object):
@@ -76,15 +86,23 @@ class Estimators:
         if name in _FITTING:
             features = self._as_data(given, site)
             self.evaluations.validated(features, arguments, site, base)
-            return self._fit(base, base.thing, name, features, arguments, site) if isinstance(base.thing, Object) else None
+            if isinstance(base.thing, Object):
+                return self._fit(base, base.thing, name, features, arguments, site)
+            if name == "fit" and base.rows and len(arguments) > 1:  # something that is not known learns from features and labels
+                place, labels = self.machine.place(site), arguments[1].value
+                self.machine.facts.append(Fitted(place, base, "", name, features, (), transforms=False, labels=labels))
+            return None
         if name in ("transform", "inverse_transform") and isinstance(base.thing, Object) and base.thing.cls is not None:
             return self._transformed(base.thing, self._as_data(given, site), self.fits_of(base.thing), site)
         if name in sklearn.EVALUATING_METHODS:
             self.evaluations.used(given.value, f"is passed to `{name}`", site, base, scored=name in ("score", "evaluate"))
-            return self.lineage.derived([given.value], site)
+            if name in ("score", "evaluate"):
+                self.evaluations.choosing.scored(given.value, f"`{name}` is computed on them", site)
+            return self.evaluations.choosing.predicted(given.value, self.lineage.derived([given.value], site))
         if name in ("get_support", "get_feature_names_out") and isinstance(base.thing, Object):
             return self.about_fit(base.thing, site)
         if name == "split" and self._is_splitter(base, site):
+            self._tell_split(self._name_of(base), arguments[:2], site, *self._shuffled_folds(base, arguments))
             return self._folds(given.value, site)
         return None
 
@@ -105,9 +123,17 @@ class Estimators:
         if method == "fit_transform" and isinstance(estimator.cls, ClassThing) and self._fits_by_itself(estimator.cls):
             self.machine.call_method(base, "fit", arguments, site)
             return self.machine.call_method(base, "transform", arguments[:1], site)
+        self._tell_learned(base, features, arguments[1:], site)
         kind = self._kind(estimator)
         prepares = self._prepares(estimator, method, rows_given(arguments))
-        fit = self.learn(base, estimator, method, features, site, kind, prepares=prepares)
+        labels = next((each.value for each in arguments[1:] if each.keyword in (None, "y")), None)
+        fit = self.learn(base, estimator, method, features, site, kind, prepares=prepares, labels=labels)
+        if self._is_search(estimator) and arguments:
+            folds = self.machine.state.get(estimator.ref, argument_of("cv")) or UNKNOWN
+            self._tell_split(self._name_of(folds), arguments[:1], site, *self._shuffled_folds(folds, arguments))
+        if self._is_search(estimator) and features.fits:
+            how = f"{self._name(estimator)} cross-validates them"
+            self.machine.facts.append(CrossValidated(self.machine.place(site), how, features, searches=True))
         if self._is_search(estimator) and features.data is not None and (features.role is None or features.data.split is None):
             # unsupervised scaling before a search is contested, and a rule of its own; selection and resampling are not
             serious = frozenset(
@@ -138,13 +164,15 @@ class Estimators:
         kind: FitKind | None,
         *,
         prepares: bool = True,
+        labels: Value | None = None,
     ) -> Fit:
         """Note that an estimator is fitted, and tell the rules."""
         machine = self.machine
         name = self._name(estimator)
         earlier = self.fits_of(estimator)
         before = tuple(sorted(earlier, key=lambda fit: fit.estimator))
-        machine.facts.append(Fitted(machine.place(site), base, name, method, features, before, prepares))
+        predicts = not prepares or (method == "fit" and estimator.cls in sklearn.PIPELINES)
+        machine.facts.append(Fitted(machine.place(site), base, name, method, features, before, prepares, predicts, labels))
         seen = features.role.value + " data" if features.role is not None else "the data"
         trail = onward(
             features.trail if features.fits else None, site, f"{at_the_start(name) or 'an estimator'} is fitted on {seen}"
@@ -198,11 +226,13 @@ class Estimators:
         cls = sklearn.BUILDERS.get(cls, cls)
         if cls in sklearn.SELECTORS:
             return FitKind.SELECTION
+        if cls in sklearn.TARGET_ENCODERS:
+            return FitKind.TARGET
         if cls in sklearn.RESAMPLERS:
             return FitKind.RESAMPLING
         if cls in ("sklearn.compose.ColumnTransformer", "sklearn.pipeline.FeatureUnion") or cls in sklearn.PIPELINES:
             kinds = self._kinds_inside(estimator)
-            for kind in (FitKind.SELECTION, FitKind.TRANSFORM):
+            for kind in (FitKind.SELECTION, FitKind.TARGET, FitKind.TRANSFORM):
                 if kind in kinds:
                     return kind
             return None
@@ -269,6 +299,7 @@ class Estimators:
         arrays = [argument for argument in arguments if argument.keyword is None]
         if not arrays or any(argument.star for argument in arrays):
             return self.lineage.unknown_result(site)
+        self._tell_split("train_test_split", arrays, site, *_shuffled_arrays(arguments))
         parts: list[Value] = []
         for position, argument in enumerate(arrays):
             label = says_label(last_name(argument.node)) or (position == 1 and len(arrays) == 2)
@@ -280,20 +311,87 @@ class Estimators:
         rows = value.rows or frozenset({self.machine.new_ref(site)})
         data = Data(rows=rows, role=role, split=site)
         if whole is not None:
-            kept = Role.VALIDATION if role is not Role.TRAIN and whole.role is Role.TRAIN else role
-            data = replace(data, role=kept)
+            data = replace(data, role=_side(role, whole.role), whole=as_whole(whole), column=whole.column, table=whole.table)
         if whole is not None and not label:
             data = split_apart(whole, data.role, site)
+        data = replace(data, known=Known.SPLIT)
+        if data.role is Role.VALIDATION:
+            self.evaluations.choosing.validation |= rows
         trail = onward(value.trail, site, "the train/test split happens only here") if data.fits else None
         return Value(data=replace(data, rows=rows), origin=self.machine.new_ref(site, Made.SPLIT, role), trail=trail)
 
     def random_split(self, arguments: Sequence[Argument], site: Site) -> Value:
         """random_split: parts whose role the names say."""
         value = arguments[0].value if arguments else UNKNOWN
+        self._tell_split("random_split", arguments[:1], site, True, False)  # it always shuffles
         value = held_fits(self.machine, value) or value
-        data = replace(derived_data(value) or Data(), split=site, role=None)
+        data = derived_data(value) or Data()
+        data = replace(data, split=site, role=None, known=None, whole=as_whole(data), itself=identity_of(value))
         part = Value(data=data, origin=self.machine.new_ref(site), trail=value.trail if value.fits else None)
         return Value(Items("builtins.list", (), part))
+
+    def _tell_learned(self, estimator: Value, features: Value, others: Sequence[Argument], site: Site) -> None:
+        """A model learns labels from a table: the rules may ask which columns it gets."""
+        labels = next((argument.value for argument in others if argument.keyword in (None, "y") and not argument.star), None)
+        if labels is None or not self._takes_all_columns(estimator):
+            return
+        names = {self._name(option.thing) for option in members(estimator) if isinstance(option.thing, Object)}
+        machine = self.machine
+        tables = (self.tables.of(value) for value in (features, labels))
+        known = [self.tables.with_table(value, table) for value, table in zip((features, labels), tables, strict=True)]
+        machine.facts.append(Learned(machine.place(site), next(iter(sorted(names)), ""), *known))
+
+    def _takes_all_columns(self, estimator: Value, depth: int = 0) -> bool:
+        """Whether a model learns from all columns that it is given: none of its steps may pick some of them by name."""
+        if estimator.among is not None:
+            return all(self._takes_all_columns(option.value, depth) for option in estimator.among.options)
+        thing = estimator.thing
+        cls = thing.cls if isinstance(thing, Object) else None
+        if not isinstance(thing, Object) or not isinstance(cls, str) or depth > DEEPEST_ESTIMATOR:
+            return False
+        given = {key.name: value for key, value in self.machine.state.record(thing.ref).items() if isinstance(key, ArgumentOf)}
+        if cls in sklearn.SEARCHES:
+            inner = given.get("estimator", given.get("0"))
+            return inner is not None and self._takes_all_columns(inner, depth + 1)
+        if cls in sklearn.PIPELINES:
+            steps = [value for name, value in given.items() if name.isdigit()]
+            if not cls.endswith("make_pipeline"):
+                listed = self.contents.items_of(given.get("steps", given.get("0", UNKNOWN)))
+                pairs = [self.contents.items_of(pair) for pair in listed.tail] if listed is not None and listed.exact else [None]
+                if any(pair is None or len(pair.tail) != 2 for pair in pairs):
+                    return False
+                steps = [pair.tail[1] for pair in pairs if pair is not None]
+            taking = (step.constant == "passthrough" or self._takes_all_columns(step, depth + 1) for step in steps)
+            return bool(steps) and all(taking)
+        if depth > 0 and cls in sklearn.TRANSFORMERS:
+            return cls not in ("sklearn.compose.ColumnTransformer", "sklearn.pipeline.FeatureUnion")
+        return is_predictor_class(cls) or cls.startswith(sklearn.NETWORK_PACKAGES)
+
+    def _tell_split(self, by: str, given: Sequence[Argument], site: Site, shuffles: bool | None, grouped: bool) -> None:
+        machine = self.machine
+        arrays = tuple(self._as_data(argument, site) for argument in given)
+        nodes = tuple(argument.node for argument in given)
+        machine.facts.append(RowsSplit(machine.place(site), by, arrays, nodes, shuffles, grouped, self.tables.group_of(arrays)))
+
+    @staticmethod
+    def _name_of(splitter: Value) -> str:
+        cls = splitter.thing.cls if isinstance(splitter.thing, Object) else None
+        return cls.rpartition(".")[2] if isinstance(cls, str) else ""
+
+    def _shuffled_folds(self, splitter: Value, arguments: Sequence[Argument], groups_at: int = 3) -> tuple[bool | None, bool]:
+        """Whether a splitter shuffles the rows (None: not known), and whether it keeps groups together.
+
+        `groups_at`: how many arguments a call has by position that names the groups with the last of them.
+        """
+        plain = [argument for argument in arguments if argument.keyword is None]
+        name = self._name_of(splitter)
+        grouped = "Group" in name or any(argument.keyword == "groups" for argument in arguments) or len(plain) >= groups_at
+        if name in columns.RANDOM_SPLITTERS:
+            return True, grouped
+        if name not in columns.SHUFFLING_SPLITTERS or not isinstance(splitter.thing, Object):
+            return None, grouped
+        shuffle = self.machine.state.get(splitter.thing.ref, argument_of("shuffle"))
+        return (shuffle.constant is True if shuffle is not None else False), grouped
 
     def _is_splitter(self, base: Value, site: Site) -> bool:
         thing = base.thing
@@ -329,6 +427,15 @@ class Estimators:
         given = (named[key] for key in ("X", "dtrain", "train_set") if key in named)
         features = next(given, positional[1] if len(positional) > 1 else None)
         estimator = named.get("estimator", positional[0] if positional else UNKNOWN)
+        if features is not None:
+            labels = [Argument(value) for value in positional[2:]] + [one for one in arguments if one.keyword == "y"]
+            self._tell_learned(estimator, features, labels, site)
+        if "cv" in named and features is not None:
+            split = [argument for argument in arguments if argument.value is features]
+            self._tell_split(self._name_of(named["cv"]), split, site, *self._shuffled_folds(named["cv"], arguments, 4))
+        if features is not None and features.fits:
+            how = f"`{name.rpartition('.')[2]}` splits and scores them"
+            self.machine.facts.append(CrossValidated(self.machine.place(site), how, features, searches=False))
         if features is not None and features.role in (None, Role.TRAIN):
             folds = (
                 replace(features, data=replace(features.data, fits=fits_after_folds(features.data)))
@@ -339,6 +446,23 @@ class Estimators:
                 folds, f"split and scored by `{name.rpartition('.')[2]}`", site, Role.VALIDATION, estimator
             )
         return self.lineage.unknown_result(site)
+
+
+def _side(role: Role, whole: Role | None) -> Role:
+    """Which part a side of a split is, if what is split was a part itself: of held-out rows none is for training."""
+    if whole is Role.TRAIN:
+        return Role.TRAIN if role is Role.TRAIN else Role.VALIDATION
+    return Role.VALIDATION if role is Role.TRAIN and whole is not None else role
+
+
+def _shuffled_arrays(arguments: Sequence[Argument]) -> tuple[bool | None, bool]:
+    """Whether train_test_split shuffles; None where that is not known. It knows no groups."""
+    if any(argument.star for argument in arguments):
+        return None, False
+    shuffle = next((argument.value for argument in arguments if argument.keyword == "shuffle"), None)
+    if shuffle is None or shuffle.constant is True:
+        return True, False
+    return (False if isinstance(shuffle.thing, Constant) else None), False
 
 
 def rows_given(arguments: Sequence[Argument]) -> Argument | None:

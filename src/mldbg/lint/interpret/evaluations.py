@@ -8,12 +8,15 @@ from dataclasses import replace
 
 from mldbg.lint.interpret.address import Site, module_ref
 from mldbg.lint.interpret.arguments import Argument
+from mldbg.lint.interpret.augmenting import Augmenting
+from mldbg.lint.interpret.choosing import Choosing
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.facts import Evaluated
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.module import Module
 from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.value import UNKNOWN, FitKind, Lazy, Object, Role, Value
+from mldbg.lint.interpret.watching import Watching
 from mldbg.operations import sklearn
 from mldbg.operations.effect import Writes
 
@@ -33,6 +36,9 @@ class Evaluations:
     def __init__(self, machine: Machine, contents: Contents) -> None:
         self.machine = machine
         self.contents = contents
+        self.choosing = Choosing(machine, contents)
+        self.watching = Watching(machine, contents, self.choosing)
+        self.augmenting = Augmenting(machine, contents)
 
     def used(self, value: Value, how: str, site: Site, estimator: Value = UNKNOWN, *, scored: bool = False) -> None:
         """Data goes into a prediction, a score or a model: an evaluation, if it is held out."""

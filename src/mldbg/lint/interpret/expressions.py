@@ -10,23 +10,24 @@ from typing import Any
 
 import libcst as cst
 
-from mldbg.lint.interpret import paths, scaling, texts
+from mldbg.lint.interpret import hits, paths, predictions, scaling, texts
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.choices import Choices, is_told_apart_by_meaning
 from mldbg.lint.interpret.columns import Columns
 from mldbg.lint.interpret.contents import Contents
-from mldbg.lint.interpret.facts import Condition, told
+from mldbg.lint.interpret.facts import Compared, Condition, told
 from mldbg.lint.interpret.frames import held_under_key
 from mldbg.lint.interpret.indexing import MASK
-from mldbg.lint.interpret.join import join_all, join_data, joined, of_branches, spliced, tuple_of
+from mldbg.lint.interpret.join import join_all, join_data, joined, mix_data, of_branches, scored_as, spliced, tuple_of
 from mldbg.lint.interpret.library_calls import LibraryCalls
 from mldbg.lint.interpret.lineage import derived_data, made_of_element
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.marks import COMPARES, Marks, tested
 from mldbg.lint.interpret.names import Names
 from mldbg.lint.interpret.operators import NORMALISABLE, combined, compared, folded, is_named_loss, summed_axis, truth_of
+from mldbg.lint.interpret.shuffling import DRAWING, PAIRING, Shuffling
 from mldbg.lint.interpret.subscripts import Subscripts
 from mldbg.lint.interpret.sums import note_cut
 from mldbg.lint.interpret.tree import below
@@ -55,6 +56,9 @@ from mldbg.operations.effect import Test
 from mldbg.operations.torch import LEAVES_NUMBERS
 from mldbg.semantics import Semantic
 
+FILLS_IN_PLACE = frozenset({"fillna", "clip", "replace"})
+"""Methods that may put a statistic into the table that they are called on."""
+
 MOST_ONE_BY_ONE = 16
 """Elements of a known sequence that a comprehension takes one by one."""
 
@@ -82,6 +86,8 @@ class Expressions:
         self.choices = Choices(machine)
         self.marks = Marks(machine, contents)
         self.subscripts = subscripts
+        self.choosing = library.estimators.evaluations.choosing
+        self.shuffling = Shuffling(machine, contents)
         self._acting: dict[cst.CSTNode, bool] = {}
         self._by_type: dict[type, Callable[[Any], Value]] = {
             cst.Name: self._name,
@@ -265,7 +271,8 @@ class Expressions:
 
     def _operated(self, node: cst.BinaryOperation, left: Value, right: Value) -> Value:
         if isinstance(left.thing, Lazy) or isinstance(right.thing, Lazy):
-            return self.machine.defer(node, lambda: self._operated(node, self.machine.force(left), self.machine.force(right)))
+            made = self.machine.defer(node, lambda: self._operated(node, self.machine.force(left), self.machine.force(right)))
+            return scored_as(made, left, right)
         site = self.machine.site(node)
         if is_told_apart_by_meaning(left):
             return self.choices.each(left, lambda one: self._operated(node, one, right), site)
@@ -297,6 +304,8 @@ class Expressions:
         origin = self.machine.new_ref(site)
         result = scaling.noted(node.operator, left, right, combined(node.operator, left, right, origin), origin)
         result = self.marks.combined(node.operator, left, right, result, site)
+        result = predictions.combined(left, right, result)
+        result = self.library.hits.combined(node.operator, left, right, result, site)
         named = [value for value, side in ((left, node.left), (right, node.right)) if is_named_loss(side)]
         if (
             result.meaning is None
@@ -321,6 +330,7 @@ class Expressions:
         kept = value.meaning if value.meaning in (Semantic.LOGITS, Semantic.SCALAR_LOSS) else None
         data = derived_data(value)
         made = Value(meaning=kept, data=data, origin=value.origin, attached=value.attached, trail=value.trail)
+        made = predictions.combined(value, literal(0), made)
         if isinstance(node.operator, cst.BitInvert):
             made = tested(Test.NOT, value, None, made, self.machine.site(node))
         return self.library.shaping.unary(value, made)
@@ -342,19 +352,33 @@ class Expressions:
     def _comparison(self, node: cst.Comparison) -> Value:
         left = self.of(node.left)
         rights = [(target.operator, self.of(target.comparator)) for target in node.comparisons]
+        self.choosing.compared(node, [left, *(right for _, right in rights)])
         if len(rights) == 1:
             known = compared(rights[0][0], left, self._shown(node.comparisons[0], rights[0][1]))
             if known is not None:
                 return literal(known)
+            self._tell_compared(node, left, rights[0][1])
         if isinstance(left.thing, Lazy):
-            return Value(Opaque(MASK))
-        made = Value(Opaque(MASK), data=derived_data(left), axes=Axes(left.axes.rank))
+            return scored_as(Value(Opaque(MASK)), left)
+        data = mix_data(derived_data(left), derived_data(rights[0][1])) if len(rights) == 1 else derived_data(left)
+        made = Value(Opaque(MASK), data=data, axes=Axes(left.axes.rank))
         if len(rights) != 1:
             return made
         (operator, right), site = rights[0], self.machine.site(node)
         if type(operator) in COMPARES:
             made = tested(COMPARES[type(operator)], left, right, made, site)
+        made = self.library.predictions.compared(operator, left, right, made, site)
+        if isinstance(operator, cst.Equal):
+            made = hits.compared(left, right, made, site)
         return self.library.shaping.operation(operator, left, right, site, made)
+
+    def _tell_compared(self, node: cst.Comparison, left: Value, right: Value) -> None:
+        """Tell the rules of a tensor that is compared with a fraction, as probabilities are."""
+        comparator = node.comparisons[0].comparator
+        for value, bound, at in ((left, right.constant, comparator), (right, left.constant, node.left)):
+            if isinstance(bound, float) and 0 < bound < 1 and isinstance(value.thing, Unknown | Lazy):
+                place = self.machine.place(self.machine.site(node))
+                self.machine.facts.append(Compared(place, self.machine.force(value), bound, at))
 
     def _shown(self, target: cst.ComparisonTarget, value: Value) -> Value:
         """What `in` looks through: the elements of a list or a set, the keys of a dict."""
@@ -366,7 +390,8 @@ class Expressions:
         return value if held is None else Value(held)
 
     def _conditional(self, node: cst.IfExp) -> Value:
-        truth = truth_of(self.of(node.test))
+        test = self.of(node.test)
+        truth = truth_of(test)
         truth = self.choices.decided(node.test) if truth is None else truth
         if truth is True:
             return self.of(node.body)
@@ -377,7 +402,11 @@ class Expressions:
             return paths.usually(machine, self.of(node.orelse), machine.site(node))
         holds, fails = machine.outcomes(node.test)
         if not self._acts(node.body):
-            return self._perhaps(node.orelse, self.of(node.body), fails)
+            value = self.of(node.body)
+            either = self._perhaps(node.orelse, value, fails)
+            if test.marked is None or self._acts(node.orelse):
+                return either
+            return predictions.chosen(test, (value, self.of(node.orelse)), either)
         if not self._acts(node.orelse):
             return self._perhaps(node.body, self.of(node.orelse), holds)
         other = machine.state.fork()
@@ -455,6 +484,7 @@ class Expressions:
             base = self.of(function.value)
             arguments = self.arguments(node)
             name = function.attr.value
+            self.choosing.called(name, function, arguments, site)
             if name.endswith("_") and not name.endswith("__"):
                 base = self.machine.force(base)
                 if not isinstance(base.thing, Symbol | ModuleThing):
@@ -464,16 +494,33 @@ class Expressions:
             result = self.machine.call_method(base, name, arguments, site)
             if isinstance(base.thing, Symbol) and arguments and _works_in_place(name, arguments):
                 self._changed_in_place(node.args[0].value, name, arguments[0].value, result)
+            self.library.tables.taken_out(base, name, arguments)
+            result = self._shuffled(node, name, base, arguments, result)
+            if name in FILLS_IN_PLACE and result.fits and _works_in_place(name, arguments):
+                self.assignment.assign(function.value, result, site)
             left = self.columns.left(base, name, arguments)
             if left is not None:
                 self.assignment.rebind(function.value, replace(base, data=left))
             return result
         callee = self.now(function)
         arguments = self.arguments(node)
+        self.choosing.called(function.value if isinstance(function, cst.Name) else "", function, arguments, site)
         if isinstance(callee.thing, Unknown) and callee.among is None:
             name = function.value if isinstance(function, cst.Name) else ""
             return self.library.unknown_call(callee, name, arguments, site)
-        return self.machine.call(callee, arguments, site)
+        result = self.machine.call(callee, arguments, site)
+        return self._shuffled(node, function.value, callee, arguments, result) if isinstance(function, cst.Name) else result
+
+    def _shuffled(self, node: cst.Call, name: str, base: Value, arguments: Sequence[Argument], result: Value) -> Value:
+        """The result of a call that may shuffle rows, in place or not; and what takes rows of two arrays for pairs."""
+        if name in PAIRING:
+            self.shuffling.paired(name, arguments, self.machine.site(node))
+        if name not in DRAWING:
+            return result
+        made, in_place = self.shuffling.drawn(node, name, base, arguments, result)
+        if in_place is not None and node.args:
+            self.assignment.rebind(node.args[0].value, in_place)
+        return made
 
     def _changed_in_place(self, node: cst.BaseExpression, method: str, before: Value, after: Value) -> None:
         """The name or attribute that holds a tensor holds from now on what an operation in place has made of it."""

@@ -5,6 +5,7 @@ Every fact has a `site` and `within`, the names of the functions under way, oute
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -12,12 +13,25 @@ from typing import TYPE_CHECKING, cast
 
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.slots import Key, Slot
-from mldbg.lint.interpret.value import UNKNOWN, Among, Fit, Object, Option, Outcome, Role, Value
+from mldbg.lint.interpret.value import (
+    UNKNOWN,
+    Among,
+    ClassThing,
+    Fit,
+    Function,
+    Marked,
+    Object,
+    Option,
+    Outcome,
+    Role,
+    Value,
+)
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:
     import libcst as cst
 
+    from mldbg.operations.meters import Use
     from mldbg.operations.shape import Mismatch
 
 
@@ -107,6 +121,8 @@ class Call:
     """The names that the result is unpacked into, when it is and all are plain names."""
     built: Mapping[str, Site] = field(default_factory=dict)
     """Of a layer the expressions that its constructor got, by parameter; where shapes are followed."""
+    module: ClassThing | None = None
+    """The class of the project whose `forward`, or another method of a module, is under way, the innermost one."""
 
     @property
     def node(self) -> cst.Call:
@@ -367,6 +383,120 @@ class Evaluated:
     """There are labels for these rows: they come out of a split of rows that had some, or are given to a score."""
 
 
+class Keeps(Enum):
+    """What a score decides."""
+
+    WEIGHTS = "which weights are kept"
+    STOP = "when training stops"
+    RATE = "how the learning rate falls"
+    SETTING = "which setting is kept"
+    SCORE = "which score is kept"
+    NOTHING = "nothing that is seen"
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A score decides something: what is kept of several attempts, or when to stop.
+
+    Attributes:
+        value: the score, or the rows that it will be computed on.
+        keeps: what it decides.
+        what: the same with the names of the program, as part of a sentence.
+        trains: it is one of the scores that a training reaches, one after the other; else one of several models or settings.
+        has_validation: some rows were split off for validation besides.
+        read_later: names that hold what was chosen.
+    """
+
+    place: Place
+    value: Value
+    keeps: Keeps
+    what: str
+    trains: bool
+    has_validation: bool = False
+    read_later: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A model is scored on rows, whichever part they are.
+
+    Attributes:
+        how: as part of a sentence.
+        value: the rows.
+    """
+
+    place: Place
+    how: str
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class BehindPart:
+    """What is behind a part of a data set is changed, `part.dataset.transform = value`, or replaced, `part.dataset = value`.
+
+    Attributes:
+        part: the part.
+        name: how the program names it.
+        attribute: what is given a new value; `dataset` where all of it is replaced.
+        value: the new value.
+    """
+
+    place: Place
+    part: Value
+    name: str
+    attribute: str
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """The rows of two arrays are taken for pairs, although each was shuffled by itself.
+
+    Attributes:
+        first, second: where each was shuffled.
+        names: what the two are called there.
+    """
+
+    place: Place
+    first: Site
+    second: Site
+    names: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RandomPart:
+    """A held-out part of the data is given out with changes at random.
+
+    Attributes:
+        value: the rows.
+        transform: where what changes them is made.
+        name: its class.
+        runs: a model is run on them, outside of training; else the data set is made.
+    """
+
+    place: Place
+    value: Value
+    transform: Site
+    name: str
+    runs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CrossValidated:
+    """Rows are cross-validated: by a search, or by a function that does it.
+
+    Attributes:
+        how: as part of a sentence.
+        value: the rows.
+        searches: a search does it, to choose settings.
+    """
+
+    place: Place
+    how: str
+    value: Value
+    searches: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Fitted:
     """An estimator is fitted on a value."""
@@ -380,6 +510,10 @@ class Fitted:
     """What the same object was fitted on earlier."""
     transforms: bool
     """The estimator prepares data; it does not predict."""
+    predicts: bool = True
+    """It predicts, perhaps after it has prepared the data: a pipeline."""
+    labels: Value | None = None
+    """What it learns to predict, where it is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -432,6 +566,120 @@ class Broadcast:
     nodes: tuple[cst.BaseExpression | None, cst.BaseExpression | None] = field(default=(None, None), compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A tensor is compared with a number, value by value: `scores > 0.5`.
+
+    Attributes:
+        value: the tensor.
+        bound: the number.
+        node: the expression that stands for it.
+    """
+
+    place: Place
+    value: Value
+    bound: float
+    node: cst.BaseExpression = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Averaged:
+    """What was counted or averaged in each batch, and summed up over batches, is divided by a number.
+
+    Attributes:
+        total: of the sum, whether it is of hits or of shares of them.
+        by: of the number, whether it is that of batches or that of samples; its place is where the loader was made, if known.
+    """
+
+    place: Place
+    total: Marked
+    by: Marked
+
+
+@dataclass(frozen=True, slots=True)
+class MeterUse:
+    """A metric that gathers what it is given is built, updated, computed, reset, or handed to unknown code.
+
+    `meter`: None where something unknown is reset.
+    """
+
+    place: Place
+    use: Use
+    meter: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownParameter:
+    """A grid or `set_params` names a parameter that there is none of.
+
+    Attributes:
+        key: the name, as in `clf__C`.
+        part: the part of it that nothing is called.
+        owner: what ought to have something of that name.
+        known: what it has.
+    """
+
+    place: Place
+    key: str
+    part: str
+    owner: str
+    known: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A model that takes all columns of its features is fitted on features and labels, or cross-validated."""
+
+    place: Place
+    estimator: str
+    features: Value
+    labels: Value
+
+
+@dataclass(frozen=True, slots=True)
+class RowsSplit:
+    """Rows are dealt out to parts, or to folds.
+
+    Attributes:
+        by: the function or class that does it.
+        arrays: what is split, row by row.
+        nodes: where the source names these.
+        shuffles: whether the rows are shuffled first; None where that is not known.
+        grouped: whether groups are kept together.
+        group: a column that says which rows belong together, where several may, and where it is used.
+    """
+
+    place: Place
+    by: str
+    arrays: tuple[Value, ...]
+    nodes: tuple[cst.BaseExpression | None, ...]
+    shuffles: bool | None
+    grouped: bool = False
+    group: tuple[str, Site] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleBuilt:
+    """An object of a class of the project that is a module, after its `__init__`.
+
+    Attributes:
+        cls: its class.
+        attributes: what it holds, by name.
+        modules: of attributes that are lists or dicts, the modules in them; nested lists count as one.
+        hidden: the names among those of which no module is held by a registered attribute, too.
+        read: names of the attributes that running it reads; None where it may be any.
+        init: its `__init__`, where the project defines it.
+    """
+
+    place: Place
+    cls: ClassThing
+    attributes: Mapping[str, Value] = field(compare=False)
+    modules: Mapping[str, tuple[Object, ...]] = field(compare=False)
+    hidden: frozenset[str]
+    read: frozenset[str] | None
+    init: Function | None = field(compare=False, default=None)
+
+
 class Promise(Enum):
     """Where an annotation stands."""
 
@@ -467,6 +715,113 @@ class Contradiction:
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """An expression that stands for something at a point: `sampler`, `self.loader.sampler`. `or_none`: or it is None there."""
+
+    text: str
+    or_none: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """A data loader that a loop goes through, or may.
+
+    Attributes:
+        ref: its identity.
+        arguments: what it was built with.
+        parts: what a library's dataset and the samplers among the arguments, and those in them, were built with, and what was
+            set in the samplers since.
+        steps: the classes of the library's transforms that the dataset applies, in order.
+        named: by which expressions the functions under way know these, by sampler and definition of the function; None stands
+            for the top level.
+    """
+
+    ref: Ref
+    arguments: Mapping[str, Value]
+    parts: Mapping[Ref, Mapping[str, Value]] = field(default_factory=dict)
+    steps: tuple[str, ...] = ()
+    named: Mapping[tuple[Ref, cst.CSTNode | None], Named] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A call of a library, on the way to a row of a dataset.
+
+    Attributes:
+        name: the qualified name of a function or class; of a method its name behind a dot, whatever has it.
+        receiver: what a method is called on.
+        arguments: in the order of the call, with the keyword if there is one.
+    """
+
+    place: Place
+    name: str
+    receiver: Value | None
+    arguments: tuple[tuple[str | None, Value], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoaderBuilt:
+    """A data loader is built.
+
+    Attributes:
+        dataset: the object of the project whose rows it loads, where it is known; also where it loads some of them only.
+        workers: whether processes of their own make the rows; None where that is not known.
+        rows: the calls that making a row makes, and putting rows together; only where there are workers and the dataset is known.
+        started: those that a worker makes before the first row.
+        kept: those of the dataset's `__init__` of which the result is kept, in an attribute that a row needs.
+        iterates: the `__iter__` of a dataset that is gone through as a whole, an IterableDataset.
+        holds_rows: one of the dataset's attributes is a sequence.
+    """
+
+    place: Place
+    loader: Loader
+    dataset: Value
+    workers: bool | None
+    rows: tuple[Heard, ...] = ()
+    started: tuple[Heard, ...] = ()
+    kept: tuple[Heard, ...] = ()
+    iterates: Site | None = None
+    holds_rows: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """Data loaders or samplers are handed to code that is not known."""
+
+    place: Place
+    refs: frozenset[Ref]
+
+
+@dataclass(frozen=True, slots=True)
+class FlagSet:
+    """A flag of tensors is set on a module, which has none of that name.
+
+    Attributes:
+        module: the module.
+        expression: the same, as the source names it.
+        value: what the flag is set to.
+    """
+
+    place: Place
+    module: Object
+    expression: cst.BaseExpression
+    name: str
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A piece of code as it is written, whether anything executes it or not.
+
+    Attributes:
+        found: which of the regular expressions of those who listen match the code of the definition around.
+    """
+
+    place: Place
+    found: frozenset[re.Pattern[str]]
+
+
+@dataclass(frozen=True, slots=True)
 class Loop:
     """A loop ended; `facts` are those of its last round, loops inside it included."""
 
@@ -477,9 +832,11 @@ class Loop:
     mode_at_end: Mapping[Ref, bool | None]
     """Modes where a round goes on to the next one, by the end of its body or by `continue`."""
     built_inside: frozenset[Ref]
-    """Objects whose mode is set in the loop and which did not exist before it."""
+    """Objects whose mode is set in the loop, and loaders and samplers, which did not exist before it."""
     cleared_at_end: Mapping[Key, Site | None] = field(default_factory=dict)
     """Whose gradients are cleared where a round goes on to the next one, and where that was done."""
+    loaders: tuple[Loader, ...] = ()
+    """The data loaders that it goes through."""
     bound: Value = UNKNOWN
     """The number of rounds of a `range`, where a scheduler steps in it."""
 
@@ -500,10 +857,27 @@ Fact = (
     | ModeSet
     | ModelCall
     | Evaluated
+    | Chosen
+    | Scored
+    | BehindPart
+    | CrossValidated
+    | Paired
+    | RandomPart
     | Fitted
     | Misfit
     | MaskedMean
     | Broadcast
+    | Compared
+    | Averaged
+    | MeterUse
+    | Learned
+    | UnknownParameter
+    | RowsSplit
+    | ModuleBuilt
     | Contradiction
+    | HandedOver
+    | LoaderBuilt
+    | FlagSet
+    | Written
     | Loop
 )

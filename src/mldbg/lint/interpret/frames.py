@@ -10,10 +10,10 @@ from typing import Any
 
 import libcst as cst
 
-from mldbg.lint.interpret.address import Context, Ref
+from mldbg.lint.interpret.address import Context, Ref, Site
 from mldbg.lint.interpret.module import Module, Part
 from mldbg.lint.interpret.state import State
-from mldbg.lint.interpret.value import ClassThing, Data, Function, Object, Opaque, Role, Unknown, Value
+from mldbg.lint.interpret.value import ClassThing, Data, Function, Known, Object, Opaque, Role, Unknown, Value
 from mldbg.lint.library.names import is_part_alone, says_test, says_training, says_validation
 from mldbg.lint.outline import Kind
 
@@ -26,8 +26,14 @@ class LoopFrame:
     node: cst.For | cst.While
     started: int = 0
     """The moment at which its first round began."""
+    facts_before: int = 0
+    """How many facts there were when the round under way began."""
+    ran_on: frozenset[Data] = frozenset()
+    """The rows on which a model was run in the round under way."""
     one_by_one: int = 1
     """How many rounds are taken, where they are taken one by one."""
+    batches: Site | None = None
+    """Where the batches are made that it goes through, where that is known."""
     breaks: list[State] = field(default_factory=list)
     continues: list[State] = field(default_factory=list)
 
@@ -60,6 +66,8 @@ class Frame:
     """The call whose result the statement under way unpacks, and the names that it unpacks it into."""
     axes: dict[str, Any] = field(default_factory=dict)
     """What the names of axes in its annotations stand for."""
+    ran_on: frozenset[Data] = frozenset()
+    """The rows on which a model was run here."""
     keeps: bool = False
     """Something defined here (a function, lambda or class) has the frame as its closure, and may read it after it ended.
 
@@ -94,15 +102,44 @@ def with_named_role(name: str, value: Value, part: Part) -> Value:
     Only where parts of data exist: the value comes out of a split, or the text around binds a name of another role, too.
     """
     role = _named_role(name)
-    if role is None or value.role is not None or not isinstance(value.thing, Unknown | Opaque | Object):
+    if role is None or not isinstance(value.thing, Unknown | Opaque | Object):
         return value
+    if value.role is not None:
+        return _named_side(role, value)
     if isinstance(value.thing, Object) and value.thing.cls is not None and not is_dataset(value.thing):
         return value
     if not (value.data or value.rows):
         return value
     if (value.data is None or value.data.split is None) and not _has_counterpart(name, role, part):
         return value
-    return replace(value, data=replace(value.data or Data(), rows=value.rows, role=role))
+    data = replace(value.data or Data(), rows=value.rows, role=role)
+    if data.split is not None:
+        return replace(value, data=replace(data, known=Known.NAMED_PART))
+    return replace(value, data=replace(data, known=Known.NAME, itself=data.itself or identity_of(value)))
+
+
+def identity_of(value: Value) -> Ref | None:
+    """What tells a set from others, whatever names it has."""
+    return value.thing.ref if isinstance(value.thing, Object) else value.origin
+
+
+def one_of_many(value: Value, ref: Ref) -> Value:
+    """One of several of which only is known what they have in common: it is not the same as another one."""
+    thing = value.thing
+    if not isinstance(thing, Unknown | Object) or (isinstance(thing, Object) and thing.cls is not None and not is_dataset(thing)):
+        return value
+    data = value.data or (Data(rows=value.rows) if value.rows else None)
+    return replace(value, data=replace(data, itself=ref)) if data is not None and data.split is None else value
+
+
+def _named_side(role: Role, value: Value) -> Value:
+    """Which held-out part the second side of a split is, its name says: `X_train, X_val = train_test_split(X)`."""
+    data = value.data
+    if data is not None and isinstance(value.thing, Object) and data.known is Known.NAME and is_dataset(value.thing):
+        return replace(value, data=replace(data, itself=value.thing.ref))  # a set that was made of such rows
+    if data is None or data.known is not Known.SPLIT or not role.held_out or data.role is None or not data.role.held_out:
+        return value
+    return value if data.role is role else replace(value, data=replace(data, role=role))
 
 
 def with_keyed_role(key: str, value: Value, module: Module) -> Value:
@@ -110,7 +147,7 @@ def with_keyed_role(key: str, value: Value, module: Module) -> Value:
     role = _named_role(key)
     if role is None or value.role is not None or not value.rows or all(other is role for other in _roles_of_keys(module)):
         return value
-    return replace(value, data=replace(value.data or Data(), rows=value.rows, role=role))
+    return replace(value, data=replace(value.data or Data(), rows=value.rows, role=role, known=Known.NAME))
 
 
 def held_under_key(key: object, value: Value, module: Module) -> Value:

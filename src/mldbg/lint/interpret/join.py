@@ -13,7 +13,9 @@ from dataclasses import replace
 from mldbg.lint.interpret import shapes
 from mldbg.lint.interpret.address import Made, Ref
 from mldbg.lint.interpret.parts import either_of, says_it_is_loss
+from mldbg.lint.interpret.table import join_tables
 from mldbg.lint.interpret.value import (
+    COLLECTED,
     MOST_ITEMS,
     NONE,
     UNKNOWN,
@@ -28,7 +30,9 @@ from mldbg.lint.interpret.value import (
     Fit,
     Function,
     Items,
+    Known,
     Lazy,
+    Marked,
     Object,
     Opaque,
     Option,
@@ -46,6 +50,9 @@ from mldbg.semantics import Semantic, either
 
 MOST_OPTIONS = 4
 """Values that something may be which are kept apart."""
+
+MOST_SCORES = 6
+"""Sets of rows whose predictions may have gone into one value."""
 
 MOST_UNDER = 8
 """Elements of a sequence of which the outcomes are kept that lead to it."""
@@ -80,11 +87,12 @@ def join(one: Value, two: Value) -> Value:
         attached=_attached(one, two),
         trail=one.trail if one.trail is not None else two.trail,
         scaled=one.scaled or two.scaled or blanks[0] is not blanks[1],
-        marked=one.marked if one.marked == two.marked else None,
+        marked=_join_marks(one, two, blanks),
         or_none=one.or_none or two.or_none,
         among=_among(one, two),
         shaped=shapes.joined(one.shaped, two.shaped),
         size=one.size if one.size == two.size else None,
+        loaders=one.loaders | two.loaders,
     )
 
 
@@ -230,6 +238,16 @@ def _join_meanings(one: Value, two: Value, blanks: tuple[bool, bool]) -> Semanti
     return meaning if meaning in _SURVIVES_ZEROS else None
 
 
+def _join_marks(one: Value, two: Value, blanks: tuple[bool, bool]) -> Marked | None:
+    """The mark that both have; the start of a collection gives way to predictions that are collected."""
+    if one.marked == two.marked:
+        return one.marked
+    if True not in blanks:
+        return None
+    marked = two.marked if blanks[0] else one.marked
+    return marked if marked is not None and marked.mark in COLLECTED else None
+
+
 _SURVIVES_ZEROS = (Semantic.PROBS, Semantic.UNIT_INTERVAL, Semantic.LOGITS)
 
 
@@ -247,7 +265,9 @@ def _join_lazy(one: Value, two: Value) -> Value:
             values.append(known)
         return join(*values), records
 
-    return Value(Lazy(_keys_of(one) | _keys_of(two), compute), or_none=one.or_none or two.or_none)
+    scores = scores_of(one) | scores_of(two)
+    data = Data(scores=scores) if scores else None
+    return Value(Lazy(_keys_of(one) | _keys_of(two), compute), data=data, or_none=one.or_none or two.or_none)
 
 
 def _keys_of(value: Value) -> frozenset[object]:
@@ -271,6 +291,7 @@ def widened(before: Value, after: Value) -> Value:
         trail=after.trail if after.fits else None,
         scaled=after.scaled,
         or_none=after.or_none,
+        loaders=after.loaders,
     )
 
 
@@ -347,7 +368,18 @@ def join_data(one: Data | None, two: Data | None) -> Data | None:
         condensed=one.condensed and two.condensed,
         columns=_columns_of(one, two),
         one_row=one.one_row or two.one_row,
+        known=_less_sure(one.known, two.known) if role is not None else None,
+        order=one.order if one.order == two.order else (),
+        random=one.random | two.random,
+        column=one.column if one.column == two.column else None,
+        itself=one.itself if one.itself is two.itself else None,
+        scores=one.scores | two.scores,
+        table=join_tables(one.table, two.table),
     )
+
+
+def _less_sure(one: Known | None, two: Known | None) -> Known | None:
+    return one if two is None else two if one is None else max(one, two, key=list(Known).index)
 
 
 def _columns_of(*several: Data) -> frozenset[tuple[str, Fit]]:
@@ -356,20 +388,45 @@ def _columns_of(*several: Data) -> frozenset[tuple[str, Fit]]:
     return frozenset((name, fit) for one in several for name, fit in one.columns if fit not in anywhere)
 
 
+def scores_of(value: Value) -> frozenset[Data]:
+    """The rows of which a model's predictions went into a value."""
+    return value.data.scores if value.data is not None else frozenset()
+
+
+def with_scores(value: Value, scores: frozenset[Data]) -> Value:
+    """A value into which predictions of some rows went."""
+    known = scores_of(value)
+    if scores <= known or len(scores | known) > MOST_SCORES:
+        return value
+    return replace(value, data=replace(value.data or Data(), scores=scores | known))
+
+
+def scored_as(made: Value, *sources: Value) -> Value:
+    """What was made of values, with the predictions that went into those."""
+    scores = frozenset(one for source in sources for one in scores_of(source))
+    return with_scores(made, scores) if scores else made
+
+
+def came_of(waiting: Value, known: Value) -> Value:
+    """A value that was waited for, with what was known of it before."""
+    known = scored_as(known, waiting)
+    return replace(known, or_none=True) if waiting.or_none else known
+
+
 def mix_data(one: Data | None, two: Data | None) -> Data | None:
     """Lineage of something computed from both: a statistic brings its fits along, but none of its rows."""
     if one is None or two is None or one.condensed is two.condensed:
         return join_data(one, two)
     holder, statistic = (two, one) if one.condensed else (one, two)
     columns = _columns_of(holder, statistic.without_names())
-    return replace(holder, fits=holder.fits | statistic.fits, columns=columns)
+    return replace(holder, fits=holder.fits | statistic.fits, columns=columns, scores=holder.scores | statistic.scores)
 
 
 def rows_of_first(first: Data | None, both: Data | None) -> Data | None:
     """Lineage of something that looks up or projects each row of the first: its rows, with the fits of all."""
     if first is None or both is None:
         return first or both
-    return replace(first, fits=both.fits, columns=first.columns & both.columns)
+    return replace(first, fits=both.fits, columns=first.columns & both.columns, scores=both.scores)
 
 
 # --- sequences ---

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import libcst as cst
 
-from mldbg.lint.interpret import carried, heads, paths, scaling, texts, trained
+from mldbg.lint.interpret import carried, heads, loading, paths, provenance, scaling, texts, trained
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.applied import applied
 from mldbg.lint.interpret.arguments import Argument, axis_of, bound
@@ -20,20 +20,28 @@ from mldbg.lint.interpret.construction import Construction
 from mldbg.lint.interpret.containers import Containers
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
-from mldbg.lint.interpret.facts import Call, Escape
-from mldbg.lint.interpret.join import is_loss, join, rows_of_first, tuple_of
+from mldbg.lint.interpret.facts import Call, Escape, HandedOver
+from mldbg.lint.interpret.frames import Frame
+from mldbg.lint.interpret.hits import Hits
+from mldbg.lint.interpret.join import is_loss, join, rows_of_first, scored_as, tuple_of
+from mldbg.lint.interpret.keras import Keras
 from mldbg.lint.interpret.lineage import Lineage, derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.marks import Marks
+from mldbg.lint.interpret.meters import Meters
 from mldbg.lint.interpret.parts import made_of, parts_of
+from mldbg.lint.interpret.predictions import Predictions
 from mldbg.lint.interpret.shaping import Shaping
 from mldbg.lint.interpret.sightings import Seen
+from mldbg.lint.interpret.splits import whole_of
+from mldbg.lint.interpret.steps import Steps
 from mldbg.lint.interpret.sums import note_emptied
 from mldbg.lint.interpret.tensors import Tensors
 from mldbg.lint.interpret.training import Training
 from mldbg.lint.interpret.value import (
     UNKNOWN,
     VALUES_AND_INDICES,
+    ClassThing,
     Constant,
     Data,
     Entries,
@@ -46,18 +54,22 @@ from mldbg.lint.interpret.value import (
     Unknown,
     Value,
 )
-from mldbg.operations import rows, tables, torch
+from mldbg.lint.interpret.workers import Workers
+from mldbg.operations import keras, rows, tables, torch
 from mldbg.operations.configuration import ATTRIBUTE_DICTS, SAME_FILE
 from mldbg.operations.effect import (
+    Activates,
     Affine,
     Attends,
     CrossValidates,
     Derives,
     Effect,
+    FlaggedLoss,
     Gives,
     Keeps,
     Loss,
     Maps,
+    Measures,
     Move,
     Moves,
     NoEffect,
@@ -85,7 +97,7 @@ from mldbg.operations.python import (
     TORCH_CLASS_PACKAGES,
     WRITING_METHODS,
 )
-from mldbg.operations.sklearn import ABOUT_FIT, BEST_FOUND, SEARCHES
+from mldbg.operations.sklearn import ABOUT_FIT, BEST_FOUND, PIPELINES, SEARCHES
 from mldbg.operations.spelling import canonical
 from mldbg.semantics import Semantic
 
@@ -120,17 +132,25 @@ class LibraryCalls:
         self.construction = construction
         self.configuration = configuration
         self.shaping = shaping
+        self.tables = estimators.tables
         self.wanted: frozenset[str] = frozenset()
         self._choices = Choices(machine)
         self._columns = Columns(contents)
         self._containers = Containers(machine, contents, lineage)
         self._tensors = Tensors(machine, contents, lineage)
         self._marks = Marks(machine, contents)
-        self._builtins = BuiltinCalls(machine, classes, contents, lineage, construction)
+        self._keras = Keras(machine, classes, contents, lineage, self._tensors)
+        self._workers = Workers(machine, classes)
+        self.predictions = Predictions(machine, classes, contents)
+        self.hits = Hits(machine, contents)
+        self.meters = Meters(machine, classes, contents)
+        self.steps = Steps(machine, contents)
+        self._builtins = BuiltinCalls(machine, classes, contents, lineage, construction, self._workers)
 
     def attribute(self, base: Value, name: str, site: Site) -> Value:
         """An attribute of a value that is not an object of the project."""
-        return self.shaping.attribute(base, name, site, self._attribute(base, name, site))
+        found = self.tables.attribute(base, name, self._attribute(base, name, site))
+        return self.shaping.attribute(base, name, site, found)
 
     def _attribute(self, base: Value, name: str, site: Site) -> Value:
         thing = base.thing
@@ -152,15 +172,27 @@ class LibraryCalls:
         if isinstance(effect, Moves):
             return self._tensors.moved(effect, {"input": base}, [base], site)
         data = of_attribute(derived_data(base), name)
+        if name == "dataset" and data is not None and data.split is not None:
+            data = whole_of(data)  # `subset.dataset` is what it is a subset of
         trail = base.trail if data is not None and data.fits else None
         return Value(data=data, origin=base.origin.attribute(name) if base.origin is not None else None, trail=trail)
 
     def call_symbol(self, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of a function or class outside the project."""
+        self._workers.hear(canonical(name), None, arguments, site)
         result = self.shaping.function(canonical(name), arguments, site, self._symbol_called(name, arguments, site))
+        result = provenance.known_part(self.machine, canonical(name), arguments, site, result)
+        self.estimators.evaluations.watching.called(canonical(name), arguments, site)
+        self.meters.built(canonical(name), result, site)
+        self.steps.built(canonical(name), result, site)
+        result = self.predictions.of_function(name, arguments, result, site)
+        result = self.hits.of_function(canonical(name), arguments, result, site)
+        self.estimators.evaluations.augmenting.made(arguments, site, result)
+        if name == "numpy.where":
+            result = scaling.noted_choice([each.value for each in arguments], result, self.machine.new_ref(site))
         if name.startswith(DERIVING_PACKAGES):
-            return self._with_rows_held(result, name.rpartition(".")[2], arguments, site)
-        return result
+            result = self._with_rows_held(result, name.rpartition(".")[2], arguments, site)
+        return self.tables.of_function(name, arguments, result, site)
 
     def _symbol_called(self, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         effect = self.machine.effect_of(name)
@@ -169,7 +201,8 @@ class LibraryCalls:
         if effect is not None:
             if canonical(name) in self.wanted or not _needs_no_value(effect):
                 arguments = self._forced(arguments)
-            return self.apply(effect, name, arguments, site, None)
+            result = self.apply(effect, name, arguments, site, None)
+            return self._scored(name, arguments, result, site) if isinstance(effect, Measures) else result
         if name in torch.NO_GRAD or name in torch.ENABLE_GRAD:
             return Value(Opaque(name))
         values = [argument.value for argument in arguments]
@@ -177,7 +210,7 @@ class LibraryCalls:
             result = self.lineage.derived(values, site)
             if name.startswith(READERS):
                 result = replace(result, data=replace(result.data or Data(), rows=frozenset({self.machine.new_ref(site)})))
-        elif tables.is_class(name) or name.startswith(torch.MODEL_FACTORIES):
+        elif tables.is_class(name) or name in PIPELINES or name.startswith(torch.MODEL_FACTORIES):
             result = self.construction.construct(name, arguments, site)
             if self.shaping.on and name == torch.CHAIN and not any(frame.is_init for frame in self.machine.frames):
                 self.machine.outstanding.chained(result)
@@ -185,12 +218,18 @@ class LibraryCalls:
             result = (
                 self.lineage.derived(values, site) if name.startswith(DERIVING_PACKAGES) else self.lineage.unknown_result(site)
             )
+            result = self._scored(name, arguments, result, site)
         else:
             return self.unknown_call(UNKNOWN, name.rpartition(".")[2], arguments, site)
         if canonical(name) in self.wanted:
             arguments = self._forced(arguments)
         self._tell(name, (), arguments, site, None, result)
         return result
+
+    def _scored(self, name: str, arguments: Sequence[Argument], result: Value, site: Site) -> Value:
+        """The result of a function that may be a metric, with the rows of which it is a score."""
+        self.estimators.evaluations.choosing.measured(name, arguments, site)
+        return scored_as(result, *(argument.value for argument in arguments))
 
     def _can_wait(self, effect: Effect | None, name: str, arguments: Sequence[Argument]) -> bool:
         """Whether a call changes nothing, no rule listens to it, and it needs a value that is not computed yet."""
@@ -207,19 +246,41 @@ class LibraryCalls:
     def call_method(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of a method that the project does not define."""
         base = self.machine.force(base)
+        self._workers.hear(f".{name}", base, arguments, site)
+        self.estimators.evaluations.augmenting.flows(base, name, arguments, site)
+        if name == "set_params":
+            self.steps.set(base, arguments, site)
+        if provenance.keeps_parts(base, name):
+            return base
+        meter = self.meters.method(base, name, site)
+        if meter is not None:
+            return meter
         if name == "align" and arguments:  # each of two tables gets the columns of both
             return tuple_of(base, arguments[0].value)
         result = applied(self.machine, base, name, arguments, site) or self._method_called(base, name, arguments, site)
         result = self.shaping.method(base, name, arguments, site, result)
+        result = self.predictions.of_method(base, name, arguments, result, site)
+        result = self.hits.of_method(base, name, arguments, result, site)
         if name in _REDUCTIONS and is_loss(base) and result.origin is not None:
             return replace(result, origin=made_of(result.origin, parts_of(base.origin)), attached=base.attached)
         result = scaling.noted_method(name, base, arguments, result, self.machine.new_ref(site))
+        result = scaling.noted_statistic(name, base, self._with_entries(arguments), result, self.machine.new_ref(site))
         if name == "groupby" and result.data is not None:
             result = replace(result, data=replace(result.data, one_row=True))  # what is done then is done to each group by itself
         chosen = self._columns.chosen(base, name, arguments) if result.data is not None else None
         if chosen is not None:
-            return replace(result, data=chosen)
-        return self._with_rows_held(result, name, [Argument(base), *arguments], site)
+            result = replace(result, data=chosen)
+        else:
+            result = self._with_rows_held(result, name, [Argument(base), *arguments], site)
+        return self.tables.of_method(base, name, arguments, result, site)
+
+    def _with_entries(self, arguments: Sequence[Argument]) -> list[Argument]:
+        """Arguments, and what stands in a dict among them: `fillna({"age": mean})`."""
+        found = list(arguments)
+        for argument in arguments:
+            mapping = self.contents.mapping_of(argument.value) if isinstance(argument.node, cst.Dict | cst.Name) else None
+            found += [Argument(value) for _, value in mapping.items] if mapping is not None else []
+        return found
 
     def _method_called(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         machine = self.machine
@@ -237,7 +298,7 @@ class LibraryCalls:
         for family in (self.training, self.estimators):
             handled = family.method(base, name, arguments, site)
             if handled is not None:
-                return handled
+                return self._keras.predicted(base, name, handled, site)
         outside = self.classes.outside_base(thing.cls) if isinstance(thing, Object) else None
         if outside is not None:
             qualified = canonical(f"{outside}.{name}")
@@ -255,7 +316,7 @@ class LibraryCalls:
             return texts.called(machine, base, name, arguments) or UNKNOWN
         if isinstance(thing, Object) and self.classes.is_module(thing.cls) and name in torch.RETURNS_SELF:
             return base
-        if isinstance(thing, Object) and isinstance(thing.cls, str) and thing.cls in torch.CONTAINERS and name == "append":
+        if isinstance(thing, Object) and isinstance(thing.cls, str) and thing.cls in tables.CONTAINERS and name == "append":
             self.contents.extend(base, Items("", tuple(argument.value for argument in arguments)))
             return base
         if outside is None:
@@ -303,6 +364,7 @@ class LibraryCalls:
         if name in INSPECTING_METHODS:
             return self.lineage.unknown_result(site)
         self._escape(name, [argument.value for argument in arguments], arguments, site, base)
+        self.meters.given_away(arguments, site)
         if isinstance(thing, Object) or (isinstance(thing, Unknown) and base.data is None):
             self.estimators.evaluations.passed_on(name, arguments, site)
         return self.lineage.derived([base, *(argument.value for argument in arguments)], site)
@@ -310,13 +372,17 @@ class LibraryCalls:
     def unknown_call(self, callee: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         """A call of something that is not known: anything may happen to what it is given."""
         self.configuration.given_away(arguments)
+        self.meters.given_away(arguments, site)
         self._escape(name, [argument.value for argument in arguments], arguments, site)
         self.estimators.evaluations.passed_on(name, arguments, site)
-        return self.lineage.unknown_result(site)
+        return scored_as(self.lineage.unknown_result(site), *(argument.value for argument in arguments))
 
     def _escape(self, name: str, values: list[Value], arguments: Sequence[Argument], site: Site, base: Value = UNKNOWN) -> None:
         machine = self.machine
         reaches_optimizer = self.training.handed_on(name, values, site)
+        refs = loading.refs_in(values)
+        if refs:
+            machine.facts.append(HandedOver(machine.place(site), refs))
         if reaches_optimizer or self.training.may_clear(base, name, arguments, site):
             machine.facts.append(Escape(machine.place(site), name, tuple(values)))
             self.training.forget_gradients()
@@ -328,7 +394,7 @@ class LibraryCalls:
             return UNKNOWN
         if isinstance(receiver.thing, Object) and name in ("train", "eval", "to"):
             return self.training.method(receiver, name, arguments, site) or receiver
-        if name == "forward" and outside in torch.CONTAINERS:
+        if name == "forward" and outside in tables.CONTAINERS:
             return self.run_container(receiver, arguments, site)
         if outside is not None:
             effect = self.machine.effect_of(f"{outside}.__call__" if name in ("forward", "__call__") else f"{outside}.{name}")
@@ -342,11 +408,11 @@ class LibraryCalls:
         """A call of an object whose class the project does not define: a layer, a loss, a container."""
         cls = thing.cls
         machine = self.machine
+        self.meters.called(thing, site)
         if not isinstance(cls, str):
             result = self.unknown_call(callee, "", arguments, site) if cls is None else self.lineage.unknown_result(site)
-            self.training.model_called(callee, arguments, site, result)
-            return result
-        if cls in torch.CONTAINERS:
+            return self.training.model_called(callee, arguments, site, result)
+        if cls in tables.CONTAINERS:
             result = self.run_container(callee, arguments, site)
         else:
             effect = machine.effect_of(f"{cls}.__call__")
@@ -369,7 +435,7 @@ class LibraryCalls:
                 machine.watcher(Seen.APPLIED, site, cls, arguments[0].value)
                 machine.watcher(Seen.GIVEN, site, cls, result)
         if (tables.is_module_class(cls) and cls not in tables.LOSS_CLASSES) or self.training.is_taken_for_module(thing):
-            self.training.model_called(callee, arguments, site, result)
+            return self.training.model_called(callee, arguments, site, result)
         return result
 
     def run_container(self, callee: Value, arguments: Sequence[Argument], site: Site) -> Value:
@@ -401,7 +467,7 @@ class LibraryCalls:
                 given = self.machine.call(layer, [Argument(value)], at or site)
                 value = join(value, given) if layer.or_none else given  # an entry that a dict may lack
         if value.meaning is not None:
-            value = value.step(site, "returned by this nn.Sequential")
+            value = value.step(site, f"returned by this {_title(callee)}")
         return value
 
     def _holds_itself(self, container: Value) -> bool:
@@ -431,6 +497,8 @@ class LibraryCalls:
             given = {**self.construction.constructor_arguments(receiver), **given}
         values = [*([receiver] if is_method and receiver is not None else []), *(argument.value for argument in arguments)]
         result = self._result(effect, name, given, values, arguments, site, receiver)
+        if isinstance(effect, Measures):
+            given = {key: self.predictions.as_array(value) for key, value in given.items()}
         if isinstance(effect, Attends):
             given = {key: self._marks.proved(value) for key, value in given.items()}
         result = self._marks.after(effect, name, given, values, arguments, result, site)
@@ -456,7 +524,14 @@ class LibraryCalls:
         machine = self.machine
         unpacking = machine.frame.unpacking
         targets = unpacking[1] if unpacking is not None and unpacking[0] is site.node else ()
-        machine.facts.append(Call(machine.place(site), name, given, nodes, receiver, result, machine.state.grad, targets))
+        module = next((owner for frame in reversed(machine.frames) if (owner := self._module_of(frame)) is not None), None)
+        place = machine.place(site)
+        machine.facts.append(Call(place, name, given, nodes, receiver, result, machine.state.grad, targets, module=module))
+
+    def _module_of(self, frame: Frame) -> ClassThing | None:
+        """The class of modules to which the method in a frame belongs."""
+        owner = frame.function.owner if frame.function is not None else None
+        return owner if owner is not None and self.classes.is_module(owner) else None
 
     def _result(
         self,
@@ -472,9 +547,11 @@ class LibraryCalls:
         first = given.get("input", values[0] if values else UNKNOWN)
         match effect:
             case Gives():
-                return self._tensors.gives(effect, first, given.get("dim"), site)
+                return self._tensors.gives(effect, first, given.get("dim", given.get("axis")), site)
             case Affine():
                 return self._tensors.affine(effect, first, receiver, site)
+            case Activates():
+                return self._keras.activated(effect, given, first, receiver, site)
             case Maps():
                 return self._tensors.maps(effect, first, site)
             case Keeps():
@@ -485,13 +562,16 @@ class LibraryCalls:
                 return self._tensors.moved(effect, given, values, site)
             case Selects():
                 return self._tensors.selected(effect, given, values, site)
+            case FlaggedLoss():
+                return Value(meaning=Semantic.SCALAR_LOSS, origin=machine.new_ref(site))
             case Loss():
                 reduced = given.get("reduction", UNKNOWN).constant != "none"
-                return Value(
+                loss = Value(
                     meaning=Semantic.SCALAR_LOSS if reduced else None,
                     origin=machine.new_ref(site),
                     attached=None if machine.state.grad else False,
                 )
+                return scored_as(loss, *values)
             case Derives() | Tests() | Attends():
                 return self.lineage.derived(values, site)
             case Returns():
@@ -519,7 +599,7 @@ class LibraryCalls:
                 return self.lineage.unknown_result(site)
             case Resamples():
                 return self.estimators.resample(effect, arguments, site)
-            case NoEffect():
+            case NoEffect() | Measures():
                 return self.lineage.unknown_result(site)
             case Special():
                 special = self._builtins.named(effect.name) or self.configuration.by_name.get(effect.name)
@@ -530,6 +610,12 @@ class LibraryCalls:
                     return (self._tensors.filled if effect.name == "filled" else self._tensors.waiting)(values, site)
                 if effect.name in ("recurrent", "recurrent with cells"):
                     return self._tensors.recurrent(given, values, site, cell=effect.name != "recurrent")
+                if effect.name == "compiled" and receiver is not None:
+                    return self._keras.compiled(receiver, given, arguments, site)
+                if effect.name == "added" and receiver is not None:
+                    return self._keras.added(receiver, arguments)
+                if effect.name == "functional":
+                    return self._keras.functional(given, values, site)
                 if effect.name == "copied":
                     return self._tensors.copied(given, values, site)
                 if effect.name == "scattered":
@@ -542,7 +628,9 @@ class LibraryCalls:
 _ACTIVATIONS = torch.NORMALIZERS | torch.SIGMOIDS
 """Calls that may get what went through such a one already."""
 
-_OF_TENSORS = Gives | Affine | Maps | Keeps | Moves | Selects | Tests | Attends | Loss | carried.Carrying
+_OF_TENSORS = (
+    Gives | Affine | Activates | FlaggedLoss | Maps | Keeps | Moves | Selects | Tests | Attends | Loss | carried.Carrying
+)
 """Effects of which the result depends on what the tensors mean that they get."""
 
 
@@ -562,4 +650,10 @@ def _follows_window(node: cst.CSTNode) -> bool:
 
 
 def _is_container(value: Value) -> bool:
-    return isinstance(value.thing, Object) and isinstance(value.thing.cls, str) and value.thing.cls in torch.CONTAINERS
+    return isinstance(value.thing, Object) and isinstance(value.thing.cls, str) and value.thing.cls in tables.CONTAINERS
+
+
+def _title(container: Value) -> str:
+    """What a report calls a chain of layers."""
+    of_keras = isinstance(container.thing, Object) and container.thing.cls == keras.CHAIN
+    return "Sequential model" if of_keras else "nn.Sequential"

@@ -11,9 +11,10 @@ import libcst as cst
 from mldbg.lint.interpret.address import Context, Made, Ref, Site
 from mldbg.lint.interpret.assignment import Assignment
 from mldbg.lint.interpret.contents import Contents
-from mldbg.lint.interpret.facts import Fact, GradientsCleared, GradientUse, Loop, ModeSet, SchedulerStep
+from mldbg.lint.interpret.facts import Fact, GradientsCleared, GradientUse, Loader, Loop, ModeSet, SchedulerStep
 from mldbg.lint.interpret.frames import LoopFrame
 from mldbg.lint.interpret.join import widened
+from mldbg.lint.interpret.loading import described
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.operators import truth_of
 from mldbg.lint.interpret.rounds import stop_of_range, under_a_loop
@@ -21,7 +22,7 @@ from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.state import State, merged
 from mldbg.lint.interpret.training import Training
-from mldbg.lint.interpret.value import UNKNOWN, Items, Value, moment
+from mldbg.lint.interpret.value import UNKNOWN, Items, Mark, Value, moment
 
 MOST_ROUNDS = 4
 """Rounds of a loop until what still changes is taken as unknown; real code needs two or three."""
@@ -67,9 +68,23 @@ class Loops:
             self._unrolled(node, items.tail, site)
         else:
             element = self.contents.element_of(iterable, site)
-            self._rounds(node, feeding(node), lambda: self.assignment.assign(node.target, element, site))
+            loaders = described(machine, iterable)
+            batches = self._batches(node)
+            self._rounds(
+                node,
+                feeding(node),
+                lambda: self.assignment.assign(node.target, element, site),
+                loaders=loaders,
+                batches=batches,
+            )
             if iterable.origin is not None and iterable.origin.kind is Made.PARAMETERS:
                 self._note_clearing(iterable.rows)
+
+    def _batches(self, node: cst.For) -> Site | None:
+        """Where the loader was made that a loop goes through."""
+        over = fed_with(node)
+        marked = self.machine.evaluate(over).marked if over is not None else None
+        return marked.site if marked is not None and marked.mark is Mark.BATCHED else None
 
     def _note_clearing(self, models: frozenset[Ref]) -> None:
         """Tell that a loop over the parameters of models clears the gradient of each, or of each that has one."""
@@ -99,7 +114,7 @@ class Loops:
     def _unrolled(self, node: cst.For, elements: tuple[Value, ...], site: Site) -> None:
         """A loop over few known elements that differ: round after round."""
         machine = self.machine
-        loop = LoopFrame(feeding(node), node, moment(), len(elements))
+        loop = LoopFrame(feeding(node), node, moment(), len(machine.facts), one_by_one=len(elements))
         machine.frame.loops.append(loop)
         for number, element in enumerate(elements):
             if not machine.state.live:
@@ -121,7 +136,16 @@ class Loops:
     def _test(self, node: cst.While) -> None:
         self.machine.evaluate(node.test)
 
-    def _rounds(self, node: cst.For | cst.While, fed_by: str, begin: Callable[[], None], *, endless: bool = False) -> None:
+    def _rounds(
+        self,
+        node: cst.For | cst.While,
+        fed_by: str,
+        begin: Callable[[], None],
+        *,
+        endless: bool = False,
+        loaders: tuple[Loader, ...] = (),
+        batches: Site | None = None,
+    ) -> None:
         """Execute a loop until its state at the start of a round is stable; only one round's facts count.
 
         That is the last one, or the last before calls were refused that had been followed until then.
@@ -137,7 +161,7 @@ class Loops:
         for number in range(MOST_ROUNDS + MOST_WIDENED):
             del machine.facts[start:]
             before = machine.budget.refused
-            loop = self._round(node, fed_by, started, entry, begin)
+            loop = self._round(LoopFrame(fed_by, node, started, start, batches=batches), entry, begin)
             ended = merged([machine.state, *loop.continues])
             following = merged([entry, ended])
             cut_short = machine.budget.refused - before
@@ -155,11 +179,14 @@ class Loops:
         machine.facts[start:] = facts
         self._remember(node, following)
         models = {fact.model.ref for fact in facts if isinstance(fact, ModeSet) and fact.model is not None}
-        built = frozenset(ref for ref in models if ref.kind in (Made.OBJECT, Made.COPY) and not first.has(ref))
+        loading = (one for fact in facts if isinstance(fact, Loop) for one in fact.loaders)
+        found = models.union(*((one.ref, *one.parts) for one in loading))
+        built = frozenset(ref for ref in found if ref.kind in (Made.OBJECT, Made.COPY) and not first.has(ref))
         cleared = self.training.cleared(seen) if seen.live and any(isinstance(fact, GradientUse) for fact in facts) else {}
         modes_at_end = self.training.modes(seen)
         bound = self._bound(node) if any(isinstance(fact, SchedulerStep) for fact in facts) else UNKNOWN
-        machine.facts.append(Loop(machine.place(machine.site(node)), node, facts, modes, modes_at_end, built, cleared, bound))
+        place = machine.place(machine.site(node))
+        machine.facts.append(Loop(place, node, facts, modes, modes_at_end, built, cleared, loaders, bound))
         if endless:
             machine.state.become(merged(loop.breaks) if loop.breaks else ended)
         else:
@@ -173,15 +200,14 @@ class Loops:
         stop = stop_of_range(node) if isinstance(node, cst.For) else None
         return self.machine.now(stop) if isinstance(stop, cst.Name | cst.Attribute | cst.Integer | cst.Subscript) else UNKNOWN
 
-    def _round(self, node: cst.For | cst.While, fed_by: str, started: int, entry: State, begin: Callable[[], None]) -> LoopFrame:
+    def _round(self, loop: LoopFrame, entry: State, begin: Callable[[], None]) -> LoopFrame:
         """Execute one round; the states in which it was left."""
         machine = self.machine
-        loop = LoopFrame(fed_by, node, started)
         machine.state.become(entry.fork())
         machine.frame.loops.append(loop)
         begin()
         with machine.under():
-            machine.execute(node.body)
+            machine.execute(loop.node.body)
         machine.frame.loops.pop()
         return loop
 
@@ -225,8 +251,14 @@ def _widen(entry: State, following: State) -> None:
 
 
 def feeding(node: cst.For) -> str:
-    """What a loop iterates over, as the source says it, without wrappers such as tqdm and enumerate."""
+    """What a loop iterates over, as the source says it."""
+    expression = fed_with(node)
+    return code(expression) if expression is not None else ""
+
+
+def fed_with(node: cst.For) -> cst.Name | cst.Attribute | None:
+    """What a loop iterates over, without wrappers such as tqdm and enumerate."""
     expression = node.iter
     while isinstance(expression, cst.Call) and expression.args:
         expression = expression.args[0].value
-    return code(expression) if isinstance(expression, cst.Name | cst.Attribute) else ""
+    return expression if isinstance(expression, cst.Name | cst.Attribute) else None

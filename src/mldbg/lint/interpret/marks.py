@@ -15,6 +15,7 @@ from mldbg.lint.interpret.facts import MaskedMean
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.value import (
+    OF_PREDICTIONS,
     UNKNOWN,
     Axes,
     Constant,
@@ -52,6 +53,7 @@ from mldbg.operations.effect import (
 from mldbg.semantics import FORGOTTEN, Semantic
 
 PROBS, KEEP, DROP = Semantic.PROBS, Semantic.KEEP_MASK, Semantic.DROP_MASK
+LOGITS, LOG_PROBS, NON_NEGATIVE = Semantic.LOGITS, Semantic.LOG_PROBS, Semantic.NON_NEGATIVE
 
 OPPOSITE: Mapping[Semantic, Semantic] = {KEEP: DROP, DROP: KEEP}
 _TRIANGLES: Mapping[Mark, Semantic] = {Mark.LOWER: KEEP, Mark.UPPER: DROP}
@@ -104,12 +106,16 @@ class Marks:
                 return replace(result, marked=Marked(Mark.UNMASKED, site))
             case Keeps():
                 return _cast(last, arguments, result)
+            case Moves(Move.SQUEEZE) if "dim" not in given and result.meaning in (LOGITS, Semantic.UNIT_INTERVAL):
+                return replace(result, marked=Marked(Mark.SQUEEZED, site, result.trail))
             case Moves() if effect.how in _TURNS:
                 return _without_triangle(result)
             case Moves() if _puts_one_behind(effect, given, values):
                 return _of_rows(result, site)
             case Drops():
-                return replace(result, axes=first.axes, marked=first.marked) if _is_masked(first) else result
+                return (
+                    replace(result, axes=first.axes, marked=first.marked) if _is_masked(first) else _dropped(given, result, site)
+                )
             case Clamps():
                 return replace(result, marked=first.marked) if _is(first, Mark.RATE) else result
             case Multiplies():
@@ -233,7 +239,21 @@ def _activated(effect: Gives | Maps, first: Value, result: Value, site: Site) ->
         return replace(result, marked=Marked(Mark.RATE, site, first_step(site, "exp returns positive values")))
     if isinstance(effect, Gives) and effect.meaning is PROBS and _is(first, Mark.UNMASKED) and first.meaning is not PROBS:
         return replace(result, marked=Marked(Mark.UNMASKED, site))
+    if _is(first, Mark.SQUEEZED):
+        return replace(result, marked=first.marked)
+    if isinstance(effect, Gives) and effect.meaning in (PROBS, LOG_PROBS) and first.meaning is not None:
+        if _is(first, Mark.DROPPED):
+            return replace(result, marked=first.marked)
+        if first.meaning is NON_NEGATIVE and effect.meaning is LOG_PROBS:
+            return replace(result, marked=Marked(Mark.RECTIFIED, site, first.trail))
     return result
+
+
+def _dropped(given: Mapping[str, Value], result: Value, site: Site) -> Value:
+    """Dropout of what a layer gives."""
+    if result.meaning is not LOGITS or given.get("p", UNKNOWN).constant in (0, 0.0):
+        return result
+    return replace(result, marked=Marked(Mark.DROPPED, site, onward(result.trail, site, "dropout sets some of it to 0")))
 
 
 def _complement(source: Value, result: Value) -> Value:
@@ -512,6 +532,8 @@ def picked(base: Value, indices: Sequence[Value], result: Value, site: Site) -> 
     """`tensor[indices]`: a rate stays one; slices and new axes leave a mask what it is."""
     if base.marked is None and base.meaning not in OPPOSITE:
         return result
+    if base.marked is not None and base.marked.mark in OF_PREDICTIONS:
+        return replace(result, marked=base.marked)
     if indices and indices[-1].is_none:
         return _of_rows(replace(result, marked=base.marked), site)
     plain = all(_is_slice_or_new(index) for index in indices)

@@ -10,7 +10,7 @@ from mldbg.lint.interpret.address import Made, Ref, Site
 from mldbg.lint.interpret.join import tuple_of
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.source_text import code
-from mldbg.lint.interpret.value import Data, Fit, FitKind, Role, Value
+from mldbg.lint.interpret.value import Data, Fit, FitKind, Known, Role, Value
 
 
 def pair_of_folds(machine: Machine, rows: frozenset[Ref], site: Site) -> Value:
@@ -24,17 +24,34 @@ def pair_of_folds(machine: Machine, rows: frozenset[Ref], site: Site) -> Value:
 
 def split_apart(whole: Data, role: Role | None, site: Site) -> Data:
     """The lineage of one part of a table that is split, with those of its columns that are known by name."""
-    part = Data(whole.rows, role, site, whole.fits, columns=whole.columns, whole=_as_whole(whole))
+    part = Data(
+        whole.rows,
+        role,
+        site,
+        whole.fits,
+        columns=whole.columns,
+        whole=as_whole(whole),
+        known=Known.SPLIT if role is not None else None,
+        column=whole.column,
+        table=whole.table,
+    )
     return _with_fits(part, fits_after_split(whole, site))
 
 
-def _as_whole(data: Data) -> tuple[Role, Site | None] | None:
+def as_whole(data: Data) -> tuple[Role, Site | None] | None:
+    """What a part of some data remembers of the whole, where that was a part itself."""
     return (data.role, data.split) if data.role is not None else None
 
 
 def picked(whole: Data, role: Role | None, site: Site | None) -> Data:
     """The lineage of the rows that a fold picks."""
-    return replace(_with_fits(whole, fits_after_folds(whole)), role=role, split=site, whole=_as_whole(whole))
+    return replace(_with_fits(whole, fits_after_folds(whole)), role=role, split=site, whole=as_whole(whole))
+
+
+def whole_of(part: Data) -> Data:
+    """The lineage of what a part was split off."""
+    role, split = part.whole or (None, None)
+    return replace(part, role=role, split=split, whole=None, known=Known.SPLIT if role is not None else None)
 
 
 def _with_fits(data: Data, fits: frozenset[Fit]) -> Data:
@@ -55,7 +72,7 @@ def _mixes(fit: Fit, data: Data, site: Site) -> bool:
         return False
     if data.role is Role.TRAIN:
         return True
-    return data.role is None and fit.split is not None and not _same_partition(fit.split, site)
+    return data.role is None and fit.split is not None and not same_partition(fit.split, site)
 
 
 def fits_after_folds(data: Data) -> frozenset[Fit]:
@@ -75,7 +92,7 @@ def fits_after_folds(data: Data) -> frozenset[Fit]:
     )
 
 
-def _same_partition(one: Site, other: Site) -> bool:
+def same_partition(one: Site, other: Site) -> bool:
     """Whether two splits deal the rows out alike: the same one, or with the same seed and sizes."""
     if one is other:
         return True

@@ -67,6 +67,7 @@ class Statements:
         self.training = training
         self.assignment = assignment
         self.marks = expressions.marks
+        self.hits = expressions.library.hits
         self.choices = Choices(machine)
         self.handlers = Handlers(machine, names)
         loops = Loops(machine, contents, assignment, training)
@@ -218,6 +219,8 @@ class Statements:
             result = self.shaping.operation(node.operator, before, value, site, result)
             if isinstance(node.operator, cst.AddAssign):
                 result = with_total(machine, before, value, result, site)
+            result = self.estimators.evaluations.choosing.in_loop(result)
+        result = self.hits.combined(node.operator, before, value, result, site)
         self.assignment.assign(node.target, result, site)
 
     def _summed(
@@ -247,6 +250,7 @@ class Statements:
         value = NONE if node.value is None else self.machine.evaluate(node.value)
         value = self.declarations.returned(value, self.machine.site(node))
         value = stepped(value, self.machine.site(node), "returned")
+        value = self.estimators.evaluations.choosing.returned(value)
         if self.machine.watcher is not None:
             self.machine.watcher(Seen.RETURNED, self.machine.site(node), "return", value)
         if self.machine.frame.function is not None:
@@ -307,7 +311,9 @@ class Statements:
         return self.choices.decided(test) if truth is None else truth
 
     def _if(self, node: cst.If) -> None:
-        truth = self.decided(node.test)
+        value = self.machine.evaluate(node.test)
+        truth = truth_of(value)
+        truth = self.choices.decided(node.test) if truth is None else truth
         if truth is True:
             self.suite(node.body)
             return
@@ -315,6 +321,7 @@ class Statements:
             self._else(node.orelse)
             return
         machine = self.machine
+        self.estimators.evaluations.choosing.branched(node, value)
         holds, fails = machine.outcomes(node.test)
         other = machine.state.fork()
         jumps = self._under(holds, lambda: self.suite(node.body))

@@ -12,15 +12,17 @@ from mldbg.lint.interpret.choices import Choices, is_told_apart_by_meaning, one_
 from mldbg.lint.interpret.columns import Columns, picks_one
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.declared import declared
-from mldbg.lint.interpret.frames import with_keyed_role
+from mldbg.lint.interpret.frames import one_of_many, with_keyed_role
 from mldbg.lint.interpret.indexing import MASK
-from mldbg.lint.interpret.join import join_all, join_data
+from mldbg.lint.interpret.join import join_all, join_data, scored_as
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.provenance import part_under_key
 from mldbg.lint.interpret.ranks import rank_of_item
 from mldbg.lint.interpret.shaping import Shaping
 from mldbg.lint.interpret.slots import Slot, argument_of
 from mldbg.lint.interpret.splits import picked, split_apart
+from mldbg.lint.interpret.tables import Tables
 from mldbg.lint.interpret.value import (
     NONE,
     UNKNOWN,
@@ -40,8 +42,11 @@ from mldbg.lint.interpret.value import (
     Unknown,
     Value,
 )
-from mldbg.operations import torch
+from mldbg.operations import tables
 from mldbg.operations.annotations import family_of
+
+MOST_SHUFFLES = 4
+"""Shufflings one after the other that are told apart."""
 
 _STACKING = frozenset({"numpy.r_", "numpy.c_"})
 
@@ -52,9 +57,10 @@ DEEPEST_ITEM = 3
 class Subscripts:
     """Evaluates `base[indices]`."""
 
-    def __init__(self, machine: Machine, contents: Contents, shaping: Shaping) -> None:
+    def __init__(self, machine: Machine, contents: Contents, shaping: Shaping, tables: Tables) -> None:
         self.machine = machine
         self.shaping = shaping
+        self.tables = tables
         self.contents = contents
         self.columns = Columns(contents)
         self.choices = Choices(machine)
@@ -62,7 +68,7 @@ class Subscripts:
     def item(self, base: Value, indices: list[Value], node: cst.CSTNode, site: Site) -> Value:
         """The value of `base[indices]`."""
         if isinstance(base.thing, Lazy):
-            return self.machine.defer(node, lambda: self.item(self.machine.force(base), indices, node, site))
+            return scored_as(self.machine.defer(node, lambda: self.item(self.machine.force(base), indices, node, site)), base)
         if is_told_apart_by_meaning(base):
             return self.choices.each(base, lambda one: self.item(one, indices, node, site), site)
         indices = [self.machine.force(index) for index in indices]
@@ -79,7 +85,12 @@ class Subscripts:
             names = self.columns.named(indices[-1])
             data = data if names is None else data.of_columns(names)
         data = _with_selection(data, indices)
-        if data is not None and picks_one(index, node):
+        drawn = next((one.data.order for one in indices[:1] if one.data is not None and one.data.order), ())
+        if data is not None and drawn:
+            data = replace(data, order=(data.order + drawn)[-MOST_SHUFFLES:])
+        if data is not None and isinstance(index.constant, str):
+            data = replace(data, column=index.constant)
+        if data is not None and not data.condensed and picks_one(index, node):
             data = replace(data, one_row=True)
         fold = next((one.data for one in indices if one.data is not None and one.data.picks is not None), None)
         if data is not None and fold is not None:
@@ -99,6 +110,7 @@ class Subscripts:
             ref = base.thing.ref.inside(Made.ITEM, str(index.constant))
             self.machine.state.ensure(ref)
             held = Value(Object(ref), data=data, origin=ref, trail=base.trail)
+            held = self.tables.item(base, node, indices, held)
             return self._keyed(index, self.shaping.item(base, indices, site, held))
         rest = carried.picked(base, indices)
         picked_out = Value(
@@ -111,6 +123,8 @@ class Subscripts:
             scaled=rest.scaled,
         )
         picked_out = marks.picked(base, indices, picked_out, site)
+        picked_out = part_under_key(base, index.constant, picked_out)
+        picked_out = self.tables.item(base, node, indices, picked_out)
         return self._keyed(index, self.shaping.item(base, indices, site, picked_out))
 
     def _stacked(self, indices: list[Value], node: cst.CSTNode) -> Value:
@@ -160,7 +174,7 @@ class Subscripts:
             else:
                 items = Items(items.cls, (), join_all(items))
             cls = base.thing.cls if isinstance(base.thing, Object) else None
-            copied = isinstance(cls, str) and (cls == "builtins.list" or cls in torch.CONTAINERS)
+            copied = isinstance(cls, str) and (cls == "builtins.list" or cls in tables.CONTAINERS)
             return self.contents.new_sequence(site.node, items, str(cls)) if copied else Value(items)
         position = index.constant
         named = self._named_layer(base, index, items) if isinstance(position, str) else None
@@ -171,7 +185,7 @@ class Subscripts:
                 return items.tail[position]
             if items.exact and 0 <= position < len(items.tail):
                 return items.tail[position]
-        return self.contents.element_of(base, site)
+        return one_of_many(self.contents.element_of(base, site), self.machine.new_ref(site, Made.ITEM))
 
     def _made_on_demand(self, base: Value, index: Value, site: Site) -> Value | None:
         """`meters["loss"]` of `defaultdict(AverageMeter)`: an object that stays; keys that are not known share one."""

@@ -16,12 +16,22 @@ from mldbg.lint.interpret.choices import members
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
-from mldbg.lint.interpret.facts import Backward, Gradients, GradientsCleared, GradientUse, ModelCall, ModeSet, ScalerUse
+from mldbg.lint.interpret.facts import (
+    Backward,
+    Gradients,
+    GradientsCleared,
+    GradientUse,
+    ModelCall,
+    ModeSet,
+    RandomPart,
+    ScalerUse,
+)
 from mldbg.lint.interpret.join import is_loss
 from mldbg.lint.interpret.lineage import Lineage
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.module import Part
 from mldbg.lint.interpret.reads import reached
+from mldbg.lint.interpret.registered import Registered
 from mldbg.lint.interpret.rounds import chosen_by, comprehensions, loops_under_way, reads_labels
 from mldbg.lint.interpret.schedules import step_scheduler
 from mldbg.lint.interpret.slots import ArgumentOf, Key, Slot, argument_of
@@ -70,6 +80,7 @@ class Training:
         self.contents = contents
         self.lineage = lineage
         self.estimators = estimators
+        self.registered = Registered(machine, classes, contents, self._attributes_read)
         self._with_mode: set[Ref] = set()
         self._reads: dict[ClassThing, frozenset[str] | None] = {}
         self._running = 0
@@ -486,6 +497,8 @@ class Training:
                 replace(literal(True), trail=first_step(site, f"`{name}` is created; new modules start in training mode")),
             )
             self.note(value.thing.ref)
+            if self.machine.state.get(value.thing.ref, Slot.UNBUILT) is None:
+                self.registered.tell(value)
 
     def volatile(self, value: Value, arguments: Sequence[Argument], site: Site) -> Value:
         """A tensor, or where it is made volatile, one of which nothing computed records a graph."""
@@ -493,14 +506,14 @@ class Training:
             return value
         return replace(value, origin=self.machine.new_ref(site, Made.VOLATILE), attached=False)
 
-    def model_called(self, model: Value, arguments: Sequence[Argument], site: Site, result: Value) -> None:
-        """A module, or something that may be one, is run."""
+    def model_called(self, model: Value, arguments: Sequence[Argument], site: Site, result: Value) -> Value:
+        """A module, or something that may be one, is run; what it gives is of the rows that it was given."""
         machine = self.machine
         node = site.node
         if self._running or not isinstance(node, cst.Call) or not isinstance(model.thing, Object):
-            return
+            return result
         if isinstance(model.thing.cls, ClassThing) and not self.classes.is_module(model.thing.cls):
-            return
+            return result
         mode = machine.state.get(model.thing.ref, Slot.MODE)
         training = mode.constant if mode is not None and isinstance(mode.constant, bool) else None
         data = next((argument.value for argument in arguments if argument.value.data is not None), UNKNOWN)
@@ -521,10 +534,18 @@ class Training:
                 self._only_runs(model.thing),
             )
         )
+        result = self.estimators.evaluations.choosing.predicted(data, result)
+        if data.role is not None and data.role.held_out and (not machine.state.grad or training is False):
+            behind = self.estimators.evaluations.augmenting.behind(data.data)
+            if behind is not None:
+                transform, name, made = behind
+                place = replace(machine.place(site), site=made)
+                machine.facts.append(RandomPart(place, data, transform, name, runs=True))
         if data.role is not None:
             rounds: list[tuple[cst.CSTNode, Part]] = [(loop.node, frame.part) for frame in machine.frames for loop in frame.loops]
             scored = any(reads_labels(loop, part) for loop, part in (*rounds, *comprehensions(site)))
             self.estimators.evaluations.used(data, "is run through the model", site, scored=scored)
+        return result
 
     def _only_runs(self, thing: Object) -> bool:
         """Whether a model was loaded from a file, nobody has set its mode, and nothing around trains."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from mldbg.lint.interpret.address import Made, Ref, Site, class_ref, made_at, site_of
 from mldbg.lint.interpret.slots import Key
+from mldbg.lint.interpret.table import Table
 from mldbg.semantics import Semantic
 
 if TYPE_CHECKING:
@@ -275,12 +276,26 @@ class Role(StrEnum):
         return self is not Role.TRAIN
 
 
+class Known(Enum):
+    """How it is known which part of the data a value holds, the surest first."""
+
+    LIBRARY = 'a data set\'s own part: `train=False`, `split="test"`'
+    FILE = "the name of the file that it was read from"
+    SPLIT = "a split"
+    NAMED_PART = "the name of one side of a split that does not say which side is which"
+    NAME = "nothing but its name"
+
+
 class FitKind(StrEnum):
     """What was learned from data."""
 
     TRANSFORM = "transform"
     SELECTION = "selection"
     RESAMPLING = "resampling"
+    STATISTIC = "statistic"
+    """Gaps were filled, or values cut off, with a statistic of the rows."""
+    TARGET = "target"
+    """Means of the target, for each category."""
     CENTRING = "centring"
     """The mean was subtracted: half of what a scaler does, and no leak to speak of by itself."""
 
@@ -301,7 +316,8 @@ class Means(Enum):
 class Fit:
     """An estimator was fitted: where, on which rows, and on which part of the data (None: all of it, or not known).
 
-    `split`: the split that this part came out of; None where only its name says which part it is.
+    `split`: the split that this part came out of; None where only its name says which part it is. `column`: that of the table of
+    which statistics were learned, where it is known to be one.
     """
 
     kind: FitKind
@@ -313,7 +329,16 @@ class Fit:
     trail: Trail | None = field(default=None, compare=False)
     means: Means = Means.ESTIMATOR
     split: Site | None = None
+    column: str | None = None
     born: int = field(default_factory=moment, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Shuffle:
+    """Rows were put into a random order: two that were drawn alike are equal."""
+
+    drawn: tuple[object, ...]
+    site: Site = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +349,11 @@ class Data:
     statistic of them (a mean, a vocabulary). `columns`: those of the fits that are known to be in named columns only.
     `one_row`: it is one row (or batch, or file) among many, as iterating gives it, so that a statistic of it is one of no other.
     `whole`: the part that the split divided, if it was one: training and validation rows together are training rows again.
+    `known`: how the part is known. `scores`: the rows of which a model's predictions went into it. `order`: the shuffling that
+    these rows have been through since they were together with others. `random`: where something was made that changes its rows
+    anew each time they are asked for. `column`: the only one it is.
+    `itself`: what was called a part of the data, where nothing but its name says so.
+    `table`: the columns that it is, and the order of the rows.
     """
 
     rows: frozenset[Ref] = frozenset()
@@ -335,6 +365,17 @@ class Data:
     columns: frozenset[tuple[str, Fit]] = frozenset()
     one_row: bool = False
     whole: tuple[Role, Site | None] | None = None
+    table: Table | None = None
+    known: Known | None = None
+    order: tuple[Shuffle, ...] = ()
+    random: frozenset[Site] = frozenset()
+    column: str | None = None
+    itself: Ref | None = None
+    scores: frozenset[Data] = frozenset()
+
+    def as_part(self) -> Data:
+        """Which rows these are, and nothing else."""
+        return Data(rows=self.rows, role=self.role, split=self.split, whole=self.whole, known=self.known, itself=self.itself)
 
     def with_column_set(self, names: frozenset[str], fits: frozenset[Fit]) -> Data:
         """The lineage of a table after columns were given new content."""
@@ -542,17 +583,42 @@ class Mark(Enum):
     POSITIONS = "True or False, as a place is before or behind another one"
     EQUALS = "True where an id is a certain one"
     DIFFERS = "True where an id is not a certain one"
+    DROPPED = "what a layer gave, or its softmax, after dropout has set some of it to 0"
+    SQUEEZED = "what a layer gave, without the axes that happened to have size 1"
+    RECTIFIED = "the softmax of what a ReLU has made non-negative"
     OF_ROWS = "a mask that says one thing of each row, and may leave out no part of one"
+    PREDICTED = "what a model predicts: classes or scores"
+    PREDICTED_CLASSES = "classes that a model predicts"
+    PREDICTED_SCORES = "probabilities or other scores that a model predicts"
+    HITS = "True where a prediction is right"
+    COUNT = "how many predictions are right"
+    SHARE = "the share of predictions that are right in a batch, where no gradients are recorded"
+    SHARE_IN_TRAINING = "the share of predictions that are right in a batch"
+    BATCHED = "a loader of batches"
+    BATCHES = "the number of batches"
+    SAMPLES = "the number of samples"
+    CLASSES = "classes, made of scores of which it is not known that a model gave them"
+
+
+OF_PREDICTIONS = frozenset({Mark.PREDICTED, Mark.PREDICTED_CLASSES, Mark.PREDICTED_SCORES, Mark.CLASSES})
+"""Marks of what a model predicts, and of what is made of it."""
+
+COLLECTED = OF_PREDICTIONS | {Mark.COUNT, Mark.SHARE, Mark.SHARE_IN_TRAINING, Mark.BATCHES}
+"""Marks that hold of a sum or a collection which begins empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """A mark: where it was made, the steps that led there, and of a comparison the ids and the one they are compared with."""
+    """A mark: where it was made, the steps that led there, and of a comparison the ids and the one they are compared with.
+
+    `by`: of predictions the name of the estimator's class, where that is known.
+    """
 
     mark: Mark
     site: Site = field(compare=False)
     trail: Trail | None = field(compare=False, default=None)
     about: tuple[Ref, object] | None = None
+    by: str = field(compare=False, default="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -582,6 +648,8 @@ class Value:
     """Its shape, where shapes are followed and it is known to be a tensor."""
     size: Dim | None = None
     """The number that it is, if it is a number: an expression over sizes, where shapes are followed."""
+    loaders: frozenset[Ref] = frozenset()
+    """The data loaders that going through it goes through, or may; what is known of the rows is that of their datasets."""
 
     def step(self, site: Site, text: str) -> Value:
         """The same value one step further on its way, where there is a way to tell of."""

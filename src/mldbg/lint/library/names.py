@@ -110,6 +110,27 @@ def is_part_alone(name: str) -> bool:
     return array_and_part(name)[0] == ""
 
 
+_UNITS = "patient|subject|participant|speaker|person|volunteer|animal|mouse|session|group|writer|singer|household|family|subj"
+_PARTIES = "user|customer|client|store|shop|driver|player|student|author|device|machine|engine|vehicle|member|account|item"
+_UNIT_NAME = re.compile(rf"^({_UNITS})s?(_?(id|ids|no|nr|num|number|name|code|idx|index))?$", re.IGNORECASE)
+_PARTY_NAME = re.compile(rf"^({_PARTIES})s?_?(id|ids|no|nr|num|number|code)$", re.IGNORECASE)
+
+
+def says_unit(name: str) -> bool:
+    """Whether a column of this name says from whom or what a row is, and there usually are several rows of each."""
+    return bool(_UNIT_NAME.search(_snake(name)))
+
+
+def says_party(name: str) -> bool:
+    """Whether a column of this name does so, but often has one row for each."""
+    return bool(_PARTY_NAME.search(_snake(name)))
+
+
+def says_loader(name: str) -> bool:
+    """Whether a name says: this gives batches."""
+    return bool(re.search(r"loader|(^|_)(dl|batches)(_|$)", _snake(name), re.IGNORECASE))
+
+
 def says_stochastic(name: str) -> bool:
     """Whether a name says that randomness or batch statistics at evaluation time are wanted."""
     return bool(_STOCHASTIC_NAME.search(_snake(name)))
@@ -181,6 +202,29 @@ def says_time(name: str) -> bool:
 
 def says_label(name: str) -> bool:
     return bool(_LABEL_NAME.search(name))
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_TRUTH_WORDS = _words(
+    "label labels target targets true truth truths trues gt gts actual actuals gold ground groundtruth answer answers"
+)
+_PREDICTED_WORDS = _words(
+    "pred preds predicted predict prediction predictions hat prob probs proba probas probability probabilities score scores "
+    "logit logits output outputs out pseudo guess guesses estimate estimates estimated"
+)
+_BESIDE_Y = _words("y ys all arr np list cat i set data full inv") | _PART_WORDS.keys()
+
+
+@lru_cache(maxsize=4096)
+def says_truth(name: str) -> bool:
+    """Whether a name says labels that come with the data: `y_test`, `all_labels`, but not `predicted_labels`."""
+    words = {word for word in re.split(r"[_\d]+", _snake(name).lower()) if word}
+    if words & _PREDICTED_WORDS:
+        return False
+    return bool(words & _TRUTH_WORDS) or (bool(words & {"y", "ys"}) and words <= _BESIDE_Y)
 
 
 def says_one_hot(name: str) -> bool:

@@ -109,7 +109,7 @@ class AmpClipWithoutUnscale(Rule):
             return
         repeated = {step.place.site for step in repeated_steps(loop)}
         for use in uses:
-            name = edit.called_on(use.place.site.node)
+            name = edit.text_called_on(use.place.site.node)
             if use.does != "step" or use.place.site not in repeated or name is None or _is_off(use):
                 continue
             if any(one.does == "scale" for one in uses) and f"{name}.update(" not in use.place.site.part.module.text:
@@ -142,7 +142,7 @@ def _is_off(use: ScalerUse) -> bool:
 
 def _unscaled(clip: GradientUse, step: ScalerUse) -> Fix | None:
     part, statement = clip.place.site.part, edit.statement_of(clip.place)
-    name, optimizer = edit.called_on(step.place.site.node), edit.argument_of(step.place.site.node, 0, "optimizer")
+    name, optimizer = edit.text_called_on(step.place.site.node), edit.argument_of(step.place.site.node, 0, "optimizer")
     if statement is None or name is None or optimizer is None or clip.place.function is not step.place.function:
         return None
     return edit.unsafe(edit.inserted_before(part, statement, f"{name}.unscale_({edit.code(optimizer)})"))

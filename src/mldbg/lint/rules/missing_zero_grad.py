@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from mldbg.lint import edit
@@ -9,6 +10,8 @@ from mldbg.lint.interpret.slots import Slot
 from mldbg.lint.interpret.value import first_step
 from mldbg.lint.rule import Rule, Topic, hears
 from mldbg.lint.training_loop import repeated_steps
+
+_NAMED_ONLY = re.compile(r"\.zero_grad[ \t]*(?:#.*)?$", re.MULTILINE)
 
 
 class MissingZeroGrad(Rule):
@@ -59,8 +62,8 @@ class MissingZeroGrad(Rule):
         if inner or any(isinstance(fact, Escape) for fact in loop.facts) or any(fact.owned for fact in passes):
             return
         step = next((step for step in repeated_steps(loop) if not _is_cleared(step, loop)), None)
-        if step is None or not passes:
-            return
+        if step is None or not passes or _NAMED_ONLY.search(edit.code(loop.node)):
+            return  # what is named and not called is another rule's
         before = [fact for fact in loop.facts[: loop.facts.index(step)] if isinstance(fact, Backward)]
         first = before[-1] if before else passes[0]
         yield self.found(

@@ -7,6 +7,7 @@ from mldbg.lint import misuse
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Call
 from mldbg.lint.rule import Rule, Topic, calls
+from mldbg.operations.keras import ENDING
 from mldbg.operations.losses import LOSSES, SINGLE_LOGIT
 from mldbg.operations.torch import NORMALIZERS
 from mldbg.semantics import Semantic
@@ -64,14 +65,17 @@ class SingleLogitSoftmax(Rule):
 
     group = Group.CORRECTNESS
     topic = Topic.LOSSES
-    listens_to = calls(*NORMALIZERS, *misuse.calls_of(SINGLE_LOGIT), *_TAKES_RESULT)
+    listens_to = calls(*NORMALIZERS, *misuse.calls_of(SINGLE_LOGIT), *_TAKES_RESULT, *ENDING)
 
     def on_call(self, call: Call) -> Iterator[Finding]:
         value = call.argument("input")
         axes = value.axes
         site: Site | None = call.place.site
         what = "softmax"
-        if call.name in _TAKES_RESULT:  # the softmax is in a model whose sizes are known where it is made
+        if call.name in ENDING:
+            value = call.result
+            is_single = value.meaning in (Semantic.PROBS, Semantic.LOG_PROBS) and value.axes.is_single
+        elif call.name in _TAKES_RESULT:  # the softmax is in a model whose sizes are known where it is made
             made = value.meaning in (Semantic.PROBS, Semantic.LOG_PROBS) and value.origin is not None
             site = value.origin.site if made and value.origin is not None else site
             columns = axes.rank is None and axes.along == 1 and axes.last == 1 and call.name in _TAKES_COLUMNS

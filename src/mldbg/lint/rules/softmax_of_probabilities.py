@@ -1,15 +1,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from mldbg.lint import edit, misuse
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Call
+from mldbg.lint.ladder import axis_parameter
 from mldbg.lint.rule import Rule, Topic, calls
 from mldbg.operations.effect import Gives
+from mldbg.operations.keras import SOFTMAXES
 from mldbg.operations.losses import SOFTMAX_OF_PROBS
 from mldbg.operations.tables import effect_of
 from mldbg.operations.torch import NORMALIZERS
+
+if TYPE_CHECKING:
+    from mldbg.lint.interpret.address import Ref
+
+_PICKS = tuple(f"{owner}.{name}" for owner in ("torch", "torch.Tensor") for name in ("max", "argmax", "topk"))
 
 
 class SoftmaxOfProbabilities(Rule):
@@ -55,27 +63,44 @@ class SoftmaxOfProbabilities(Rule):
             return F.softmax(Net()(x), dim=-1).max(dim=-1).values
 
     ## Limits
-    Fires only when the value is known to be the output of a softmax on every path, along the same axis, and nothing scaled it:
+    Fires only when the value is known to be the output of a softmax on every path, along the same axis, and nothing scaled it
+    (axis 1 of a tensor with an unknown number of axes is taken for the last one if the best class is picked along it):
     to divide probabilities by a temperature, or their logarithms, sharpens them on purpose. The fix drops the second softmax; a
     log-softmax of probabilities it leaves to you.
     """
 
     group = Group.CORRECTNESS
     topic = Topic.LOSSES
-    listens_to = calls(*(name for name in NORMALIZERS if "softmin" not in name.lower()))
+    listens_to = calls(*(name for name in NORMALIZERS if "softmin" not in name.lower()), *SOFTMAXES, *_PICKS)
+
+    def __init__(self) -> None:
+        self._along_first: dict[Ref, Finding] = {}
+        """Findings that hold if axis 1 is the last one, by what the second softmax gives."""
 
     def on_call(self, call: Call) -> Iterator[Finding]:
+        if call.name in _PICKS:
+            origin = call.argument("input").origin
+            if origin in self._along_first and call.argument(axis_parameter(call)).constant == 1:
+                yield self._along_first.pop(origin)
+            return
         value = call.argument("logits" if "logits" in call.arguments else "input")
         effect = effect_of(call.name)
         usual = effect.axis if isinstance(effect, Gives) else None
         dim = call.argument("dim").constant if "dim" in call.arguments else usual
-        along = isinstance(dim, int) and value.axes.are_along(dim) is True
-        if value.meaning in SOFTMAX_OF_PROBS.gets and along and misuse.is_exact(value) and not misuse.is_conditional(call):
-            yield self.found(
-                call.place.site,
-                SOFTMAX_OF_PROBS.message,
-                hint=SOFTMAX_OF_PROBS.hint,
-                trail=value.trail,
-                last=(call.place.site, "softmax is applied to it again"),
-                fix=edit.without_call(call) if "log" not in call.name.lower() else None,
-            )
+        along = value.axes.are_along(dim) if isinstance(dim, int) else False
+        if along is False or value.meaning not in SOFTMAX_OF_PROBS.gets or not misuse.is_exact(value):
+            return
+        if misuse.is_conditional(call):
+            return
+        found = self.found(
+            call.place.site,
+            SOFTMAX_OF_PROBS.message,
+            hint=SOFTMAX_OF_PROBS.hint,
+            trail=value.trail,
+            last=(call.place.site, "softmax is applied to it again"),
+            fix=edit.without_call(call) if "log" not in call.name.lower() else None,
+        )
+        if along:
+            yield found
+        elif (value.axes.along, dim) == (-1, 1) and call.result.origin is not None:
+            self._along_first[call.result.origin] = found

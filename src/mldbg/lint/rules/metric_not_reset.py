@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from mldbg.lint import edit
+from mldbg.lint.finding import Finding, Fix, Group
+from mldbg.lint.interpret.facts import Loop, MeterUse
+from mldbg.lint.interpret.value import first_step, onward
+from mldbg.lint.library.names import at_the_start
+from mldbg.lint.rule import Rule, Topic, hears
+from mldbg.operations.meters import Use
+
+if TYPE_CHECKING:
+    from mldbg.lint.interpret.address import Ref
+
+
+class MetricNotReset(Rule):
+    """a metric object is computed in every epoch and never reset
+
+    ## Why
+    Objects of torchmetrics and keras.metrics gather what they are given until they are reset. Without a reset, the value
+    of the second epoch is one over both, and the later an epoch, the less the value says of it: curves are smoothed, the best
+    epoch is missed, and predictions of a model that no longer exists are part of the result.
+
+    ## Bad
+        import torchmetrics
+
+        def train(model, loader, epochs):
+            accuracy = torchmetrics.Accuracy(task="multiclass", num_classes=10)
+            for epoch in range(epochs):
+                for x, y in loader:
+                    accuracy.update(model(x), y)
+                print(epoch, accuracy.compute())
+
+    ## Good
+        import torchmetrics
+
+        def train(model, loader, epochs):
+            accuracy = torchmetrics.Accuracy(task="multiclass", num_classes=10)
+            for epoch in range(epochs):
+                for x, y in loader:
+                    accuracy.update(model(x), y)
+                print(epoch, accuracy.compute())
+                accuracy.reset()
+
+    ## Limits
+    Fires where a loop holds another one that updates the metric, and the value is asked for after that one: a value that is
+    asked for in each batch is a running one, and meant so. The metric must have been built outside of the loop. Silent where
+    it is handed to code that is not known, or something that is not known is reset. Where Lightning runs the loop, it resets
+    what is logged.
+    """
+
+    group = Group.CORRECTNESS
+    topic = Topic.OTHER
+    about_experiments = True
+    listens_to = hears(Loop)
+
+    def on_loop(self, loop: Loop) -> Iterator[Finding]:
+        uses = [fact for fact in loop.facts if isinstance(fact, MeterUse)]
+        if not uses or any(fact.use is Use.RESET and fact.meter is None for fact in uses):
+            return
+        for meter in dict.fromkeys(fact.meter for fact in uses if fact.use is Use.COMPUTED):
+            if meter is not None:
+                yield from self._never_reset(loop, meter, [fact for fact in uses if fact.meter is meter])
+
+    def _never_reset(self, loop: Loop, meter: Ref, uses: list[MeterUse]) -> Iterator[Finding]:
+        if any(fact.use in (Use.RESET, Use.MADE, Use.GIVEN_AWAY) for fact in uses):
+            return
+        inner = [fact for fact in loop.facts if isinstance(fact, Loop) and any(_updates(one, meter) for one in fact.facts)]
+        repeated = {id(one) for fact in inner for one in fact.facts}
+        computed = [fact for fact in uses if fact.use is Use.COMPUTED and id(fact) not in repeated]
+        if not inner or not computed:
+            return
+        update = next(one for one in inner[0].facts if isinstance(one, MeterUse) and _updates(one, meter))
+        name = at_the_start(str(meter.detail).rpartition(".")[2])
+        trail = first_step(meter.site, f"{name} is built once") if meter.site is not None else None
+        trail = onward(trail, update.place.site, "it takes in the batches of each round")
+        yield self.found(
+            computed[0].place.site,
+            f"{name} is computed in every round of the outer loop and never reset: it still holds the earlier rounds",
+            hint="reset it after its value is taken, or build the metric inside the loop",
+            trail=trail,
+            last=(computed[0].place.site, "its value is one over all rounds so far"),
+            fix=_reset(computed[0]),
+        )
+
+
+def _updates(fact: object, meter: Ref) -> bool:
+    return isinstance(fact, MeterUse) and fact.use is Use.UPDATED and fact.meter is meter
+
+
+_RESETS = {"compute": "reset", "result": "reset_state"}
+"""What resets a metric, by the method that asks for its value."""
+
+
+def _reset(computed: MeterUse) -> Fix | None:
+    """Reset the metric after the statement that asks for its value."""
+    place = computed.place
+    expression, statement = edit.called_on(place.site.node), edit.statement_of(place)
+    if expression is None or not edit.goes_on(statement) or statement is None:
+        return None
+    line = edit.indented_like(place.site.part, statement, f"{edit.code(expression)}.{_RESETS[edit.method_of(place.site.node)]}()")
+    return edit.unsafe(edit.inserted_after(place.site.part, statement, line))

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from mldbg.lint import edit
+from mldbg.lint.finding import Finding, Group
+from mldbg.lint.interpret.facts import Chosen, Evaluated, Fitted, Scored
+from mldbg.lint.interpret.value import Data, Known, Role, Value, first_step
+from mldbg.lint.rule import Rule, Topic, hears
+
+_SAYS_HELD_OUT = re.compile(r"test|val|held_?out", re.IGNORECASE)
+"""Names that contradict: the split was unpacked in another order than it comes in, which is another defect."""
+
+
+class ScoreOnTrain(Rule):
+    """the only score of a model is computed on the rows that it was fitted on
+
+    ## Why
+    A model can reproduce its training rows without having learned anything that holds for others: a tree or a nearest
+    neighbour scores 100 % on random labels. The training score says how well the model fits, not how well it predicts.
+
+    ## Bad
+        from sklearn.metrics import accuracy_score
+        from sklearn.model_selection import train_test_split
+        from sklearn.tree import DecisionTreeClassifier
+
+        def evaluate(X, y):
+            X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+            tree = DecisionTreeClassifier().fit(X_train, y_train)
+            return accuracy_score(y_train, tree.predict(X_train))
+
+    ## Good
+        from sklearn.metrics import accuracy_score
+        from sklearn.model_selection import train_test_split
+        from sklearn.tree import DecisionTreeClassifier
+
+        def evaluate(X, y):
+            X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+            tree = DecisionTreeClassifier().fit(X_train, y_train)
+            return accuracy_score(y_test, tree.predict(X_test))
+
+    ## Limits
+    Fires where the rows were split, the training part is scored, and the held-out part is never predicted, scored or handed on:
+    a training score beside a test score, a learning curve and cross-validation are fine. Where nothing was ever split, how well
+    a model describes its data can be the question, and nothing is reported.
+    """
+
+    group = Group.CORRECTNESS
+    topic = Topic.LEAKAGE
+    about_experiments = True
+    listens_to = hears(Scored, Fitted, Evaluated, Chosen)
+
+    def __init__(self) -> None:
+        self.scored: list[Scored] = []
+        self.fitted: list[Fitted] = []
+        self.has_other = False
+
+    def on_scored(self, scored: Scored) -> Iterator[Finding]:
+        self.scored.append(scored)
+        yield from ()
+
+    def on_fitted(self, fitted: Fitted) -> Iterator[Finding]:
+        if fitted.predicts:
+            self.fitted.append(fitted)
+        yield from ()
+
+    def on_evaluated(self, evaluated: Evaluated) -> Iterator[Finding]:
+        self.has_other = True
+        yield from ()
+
+    def on_chosen(self, chosen: Chosen) -> Iterator[Finding]:
+        self.has_other = self.has_other or chosen.value.role is not Role.TRAIN
+        yield from ()
+
+    def at_end(self) -> Iterator[Finding]:
+        found = [] if self.has_other else list(self._judged())
+        self.scored.clear()
+        self.fitted.clear()
+        self.has_other = False
+        yield from found[-1:]
+
+    def _judged(self) -> Iterator[Finding]:
+        for scored in self.scored:
+            part = _part(scored.value)
+            fit = next((one for one in self.fitted if _part(one.value).rows == part.rows and _is_on(one, part)), None)
+            if fit is None or _validates(fit) or _SAYS_HELD_OUT.search(edit.code(scored.place.site.node)):
+                continue
+            yield self.found(
+                scored.place.site,
+                "the only score is one of the rows that the model was fitted on; those that were split off are never used",
+                hint="score the held-out part",
+                trail=first_step(fit.place.site, "the model is fitted on these rows"),
+                last=(scored.place.site, scored.how),
+            )
+
+
+def _part(value: Value) -> Data:
+    return value.data.as_part() if value.data is not None else Data(rows=value.rows)
+
+
+def _is_on(fit: Fitted, part: Data) -> bool:
+    """Whether a model was fitted on the training part of a split, of which this is a score."""
+    fitted = _part(fit.value)
+    was_split = part.role is Role.TRAIN and part.known in (Known.SPLIT, Known.NAMED_PART)
+    return was_split and fitted.role is part.role and fitted.split is part.split
+
+
+def _validates(fit: Fitted) -> bool:
+    """Whether a fit holds some of its rows out by itself."""
+    text = edit.code(fit.place.site.node)
+    return "validation" in text or "eval_set" in text or "CV" in fit.estimator_name

@@ -1,0 +1,231 @@
+"""What a file says of tokenizers and of the models that they are for: shared by the rules about language models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mldbg.lint import edit, nodes, reading
+from mldbg.lint.interpret.address import site_of
+from mldbg.lint.outline import Kind
+from mldbg.operations.language import (
+    END_OF_TEXT,
+    EOS_TOKENS,
+    MODEL_LOADED,
+    PAD_TOKENS,
+    TOKENIZER_LOADED,
+    WITHOUT_PADDING,
+)
+
+if TYPE_CHECKING:
+    import libcst as cst
+
+    from mldbg.lint.finding import Edit
+    from mldbg.lint.interpret.facts import Place
+    from mldbg.lint.interpret.module import Module, Part
+
+_TOKENIZER = re.compile(TOKENIZER_LOADED)
+_MODEL = re.compile(MODEL_LOADED)
+_WITHOUT_PADDING = re.compile(WITHOUT_PADDING, re.IGNORECASE)
+
+_NODES = "nodes"
+
+
+@dataclass(frozen=True, slots=True)
+class Padding:
+    """That a tokenizer's padding is its end of text.
+
+    Attributes:
+        part: where that is said.
+        node: the statement or call that says it.
+        certain: the tokenizer is known to have no token for the padding, or is given this one whatever it has.
+    """
+
+    part: Part
+    node: cst.CSTNode
+    certain: bool
+
+
+def everything(module: Module) -> tuple[tuple[Part, cst.CSTNode], ...]:
+    """All that a module's statements consist of, methods included."""
+    found: tuple[tuple[Part, cst.CSTNode], ...] | None = module.kept.get(_NODES)
+    if found is None:
+        found = module.kept[_NODES] = tuple(_nodes(module))
+    return found
+
+
+def _nodes(module: Module) -> Iterator[tuple[Part, cst.CSTNode]]:
+    for part in module.parts:
+        if part.statement.kind is not Kind.IMPORT:
+            yield from ((part, node) for node in edit.descendants(part.tree))
+            yield from ((method, node) for method in part.methods.values() for node in edit.descendants(method.function))
+
+
+def calls_of(module: Module, name: re.Pattern[str]) -> list[tuple[Part, cst.CSTNode]]:
+    """The calls of functions whose qualified names match."""
+    found = []
+    for part, node in everything(module):
+        function = nodes.called(node)
+        if function is not None and name.fullmatch(reading.qualified(part, function) or ""):
+            found.append((part, node))
+    return found
+
+
+def tokenizers(module: Module) -> list[tuple[Part, cst.CSTNode]]:
+    """The calls that load tokenizers."""
+    return calls_of(module, _TOKENIZER)
+
+
+def models(module: Module) -> list[tuple[Part, cst.CSTNode]]:
+    """The calls that load models."""
+    return calls_of(module, _MODEL)
+
+
+def padded_with_end(module: Module) -> Padding | None:
+    """Where a module gives its tokenizer the end of text as padding; None where it may have another one, too."""
+    found: Padding | None = None
+    for part, node in everything(module):
+        said = _said_of_padding(node)
+        if said is None:
+            continue
+        if not _is_end(said):
+            return None
+        if found is None:
+            found = Padding(part, node, _is_certain(part, node))
+    return found
+
+
+def _said_of_padding(node: cst.CSTNode) -> cst.BaseExpression | None:
+    """What a node says the token of the padding is: an assignment, an argument, an entry of a dict of special tokens."""
+    for target, value in nodes.assigned(node):
+        if nodes.is_dotted(target) and nodes.owner(target) is not None and nodes.last_name(target) in PAD_TOKENS:
+            return value
+    method = nodes.last_name(nodes.called(node))
+    if method in ("from_pretrained", "add_special_tokens"):
+        given = nodes.argument(node, "pad_token") or nodes.entry(nodes.argument(node, "special_tokens_dict", 0), "pad_token")
+        return given if given is not None and edit.code(given) != "None" else None
+    return None
+
+
+def _is_end(node: cst.BaseExpression) -> bool:
+    return nodes.last_name(node) in EOS_TOKENS or nodes.text_of(node) in END_OF_TEXT
+
+
+def _is_certain(part: Part, node: cst.CSTNode) -> bool:
+    """Whether nothing asks before if there is another token for the padding, or it is known that there is none."""
+    if not nodes.is_under_test_of(part, node, "pad_token"):
+        return True
+    return _WITHOUT_PADDING.search(part.module.text) is not None
+
+
+def is_of_causal_model(module: Module) -> bool:
+    """Whether a module loads models that continue texts."""
+    return "CausalLM" in module.text or "LMHeadModel" in module.text
+
+
+def resized_after(module: Module, part: Part, node: cst.CSTNode, tokenizer: str) -> Edit | None:
+    """Give the model as many rows as its tokenizer has tokens, behind a statement and where the model is loaded.
+
+    None where these do not stand in one block, or the model has no name there.
+    """
+    statement = edit.statement_at(site_of(part, node))
+    found = models(module)
+    if statement is None or len(found) != 1 or nodes.is_in_branch(part, statement):
+        return None
+    other, loading = found[0]
+    loaded = edit.statement_at(site_of(other, loading))
+    if loaded is None or not nodes.are_in_one_scope(part, statement, other, loaded):
+        return None
+    name = nodes.bound_name(loaded)
+    if name is None:
+        return None
+    last = max(((part, statement), (other, loaded)), key=lambda one: one[0].span(one[1]))
+    return edit.inserted_after(*last, edit.indented_like(*last, f"{name}.resize_token_embeddings(len({tokenizer}))"))
+
+
+# ----------------------------------------------------------------------------------------------------------------- encoded texts
+_PADS = frozenset({"True", '"max_length"', "'max_length'", '"longest"', "'longest'"})
+
+
+def pads(node: cst.CSTNode) -> bool:
+    """Whether a call encodes texts and makes them equally long, so that some of them, or all, are padded."""
+    method = nodes.last_name(nodes.called(node))
+    if method is None or not (
+        re.search(r"tok|encode_plus|^encode$|^apply_chat_template$", method, re.IGNORECASE) or method in ("__call__", "pad")
+    ):
+        return False
+    said = nodes.argument(node, "padding")
+    old = nodes.argument(node, "pad_to_max_length")
+    if old is not None and edit.code(old) == "True":
+        return True
+    if said is None or edit.code(said) not in _PADS:
+        return False
+    return "max_length" in edit.code(said) or not _is_one_text(nodes.argument(node, "text", 0))
+
+
+def _is_one_text(node: cst.BaseExpression | None) -> bool:
+    """Whether a single text is encoded, as far as the call says it: it is as long as itself."""
+    return node is None or nodes.text_of(node) is not None or nodes.is_format(node) or nodes.length_of(node) == 1
+
+
+def ids_of(node: cst.BaseExpression) -> cst.BaseExpression:
+    """What a copy is one of: `ids` of `ids.clone()`, `copy.deepcopy(ids)`, `list(ids)`, `ids[:]`."""
+    while True:
+        inner = _copied(node)
+        if inner is None:
+            return node
+        node = inner
+
+
+_COPIES = frozenset({"clone", "copy", "detach", "to", "cuda", "long", "squeeze", "contiguous", "tolist"})
+_COPYING = frozenset({"deepcopy", "list", "clone", "copy", "array", "LongTensor"})
+
+
+def _copied(node: cst.BaseExpression) -> cst.BaseExpression | None:
+    function = nodes.called(node)
+    if function is None:
+        return nodes.whole_slice(node)
+    name, owner, first = nodes.last_name(function), nodes.owner(function), nodes.argument(node, "", 0)
+    if name in _COPYING and first is not None:
+        return first
+    return owner if name in _COPIES and owner is not None else None
+
+
+def is_input_ids(place: Place, node: cst.BaseExpression) -> bool:
+    """Whether an expression is the ids of encoded texts, by its key, its attribute, or what its name was bound to."""
+    if _is_called_ids(node):
+        return True
+    name = nodes.name_of(node)
+    made = reading.made_in(place, name) if name is not None else []
+    return bool(made) and all(_is_called_ids(ids_of(one)) for one in made)
+
+
+def _is_called_ids(node: cst.BaseExpression) -> bool:
+    return "input_ids" in (nodes.key_of(node), nodes.last_name(node))
+
+
+def are_several(node: cst.BaseExpression | None) -> bool:
+    """Whether what is encoded is several texts, by how it is written: a list, a slice, a plural."""
+    if node is None:
+        return False
+    number = nodes.length_of(node)
+    if number is not None:
+        return number > 1
+    name = nodes.last_name(node) or nodes.key_of(node) or ""
+    plural = re.search(r"(?:[^s]s|batch|list)$|batch", name, re.IGNORECASE) is not None
+    inner = nodes.subscripted(node)
+    return plural or nodes.is_comprehension(node) or nodes.is_sliced(node) or (inner is not None and are_several(inner))
+
+
+def name_of_model(part: Part, call: cst.CSTNode) -> str | None:
+    """The name of the model that a call loads, where it is written there or bound to a name of the module."""
+    given = nodes.argument(call, "pretrained_model_name_or_path", 0)
+    text = nodes.text_of(given)
+    name = nodes.name_of(given) if given is not None else None
+    if text is not None or name is None:
+        return text
+    made = [value for each in part.module.parts for value in each.names_in(each.tree).made.get(name, [])]
+    texts = {nodes.text_of(value) for value in made}
+    return texts.pop() if len(texts) == 1 else None

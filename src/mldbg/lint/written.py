@@ -1,0 +1,57 @@
+"""Code as it is written: the one pass over syntax trees that all rules about single expressions and statements share.
+
+Only definitions whose code matches what one of these rules looks for are parsed, and a file in which nothing matches costs the
+search alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import libcst as cst
+
+from mldbg.lint.interpret.address import site_of
+from mldbg.lint.interpret.facts import Place, Written
+from mldbg.lint.interpret.tree import below
+from mldbg.lint.outline import Kind
+
+if TYPE_CHECKING:
+    from mldbg.lint.interpret.module import Module, Part
+    from mldbg.lint.rule import Listening
+
+
+def pieces(module: Module, listening: Sequence[Listening]) -> Iterator[tuple[Part, tuple[Written, ...]]]:
+    """For each top-level statement of a module what somebody listens to in it, in the order of the text."""
+    for part in module.parts:
+        if part.statement.kind is Kind.IMPORT:
+            continue
+        heard = _heard(part, listening)
+        if not heard:
+            continue
+        found = list(_in_part(part, part.tree, heard))
+        for method in part.methods.values():
+            inside = _heard(method, heard)
+            found += _in_part(method, method.function, inside) if inside else ()
+        if found:
+            yield part, tuple(sorted(found, key=lambda one: one.place.site.span))
+
+
+def _heard(part: Part, listening: Sequence[Listening]) -> tuple[Listening, ...]:
+    return tuple(one for one in listening if one.where is not None and one.where.search(part.code))
+
+
+def _in_part(part: Part, root: cst.CSTNode, heard: Sequence[Listening]) -> Iterator[Written]:
+    syntax = frozenset(kind for one in heard for kind in one.syntax)
+    found: frozenset[re.Pattern[str]] = frozenset(one.where for one in heard if one.where is not None)
+    todo: list[tuple[cst.CSTNode, tuple[cst.FunctionDef, ...]]] = [(root, ())]
+    while todo:
+        node, functions = todo.pop()
+        if type(node).__name__ in syntax:
+            innermost = functions[-1] if functions else None
+            within = tuple(function.name.value for function in functions)
+            yield Written(Place(site_of(part, node), within, innermost), found)
+        if isinstance(node, cst.FunctionDef):
+            functions = (*functions, node)
+        todo += ((child, functions) for child in below(node))
