@@ -140,7 +140,9 @@ def steps_behind(place: Place) -> bool:
     statement = statement_of(place)
     block = siblings(place.site.part, statement) if statement is not None else []
     behind = block[block.index(statement) + 1 :] if statement in block else []
-    called = (called_on(node) for one in behind for node in descendants(one) if isinstance(node, cst.Call) and _is_step(node))
+    called = (
+        text_called_on(node) for one in behind for node in descendants(one) if isinstance(node, cst.Call) and _is_step(node)
+    )
     return any(name is not None and "sched" not in name for name in called)
 
 
