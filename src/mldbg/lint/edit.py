@@ -115,6 +115,41 @@ def text_called_on(node: cst.CSTNode) -> str | None:
     return code(node.func.value) if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) else None
 
 
+def is_made_leaf(part: Part, name: cst.Name) -> bool:
+    """Whether the code around says of a variable that it requires a gradient: nobody says so of a loss that has one."""
+    scope = function_around(part, name) or part.tree
+    said = re.compile(rf"\b{name.value}\.requires_grad(?: ?= ?True|_\()")
+    return said.search(code(scope)) is not None
+
+
+def argument_in(scope: cst.CSTNode, part: Part, name: cst.Name) -> cst.BaseExpression | None:
+    """What the only call of a function in some code gives to the parameter of this name."""
+    function = function_around(part, name)
+    if not isinstance(function, cst.FunctionDef):
+        return None
+    names = [parameter.name.value for parameter in function.params.params if parameter.name.value != "self"]
+    called = function.name.value
+    found = [node for node in descendants(scope) if isinstance(node, cst.Call) and code(node.func).rpartition(".")[2] == called]
+    if name.value not in names or len(found) != 1:
+        return None
+    return argument_of(found[0], names.index(name.value), name.value)
+
+
+def steps_behind(place: Place) -> bool:
+    """Whether a statement behind a place, in its block, steps anything but a scheduler."""
+    statement = statement_of(place)
+    block = siblings(place.site.part, statement) if statement is not None else []
+    behind = block[block.index(statement) + 1 :] if statement in block else []
+    called = (
+        text_called_on(node) for one in behind for node in descendants(one) if isinstance(node, cst.Call) and _is_step(node)
+    )
+    return any(name is not None and "sched" not in name for name in called)
+
+
+def _is_step(node: cst.Call) -> bool:
+    return isinstance(node.func, cst.Attribute) and node.func.attr.value == "step"
+
+
 def differentiated(node: cst.CSTNode) -> cst.BaseExpression | None:
     """What backward runs on: `loss` of `loss.backward()`, `scaler.scale(loss).backward()` and `accelerator.backward(loss)`."""
     if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute):

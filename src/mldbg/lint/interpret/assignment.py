@@ -178,8 +178,10 @@ class Assignment:
     def _note_layer(self, target: cst.Attribute | cst.Subscript, value: Value, bases: Sequence[Value], site: Site) -> None:
         """Tell that a model gets a new layer with parameters, unless it is being built."""
         layer = value.thing
-        if not isinstance(layer, Object) or layer.cls is None or any(frame.is_init for frame in self.machine.frames):
+        if not isinstance(layer, Object) or layer.cls is None:
             return
+        if self.machine.frame.is_init and isinstance(target, cst.Attribute) and isinstance(target.value, cst.Name):
+            return  # `self.fc = nn.Linear(...)`
         if not (self.classes.is_module(layer.cls) if isinstance(layer.cls, ClassThing) else layer.cls in torch.WITH_PARAMETERS):
             return
         models = [base.thing for base in bases if isinstance(base.thing, Object)]
