@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from mldbg.lint import edit
@@ -7,6 +8,8 @@ from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import ModelCall
 from mldbg.lint.library.names import says_evaluation, says_stochastic
 from mldbg.lint.rule import Rule, Topic, hears
+
+_NAMED_ONLY = re.compile(r"\.eval[ \t]*$", re.MULTILINE)
 
 
 class MissingEvalMode(Rule):
@@ -56,8 +59,8 @@ class MissingEvalMode(Rule):
 
     def on_model_call(self, call: ModelCall) -> Iterator[Finding]:
         layer = call.dependent_in_training
-        if layer is None or not _is_evaluation(call):
-            return
+        if layer is None or not _is_evaluation(call) or _NAMED_ONLY.search(call.place.site.part.code):
+            return  # what is named and not called is another rule's
         yield self.found(
             call.place.site,
             f"the model is evaluated in training mode, where {layer} behaves differently",
