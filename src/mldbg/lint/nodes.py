@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -229,3 +230,126 @@ def length_of(node: cst.CSTNode) -> int | None:
 def keyword_value(node: cst.CSTNode) -> tuple[str, cst.BaseExpression] | None:
     """The name and value of a keyword in a call."""
     return (node.keyword.value, node.value) if isinstance(node, cst.Arg) and node.keyword is not None else None
+
+
+def is_comprehension(node: cst.CSTNode) -> bool:
+    """Whether a node is a list that is built by a loop inside of it."""
+    return isinstance(node, cst.ListComp | cst.GeneratorExp)
+
+
+def is_sliced(node: cst.CSTNode) -> bool:
+    """Whether a node is a part of a sequence: `texts[start : start + 8]`."""
+    index = node.slice[0].slice if isinstance(node, cst.Subscript) and len(node.slice) == 1 else None
+    return isinstance(index, cst.Slice)
+
+
+def values_of(node: cst.CSTNode) -> list[tuple[str | None, cst.BaseExpression]]:
+    """The entries of a dict that is written out, by key."""
+    elements = node.elements if isinstance(node, cst.Dict) else ()
+    return [(text_of(one.key), one.value) for one in elements if isinstance(one, cst.DictElement)]
+
+
+def elements_of(node: cst.CSTNode) -> list[cst.BaseExpression]:
+    """The elements of a list, tuple or set that is written out."""
+    return [one.value for one in node.elements] if isinstance(node, cst.List | cst.Tuple | cst.Set) else []
+
+
+def given(call: cst.CSTNode) -> list[cst.BaseExpression]:
+    """All that a call is given, unpacked or not."""
+    return [arg.value for arg in call.args] if isinstance(call, cst.Call) else []
+
+
+def ends_at_once(loop: cst.For | cst.While) -> bool:
+    """Whether a loop is left at the end of its first round, whatever happens in it."""
+    last = loop.body.body[-1] if isinstance(loop.body, cst.IndentedBlock) and loop.body.body else None
+    return isinstance(last, cst.SimpleStatementLine) and any(isinstance(one, cst.Break) for one in last.body)
+
+
+def iterated(loop: cst.For | cst.While) -> str:
+    """What a loop goes through, as the source says it; nothing of a `while`."""
+    return code(loop.iter) if isinstance(loop, cst.For) else ""
+
+
+_255 = re.compile(r"\(*255(?:\.0*)?\)*")
+_PART_OF_255 = re.compile(r"\(*1(?:\.0*)?\s*/\s*255(?:\.0*)?\)*")
+_DIVIDES = frozenset({"div", "div_", "divide", "divide_", "true_divide", "true_divide_"})
+
+
+def divided_by_255(node: cst.CSTNode) -> cst.BaseExpression | None:
+    """What is divided by 255: `x / 255.0`, `x *= 1 / 255`, `x.div(255)`, `torch.div(x, 255)`; None of anything else."""
+    match node:
+        case cst.BinaryOperation(left=left, operator=cst.Divide(), right=right) if _255.fullmatch(code(right)):
+            return left
+        case cst.BinaryOperation(left=left, operator=cst.Multiply(), right=right) if _PART_OF_255.fullmatch(code(right)):
+            return left
+        case cst.AugAssign(target=target, operator=cst.DivideAssign(), value=value) if _255.fullmatch(code(value)):
+            return target
+        case cst.AugAssign(target=target, operator=cst.MultiplyAssign(), value=value) if _PART_OF_255.fullmatch(code(value)):
+            return target
+        case cst.Call(func=cst.Attribute(value=owner, attr=cst.Name(value=name)), args=args) if name in _DIVIDES and args:
+            if len(args) == 1:
+                return owner if _255.fullmatch(code(args[0].value)) else None
+            return args[0].value if _255.fullmatch(code(args[1].value)) else None
+        case _:
+            return None
+
+
+_SAME = frozenset(
+    {"to", "cuda", "cpu", "float", "double", "half", "contiguous", "clone", "view", "reshape", "flatten", "squeeze"}
+)
+
+
+def unwrapped(node: cst.BaseExpression) -> cst.BaseExpression:
+    """The expression without methods that keep the numbers, and without indices: `x` of `x.to(device).float()[0]`."""
+    while True:
+        if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and node.func.attr.value in {*_SAME, "unsqueeze"}:
+            node = node.func.value
+        elif isinstance(node, cst.Subscript):
+            node = node.value
+        else:
+            return node
+
+
+def names_from_target(loop: cst.For | cst.While) -> frozenset[str]:
+    """The names that a loop gives its items to, and those that take these apart."""
+    target = loop.target if isinstance(loop, cst.For) else None
+    found = {node.value for node in descendants(target) if isinstance(node, cst.Name)} if target is not None else set()
+    for node in descendants(loop.body):
+        for bound, value in assigned(node):
+            root = unwrapped(value)
+            if isinstance(root, cst.Name) and root.value in found:
+                found |= {each.value for each in descendants(bound) if isinstance(each, cst.Name)}
+    return frozenset(found)
+
+
+def lambda_body(node: cst.CSTNode | None) -> cst.BaseExpression | None:
+    """What a lambda gives."""
+    return node.body if isinstance(node, cst.Lambda) else None
+
+
+def is_augmented(node: cst.CSTNode) -> bool:
+    """Whether a node is `x /= y` or the like."""
+    return isinstance(node, cst.AugAssign)
+
+
+def difference(node: cst.CSTNode) -> tuple[cst.BaseExpression, cst.BaseExpression] | None:
+    """The two sides of `a - b`."""
+    if isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.Subtract):
+        return node.left, node.right
+    return None
+
+
+def is_line(statement: cst.CSTNode) -> bool:
+    """Whether a statement is a line of its own, and no header of a block."""
+    return isinstance(statement, cst.SimpleStatementLine)
+
+
+def parameters(function: cst.FunctionDef) -> tuple[str, ...]:
+    """The names of a function's parameters that can be given by position."""
+    return tuple(param.name.value for param in (*function.params.posonly_params, *function.params.params))
+
+
+def is_label(part: Part, node: cst.CSTNode) -> bool:
+    """Whether a name stands for no variable: it is that of an attribute, or of a parameter in a call."""
+    parent = part.parents.get(node)
+    return (isinstance(parent, cst.Attribute) and parent.attr is node) or (isinstance(parent, cst.Arg) and parent.keyword is node)

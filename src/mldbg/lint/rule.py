@@ -86,6 +86,8 @@ _NAMES = {
     facts.Backward: "on_backward",
     facts.GradientUse: "on_gradient_use",
     facts.GradientsCleared: "on_gradients_cleared",
+    facts.OptimizerBuilt: "on_optimizer_built",
+    facts.LayerSet: "on_layer_set",
     facts.ScalerUse: "on_scaler_use",
     facts.ModelCall: "on_model_call",
     facts.Evaluated: "on_evaluated",
@@ -93,6 +95,9 @@ _NAMES = {
     facts.Chosen: "on_chosen",
     facts.Scored: "on_scored",
     facts.BehindPart: "on_behind_part",
+    facts.CrossValidated: "on_cross_validated",
+    facts.Paired: "on_paired",
+    facts.RandomPart: "on_random_part",
     facts.Misfit: "on_misfit",
     facts.Broadcast: "on_broadcast",
     facts.Compared: "on_compared",
@@ -100,6 +105,9 @@ _NAMES = {
     facts.MaskedMean: "on_masked_mean",
     facts.Averaged: "on_averaged",
     facts.RowsSplit: "on_rows_split",
+    facts.Learned: "on_learned",
+    facts.MeterUse: "on_meter_use",
+    facts.UnknownParameter: "on_unknown_parameter",
     facts.Contradiction: "on_contradiction",
     facts.FlagSet: "on_flag_set",
     facts.Written: "on_written",
@@ -165,6 +173,14 @@ class Rule:
         """Findings from a place where gradients are cleared."""
         yield from ()
 
+    def on_optimizer_built(self, built: facts.OptimizerBuilt) -> Iterator[Finding]:
+        """Findings from an optimizer that is built."""
+        yield from ()
+
+    def on_layer_set(self, layer: facts.LayerSet) -> Iterator[Finding]:
+        """Findings from a layer that a model gets after it was built."""
+        yield from ()
+
     def on_scaler_use(self, use: facts.ScalerUse) -> Iterator[Finding]:
         """Findings from a call of a gradient scaler's method."""
         yield from ()
@@ -191,6 +207,18 @@ class Rule:
 
     def on_behind_part(self, changed: facts.BehindPart) -> Iterator[Finding]:
         """Findings from a change of what is behind a part of a data set."""
+        yield from ()
+
+    def on_cross_validated(self, validated: facts.CrossValidated) -> Iterator[Finding]:
+        """Findings from rows that are cross-validated."""
+        yield from ()
+
+    def on_paired(self, paired: facts.Paired) -> Iterator[Finding]:
+        """Findings from arrays that are paired row by row after each was shuffled by itself."""
+        yield from ()
+
+    def on_random_part(self, part: facts.RandomPart) -> Iterator[Finding]:
+        """Findings from held-out data that is changed at random."""
         yield from ()
 
     def at_end(self) -> Iterator[Finding]:
@@ -223,6 +251,18 @@ class Rule:
 
     def on_rows_split(self, split: facts.RowsSplit) -> Iterator[Finding]:
         """Findings from rows that are dealt out to parts."""
+        yield from ()
+
+    def on_learned(self, learned: facts.Learned) -> Iterator[Finding]:
+        """Findings from a model that is fitted on features and labels."""
+        yield from ()
+
+    def on_unknown_parameter(self, unknown: facts.UnknownParameter) -> Iterator[Finding]:
+        """Findings from a parameter of an estimator that there is none of."""
+        yield from ()
+
+    def on_meter_use(self, computed: facts.MeterUse) -> Iterator[Finding]:
+        """Findings from a metric that gathers what it is given."""
         yield from ()
 
     def on_contradiction(self, contradiction: facts.Contradiction) -> Iterator[Finding]:

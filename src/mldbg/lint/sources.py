@@ -42,13 +42,24 @@ def sources(place: Place, node: cst.CSTNode) -> Iterator[_Found]:
             seen.add(each)
             yield part, each
             name, attribute = nodes.name_of(each), nodes.own_attribute(each)
+            if name is not None and nodes.is_label(part, each):
+                continue
             if name is not None:
                 todo.extend(_meanings(part, function, name))
             if attribute is not None:
                 todo.extend(_meanings_of_attribute(part, attribute))
 
 
-def _meanings(part: Part, function: cst.CSTNode | None, name: str) -> Iterator[tuple[Part, cst.CSTNode | None, cst.CSTNode]]:
+def meanings(place: Place, name: str, *, of_self: bool = False) -> list[tuple[Part, cst.BaseExpression]]:
+    """What a name, or an attribute of `self`, was bound to, each with the part that says so."""
+    part = place.site.part
+    found = _meanings_of_attribute(part, name) if of_self else _meanings(part, place.function, name)
+    return [(where, value) for where, _, value in found]
+
+
+def _meanings(
+    part: Part, function: cst.CSTNode | None, name: str
+) -> Iterator[tuple[Part, cst.CSTNode | None, cst.BaseExpression]]:
     """What a name was bound to: in the function under way, else at the top level of the module."""
     local = _bindings(part, function).get(name) if function is not None else None
     if local is not None:
@@ -63,7 +74,7 @@ def _meanings(part: Part, function: cst.CSTNode | None, name: str) -> Iterator[t
             yield from ((outer, None, value) for value in _bindings(outer, outer.tree).get(name, ()))
 
 
-def _meanings_of_attribute(part: Part, name: str) -> Iterator[tuple[Part, cst.CSTNode | None, cst.CSTNode]]:
+def _meanings_of_attribute(part: Part, name: str) -> Iterator[tuple[Part, cst.CSTNode | None, cst.BaseExpression]]:
     """What the methods of a class give to an attribute of `self`; of a method what it returns."""
     for cls in part.module.parts:
         methods = list(cls.methods.values()) if cls.statement.kind is Kind.CLASS else []

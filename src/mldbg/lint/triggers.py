@@ -67,7 +67,20 @@ TRAINERS = frozenset(name.rpartition(".")[2] for name, effect in trainers.ROWS.i
 LOSSES = Trigger(PARTICULAR_LOSSES | TRAINERS | {"backward("})
 """A call of a loss may stand in another file than the loss's name, hence the word that runs beside it."""
 
-TRAINING = Trigger(frozenset({"backward(", "optim"}))
+TRAINING = Trigger(frozenset({"backward(", "manual_backward(", "optim"}))
+GROUPS = Trigger(
+    frozenset({"SGD(", "Adam(", "AdamW(", "NAdam(", "RAdam(", "Adamax(", "Adagrad(", "Adadelta(", "RMSprop("}),
+    ((r"\.append\(\w+(?:\.\w+)?\)",), (r"parameters\(\)", r"modules\(\)"), (r"\boptim\b",)),
+)
+"""An optimizer, in a text that collects parameters in lists."""
+REBUILT = Trigger(
+    frozenset({"tensor(", "Variable("}),
+    ((r"requires_grad ?= ?True",), (r"def forward\(", r"\.backward\(")),
+    (r"requires_grad ?= ?True",),
+)
+"""A tensor that is made a leaf, in a text that defines a network or trains."""
+BY_HAND = Trigger(frozenset({"log(", "mse_loss(", "l1_loss(", "loss_fn(", "criterion("}), ((r"automatic_optimization",),))
+"""The step of a module that optimises by hand, and may leave it out."""
 EVALUATION = Trigger(frozenset({"no_grad", "inference_mode", "optim"}), (RUNS, HELD_OUT), HELD_OUT)
 LOADING = Trigger(frozenset({"load_state_dict("}), ((r"\b(?:no_grad|inference_mode)\b",), (r"loader\b", "DataLoader")))
 """Weights from a file, in a text that runs models without gradients."""
@@ -82,6 +95,13 @@ DEALT_OUT = Trigger(
     frozenset({"random_split("}), ((r"\[\w+ ?[-+]? ?\w* ?: ?\w+ ?[-+]? ?\w*\]", r"\.(?:shift|rolling|ewm|diff|pct_change)\("),)
 )
 """Rows that are split, beside windows and lags."""
+LEARNED = Trigger(frozenset({"fit("}), ((*TABULAR_LIBRARIES, "xgboost", "lightgbm", "catboost"),))
+"""A model that learns from a table."""
+SEARCHED = Trigger(
+    frozenset(f"{name.rpartition('.')[2]}(" for name in sklearn.SEARCHES) | {"set_params("},
+    (TABULAR_LIBRARIES, ("__", "ipeline")),
+)
+"""A grid of parameters."""
 SCALED = Trigger(
     frozenset({"evaluate(", "score(", "validation_data", "validation_split"}),
     ((r"\.(?:std|ptp|min)\(",), (r"\b(?:[xX]_?[tT]est|test_?[xX]|test_data|test_set|test_features|validation_split)\b",)),
@@ -101,6 +121,11 @@ GATHERED = Trigger(frozenset({"compute("}), ((r"\.update\(", r"\btorchmetrics\b"
 """The value of a metric that gathers what it is given."""
 GATHERED_BY_KERAS = Trigger(frozenset({"result("}), ((r"keras[\w.]*metrics", r"\.update_state\("),))
 SCORERS = Trigger(frozenset({"make_scorer("}), (TABULAR_LIBRARIES,))
+FILLED = Trigger(
+    frozenset({"evaluate(", "score(", "predict("}),
+    ((r"fillna\([^\n]*\.(?:mean|median|mode)\(",), (r"\b(?:[xX]_?[tT]est|test_?[xX]|test_?(?:data|set|features|df)?)\b",)),
+)
+"""An evaluation beside gaps that are filled with a statistic."""
 FITS = Trigger(frozenset({"train_test_split", "fit_transform", *FITTED_CLASSES}))
 _LOGARITHM = (r"\.log_?\(\)", r"torch\.log_?\(", r"log\((?<![\w.]log\()")
 LOGARITHMS = Trigger(frozenset({"softmax", "sigmoid", "Softmax", "Sigmoid"}), (_LOGARITHM,), _LOGARITHM)
@@ -268,6 +293,21 @@ WATCHED_TEST = Trigger(frozenset({"validation_data"}), ((r"validation_data ?= ?\
 """One that is told to evaluate on what is called test data."""
 BEHIND_PARTS = Trigger(frozenset({"transform", "transforms", "random_split"}), ((r"\.dataset\.\w*transforms? ?=[^=]",),))
 """A transform that is set through a part of a data set."""
+_SHUFFLES = r"(?:\bshuffle|permutation|permuted|randperm|\.shuffle)\("
+_TWO_ALIKE = r"[^\n]*\n(?:[^\n]*\n){0,10}?[^\n]*"
+SHUFFLED = Trigger(
+    frozenset({"shuffle(", "permutation(", "permuted(", "randperm(", "sample("}),
+    ((rf"{_SHUFFLES}{_TWO_ALIKE}{_SHUFFLES}", rf"sample\(frac ?= ?1\b{_TWO_ALIKE}sample\(frac ?= ?1\b"),),
+)
+"""Two orders that are drawn one after the other."""
+RANDOM_TRANSFORMS = Trigger(
+    frozenset({"transforms", "v2", "albumentations", "ImageDataGenerator"}),
+    (
+        (r"\bRandom[A-Z]\w+\(", "ColorJitter", "AutoAugment", "ShiftScaleRotate", "HorizontalFlip", "_range", "_flip"),
+        (r"train ?= ?False", r"split ?= ?.(?:test|val)", r"[\"'/](?:val|valid|validation|test)\b"),
+    ),
+)
+"""Random transforms, in a text that names held-out data."""
 
 TRIGGERS = (
     MEANT,
@@ -301,6 +341,14 @@ TRIGGERS = (
     EVALUATED,
     UNREGISTERED,
     PLAIN_TENSORS,
+    FILLED,
+    SHUFFLED,
+    RANDOM_TRANSFORMS,
+    LEARNED,
+    SEARCHED,
+    GROUPS,
+    REBUILT,
+    BY_HAND,
 )
 
 _SIZED = (

@@ -20,6 +20,11 @@ OF_ONE_COLUMN: frozenset[str] = _words(
 )
 """Those that compute a value from each value of a column by itself: what comes out says the same as the column."""
 
+PUTS_TOGETHER: frozenset[str] = _words(
+    "concat merge join append hstack vstack column_stack concatenate stack DataFrame c_ r_ combine_first"
+)
+"""Those that put columns or rows beside others: what holds of one of them does not hold of all."""
+
 DROPS: frozenset[str] = _words("drop pop")
 
 FOLLOWS_TIME: dict[str, str] = {

@@ -28,6 +28,14 @@ def counts_patience(name: str) -> bool:
     return bool(_PATIENCE.search(name))
 
 
+_BEST = re.compile(r"best|lowest|highest|(^|_)(?:min|max|prev|previous|last|record|top)(_|$)", re.IGNORECASE)
+
+
+def says_best(name: str) -> bool:
+    """Whether a variable of this name holds the best score so far."""
+    return bool(_BEST.search(name))
+
+
 _STOPS = re.compile(r"^(?:early_?)?stop(?:ped|ping|_training|_flag)?$|early_?stop|^done$|^converged$", re.IGNORECASE)
 
 

@@ -54,8 +54,17 @@ KNOWN_TOKENS: frozenset[str] = frozenset(
 )
 """Tokens that vocabularies have."""
 
-WITH_PADDING = r"bert|t5|bart|electra|xlm|deberta|pegasus|mpnet|camembert|gemma|opt-|bloom|qwen|phi-"
-"""Models whose vocabularies have a token for the padding, or whose embeddings have rows to spare, by their names."""
+WITH_PADDING = r"bert|t5|bart|electra|xlm|deberta|pegasus|mpnet|gemma|opt-|bloom"
+"""Models whose vocabularies have a token for the padding, by their names."""
+
+SPARE_ROWS = r"qwen|t5|phi-"
+"""Models whose embeddings have more rows than their tokenizers have tokens, by their names."""
+
+PADS_LEFT = r"mistral|mixtral|zephyr|bloom|glm|gemma|tinyllama"
+"""Models that continue texts whose tokenizers pad on the left by themselves, by their names."""
+
+RESIZES = r"resize_token_embeddings|len\(\s*(?:self\.)?\w*tok\w*\s*\)|setup_chat_format|\bnn\.Embedding\(|\bvocab_size\s*="
+"""What says that the embedding is as large as the vocabulary."""
 
 HARMLESS_COLLATORS: frozenset[str] = frozenset(
     {"default_data_collator", "DefaultDataCollator", "DataCollatorWithPadding", "torch_default_data_collator", "None"}

@@ -8,6 +8,9 @@ _DATA = "torch.utils.data."
 
 LOADER = f"{_DATA}DataLoader"
 
+REST = "**"
+"""Stands among the arguments of a loader where there are more, of which nothing is known."""
+
 _LOADER_PARAMETERS = (
     "dataset",
     "batch_size",
@@ -20,6 +23,7 @@ _LOADER_PARAMETERS = (
     "drop_last",
     "timeout",
     "worker_init_fn",
+    "multiprocessing_context",
 )
 
 DISTRIBUTED_SAMPLER = f"{_DATA}DistributedSampler"
@@ -71,3 +75,81 @@ NUMPY_SEED = f"{_NUMPY}seed"
 
 SEEDS_NUMPY_IN_WORKERS = (1, 9)
 """The version of torch from which a worker seeds numpy's global generator by its number and the epoch."""
+
+ITERABLE = f"{_DATA}IterableDataset"
+"""The base of datasets that are gone through from the beginning: each worker goes through its own copy."""
+
+WORKER_INFO = frozenset({f"{_DATA}get_worker_info", f"{_DATA}_utils.worker.get_worker_info"})
+
+READS_ROWS: frozenset[str] = frozenset(
+    {"builtins.open", "builtins.range", "builtins.enumerate", "builtins.iter", "gzip.open", "csv.reader", "csv.DictReader"}
+    | {"pandas.read_csv", "pandas.read_json", "pandas.read_parquet", "json.loads", "glob.glob", "numpy.load", "torch.load"}
+)
+"""What a dataset calls that goes through something which is there for each worker anew: a file, numbers, a list."""
+
+SHARES_OUT = (
+    r"worker|\bshard|islice|\brank\b|world_size|webdataset|\bwds\b|\bqueue\b|Queue|split_by|\brandom\b|randint|randn|\brand\("
+    r"|load_dataset|websocket|socket|kafka|redis|next\("
+)
+"""What says that workers get different rows: they are shared out, made up, or taken from a queue or a stream."""
+
+TOUCHES_CUDA: frozenset[str] = frozenset(
+    f"torch.cuda.{name}"
+    for name in (
+        *("synchronize", "current_device", "set_device", "current_stream", "empty_cache", "memory_allocated", "FloatTensor"),
+        *("LongTensor", "HalfTensor", "IntTensor", "ByteTensor", "BoolTensor", "DoubleTensor", "get_device_name", "init"),
+    )
+)
+"""Functions that need the GPU. `is_available` and `device_count` do not start it."""
+
+MOVES: frozenset[str] = frozenset({".to", ".to_device"})
+"""Methods that take a device as their first argument."""
+
+STARTED_AFRESH = r"[\"'](?:spawn|forkserver)[\"']"
+"""What says that workers are no copies of the process, so that they can use the GPU."""
+
+_PICTURES = "torchvision.datasets."
+
+ORDERED_BY_CLASS: frozenset[str] = frozenset(
+    f"{_PICTURES}{name}"
+    for name in ("ImageFolder", "DatasetFolder", "Caltech101", "Caltech256", "EuroSAT", "Country211", "Imagenette", "ImageNet")
+)
+"""Data sets that hold one class after the other."""
+
+TRAINING_SETS: frozenset[str] = frozenset(
+    f"{_PICTURES}{name}"
+    for name in (
+        *("MNIST", "FashionMNIST", "KMNIST", "QMNIST", "EMNIST", "CIFAR10", "CIFAR100", "USPS", "SVHN", "STL10", "GTSRB"),
+        *("Food101", "Flowers102", "OxfordIIITPet", "StanfordCars", "DTD", "PCAM", "FGVCAircraft", "SUN397", "CelebA"),
+    )
+)
+"""Data sets whose training part, as it is published, people train on."""
+
+TENSOR_DATASET = f"{_DATA}TensorDataset"
+
+ORDER_IS_MEANT = (
+    r"randperm|permutation|shuffle\(|\.sample\(|random_split|train_test_split|[sS]tateful|time_?series|TimeSeries|hidden|bptt"
+    r"|[wW]indow|\blag|[sS]equence|forecast|stream|curriculum|SubsetRandom|overfit|debug|sanity"
+)
+"""What says that rows have been shuffled already, or that their order is wanted."""
+
+TRIES_OUT = r"overfit|debug|sanity|smoke|tiny|toy|one_batch|single_batch|dry_run|attack|adversar|saliency"
+"""What names say of loops that only try something out, or train nothing."""
+
+_TRANSFORMS = ("torchvision.transforms.", "torchvision.transforms.v2.", "torchvision.transforms.transforms.")
+
+TO_UNIT_RANGE: frozenset[str] = frozenset(
+    f"{package}{name}" for package in _TRANSFORMS for name in ("ToTensor", "ConvertImageDtype")
+)
+"""Transforms that divide by 255, where they get pictures of bytes."""
+
+TO_UNIT_RANGE_FUNCTIONS: frozenset[str] = frozenset(
+    f"torchvision.transforms.{module}{name}"
+    for module in ("functional.", "v2.functional.")
+    for name in ("to_tensor", "convert_image_dtype")
+)
+
+ANY_FUNCTION: frozenset[str] = frozenset(f"{package}Lambda" for package in _TRANSFORMS)
+"""Transforms that apply a function, of which it is not known what it does."""
+
+NORMALISES: frozenset[str] = frozenset(f"{package}Normalize" for package in _TRANSFORMS)

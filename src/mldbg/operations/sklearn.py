@@ -35,6 +35,12 @@ TRANSFORMERS: frozenset[str] = (
 Left out on purpose: stateless ones (Normalizer, Binarizer, FunctionTransformer, HashingVectorizer, PolynomialFeatures, random
 projections) and label encoders, which learn only the names of the classes."""
 
+TARGET_ENCODERS: frozenset[str] = _names(
+    "category_encoders",
+    "TargetEncoder LeaveOneOutEncoder CatBoostEncoder JamesSteinEncoder MEstimateEncoder WOEEncoder GLMMEncoder QuantileEncoder",
+) | _names("feature_engine.encoding", "MeanEncoder WoEEncoder")
+"""Estimators that put statistics of the target in the place of categories, and of each row its own target among them."""
+
 TOLD_BEFORE: dict[str, tuple[str, frozenset[object]]] = {
     "sklearn.preprocessing.SplineTransformer": ("knots", frozenset({"uniform", "quantile", None})),
     "sklearn.preprocessing.OneHotEncoder": ("categories", frozenset({"auto", None})),
@@ -137,6 +143,9 @@ PREDICTOR_PACKAGES: tuple[str, ...] = (
     "catboost.",
 )
 """Packages whose classes predict."""
+
+NETWORK_PACKAGES: tuple[str, ...] = ("keras.", "tensorflow.keras.", "tf_keras.")
+"""Packages of networks, which take all columns of what they are fitted on."""
 
 UNIMPORTED: dict[str, str] = {
     name.rpartition(".")[2]: name

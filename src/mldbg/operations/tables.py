@@ -84,7 +84,15 @@ def is_known(name: str) -> bool:
 
 
 def _is_known_class(name: str) -> bool:
-    known = (sklearn.TRANSFORMERS, sklearn.SELECTORS, sklearn.RESAMPLERS, sklearn.SPLITTERS, sklearn.SEARCHES, LOSS_CLASSES)
+    known = (
+        sklearn.TARGET_ENCODERS,
+        sklearn.TRANSFORMERS,
+        sklearn.SELECTORS,
+        sklearn.RESAMPLERS,
+        sklearn.SPLITTERS,
+        sklearn.SEARCHES,
+        LOSS_CLASSES,
+    )
     if name.startswith("keras.") and is_class(name):
         return True
     return any(name in names for names in known) or is_module_class(name) or is_optimizer_class(name) or is_predictor_class(name)

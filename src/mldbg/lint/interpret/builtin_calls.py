@@ -37,7 +37,7 @@ from mldbg.lint.interpret.value import (
 )
 from mldbg.lint.interpret.workers import Workers
 from mldbg.operations import tables
-from mldbg.operations.loading import LOADER
+from mldbg.operations.loading import LOADER, REST
 from mldbg.semantics import Semantic
 
 NAMESPACE = "types.SimpleNamespace"
@@ -351,6 +351,8 @@ class BuiltinCalls:
         ref = self.machine.new_ref(site, Made.OBJECT, LOADER)
         self.machine.state.open(ref)
         self.construction.construct_base(ref, LOADER, arguments)
+        if any(argument.star for argument in arguments):
+            self.machine.state.set(ref, argument_of(REST), UNKNOWN)
         self.workers.built(ref, site)
         dataset = self.machine.state.get(ref, argument_of("dataset")) or UNKNOWN
         return replace(dataset, loaders=frozenset({ref}))

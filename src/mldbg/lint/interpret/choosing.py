@@ -26,6 +26,8 @@ _ORDERS = (cst.LessThan, cst.GreaterThan, cst.LessThanEqual, cst.GreaterThanEqua
 class _Kept:
     keeps: Keeps
     names: frozenset[str]
+    leaves: bool
+    """It leaves a loop."""
 
 
 class Choosing:
@@ -98,7 +100,8 @@ class Choosing:
     def decides(self, test: cst.BaseExpression, value: Value) -> Value | None:
         """The score of which a test depends: one that is compared in it, or of which the tested value was made."""
         found = [self._compared[node] for node in _comparisons(test) if node in self._compared]
-        if not found and isinstance(value.thing, Unknown | Opaque) and not isinstance(test, cst.Comparison):
+        flag = test.expression if isinstance(test, cst.UnaryOperation) else test
+        if not found and isinstance(value.thing, Unknown | Opaque) and isinstance(flag, cst.Name | cst.Attribute):
             score = self._score([value])
             found = [score] if score is not None else []
         return found[0] if found else None
@@ -110,7 +113,10 @@ class Choosing:
         if score is None:
             return
         kept = [one for body in (node.body, node.orelse) if body is not None for one in [_kept(body)] if one is not None]
+        asked = frozenset(_names(node.test))
         for one in kept[:1]:
+            if asked.isdisjoint(one.names) and not one.leaves and not any(map(keeping.says_best, asked)):
+                continue  # nothing is kept to compare the next score with
             self._tell(score, one.keeps, self.machine.site(node.test), one.names)
 
     def called(self, name: str, function: cst.BaseExpression | None, arguments: Sequence[Argument], site: Site) -> None:
@@ -147,16 +153,18 @@ class Choosing:
         first = arguments[0].value
         items = self.contents.items_of(first)
         mapping = self.contents.mapping_of(first) if items is None else None
+        by_key = any(each.keyword == "key" for each in arguments)
         if items is not None and not any(each.keyword is None for each in arguments[1:]):
             scores = list(items.all)
-        elif mapping is not None and any(each.keyword == "key" for each in arguments):
-            scores = [value for _, value in mapping.items]
+        elif mapping is not None and by_key:
+            scores = [first, *(value for _, value in mapping.items)]
         else:
             return
-        which = "arg" in name or "idx" in name or any(each.keyword == "key" for each in arguments)
+        which = "arg" in name or "idx" in name or by_key or any(self.contents.items_of(one) is not None for one in scores)
         score = self._score([each for one in scores for each in self._inside(one)])
         if score is not None and which:
-            self._tell(score, Keeps.SETTING, site, frozenset({last_name(arguments[0].node)}))
+            names = {last_name(arguments[0].node), *_assigned_by(site)} - {""}
+            self._tell(score, Keeps.SETTING, site, frozenset(names))
 
     def _inside(self, value: Value) -> tuple[Value, ...]:
         items = self.contents.items_of(value)
@@ -227,12 +235,33 @@ def _kept(body: cst.CSTNode) -> _Kept | None:
         todo += below(node)
     stops = leaves or any(keeping.says_stop(name) for name in names)
     if saved or any(map(keeping.keeps_model, calls)):
-        return _Kept(Keeps.WEIGHTS, frozenset(names))
+        return _Kept(Keeps.WEIGHTS, frozenset(names), leaves)
     if stops or any(map(keeping.counts_patience, names)):
-        return _Kept(Keeps.STOP, frozenset(names))
+        return _Kept(Keeps.STOP, frozenset(names), leaves)
     if len(names) > 1:
-        return _Kept(Keeps.SETTING, frozenset(names))
-    return _Kept(Keeps.SCORE, frozenset(names)) if names else None
+        return _Kept(Keeps.SETTING, frozenset(names), leaves)
+    return _Kept(Keeps.SCORE, frozenset(names), leaves) if names else None
+
+
+def _names(node: cst.CSTNode) -> Iterator[str]:
+    """The names that a test asks for: of `stats["loss"] < self.best` those are `stats` and `best`."""
+    if isinstance(node, cst.Name):
+        yield node.value
+    elif isinstance(node, cst.Attribute | cst.Subscript):
+        yield last_name(node)
+    else:
+        for child in below(node):
+            yield from _names(child)
+
+
+def _assigned_by(site: Site) -> Iterator[str]:
+    """The names that the statement around an expression binds."""
+    node: cst.CSTNode | None = site.node
+    while node is not None and not isinstance(node, cst.BaseSmallStatement):
+        node = site.part.parents.get(node)
+    if isinstance(node, cst.Assign):
+        for target in node.targets:
+            yield from _targets(target.target)
 
 
 def _targets(target: cst.BaseExpression) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import libcst as cst
 
@@ -73,9 +74,10 @@ class Columns:
 
 def of_attribute(data: Data | None, name: str) -> Data | None:
     """Lineage of `df.a`: of a table with known columns it is that one, unless the name means something else."""
-    if data is None or not data.columns or name in rows.FRAME_ATTRIBUTES:
+    if data is None or name in rows.FRAME_ATTRIBUTES:
         return data
-    return data.of_columns(frozenset({name}))
+    data = replace(data, column=name)
+    return data.of_columns(frozenset({name})) if data.columns else data
 
 
 def picks_one(index: Value, node: cst.CSTNode) -> bool:

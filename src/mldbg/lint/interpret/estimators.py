@@ -10,11 +10,12 @@ import libcst as cst
 
 from mldbg.lint.interpret.address import Made, Site
 from mldbg.lint.interpret.arguments import Argument, axis_of
+from mldbg.lint.interpret.choices import members
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.datasets import held_fits
 from mldbg.lint.interpret.evaluations import Evaluations
-from mldbg.lint.interpret.facts import Fitted, RowsSplit
+from mldbg.lint.interpret.facts import CrossValidated, Fitted, Learned, RowsSplit
 from mldbg.lint.interpret.frames import identity_of, with_named_role
 from mldbg.lint.interpret.join import tuple_of
 from mldbg.lint.interpret.lineage import Lineage, derived_data
@@ -44,9 +45,13 @@ from mldbg.lint.interpret.value import (
 from mldbg.lint.library.names import array_and_part, at_the_start, says_label
 from mldbg.operations import columns, rows, sklearn
 from mldbg.operations.effect import Resamples, Scales
+from mldbg.operations.tables import is_predictor_class
 
 _FITTING = frozenset({"fit", "fit_transform", "fit_resample", "fit_sample", "partial_fit", "fit_predict"})
 _FOLDS = re.compile(r"(^|_)(cv|kf|skf|gkf|kfold|folds?|splitter|tscv|rkf|sss)(_|$|[0-9])|fold$|split$", re.IGNORECASE)
+
+DEEPEST_ESTIMATOR = 5
+"""Estimators in estimators that are looked into."""
 
 MOST_INSIDE = 100
 """Values that are looked through for the estimators in a composite."""
@@ -84,7 +89,8 @@ class Estimators:
             if isinstance(base.thing, Object):
                 return self._fit(base, base.thing, name, features, arguments, site)
             if name == "fit" and base.rows and len(arguments) > 1:  # something that is not known learns from features and labels
-                self.machine.facts.append(Fitted(self.machine.place(site), base, "", name, features, (), transforms=False))
+                place, labels = self.machine.place(site), arguments[1].value
+                self.machine.facts.append(Fitted(place, base, "", name, features, (), transforms=False, labels=labels))
             return None
         if name in ("transform", "inverse_transform") and isinstance(base.thing, Object) and base.thing.cls is not None:
             return self._transformed(base.thing, self._as_data(given, site), self.fits_of(base.thing), site)
@@ -117,12 +123,17 @@ class Estimators:
         if method == "fit_transform" and isinstance(estimator.cls, ClassThing) and self._fits_by_itself(estimator.cls):
             self.machine.call_method(base, "fit", arguments, site)
             return self.machine.call_method(base, "transform", arguments[:1], site)
+        self._tell_learned(base, features, arguments[1:], site)
         kind = self._kind(estimator)
         prepares = self._prepares(estimator, method, rows_given(arguments))
-        fit = self.learn(base, estimator, method, features, site, kind, prepares=prepares)
+        labels = next((each.value for each in arguments[1:] if each.keyword in (None, "y")), None)
+        fit = self.learn(base, estimator, method, features, site, kind, prepares=prepares, labels=labels)
         if self._is_search(estimator) and arguments:
             folds = self.machine.state.get(estimator.ref, argument_of("cv")) or UNKNOWN
             self._tell_split(self._name_of(folds), arguments[:1], site, *self._shuffled_folds(folds, arguments))
+        if self._is_search(estimator) and features.fits:
+            how = f"{self._name(estimator)} cross-validates them"
+            self.machine.facts.append(CrossValidated(self.machine.place(site), how, features, searches=True))
         if self._is_search(estimator) and features.data is not None and (features.role is None or features.data.split is None):
             # unsupervised scaling before a search is contested, and a rule of its own; selection and resampling are not
             serious = frozenset(
@@ -153,6 +164,7 @@ class Estimators:
         kind: FitKind | None,
         *,
         prepares: bool = True,
+        labels: Value | None = None,
     ) -> Fit:
         """Note that an estimator is fitted, and tell the rules."""
         machine = self.machine
@@ -160,7 +172,7 @@ class Estimators:
         earlier = self.fits_of(estimator)
         before = tuple(sorted(earlier, key=lambda fit: fit.estimator))
         predicts = not prepares or (method == "fit" and estimator.cls in sklearn.PIPELINES)
-        machine.facts.append(Fitted(machine.place(site), base, name, method, features, before, prepares, predicts))
+        machine.facts.append(Fitted(machine.place(site), base, name, method, features, before, prepares, predicts, labels))
         seen = features.role.value + " data" if features.role is not None else "the data"
         trail = onward(
             features.trail if features.fits else None, site, f"{at_the_start(name) or 'an estimator'} is fitted on {seen}"
@@ -214,11 +226,13 @@ class Estimators:
         cls = sklearn.BUILDERS.get(cls, cls)
         if cls in sklearn.SELECTORS:
             return FitKind.SELECTION
+        if cls in sklearn.TARGET_ENCODERS:
+            return FitKind.TARGET
         if cls in sklearn.RESAMPLERS:
             return FitKind.RESAMPLING
         if cls in ("sklearn.compose.ColumnTransformer", "sklearn.pipeline.FeatureUnion") or cls in sklearn.PIPELINES:
             kinds = self._kinds_inside(estimator)
-            for kind in (FitKind.SELECTION, FitKind.TRANSFORM):
+            for kind in (FitKind.SELECTION, FitKind.TARGET, FitKind.TRANSFORM):
                 if kind in kinds:
                     return kind
             return None
@@ -316,6 +330,43 @@ class Estimators:
         part = Value(data=data, origin=self.machine.new_ref(site), trail=value.trail if value.fits else None)
         return Value(Items("builtins.list", (), part))
 
+    def _tell_learned(self, estimator: Value, features: Value, others: Sequence[Argument], site: Site) -> None:
+        """A model learns labels from a table: the rules may ask which columns it gets."""
+        labels = next((argument.value for argument in others if argument.keyword in (None, "y") and not argument.star), None)
+        if labels is None or not self._takes_all_columns(estimator):
+            return
+        names = {self._name(option.thing) for option in members(estimator) if isinstance(option.thing, Object)}
+        machine = self.machine
+        tables = (self.tables.of(value) for value in (features, labels))
+        known = [self.tables.with_table(value, table) for value, table in zip((features, labels), tables, strict=True)]
+        machine.facts.append(Learned(machine.place(site), next(iter(sorted(names)), ""), *known))
+
+    def _takes_all_columns(self, estimator: Value, depth: int = 0) -> bool:
+        """Whether a model learns from all columns that it is given: none of its steps may pick some of them by name."""
+        if estimator.among is not None:
+            return all(self._takes_all_columns(option.value, depth) for option in estimator.among.options)
+        thing = estimator.thing
+        cls = thing.cls if isinstance(thing, Object) else None
+        if not isinstance(thing, Object) or not isinstance(cls, str) or depth > DEEPEST_ESTIMATOR:
+            return False
+        given = {key.name: value for key, value in self.machine.state.record(thing.ref).items() if isinstance(key, ArgumentOf)}
+        if cls in sklearn.SEARCHES:
+            inner = given.get("estimator", given.get("0"))
+            return inner is not None and self._takes_all_columns(inner, depth + 1)
+        if cls in sklearn.PIPELINES:
+            steps = [value for name, value in given.items() if name.isdigit()]
+            if not cls.endswith("make_pipeline"):
+                listed = self.contents.items_of(given.get("steps", given.get("0", UNKNOWN)))
+                pairs = [self.contents.items_of(pair) for pair in listed.tail] if listed is not None and listed.exact else [None]
+                if any(pair is None or len(pair.tail) != 2 for pair in pairs):
+                    return False
+                steps = [pair.tail[1] for pair in pairs if pair is not None]
+            taking = (step.constant == "passthrough" or self._takes_all_columns(step, depth + 1) for step in steps)
+            return bool(steps) and all(taking)
+        if depth > 0 and cls in sklearn.TRANSFORMERS:
+            return cls not in ("sklearn.compose.ColumnTransformer", "sklearn.pipeline.FeatureUnion")
+        return is_predictor_class(cls) or cls.startswith(sklearn.NETWORK_PACKAGES)
+
     def _tell_split(self, by: str, given: Sequence[Argument], site: Site, shuffles: bool | None, grouped: bool) -> None:
         machine = self.machine
         arrays = tuple(self._as_data(argument, site) for argument in given)
@@ -376,9 +427,15 @@ class Estimators:
         given = (named[key] for key in ("X", "dtrain", "train_set") if key in named)
         features = next(given, positional[1] if len(positional) > 1 else None)
         estimator = named.get("estimator", positional[0] if positional else UNKNOWN)
+        if features is not None:
+            labels = [Argument(value) for value in positional[2:]] + [one for one in arguments if one.keyword == "y"]
+            self._tell_learned(estimator, features, labels, site)
         if "cv" in named and features is not None:
             split = [argument for argument in arguments if argument.value is features]
             self._tell_split(self._name_of(named["cv"]), split, site, *self._shuffled_folds(named["cv"], arguments, 4))
+        if features is not None and features.fits:
+            how = f"`{name.rpartition('.')[2]}` splits and scores them"
+            self.machine.facts.append(CrossValidated(self.machine.place(site), how, features, searches=False))
         if features is not None and features.role in (None, Role.TRAIN):
             folds = (
                 replace(features, data=replace(features.data, fits=fits_after_folds(features.data)))

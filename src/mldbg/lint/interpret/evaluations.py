@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from mldbg.lint.interpret.address import Site, module_ref
 from mldbg.lint.interpret.arguments import Argument
+from mldbg.lint.interpret.augmenting import Augmenting
 from mldbg.lint.interpret.choosing import Choosing
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.facts import Evaluated
@@ -37,6 +38,7 @@ class Evaluations:
         self.contents = contents
         self.choosing = Choosing(machine, contents)
         self.watching = Watching(machine, contents, self.choosing)
+        self.augmenting = Augmenting(machine, contents)
 
     def used(self, value: Value, how: str, site: Site, estimator: Value = UNKNOWN, *, scored: bool = False) -> None:
         """Data goes into a prediction, a score or a model: an evaluation, if it is held out."""

@@ -27,6 +27,8 @@ from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.marks import COMPARES, Marks, tested
 from mldbg.lint.interpret.names import Names
 from mldbg.lint.interpret.operators import NORMALISABLE, combined, compared, folded, is_named_loss, summed_axis, truth_of
+from mldbg.lint.interpret.shuffling import DRAWING, PAIRING, Shuffling
+from mldbg.lint.interpret.source_text import last_name
 from mldbg.lint.interpret.subscripts import Subscripts
 from mldbg.lint.interpret.sums import note_cut
 from mldbg.lint.interpret.tree import below
@@ -54,6 +56,9 @@ from mldbg.lint.interpret.value import (
 from mldbg.operations.effect import Test
 from mldbg.operations.torch import LEAVES_NUMBERS
 from mldbg.semantics import Semantic
+
+FILLS_IN_PLACE = frozenset({"fillna", "clip", "replace"})
+"""Methods that may put a statistic into the table that they are called on."""
 
 MOST_ONE_BY_ONE = 16
 """Elements of a known sequence that a comprehension takes one by one."""
@@ -83,6 +88,7 @@ class Expressions:
         self.marks = Marks(machine, contents)
         self.subscripts = subscripts
         self.choosing = library.estimators.evaluations.choosing
+        self.shuffling = Shuffling(machine, contents)
         self._acting: dict[cst.CSTNode, bool] = {}
         self._by_type: dict[type, Callable[[Any], Value]] = {
             cst.Name: self._name,
@@ -234,7 +240,8 @@ class Expressions:
                 found[key.constant] = value
             else:
                 exact = False
-        return self.contents.new_mapping(node, Entries(tuple(found.items()), exact and _is_plain(node.for_in)))
+        made = self.contents.new_mapping(node, Entries(tuple(found.items()), exact and _is_plain(node.for_in)))
+        return scored_as(made, *(pair.thing.tail[1] for pair, _ in pairs if isinstance(pair.thing, Items)))
 
     def _rounds(self, clause: cst.CompFor, body: Callable[[], Value]) -> Iterator[tuple[Value, bool]]:
         """The body's value for each element known one by one, else once for their join (then marked as not exact)."""
@@ -469,7 +476,16 @@ class Expressions:
     def _subscript(self, node: cst.Subscript) -> Value:
         base = self.of(node.value)
         site = self.machine.site(node)
-        return self.subscripts.item(base, self.assignment.indices(node), node, site)
+        indices = self.assignment.indices(node)
+        if isinstance(node.value, cst.Call) and last_name(node.value.func) == "sorted" and len(indices) == 1:
+            self._first_of_sorted(node.value, indices[0], site)
+        return self.subscripts.item(base, indices, node, site)
+
+    def _first_of_sorted(self, call: cst.Call, index: Value, site: Site) -> None:
+        """`sorted(results, key=score)[0]`"""
+        given = call.args[0].value if call.args else None
+        if index.constant in (0, -1) and isinstance(given, cst.Name | cst.Attribute):
+            self.choosing.best_of("argmax", [Argument(self.of(given), node=given)], site)
 
     def call(self, node: cst.Call) -> Value:
         """The value of a call expression."""
@@ -490,6 +506,9 @@ class Expressions:
             if isinstance(base.thing, Symbol) and arguments and _works_in_place(name, arguments):
                 self._changed_in_place(node.args[0].value, name, arguments[0].value, result)
             self.library.tables.taken_out(base, name, arguments)
+            result = self._shuffled(node, name, base, arguments, result)
+            if name in FILLS_IN_PLACE and result.fits and _works_in_place(name, arguments):
+                self.assignment.assign(function.value, result, site)
             left = self.columns.left(base, name, arguments)
             if left is not None:
                 self.assignment.rebind(function.value, replace(base, data=left))
@@ -500,7 +519,19 @@ class Expressions:
         if isinstance(callee.thing, Unknown) and callee.among is None:
             name = function.value if isinstance(function, cst.Name) else ""
             return self.library.unknown_call(callee, name, arguments, site)
-        return self.machine.call(callee, arguments, site)
+        result = self.machine.call(callee, arguments, site)
+        return self._shuffled(node, function.value, callee, arguments, result) if isinstance(function, cst.Name) else result
+
+    def _shuffled(self, node: cst.Call, name: str, base: Value, arguments: Sequence[Argument], result: Value) -> Value:
+        """The result of a call that may shuffle rows, in place or not; and what takes rows of two arrays for pairs."""
+        if name in PAIRING:
+            self.shuffling.paired(name, arguments, self.machine.site(node))
+        if name not in DRAWING:
+            return result
+        made, in_place = self.shuffling.drawn(node, name, base, arguments, result)
+        if in_place is not None and node.args:
+            self.assignment.rebind(node.args[0].value, in_place)
+        return made
 
     def _changed_in_place(self, node: cst.BaseExpression, method: str, before: Value, after: Value) -> None:
         """The name or attribute that holds a tensor holds from now on what an operation in place has made of it."""

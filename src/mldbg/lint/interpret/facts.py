@@ -6,24 +6,34 @@ Every fact has a `site` and `within`, the names of the functions under way, oute
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, cast
 
 from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.data_facts import BehindPart as BehindPart
+from mldbg.lint.interpret.data_facts import Chosen as Chosen
+from mldbg.lint.interpret.data_facts import CrossValidated as CrossValidated
+from mldbg.lint.interpret.data_facts import Evaluated as Evaluated
+from mldbg.lint.interpret.data_facts import Fitted as Fitted
+from mldbg.lint.interpret.data_facts import Keeps as Keeps
+from mldbg.lint.interpret.data_facts import Learned as Learned
+from mldbg.lint.interpret.data_facts import Paired as Paired
+from mldbg.lint.interpret.data_facts import RandomPart as RandomPart
+from mldbg.lint.interpret.data_facts import RowsSplit as RowsSplit
+from mldbg.lint.interpret.data_facts import Scored as Scored
+from mldbg.lint.interpret.place import Condition as Condition
+from mldbg.lint.interpret.place import Place as Place
+from mldbg.lint.interpret.place import Supposition as Supposition
+from mldbg.lint.interpret.place import told as told
 from mldbg.lint.interpret.slots import Key, Slot
 from mldbg.lint.interpret.value import (
     UNKNOWN,
-    Among,
     ClassThing,
-    Fit,
     Function,
     Marked,
     Object,
-    Option,
-    Outcome,
-    Role,
     Value,
 )
 from mldbg.semantics import Semantic
@@ -33,76 +43,6 @@ if TYPE_CHECKING:
 
     from mldbg.operations.meters import Use
     from mldbg.operations.shape import Mismatch
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """A test whose outcome is not known, and the outcome that leads here.
-
-    Attributes:
-        test: the expression; of a `case` its pattern.
-        holds: False behind `else`, and after `if test: continue`.
-        deciding: finds the loops whose round decides it. A function, for most conditions are never asked.
-        outcome: the same, in words that tests elsewhere share; None where nothing is to be told apart by it.
-    """
-
-    test: Site
-    holds: bool
-    deciding: Callable[[], frozenset[cst.CSTNode]] = field(compare=False, repr=False)
-    outcome: Outcome | None = field(default=None, compare=False, repr=False)
-
-    @property
-    def opposite(self) -> Condition:
-        """That the test has the other outcome."""
-        so = self.outcome
-        outcome = Outcome(so.subject, so.equals, not so.holds, so.test, so.usual, so.said) if so is not None else None
-        return Condition(self.test, not self.holds, self.deciding, outcome)
-
-    @property
-    def chosen_by(self) -> frozenset[cst.CSTNode]:
-        """The loops whose round decides it."""
-        return self.deciding()
-
-
-def told(*conditions: Condition) -> frozenset[Outcome]:
-    """The outcomes of tests, where anything is to be told apart by all of them; else none."""
-    outcomes = [condition.outcome for condition in conditions]
-    return frozenset(outcome for outcome in outcomes if outcome is not None) if None not in outcomes else frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Supposition:
-    """That of the few values that something may be it is this one."""
-
-    among: Among
-    option: Option
-
-    def excludes(self, other: Supposition) -> bool:
-        """Whether both cannot be so."""
-        if self.among == other.among and self.option != other.option:
-            return True
-        return any(one.excludes(two) for one in self.option.when for two in other.option.when)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where in the run a fact was observed."""
-
-    site: Site
-    within: tuple[str, ...]
-    function: cst.CSTNode | None
-    """The innermost function definition, or None at module level."""
-    conditions: tuple[Condition, ...] = ()
-    """The undecided tests on which it depends that this place is reached, outermost first, callers included.
-
-    The tests of `while` and the choice of an exception handler are not among them.
-    """
-    supposed: tuple[Supposition, ...] = ()
-    """What is supposed of values that may be one of several, for what is observed here."""
-
-    def conditions_inside(self, around: Place) -> tuple[Condition, ...]:
-        """Those that stand inside a loop or call that was entered at another place."""
-        return self.conditions[len(around.conditions) :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +109,36 @@ class GradientUse:
     """The loops whose round decides which optimizer this is: in each of them, every optimizer has its turn."""
     identity: Key = Slot.ANY_OPTIMIZER
     """Whose gradients they are, as `Loop.cleared_at_end` names them."""
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerBuilt:
+    """An optimizer of torch is built.
+
+    Attributes:
+        optimizer: the optimizer.
+        parameters: the expression that names what it gets.
+        models: whose parameters these are, all of them; empty where that is not known.
+    """
+
+    place: Place
+    optimizer: Value
+    parameters: cst.BaseExpression
+    models: frozenset[Ref]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSet:
+    """A model that exists already gets a layer with parameters of its own: `model.fc = nn.Linear(512, 10)`.
+
+    Attributes:
+        target: what it is assigned to.
+        models: the model, and those that it is a part of, as the target names them.
+    """
+
+    place: Place
+    target: cst.BaseExpression
+    models: frozenset[Ref]
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,102 +310,6 @@ class ModelCall:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluated:
-    """Held-out data is used: scored, predicted, run through a model, cross-validated, or handed on."""
-
-    place: Place
-    how: str
-    value: Value
-    role: Role
-    estimator_fits: frozenset[Fit]
-    estimator: Value
-    scored: bool
-    """There are labels for these rows: they come out of a split of rows that had some, or are given to a score."""
-
-
-class Keeps(Enum):
-    """What a score decides."""
-
-    WEIGHTS = "which weights are kept"
-    STOP = "when training stops"
-    RATE = "how the learning rate falls"
-    SETTING = "which setting is kept"
-    SCORE = "which score is kept"
-    NOTHING = "nothing that is seen"
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """A score decides something: what is kept of several attempts, or when to stop.
-
-    Attributes:
-        value: the score, or the rows that it will be computed on.
-        keeps: what it decides.
-        what: the same with the names of the program, as part of a sentence.
-        trains: it is one of the scores that a training reaches, one after the other; else one of several models or settings.
-        has_validation: some rows were split off for validation besides.
-        read_later: names that hold what was chosen.
-    """
-
-    place: Place
-    value: Value
-    keeps: Keeps
-    what: str
-    trains: bool
-    has_validation: bool = False
-    read_later: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """A model is scored on rows, whichever part they are.
-
-    Attributes:
-        how: as part of a sentence.
-        value: the rows.
-    """
-
-    place: Place
-    how: str
-    value: Value
-
-
-@dataclass(frozen=True, slots=True)
-class BehindPart:
-    """What is behind a part of a data set is changed, `part.dataset.transform = value`, or replaced, `part.dataset = value`.
-
-    Attributes:
-        part: the part.
-        name: how the program names it.
-        attribute: what is given a new value; `dataset` where all of it is replaced.
-        value: the new value.
-    """
-
-    place: Place
-    part: Value
-    name: str
-    attribute: str
-    value: Value
-
-
-@dataclass(frozen=True, slots=True)
-class Fitted:
-    """An estimator is fitted on a value."""
-
-    place: Place
-    estimator: Value
-    estimator_name: str
-    method: str
-    value: Value
-    before: tuple[Fit, ...]
-    """What the same object was fitted on earlier."""
-    transforms: bool
-    """The estimator prepares data; it does not predict."""
-    predicts: bool = True
-    """It predicts, perhaps after it has prepared the data: a pipeline."""
-
-
-@dataclass(frozen=True, slots=True)
 class Misfit:
     """A call that cannot work with the shapes or types that it gets.
 
@@ -502,28 +376,6 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True)
-class ModuleBuilt:
-    """An object of a class of the project that is a module, after its `__init__`.
-
-    Attributes:
-        cls: its class.
-        attributes: what it holds, by name.
-        modules: of attributes that are lists or dicts, the modules in them; nested lists count as one.
-        hidden: the names among those of which no module is held by a registered attribute, too.
-        read: names of the attributes that running it reads; None where it may be any.
-        init: its `__init__`, where the project defines it.
-    """
-
-    place: Place
-    cls: ClassThing
-    attributes: Mapping[str, Value] = field(compare=False)
-    modules: Mapping[str, tuple[Object, ...]] = field(compare=False)
-    hidden: frozenset[str]
-    read: frozenset[str] | None
-    init: Function | None = field(compare=False, default=None)
-
-
-@dataclass(frozen=True, slots=True)
 class Averaged:
     """What was counted or averaged in each batch, and summed up over batches, is divided by a number.
 
@@ -550,25 +402,43 @@ class MeterUse:
 
 
 @dataclass(frozen=True, slots=True)
-class RowsSplit:
-    """Rows are dealt out to parts, or to folds.
+class UnknownParameter:
+    """A grid or `set_params` names a parameter that there is none of.
 
     Attributes:
-        by: the function or class that does it.
-        arrays: what is split, row by row.
-        nodes: where the source names these.
-        shuffles: whether the rows are shuffled first; None where that is not known.
-        grouped: whether groups are kept together.
-        group: a column that says which rows belong together, where several may, and where it is used.
+        key: the name, as in `clf__C`.
+        part: the part of it that nothing is called.
+        owner: what ought to have something of that name.
+        known: what it has.
     """
 
     place: Place
-    by: str
-    arrays: tuple[Value, ...]
-    nodes: tuple[cst.BaseExpression | None, ...]
-    shuffles: bool | None
-    grouped: bool = False
-    group: tuple[str, Site] | None = None
+    key: str
+    part: str
+    owner: str
+    known: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleBuilt:
+    """An object of a class of the project that is a module, after its `__init__`.
+
+    Attributes:
+        cls: its class.
+        attributes: what it holds, by name.
+        modules: of attributes that are lists or dicts, the modules in them; nested lists count as one.
+        hidden: the names among those of which no module is held by a registered attribute, too.
+        read: names of the attributes that running it reads; None where it may be any.
+        init: its `__init__`, where the project defines it.
+    """
+
+    place: Place
+    cls: ClassThing
+    attributes: Mapping[str, Value] = field(compare=False)
+    modules: Mapping[str, tuple[Object, ...]] = field(compare=False)
+    hidden: frozenset[str]
+    read: frozenset[str] | None
+    init: Function | None = field(compare=False, default=None)
 
 
 class Promise(Enum):
@@ -620,7 +490,9 @@ class Loader:
     Attributes:
         ref: its identity.
         arguments: what it was built with.
-        parts: what the samplers among the arguments, and those in them, were built with, and what was set in them since.
+        parts: what a library's dataset and the samplers among the arguments, and those in them, were built with, and what was
+            set in the samplers since.
+        steps: the classes of the library's transforms that the dataset applies, in order.
         named: by which expressions the functions under way know these, by sampler and definition of the function; None stands
             for the top level.
     """
@@ -628,6 +500,7 @@ class Loader:
     ref: Ref
     arguments: Mapping[str, Value]
     parts: Mapping[Ref, Mapping[str, Value]] = field(default_factory=dict)
+    steps: tuple[str, ...] = ()
     named: Mapping[tuple[Ref, cst.CSTNode | None], Named] = field(default_factory=dict, compare=False)
 
 
@@ -656,6 +529,9 @@ class LoaderBuilt:
         workers: whether processes of their own make the rows; None where that is not known.
         rows: the calls that making a row makes, and putting rows together; only where there are workers and the dataset is known.
         started: those that a worker makes before the first row.
+        kept: those of the dataset's `__init__` of which the result is kept, in an attribute that a row needs.
+        iterates: the `__iter__` of a dataset that is gone through as a whole, an IterableDataset.
+        holds_rows: one of the dataset's attributes is a sequence.
     """
 
     place: Place
@@ -664,6 +540,9 @@ class LoaderBuilt:
     workers: bool | None
     rows: tuple[Heard, ...] = ()
     started: tuple[Heard, ...] = ()
+    kept: tuple[Heard, ...] = ()
+    iterates: Site | None = None
+    holds_rows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -727,6 +606,8 @@ Fact = (
     Call
     | Backward
     | GradientUse
+    | OptimizerBuilt
+    | LayerSet
     | ScalerUse
     | SchedulerStep
     | GradientsCleared
@@ -740,15 +621,20 @@ Fact = (
     | Chosen
     | Scored
     | BehindPart
+    | CrossValidated
+    | Paired
+    | RandomPart
     | Fitted
     | Misfit
     | MaskedMean
     | Broadcast
     | Compared
-    | ModuleBuilt
     | Averaged
     | MeterUse
+    | Learned
+    | UnknownParameter
     | RowsSplit
+    | ModuleBuilt
     | Contradiction
     | HandedOver
     | LoaderBuilt

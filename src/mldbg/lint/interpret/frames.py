@@ -135,6 +135,8 @@ def one_of_many(value: Value, ref: Ref) -> Value:
 def _named_side(role: Role, value: Value) -> Value:
     """Which held-out part the second side of a split is, its name says: `X_train, X_val = train_test_split(X)`."""
     data = value.data
+    if data is not None and isinstance(value.thing, Object) and data.known is Known.NAME and is_dataset(value.thing):
+        return replace(value, data=replace(data, itself=value.thing.ref))  # a set that was made of such rows
     if data is None or data.known is not Known.SPLIT or not role.held_out or data.role is None or not data.role.held_out:
         return value
     return value if data.role is role else replace(value, data=replace(data, role=role))

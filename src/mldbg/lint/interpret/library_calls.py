@@ -34,6 +34,7 @@ from mldbg.lint.interpret.predictions import Predictions
 from mldbg.lint.interpret.shaping import Shaping
 from mldbg.lint.interpret.sightings import Seen
 from mldbg.lint.interpret.splits import whole_of
+from mldbg.lint.interpret.steps import Steps
 from mldbg.lint.interpret.sums import note_emptied
 from mldbg.lint.interpret.tensors import Tensors
 from mldbg.lint.interpret.training import Training
@@ -143,6 +144,7 @@ class LibraryCalls:
         self.predictions = Predictions(machine, classes, contents)
         self.hits = Hits(machine, contents)
         self.meters = Meters(machine, classes, contents)
+        self.steps = Steps(machine, contents)
         self._builtins = BuiltinCalls(machine, classes, contents, lineage, construction, self._workers)
 
     def attribute(self, base: Value, name: str, site: Site) -> Value:
@@ -182,8 +184,12 @@ class LibraryCalls:
         result = provenance.known_part(self.machine, canonical(name), arguments, site, result)
         self.estimators.evaluations.watching.called(canonical(name), arguments, site)
         self.meters.built(canonical(name), result, site)
+        self.steps.built(canonical(name), result, site)
         result = self.predictions.of_function(name, arguments, result, site)
         result = self.hits.of_function(canonical(name), arguments, result, site)
+        self.estimators.evaluations.augmenting.made(arguments, site, result)
+        if name == "numpy.where":
+            result = scaling.noted_choice([each.value for each in arguments], result, self.machine.new_ref(site))
         if name.startswith(DERIVING_PACKAGES):
             result = self._with_rows_held(result, name.rpartition(".")[2], arguments, site)
         return self.tables.of_function(name, arguments, result, site)
@@ -195,7 +201,8 @@ class LibraryCalls:
         if effect is not None:
             if canonical(name) in self.wanted or not _needs_no_value(effect):
                 arguments = self._forced(arguments)
-            return self.apply(effect, name, arguments, site, None)
+            result = self.apply(effect, name, arguments, site, None)
+            return self._scored(name, arguments, result, site) if isinstance(effect, Measures) else result
         if name in torch.NO_GRAD or name in torch.ENABLE_GRAD:
             return Value(Opaque(name))
         values = [argument.value for argument in arguments]
@@ -211,14 +218,18 @@ class LibraryCalls:
             result = (
                 self.lineage.derived(values, site) if name.startswith(DERIVING_PACKAGES) else self.lineage.unknown_result(site)
             )
-            result = scored_as(result, *values)
-            self.estimators.evaluations.choosing.measured(name, arguments, site)
+            result = self._scored(name, arguments, result, site)
         else:
             return self.unknown_call(UNKNOWN, name.rpartition(".")[2], arguments, site)
         if canonical(name) in self.wanted:
             arguments = self._forced(arguments)
         self._tell(name, (), arguments, site, None, result)
         return result
+
+    def _scored(self, name: str, arguments: Sequence[Argument], result: Value, site: Site) -> Value:
+        """The result of a function that may be a metric, with the rows of which it is a score."""
+        self.estimators.evaluations.choosing.measured(name, arguments, site)
+        return scored_as(result, *(argument.value for argument in arguments))
 
     def _can_wait(self, effect: Effect | None, name: str, arguments: Sequence[Argument]) -> bool:
         """Whether a call changes nothing, no rule listens to it, and it needs a value that is not computed yet."""
@@ -236,6 +247,9 @@ class LibraryCalls:
         """A call of a method that the project does not define."""
         base = self.machine.force(base)
         self._workers.hear(f".{name}", base, arguments, site)
+        self.estimators.evaluations.augmenting.flows(base, name, arguments, site)
+        if name == "set_params":
+            self.steps.set(base, arguments, site)
         if provenance.keeps_parts(base, name):
             return base
         meter = self.meters.method(base, name, site)
@@ -250,6 +264,7 @@ class LibraryCalls:
         if name in _REDUCTIONS and is_loss(base) and result.origin is not None:
             return replace(result, origin=made_of(result.origin, parts_of(base.origin)), attached=base.attached)
         result = scaling.noted_method(name, base, arguments, result, self.machine.new_ref(site))
+        result = scaling.noted_statistic(name, base, self._with_entries(arguments), result, self.machine.new_ref(site))
         if name == "groupby" and result.data is not None:
             result = replace(result, data=replace(result.data, one_row=True))  # what is done then is done to each group by itself
         chosen = self._columns.chosen(base, name, arguments) if result.data is not None else None
@@ -258,6 +273,14 @@ class LibraryCalls:
         else:
             result = self._with_rows_held(result, name, [Argument(base), *arguments], site)
         return self.tables.of_method(base, name, arguments, result, site)
+
+    def _with_entries(self, arguments: Sequence[Argument]) -> list[Argument]:
+        """Arguments, and what stands in a dict among them: `fillna({"age": mean})`."""
+        found = list(arguments)
+        for argument in arguments:
+            mapping = self.contents.mapping_of(argument.value) if isinstance(argument.node, cst.Dict | cst.Name) else None
+            found += [Argument(value) for _, value in mapping.items] if mapping is not None else []
+        return found
 
     def _method_called(self, base: Value, name: str, arguments: Sequence[Argument], site: Site) -> Value:
         machine = self.machine

@@ -11,9 +11,12 @@ from mldbg.lint.interpret.address import Ref
 from mldbg.lint.interpret.choices import members
 from mldbg.lint.interpret.facts import Loader, Named
 from mldbg.lint.interpret.machine import Machine
-from mldbg.lint.interpret.slots import ArgumentOf, argument_of
-from mldbg.lint.interpret.value import Items, Object, Value
-from mldbg.operations.loading import ATTRIBUTES, SAMPLERS
+from mldbg.lint.interpret.slots import ArgumentOf, Slot, argument_of
+from mldbg.lint.interpret.value import UNKNOWN, Items, Object, Value
+from mldbg.operations.loading import ATTRIBUTES, CHAINS, SAMPLERS
+
+DEEPEST_CHAIN = 3
+"""Chains of transforms in chains."""
 
 
 def described(machine: Machine, value: Value) -> tuple[Loader, ...]:
@@ -31,6 +34,31 @@ def attribute(machine: Machine, base: Value, name: str) -> Value | None:
     return machine.state.get(next(iter(base.loaders)), argument_of(name))
 
 
+def transforms_of(machine: Machine, dataset: Object, depth: int = 0) -> Iterator[Value]:
+    """What a dataset applies to a row: what it was given as transform, or holds under such a name, and members of chains."""
+    machine.built(dataset.ref)
+    for name, value in machine.state.record(dataset.ref).items():
+        said = name.name if isinstance(name, ArgumentOf) else name if isinstance(name, str) else ""
+        for each in members(value):
+            if isinstance(each.thing, Object) and each.thing.cls in CHAINS:
+                yield from _links(machine, each.thing, depth)
+            elif "transform" in said:
+                yield each
+
+
+def _links(machine: Machine, chain: Object, depth: int) -> Iterator[Value]:
+    for value in machine.state.record(chain.ref).values():
+        held = value.thing
+        if isinstance(held, Object):
+            inside = machine.state.get(held.ref, Slot.ITEMS)
+            held = inside.thing if inside is not None else held
+        for each in held.all if isinstance(held, Items) else ():
+            if isinstance(each.thing, Object) and each.thing.cls in CHAINS and depth < DEEPEST_CHAIN:
+                yield from _links(machine, each.thing, depth + 1)
+            else:
+                yield each
+
+
 def refs_in(values: Sequence[Value]) -> frozenset[Ref]:
     """The identities of loaders and samplers among some values."""
     loaders = frozenset[Ref]().union(*(value.loaders for value in values))
@@ -40,7 +68,14 @@ def refs_in(values: Sequence[Value]) -> frozenset[Ref]:
 def described_one(machine: Machine, ref: Ref) -> Loader:
     """A loader, as it is at this point."""
     arguments = _built_with(machine, ref)
-    loader = Loader(ref, arguments, dict(_parts(machine, arguments)))
+    dataset = arguments.get("dataset", UNKNOWN).thing
+    parts = dict(_parts(machine, arguments))
+    steps: tuple[str, ...] = ()
+    if isinstance(dataset, Object):
+        parts |= {dataset.ref: _built_with(machine, dataset.ref)} if isinstance(dataset.cls, str) else {}
+        found = (each.thing for each in transforms_of(machine, dataset))
+        steps = tuple(thing.cls for thing in found if isinstance(thing, Object) and isinstance(thing.cls, str))
+    loader = Loader(ref, arguments, parts, steps)
     named: dict[tuple[Ref, cst.CSTNode | None], Named] = {}
     for sampler, function, name in _names(machine, loader):
         named.setdefault((sampler, function), name)

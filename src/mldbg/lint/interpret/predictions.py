@@ -231,6 +231,14 @@ def is_soft(value: Value) -> bool:
     return value.meaning in _SOFT_MEANINGS
 
 
+def stored(base: Value, value: Value) -> Marked | None:
+    """The mark of an array once `array[rows] = value` has put predictions into it, where it was empty or holds such already."""
+    marked = value.marked
+    if marked is None or marked.mark not in OF_PREDICTIONS:
+        return None
+    return marked if is_blank(base) or base.marked == marked else None
+
+
 def combined(left: Value, right: Value, result: Value) -> Value:
     """Arithmetic: predictions stay what they are beside a number, and scores beside scores."""
     marks = [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+
+import libcst as cst
 
 from mldbg.lint.interpret.address import Made, Site
 from mldbg.lint.interpret.arguments import Argument
@@ -84,7 +86,21 @@ def of_file(machine: Machine, arguments: Sequence[Argument]) -> Role | None:
     if path is not None:
         return _role(parts.part_of_file(repr(path[-200:])))
     node = arguments[0].node
-    return _role(parts.part_of_file(code(node))) if node is not None else None
+    return _role(parts.part_of_file(" ".join(_texts(machine, node)))) if node is not None else None
+
+
+def _texts(machine: Machine, node: cst.BaseExpression) -> Iterator[str]:
+    """The strings that a path is put together from, as far as they are known: of `os.path.join(root, x)` that of `x`."""
+    yield code(node)
+    pieces = [arg.value for arg in node.args] if isinstance(node, cst.Call) else []
+    pieces += [node.left, node.right] if isinstance(node, cst.BinaryOperation) else []
+    for piece in pieces:
+        if isinstance(piece, cst.Name):
+            known = machine.evaluate(piece).constant
+            if isinstance(known, str):
+                yield repr(known[-200:])
+        elif isinstance(piece, cst.Call | cst.BinaryOperation):
+            yield from _texts(machine, piece)
 
 
 def keeps_parts(base: Value, method: str) -> bool:

@@ -45,6 +45,9 @@ from mldbg.lint.interpret.value import (
 from mldbg.operations import tables
 from mldbg.operations.annotations import family_of
 
+MOST_SHUFFLES = 4
+"""Shufflings one after the other that are told apart."""
+
 _STACKING = frozenset({"numpy.r_", "numpy.c_"})
 
 DEEPEST_ITEM = 3
@@ -82,7 +85,12 @@ class Subscripts:
             names = self.columns.named(indices[-1])
             data = data if names is None else data.of_columns(names)
         data = _with_selection(data, indices)
-        if data is not None and picks_one(index, node):
+        drawn = next((one.data.order for one in indices[:1] if one.data is not None and one.data.order), ())
+        if data is not None and drawn:
+            data = replace(data, order=(data.order + drawn)[-MOST_SHUFFLES:])
+        if data is not None and isinstance(index.constant, str):
+            data = replace(data, column=index.constant)
+        if data is not None and not data.condensed and picks_one(index, node):
             data = replace(data, one_row=True)
         fold = next((one.data for one in indices if one.data is not None and one.data.picks is not None), None)
         if data is not None and fold is not None:

@@ -11,13 +11,18 @@ import libcst as cst
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.contents import Contents
+from mldbg.lint.interpret.indexing import MASK
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.table import Column, Table
 from mldbg.lint.interpret.value import (
+    OF_PREDICTIONS,
     UNKNOWN,
     Constant,
     Data,
+    Function,
     Items,
+    Marked,
     Object,
     Opaque,
     Unknown,
@@ -25,7 +30,9 @@ from mldbg.lint.interpret.value import (
 )
 from mldbg.lint.library.names import says_party, says_unit
 from mldbg.operations import columns
-from mldbg.operations.rows import FRAME_ATTRIBUTES
+
+_WHOLE = ("values", "array", "loc", "iloc", "at", "iat")
+"""Attributes that hold all columns of a table."""
 
 _ACCESSORS = ("loc", "iloc", "at", "iat")
 _SAYS_TIME = re.compile(
@@ -76,13 +83,14 @@ class Tables:
     def attribute(self, base: Value, name: str, result: Value) -> Value:
         """`df.values`, `df.target`"""
         known = base.data is not None and base.data.table is not None
-        if name in FRAME_ATTRIBUTES:
+        if name in _WHOLE:
             table = self.of(base)
         elif name in ("str", "dt", "cat", "index", "columns", "shape") or not (known or self._is_of_tables()):
             return result
         else:
             table = self.of(base)
-            table = table.to(frozenset({name})) if table is not None and table.of is not None and table.only is None else None
+            if table is not None:
+                table = table.to(frozenset({name})) if table.of is not None and table.only is None else table.lost
         return self.with_table(result, table) if table is not None else result
 
     def _is_of_tables(self) -> bool:
@@ -96,18 +104,23 @@ class Tables:
         table = self.of(base)
         window = self._window(node, indices)
         if window is not None and (table is None or table.timed is None):
-            table = replace(table.lost if table is not None else Table(), timed=window)
+            table = replace(table.lost if table is not None else Table(), timed=window, whole=True)
             return self.with_table(result, table)
         if table is None or (isinstance(result.thing, Object) and result.thing.cls is not None):
             return result
         accessor = node.value.attr.value if isinstance(node.value, cst.Attribute) else ""
         at = accessor in _ACCESSORS
-        if len(indices) == 1 and (at or not self._names(indices[0])):
-            backwards = table.backwards or _is_reversed(indices[0])
-            return self.with_table(result, replace(table, backwards=backwards))
+        if len(indices) == 1 and (at or _says_rows(indices[0])):
+            cut = table.cut if not _is_slice(indices[0]) else (*table.cut, code(node.slice[0]))
+            return self.with_table(result, replace(table, cut=cut, backwards=table.backwards or _is_reversed(indices[0])))
         chosen = self._chosen(table, indices[-1])
+        if len(indices) == 2 and _cuts(indices[0]):
+            chosen = replace(chosen, cut=(*chosen.cut, code(node.slice[0])))
         if isinstance(chosen.column, str) and says_unit(chosen.column):
             self._note_group(base, chosen.column, self.machine.site(node))
+        marked = next((mark for name, mark in chosen.marks if name == chosen.column), None)
+        if isinstance(marked, Marked):
+            result = replace(result, marked=marked)
         return self.with_table(result, chosen)
 
     def _names(self, index: Value) -> frozenset[str]:
@@ -163,7 +176,10 @@ class Tables:
         if name == "assign":
             for argument in arguments:
                 if argument.keyword is not None:
-                    table = table.with_column(argument.keyword, self.of(argument.value))
+                    content = argument.value
+                    if isinstance(content.thing, Function):
+                        content = self.machine.call(content, [Argument(base)], site)
+                    table = table.with_column(argument.keyword, self.of(content))
             return table
         if name in columns.FOLLOWS_TIME:
             return self._in_time(table, base, name, arguments, site)
@@ -173,21 +189,23 @@ class Tables:
             descending = any(one.keyword == "ascending" and one.value.constant is not True for one in arguments)
             return replace(table, backwards=table.backwards or descending)
         if name in columns.ONE_ROW_EACH and table.timed is not None and _is_sort(table.timed):
-            table = replace(table, timed=None)
+            table = replace(table, timed=None, whole=False)
         if name in columns.KEEPS_COLUMNS or (name in columns.OF_ONE_COLUMN and table.column is not None):
             return table
-        return table.lost if base.data is not None and base.data.table is not None else None
+        if base.data is None or base.data.table is None:
+            return None
+        return replace(table.lost, future=None) if name in columns.PUTS_TOGETHER else table.lost
 
     def _dropped(self, table: Table, name: str, arguments: Sequence[Argument]) -> Table:
-        """`df.drop(columns=["a"])`, `df.drop("a", axis=1)`, `df.pop("a")`; without an axis rows are dropped."""
+        """`df.drop(columns=["a"])`, `df.drop("a", axis=1)`, `df.pop("a")`; what is dropped without an axis is not known."""
         given = {argument.keyword: argument.value for argument in arguments if argument.keyword is not None}
         plain = [argument.value for argument in arguments if argument.keyword is None]
         if name == "pop":
             return table.to(frozenset[Column](self._names(plain[0]))) if plain and self._names(plain[0]) else table.lost
         axis = given.get("axis", plain[1] if len(plain) > 1 else UNKNOWN).constant
         if "columns" not in given and axis not in (1, "columns"):
-            rows_only = axis in (0, "index") or "index" in given or ("axis" not in given and len(plain) == 1)
-            return table if rows_only else table.lost
+            rows_only = axis in (0, "index") or "index" in given
+            return table if rows_only else table.lost  # polars drops columns without being told an axis
         said = given.get("columns", given.get("labels", plain[0] if plain else UNKNOWN))
         names = self._names(said)
         return table.but(frozenset[Column](names)) if names else table.lost
@@ -224,7 +242,8 @@ class Tables:
             names = self._names(first.value) if first is not None else frozenset()
             descending = any(one.keyword == "ascending" and one.value.constant is not True for one in arguments)
             timed = site if names and all(_SAYS_TIME.search(one) for one in names) and not descending else table.timed
-            return replace(table, timed=table.timed or timed, backwards=descending)
+            whole = table.whole or timed is not None
+            return replace(table, timed=table.timed or timed, whole=whole, backwards=descending)
         if name == "resample" and not isinstance(number, str):
             return table.lost
         if name == "download":
@@ -233,33 +252,48 @@ class Tables:
         centred = any(one.keyword == "center" and one.value.constant is True for one in arguments)
         future = site if (ahead or (name == "rolling" and centred)) and not table.backwards else table.future
         of_group = base.data is not None and base.data.one_row
-        timed = table.timed if of_group else table.timed or site
-        return Table(future=future, timed=timed, backwards=table.backwards)
+        timed = table.follows if of_group else table.follows or site
+        return Table(future=future, timed=timed, whole=timed is not None, backwards=table.backwards)
 
     def of_function(self, name: str, arguments: Sequence[Argument], result: Value, site: Site) -> Value:
         """What a function outside the project makes of tables."""
         if not isinstance(result.thing, Unknown | Opaque):
             return result
         if name in columns.SERIES:
-            return self.with_table(result, Table(of=result.origin, timed=site))
+            return self.with_table(result, Table(of=result.origin, timed=site, whole=True))
         last = name.rpartition(".")[2]
         if last == "sliding_window_view":
-            return self.with_table(result, Table(timed=site))
+            return self.with_table(result, Table(timed=site, whole=True))
+        if name == "pandas.DataFrame" and arguments:
+            result = self._built(arguments[0].value, result)
         table = result.data.table if result.data is not None else None
+        if last in columns.PUTS_TOGETHER and table is not None and table.of is None:
+            return self.with_table(result, replace(table.lost, future=None))
         if table is None:
             return self._of_list(arguments, result) if last in ("array", "asarray", "stack", "tensor", "FloatTensor") else result
         if last in columns.KEEPS_COLUMNS or (last in columns.OF_ONE_COLUMN and table.column is not None):
             return result
         return self.with_table(result, table.lost)
 
+    def _built(self, content: Value, result: Value) -> Value:
+        """`pd.DataFrame({"a": ..., "b": ...})`: a table of these columns."""
+        mapping = self.contents.mapping_of(content)
+        if mapping is None or result.origin is None:
+            return result
+        table = Table(of=result.origin)
+        for name, value in mapping.items:
+            if isinstance(name, str):
+                table = table.with_column(name, self.of(value))
+        return self.with_table(result, table)
+
     def _of_list(self, arguments: Sequence[Argument], result: Value) -> Value:
         """`np.array(windows)`: rows that were collected in a list."""
         items = self.contents.items_of(arguments[0].value) if arguments else None
         found = (
-            [one.data.table.timed for one in items.all if one.data is not None and one.data.table is not None] if items else []
+            [one.data.table.follows for one in items.all if one.data is not None and one.data.table is not None] if items else []
         )
         timed = next((site for site in found if site is not None), None)
-        return self.with_table(result, Table(timed=timed)) if timed is not None else result
+        return self.with_table(result, Table(timed=timed, whole=True)) if timed is not None else result
 
     # --- groups ---
 
@@ -271,7 +305,7 @@ class Tables:
         elif name in ("groupby", "drop_duplicates") or name == "set_index":
             first = next((one.value for one in arguments if one.keyword in (None, "by", "subset", "keys")), UNKNOWN)
             names = sorted(column for column in self._names(first) if _says_group(column))
-            if names and name == "groupby" and _stays_row_by_row(site):
+            if names and name == "groupby" and (says_unit(names[0]) or _stays_row_by_row(site)):
                 self._note_group(base, names[0], site)
             elif names and name == "drop_duplicates":
                 self.one_of_each |= base.rows
@@ -298,15 +332,19 @@ class Tables:
         if not isinstance(first, cst.Slice) or first.lower is None or first.upper is None or first.step is not None:
             return None
         for plain, other in ((first.lower, first.upper), (first.upper, first.lower)):
-            if not isinstance(plain, cst.Name) or not isinstance(other, cst.BinaryOperation):
-                continue
-            if (
-                isinstance(other.operator, cst.Add | cst.Subtract)
-                and _is_name(other.left, plain.value)
-                and self._counts(node, plain.value)
-            ):
+            if isinstance(plain, cst.Name) and self._is_beside(other, plain.value) and self._counts(node, plain.value):
                 return self.machine.site(node)
         return None
+
+    def _is_beside(self, node: cst.BaseExpression, name: str) -> bool:
+        """Whether an expression is a name plus or minus something; it may have got a name of its own before."""
+        frame = self.machine.frame
+        made = [node]
+        if isinstance(node, cst.Name):
+            scope = frame.function.node if frame.function is not None else frame.part.tree
+            made = frame.part.names_in(scope).made.get(node.value, [])
+        sums = [one for one in made if isinstance(one, cst.BinaryOperation) and isinstance(one.operator, cst.Add | cst.Subtract)]
+        return any(_is_name(one.left, name) for one in sums)
 
     def _counts(self, node: cst.CSTNode, name: str) -> bool:
         """Whether a name counts up one by one in a loop or comprehension under way."""
@@ -328,14 +366,17 @@ class Tables:
         if table is None or isinstance(base.thing, Opaque):
             return base
         known = base.data is not None and base.data.table is not None
-        says = content is not None and (content.future is not None or content.timed is not None)
-        if not known and not says:
+        says = content is not None and (content.future or content.follows or (content.column and content.of is table.of))
+        predicted = value.marked is not None and value.marked.mark in OF_PREDICTIONS
+        if not known and not says and not predicted:
             return base
         if names is None:  # a column of which the name is not known
-            timed = content.timed if content is not None else None
-            return self.with_table(base, replace(table, timed=table.timed or timed))
+            timed = content.follows if content is not None else None
+            return self.with_table(base, replace(table, timed=table.timed or timed, whole=table.whole or timed is not None))
         for name in names:
             table = table.with_column(name, content)
+            kept = frozenset(pair for pair in table.marks if pair[0] != name)
+            table = replace(table, marks=kept | ({(name, value.marked)} if predicted else frozenset()))
         return self.with_table(base, table)
 
 
@@ -355,10 +396,25 @@ def _counted(table: Table, bounds: Sequence[object]) -> Table:
     return table.lost
 
 
+def _says_rows(index: Value) -> bool:
+    """Whether an index picks rows: a slice, a mask, or the numbers that a fold gives."""
+    is_slice = _is_slice(index)
+    is_mask = isinstance(index.thing, Opaque) and index.thing.cls == MASK
+    return is_slice or is_mask or (index.data is not None and index.data.picks is not None)
+
+
+def _is_slice(index: Value) -> bool:
+    return isinstance(index.thing, Items) and index.thing.cls == "builtins.slice"
+
+
+def _cuts(index: Value) -> bool:
+    """Whether an index is a slice that leaves some out."""
+    return isinstance(index.thing, Items) and _is_slice(index) and not all(bound.is_none for bound in index.thing.tail)
+
+
 def _is_reversed(index: Value) -> bool:
     """`df[::-1]`"""
-    is_slice = isinstance(index.thing, Items) and index.thing.cls == "builtins.slice"
-    return is_slice and isinstance(index.thing, Items) and index.thing.tail[-1].constant == -1
+    return isinstance(index.thing, Items) and _is_slice(index) and index.thing.tail[-1].constant == -1
 
 
 def _fills_backwards(arguments: Sequence[Argument]) -> bool:

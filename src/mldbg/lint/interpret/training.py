@@ -16,7 +16,16 @@ from mldbg.lint.interpret.choices import members
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.estimators import Estimators
-from mldbg.lint.interpret.facts import Backward, Gradients, GradientsCleared, GradientUse, ModelCall, ModeSet, ScalerUse
+from mldbg.lint.interpret.facts import (
+    Backward,
+    Gradients,
+    GradientsCleared,
+    GradientUse,
+    ModelCall,
+    ModeSet,
+    RandomPart,
+    ScalerUse,
+)
 from mldbg.lint.interpret.join import is_loss
 from mldbg.lint.interpret.lineage import Lineage
 from mldbg.lint.interpret.machine import Machine
@@ -526,6 +535,12 @@ class Training:
             )
         )
         result = self.estimators.evaluations.choosing.predicted(data, result)
+        if data.role is not None and data.role.held_out and (not machine.state.grad or training is False):
+            behind = self.estimators.evaluations.augmenting.behind(data.data)
+            if behind is not None:
+                transform, name, made = behind
+                place = replace(machine.place(site), site=made)
+                machine.facts.append(RandomPart(place, data, transform, name, runs=True))
         if data.role is not None:
             rounds: list[tuple[cst.CSTNode, Part]] = [(loop.node, frame.part) for frame in machine.frames for loop in frame.loops]
             scored = any(reads_labels(loop, part) for loop, part in (*rounds, *comprehensions(site)))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from mldbg.lint.interpret.address import Made, Ref, Site
+import libcst as cst
+
+from mldbg.lint.interpret.address import Made, Ref, Site, site_of
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.choices import members
 from mldbg.lint.interpret.classes import Classes
-from mldbg.lint.interpret.facts import Heard, LoaderBuilt
-from mldbg.lint.interpret.loading import described_one
+from mldbg.lint.interpret.facts import Heard, LoaderBuilt, Place
+from mldbg.lint.interpret.loading import described_one, transforms_of
 from mldbg.lint.interpret.machine import Machine
-from mldbg.lint.interpret.slots import ArgumentOf, Slot
-from mldbg.lint.interpret.value import UNKNOWN, Bound, ClassThing, Function, Items, Object, Partial, Value
-from mldbg.operations.loading import CHAINS
+from mldbg.lint.interpret.tree import descendants
+from mldbg.lint.interpret.value import UNKNOWN, Bound, ClassThing, Function, Items, Object, Partial, Value, literal
+from mldbg.operations.loading import ITERABLE
 
 _MAKES_ROWS = ("__getitem__", "__iter__", "__getitems__")
 
@@ -54,7 +56,9 @@ class Workers:
             rows = self._listen(lambda: self._make_rows(dataset, loader.arguments.get("collate_fn"), site))
             start = loader.arguments.get("worker_init_fn", UNKNOWN)
             started = self._listen(lambda: self._call(start, site))
-        machine.facts.append(LoaderBuilt(machine.place(site), loader, dataset, workers, rows, started))
+        place, kept, iterates = machine.place(site), self._kept(dataset), self._iterates(dataset)
+        holds = self._holds_rows(dataset)
+        machine.facts.append(LoaderBuilt(place, loader, dataset, workers, rows, started, kept, iterates, holds))
 
     def _has_workers(self, number: Value | None) -> bool | None:
         if number is None:
@@ -76,6 +80,64 @@ class Workers:
                 if isinstance(value.thing, Object) and value.thing.ref in wanted and isinstance(value.thing.cls, ClassThing):
                     return value
         return dataset
+
+    # --- the dataset ---
+
+    def _method(self, dataset: Value, name: str) -> Function | None:
+        cls = dataset.thing.cls if isinstance(dataset.thing, Object) else None
+        found = self._classes.class_attribute(cls, name) if isinstance(cls, ClassThing) else None
+        return found.thing if found is not None and isinstance(found.thing, Function) else None
+
+    def _iterates(self, dataset: Value) -> Site | None:
+        """The `__iter__` of an IterableDataset of the project."""
+        cls = dataset.thing.cls if isinstance(dataset.thing, Object) else None
+        method = self._method(dataset, "__iter__")
+        if method is None or not isinstance(cls, ClassThing) or ITERABLE not in self._classes.ancestors(cls):
+            return None
+        return site_of(method.part, method.node)
+
+    def _holds_rows(self, dataset: Value) -> bool:
+        """Whether an attribute of a dataset is a sequence of which something is known."""
+        if not isinstance(dataset.thing, Object):
+            return False
+        record = self._machine.state.record(dataset.thing.ref)
+        values = [value.thing for name, value in record.items() if isinstance(name, str)]
+        return any(isinstance(thing, Items) or (isinstance(thing, Object) and thing.cls == "builtins.list") for thing in values)
+
+    def _kept(self, dataset: Value) -> tuple[Heard, ...]:
+        """The methods by which `__init__` makes what it keeps for rows, up to where that is back on the CPU."""
+        init, row = self._method(dataset, "__init__"), self._method(dataset, "__getitem__")
+        if init is None or row is None:
+            return ()
+        found = []
+        needed = {each.attr.value for each in descendants(row.node) if isinstance(each, cst.Attribute)}
+        for node in descendants(init.node):
+            target = node.targets[0].target if isinstance(node, cst.Assign) else None
+            if isinstance(node, cst.Assign) and isinstance(target, cst.Attribute) and target.attr.value in needed:
+                found += [self._as_heard(init, call, dataset) for call in _chained(node.value)]
+        return tuple(found)
+
+    def _as_heard(self, init: Function, call: cst.Call, dataset: Value) -> Heard:
+        assert isinstance(call.func, cst.Attribute)
+        given = tuple((arg.keyword.value if arg.keyword else None, self._default(init, arg.value, dataset)) for arg in call.args)
+        place = Place(site_of(init.part, call), (init.name,), init.node)
+        return Heard(place, f".{call.func.attr.value}", None, given)
+
+    @staticmethod
+    def _default(init: Function, node: cst.BaseExpression, dataset: Value) -> Value:
+        """What a parameter of `__init__` is that the dataset was built without; unknown of anything else."""
+        ref = dataset.thing.ref if isinstance(dataset.thing, Object) else None
+        built = ref.site.node if ref is not None and ref.site is not None else None
+        params = init.node.params.params
+        names = [param.name.value for param in params]
+        if not isinstance(node, cst.Name) or node.value not in names or not isinstance(built, cst.Call):
+            return UNKNOWN
+        place = names.index(node.value)
+        by_position = sum(arg.keyword is None for arg in built.args) + 1 > place
+        by_name = any(arg.star or (arg.keyword is not None and arg.keyword.value == node.value) for arg in built.args)
+        default = params[place].default
+        text = default.evaluated_value if isinstance(default, cst.SimpleString) else None
+        return literal(text) if isinstance(text, str) and not by_position and not by_name else UNKNOWN
 
     # --- listening ---
 
@@ -99,7 +161,7 @@ class Workers:
             if method is not None and isinstance(method.thing, Function):
                 index = [] if name == "__iter__" else [Argument(Value(origin=self._machine.new_ref(site, Made.ELEMENT, "index")))]
                 self._machine.force(self._machine.call_function(method.thing, [Argument(dataset), *index], site))
-        for transform in list(self._transforms(dataset.thing))[:MOST_CALLABLES]:
+        for transform in list(transforms_of(self._machine, dataset.thing))[:MOST_CALLABLES]:
             self._call(transform, site)
         if collate is not None:
             self._call(collate, site)
@@ -114,22 +176,12 @@ class Workers:
     def _is_of_project(value: Value) -> bool:
         return isinstance(value.thing, Object) and isinstance(value.thing.cls, ClassThing)
 
-    def _transforms(self, thing: Object) -> Iterator[Value]:
-        """What a library's dataset, or a chain of transforms in any dataset, applies to a row."""
-        of_library = isinstance(thing.cls, str)
-        self._machine.built(thing.ref)
-        for name, value in self._machine.state.record(thing.ref).items():
-            for each in members(value):
-                if isinstance(each.thing, Object) and each.thing.cls in CHAINS:
-                    yield from self._members(each.thing.ref)
-                elif of_library and isinstance(name, ArgumentOf) and "transform" in name.name:
-                    yield each
 
-    def _members(self, chain: Ref) -> Iterator[Value]:
-        for value in self._machine.state.record(chain).values():
-            held = value.thing
-            if isinstance(held, Object):
-                inside = self._machine.state.get(held.ref, Slot.ITEMS)
-                held = inside.thing if inside is not None else held
-            if isinstance(held, Items):
-                yield from held.all
+_BACK = frozenset({"cpu", "numpy", "tolist", "item"})
+
+
+def _chained(node: cst.BaseExpression) -> Iterator[cst.Call]:
+    """The method calls that an expression ends with, last first: `net.to(device).eval()`."""
+    while isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and node.func.attr.value not in _BACK:
+        yield node
+        node = node.func.value

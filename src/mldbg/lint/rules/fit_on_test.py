@@ -10,6 +10,9 @@ from mldbg.lint.leakage import first_of_two, learning
 from mldbg.lint.library.names import at_the_start
 from mldbg.lint.rule import Rule, Topic, hears
 
+PASSING = (FitKind.CENTRING, FitKind.STATISTIC, FitKind.TARGET)
+"""What is learned in passing, and by no object that was fitted before."""
+
 
 class FitOnTest(Rule):
     """an estimator is fitted on test data
@@ -77,7 +80,7 @@ class FitOnTest(Rule):
         if fitted.transforms or isinstance(fitted.estimator.thing, Unknown) or value.role is not Role.TRAIN:
             return
         for fit in sorted(value.fits, key=lambda fit: (fit.site.part.module.path, fit.site.span)):
-            if fit.role is not None and fit.role.held_out and fit.kind is not FitKind.CENTRING:
+            if fit.role is not None and fit.role.held_out and fit.kind not in PASSING:
                 yield self.found(
                     fit.site,
                     f"{learning(fit)} {fit.role.value} data, and the training data is prepared with what it learned there",
@@ -88,7 +91,7 @@ class FitOnTest(Rule):
 
     def on_evaluated(self, evaluated: Evaluated) -> Iterator[Finding]:
         for fit in evaluated.value.fits:
-            if fit.kind is not FitKind.CENTRING:
+            if fit.kind not in PASSING:
                 for first, role in _fitted_before(fit, evaluated):
                     yield self.found(
                         fit.site,

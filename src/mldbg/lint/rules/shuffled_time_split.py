@@ -53,7 +53,9 @@ class ShuffledTimeSplit(Rule):
     listens_to = hears(RowsSplit)
 
     def on_rows_split(self, split: RowsSplit) -> Iterator[Finding]:
-        timed = next((table.timed for table in map(_table, split.arrays) if table is not None and table.timed is not None), None)
+        timed = next(
+            (table.follows for table in map(_table, split.arrays) if table is not None and table.follows is not None), None
+        )
         if timed is None or split.shuffles is not True or split.grouped:
             return
         yield self.found(
