@@ -51,6 +51,14 @@ def bare(node: cst.BaseExpression) -> str:
     return code(node.with_changes(lpar=(), rpar=()))
 
 
+def code_in(part: Part, node: cst.CSTNode) -> str:
+    """The source text of a node of a part: of a function or a loop, for many findings in one may ask."""
+    key = ("code", node)
+    if key not in part.kept:
+        part.kept[key] = code(node)
+    return str(part.kept[key])
+
+
 def safe(*edits: Edit) -> Fix:
     """A fix that keeps the meaning, or restores the one that plainly was intended."""
     return Fix(True, edits)
@@ -746,6 +754,22 @@ def first_of(statement: cst.CSTNode) -> cst.CSTNode:
     return statement.body[0] if isinstance(statement, cst.SimpleStatementLine) else statement
 
 
+def _compared_in(function: cst.CSTNode) -> tuple[dict[cst.CSTNode, set[str]], dict[str, set[str]]]:
+    """The names that expressions, and names, are compared with by `==` in a function."""
+    by_node: dict[cst.CSTNode, set[str]] = {}
+    by_name: dict[str, set[str]] = {}
+    for test in descendants(function):
+        if not isinstance(test, cst.Comparison) or not isinstance(test.comparisons[0].operator, cst.Equal):
+            continue
+        pair = test.left, test.comparisons[0].comparator
+        for one, other in (pair, pair[::-1]):
+            if isinstance(other, cst.Name):
+                by_node.setdefault(one, set()).add(other.value)
+                if isinstance(one, cst.Name):
+                    by_name.setdefault(one.value, set()).add(other.value)
+    return by_node, by_name
+
+
 _LOADS = re.compile(r"loader|_dl\b|\bdl\b", re.IGNORECASE)
 
 
@@ -761,13 +785,11 @@ def is_prediction_for_labels(place: Place, scores: cst.CSTNode) -> bool:
         kept = kept.elements[1].value  # `_, pred = torch.max(out, 0)`
     name = kept.value if isinstance(kept, cst.Name) else None
     function = place.function or part.tree
-    compared = {
-        other.value
-        for test in descendants(function)
-        if isinstance(test, cst.Comparison) and len(test.comparisons) == 1 and isinstance(test.comparisons[0].operator, cst.Equal)
-        for one, other in ((test.left, test.comparisons[0].comparator), (test.comparisons[0].comparator, test.left))
-        if (one is node or (name is not None and is_name(one, name))) and isinstance(other, cst.Name)
-    }
+    key = ("compared", function)
+    if key not in part.kept:
+        part.kept[key] = _compared_in(function)
+    by_node, by_name = part.kept[key]
+    compared = by_node.get(node, set()) | by_name.get(name, set())
     made = [scores, *sources_of(place, scores)]
     given = {arg.value.value for one in made if isinstance(one, cst.Call) for arg in one.args if isinstance(arg.value, cst.Name)}
     here: cst.CSTNode | None = node
@@ -969,10 +991,19 @@ def tests_over(site: Site) -> Iterator[cst.CSTNode]:
         around.add(here)
         here = part.parents.get(here)
     function = function_around(part, site.node)
-    for node in descendants(function) if function is not None else ():
-        leaves = isinstance(node, cst.If) and any(isinstance(one, cst.Return) for one in descendants(node.body))
-        if isinstance(node, cst.If | cst.IfExp | cst.While) and (node in around or leaves):
+    key = ("tests", function)
+    if key not in part.kept:
+        part.kept[key] = list(_tests_in(function)) if function is not None else []
+    for node, leaves in part.kept[key]:
+        if node in around or leaves:
             yield node.test
+
+
+def _tests_in(function: cst.CSTNode) -> Iterator[tuple[cst.If | cst.IfExp | cst.While, bool]]:
+    """What tests something in a function, and whether the function may be left there."""
+    for node in descendants(function):
+        if isinstance(node, cst.If | cst.IfExp | cst.While):
+            yield node, isinstance(node, cst.If) and any(isinstance(one, cst.Return) for one in descendants(node.body))
 
 
 def is_attribute_of(site: Site) -> bool:

@@ -11,7 +11,7 @@ from mldbg.lint.interpret.facts import ModuleBuilt
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.value import ClassThing, Function, Items, Lazy, Object, Value
 
-DEEPEST = 3
+DEEPEST_CONTAINER = 3
 """Lists inside lists that are looked through for layers."""
 
 
@@ -38,7 +38,7 @@ class Registered:
         for key, held in attributes.items():
             plain = isinstance(held.thing, Object) and held.thing.cls in ("builtins.list", "builtins.dict")
             if plain or isinstance(held.thing, Items) or self._contents.mapping_of(held) is not None:
-                modules[key] = tuple(self._modules_in(held, DEEPEST))
+                modules[key] = tuple(self._modules_in(held, DEEPEST_CONTAINER))
             else:
                 seen.update(self._held_by(held, set()))
         hidden = frozenset(key for key, found in modules.items() if found and not any(one.ref in seen for one in found))

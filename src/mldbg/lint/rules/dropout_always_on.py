@@ -134,7 +134,7 @@ def _is_made_here(call: Call) -> bool:
     function = edit.function_around(made.part, made.node)
     if function is None or function is not edit.function_around(site.part, site.node) or edit.is_attribute_of(made):
         return False
-    text = edit.code(function)
+    text = edit.code_in(made.part, function)
     return not text.lstrip().startswith("def __init__") and ".eval(" not in text and ".train(" not in text
 
 

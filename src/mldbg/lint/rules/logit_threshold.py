@@ -76,8 +76,8 @@ class LogitThreshold(Rule):
     def __init__(self) -> None:
         self._logits: dict[object, Site] = {}
         """What a loss takes for logits, as tensors or as the layers that give them, and where the loss is."""
-        self._waiting: list[tuple[frozenset[object], Place, Value, Site, Fix | None]] = []
-        """Comparisons of what may turn out to be logits."""
+        self._waiting: dict[object, list[tuple[Place, Value, Fix | None]]] = {}
+        """Comparisons of what may turn out to be logits, by each of their keys."""
 
     def on_compared(self, compared: Compared) -> Iterator[Finding]:
         if compared.bound == _HALF:
@@ -104,12 +104,9 @@ class LogitThreshold(Rule):
             return
         keys = _keys(value)
         self._logits |= dict.fromkeys(keys, call.place.site)
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            if each[0].isdisjoint(keys):
-                self._waiting.append(each)
-            else:
-                yield self._reported(*each[1:4], call.place.site, each[4])
+        for key in keys:
+            for place, compared, fix in self._waiting.pop(key, ()):
+                yield self._reported(place, compared, place.site, call.place.site, fix)
 
     def _compared(self, value: Value, place: Place, fix: Fix | None) -> Iterator[Finding]:
         if value.meaning not in (None, Semantic.LOGITS) or value.scaled or _depends_on_activation(place):
@@ -119,7 +116,8 @@ class LogitThreshold(Rule):
         if known is not None:
             yield self._reported(place, value, place.site, known, fix)
         elif keys and not place.supposed:
-            self._waiting.append((keys, place, value, place.site, fix))
+            for key in keys:
+                self._waiting.setdefault(key, []).append((place, value, fix))
 
     def _reported(self, place: Place, value: Value, site: Site, loss: Site, fix: Fix | None) -> Finding:
         return self.found(
@@ -145,7 +143,7 @@ def _depends_on_activation(place: Place) -> bool:
     """Whether a test that leads here may know whether probabilities are there, or they are made in place."""
     if any(_SAYS_ACTIVATION.search(edit.code(condition.test.node)) for condition in place.conditions):
         return True
-    return place.function is not None and "sigmoid_(" in edit.code(place.function)
+    return place.function is not None and "sigmoid_(" in edit.code_in(place.site.part, place.function)
 
 
 def _with_zero(site: Site, node: cst.BaseExpression) -> Fix | None:

@@ -104,9 +104,9 @@ def _wants_gradients(call: ModelCall, loop: Loop) -> bool:
     names = (*call.place.within, edit.code(call.expression))
     if any(map(_SAYS_GRADIENTS.search, names)):
         return True
-    texts = [edit.code(loop.node)]
+    texts = [edit.code_in(loop.place.site.part, loop.node)]
     if call.place.function is not None and call.place.function is not loop.place.function:
-        texts.append(edit.code(call.place.function))
+        texts.append(edit.code_in(call.place.site.part, call.place.function))
     if any(map(_NEEDS_GRADIENTS.search, texts)):
         return True
     text = "".join(call.place.site.part.module.outline.code)
