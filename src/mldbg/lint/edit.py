@@ -746,6 +746,45 @@ def first_of(statement: cst.CSTNode) -> cst.CSTNode:
     return statement.body[0] if isinstance(statement, cst.SimpleStatementLine) else statement
 
 
+_LOADS = re.compile(r"loader|_dl\b|\bdl\b", re.IGNORECASE)
+
+
+def is_prediction_for_labels(place: Place, scores: cst.CSTNode) -> bool:
+    """Whether what a call gives is compared with the labels of a batch, and its argument is what a model gives for the rows.
+
+    As the source says it: `for x, y in loader`, `out = model(x)`, `pred = out.argmax()`, `pred == y`.
+    """
+    part, node = place.site.part, place.site.node
+    above = part.parents.get(node)
+    kept: cst.CSTNode | None = above.targets[0].target if isinstance(above, cst.Assign) and len(above.targets) == 1 else None
+    if isinstance(kept, cst.Tuple) and len(kept.elements) == 2:
+        kept = kept.elements[1].value  # `_, pred = torch.max(out, 0)`
+    name = kept.value if isinstance(kept, cst.Name) else None
+    function = place.function or part.tree
+    compared = {
+        other.value
+        for test in descendants(function)
+        if isinstance(test, cst.Comparison) and len(test.comparisons) == 1 and isinstance(test.comparisons[0].operator, cst.Equal)
+        for one, other in ((test.left, test.comparisons[0].comparator), (test.comparisons[0].comparator, test.left))
+        if (one is node or (name is not None and is_name(one, name))) and isinstance(other, cst.Name)
+    }
+    made = [scores, *sources_of(place, scores)]
+    given = {arg.value.value for one in made if isinstance(one, cst.Call) for arg in one.args if isinstance(arg.value, cst.Name)}
+    here: cst.CSTNode | None = node
+    while here is not None:
+        if isinstance(here, cst.For) and isinstance(here.target, cst.Tuple) and _LOADS.search(code(here.iter)):
+            names = [each.value.value for each in here.target.elements if isinstance(each.value, cst.Name)]
+            if len(names) == 2 and names[0] in given and names[1] in compared:
+                return True
+        here = part.parents.get(here)
+    return False
+
+
+def receiver_of(node: cst.CSTNode) -> cst.BaseExpression | None:
+    """What a method is called on."""
+    return node.func.value if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) else None
+
+
 def is_number(node: cst.CSTNode) -> bool:
     """Whether a number is written out."""
     return isinstance(node, cst.Integer | cst.Float)

@@ -16,7 +16,7 @@ from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.facts import BehindPart, FlagSet, LayerSet, ModeSet
 from mldbg.lint.interpret.frames import held_under_key, loop_started, one_of_many, with_named_role
 from mldbg.lint.interpret.heads import replace_last
-from mldbg.lint.interpret.join import join, join_data, joined, named_loss, scored_as, tuple_of
+from mldbg.lint.interpret.join import join, join_data, joined, named_loss, scored_as, scores_of, tuple_of
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.names import Names
@@ -240,6 +240,8 @@ class Assignment:
             if held is not None and isinstance(held.thing, Entries):
                 value = held_under_key(index.constant, value, self.machine.frame.module)
                 self.machine.state.set(thing.ref, Slot.ITEMS, Value(_with_item(held.thing, index, value)))
+                if scores_of(value) and not isinstance(index.thing, Constant):
+                    self.rebind(target.value, scored_as(base, value))
                 return
             if held is not None and isinstance(held.thing, Items):
                 if any(isinstance(item.slice, cst.Slice) for item in target.slice):
