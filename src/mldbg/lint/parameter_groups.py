@@ -233,7 +233,7 @@ def is_left_alone(name: str, part: Part) -> bool:
     """Whether a file neither freezes a network or layer, nor loads its weights, nor does anything with its parameters."""
     text = part.module.text
     last = re.escape(name.rpartition(".")[2])
-    touched = rf"\b{last}\b(\.\w+)*\.(?:(?:named_)?parameters|load_state_dict|requires_grad_|eval|weight|bias)\b"
+    touched = rf"\b{last}\b(\.\w+)*\.(?:(?:named_)?parameters|load_state_dict|requires_grad_?|eval|weight|bias)\b"
     cut = rf"\b{last}\([^\n]*\)\.detach\("
     loaded = rf"\b{last} ?= ?[^\n]*(?:load|pretrained)"
     frozen = rf"(?:freeze|frozen|load)\w*\([^\n]*\b{last}\b"
