@@ -64,11 +64,15 @@ class Choices:
             case Known.LIBRARY | Known.FILE:
                 return True
             case Known.SPLIT | Known.NAMED_PART:
-                if chosen.has_validation or (data.whole is not None and data.whole[0].held_out):
+                if chosen.has_validation or self._is_validated(chosen) or (data.whole is not None and data.whole[0].held_out):
                     return True
                 return self._is_reported(chosen) and not self._has_another(chosen)
             case _:
                 return False
+
+    def _is_validated(self, chosen: Chosen) -> bool:
+        """Whether another part of the same split is for validation."""
+        return any(one.value.role is Role.VALIDATION and split_of(one.value) is split_of(chosen.value) for one in self.evaluated)
 
     def _is_reported(self, chosen: Chosen) -> bool:
         """Whether the same rows, or the score that was chosen, give the result in the end."""

@@ -15,7 +15,7 @@ from mldbg.lint.library.names import says_test, says_validation
 _SEEDS = re.compile(r"seed\w*\(")
 
 
-def overlap(trained: Data, evaluated: Data) -> str | None:
+def overlap(trained: Data, evaluated: Data, *, fitted: bool = False) -> str | None:
     """Why rows that are held out from something are among those that a model learned from; None where nothing says it."""
     if evaluated.role is None or not evaluated.role.held_out or not trained.rows or trained.rows != evaluated.rows:
         return None
@@ -25,7 +25,7 @@ def overlap(trained: Data, evaluated: Data) -> str | None:
         return "they are all rows, those of the training part included"
     if evaluated.split is None or trained.split is evaluated.split:
         return None
-    if trained.split is None and (trained.role is None or _is_whole(trained, evaluated)):
+    if trained.split is None and ((fitted and trained.role is None) or _is_whole(trained, evaluated)):
         return "the model learns from all rows, those that were split off for evaluation included"
     if trained.role is not Role.TRAIN or trained.split is None:
         return None

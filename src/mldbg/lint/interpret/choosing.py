@@ -73,7 +73,7 @@ class Choosing:
     def returned(self, value: Value) -> Value:
         """What a function returns in which a model was run."""
         ran_on = self.machine.frame.ran_on
-        if not ran_on or self.machine.frame.function is None:
+        if len(ran_on) != 1 or self.machine.frame.function is None:
             return value
         thing = value.thing
         if isinstance(thing, Items) and thing.exact:
@@ -197,7 +197,7 @@ class Choosing:
 def in_round(machine: Machine, value: Value) -> Value:
     """What is collected in a loop in which a model is run."""
     loops = machine.frame.loops
-    if not loops or not loops[-1].ran_on or not isinstance(value.thing, Unknown | Opaque) or scores_of(value):
+    if not loops or len(loops[-1].ran_on) != 1 or not isinstance(value.thing, Unknown | Opaque) or scores_of(value):
         return value
     return with_scores(value, loops[-1].ran_on)
 

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.address import Made, Site
-from mldbg.lint.interpret.facts import Backward, Evaluated, Fitted, ModelCall
+from mldbg.lint.interpret.facts import Backward, Evaluated, Fitted, GradientUse, ModelCall
 from mldbg.lint.interpret.value import Data, Known, Role, Trail, first_step
 from mldbg.lint.overlap import fed_by, overlap
 from mldbg.lint.rule import Rule, Topic, hears
+
+_PICKS = re.compile(r"Subset|[sS]ampler|randperm|permutation|isin\(|\[:|:\]|\.(?:select|take|skip|filter)\(")
+"""What takes some of the rows of a set."""
 
 _SETS = frozenset({Made.OBJECT, Made.PARAMETER, Made.ATTRIBUTE, Made.COPY})
 """What a data set is, other than some part that was taken out of something."""
@@ -59,15 +63,17 @@ class OverlappingSplits(Rule):
     group = Group.CORRECTNESS
     topic = Topic.LEAKAGE
     about_experiments = True
-    listens_to = hears(Fitted, Backward, Evaluated, ModelCall)
+    listens_to = hears(Fitted, Backward, GradientUse, Evaluated, ModelCall)
 
     def __init__(self) -> None:
         self.fitted: dict[object, _Learned] = {}
         self.learned: dict[Data, _Learned] = {}
+        self.waiting: list[_Learned] = []
 
     def at_end(self) -> Iterator[Finding]:
         self.fitted.clear()
         self.learned.clear()
+        self.waiting.clear()
         yield from ()
 
     def on_fitted(self, fitted: Fitted) -> Iterator[Finding]:
@@ -78,14 +84,21 @@ class OverlappingSplits(Rule):
 
     def on_backward(self, backward: Backward) -> Iterator[Finding]:
         for rows in backward.loss.data.scores if backward.loss.data is not None else ():
-            self.learned.setdefault(rows, _Learned(rows, backward.place.site))
+            self.waiting.append(_Learned(rows, backward.place.site))
+        yield from ()
+
+    def on_gradient_use(self, use: GradientUse) -> Iterator[Finding]:
+        if not use.clip:  # gradients that no optimizer uses are those of an attack, or of a picture
+            for learned in self.waiting:
+                self.learned.setdefault(learned.rows, learned)
+            self.waiting.clear()
         yield from ()
 
     def on_evaluated(self, evaluated: Evaluated) -> Iterator[Finding]:
         learned = self.fitted.get(evaluated.estimator.rows) if evaluated.estimator.rows else None
         data = evaluated.value.data
         if learned is not None and data is not None:
-            reason = overlap(learned.rows, data)
+            reason = overlap(learned.rows, data, fitted=True)
             if reason is not None:
                 yield self._shared(evaluated.place.site, reason, learned, data, evaluated.how)
 
@@ -117,6 +130,9 @@ def _named_otherwise(learned: Data, data: Data, call: ModelCall) -> str | None:
     name = next(fed_by(call), None)
     if name is None or data.rows != learned.rows or not _is_one_set(learned, data):
         return None
+    modules = {call.place.site.part.module, *(row.site.part.module for row in data.rows if row.site is not None)}
+    if any(_PICKS.search(module.text) for module in modules):
+        return None  # rows may have been picked by numbers that are not followed
     return f"`{name}` holds the set that the model learns from"
 
 
@@ -124,7 +140,7 @@ def _is_one_set(learned: Data, data: Data) -> bool:
     if data.as_part() == learned.as_part():
         if data.role is None:
             return all(row.kind in _SETS for row in data.rows)
-        return data.known is not Known.NAME and data.role is Role.TRAIN
+        return data.known in (Known.LIBRARY, Known.SPLIT, Known.NAMED_PART) and data.role is Role.TRAIN
     return data.role is None and data.split is None and learned.role is Role.TRAIN and learned.split is not None
 
 

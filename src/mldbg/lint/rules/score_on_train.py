@@ -11,7 +11,7 @@ from mldbg.lint.overlap import fed_by
 from mldbg.lint.rule import Rule, Topic, hears
 
 _HELD_OUT = re.compile(r"train ?= ?False|split ?= ?[\"'](?:test|val)|[\"'/](?:test|val|valid|validation)[\"'/.]")
-_SAYS_HELD_OUT = re.compile(r"test|val|held_?out", re.IGNORECASE)
+_SAYS_HELD_OUT = re.compile(r"test|val|held_?out|(?<![a-z])te(?![a-z])", re.IGNORECASE)
 """Names that contradict: the split was unpacked in another order than it comes in, which is another defect."""
 
 
