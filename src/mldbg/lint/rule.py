@@ -106,6 +106,7 @@ _NAMES = {
     facts.Averaged: "on_averaged",
     facts.RowsSplit: "on_rows_split",
     facts.Learned: "on_learned",
+    facts.MeterUse: "on_meter_use",
     facts.UnknownParameter: "on_unknown_parameter",
     facts.Contradiction: "on_contradiction",
     facts.FlagSet: "on_flag_set",
@@ -258,6 +259,10 @@ class Rule:
 
     def on_unknown_parameter(self, unknown: facts.UnknownParameter) -> Iterator[Finding]:
         """Findings from a parameter of an estimator that there is none of."""
+        yield from ()
+
+    def on_meter_use(self, computed: facts.MeterUse) -> Iterator[Finding]:
+        """Findings from a metric that gathers what it is given."""
         yield from ()
 
     def on_contradiction(self, contradiction: facts.Contradiction) -> Iterator[Finding]:
