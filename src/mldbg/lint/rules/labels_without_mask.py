@@ -11,14 +11,14 @@ from mldbg.lint.interpret.facts import Written
 from mldbg.lint.interpret.value import first_step
 from mldbg.lint.rule import Rule, Topic, reads
 from mldbg.lint.tokenizers import everything, ids_of, is_input_ids, padding_of
-from mldbg.operations.language import HARMLESS_COLLATORS, IGNORED, LEFT_OUT_OTHERWISE, MASKING_COLLATORS, TRAINS
+from mldbg.operations.language import HARMLESS_COLLATORS, IGNORED, LEFT_OUT_OTHERWISE, MASKING_COLLATORS, PACKED, TRAINS
 
 if TYPE_CHECKING:
     import libcst as cst
 
     from mldbg.lint.interpret.module import Module
 
-_SILENT = re.compile(f"{IGNORED}|{MASKING_COLLATORS}|{LEFT_OUT_OTHERWISE}")
+_SILENT = re.compile(f"{IGNORED}|{MASKING_COLLATORS}|{LEFT_OUT_OTHERWISE}|{PACKED}")
 _TRAINS = re.compile(TRAINS)
 _LABELS = "labels"
 
@@ -56,7 +56,7 @@ class LabelsWithoutMask(Rule):
 
     ## Limits
     Looks at one file, in which something trains. Silent where anything in it says -100 or `ignore_index`, where a collator makes
-    the labels or is not known, and where a single text is encoded.
+    the labels or is not known, where texts are packed, and where a single text is encoded.
     """
 
     group = Group.CORRECTNESS
