@@ -29,6 +29,10 @@ PAGE = ROOT / "docs" / "accuracy.md"
 _TABLE = re.compile(r"(<!-- accuracy: .*?-->\n).*?(<!-- end -->)", re.DOTALL)
 
 
+SPLIT_OFF = {"clip-after-step": "step-before-backward", "statistic-before-split": "fit-before-split"}
+"""Rules that report what another one reported before, by whose name the labels of those days call it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """A program, and what its author says of it.
@@ -47,7 +51,8 @@ class Program:
 
     def claims(self, rule: str) -> bool:
         """Whether a finding of a rule is about its bug."""
-        return self.rule is not None and (rule == self.rule or rule in self.also)
+        names = {rule, SPLIT_OFF.get(rule, rule)}
+        return self.rule is not None and (self.rule in names or not names.isdisjoint(self.also))
 
 
 @dataclass(frozen=True, slots=True, order=True)
