@@ -23,7 +23,7 @@ help:
 	@echo "make rivals     the same 18 faults with four other packages, each in its own environment"
 	@echo "make cuda       test and time contracts on a CUDA device, calibrate mldebug-verify there"
 	@echo "make ecosystem  count findings on pinned releases of real projects"
-	@echo "make accuracy   lint programs by authors who never saw the linter, count what is found and what is false"
+	@echo "make accuracy   lint programs by authors who never saw the linter, and right ones with bugs planted in them; count what is found"
 	@echo "make shapes     compare what the linter says of shapes with the libraries, on 20 times as many calls as make test (half an hour)"
 
 .venv/ready: pyproject.toml constraints.txt
@@ -120,6 +120,7 @@ ecosystem: .venv-dev/ready
 
 accuracy: .venv-dev/ready
 	$(DEV)/python tools/accuracy.py
+	$(DEV)/python tools/mutants.py
 
 shapes: .venv-dev/ready
 	SHAPE_EXAMPLES=200 $(DEV)/pytest -n auto tests/shapes

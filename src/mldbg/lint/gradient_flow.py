@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from mldbg.lint import edit
+from mldbg.lint.interpret.value import ClassThing, Object
 from mldbg.lint.library.names import says_label, says_loss
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from mldbg.lint.interpret.facts import Call
     from mldbg.lint.interpret.module import Part
+    from mldbg.lint.interpret.value import Value
 else:
     from mldbg.lint.edit import cst  # loaded when it is first used
 
@@ -89,6 +91,9 @@ _DELIBERATE = frozenset({"detach", "data", "no_grad"})
 """What says that no gradient is wanted, rather than that none is left."""
 
 _MODULES = re.compile(r"^(torch|np|numpy|F|functional|nn\.functional|torch\.nn\.functional|math|builtins)$")
+_WEIGHT = re.compile(r"^(lam|lambda|alpha|beta|gamma|eta|mu)\w*_?$|(^|_)(weight|coef|coeff|strength|factor)$", re.IGNORECASE)
+"""What the weight of a term is called."""
+
 _NUMBERS = frozenset({"float", "int", "len", "range", "bool"})
 
 
@@ -97,12 +102,23 @@ class Backtrace:
 
     Attributes:
         losses: the calls of losses that are known, with what each gets.
+        forwards: the forward methods that calls of models run.
         weighted: a factor that is an attribute is the weight of a term: what it may learn itself does not count.
+        inside: what comes from outside a function has no gradient.
     """
 
-    def __init__(self, losses: Mapping[cst.CSTNode, Call], *, weighted: bool = False) -> None:
+    def __init__(
+        self,
+        losses: Mapping[cst.CSTNode, Call],
+        forwards: Mapping[cst.CSTNode, Part],
+        *,
+        weighted: bool = False,
+        inside: bool = False,
+    ) -> None:
         self._losses = losses
+        self._forwards = forwards
         self._weighted = weighted
+        self._outside = NOTHING if inside else RAW
         self._steps = 0
 
     def carried(self, node: cst.CSTNode, part: Part) -> Carried:
@@ -175,12 +191,12 @@ class Backtrace:
             return _cut(held, part, node, "data") if held.flow is not Flow.NONE else NOTHING
         if name == "indices":
             return _cut(held, part, value, "gives indices")
-        return held if held.flow is not Flow.NONE else RAW
+        return held if held.flow is not Flow.NONE else self._outside
 
     def _name(self, node: cst.Name, part: Part, seen: frozenset[cst.CSTNode], inside: int) -> Carried:
         values = list(_reaching(node, part))
         if not values or None in values:
-            return NOTHING if says_label(node.value) else RAW
+            return NOTHING if says_label(node.value) else self._outside
         found: list[Carried] = []
         for value in values:
             assert value is not None
@@ -231,10 +247,11 @@ class Backtrace:
         """What a function of the module, or a method of the class around, returns; None where it is none of these."""
         name, receiver = _called(node)
         is_method = receiver is not None and edit.is_name(receiver, "self")
-        if inside >= DEEPEST_FUNCTION or (receiver is not None and not is_method):
-            return None
-        home = _function(part, name, is_method)
-        if home is None:
+        forward = self._forwards.get(node)
+        home = (forward, forward.function) if forward is not None else None
+        if home is None and (receiver is None or is_method):
+            home = _function(part, name, is_method)
+        if inside >= DEEPEST_FUNCTION or home is None:
             return None
         owner, function = home
         returned = [one.value for one in edit.descendants(function) if isinstance(one, cst.Return) and one.value is not None]
@@ -281,7 +298,9 @@ def _is_setting(node: cst.BaseExpression) -> bool:
             "opt",
             "hparams",
         )
-    return isinstance(node, cst.BaseNumber) or (isinstance(node, cst.Name) and node.value.isupper())
+    if isinstance(node, cst.Name):
+        return node.value.isupper() or _WEIGHT.search(node.value) is not None
+    return isinstance(node, cst.BaseNumber)
 
 
 def _called(node: cst.Call) -> tuple[str, cst.BaseExpression | None]:
@@ -426,6 +445,24 @@ def _compound_around(part: Part, node: cst.CSTNode) -> cst.CSTNode | None:
 
 
 # ---------------------------------------------------------------------------------------------------------------- what is asked
+def forward_of(model: Value) -> Part | None:
+    """The forward method of a class of the project, if the model is of one that defines it itself."""
+    thing = model.thing
+    if not isinstance(thing, Object) or not isinstance(thing.cls, ClassThing) or thing.cls.inner is not None:
+        return None
+    methods = {method.statement.names[0]: method for method in thing.cls.part.methods.values()}
+    return methods.get("forward")
+
+
+def is_meant(term: Carried) -> bool:
+    """Whether a term is detached on purpose; a sum over `p.data` of all parameters is an old way to write a penalty."""
+    if not is_deliberate(term) or term.part is None or term.node is None:
+        return False
+    around = _compound_around(term.part, term.node)
+    sums = term.by == "data" and isinstance(around, cst.For) and re.search(r"parameters\(", edit.code(around.iter)) is not None
+    return not sums
+
+
 def sums_in(scope: cst.CSTNode) -> Iterator[tuple[cst.BaseExpression, cst.BaseExpression]]:
     """The two sides of each sum in a function, either way round."""
     for node in edit.descendants(scope):
@@ -444,7 +481,14 @@ def made_leaves(part: Part, node: cst.CSTNode) -> bool:
     return any(not says_loss(edit.code(leaf).rpartition(".")[2]) for leaf in leaves)
 
 
-def comes_from(node: cst.CSTNode, part: Part, is_source: Callable[[cst.CSTNode], bool], *, through_calls: bool = False) -> bool:
+def comes_from(
+    node: cst.CSTNode,
+    part: Part,
+    is_source: Callable[[cst.CSTNode], bool],
+    *,
+    through_calls: bool = False,
+    through: frozenset[str] = frozenset(),
+) -> bool:
     """Whether what an expression holds was made of a source, as a tensor: by arithmetic, by functions that keep the graph.
 
     Args:
@@ -452,6 +496,7 @@ def comes_from(node: cst.CSTNode, part: Part, is_source: Callable[[cst.CSTNode],
         part: the text that it stands in.
         is_source: what is looked for.
         through_calls: follow the arguments of any other call, too.
+        through: functions that end the graph and are followed all the same.
     """
     seen: set[cst.CSTNode] = set()
     todo: list[cst.CSTNode] = [node]
@@ -476,7 +521,7 @@ def comes_from(node: cst.CSTNode, part: Part, is_source: Callable[[cst.CSTNode],
                 todo.append(value)
             case cst.Call(args=args):
                 name, receiver = _called(here)
-                keeps = name in _SHAPING and name not in _CUTS
+                keeps = name in _SHAPING and (name not in _CUTS or name in through)
                 if keeps or through_calls:
                     todo += [arg.value for arg in args]
                     todo += [receiver] if receiver is not None else []

@@ -17,6 +17,9 @@ _PACKAGES = ("lightning", "pytorch_lightning")
 _BASE = "LightningModule"
 _STEP = "training_step"
 
+_SET_ELSEWHERE = re.compile(r"(?<!self)\.automatic_optimization\b|\bautomatic_optimization=(?!=)")
+"""Somebody else than the class sets the mode: `model.automatic_optimization = False`, `Trainer(automatic_optimization=False)`."""
+
 _HANDS_ON = re.compile(r"(?<!super)\((?:self|[^()\n]*(?:\boptimizers?\(\)|, ?self\b))[,)]")
 
 DEEPEST_BASE = 4
@@ -98,9 +101,11 @@ def _line(home: Part, depth: int) -> list[Part] | None:
 
 
 def _optimisation(code: str, part: Part) -> Optimisation:
-    if "automatic_optimization" not in part.module.text:
+    if _SET_ELSEWHERE.search(part.module.text):
+        return Optimisation.UNKNOWN
+    if "automatic_optimization" not in code:
         return Optimisation.AUTOMATIC
-    said = re.findall(r"self\.automatic_optimization ?= ?(\w+)\s*$", code, re.MULTILINE)
+    said = re.findall(r"^\s*(?:self\.)?automatic_optimization ?= ?(\w+)\s*$", code, re.MULTILINE)
     property_says = re.search(r"def automatic_optimization\(self\)[^\n]*:\s+return False\b", code)
     if property_says or (said and all(value == "False" for value in said)):
         return Optimisation.MANUAL

@@ -160,10 +160,15 @@ def left_out_parts(parameters: cst.BaseExpression, part: Part) -> Iterator[tuple
     for model, parts in listed.items():
         if len(parts) < 2 or "" in parts:  # a single part is often meant
             continue
-        home = _class_of(model, part)
+        home = _class_around(part) if model == "self" else _class_of(model, part)
         for name in _layers_of(home) if home is not None else ():
             if name not in parts and is_left_alone(f"{model}.{name}", part):
                 yield name, model
+
+
+def _class_around(part: Part) -> Part | None:
+    """The class of which a text is a method."""
+    return next((one for one in part.module.parts if one.statement.kind is Kind.CLASS and part in one.methods.values()), None)
 
 
 def _class_of(model: str, part: Part) -> Part | None:
@@ -178,8 +183,15 @@ def _layers_of(home: Part) -> Iterator[str]:
     """The layers with random weights that a class of the file holds, and that another method than `__init__` uses."""
     text = home.code
     for name, made in re.findall(r"^\s+self\.(\w+) ?= ?([\w.]+)\(", text, re.MULTILINE):
-        if _WITH_PARAMETERS.match(made) and len(re.findall(rf"\bself\.{name}\b", text)) > 1:
+        if (_WITH_PARAMETERS.match(made) or _is_own_layer(made, home)) and len(re.findall(rf"\bself\.{name}\b", text)) > 1:
             yield name
+
+
+def _is_own_layer(name: str, home: Part) -> bool:
+    """Whether a class of the same file is a network with random weights."""
+    own = home.module.part_of.get(name)
+    is_class = own is not None and own.statement.kind is Kind.CLASS
+    return own is not None and is_class and _WITH_ANY_PARAMETERS.search(own.code) is not None
 
 
 # --------------------------------------------------------------------------------------------------------------------- networks

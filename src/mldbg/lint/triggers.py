@@ -365,6 +365,10 @@ _LITERAL_TABLE = r"\.(?:randn|rand|zeros|ones|empty)\(\(?\d+(?:, ?\d+)+\)?[,)]"
 _NAMES_AXES = r", \w+ = \w+\.(?:shape\b|size\(\))"
 _LAYER = rf"(?:{_SIZED})\("
 
+_PREDICTS = r"max\((?:\w+(?:, ?(?=[d0]))?)?(?:dim=)?0?\)"
+_PAIRS = r"for \w+, \w+ in [^\n]*(?:[lL]oader|dl\b)"
+"""The best class without an axis, or along the first one, in a loop over rows and labels."""
+
 SAYS_SIZES = (
     (_LAYER, rf"\b(?:{_SIZED})\({_INNER}{_NUMBER}"),
     (_LAYER, rf"{_LITERAL}[\s\S]*?{_LITERAL}"),
@@ -378,6 +382,7 @@ SAYS_SIZES = (
     (r"softmax\([^()\n]*(?:dim=|, )(?:0|-2)\b",),
     (r"\.(?:log_)?softmax\((?:0|-2)\b",),
     (r"argmax\((?:dim=)?0?\)", _NAMES_AXES),
+    (_PREDICTS, _PAIRS),
     (r"(?:rearrange|reduce|repeat|Rearrange|Reduce)\([^\"'\n]*[\"'][^\"'\n]*->",),
     (r"h, w\b.* = .*(?:\.shape|\.size\(\))", r"w, ?h\b"),
 )
@@ -442,7 +447,9 @@ ARRAYS = Trigger(
 )
 """Arrays, in a program that runs something on them."""
 
-SHAPE_TRIGGERS = (ANNOTATED, SIZED, NAMED_AXES, ARRAYS)
+PREDICTIONS = Trigger(frozenset({"argmax(", "max("}), ((_PREDICTS,), (_PAIRS,), (r"\btorch\b",)))
+
+SHAPE_TRIGGERS = (ANNOTATED, SIZED, NAMED_AXES, PREDICTIONS, ARRAYS)
 """What makes code worth executing with the shapes of its tensors."""
 
 

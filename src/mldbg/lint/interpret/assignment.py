@@ -16,7 +16,7 @@ from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.facts import BehindPart, FlagSet, LayerSet, ModeSet
 from mldbg.lint.interpret.frames import held_under_key, loop_started, one_of_many, with_named_role
 from mldbg.lint.interpret.heads import replace_last
-from mldbg.lint.interpret.join import join, join_data, joined, named_loss, scored_as, tuple_of
+from mldbg.lint.interpret.join import join, join_data, joined, named_loss, scored_as, scores_of, tuple_of
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.names import Names
@@ -178,8 +178,10 @@ class Assignment:
     def _note_layer(self, target: cst.Attribute | cst.Subscript, value: Value, bases: Sequence[Value], site: Site) -> None:
         """Tell that a model gets a new layer with parameters, unless it is being built."""
         layer = value.thing
-        if not isinstance(layer, Object) or layer.cls is None or any(frame.is_init for frame in self.machine.frames):
+        if not isinstance(layer, Object) or layer.cls is None:
             return
+        if self.machine.frame.is_init and isinstance(target, cst.Attribute) and isinstance(target.value, cst.Name):
+            return  # `self.fc = nn.Linear(...)`
         if not (self.classes.is_module(layer.cls) if isinstance(layer.cls, ClassThing) else layer.cls in torch.WITH_PARAMETERS):
             return
         models = [base.thing for base in bases if isinstance(base.thing, Object)]
@@ -238,6 +240,8 @@ class Assignment:
             if held is not None and isinstance(held.thing, Entries):
                 value = held_under_key(index.constant, value, self.machine.frame.module)
                 self.machine.state.set(thing.ref, Slot.ITEMS, Value(_with_item(held.thing, index, value)))
+                if scores_of(value) and not isinstance(index.thing, Constant):
+                    self.rebind(target.value, scored_as(base, value))
                 return
             if held is not None and isinstance(held.thing, Items):
                 if any(isinstance(item.slice, cst.Slice) for item in target.slice):

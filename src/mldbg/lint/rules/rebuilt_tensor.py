@@ -83,7 +83,10 @@ class RebuiltTensor(Rule):
         if _READS_GRADIENT.search(edit.code(scope)):
             return
         is_forward = edit.is_named(function, "forward") if function is not None else False
-        made = comes_from(data, part, lambda one: one in self._outputs or (is_forward and _is_of_network(one, part)))
+        copied = frozenset({"detach", "numpy"}) if is_forward else frozenset[str]()
+        made = comes_from(
+            data, part, lambda one: one in self._outputs or (is_forward and _is_of_network(one, part)), through=copied
+        )
         if made and _is_needed(node, part, scope, is_forward=is_forward):
             yield self.found(
                 call.place.site,
