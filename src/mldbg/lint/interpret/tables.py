@@ -112,6 +112,8 @@ class Tables:
         at = accessor in _ACCESSORS
         if len(indices) == 1 and (at or _says_rows(indices[0])):
             cut = table.cut if not _is_slice(indices[0]) else (*table.cut, code(node.slice[0]))
+            if not _is_slice(indices[0]) and table.timed is not None and _is_sort(table.timed):
+                table = replace(table, timed=None, whole=False)  # rows before a date: a split at a point in time
             return self.with_table(result, replace(table, cut=cut, backwards=table.backwards or _is_reversed(indices[0])))
         chosen = self._chosen(table, indices[-1])
         if len(indices) == 2 and _cuts(indices[0]):
