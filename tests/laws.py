@@ -13,9 +13,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mldbg.lint import page, run
+from mldbg.lint import engine, page, run
 from mldbg.lint.config import Config
-from mldbg.lint.files import Source
+from mldbg.lint.engine import Facts, Project, facts_of
+from mldbg.lint.files import Source, read
 from mldbg.lint.finding import Finding
 from mldbg.lint.rule import Rule
 from mldbg.lint.run import Result, Task
@@ -30,8 +31,7 @@ NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 NEWER_SYNTAX = "\n\ndef first_of[T](items: list[T]) -> T:\n    return items[0]\n"
 
 Rules = tuple[type[Rule], ...]
-Check = Callable[[Path, Rules], Result]
-Selecting = Callable[[Path, Rules, Rules], Result]
+Judge = Callable[[Rules], tuple[Finding, ...]]
 Place = tuple[str, int, str]
 
 
@@ -143,25 +143,37 @@ def good_case_has_no_marks(case: Path) -> None:
     assert not marks(case), f"{case.name} is good: it expects nothing"
 
 
-def findings_are_those_marked(case: Path, rules: Rules) -> None:
-    found, expected = places(check_case(case, rules)), marks(case)
+def findings_are_those_marked(case: Path, rules: Rules, result: Result | None = None) -> None:
+    found, expected = places(result if result is not None else check_case(case, rules)), marks(case)
     missing = [place for place in expected if place not in found]
     surplus = [place for place in found if place not in expected]
     assert found == expected, f"not found: {missing}; not expected: {surplus}"
 
 
-def order_of_rules_changes_nothing(case: Path, rules: Rules, check: Check = check_case) -> None:
-    assert check(case, rules).findings == check(case, rules[::-1]).findings
+def executed(case: Path, rules: Rules) -> list[Judge]:
+    """For each file of a case what rules make of it, after it was executed once."""
+    root = case if case.is_dir() else case.parent
+    project = Project(root, known=rules)
+    sources = [source for file in python_files(case) if isinstance(source := read(file), Source)]
+    return [_judge(source, [facts_of(source, project, shapes=shapes) for shapes in (False, True)], project) for source in sources]
 
 
-def rules_find_alone_what_they_find_among_others(case: Path, rules: Rules, check: Selecting = check_case) -> None:
-    """What is executed does not depend on the selection: all findings restricted to one rule are those of that rule alone."""
-    among_all = check(case, rules, rules).findings
-    concerned = {finding.rule for finding in among_all} | {case.parent.name}
+def _judge(source: Source, runs: Sequence[Facts], project: Project) -> Judge:
+    return lambda rules: engine.judged(source, runs, rules, project).findings
+
+
+def order_of_rules_changes_nothing(judge: Judge, rules: Rules) -> None:
+    assert judge(rules) == judge(rules[::-1])
+
+
+def rules_find_alone_what_they_find_among_others(judge: Judge, rules: Rules, rule_name: str) -> None:
+    """All findings restricted to one rule are those of that rule alone; what is executed is the same for all of them."""
+    among_all = judge(rules)
+    concerned = {finding.rule for finding in among_all} | {rule_name}
     for rule in rules:
         if rule.name in concerned:
             restricted = tuple(finding for finding in among_all if finding.rule == rule.name)
-            assert check(case, (rule,), rules).findings == restricted, rule.name
+            assert judge((rule,)) == restricted, rule.name
 
 
 def newer_syntax_costs_no_finding(case: Path, rules: Rules, scratch: Path) -> None:

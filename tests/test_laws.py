@@ -69,7 +69,10 @@ def test_names_listened_to(rule: type[Rule]) -> None:
 @each_case(BAD)
 def test_bad_case(case: Path) -> None:
     laws.bad_case_is_about_its_rule(case, case.parent.name)
-    laws.findings_are_those_marked(case, RULES)
+    result = laws.check_case(case, RULES)
+    laws.findings_are_those_marked(case, RULES, result)
+    for finding in result.findings:
+        laws.message_follows_the_convention(finding)
 
 
 @each_case(GOOD)
@@ -95,25 +98,16 @@ def test_fixed_text_parses(case: Path) -> None:
 
 
 @each_case(BAD)
-def test_order_of_rules(case: Path) -> None:
-    laws.order_of_rules_changes_nothing(case, RULES)
+def test_order_and_selection_of_rules(case: Path) -> None:
+    for judge in laws.executed(case, RULES):
+        laws.order_of_rules_changes_nothing(judge, RULES)
+        laws.rules_find_alone_what_they_find_among_others(judge, RULES, case.parent.name)
 
 
-@each_case(BAD)
-def test_selection_of_rules(case: Path) -> None:
-    laws.rules_find_alone_what_they_find_among_others(case, RULES)
-
-
-@each_case(BAD + GOOD)
+@each_case([next(iter(laws.cases(laws.FIXTURES / rule.name, kind))) for rule in WITH_COMMENT_RULES for kind in ("bad", "good")])
 def test_newer_syntax(case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outline, "_libcst_reads", lambda _text: True)  # it does; asked, it starts a process
     laws.newer_syntax_costs_no_finding(case, RULES, tmp_path)
-
-
-@each_case(BAD)
-def test_messages(case: Path) -> None:
-    for finding in laws.check_case(case, RULES).findings:
-        laws.message_follows_the_convention(finding)
 
 
 def test_no_orphans() -> None:
@@ -203,13 +197,13 @@ def test_a_name_without_a_row_is_noticed() -> None:
 
 
 def test_rules_that_decide_about_each_other_are_noticed() -> None:
-    case = BAD[0]
+    (judge,) = laws.executed(BAD[0], RULES)
+    laws.rules_find_alone_what_they_find_among_others(judge, RULES, BAD[0].parent.name)
 
-    def check(case: Path, rules: tuple[type[Rule], ...], known: tuple[type[Rule], ...]) -> Result:
-        return laws.check_case(case, rules if rules == known else (), known)
+    def deciding(rules: laws.Rules) -> tuple[Finding, ...]:
+        return judge(rules) if rules == RULES else ()
 
-    laws.rules_find_alone_what_they_find_among_others(case, RULES)
-    breaks(partial(laws.rules_find_alone_what_they_find_among_others, case, RULES, check))
+    breaks(partial(laws.rules_find_alone_what_they_find_among_others, deciding, RULES, BAD[0].parent.name))
 
 
 def test_a_stale_or_missing_page_is_noticed(tmp_path: Path) -> None:
@@ -262,11 +256,8 @@ def test_a_case_that_cannot_be_read_is_noticed(tmp_path: Path) -> None:
     breaks(partial(laws.findings_are_those_marked, broken, RULES))
 
 
-def test_a_check_that_depends_on_the_order_is_noticed(tmp_path: Path) -> None:
-    def check(_case: Path, rules: laws.Rules) -> Result:
-        return Result(findings=(finding(rules[0].name),))
-
-    breaks(partial(laws.order_of_rules_changes_nothing, tmp_path, RULES, check))
+def test_a_judgement_that_depends_on_the_order_is_noticed() -> None:
+    breaks(partial(laws.order_of_rules_changes_nothing, lambda rules: (finding(rules[0].name),), RULES))
 
 
 def test_a_wrong_fix_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

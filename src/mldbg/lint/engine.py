@@ -16,6 +16,7 @@ from mldbg.lint import links, registry, syntax, worlds
 from mldbg.lint.files import Source, read
 from mldbg.lint.finding import Edit, Finding, Fix, Partly, Problem, Span
 from mldbg.lint.imports import Finder, import_name
+from mldbg.lint.interpret.facts import Call
 from mldbg.lint.links import Links, ShapeLinks
 from mldbg.lint.prose import without_prose
 from mldbg.lint.requirements import Requirements
@@ -138,7 +139,7 @@ class Project:
 
 
 # ----------------------------------------------------------------------------------------------------------------------- facts
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Entry:
     """What executing one definition, or a module's top level, has shown.
 
@@ -157,7 +158,20 @@ class Entry:
     def findings(self, rule: Rule) -> Iterator[Finding]:
         """What a rule makes of it."""
         deaf = (self.is_test and rule.about_experiments) or rule.about_shapes is not self.shapes
-        return worlds.judged([] if deaf else [rule], self.facts)
+        return iter(()) if deaf else worlds.judged(rule, self._concerning(rule.listens_to))
+
+    def _concerning(self, listening: Listening) -> list[Fact]:
+        """The facts that somebody listens to, in order: there are many facts, and of most of them few rules want to hear."""
+        wanted: set[object] = {*listening.names, *(listening.kinds - {Call})}
+        return [self.facts[index] for index in sorted(index for key in wanted for index in self._places.get(key, ()))]
+
+    @cached_property
+    def _places(self) -> dict[object, list[int]]:
+        """Where calls stand among the facts, by name, and other facts, by kind."""
+        found: dict[object, list[int]] = {}
+        for index, fact in enumerate(self.facts):
+            found.setdefault(fact.name if isinstance(fact, Call) else type(fact), []).append(index)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,13 +411,17 @@ def _in_part(code: Function | Module) -> Partly:
 # ----------------------------------------------------------------------------------------------------------------------- check
 def check(source: Source, rules: Sequence[type[Rule]], project: Project) -> Outcome:
     """The findings of one file; some may be located in other project files that it calls."""
-    facts = facts_of(source, project)
-    entries, problems, partly = list(facts.entries), list(facts.problems), list(facts.partly)
+    runs = [facts_of(source, project)]
     if any(rule.about_shapes for rule in rules):
-        of_shapes = facts_of(source, project, shapes=True)
-        entries += of_shapes.entries
-        problems += of_shapes.problems
-        partly += of_shapes.partly
+        runs.append(facts_of(source, project, shapes=True))
+    return judged(source, runs, rules, project)
+
+
+def judged(source: Source, runs: Sequence[Facts], rules: Sequence[type[Rule]], project: Project) -> Outcome:
+    """What rules make of the facts of a file, from a run that follows shapes and from one that does not."""
+    entries = [entry for facts in runs for entry in facts.entries]
+    problems = [problem for facts in runs for problem in facts.problems]
+    partly = [part for facts in runs for part in facts.partly]
     instances = [rule() for rule in rules]
     for instance in instances:
         instance.versions = partial(project.requirements.of, file=source.file)

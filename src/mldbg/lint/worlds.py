@@ -20,8 +20,8 @@ MOST_IN_A_LOOP = 2
 Supposed = tuple["Supposition", ...]
 
 
-def judged(rules: Sequence[Rule], facts: Iterable[Fact]) -> Iterator[Finding]:
-    """What rules find in facts.
+def judged(rule: Rule, facts: Iterable[Fact]) -> Iterator[Finding]:
+    """What a rule finds in facts.
 
     In the rule's group what holds whichever its possibilities a value is, or when the program runs with its default options; as
     suspicious what holds otherwise.
@@ -29,13 +29,13 @@ def judged(rules: Sequence[Rule], facts: Iterable[Fact]) -> Iterator[Finding]:
     found: dict[object, list[tuple[Finding, Supposed]]] = {}
     anyway: set[object] = set()
     for fact in facts:
-        for finding, supposed in (each for rule in rules for each in _heard(rule, fact)):
+        for finding, supposed in _heard(rule, fact):
             if supposed:
                 found.setdefault((finding.rule, finding.span), []).append((finding, supposed))
             else:
                 anyway.add((finding.rule, finding.span))
                 yield finding
-    yield from (finding for rule in rules for finding in rule.at_end())
+    yield from rule.at_end()
     for several in (several for key, several in found.items() if key not in anyway):
         usual = next(((finding, supposed) for finding, supposed in several if _is_usual(supposed)), None)
         if _covered([supposed for _, supposed in several]):
