@@ -6,9 +6,6 @@ import re
 from collections.abc import Iterator
 
 from mldbg.lint.interpret.facts import ModelCall
-from mldbg.lint.interpret.rounds import comprehensions
-from mldbg.lint.interpret.source_text import last_name
-from mldbg.lint.interpret.splits import same_partition
 from mldbg.lint.interpret.value import Data, Known, Role
 from mldbg.lint.library.names import says_test, says_validation
 
@@ -31,6 +28,8 @@ def overlap(trained: Data, evaluated: Data, *, fitted: bool = False) -> str | No
         return None
     if evaluated.whole == (Role.TRAIN, trained.split):
         return "the model learns from the rows before these were split off"
+    from mldbg.lint.interpret.splits import same_partition  # loads libcst, too
+
     if evaluated.whole != trained.whole or same_partition(trained.split, evaluated.split):
         return None
     if Known.NAMED_PART in (trained.known, evaluated.known) and len(_SEEDS.findall(trained.split.part.module.text)) > 1:
@@ -51,6 +50,10 @@ def _on_held_out(data: Data) -> str | None:
 
 def fed_by(call: ModelCall) -> Iterator[str]:
     """Names of what the rows come from that a model is run on, where they say that it is held out."""
+    # these load libcst, and rules import this file at start-up
+    from mldbg.lint.interpret.rounds import comprehensions
+    from mldbg.lint.interpret.source_text import last_name
+
     names = list(call.feeding)
     names += [last_name(loop.for_in.iter) for loop, _ in comprehensions(call.place.site) if hasattr(loop, "for_in")]
     for name in names:
