@@ -126,23 +126,6 @@ class Backtrace:
         self._steps = 0
         return self._of(node, part, frozenset(), 0)
 
-    def reaches(self, node: cst.CSTNode, wanted: cst.CSTNode, part: Part) -> bool:
-        """Whether an expression is a call, or a sum or product with it, or a name that holds such."""
-        seen: set[cst.CSTNode] = set()
-        todo = [node]
-        while todo:
-            here = todo.pop()
-            if here is wanted:
-                return True
-            if here in seen:
-                continue
-            seen.add(here)
-            if isinstance(here, cst.BinaryOperation):
-                todo += [here.left, here.right]
-            elif isinstance(here, cst.Name):
-                todo += [value for value in _reaching(here, part) if value is not None]
-        return False
-
     def _of(self, node: cst.CSTNode, part: Part, seen: frozenset[cst.CSTNode], inside: int) -> Carried:
         self._steps += 1
         if self._steps > DEEPEST_STEP or node in seen:
@@ -463,7 +446,19 @@ def is_meant(term: Carried) -> bool:
     return not sums
 
 
-def sums_in(scope: cst.CSTNode) -> Iterator[tuple[cst.BaseExpression, cst.BaseExpression]]:
+def terms_in(scope: cst.CSTNode, part: Part) -> dict[cst.CSTNode, list[tuple[cst.BaseExpression, cst.BaseExpression]]]:
+    """What goes into the sums of a function: as a term itself, in a sum or product that is one, or by a name that holds such.
+
+    Each expression is given with the two sides of its sum: the one that it is in, and the other.
+    """
+    found: dict[cst.CSTNode, list[tuple[cst.BaseExpression, cst.BaseExpression]]] = {}
+    for one, other in _sums_in(scope):
+        for node in _made_of(one, part):
+            found.setdefault(node, []).append((one, other))
+    return found
+
+
+def _sums_in(scope: cst.CSTNode) -> Iterator[tuple[cst.BaseExpression, cst.BaseExpression]]:
     """The two sides of each sum in a function, either way round."""
     for node in edit.descendants(scope):
         if isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.Add):
@@ -471,6 +466,22 @@ def sums_in(scope: cst.CSTNode) -> Iterator[tuple[cst.BaseExpression, cst.BaseEx
             yield node.right, node.left
         elif isinstance(node, cst.AugAssign) and isinstance(node.operator, cst.AddAssign) and isinstance(node.target, cst.Name):
             yield node.target, node.value
+
+
+def _made_of(node: cst.CSTNode, part: Part) -> set[cst.CSTNode]:
+    """An expression, the sides of the sums and products in it, and what the names among them hold."""
+    seen: set[cst.CSTNode] = set()
+    todo = [node]
+    while todo:
+        here = todo.pop()
+        if here in seen:
+            continue
+        seen.add(here)
+        if isinstance(here, cst.BinaryOperation):
+            todo += [here.left, here.right]
+        elif isinstance(here, cst.Name):
+            todo += [value for value in _reaching(here, part) if value is not None]
+    return seen
 
 
 def made_leaves(part: Part, node: cst.CSTNode) -> bool:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Group
-from mldbg.lint.gradient_flow import Backtrace, Carried, Flow, forward_of, is_deliberate, is_meant, made_leaves, sums_in
+from mldbg.lint.gradient_flow import Backtrace, Carried, Flow, forward_of, is_deliberate, is_meant, made_leaves, terms_in
 from mldbg.lint.interpret.address import site_of
 from mldbg.lint.interpret.facts import Backward, Call, ModelCall
 from mldbg.lint.ladder import calls_of_losses
@@ -65,6 +65,8 @@ class DetachedLoss(Rule):
     def __init__(self) -> None:
         self._losses: dict[cst.CSTNode, Call] = {}
         self._forwards: dict[cst.CSTNode, Part] = {}
+        self._terms: dict[cst.CSTNode, dict[cst.CSTNode, list[tuple[cst.BaseExpression, cst.BaseExpression]]]] = {}
+        """What goes into sums, by function: looked up once, however many losses a function holds."""
 
     def on_model_call(self, call: ModelCall) -> Iterator[Finding]:
         forward = forward_of(call.model)
@@ -77,12 +79,14 @@ class DetachedLoss(Rule):
         if not call.grad:
             return
         part = call.place.site.part
+        scope = call.place.function or part.tree
+        if scope not in self._terms:
+            self._terms[scope] = terms_in(scope, part)
         trace = Backtrace(self._losses, self._forwards, weighted=True)
-        for one, other in sums_in(call.place.function or part.tree):
-            if trace.reaches(one, call.node, part):
-                term = trace.carried(other, part)
-                if term.flow is Flow.CUT and not is_meant(term) and trace.carried(one, part).flow is not Flow.CUT:
-                    yield self._finding(term, "a term of the loss has no gradient", call)
+        for one, other in self._terms[scope].get(call.node, ()):
+            term = trace.carried(other, part)
+            if term.flow is Flow.CUT and not is_meant(term) and trace.carried(one, part).flow is not Flow.CUT:
+                yield self._finding(term, "a term of the loss has no gradient", call)
 
     def on_backward(self, backward: Backward) -> Iterator[Finding]:
         part, loss = backward.place.site.part, edit.differentiated(backward.place.site.node)
