@@ -418,7 +418,12 @@ FIXTURES = Path(__file__).parent.parent / "fixtures" / "lint"
 
 @pytest.mark.parametrize(
     ("case", "rule", "line"),
-    [("good_called_test", "test-as-validation", 39), ("good_watched", "test-as-validation", 7)],
+    [
+        ("good_called_test", "test-as-validation", 39),
+        ("good_watched", "test-as-validation", 7),
+        ("good_no_axis_for_labels", "argmax-over-batch", 13),
+        ("good_fixed_values", "tensor-not-registered", 9),
+    ],
 )
 def test_what_only_a_name_says_is_suspicious(case: str, rule: str, line: int) -> None:
     task = Task(Config(root=Path("missing")), registry.selected(RULES, (rule,), ()), RULES, (), (rule,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from mldbg.lint.interpret.module import Part
 else:
     from mldbg.lint.edit import cst  # loaded when it is first used
+
+
+_SIZE = re.compile(r"^len\(\w+\)$|\.size\(0\)$|\.shape\[0\]$")
+"""How the size of a batch is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +93,12 @@ def _every(test: cst.CSTNode, part: Part, loop: Loop, *, holds: bool, depth: int
         sides = (test.left, test.right)
         return next((each for side in sides if (each := _every(side, part, loop, holds=holds, depth=depth + 1))), None)
     if isinstance(test, cst.Name):
-        made = part.names_in(loop.node).made.get(test.value, []) if part is loop.place.site.part else []
-        return _every(made[0], part, loop, holds=holds, depth=depth + 1) if len(made) == 1 else None
+        here = loop.place.site.part
+        if part is here:
+            made = part.names_in(loop.node).made.get(test.value, [])
+            return _every(made[0], part, loop, holds=holds, depth=depth + 1) if len(made) == 1 else None
+        given = edit.argument_in(loop.node, part, test)
+        return _every(given, here, loop, holds=holds, depth=depth + 1) if given is not None else None
     if isinstance(test, cst.BinaryOperation) and isinstance(test.operator, cst.Modulo):
         return test.right if not holds else None
     if not isinstance(test, cst.Comparison) or len(test.comparisons) != 1:
@@ -123,8 +132,13 @@ def _counts_by_hand(test: cst.CSTNode, part: Part, loop: Loop) -> bool:
 
 def _counted(scope: cst.CSTNode) -> Iterator[cst.BaseExpression]:
     for node in edit.descendants(scope):
-        if isinstance(node, cst.AugAssign) and isinstance(node.operator, cst.AddAssign) and edit.number_of(node.value) == 1:
+        if isinstance(node, cst.AugAssign) and isinstance(node.operator, cst.AddAssign) and _is_count(node.value):
             yield node.target
+
+
+def _is_count(node: cst.BaseExpression) -> bool:
+    """Whether what is added is one, or the size of a batch."""
+    return edit.number_of(node) == 1 or _SIZE.search(edit.code(node)) is not None
 
 
 def starts_anew(counter: cst.BaseExpression, part: Part, loop: Loop) -> bool:
@@ -196,8 +210,10 @@ def divisors(backward: Backward, accumulation: Accumulation) -> Iterator[cst.Bas
     counters |= set(_enumerated(loop.node)) if part is loop.place.site.part else set()
     for node in losses_written(backward, loop):
         divisor = _divisor(node)
-        counter = divisor.left if isinstance(divisor, cst.BinaryOperation) and isinstance(divisor.operator, cst.Add) else divisor
-        if divisor is not None and counter is not None and edit.code(counter) in counters:
+        counter = divisor
+        while isinstance(counter, cst.BinaryOperation) and isinstance(counter.operator, cst.Add | cst.Modulo):
+            counter = counter.left  # `step % every + 1`
+        if divisor is not None and counter is not None and edit.bare(counter) in counters:
             yield divisor
 
 

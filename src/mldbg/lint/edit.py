@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from mldbg.lint.finding import Edit, Fix, Span
 from mldbg.lint.interpret.address import site_of
@@ -89,6 +89,17 @@ def is_call(node: cst.CSTNode) -> bool:
     return isinstance(node, cst.Call)
 
 
+def is_any_name(node: cst.CSTNode) -> TypeGuard[cst.Name]:
+    """Whether a node is a name."""
+    return isinstance(node, cst.Name)
+
+
+def targets_of(statement: cst.CSTNode) -> list[cst.BaseExpression]:
+    """What a statement line assigns to."""
+    small = statement.body if isinstance(statement, cst.SimpleStatementLine) else ()
+    return [target.target for one in small if isinstance(one, cst.Assign) for target in one.targets]
+
+
 def is_arithmetic(node: cst.CSTNode) -> bool:
     """Whether a node is an operator on two values."""
     return isinstance(node, cst.BinaryOperation)
@@ -104,6 +115,41 @@ def text_called_on(node: cst.CSTNode) -> str | None:
     return code(node.func.value) if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) else None
 
 
+def is_made_leaf(part: Part, name: cst.Name) -> bool:
+    """Whether the code around says of a variable that it requires a gradient: nobody says so of a loss that has one."""
+    scope = function_around(part, name) or part.tree
+    said = re.compile(rf"\b{name.value}\.requires_grad(?: ?= ?True|_\()")
+    return said.search(code(scope)) is not None
+
+
+def argument_in(scope: cst.CSTNode, part: Part, name: cst.Name) -> cst.BaseExpression | None:
+    """What the only call of a function in some code gives to the parameter of this name."""
+    function = function_around(part, name)
+    if not isinstance(function, cst.FunctionDef):
+        return None
+    names = [parameter.name.value for parameter in function.params.params if parameter.name.value != "self"]
+    called = function.name.value
+    found = [node for node in descendants(scope) if isinstance(node, cst.Call) and code(node.func).rpartition(".")[2] == called]
+    if name.value not in names or len(found) != 1:
+        return None
+    return argument_of(found[0], names.index(name.value), name.value)
+
+
+def steps_behind(place: Place) -> bool:
+    """Whether a statement behind a place, in its block, steps anything but a scheduler."""
+    statement = statement_of(place)
+    block = siblings(place.site.part, statement) if statement is not None else []
+    behind = block[block.index(statement) + 1 :] if statement in block else []
+    called = (
+        text_called_on(node) for one in behind for node in descendants(one) if isinstance(node, cst.Call) and _is_step(node)
+    )
+    return any(name is not None and "sched" not in name for name in called)
+
+
+def _is_step(node: cst.Call) -> bool:
+    return isinstance(node.func, cst.Attribute) and node.func.attr.value == "step"
+
+
 def differentiated(node: cst.CSTNode) -> cst.BaseExpression | None:
     """What backward runs on: `loss` of `loss.backward()`, `scaler.scale(loss).backward()` and `accelerator.backward(loss)`."""
     if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute):
@@ -113,6 +159,37 @@ def differentiated(node: cst.CSTNode) -> cst.BaseExpression | None:
     while isinstance(loss, cst.Call) and isinstance(loss.func, cst.Attribute) and loss.func.attr.value == "scale" and loss.args:
         loss = loss.args[0].value
     return loss
+
+
+def differentiated_in(scope: cst.CSTNode) -> Iterator[cst.BaseExpression]:
+    """What backward runs on in a function."""
+    for node in descendants(scope):
+        if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and node.func.attr.value == "backward":
+            loss = differentiated(node)
+            if loss is not None:
+                yield loss
+
+
+def returned_in(scope: cst.CSTNode) -> Iterator[cst.BaseExpression]:
+    """What a function returns."""
+    for node in descendants(scope):
+        if isinstance(node, cst.Return) and node.value is not None:
+            yield node.value
+
+
+def own_attribute(node: cst.CSTNode) -> str | None:
+    """The name of `self.name`; None of anything else."""
+    return node.attr.value if isinstance(node, cst.Attribute) and is_name(node.value, "self") else None
+
+
+def called_attribute(node: cst.CSTNode) -> str | None:
+    """The name of `self.name(...)`; None of anything else."""
+    return own_attribute(node.func) if isinstance(node, cst.Call) else None
+
+
+def is_named(node: cst.CSTNode, name: str) -> bool:
+    """Whether a node defines a function of this name."""
+    return isinstance(node, cst.FunctionDef) and node.name.value == name
 
 
 def owner_of(node: cst.CSTNode) -> cst.CSTNode:
@@ -667,6 +744,45 @@ def is_plain_assignment(statement: cst.CSTNode) -> bool:
 def first_of(statement: cst.CSTNode) -> cst.CSTNode:
     """The first small statement of a line."""
     return statement.body[0] if isinstance(statement, cst.SimpleStatementLine) else statement
+
+
+_LOADS = re.compile(r"loader|_dl\b|\bdl\b", re.IGNORECASE)
+
+
+def is_prediction_for_labels(place: Place, scores: cst.CSTNode) -> bool:
+    """Whether what a call gives is compared with the labels of a batch, and its argument is what a model gives for the rows.
+
+    As the source says it: `for x, y in loader`, `out = model(x)`, `pred = out.argmax()`, `pred == y`.
+    """
+    part, node = place.site.part, place.site.node
+    above = part.parents.get(node)
+    kept: cst.CSTNode | None = above.targets[0].target if isinstance(above, cst.Assign) and len(above.targets) == 1 else None
+    if isinstance(kept, cst.Tuple) and len(kept.elements) == 2:
+        kept = kept.elements[1].value  # `_, pred = torch.max(out, 0)`
+    name = kept.value if isinstance(kept, cst.Name) else None
+    function = place.function or part.tree
+    compared = {
+        other.value
+        for test in descendants(function)
+        if isinstance(test, cst.Comparison) and len(test.comparisons) == 1 and isinstance(test.comparisons[0].operator, cst.Equal)
+        for one, other in ((test.left, test.comparisons[0].comparator), (test.comparisons[0].comparator, test.left))
+        if (one is node or (name is not None and is_name(one, name))) and isinstance(other, cst.Name)
+    }
+    made = [scores, *sources_of(place, scores)]
+    given = {arg.value.value for one in made if isinstance(one, cst.Call) for arg in one.args if isinstance(arg.value, cst.Name)}
+    here: cst.CSTNode | None = node
+    while here is not None:
+        if isinstance(here, cst.For) and isinstance(here.target, cst.Tuple) and _LOADS.search(code(here.iter)):
+            names = [each.value.value for each in here.target.elements if isinstance(each.value, cst.Name)]
+            if len(names) == 2 and names[0] in given and names[1] in compared:
+                return True
+        here = part.parents.get(here)
+    return False
+
+
+def receiver_of(node: cst.CSTNode) -> cst.BaseExpression | None:
+    """What a method is called on."""
+    return node.func.value if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) else None
 
 
 def is_number(node: cst.CSTNode) -> bool:

@@ -7,12 +7,13 @@ gradient: only where every way back ends at something that has none, or is cut o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from mldbg.lint import edit
+from mldbg.lint.interpret.value import ClassThing, Object
 from mldbg.lint.library.names import says_label, says_loss
 
 if TYPE_CHECKING:
@@ -20,11 +21,15 @@ if TYPE_CHECKING:
 
     from mldbg.lint.interpret.facts import Call
     from mldbg.lint.interpret.module import Part
+    from mldbg.lint.interpret.value import Value
 else:
     from mldbg.lint.edit import cst  # loaded when it is first used
 
 DEEPEST_STEP = 40
 """Steps back from a value until nothing more is said."""
+
+MOST_SEEN = 200
+"""Expressions that are looked at on the way back to a source."""
 
 DEEPEST_FUNCTION = 2
 """Functions of the project inside one another that are followed."""
@@ -86,14 +91,34 @@ _DELIBERATE = frozenset({"detach", "data", "no_grad"})
 """What says that no gradient is wanted, rather than that none is left."""
 
 _MODULES = re.compile(r"^(torch|np|numpy|F|functional|nn\.functional|torch\.nn\.functional|math|builtins)$")
+_WEIGHT = re.compile(r"^(lam|lambda|alpha|beta|gamma|eta|mu)\w*_?$|(^|_)(weight|coef|coeff|strength|factor)$", re.IGNORECASE)
+"""What the weight of a term is called."""
+
 _NUMBERS = frozenset({"float", "int", "len", "range", "bool"})
 
 
 class Backtrace:
-    """Follows values of one file backwards. `losses`: the calls of losses that are known, with what each gets."""
+    """Follows values of one file backwards.
 
-    def __init__(self, losses: Mapping[cst.CSTNode, Call]) -> None:
+    Attributes:
+        losses: the calls of losses that are known, with what each gets.
+        forwards: the forward methods that calls of models run.
+        weighted: a factor that is an attribute is the weight of a term: what it may learn itself does not count.
+        inside: what comes from outside a function has no gradient.
+    """
+
+    def __init__(
+        self,
+        losses: Mapping[cst.CSTNode, Call],
+        forwards: Mapping[cst.CSTNode, Part],
+        *,
+        weighted: bool = False,
+        inside: bool = False,
+    ) -> None:
         self._losses = losses
+        self._forwards = forwards
+        self._weighted = weighted
+        self._outside = NOTHING if inside else RAW
         self._steps = 0
 
     def carried(self, node: cst.CSTNode, part: Part) -> Carried:
@@ -132,7 +157,7 @@ class Backtrace:
                 return self._of(inner, part, seen, inside)
             case cst.BinaryOperation(left=left, operator=operator, right=right):
                 scales = isinstance(operator, cst.Multiply | cst.Divide)
-                sides = [side for side in (left, right) if not (scales and _is_setting(side))]
+                sides = [side for side in (left, right) if not (scales and self._weighted and _is_setting(side))]
                 return self._all(sides, part, seen, inside)
             case cst.Comparison(left=left, comparisons=several):
                 compared = self._all([left, *(one.comparator for one in several)], part, seen, inside)
@@ -166,12 +191,12 @@ class Backtrace:
             return _cut(held, part, node, "data") if held.flow is not Flow.NONE else NOTHING
         if name == "indices":
             return _cut(held, part, value, "gives indices")
-        return held if held.flow is not Flow.NONE else RAW
+        return held if held.flow is not Flow.NONE else self._outside
 
     def _name(self, node: cst.Name, part: Part, seen: frozenset[cst.CSTNode], inside: int) -> Carried:
         values = list(_reaching(node, part))
         if not values or None in values:
-            return NOTHING if says_label(node.value) else RAW
+            return NOTHING if says_label(node.value) else self._outside
         found: list[Carried] = []
         for value in values:
             assert value is not None
@@ -222,10 +247,11 @@ class Backtrace:
         """What a function of the module, or a method of the class around, returns; None where it is none of these."""
         name, receiver = _called(node)
         is_method = receiver is not None and edit.is_name(receiver, "self")
-        if inside >= DEEPEST_FUNCTION or (receiver is not None and not is_method):
-            return None
-        home = _function(part, name, is_method)
-        if home is None:
+        forward = self._forwards.get(node)
+        home = (forward, forward.function) if forward is not None else None
+        if home is None and (receiver is None or is_method):
+            home = _function(part, name, is_method)
+        if inside >= DEEPEST_FUNCTION or home is None:
             return None
         owner, function = home
         returned = [one.value for one in edit.descendants(function) if isinstance(one, cst.Return) and one.value is not None]
@@ -272,7 +298,9 @@ def _is_setting(node: cst.BaseExpression) -> bool:
             "opt",
             "hparams",
         )
-    return isinstance(node, cst.BaseNumber) or (isinstance(node, cst.Name) and node.value.isupper())
+    if isinstance(node, cst.Name):
+        return node.value.isupper() or _WEIGHT.search(node.value) is not None
+    return isinstance(node, cst.BaseNumber)
 
 
 def _called(node: cst.Call) -> tuple[str, cst.BaseExpression | None]:
@@ -417,6 +445,24 @@ def _compound_around(part: Part, node: cst.CSTNode) -> cst.CSTNode | None:
 
 
 # ---------------------------------------------------------------------------------------------------------------- what is asked
+def forward_of(model: Value) -> Part | None:
+    """The forward method of a class of the project, if the model is of one that defines it itself."""
+    thing = model.thing
+    if not isinstance(thing, Object) or not isinstance(thing.cls, ClassThing) or thing.cls.inner is not None:
+        return None
+    methods = {method.statement.names[0]: method for method in thing.cls.part.methods.values()}
+    return methods.get("forward")
+
+
+def is_meant(term: Carried) -> bool:
+    """Whether a term is detached on purpose; a sum over `p.data` of all parameters is an old way to write a penalty."""
+    if not is_deliberate(term) or term.part is None or term.node is None:
+        return False
+    around = _compound_around(term.part, term.node)
+    sums = term.by == "data" and isinstance(around, cst.For) and re.search(r"parameters\(", edit.code(around.iter)) is not None
+    return not sums
+
+
 def sums_in(scope: cst.CSTNode) -> Iterator[tuple[cst.BaseExpression, cst.BaseExpression]]:
     """The two sides of each sum in a function, either way round."""
     for node in edit.descendants(scope):
@@ -433,3 +479,59 @@ def made_leaves(part: Part, node: cst.CSTNode) -> bool:
     assigned = (target.target for one in edit.descendants(scope) if isinstance(one, cst.Assign) for target in one.targets)
     leaves = (target.value for target in assigned if isinstance(target, cst.Attribute) and target.attr.value == "requires_grad")
     return any(not says_loss(edit.code(leaf).rpartition(".")[2]) for leaf in leaves)
+
+
+def comes_from(
+    node: cst.CSTNode,
+    part: Part,
+    is_source: Callable[[cst.CSTNode], bool],
+    *,
+    through_calls: bool = False,
+    through: frozenset[str] = frozenset(),
+) -> bool:
+    """Whether what an expression holds was made of a source, as a tensor: by arithmetic, by functions that keep the graph.
+
+    Args:
+        node: the expression.
+        part: the text that it stands in.
+        is_source: what is looked for.
+        through_calls: follow the arguments of any other call, too.
+        through: functions that end the graph and are followed all the same.
+    """
+    seen: set[cst.CSTNode] = set()
+    todo: list[cst.CSTNode] = [node]
+    while todo and len(seen) < MOST_SEEN:
+        here = todo.pop()
+        if is_source(here):
+            return True
+        if here in seen:
+            continue
+        seen.add(here)
+        match here:
+            case cst.Name():
+                todo += [value for value in _reaching(here, part) if value is not None]
+                todo += _unpacked_from(here, part)
+            case cst.BinaryOperation(left=left, right=right):
+                todo += [left, right]
+            case cst.UnaryOperation(expression=inner):
+                todo.append(inner)
+            case cst.Tuple(elements=elements) | cst.List(elements=elements):
+                todo += [element.value for element in elements]
+            case cst.Subscript(value=value) | cst.Attribute(value=value):
+                todo.append(value)
+            case cst.Call(args=args):
+                name, receiver = _called(here)
+                keeps = name in _SHAPING and (name not in _CUTS or name in through)
+                if keeps or through_calls:
+                    todo += [arg.value for arg in args]
+                    todo += [receiver] if receiver is not None else []
+    return False
+
+
+def _unpacked_from(name: cst.Name, part: Part) -> Iterator[cst.BaseExpression]:
+    """The calls whose results are unpacked into a name: `out, (h, c) = self.lstm(x)`."""
+    for node in edit.descendants(edit.function_around(part, name) or part.tree):
+        if isinstance(node, cst.Assign) and isinstance(node.value, cst.Call):
+            targets = (target.target for target in node.targets if isinstance(target.target, cst.Tuple))
+            if any(edit.is_name(one, name.value) for target in targets for one in edit.descendants(target)):
+                yield node.value

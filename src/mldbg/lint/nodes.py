@@ -342,3 +342,14 @@ def difference(node: cst.CSTNode) -> tuple[cst.BaseExpression, cst.BaseExpressio
 def is_line(statement: cst.CSTNode) -> bool:
     """Whether a statement is a line of its own, and no header of a block."""
     return isinstance(statement, cst.SimpleStatementLine)
+
+
+def parameters(function: cst.FunctionDef) -> tuple[str, ...]:
+    """The names of a function's parameters that can be given by position."""
+    return tuple(param.name.value for param in (*function.params.posonly_params, *function.params.params))
+
+
+def is_label(part: Part, node: cst.CSTNode) -> bool:
+    """Whether a name stands for no variable: it is that of an attribute, or of a parameter in a call."""
+    parent = part.parents.get(node)
+    return (isinstance(parent, cst.Attribute) and parent.attr is node) or (isinstance(parent, cst.Arg) and parent.keyword is node)

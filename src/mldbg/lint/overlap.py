@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from mldbg.lint.interpret.facts import ModelCall
@@ -11,6 +12,8 @@ from mldbg.lint.interpret.splits import same_partition
 from mldbg.lint.interpret.value import Data, Known, Role
 from mldbg.lint.library.names import says_test, says_validation
 
+_SEEDS = re.compile(r"seed\w*\(")
+
 
 def overlap(trained: Data, evaluated: Data) -> str | None:
     """Why rows that are held out from something are among those that a model learned from; None where nothing says it."""
@@ -18,6 +21,8 @@ def overlap(trained: Data, evaluated: Data) -> str | None:
         return None
     if trained.as_part() == evaluated.as_part():
         return _on_held_out(trained)
+    if _is_whole(evaluated, trained) and trained.split is not None and trained.role is Role.TRAIN:
+        return "they are all rows, those of the training part included"
     if evaluated.split is None or trained.split is evaluated.split:
         return None
     if trained.split is None and (trained.role is None or _is_whole(trained, evaluated)):
@@ -26,14 +31,16 @@ def overlap(trained: Data, evaluated: Data) -> str | None:
         return None
     if evaluated.whole == (Role.TRAIN, trained.split):
         return "the model learns from the rows before these were split off"
-    if evaluated.whole is not None or trained.whole is not None or same_partition(trained.split, evaluated.split):
+    if evaluated.whole != trained.whole or same_partition(trained.split, evaluated.split):
         return None
+    if Known.NAMED_PART in (trained.known, evaluated.known) and len(_SEEDS.findall(trained.split.part.module.text)) > 1:
+        return None  # the generator may have been set back between the two
     return "the training part comes from one split of the rows, and these from another, so that they share rows"
 
 
-def _is_whole(trained: Data, evaluated: Data) -> bool:
-    """Whether what is called training data is the set of which a part was split off."""
-    return trained.known is Known.NAME and trained.itself is not None and trained.itself is evaluated.itself
+def _is_whole(whole: Data, part: Data) -> bool:
+    """Whether what is called a part of the data is the set of which another part was split off."""
+    return whole.known is Known.NAME and whole.split is None and whole.itself is not None and whole.itself is part.itself
 
 
 def _on_held_out(data: Data) -> str | None:

@@ -86,6 +86,8 @@ _NAMES = {
     facts.Backward: "on_backward",
     facts.GradientUse: "on_gradient_use",
     facts.GradientsCleared: "on_gradients_cleared",
+    facts.OptimizerBuilt: "on_optimizer_built",
+    facts.LayerSet: "on_layer_set",
     facts.ScalerUse: "on_scaler_use",
     facts.ModelCall: "on_model_call",
     facts.Evaluated: "on_evaluated",
@@ -104,6 +106,7 @@ _NAMES = {
     facts.Averaged: "on_averaged",
     facts.RowsSplit: "on_rows_split",
     facts.Learned: "on_learned",
+    facts.MeterUse: "on_meter_use",
     facts.UnknownParameter: "on_unknown_parameter",
     facts.Contradiction: "on_contradiction",
     facts.FlagSet: "on_flag_set",
@@ -168,6 +171,14 @@ class Rule:
 
     def on_gradients_cleared(self, clearing: facts.GradientsCleared) -> Iterator[Finding]:
         """Findings from a place where gradients are cleared."""
+        yield from ()
+
+    def on_optimizer_built(self, built: facts.OptimizerBuilt) -> Iterator[Finding]:
+        """Findings from an optimizer that is built."""
+        yield from ()
+
+    def on_layer_set(self, layer: facts.LayerSet) -> Iterator[Finding]:
+        """Findings from a layer that a model gets after it was built."""
         yield from ()
 
     def on_scaler_use(self, use: facts.ScalerUse) -> Iterator[Finding]:
@@ -248,6 +259,10 @@ class Rule:
 
     def on_unknown_parameter(self, unknown: facts.UnknownParameter) -> Iterator[Finding]:
         """Findings from a parameter of an estimator that there is none of."""
+        yield from ()
+
+    def on_meter_use(self, computed: facts.MeterUse) -> Iterator[Finding]:
+        """Findings from a metric that gathers what it is given."""
         yield from ()
 
     def on_contradiction(self, contradiction: facts.Contradiction) -> Iterator[Finding]:

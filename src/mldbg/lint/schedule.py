@@ -127,8 +127,15 @@ def _batches(node: cst.CSTNode, part: Part, alone: bool, depth: int) -> str:
             return edit.code(node)
         inside = [_batches(arg.value, part, alone, depth) for arg in node.args] if name in _ROUNDING else []
         return next((found for found in inside if found), "")
+    if isinstance(node, cst.Lambda):
+        shares = [one.right for one in edit.descendants(node.body) if isinstance(one, cst.BinaryOperation) and _divides(one)]
+        return next((found for share in shares if (found := _batches(share, part, alone, depth))), "")
     if isinstance(node, cst.BinaryOperation):
         grows = isinstance(node.operator, cst.Multiply)
         sides = (node.left, node.right) if not isinstance(node.operator, cst.Divide | cst.FloorDivide) else (node.left,)
         return next((found for side in sides if (found := _batches(side, part, alone or grows, depth))), "")
     return ""
+
+
+def _divides(node: cst.BinaryOperation) -> bool:
+    return isinstance(node.operator, cst.Divide)

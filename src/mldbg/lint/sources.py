@@ -42,6 +42,8 @@ def sources(place: Place, node: cst.CSTNode) -> Iterator[_Found]:
             seen.add(each)
             yield part, each
             name, attribute = nodes.name_of(each), nodes.own_attribute(each)
+            if name is not None and nodes.is_label(part, each):
+                continue
             if name is not None:
                 todo.extend(_meanings(part, function, name))
             if attribute is not None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mldbg.lint import edit, nodes, reading
 from mldbg.lint.interpret.address import site_of
 from mldbg.lint.outline import Kind
+from mldbg.lint.sources import sources
 from mldbg.operations.language import (
     END_OF_TEXT,
     EOS_TOKENS,
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from mldbg.lint.finding import Edit
     from mldbg.lint.interpret.facts import Place
     from mldbg.lint.interpret.module import Module, Part
+
+    Found = tuple[Part, cst.CSTNode]
 
 _TOKENIZER = re.compile(TOKENIZER_LOADED)
 _MODEL = re.compile(MODEL_LOADED)
@@ -117,7 +120,8 @@ def _is_certain(part: Part, node: cst.CSTNode) -> bool:
     """Whether nothing asks before if there is another token for the padding, or it is known that there is none."""
     if not nodes.is_under_test_of(part, node, "pad_token"):
         return True
-    return _WITHOUT_PADDING.search(part.module.text) is not None
+    names = [name_of_model(where, call) for where, call in tokenizers(part.module)]
+    return bool(names) and all(name is not None and _WITHOUT_PADDING.search(name) for name in names)
 
 
 def is_of_causal_model(module: Module) -> bool:
@@ -229,3 +233,23 @@ def name_of_model(part: Part, call: cst.CSTNode) -> str | None:
     made = [value for each in part.module.parts for value in each.names_in(each.tree).made.get(name, [])]
     texts = {nodes.text_of(value) for value in made}
     return texts.pop() if len(texts) == 1 else None
+
+
+def padding_of(place: Place, expressions: Iterable[cst.BaseExpression], is_meant: Callable[[cst.CSTNode], bool]) -> Found | None:
+    """The call that encoded and padded what expressions hold; where none is seen to have encoded it, one that pads.
+
+    Args:
+        place: where the expressions stand.
+        expressions: what is made of encoded texts.
+        is_meant: whether a call that pads is one of those that count.
+    """
+    encoded = False
+    for expression in expressions:
+        for part, node in sources(place, expression):
+            if pads(node) and is_meant(node):
+                return part, node
+            encoded |= "tok" in (nodes.last_name(nodes.called(node)) or "")
+    if encoded:
+        return None
+    found = (each for each in everything(place.site.part.module) if pads(each[1]) and is_meant(each[1]))
+    return next(found, None)

@@ -67,7 +67,20 @@ TRAINERS = frozenset(name.rpartition(".")[2] for name, effect in trainers.ROWS.i
 LOSSES = Trigger(PARTICULAR_LOSSES | TRAINERS | {"backward("})
 """A call of a loss may stand in another file than the loss's name, hence the word that runs beside it."""
 
-TRAINING = Trigger(frozenset({"backward(", "optim"}))
+TRAINING = Trigger(frozenset({"backward(", "manual_backward(", "optim"}))
+GROUPS = Trigger(
+    frozenset({"SGD(", "Adam(", "AdamW(", "NAdam(", "RAdam(", "Adamax(", "Adagrad(", "Adadelta(", "RMSprop("}),
+    ((r"\.append\(\w+(?:\.\w+)?\)",), (r"parameters\(\)", r"modules\(\)"), (r"\boptim\b",)),
+)
+"""An optimizer, in a text that collects parameters in lists."""
+REBUILT = Trigger(
+    frozenset({"tensor(", "Variable("}),
+    ((r"requires_grad ?= ?True",), (r"def forward\(", r"\.backward\(")),
+    (r"requires_grad ?= ?True",),
+)
+"""A tensor that is made a leaf, in a text that defines a network or trains."""
+BY_HAND = Trigger(frozenset({"log(", "mse_loss(", "l1_loss(", "loss_fn(", "criterion("}), ((r"automatic_optimization",),))
+"""The step of a module that optimises by hand, and may leave it out."""
 EVALUATION = Trigger(frozenset({"no_grad", "inference_mode", "optim"}), (RUNS, HELD_OUT), HELD_OUT)
 LOADING = Trigger(frozenset({"load_state_dict("}), ((r"\b(?:no_grad|inference_mode)\b",), (r"loader\b", "DataLoader")))
 """Weights from a file, in a text that runs models without gradients."""
@@ -333,6 +346,9 @@ TRIGGERS = (
     RANDOM_TRANSFORMS,
     LEARNED,
     SEARCHED,
+    GROUPS,
+    REBUILT,
+    BY_HAND,
 )
 
 _SIZED = (
@@ -349,6 +365,10 @@ _LITERAL_TABLE = r"\.(?:randn|rand|zeros|ones|empty)\(\(?\d+(?:, ?\d+)+\)?[,)]"
 _NAMES_AXES = r", \w+ = \w+\.(?:shape\b|size\(\))"
 _LAYER = rf"(?:{_SIZED})\("
 
+_PREDICTS = r"max\((?:\w+(?:, ?(?=[d0]))?)?(?:dim=)?0?\)"
+_PAIRS = r"for \w+, \w+ in [^\n]*(?:[lL]oader|dl\b)"
+"""The best class without an axis, or along the first one, in a loop over rows and labels."""
+
 SAYS_SIZES = (
     (_LAYER, rf"\b(?:{_SIZED})\({_INNER}{_NUMBER}"),
     (_LAYER, rf"{_LITERAL}[\s\S]*?{_LITERAL}"),
@@ -362,6 +382,7 @@ SAYS_SIZES = (
     (r"softmax\([^()\n]*(?:dim=|, )(?:0|-2)\b",),
     (r"\.(?:log_)?softmax\((?:0|-2)\b",),
     (r"argmax\((?:dim=)?0?\)", _NAMES_AXES),
+    (_PREDICTS, _PAIRS),
     (r"(?:rearrange|reduce|repeat|Rearrange|Reduce)\([^\"'\n]*[\"'][^\"'\n]*->",),
     (r"h, w\b.* = .*(?:\.shape|\.size\(\))", r"w, ?h\b"),
 )
@@ -426,7 +447,9 @@ ARRAYS = Trigger(
 )
 """Arrays, in a program that runs something on them."""
 
-SHAPE_TRIGGERS = (ANNOTATED, SIZED, NAMED_AXES, ARRAYS)
+PREDICTIONS = Trigger(frozenset({"argmax(", "max("}), ((_PREDICTS,), (_PAIRS,), (r"\btorch\b",)))
+
+SHAPE_TRIGGERS = (ANNOTATED, SIZED, NAMED_AXES, PREDICTIONS, ARRAYS)
 """What makes code worth executing with the shapes of its tensors."""
 
 

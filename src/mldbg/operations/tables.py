@@ -68,8 +68,8 @@ def _inherited(name: str) -> Effect | None:
     base = next(
         (base for package, base in BASES.items() if cls.startswith(package) and cls.count(".") == package.count(".")), None
     )
-    if cls.startswith(keras.CLASSIFIERS) and method == "__call__":
-        return keras.CLASSIFIER
+    if cls.startswith(keras.CLASSIFIERS):
+        return keras.CLASSIFIER if method == "__call__" else ROWS.get(f"{keras.MODEL}.{method}")
     return ROWS.get(f"{base}.{method}") if base is not None else None
 
 

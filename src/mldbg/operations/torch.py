@@ -310,6 +310,17 @@ LAYERS: Mapping[str, Effect] = {
 }
 """Layers of `torch.nn`, losses apart -> effect of calling one."""
 
+WITH_PARAMETERS: frozenset[str] = frozenset(
+    f"torch.nn.{name}"
+    for name in (
+        *("Linear", "LazyLinear", "Bilinear", "Embedding", "EmbeddingBag", "LSTM", "GRU", "RNN", "MultiheadAttention"),
+        *("Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "Sequential", "ModuleList"),
+        *("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "LayerNorm", "GroupNorm", "Parameter"),
+        *("Transformer", "TransformerEncoder", "TransformerDecoder", "TransformerEncoderLayer", "TransformerDecoderLayer"),
+    )
+)
+"""Layers that have parameters, or may hold some that have."""
+
 SCALER = "torch.amp.GradScaler"
 """What scales a loss so that gradients of half precision do not vanish."""
 

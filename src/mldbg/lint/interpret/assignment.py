@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import libcst as cst
@@ -12,10 +13,10 @@ from mldbg.lint.interpret.choices import Choices
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.columns import Columns, picks_one
 from mldbg.lint.interpret.contents import Contents
-from mldbg.lint.interpret.facts import BehindPart, FlagSet, ModeSet
+from mldbg.lint.interpret.facts import BehindPart, FlagSet, LayerSet, ModeSet
 from mldbg.lint.interpret.frames import held_under_key, loop_started, one_of_many, with_named_role
 from mldbg.lint.interpret.heads import replace_last
-from mldbg.lint.interpret.join import join, join_data, joined, named_loss, scored_as, tuple_of
+from mldbg.lint.interpret.join import join, join_data, joined, named_loss, scored_as, scores_of, tuple_of
 from mldbg.lint.interpret.lineage import derived_data
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.names import Names
@@ -42,7 +43,7 @@ from mldbg.lint.interpret.value import (
     is_blank,
 )
 from mldbg.lint.library.names import says_label, says_model
-from mldbg.operations.torch import FLAGS_OF_TENSORS
+from mldbg.operations import torch
 
 
 class Assignment:
@@ -150,8 +151,9 @@ class Assignment:
         if name == "training" and value.constant is not False:  # `for module in model.modules(): module.training = True`
             self.machine.facts.append(ModeSet(self.machine.place(site), None, True, target.value))
         self._tell_behind(target, value, site)
+        self._note_layer(target, value, bases, site)
         for base in bases:
-            if name in FLAGS_OF_TENSORS and isinstance(base.thing, Object):
+            if name in torch.FLAGS_OF_TENSORS and isinstance(base.thing, Object):
                 self._tell_flag(base.thing, target, value)
             self._set_attribute(base, name, value, site)
 
@@ -172,6 +174,27 @@ class Assignment:
         part = self.machine.evaluate(holder)
         if part.data is not None and part.data.split is not None:
             self.machine.facts.append(BehindPart(self.machine.place(site), part, code(holder), name, value))
+
+    def _note_layer(self, target: cst.Attribute | cst.Subscript, value: Value, bases: Sequence[Value], site: Site) -> None:
+        """Tell that a model gets a new layer with parameters, unless it is being built."""
+        layer = value.thing
+        if not isinstance(layer, Object) or layer.cls is None:
+            return
+        if self.machine.frame.is_init and isinstance(target, cst.Attribute) and isinstance(target.value, cst.Name):
+            return  # `self.fc = nn.Linear(...)`
+        if not (self.classes.is_module(layer.cls) if isinstance(layer.cls, ClassThing) else layer.cls in torch.WITH_PARAMETERS):
+            return
+        models = [base.thing for base in bases if isinstance(base.thing, Object)]
+        if isinstance(target, cst.Attribute):
+            held = [self.machine.state.get(model.ref, target.attr.value) for model in models]
+            if any(one is not None and one.thing == layer for one in held):
+                return  # `model.fc = model.fc.to(device)`
+        refs = {model.ref for model in models}
+        node: cst.BaseExpression = target.value
+        while isinstance(node, cst.Attribute | cst.Subscript):
+            node = node.value
+            refs |= {one.thing.ref for one in self.choices.now(node) if isinstance(one.thing, Object)}
+        self.machine.facts.append(LayerSet(self.machine.place(site), target, frozenset(refs)))
 
     def _set_attribute(self, base: Value, name: str, value: Value, site: Site) -> None:
         thing = base.thing
@@ -198,7 +221,9 @@ class Assignment:
 
     def _assign_item(self, target: cst.Subscript, value: Value, site: Site) -> None:
         value = self.machine.force(value)
-        for base in self.choices.now(target.value):
+        bases = self.choices.now(target.value)
+        self._note_layer(target, value, bases, site)
+        for base in bases:
             self._set_item(target, base, value, site)
 
     def _set_item(self, target: cst.Subscript, base: Value, value: Value, site: Site) -> None:
@@ -215,6 +240,8 @@ class Assignment:
             if held is not None and isinstance(held.thing, Entries):
                 value = held_under_key(index.constant, value, self.machine.frame.module)
                 self.machine.state.set(thing.ref, Slot.ITEMS, Value(_with_item(held.thing, index, value)))
+                if scores_of(value) and not isinstance(index.thing, Constant):
+                    self.rebind(target.value, scored_as(base, value))
                 return
             if held is not None and isinstance(held.thing, Items):
                 if any(isinstance(item.slice, cst.Slice) for item in target.slice):

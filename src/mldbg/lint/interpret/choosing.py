@@ -153,16 +153,18 @@ class Choosing:
         first = arguments[0].value
         items = self.contents.items_of(first)
         mapping = self.contents.mapping_of(first) if items is None else None
+        by_key = any(each.keyword == "key" for each in arguments)
         if items is not None and not any(each.keyword is None for each in arguments[1:]):
             scores = list(items.all)
-        elif mapping is not None and any(each.keyword == "key" for each in arguments):
-            scores = [value for _, value in mapping.items]
+        elif mapping is not None and by_key:
+            scores = [first, *(value for _, value in mapping.items)]
         else:
             return
-        which = "arg" in name or "idx" in name or any(each.keyword == "key" for each in arguments)
+        which = "arg" in name or "idx" in name or by_key or any(self.contents.items_of(one) is not None for one in scores)
         score = self._score([each for one in scores for each in self._inside(one)])
         if score is not None and which:
-            self._tell(score, Keeps.SETTING, site, frozenset({last_name(arguments[0].node)}))
+            names = {last_name(arguments[0].node), *_assigned_by(site)} - {""}
+            self._tell(score, Keeps.SETTING, site, frozenset(names))
 
     def _inside(self, value: Value) -> tuple[Value, ...]:
         items = self.contents.items_of(value)
@@ -250,6 +252,16 @@ def _names(node: cst.CSTNode) -> Iterator[str]:
     else:
         for child in below(node):
             yield from _names(child)
+
+
+def _assigned_by(site: Site) -> Iterator[str]:
+    """The names that the statement around an expression binds."""
+    node: cst.CSTNode | None = site.node
+    while node is not None and not isinstance(node, cst.BaseSmallStatement):
+        node = site.part.parents.get(node)
+    if isinstance(node, cst.Assign):
+        for target in node.targets:
+            yield from _targets(target.target)
 
 
 def _targets(target: cst.BaseExpression) -> Iterator[str]:

@@ -9,6 +9,7 @@ from mldbg.lint.interpret.address import Made, Ref, Site
 from mldbg.lint.interpret.arguments import Argument, bound
 from mldbg.lint.interpret.classes import Classes
 from mldbg.lint.interpret.contents import Contents
+from mldbg.lint.interpret.facts import OptimizerBuilt
 from mldbg.lint.interpret.join import joined
 from mldbg.lint.interpret.lineage import data_of_arguments
 from mldbg.lint.interpret.machine import Machine
@@ -41,6 +42,10 @@ class Construction:
         self.machine.state.open(ref)
         value = Value(Object(ref, name), data=data_of_arguments(arguments), origin=ref)
         self.construct_base(ref, name, arguments)
+        if tables.is_optimizer_class(name) and arguments and arguments[0].node is not None and arguments[0].star == "":
+            place = self.machine.place(site)
+            models = self.training.parameters_of(value)
+            self.machine.facts.append(OptimizerBuilt(place, value, arguments[0].node, models))
         if tables.is_module_class(name) and name not in tables.LOSS_CLASSES:
             if name.startswith("transformers.") and name.endswith(torch.GIVES_EVALUATION_MODE):
                 self.machine.state.set(ref, Slot.MODE, literal(False))

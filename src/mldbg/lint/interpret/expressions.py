@@ -28,6 +28,7 @@ from mldbg.lint.interpret.marks import COMPARES, Marks, tested
 from mldbg.lint.interpret.names import Names
 from mldbg.lint.interpret.operators import NORMALISABLE, combined, compared, folded, is_named_loss, summed_axis, truth_of
 from mldbg.lint.interpret.shuffling import DRAWING, PAIRING, Shuffling
+from mldbg.lint.interpret.source_text import last_name
 from mldbg.lint.interpret.subscripts import Subscripts
 from mldbg.lint.interpret.sums import note_cut
 from mldbg.lint.interpret.tree import below
@@ -239,7 +240,8 @@ class Expressions:
                 found[key.constant] = value
             else:
                 exact = False
-        return self.contents.new_mapping(node, Entries(tuple(found.items()), exact and _is_plain(node.for_in)))
+        made = self.contents.new_mapping(node, Entries(tuple(found.items()), exact and _is_plain(node.for_in)))
+        return scored_as(made, *(pair.thing.tail[1] for pair, _ in pairs if isinstance(pair.thing, Items)))
 
     def _rounds(self, clause: cst.CompFor, body: Callable[[], Value]) -> Iterator[tuple[Value, bool]]:
         """The body's value for each element known one by one, else once for their join (then marked as not exact)."""
@@ -474,7 +476,16 @@ class Expressions:
     def _subscript(self, node: cst.Subscript) -> Value:
         base = self.of(node.value)
         site = self.machine.site(node)
-        return self.subscripts.item(base, self.assignment.indices(node), node, site)
+        indices = self.assignment.indices(node)
+        if isinstance(node.value, cst.Call) and last_name(node.value.func) == "sorted" and len(indices) == 1:
+            self._first_of_sorted(node.value, indices[0], site)
+        return self.subscripts.item(base, indices, node, site)
+
+    def _first_of_sorted(self, call: cst.Call, index: Value, site: Site) -> None:
+        """`sorted(results, key=score)[0]`"""
+        given = call.args[0].value if call.args else None
+        if index.constant in (0, -1) and isinstance(given, cst.Name | cst.Attribute):
+            self.choosing.best_of("argmax", [Argument(self.of(given), node=given)], site)
 
     def call(self, node: cst.Call) -> Value:
         """The value of a call expression."""

@@ -6,24 +6,34 @@ Every fact has a `site` and `within`, the names of the functions under way, oute
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, cast
 
 from mldbg.lint.interpret.address import Ref, Site
+from mldbg.lint.interpret.data_facts import BehindPart as BehindPart
+from mldbg.lint.interpret.data_facts import Chosen as Chosen
+from mldbg.lint.interpret.data_facts import CrossValidated as CrossValidated
+from mldbg.lint.interpret.data_facts import Evaluated as Evaluated
+from mldbg.lint.interpret.data_facts import Fitted as Fitted
+from mldbg.lint.interpret.data_facts import Keeps as Keeps
+from mldbg.lint.interpret.data_facts import Learned as Learned
+from mldbg.lint.interpret.data_facts import Paired as Paired
+from mldbg.lint.interpret.data_facts import RandomPart as RandomPart
+from mldbg.lint.interpret.data_facts import RowsSplit as RowsSplit
+from mldbg.lint.interpret.data_facts import Scored as Scored
+from mldbg.lint.interpret.place import Condition as Condition
+from mldbg.lint.interpret.place import Place as Place
+from mldbg.lint.interpret.place import Supposition as Supposition
+from mldbg.lint.interpret.place import told as told
 from mldbg.lint.interpret.slots import Key, Slot
 from mldbg.lint.interpret.value import (
     UNKNOWN,
-    Among,
     ClassThing,
-    Fit,
     Function,
     Marked,
     Object,
-    Option,
-    Outcome,
-    Role,
     Value,
 )
 from mldbg.semantics import Semantic
@@ -33,76 +43,6 @@ if TYPE_CHECKING:
 
     from mldbg.operations.meters import Use
     from mldbg.operations.shape import Mismatch
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """A test whose outcome is not known, and the outcome that leads here.
-
-    Attributes:
-        test: the expression; of a `case` its pattern.
-        holds: False behind `else`, and after `if test: continue`.
-        deciding: finds the loops whose round decides it. A function, for most conditions are never asked.
-        outcome: the same, in words that tests elsewhere share; None where nothing is to be told apart by it.
-    """
-
-    test: Site
-    holds: bool
-    deciding: Callable[[], frozenset[cst.CSTNode]] = field(compare=False, repr=False)
-    outcome: Outcome | None = field(default=None, compare=False, repr=False)
-
-    @property
-    def opposite(self) -> Condition:
-        """That the test has the other outcome."""
-        so = self.outcome
-        outcome = Outcome(so.subject, so.equals, not so.holds, so.test, so.usual, so.said) if so is not None else None
-        return Condition(self.test, not self.holds, self.deciding, outcome)
-
-    @property
-    def chosen_by(self) -> frozenset[cst.CSTNode]:
-        """The loops whose round decides it."""
-        return self.deciding()
-
-
-def told(*conditions: Condition) -> frozenset[Outcome]:
-    """The outcomes of tests, where anything is to be told apart by all of them; else none."""
-    outcomes = [condition.outcome for condition in conditions]
-    return frozenset(outcome for outcome in outcomes if outcome is not None) if None not in outcomes else frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Supposition:
-    """That of the few values that something may be it is this one."""
-
-    among: Among
-    option: Option
-
-    def excludes(self, other: Supposition) -> bool:
-        """Whether both cannot be so."""
-        if self.among == other.among and self.option != other.option:
-            return True
-        return any(one.excludes(two) for one in self.option.when for two in other.option.when)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where in the run a fact was observed."""
-
-    site: Site
-    within: tuple[str, ...]
-    function: cst.CSTNode | None
-    """The innermost function definition, or None at module level."""
-    conditions: tuple[Condition, ...] = ()
-    """The undecided tests on which it depends that this place is reached, outermost first, callers included.
-
-    The tests of `while` and the choice of an exception handler are not among them.
-    """
-    supposed: tuple[Supposition, ...] = ()
-    """What is supposed of values that may be one of several, for what is observed here."""
-
-    def conditions_inside(self, around: Place) -> tuple[Condition, ...]:
-        """Those that stand inside a loop or call that was entered at another place."""
-        return self.conditions[len(around.conditions) :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +109,36 @@ class GradientUse:
     """The loops whose round decides which optimizer this is: in each of them, every optimizer has its turn."""
     identity: Key = Slot.ANY_OPTIMIZER
     """Whose gradients they are, as `Loop.cleared_at_end` names them."""
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerBuilt:
+    """An optimizer of torch is built.
+
+    Attributes:
+        optimizer: the optimizer.
+        parameters: the expression that names what it gets.
+        models: whose parameters these are, all of them; empty where that is not known.
+    """
+
+    place: Place
+    optimizer: Value
+    parameters: cst.BaseExpression
+    models: frozenset[Ref]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSet:
+    """A model that exists already gets a layer with parameters of its own: `model.fc = nn.Linear(512, 10)`.
+
+    Attributes:
+        target: what it is assigned to.
+        models: the model, and those that it is a part of, as the target names them.
+    """
+
+    place: Place
+    target: cst.BaseExpression
+    models: frozenset[Ref]
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,153 +310,6 @@ class ModelCall:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluated:
-    """Held-out data is used: scored, predicted, run through a model, cross-validated, or handed on."""
-
-    place: Place
-    how: str
-    value: Value
-    role: Role
-    estimator_fits: frozenset[Fit]
-    estimator: Value
-    scored: bool
-    """There are labels for these rows: they come out of a split of rows that had some, or are given to a score."""
-
-
-class Keeps(Enum):
-    """What a score decides."""
-
-    WEIGHTS = "which weights are kept"
-    STOP = "when training stops"
-    RATE = "how the learning rate falls"
-    SETTING = "which setting is kept"
-    SCORE = "which score is kept"
-    NOTHING = "nothing that is seen"
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """A score decides something: what is kept of several attempts, or when to stop.
-
-    Attributes:
-        value: the score, or the rows that it will be computed on.
-        keeps: what it decides.
-        what: the same with the names of the program, as part of a sentence.
-        trains: it is one of the scores that a training reaches, one after the other; else one of several models or settings.
-        has_validation: some rows were split off for validation besides.
-        read_later: names that hold what was chosen.
-    """
-
-    place: Place
-    value: Value
-    keeps: Keeps
-    what: str
-    trains: bool
-    has_validation: bool = False
-    read_later: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """A model is scored on rows, whichever part they are.
-
-    Attributes:
-        how: as part of a sentence.
-        value: the rows.
-    """
-
-    place: Place
-    how: str
-    value: Value
-
-
-@dataclass(frozen=True, slots=True)
-class BehindPart:
-    """What is behind a part of a data set is changed, `part.dataset.transform = value`, or replaced, `part.dataset = value`.
-
-    Attributes:
-        part: the part.
-        name: how the program names it.
-        attribute: what is given a new value; `dataset` where all of it is replaced.
-        value: the new value.
-    """
-
-    place: Place
-    part: Value
-    name: str
-    attribute: str
-    value: Value
-
-
-@dataclass(frozen=True, slots=True)
-class Paired:
-    """The rows of two arrays are taken for pairs, although each was shuffled by itself.
-
-    Attributes:
-        first, second: where each was shuffled.
-        names: what the two are called there.
-    """
-
-    place: Place
-    first: Site
-    second: Site
-    names: tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class RandomPart:
-    """A held-out part of the data is given out with changes at random.
-
-    Attributes:
-        value: the rows.
-        transform: where what changes them is made.
-        name: its class.
-        runs: a model is run on them, outside of training; else the data set is made.
-    """
-
-    place: Place
-    value: Value
-    transform: Site
-    name: str
-    runs: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class CrossValidated:
-    """Rows are cross-validated: by a search, or by a function that does it.
-
-    Attributes:
-        how: as part of a sentence.
-        value: the rows.
-        searches: a search does it, to choose settings.
-    """
-
-    place: Place
-    how: str
-    value: Value
-    searches: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Fitted:
-    """An estimator is fitted on a value."""
-
-    place: Place
-    estimator: Value
-    estimator_name: str
-    method: str
-    value: Value
-    before: tuple[Fit, ...]
-    """What the same object was fitted on earlier."""
-    transforms: bool
-    """The estimator prepares data; it does not predict."""
-    predicts: bool = True
-    """It predicts, perhaps after it has prepared the data: a pipeline."""
-    labels: Value | None = None
-    """What it learns to predict, where it is given."""
-
-
-@dataclass(frozen=True, slots=True)
 class Misfit:
     """A call that cannot work with the shapes or types that it gets.
 
@@ -594,38 +417,6 @@ class UnknownParameter:
     part: str
     owner: str
     known: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """A model that takes all columns of its features is fitted on features and labels, or cross-validated."""
-
-    place: Place
-    estimator: str
-    features: Value
-    labels: Value
-
-
-@dataclass(frozen=True, slots=True)
-class RowsSplit:
-    """Rows are dealt out to parts, or to folds.
-
-    Attributes:
-        by: the function or class that does it.
-        arrays: what is split, row by row.
-        nodes: where the source names these.
-        shuffles: whether the rows are shuffled first; None where that is not known.
-        grouped: whether groups are kept together.
-        group: a column that says which rows belong together, where several may, and where it is used.
-    """
-
-    place: Place
-    by: str
-    arrays: tuple[Value, ...]
-    nodes: tuple[cst.BaseExpression | None, ...]
-    shuffles: bool | None
-    grouped: bool = False
-    group: tuple[str, Site] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -815,6 +606,8 @@ Fact = (
     Call
     | Backward
     | GradientUse
+    | OptimizerBuilt
+    | LayerSet
     | ScalerUse
     | SchedulerStep
     | GradientsCleared

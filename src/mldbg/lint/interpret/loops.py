@@ -69,7 +69,7 @@ class Loops:
         else:
             element = self.contents.element_of(iterable, site)
             loaders = described(machine, iterable)
-            batches = self._batches(node)
+            batches = self._batches(node, iterable)
             self._rounds(
                 node,
                 feeding(node),
@@ -80,10 +80,10 @@ class Loops:
             if iterable.origin is not None and iterable.origin.kind is Made.PARAMETERS:
                 self._note_clearing(iterable.rows)
 
-    def _batches(self, node: cst.For) -> Site | None:
+    def _batches(self, node: cst.For, iterable: Value) -> Site | None:
         """Where the loader was made that a loop goes through."""
-        over = fed_with(node)
-        marked = self.machine.evaluate(over).marked if over is not None else None
+        over = fed_with(node) if iterable.marked is None else None
+        marked = self.machine.evaluate(over).marked if over is not None else iterable.marked
         return marked.site if marked is not None and marked.mark is Mark.BATCHED else None
 
     def _note_clearing(self, models: frozenset[Ref]) -> None:

@@ -198,6 +198,8 @@ class Shaping:
                 return replace(result, shaped=labels.shaped) if labels is not None else None
             if name == "size":
                 return self._size_of_unknown(base, arguments)
+            if name == "argmax":  # the rules hear of it; it may be numpy's, so nothing follows
+                self._called(f"torch.Tensor.{name}", ROWS[f"torch.Tensor.{name}"], [Argument(base), *arguments], {}, site, result)
             if name not in _SHAPES_ANYTHING:
                 return None
         elif base.shaped.is_array:

@@ -45,7 +45,8 @@ def as_whole(data: Data) -> tuple[Role, Site | None] | None:
 
 def picked(whole: Data, role: Role | None, site: Site | None) -> Data:
     """The lineage of the rows that a fold picks."""
-    return replace(_with_fits(whole, fits_after_folds(whole)), role=role, split=site, whole=as_whole(whole))
+    fits = fits_after_folds(whole)
+    return replace(_with_fits(whole, fits), role=role, split=site, whole=as_whole(whole), known=None)
 
 
 def whole_of(part: Data) -> Data:
@@ -97,7 +98,9 @@ def same_partition(one: Site, other: Site) -> bool:
     if one is other:
         return True
     options = [_options(site.node) for site in (one, other)]
-    return options[0] == options[1] and ("random_state" in options[0] or options[0].get("shuffle") == "False")
+    return options[0] == options[1] and (
+        "random_state" in options[0] or "generator" in options[0] or options[0].get("shuffle") == "False"
+    )
 
 
 def _options(node: cst.CSTNode) -> dict[str, str]:

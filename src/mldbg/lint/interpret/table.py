@@ -24,6 +24,9 @@ class Table:
         whole: this is said of the rows as they are, and not only by some of the columns.
         lags: columns that say it, and where.
         backwards: the latest row may come first.
+        cut: the slices of rows that were taken of it, as the source says them.
+        marks: columns that hold predictions, and the mark of these.
+        twins: columns that were computed from a single other one, value by value, and that one.
     """
 
     of: Ref | None = None
@@ -35,6 +38,9 @@ class Table:
     whole: bool = False
     lags: frozenset[tuple[Column, Site]] = frozenset()
     backwards: bool = False
+    cut: tuple[str, ...] = ()
+    twins: frozenset[tuple[Column, Column]] = frozenset()
+    marks: frozenset[tuple[Column, object]] = frozenset()
 
     @property
     def lost(self) -> Table:
@@ -83,12 +89,20 @@ class Table:
         lags = frozenset((name, site) for name, site in self.lags if name != column)
         if content is not None and content.future is not None:
             later |= {(column, content.future)}
+        twins = frozenset(pair for pair in self.twins if pair[0] != column)
+        source = content.column if content is not None and content.of is self.of else None
+        if source is not None and source != column:
+            twins |= {(column, source)}
         follows = content.follows if content is not None else None
         if follows is not None:
             lags |= {(column, follows)}
         only = self.only | {column} if self.only is not None else None
         without = self.without - {column}
-        return replace(self, only=only, without=without, later=later, lags=lags, timed=self.timed or follows)
+        return replace(self, only=only, without=without, later=later, lags=lags, twins=twins, timed=self.timed or follows)
+
+    def alike(self, column: Column) -> frozenset[Column]:
+        """Columns that say the same as one does, or of which it is a function."""
+        return frozenset(two if one == column else one for one, two in self.twins if column in (one, two))
 
 
 def _is_counted_from_the_other_end(column: Column, gone: frozenset[Column]) -> bool:

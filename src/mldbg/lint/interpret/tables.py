@@ -13,12 +13,16 @@ from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.indexing import MASK
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.table import Column, Table
 from mldbg.lint.interpret.value import (
+    OF_PREDICTIONS,
     UNKNOWN,
     Constant,
     Data,
+    Function,
     Items,
+    Marked,
     Object,
     Opaque,
     Unknown,
@@ -107,11 +111,16 @@ class Tables:
         accessor = node.value.attr.value if isinstance(node.value, cst.Attribute) else ""
         at = accessor in _ACCESSORS
         if len(indices) == 1 and (at or _says_rows(indices[0])):
-            backwards = table.backwards or _is_reversed(indices[0])
-            return self.with_table(result, replace(table, backwards=backwards))
+            cut = table.cut if not _is_slice(indices[0]) else (*table.cut, code(node.slice[0]))
+            return self.with_table(result, replace(table, cut=cut, backwards=table.backwards or _is_reversed(indices[0])))
         chosen = self._chosen(table, indices[-1])
+        if len(indices) == 2 and _cuts(indices[0]):
+            chosen = replace(chosen, cut=(*chosen.cut, code(node.slice[0])))
         if isinstance(chosen.column, str) and says_unit(chosen.column):
             self._note_group(base, chosen.column, self.machine.site(node))
+        marked = next((mark for name, mark in chosen.marks if name == chosen.column), None)
+        if isinstance(marked, Marked):
+            result = replace(result, marked=marked)
         return self.with_table(result, chosen)
 
     def _names(self, index: Value) -> frozenset[str]:
@@ -167,7 +176,10 @@ class Tables:
         if name == "assign":
             for argument in arguments:
                 if argument.keyword is not None:
-                    table = table.with_column(argument.keyword, self.of(argument.value))
+                    content = argument.value
+                    if isinstance(content.thing, Function):
+                        content = self.machine.call(content, [Argument(base)], site)
+                    table = table.with_column(argument.keyword, self.of(content))
             return table
         if name in columns.FOLLOWS_TIME:
             return self._in_time(table, base, name, arguments, site)
@@ -320,15 +332,19 @@ class Tables:
         if not isinstance(first, cst.Slice) or first.lower is None or first.upper is None or first.step is not None:
             return None
         for plain, other in ((first.lower, first.upper), (first.upper, first.lower)):
-            if not isinstance(plain, cst.Name) or not isinstance(other, cst.BinaryOperation):
-                continue
-            if (
-                isinstance(other.operator, cst.Add | cst.Subtract)
-                and _is_name(other.left, plain.value)
-                and self._counts(node, plain.value)
-            ):
+            if isinstance(plain, cst.Name) and self._is_beside(other, plain.value) and self._counts(node, plain.value):
                 return self.machine.site(node)
         return None
+
+    def _is_beside(self, node: cst.BaseExpression, name: str) -> bool:
+        """Whether an expression is a name plus or minus something; it may have got a name of its own before."""
+        frame = self.machine.frame
+        made = [node]
+        if isinstance(node, cst.Name):
+            scope = frame.function.node if frame.function is not None else frame.part.tree
+            made = frame.part.names_in(scope).made.get(node.value, [])
+        sums = [one for one in made if isinstance(one, cst.BinaryOperation) and isinstance(one.operator, cst.Add | cst.Subtract)]
+        return any(_is_name(one.left, name) for one in sums)
 
     def _counts(self, node: cst.CSTNode, name: str) -> bool:
         """Whether a name counts up one by one in a loop or comprehension under way."""
@@ -350,14 +366,17 @@ class Tables:
         if table is None or isinstance(base.thing, Opaque):
             return base
         known = base.data is not None and base.data.table is not None
-        says = content is not None and (content.future is not None or content.follows is not None)
-        if not known and not says:
+        says = content is not None and (content.future or content.follows or (content.column and content.of is table.of))
+        predicted = value.marked is not None and value.marked.mark in OF_PREDICTIONS
+        if not known and not says and not predicted:
             return base
         if names is None:  # a column of which the name is not known
             timed = content.follows if content is not None else None
             return self.with_table(base, replace(table, timed=table.timed or timed, whole=table.whole or timed is not None))
         for name in names:
             table = table.with_column(name, content)
+            kept = frozenset(pair for pair in table.marks if pair[0] != name)
+            table = replace(table, marks=kept | ({(name, value.marked)} if predicted else frozenset()))
         return self.with_table(base, table)
 
 
@@ -379,15 +398,23 @@ def _counted(table: Table, bounds: Sequence[object]) -> Table:
 
 def _says_rows(index: Value) -> bool:
     """Whether an index picks rows: a slice, a mask, or the numbers that a fold gives."""
-    is_slice = isinstance(index.thing, Items) and index.thing.cls == "builtins.slice"
+    is_slice = _is_slice(index)
     is_mask = isinstance(index.thing, Opaque) and index.thing.cls == MASK
     return is_slice or is_mask or (index.data is not None and index.data.picks is not None)
 
 
+def _is_slice(index: Value) -> bool:
+    return isinstance(index.thing, Items) and index.thing.cls == "builtins.slice"
+
+
+def _cuts(index: Value) -> bool:
+    """Whether an index is a slice that leaves some out."""
+    return isinstance(index.thing, Items) and _is_slice(index) and not all(bound.is_none for bound in index.thing.tail)
+
+
 def _is_reversed(index: Value) -> bool:
     """`df[::-1]`"""
-    is_slice = isinstance(index.thing, Items) and index.thing.cls == "builtins.slice"
-    return is_slice and isinstance(index.thing, Items) and index.thing.tail[-1].constant == -1
+    return isinstance(index.thing, Items) and _is_slice(index) and index.thing.tail[-1].constant == -1
 
 
 def _fills_backwards(arguments: Sequence[Argument]) -> bool:

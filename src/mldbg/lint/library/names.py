@@ -12,6 +12,8 @@ CONVENTIONAL_ALIASES: dict[str, str] = {
     "np": "numpy",
     "pd": "pandas",
     "plt": "matplotlib.pyplot",
+    "tf": "tensorflow",
+    "keras": "keras",
     "display": "IPython.display.display",
     "get_ipython": "IPython.get_ipython",
 }

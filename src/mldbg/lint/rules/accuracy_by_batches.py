@@ -64,7 +64,7 @@ class AccuracyByBatches(Rule):
                 last=(site, "their number is divided by that of the batches"),
                 fix=_by_samples(averaged),
             )
-        elif not counted and not by_batches:
+        elif not counted and not by_batches and edit.batch_size_of(total.site.node) != "1":
             yield self.found(
                 site,
                 "a sum of the batches' accuracies is divided by the number of samples: it is too small by the batch size",

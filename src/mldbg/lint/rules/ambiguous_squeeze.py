@@ -102,8 +102,7 @@ def _squeezed(loop: Loop) -> Iterator[tuple[Place, Site, str]]:
 
 
 def _written(place: Place, node: cst.CSTNode) -> Iterator[Site]:
-    """The calls of squeeze that an expression, or what its name was given, ends in."""
-    for source in (node, *edit.sources_of(place, node)):
-        for link in edit.chain_of(source):
-            if edit.squeezes_all(link):
-                yield site_of(place.site.part, link)
+    """The calls of squeeze that an expression, or what a name in it was given, ends in."""
+    for link in edit.chain_of(node):
+        for source in (link, *edit.sources_of(place, link)):
+            yield from (site_of(place.site.part, each) for each in edit.chain_of(source) if edit.squeezes_all(each))

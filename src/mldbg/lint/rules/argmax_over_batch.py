@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Fix, Group
@@ -45,7 +46,9 @@ class ArgmaxOverBatch(Rule):
     ## Limits
     Fires when the first axis is known to be that of the batch and there are more axes: a convolution, batch normalisation or
     a recurrent layer with `batch_first` came before, the axis was given a name that says so, or a loss over classes has taken the
-    same tensor. The fix takes the only other axis with more than one entry, or the one that is named after the classes.
+    same tensor; or the source says that predictions are compared with the labels of a loader's batch (without an axis that is
+    *suspicious*, for the batches may hold one sample). The fix takes the only other axis with more than one entry, or the one
+    that is named after the classes.
     """
 
     group = Group.CORRECTNESS
@@ -67,7 +70,10 @@ class ArgmaxOverBatch(Rule):
         dim = call.argument(name)
         axis = dim.constant if isinstance(dim.constant, int) and not isinstance(dim.constant, bool) else None
         whole = (name not in call.arguments or dim.is_none) and "argmax" in call.name
-        if shape is None or (axis is None and not whole) or not self._batches.hold(value, axis):
+        if axis is None and not whole:
+            return
+        if shape is None or not self._batches.hold(value, axis):
+            yield from self._by_labels(call, axis)
             return
         site = call.place.site
         what = "over the whole batch" if whole else f"along the batch, axis {axis}"
@@ -79,6 +85,25 @@ class ArgmaxOverBatch(Rule):
             last=(site, f"{short(call.name)} runs here"),
             fix=_fix(call, axis or 0),
         )
+
+    def _by_labels(self, call: Call, axis: int | None) -> Iterator[Finding]:
+        """Predictions that are compared with the labels of a batch, of a model of which nothing is known."""
+        scores = call.nodes.get("input") or edit.receiver_of(call.place.site.node)
+        shape = shape_of(call.argument("input"))
+        if axis not in (None, 0) or scores is None or (shape is not None and shape.rank == 1):
+            return
+        if not edit.is_prediction_for_labels(call.place, scores):
+            return
+        site = call.place.site
+        change = edit.with_argument(call, axis_parameter(call), "1") if axis == 0 else None
+        found = self.found(
+            site,
+            f"{short(call.name)} runs {'over the whole batch' if axis is None else 'along the batch'}, "
+            "but is compared with one label for each sample",
+            hint="take the axis of the classes, mostly dim=-1",
+            fix=edit.unsafe(change) if change is not None else None,
+        )
+        yield found if axis == 0 else replace(found, group=Group.SUSPICIOUS)  # it may be a loader of single samples
 
 
 def _fix(call: Call, batch: int) -> Fix | None:

@@ -9,6 +9,9 @@ from mldbg.lint.interpret.facts import Backward, Escape, Fact, Gradients, Gradie
 from mldbg.lint.interpret.value import first_step
 from mldbg.lint.rule import Rule, Topic, hears
 
+_WHOLE = (GradientsCleared, Backward, GradientUse)
+"""What a function does to gradients that takes one step."""
+
 MOST_CLIPPED = 1e4
 """Greatest norm that clips: a greater one is given to measure the norm."""
 
@@ -52,11 +55,13 @@ class ClipAfterStep(Rule):
 
     group = Group.CORRECTNESS
     topic = Topic.TRAINING
-    listens_to = hears(Loop, GradientUse, Backward)
+    listens_to = hears(Loop, GradientUse, GradientsCleared, Backward)
 
     def __init__(self) -> None:
         self._idle: list[GradientUse] = []
         self._passes: list[Backward] = []
+        self._before: list[Backward | GradientUse | GradientsCleared] = []
+        """What has happened to gradients, clipping apart."""
 
     def on_loop(self, loop: Loop) -> Iterator[Finding]:
         passes = [fact for fact in loop.facts if isinstance(fact, Backward) and not fact.owned]
@@ -70,13 +75,36 @@ class ClipAfterStep(Rule):
                 yield self._late(fact, passes[-1])
 
     def on_gradient_use(self, use: GradientUse) -> Iterator[Finding]:
-        if use.clip and use.gradients is Gradients.CLEARED:
+        if not use.clip:
+            self._before.append(use)
+        elif use.gradients is Gradients.CLEARED:
             self._idle.append(use)
             passes = [one for one in self._passes if edit.same_block(use.place, one.place)]
             if passes:
                 yield self._early(use, passes[0], use.cleared)
+        else:
+            backward = self._of_a_whole_step(use)
+            if backward is not None:
+                yield self._late(use, backward)
+
+    def on_gradients_cleared(self, clearing: GradientsCleared) -> Iterator[Finding]:
+        self._before.append(clearing)
+        yield from ()
+
+    def _of_a_whole_step(self, clip: GradientUse) -> Backward | None:
+        """The backward pass of a block that clears, runs backward, steps and then clips: the next call begins with clearing."""
+        here = [one for one in self._before if edit.same_block(clip.place, one.place)]
+        here = [one for one in here if one.place.within == clip.place.within and _are_alike(one, clip)]
+        steps = [one for one in here if isinstance(one, GradientUse)]
+        passes = [one for one in here if isinstance(one, Backward) and not one.owned]
+        if len({one.place.site for one in here}) != len(_WHOLE) or not steps or not passes:
+            return None
+        if edit.steps_behind(clip.place) or not _is_meant(steps[-1], clip):
+            return None
+        return passes[-1] if tuple(type(one) for one in here[-len(_WHOLE) :]) == _WHOLE else None
 
     def on_backward(self, backward: Backward) -> Iterator[Finding]:
+        self._before.append(backward)
         if not backward.owned:
             self._passes.append(backward)
             for use in self._idle:

@@ -5,15 +5,17 @@ from typing import TYPE_CHECKING
 
 from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Group
-from mldbg.lint.gradient_flow import Backtrace, Carried, Flow, is_deliberate, made_leaves, sums_in
+from mldbg.lint.gradient_flow import Backtrace, Carried, Flow, forward_of, is_deliberate, is_meant, made_leaves, sums_in
 from mldbg.lint.interpret.address import site_of
-from mldbg.lint.interpret.facts import Backward, Call
+from mldbg.lint.interpret.facts import Backward, Call, ModelCall
 from mldbg.lint.ladder import calls_of_losses
 from mldbg.lint.rule import Listening, Rule, Topic
 from mldbg.operations.losses import LOSSES
 
 if TYPE_CHECKING:
     import libcst as cst
+
+    from mldbg.lint.interpret.module import Part
 
 
 class DetachedLoss(Rule):
@@ -58,28 +60,37 @@ class DetachedLoss(Rule):
 
     group = Group.CORRECTNESS
     topic = Topic.TRAINING
-    listens_to = Listening(frozenset({Backward, Call}), frozenset(calls_of_losses(*LOSSES)))
+    listens_to = Listening(frozenset({Backward, Call, ModelCall}), frozenset(calls_of_losses(*LOSSES)))
 
     def __init__(self) -> None:
         self._losses: dict[cst.CSTNode, Call] = {}
+        self._forwards: dict[cst.CSTNode, Part] = {}
+
+    def on_model_call(self, call: ModelCall) -> Iterator[Finding]:
+        forward = forward_of(call.model)
+        if forward is not None:
+            self._forwards[call.place.site.node] = forward
+        yield from ()
 
     def on_call(self, call: Call, /) -> Iterator[Finding]:
         self._losses[call.node] = call
         if not call.grad:
             return
         part = call.place.site.part
-        trace = Backtrace(self._losses)
+        trace = Backtrace(self._losses, self._forwards, weighted=True)
         for one, other in sums_in(call.place.function or part.tree):
             if trace.reaches(one, call.node, part):
                 term = trace.carried(other, part)
-                if term.flow is Flow.CUT and not is_deliberate(term) and trace.carried(one, part).flow is not Flow.CUT:
+                if term.flow is Flow.CUT and not is_meant(term) and trace.carried(one, part).flow is not Flow.CUT:
                     yield self._finding(term, "a term of the loss has no gradient", call)
 
     def on_backward(self, backward: Backward) -> Iterator[Finding]:
         part, loss = backward.place.site.part, edit.differentiated(backward.place.site.node)
         if loss is None:
             return
-        carried = Backtrace(self._losses).carried(loss, part)
+        carried = Backtrace(self._losses, self._forwards).carried(loss, part)
+        if carried.flow is Flow.RAW and edit.is_any_name(loss) and edit.is_made_leaf(part, loss):
+            carried = Backtrace(self._losses, self._forwards, inside=True).carried(loss, part)
         if carried.flow is Flow.CUT and not (is_deliberate(carried) and made_leaves(part, loss)):
             yield self._finding(carried, "no gradient of the loss reaches the parameters", backward)
 

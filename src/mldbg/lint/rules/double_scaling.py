@@ -9,6 +9,7 @@ from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.address import Site, site_of
 from mldbg.lint.interpret.facts import LoaderBuilt, Loop, Place, Written
 from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Object, Value, first_step
+from mldbg.lint.outline import Kind
 from mldbg.lint.rule import Listening, Rule, Topic
 from mldbg.lint.sources import meanings
 from mldbg.operations.loading import ANY_FUNCTION, CHAINS, NORMALISES, TO_UNIT_RANGE, TO_UNIT_RANGE_FUNCTIONS
@@ -61,11 +62,9 @@ class DoubleScaling(Rule):
         if not scaling or _TIMES_255.search(edit.code(loop.node.body)):
             return
         names = nodes.names_from_target(loop.node)
-        for node in edit.descendants(loop.node.body):
-            divided = nodes.divided_by_255(node)
-            if divided is not None and nodes.name_of(nodes.unwrapped(divided)) in names:
-                site = scaling[0].ref.site
-                yield self._twice(site_of(loop.place.site.part, node), divided, site or loop.place.site)
+        first = scaling[0].ref.site or loop.place.site
+        for part, node, divided in _divisions(loop.place.site.part, loop.node.body, names):
+            yield self._twice(site_of(part, node), divided, first)
 
     def on_loader_built(self, built: LoaderBuilt) -> Iterator[Finding]:
         thing = built.dataset.thing
@@ -101,6 +100,23 @@ class DoubleScaling(Rule):
             last=(site, "divided by 255 again"),
             fix=_fix(site, divided),
         )
+
+
+def _divisions(
+    part: Part, block: cst.CSTNode, names: frozenset[str], *, follow: bool = True
+) -> Iterator[tuple[Part, cst.CSTNode, cst.BaseExpression]]:
+    """The divisions by 255 of what some names stand for, in a block and in functions of the module that are given them."""
+    for node in edit.descendants(block):
+        divided = nodes.divided_by_255(node)
+        if divided is not None and nodes.name_of(nodes.unwrapped(divided)) in names:
+            yield part, node, divided
+        called = part.module.part_of.get(nodes.name_of(nodes.called(node) or node) or "") if follow else None
+        if called is None or called.statement.kind is not Kind.FUNCTION or nodes.called(node) is None:
+            continue
+        given = [nodes.name_of(nodes.unwrapped(value)) in names for value in nodes.given(node)]
+        inner = frozenset(name for name, is_picture in zip(nodes.parameters(called.function), given, strict=False) if is_picture)
+        if inner and not _TIMES_255.search(called.code):
+            yield from _divisions(called, called.function, inner, follow=False)
 
 
 def _scales(steps: tuple[str, ...]) -> bool:

@@ -43,6 +43,7 @@ class InvalidStepParameter(Rule):
 
     group = Group.CORRECTNESS
     topic = Topic.OTHER
+    about_experiments = True
     listens_to = hears(UnknownParameter)
 
     def on_unknown_parameter(self, unknown: UnknownParameter) -> Iterator[Finding]:

@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.address import Site, site_of
-from mldbg.lint.interpret.facts import Place, Written
+from mldbg.lint.interpret.facts import Written
 from mldbg.lint.interpret.value import first_step
 from mldbg.lint.rule import Rule, Topic, reads
-from mldbg.lint.sources import sources
-from mldbg.lint.tokenizers import everything, ids_of, is_input_ids, pads
+from mldbg.lint.tokenizers import everything, ids_of, is_input_ids, padding_of
 from mldbg.operations.language import HARMLESS_COLLATORS, IGNORED, LEFT_OUT_OTHERWISE, MASKING_COLLATORS, TRAINS
 
 if TYPE_CHECKING:
     import libcst as cst
 
-    from mldbg.lint.interpret.module import Module, Part
+    from mldbg.lint.interpret.module import Module
 
 _SILENT = re.compile(f"{IGNORED}|{MASKING_COLLATORS}|{LEFT_OUT_OTHERWISE}")
 _TRAINS = re.compile(TRAINS)
@@ -73,7 +72,7 @@ class LabelsWithoutMask(Rule):
             return
         if nodes.name_of(value) == _LABELS or _SILENT.search(module.text) or not _TRAINS.search(module.text):
             return
-        padded = None if _has_other_collator(module) else _padded(written.place, ids)
+        padded = None if _has_other_collator(module) else padding_of(written.place, [ids], lambda _: True)
         if padded is None:
             return
         yield self.found(
@@ -95,18 +94,6 @@ def _labels(node: cst.CSTNode) -> cst.BaseExpression | None:
         if _LABELS in (nodes.key_of(target), nodes.last_name(target)):
             return value
     return nodes.entry_of(node, _LABELS)
-
-
-def _padded(place: Place, ids: cst.BaseExpression) -> tuple[Part, cst.CSTNode] | None:
-    """The call that padded some ids; where it is not known what they come from, the one that pads in the file."""
-    encoded = False
-    for part, node in sources(place, ids):
-        if pads(node):
-            return part, node
-        encoded |= nodes.called(node) is not None and "tok" in edit.code(nodes.called(node) or node)
-    if encoded:
-        return None
-    return next(((part, node) for part, node in everything(place.site.part.module) if pads(node)), None)
 
 
 def _has_other_collator(module: Module) -> bool:

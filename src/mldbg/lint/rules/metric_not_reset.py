@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -48,13 +49,35 @@ class MetricNotReset(Rule):
     Fires where a loop holds another one that updates the metric, and the value is asked for after that one: a value that is
     asked for in each batch is a running one, and meant so. The metric must have been built outside of the loop. Silent where
     it is handed to code that is not known, or something that is not known is reset. Where Lightning runs the loop, it resets
-    what is logged.
+    metric objects that are logged, but not those whose value is asked for at the end of an epoch.
     """
 
     group = Group.CORRECTNESS
     topic = Topic.OTHER
     about_experiments = True
-    listens_to = hears(Loop)
+    listens_to = hears(Loop, MeterUse)
+
+    def on_meter_use(self, computed: MeterUse) -> Iterator[Finding]:
+        """In Lightning nobody resets a metric whose value is asked for by hand."""
+        place = computed.place
+        expression = edit.called_on(place.site.node)
+        if computed.use is not Use.COMPUTED or computed.meter is None or expression is None or not place.within:
+            return
+        text = place.site.part.module.text
+        if not _EPOCH_ENDS.search(place.within[-1]) or "LightningModule" not in text or _RESETTING.search(text):
+            return
+        name = re.escape(edit.code(expression))
+        if not re.search(rf"{name}(?:\.update)?\(", text) or re.search(rf"\.log(?:_dict)?\([^)]*{name}\s*[,)]", text):
+            return
+        title = at_the_start(str(computed.meter.detail).rpartition(".")[2])
+        yield self.found(
+            place.site,
+            f"{title} is computed at the end of each epoch and never reset: it still holds the earlier epochs",
+            hint="reset it after its value is taken, or log the metric object itself: then Lightning resets it",
+            trail=first_step(computed.meter.site, f"{title} is built once") if computed.meter.site is not None else None,
+            last=(place.site, "its value is one over all epochs so far"),
+            fix=_reset(computed),
+        )
 
     def on_loop(self, loop: Loop) -> Iterator[Finding]:
         uses = [fact for fact in loop.facts if isinstance(fact, MeterUse)]
@@ -89,6 +112,11 @@ class MetricNotReset(Rule):
 def _updates(fact: object, meter: Ref) -> bool:
     return isinstance(fact, MeterUse) and fact.use is Use.UPDATED and fact.meter is meter
 
+
+_EPOCH_ENDS = re.compile(r"^(?:on_)?(?:train|training|validation|test)_epoch_end$")
+"""Hooks of Lightning that it calls when an epoch is over."""
+
+_RESETTING = re.compile(r"\.reset\w*\(")
 
 _RESETS = {"compute": "reset", "result": "reset_state"}
 """What resets a metric, by the method that asks for its value."""

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.address import site_of
-from mldbg.lint.interpret.facts import Place, Written
+from mldbg.lint.interpret.facts import Written
 from mldbg.lint.interpret.value import first_step
 from mldbg.lint.rule import Rule, Topic, reads
-from mldbg.lint.sources import sources
-from mldbg.lint.tokenizers import are_several, calls_of, name_of_model, pads, tokenizers
+from mldbg.lint.tokenizers import are_several, calls_of, name_of_model, padding_of, tokenizers
 from mldbg.operations.language import CAUSAL_LOADED, ENCODER_DECODERS, PADS_LEFT
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
 _CAUSAL, _ENCODER_DECODERS = re.compile(CAUSAL_LOADED), re.compile(ENCODER_DECODERS)
 _PADS_LEFT = re.compile(PADS_LEFT, re.IGNORECASE)
+_ENCODED = re.compile(r"input|batch|enc|ids|prompt|tok|data|text", re.IGNORECASE)
 _SAYS_SIDE = re.compile(r"padding_side|[\"']left[\"']")
 
 
@@ -63,12 +63,12 @@ class RightPaddedGeneration(Rule):
 
     def on_written(self, written: Written) -> Iterator[Finding]:
         site, module = written.place.site, written.place.site.part.module
-        if nodes.last_name(nodes.called(site.node)) != "generate" or _SAYS_SIDE.search(module.text):
+        if not _continues_texts(site.node) or _SAYS_SIDE.search(module.text):
             return
         loaded = tokenizers(module)
         if not loaded or not calls_of(module, _CAUSAL) or _ENCODER_DECODERS.search(module.text):
             return
-        padded = _padded(written.place)
+        padded = padding_of(written.place, nodes.given(site.node), _makes_unequal_texts_equal)
         names = [name_of_model(part, call) for part, call in loaded]
         if padded is None or any(name is not None and _PADS_LEFT.search(name) for name in names):
             return
@@ -83,14 +83,18 @@ class RightPaddedGeneration(Rule):
         yield finding if None not in names else replace(finding, group=Group.SUSPICIOUS)
 
 
-def _padded(place: Place) -> tuple[Part, cst.CSTNode] | None:
-    """The call that encoded several texts to one length, for what a model is given to continue."""
-    for given in nodes.given(place.site.node):
-        for part, node in sources(place, given):
-            first = nodes.argument(node, "text", 0) or nodes.argument(node, "conversation")
-            if pads(node) and (are_several(first) or "max_length" in edit.code(nodes.argument(node, "padding") or node)):
-                return part, node
-    return None
+def _continues_texts(call: cst.CSTNode) -> bool:
+    """Whether a call is one of a method `generate`, which is given something that is called like encoded texts."""
+    function = nodes.called(call)
+    given = " ".join(edit.code(value) for value in nodes.given(call))
+    is_method = function is not None and nodes.owner(function) is not None and nodes.last_name(function) == "generate"
+    return is_method and _ENCODED.search(given) is not None
+
+
+def _makes_unequal_texts_equal(call: cst.CSTNode) -> bool:
+    """Whether a call that pads gets several texts, or pads to a length of its own."""
+    texts = nodes.argument(call, "text", 0) or nodes.argument(call, "conversation")
+    return are_several(texts) or "max_length" in edit.code(nodes.argument(call, "padding") or call)
 
 
 def _fix(loaded: list[tuple[Part, cst.CSTNode]]) -> Fix | None:

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 
 from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Group
-from mldbg.lint.interpret.facts import Chosen, Evaluated, Fitted, Scored
+from mldbg.lint.interpret.facts import Backward, Chosen, Evaluated, Fitted, ModelCall, Scored
 from mldbg.lint.interpret.value import Data, Known, Role, Value, first_step
+from mldbg.lint.overlap import fed_by
 from mldbg.lint.rule import Rule, Topic, hears
 
+_HELD_OUT = re.compile(r"train ?= ?False|split ?= ?[\"'](?:test|val)|[\"'/](?:test|val|valid|validation)[\"'/.]")
 _SAYS_HELD_OUT = re.compile(r"test|val|held_?out", re.IGNORECASE)
 """Names that contradict: the split was unpacked in another order than it comes in, which is another defect."""
 
@@ -49,12 +51,23 @@ class ScoreOnTrain(Rule):
     group = Group.CORRECTNESS
     topic = Topic.LEAKAGE
     about_experiments = True
-    listens_to = hears(Scored, Fitted, Evaluated, Chosen)
+    listens_to = hears(Scored, Fitted, Evaluated, Chosen, Backward, ModelCall)
 
     def __init__(self) -> None:
         self.scored: list[Scored] = []
         self.fitted: list[Fitted] = []
+        self.learned: set[Data] = set()
+        self.runs: list[ModelCall] = []
         self.has_other = False
+
+    def on_backward(self, backward: Backward) -> Iterator[Finding]:
+        self.learned |= backward.loss.data.scores if backward.loss.data is not None else frozenset()
+        yield from ()
+
+    def on_model_call(self, call: ModelCall) -> Iterator[Finding]:
+        if not call.grad and next(fed_by(call), None) is None:  # what is called test data may be training data: another rule's
+            self.runs.append(call)
+        yield from ()
 
     def on_scored(self, scored: Scored) -> Iterator[Finding]:
         self.scored.append(scored)
@@ -74,7 +87,9 @@ class ScoreOnTrain(Rule):
         yield from ()
 
     def at_end(self) -> Iterator[Finding]:
-        found = [] if self.has_other else list(self._judged())
+        found = [] if self.has_other else [*self._judged(), *self._run()]
+        self.learned.clear()
+        self.runs.clear()
         self.scored.clear()
         self.fitted.clear()
         self.has_other = False
@@ -93,6 +108,25 @@ class ScoreOnTrain(Rule):
                 trail=first_step(fit.place.site, "the model is fitted on these rows"),
                 last=(scored.place.site, scored.how),
             )
+
+    def _run(self) -> Iterator[Finding]:
+        """Networks that are run without gradients on the training data, and on nothing else."""
+        for call in self.runs:
+            part = _part(call.data)
+            if part.role is Role.TRAIN and part in self.learned and _leaves_some_out(part, call.place.site.part.module.text):
+                yield self.found(
+                    call.place.site,
+                    "the model is evaluated on the rows that it was trained on only; the held-out part is never used",
+                    hint="evaluate on the held-out part",
+                    last=(call.place.site, "these are training data"),
+                )
+
+
+def _leaves_some_out(part: Data, text: str) -> bool:
+    """Whether there is a held-out part besides some training data."""
+    if part.known in (Known.LIBRARY, Known.FILE):
+        return _HELD_OUT.search(text) is not None
+    return part.known in (Known.SPLIT, Known.NAMED_PART)
 
 
 def _part(value: Value) -> Data:

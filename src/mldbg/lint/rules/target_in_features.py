@@ -54,6 +54,16 @@ class TargetInFeatures(Rule):
         table, target = data.table if data is not None else None, labels.table if labels is not None else None
         if table is None or target is None or table.of is None or table.of is not target.of or target.column is None:
             return
+        if table.cut != target.cut:
+            return  # other rows of the same columns: the past of the target
+        for twin in sorted((table.alike(target.column) | target.alike(target.column)) - {target.column}, key=str):
+            if table.holds(twin) and not table.holds(target.column) and twin not in dict(table.later):
+                yield self.found(
+                    learned.place.site,
+                    f"the target {_said(target.column)} and the feature {_said(twin)} are computed from one another",
+                    hint="drop both from the features before the model is fitted",
+                    last=(learned.place.site, f"the features are {_columns(table.only)}, and the labels {_said(target.column)}"),
+                )
         if table.holds(target.column):
             yield self.found(
                 learned.place.site,

@@ -57,8 +57,9 @@ class UntimedCuda(Rule):
                 return time.perf_counter() - start
 
     ## Limits
-    Looks at one function or script of a module that says it uses CUDA, and at what it calls in the same module between the two
-    clocks. Silent where anything there waits for the GPU: synchronize, an event, `.item()`, `.cpu()` and the like.
+    Looks at one function or script that says it uses CUDA, or whose object or module does, and at what it calls in the same
+    module between the two clocks. Silent where anything there waits for the GPU: synchronize, an event, `.item()`, `.cpu()` and
+    the like.
     """
 
     group = Group.PERFORMANCE
@@ -68,9 +69,8 @@ class UntimedCuda(Rule):
 
     def on_written(self, written: Written) -> Iterator[Finding]:
         place = written.place
-        module = place.site.part.module
         sides = nodes.difference(place.site.node)
-        if sides is None or _SAYS_GPU.search(module.text) is None:
+        if sides is None or not _says_gpu(place.site.part):
             return
         end, start = _read(place, sides[0]), _read(place, sides[1])
         if start is None or end is None or start.node is end.node:
@@ -86,6 +86,16 @@ class UntimedCuda(Rule):
             last=(end, "nothing has waited for the GPU"),
             fix=_fix(start, end),
         )
+
+
+def _says_gpu(part: Part) -> bool:
+    """Whether the function or script around says that it uses a GPU; of a method also what builds the object."""
+    texts = [part.code, *(other.code for other in part.module.parts if other.statement.kind in (Kind.ASSIGNMENT, Kind.CODE))]
+    for cls in part.module.parts:
+        methods = list(cls.methods.values()) if cls.statement.kind is Kind.CLASS else []
+        if part in methods:
+            texts += [method.code for method in methods if method.function.name.value == "__init__"]
+    return any(_SAYS_GPU.search(text) for text in texts)
 
 
 def _read(place: Place, node: cst.BaseExpression) -> Site | None:
