@@ -235,8 +235,9 @@ def one_optimizer_for_the_wrong_model(program: Program) -> Iterator[Change]:
     made = [site for site in program.calls(r"torch\.optim\.\w+") if re.search(r"\(net\w\.parameters", site.code)]
     if len(made) == 2:
         first, second = (re.search(r"net\w", site.code)[0] for site in made)
-        yield change(made[0].sub(first, second), at=[made[0].statement])
-        yield change(made[1].sub(second, first), at=[made[1].statement])
+        losses = [call.statement for call in loss_calls(program, "BCEWithLogitsLoss")]
+        yield change(made[0].sub(first, second), at=[made[0].statement, *losses])
+        yield change(made[1].sub(second, first), at=[made[1].statement, *losses])
 
 
 @mutator("layers-in-plain-list", "parameters-left-out")
@@ -319,8 +320,8 @@ def no_steps_under_manual_optimisation(program: Program) -> Iterator[Change]:
     if "L.LightningModule" in program.text:
         for statement in program.statements(r"self\.save_hyperparameters\(\)"):
             functions = [site for site in statement.owner.inside(cst.FunctionDef) if site.node.name.value == "training_step"]
-            returned = [site for site in program.statements(r"return loss") if functions and functions[0].contains(site)]
-            yield change(statement.after("self.automatic_optimization = False"), at=[*functions, *returned])
+            inner = functions[0].inside(cst.SimpleStatementLine) if functions else []
+            yield change(statement.after("self.automatic_optimization = False"), at=[*functions, *inner])
 
 
 # --- modes ---

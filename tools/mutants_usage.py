@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import libcst as cst
 from mutants_data import splits, table
@@ -55,9 +56,12 @@ def every_worker_reads_all(program: Program) -> Iterator[Change]:
     for statement in program.statements(r"shards = .*info\.num_workers"):
         info = beside(statement, r"info = get_worker_info\(\)")
         used = list(loaders(program))
+        imported = [site for site in program.statements(r"from torch\.utils\.data import") if "get_worker_info" in site.code]
+        unimported = [replace(site.sub(", get_worker_info", ""), aside=True) for site in imported]
         yield change(
             statement.put("shards = self.shards"),
             [site.drop() for site in info],
+            unimported,
             at=[statement.function, statement.owner, *used, *program.sites(cst.Yield)],
         )
 
