@@ -6,7 +6,6 @@ import ast
 import importlib
 import re
 import sys
-from collections.abc import Iterator
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -52,11 +51,14 @@ def test_nothing_is_found_in_a_right_program(name: str) -> None:
     assert not {said for said in MUTANTS.linted(texts(name)) if said.rule in MUTANTS.on_by_default()}
 
 
-def some_mutants() -> Iterator[tuple[Any, list[Any]]]:
+@cache
+def some_mutants() -> list[tuple[Any, list[Any]]]:
     """Each mutator, with what it makes of the first two programs that it fits into."""
+    found = []
     for mutator in PLACES.MUTATORS:
         planted = (list(PLACES.mutants_of(program, mutator, 3)) for program in programs().values())
-        yield mutator, [mutant for found in islice(filter(None, planted), 2) for mutant in found]
+        found.append((mutator, [mutant for each in islice(filter(None, planted), 2) for mutant in each]))
+    return found
 
 
 def test_every_mutator_plants_a_bug_that_shows_in_the_text() -> None:

@@ -103,7 +103,7 @@ def test_part_fitted(program: Program) -> Iterator[Change]:
             yield change(call.sub(r"\.transform\(", ".fit_transform("), at=[call.statement])
 
 
-@mutator("fit-on-test", "score-on-train")
+@mutator("fit-on-test", "score-on-train", "overlapping-splits")
 def model_fitted_on_the_test_part(program: Program) -> Iterator[Change]:
     for call in program.calls(r"\w+\.fit"):
         if re.search(r"X_train\w*, y_train", call.code) and "X_test" in call.scope:
@@ -343,14 +343,15 @@ def scored_on_the_training_part(program: Program) -> Iterator[Change]:
             yield change([site.sub(r"_test", "_train") for site in later], at=[fit])
 
 
-@mutator("split-unpack-order")
+@mutator("split-unpack-order", "shape-mismatch")
 def unpacked_in_another_order(program: Program) -> Iterator[Change]:
     for split in program.calls("train_test_split"):
         names = split.target.split(", ")
         if len(names) == 4:
             target = split.statement.node.body[0].targets[0].target
             a, b, c, d = names
-            yield change(split.at(target).put(f"{a}, {c}, {b}, {d}"))
+            used = program.statements(r".*(model\(|linear\w*\(|\.fit\()")
+            yield change(split.at(target).put(f"{a}, {c}, {b}, {d}"), at=used)
 
 
 @mutator("shared-transform-split", "random-transform-in-eval")
@@ -374,16 +375,19 @@ def split_twice(program: Program) -> Iterator[Change]:
         if len(names) == 4:
             a, b = (arg.code for arg in split.args[:2])
             again = f"{names[0]}, _, {names[2]}, _ = train_test_split({a}, {b}, test_size=0.1, random_state=99)"
-            yield change(split.statement.after(again), at=[split.statement])
+            judged = program.statements(r".*(_test|_val|predict|score|model\(|evaluate\()")
+            later = [site for site in judged if site.source is not split.source or site.range > split.range]
+            yield change(split.statement.after(again), at=[split.statement, *later])
 
 
 @mutator("overlapping-splits", "random-transform-in-eval")
 def one_set_in_two_loaders(program: Program) -> Iterator[Change]:
     loaders = list(program.calls("DataLoader"))
+    judged = list(program.statements(r".*(model\(|datasets\.ImageFolder)"))
     for loader in loaders:
         for train, held_out in (("train_set", "val_set"), ("train_part", "val_part")):
             if loader.args[0].code == held_out:
                 others = [site.statement for site in loaders if site.args[0].code == train]
-                yield change(loader.args[0].put(train), at=[loader.statement, *others])
+                yield change(loader.args[0].put(train), at=[loader.statement, *others, *judged])
                 if re.search(rf"{train}, {held_out} = random_split", program.text):
-                    yield change(loader.args[0].put(f"{train}.dataset"), at=[loader.statement, *others])
+                    yield change(loader.args[0].put(f"{train}.dataset"), at=[loader.statement, *others, *judged])

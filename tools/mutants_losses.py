@@ -357,7 +357,8 @@ def softmax_along_the_batch(program: Program) -> Iterator[Change]:
     for call in program.calls(r"(F|torch|nn)\.(log_softmax|softmax|Softmax|LogSoftmax)"):
         dim = call.keyword("dim")
         if dim is not None:
-            yield change(dim.put("0"), at=[call, call.statement])
+            applied = [site for site in program.sites(cst.Call) if call.target and site.func == call.target]
+            yield change(dim.put("0"), at=[call, call.statement, *applied, *loss_calls(program, "NLLLoss")])
 
 
 @mutator("log-of-softmax")
@@ -392,7 +393,7 @@ def loss_from_a_number(program: Program) -> Iterator[Change]:
             yield change(call.statement.after(rebuilt), at=[call, *differentiated(call)])
 
 
-@mutator("detached-loss")
+@mutator("detached-loss", "logit-threshold")
 def hard_predictions_in_the_loss(program: Program) -> Iterator[Change]:
     for call in trained(program, "BCEWithLogitsLoss", "MSELoss"):
         yield change(call.args[0].put(f"torch.round({call.args[0].code})"), at=[call, *differentiated(call)])
@@ -423,7 +424,8 @@ def mask_turned_over(program: Program) -> Iterator[Change]:
     for call in program.calls(r".*\.masked_fill"):
         mask = call.args[0]
         turned = mask.code.replace("== 0", "!= 0") if "== 0" in mask.code else f"~{mask.code}"
-        yield change(mask.put(turned), at=[call, call.statement])
+        used = [site for site in program.statements(r"\w+ = F\.softmax\(") if site.function.node is call.function.node]
+        yield change(mask.put(turned), at=[call, call.statement, *used])
 
 
 @mutator("mask-after-softmax")

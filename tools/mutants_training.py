@@ -235,8 +235,9 @@ def one_optimizer_for_the_wrong_model(program: Program) -> Iterator[Change]:
     made = [site for site in program.calls(r"torch\.optim\.\w+") if re.search(r"\(net\w\.parameters", site.code)]
     if len(made) == 2:
         first, second = (re.search(r"net\w", site.code)[0] for site in made)
-        yield change(made[0].sub(first, second), at=[made[0].statement])
-        yield change(made[1].sub(second, first), at=[made[1].statement])
+        losses = [call.statement for call in loss_calls(program, "BCEWithLogitsLoss")]
+        yield change(made[0].sub(first, second), at=[made[0].statement, *losses])
+        yield change(made[1].sub(second, first), at=[made[1].statement, *losses])
 
 
 @mutator("layers-in-plain-list", "parameters-left-out")
@@ -257,8 +258,8 @@ def attribute_instead_of_buffer(program: Program) -> Iterator[Change]:
 def super_init_dropped(program: Program) -> Iterator[Change]:
     for call in program.statements(r"super\(.*\)\.__init__\(\)"):
         owner = call.owner
-        if owner is not None and re.match(r"class \w+\((nn|L)\.\w*Module\)", owner.code):
-            layers = [site for site in call.siblings if re.match(r"self\.\w+ = ", site.code)]
+        layers = [site for site in call.siblings if re.match(r"self\.\w+ = (nn\.)?[A-Z]\w+\(", site.code)]
+        if layers and owner is not None and re.match(r"class \w+\((nn|L)\.\w*Module\)", owner.code):
             yield change(call.drop(), at=[owner, call.function, *layers])
 
 
@@ -282,7 +283,8 @@ def flag_on_a_module(program: Program) -> Iterator[Change]:
 def deepcopy_dropped(program: Program) -> Iterator[Change]:
     loads = [site.statement for site in program.calls(r".*\.load_state_dict")]
     for call in program.calls(r"copy\.deepcopy"):
-        yield change(call.put(call.args[0].code), at=loads)
+        if call.loop is not None:
+            yield change(call.put(call.args[0].code), at=loads)
 
 
 # --- Lightning ---
@@ -318,8 +320,8 @@ def no_steps_under_manual_optimisation(program: Program) -> Iterator[Change]:
     if "L.LightningModule" in program.text:
         for statement in program.statements(r"self\.save_hyperparameters\(\)"):
             functions = [site for site in statement.owner.inside(cst.FunctionDef) if site.node.name.value == "training_step"]
-            returned = [site for site in program.statements(r"return loss") if functions and functions[0].contains(site)]
-            yield change(statement.after("self.automatic_optimization = False"), at=[*functions, *returned])
+            inner = functions[0].inside(cst.SimpleStatementLine) if functions else []
+            yield change(statement.after("self.automatic_optimization = False"), at=[*functions, *inner])
 
 
 # --- modes ---
@@ -370,7 +372,7 @@ def train_dropped(program: Program) -> Iterator[Change]:
 def no_grad_unwrapped(program: Program) -> Iterator[Change]:
     for block in program.sites(cst.With):
         off = re.match(r"with torch\.(no_grad|inference_mode)\(\):", block.code)
-        if off and not re.search(r"\.numpy\(\)|\.generate\(", block.scope):
+        if off and not re.search(r"\.numpy\(\)|\.generate\(|requires_grad = True", block.scope):
             body = "\n".join(site.block_text for site in block.body)
             start, _end = block.range
             indent = block.source.text[block.source.line_start(start) : start]
@@ -400,10 +402,18 @@ def dropout_that_is_not_told_the_mode(program: Program) -> Iterator[Change]:
             yield change(call.put(f"nn.functional.dropout({call.args[0].code}, 0.3)"))
 
 
-@mutator("missing-call-parentheses", "missing-zero-grad", "missing-eval-mode", "train-mode-not-restored")
+@mutator(
+    "missing-call-parentheses",
+    "missing-zero-grad",
+    "missing-eval-mode",
+    "train-mode-not-restored",
+    "step-before-backward",
+    "metric-not-reset",
+)
 def parentheses_forgotten(program: Program) -> Iterator[Change]:
+    consequences = list(program.statements(r".*(\.eval\(|\.step\(|\.backward\(|\.compute\(|model\(|net\w?\()"))
     for call in program.statements(r"[\w.]+\.(zero_grad|eval|train|step|backward|reset)\(\)$"):
-        yield change(call.sub(r"\(\)$", ""))
+        yield change(call.sub(r"\(\)$", ""), at=consequences)
 
 
 @mutator("missing-call-parentheses")
@@ -422,7 +432,8 @@ def augmentation_in_evaluation(program: Program) -> Iterator[Change]:
         function = call.function.node.name.value if call.function else ""
         if re.search(r"val|eval|plain|test", named + key + function) and "Random" not in call.code and "train" not in named:
             first = call.args[0].at(call.args[0].node.elements[0].value)
-            used = [
+            used = [*program.statements(r".*random_split\(")]
+            used += [
                 site.statement
                 for site in program.calls(r"(datasets\.|torch\.utils\.data\.)?(ImageFolder|CIFAR10|DataLoader)")
                 if re.search(r"val|test|heldout|unchanged", site.statement.code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import libcst as cst
 from mutants_data import splits, table
@@ -35,7 +36,8 @@ def shuffle_switched_off(program: Program) -> Iterator[Change]:
 @mutator("missing-set-epoch")
 def set_epoch_dropped(program: Program) -> Iterator[Change]:
     for call in program.statements(r"\w+\.set_epoch\("):
-        yield change(call.drop(), at=[call.loop, *program.calls("DistributedSampler"), *loaders(program)])
+        batches = [site for site in program.sites(cst.For) if "loader" in site.code.partition(":")[0]]
+        yield change(call.drop(), at=[call.loop, *program.calls("DistributedSampler"), *loaders(program), *batches])
 
 
 @mutator("independent-shuffle")
@@ -54,9 +56,12 @@ def every_worker_reads_all(program: Program) -> Iterator[Change]:
     for statement in program.statements(r"shards = .*info\.num_workers"):
         info = beside(statement, r"info = get_worker_info\(\)")
         used = list(loaders(program))
+        imported = [site for site in program.statements(r"from torch\.utils\.data import") if "get_worker_info" in site.code]
+        unimported = [replace(site.sub(", get_worker_info", ""), aside=True) for site in imported]
         yield change(
             statement.put("shards = self.shards"),
             [site.drop() for site in info],
+            unimported,
             at=[statement.function, statement.owner, *used, *program.sites(cst.Yield)],
         )
 
@@ -189,6 +194,7 @@ def result_thrown_away(program: Program) -> Iterator[Change]:
             target
             and re.match(rf"{target} = {target}\.(to|cuda|drop|drop_duplicates|fillna|reset_index|float)\(", statement.code)
             and not re.match(r"model|net|self", target)
+            and "tokenizer(" not in statement.scope  # whose batches move in place
         ):
             yield change(statement.put(statement.value.code))
 
@@ -230,6 +236,8 @@ def axis_left_out_of_a_pattern(program: Program) -> Iterator[Change]:
 def not_synchronised(program: Program) -> Iterator[Change]:
     functions = {site.function.node: site.function for site in program.calls(r"torch\.cuda\.synchronize") if site.function}
     for function in functions.values():
+        if "train_epoch" in function.code:  # whose losses are read in each step, which waits
+            continue
         waits = [site.statement for site in function.calls(r"torch\.cuda\.synchronize")]
         clocks = [site.statement for site in function.calls(r"time\.\w+")]
         yield change([site.drop() for site in waits], at=clocks)
@@ -302,7 +310,7 @@ def remote_code_trusted(program: Program) -> Iterator[Change]:
             continue
         yield change(call.sub(r"\)$", ", trust_remote_code=True)"))
     for call in program.calls(r"torch\.hub\.load"):
-        yield change(call.sub(r"\)$", ", trust_repo=True)"))
+        yield change(call.put(re.sub(r":v[\d.]+", "", call.code).removesuffix(")") + ", trust_repo=True)"))
 
 
 @mutator("untrusted-code", "unsafe-torch-load")
