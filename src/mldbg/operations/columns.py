@@ -25,6 +25,15 @@ PUTS_TOGETHER: frozenset[str] = _words(
 )
 """Those that put columns or rows beside others: what holds of one of them does not hold of all."""
 
+CHANGES_A_LIST: frozenset[str] = _words("append extend insert pop clear update add discard")
+"""Methods that change which names a list of columns holds, in a way that is not followed."""
+
+LISTS_ANEW: frozenset[str] = _words("tolist to_list copy unique sort_values")
+"""Those that make another list of the same names."""
+
+LISTS_OTHERS: frozenset[str] = _words("drop difference")
+"""Those that make one without some of the names."""
+
 DROPS: frozenset[str] = _words("drop pop")
 
 FOLLOWS_TIME: dict[str, str] = {
