@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
@@ -33,6 +35,16 @@ LISTS_ANEW: frozenset[str] = _words("tolist to_list copy unique sort_values")
 
 LISTS_OTHERS: frozenset[str] = _words("drop difference")
 """Those that make one without some of the names."""
+
+GIVES_NUMBERS: re.Pattern[str] = re.compile(
+    r"""\.(?:map|replace)\(\{\s*[^:{}]+:\s*-?\d[^{}]*\}\)$"""
+    r"""|\.astype\(\s*["']?(?:np\.)?(?:int|float)\w*["']?\s*\)$"""
+    r"""|^(?:pd|pandas)\.to_numeric\([^()]*\)$"""
+)
+"""Source of calls that make a column of numbers."""
+
+NUMBERS_ONLY: re.Pattern[str] = re.compile(r"""^(?:include ?= ?)?\[?\s*(?:["']number["']|(?:np|numpy)\.number)\s*\]?$""")
+"""The argument of `select_dtypes` that picks all columns of numbers."""
 
 DROPS: frozenset[str] = _words("drop pop")
 

@@ -11,8 +11,9 @@ from mldbg.lint.interpret.address import Ref
 from mldbg.lint.interpret.arguments import Argument
 from mldbg.lint.interpret.data import moment
 from mldbg.lint.interpret.machine import Machine
+from mldbg.lint.interpret.source_text import code
 from mldbg.lint.interpret.table import Column, Table
-from mldbg.lint.interpret.value import Object, Value
+from mldbg.lint.interpret.value import UNKNOWN, Object, Value
 from mldbg.operations import columns
 
 Names = Callable[[Value], frozenset[str]]
@@ -34,13 +35,29 @@ class ColumnLists:
         self.machine = machine
         self.names = names
         self._known: dict[Ref, _List] = {}
+        self._numbers: dict[Ref, set[Column]] = {}
+        """Of tables, by their identity, the columns that were given numbers."""
         self._added: dict[Ref, dict[Column | None, int]] = {}
         """Of tables, by their identity, when each of their columns was set last; None: one of which the name is not known."""
 
-    def column_set(self, table: Table, name: Column | None) -> None:
+    def column_set(self, table: Table, name: Column | None, content: Value = UNKNOWN) -> None:
         """A column of a table gets new content: it may not have been there before."""
-        if table.of is not None:
-            self._added.setdefault(table.of, {})[name] = moment()
+        if table.of is None:
+            return
+        self._added.setdefault(table.of, {})[name] = moment()
+        numbers = self._numbers.setdefault(table.of, set())
+        if name is None:
+            numbers.clear()
+        elif _holds_numbers(content):
+            numbers.add(name)
+        else:
+            numbers.discard(name)
+
+    def of_numbers(self, table: Table) -> Table | None:
+        """The columns of a table that are known to hold numbers: others may do so as well; None where none are."""
+        known = self._numbers.get(table.of, set()) if table.of is not None else set()
+        held = frozenset(name for name in known if table.holds(name))
+        return table.to(held) if held else None
 
     def note(self, value: Value, table: Table | None, at: int | None = None) -> None:
         """A value holds the names of a table's columns, or of unknown ones."""
@@ -132,6 +149,12 @@ class ColumnLists:
     def _listed(self, value: Value) -> _List | None:
         ref = _identity(value)
         return self._known.get(ref) if ref is not None else None
+
+
+def _holds_numbers(value: Value) -> bool:
+    """Whether a column was made by what gives numbers: `map({"yes": 1, "no": 0})`, `astype(int)`."""
+    site = value.origin.site if value.origin is not None else None
+    return site is not None and isinstance(site.node, cst.Call) and columns.GIVES_NUMBERS.search(code(site.node)) is not None
 
 
 def _identity(value: Value) -> Ref | None:

@@ -196,6 +196,10 @@ class Tables:
                     table = table.with_column(argument.keyword, self.of(content))
                 self.lists.column_set(table, argument.keyword)
             return table
+        if name == "select_dtypes":
+            nodes = [code(one.node) for one in arguments if one.node is not None and one.keyword in (None, "include")]
+            numbers = len(nodes) == len(arguments) == 1 and columns.NUMBERS_ONLY.match(nodes[0])
+            return self.lists.of_numbers(table) or table.lost if numbers else table.lost
         if name in columns.FOLLOWS_TIME:
             return self._in_time(table, base, name, arguments, site)
         if name in columns.FILLS_BACKWARDS or (name == "fillna" and _fills_backwards(arguments)):
@@ -293,6 +297,10 @@ class Tables:
             return self.with_table(result, replace(table.lost, future=None))
         if table is None:
             return self._of_list(arguments, result) if last in ("array", "asarray", "stack", "tensor", "FloatTensor") else result
+        if name == "pandas.get_dummies" and arguments:
+            listed = next((self._names(one.value) for one in arguments if one.keyword == "columns"), None)
+            if listed and table.of is not None and table.column is None:
+                return self.with_table(result, table.but(frozenset[Column](listed)))
         if last in columns.KEEPS_COLUMNS or (last in columns.OF_ONE_COLUMN and table.column is not None):
             return result
         return self.with_table(result, table.lost)
@@ -388,7 +396,7 @@ class Tables:
         if table is None or isinstance(base.thing, Opaque):
             return base
         for column in names or (None,):
-            self.lists.column_set(table, column)
+            self.lists.column_set(table, column, value)
         known = base.data is not None and base.data.table is not None
         says = content is not None and (content.future or content.follows or (content.column and content.of is table.of))
         predicted = value.marked is not None and value.marked.mark in OF_PREDICTIONS
