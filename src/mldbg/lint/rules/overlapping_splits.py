@@ -121,8 +121,9 @@ class OverlappingSplits(Rule):
                 return
 
     def _shared(self, site: Site, reason: str, learned: _Learned, data: Data, how: str) -> Finding:
+        anew = data.split if learned.rows.rows != data.rows else None  # what is wrong is that this split is made twice
         return self.found(
-            site,
+            anew or site,
             f"the model is evaluated on rows that it has learned from: {reason}",
             hint="take both parts from one split, and give each loader the part that is meant for it",
             trail=_way(learned, data),
