@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from mldbg.lint.finding import Group
-from mldbg.lint.interpret.address import Site
+from mldbg.lint.interpret.address import Made, Ref, Site
 from mldbg.lint.interpret.facts import Chosen, Evaluated, Fact, Loop, Scored
 from mldbg.lint.interpret.value import Known, Role, Trail, Value, first_step
 from mldbg.lint.outline import Kind
@@ -51,6 +51,8 @@ class Choices:
         for chosen in self.chosen:
             data = chosen.value.data
             if chosen.trains is trains and data is not None and data.role is Role.TEST and data.known is not None:
+                if self._is_cut_in_two(chosen):
+                    continue
                 if self._is_proved(chosen):
                     yield chosen, Group.CORRECTNESS
                 elif not self._has_another(chosen):
@@ -69,6 +71,13 @@ class Choices:
                 return self._is_reported(chosen) and not self._has_another(chosen)
             case _:
                 return False
+
+    def _is_cut_in_two(self, chosen: Chosen) -> bool:
+        """Whether the rows that decide are one slice of the test data, and another slice of it is evaluated besides."""
+        cut = _slices(chosen.value)
+        elsewhere = [one.value for one in self.evaluated if one.place.site is not chosen.place.site] if cut else []
+        others = [value for value in elsewhere if _slices(value) and cut.isdisjoint(_slices(value))]
+        return any(value.rows - _slices(value) == chosen.value.rows - cut for value in others)
 
     def _is_validated(self, chosen: Chosen) -> bool:
         """Whether another part of the same split is for validation."""
@@ -96,6 +105,10 @@ class Choices:
             and split_of(one.value) is not split_of(chosen.value)
             for one in self.evaluated
         )
+
+
+def _slices(value: Value) -> frozenset[Ref]:
+    return frozenset(row for row in value.rows if row.kind is Made.ROWS)
 
 
 def split_of(value: Value) -> Site | None:

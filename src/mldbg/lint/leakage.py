@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -52,13 +52,14 @@ def learning(fit: Fit) -> str:
             return f"{fit.estimator} uses statistics of"
 
 
-def leaks(evaluated: Evaluated, kind: FitKind) -> Iterator[Leak]:
-    """Fits of a kind that were made on all rows, the evaluated ones included.
+def leaks(evaluated: Evaluated, *kinds: FitKind, by: Container[Means] = tuple(Means)) -> Iterator[Leak]:
+    """Fits of some kinds that were made, by some means, on all rows, the evaluated ones included.
 
     Fits side by side, each for some columns, are one leak. Rows without labels (those of a competition's test table) are
     predicted, but nothing is evaluated on them.
     """
-    found = [fit for fit in evaluated.value.fits if fit.kind is kind and fit.role is None and _saw(fit, evaluated)]
+    wanted = [fit for fit in evaluated.value.fits if fit.kind in kinds and fit.means in by]
+    found = [fit for fit in wanted if fit.role is None and _saw(fit, evaluated)]
     found = [fit for fit in found if not _came_scaled(fit, evaluated) and first_of_two(fit, evaluated) is None]
     if not found or not (evaluated.scored or any(has_labels(each, evaluated.role) for each in _modules(evaluated, found))):
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from mldbg.lint.drawn_twice import drawn_twice
 from mldbg.lint.interpret.facts import ModelCall
 from mldbg.lint.interpret.value import Data, Known, Role
 from mldbg.lint.library.names import says_test, says_validation
@@ -14,8 +15,10 @@ _SEEDS = re.compile(r"seed\w*\(")
 
 def overlap(trained: Data, evaluated: Data, *, fitted: bool = False) -> str | None:
     """Why rows that are held out from something are among those that a model learned from; None where nothing says it."""
-    if evaluated.role is None or not evaluated.role.held_out or not trained.rows or trained.rows != evaluated.rows:
+    if evaluated.role is None or not evaluated.role.held_out or not trained.rows:
         return None
+    if trained.rows != evaluated.rows:
+        return "each of two calls splits them anew, so that the parts share rows" if drawn_twice(trained, evaluated) else None
     if trained.as_part() == evaluated.as_part():
         return _on_held_out(trained)
     if _is_whole(evaluated, trained) and trained.split is not None and trained.role is Role.TRAIN:

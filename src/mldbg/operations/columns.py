@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
@@ -24,6 +26,25 @@ PUTS_TOGETHER: frozenset[str] = _words(
     "concat merge join append hstack vstack column_stack concatenate stack DataFrame c_ r_ combine_first"
 )
 """Those that put columns or rows beside others: what holds of one of them does not hold of all."""
+
+CHANGES_A_LIST: frozenset[str] = _words("append extend insert pop clear update add discard")
+"""Methods that change which names a list of columns holds, in a way that is not followed."""
+
+LISTS_ANEW: frozenset[str] = _words("tolist to_list copy unique sort_values")
+"""Those that make another list of the same names."""
+
+LISTS_OTHERS: frozenset[str] = _words("drop difference")
+"""Those that make one without some of the names."""
+
+GIVES_NUMBERS: re.Pattern[str] = re.compile(
+    r"""\.(?:map|replace)\(\{\s*[^:{}]+:\s*-?\d[^{}]*\}\)$"""
+    r"""|\.astype\(\s*["']?(?:np\.)?(?:int|float)\w*["']?\s*\)$"""
+    r"""|^(?:pd|pandas)\.to_numeric\([^()]*\)$"""
+)
+"""Source of calls that make a column of numbers."""
+
+NUMBERS_ONLY: re.Pattern[str] = re.compile(r"""^(?:include ?= ?)?\[?\s*(?:["']number["']|(?:np|numpy)\.number)\s*\]?$""")
+"""The argument of `select_dtypes` that picks all columns of numbers."""
 
 DROPS: frozenset[str] = _words("drop pop")
 

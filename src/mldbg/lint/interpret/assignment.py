@@ -259,7 +259,7 @@ class Assignment:
         kept = self.tables.stored(base, target, self.columns.replaced(target, indices), value)
         if kept is not base:
             base = kept
-            self.rebind(target.value, base)
+            self._table_changed(target.value, base)
         since = loop_started(self.machine.frames)
         if since is not None and picks_one(index, target):
             value = value.gathered(since)
@@ -278,7 +278,20 @@ class Assignment:
         else:
             data = join_data(old, Data(rows=base.rows, role=base.role, fits=value.fits)) or Data()
         if data != old:
-            self.rebind(target.value, replace(base, data=data, trail=value.trail if value.fits else base.trail))
+            self._table_changed(target.value, replace(base, data=data, trail=value.trail if value.fits else base.trail))
+
+    def _table_changed(self, node: cst.BaseExpression, value: Value) -> None:
+        """A table got other columns: so has what its name stands for, as after `d = self.df`."""
+        frame = self.machine.frame
+        self.rebind(node, value)
+        if not isinstance(node, cst.Name) or value.origin is None:
+            return
+        scope = frame.function.node if frame.function is not None else frame.part.tree
+        made = frame.part.names_in(scope).made.get(node.value, [])
+        if len(made) == 1 and isinstance(made[0], cst.Name | cst.Attribute):
+            other = self.machine.now(made[0])
+            if other.origin == value.origin and other.thing == value.thing:
+                self.rebind(made[0], value)
 
     def rebind(self, node: cst.BaseExpression, value: Value) -> None:
         """A value was changed in place: the name or attribute that holds it now holds what it became."""

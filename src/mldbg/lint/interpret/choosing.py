@@ -216,7 +216,7 @@ def _kept(body: cst.CSTNode) -> _Kept | None:
     calls: list[str] = []
     names: set[str] = set()
     saved: set[str] = set()
-    leaves = False
+    leaves = several = False
     todo: list[cst.CSTNode] = [body]
     while todo:
         node = todo.pop()
@@ -227,6 +227,7 @@ def _kept(body: cst.CSTNode) -> _Kept | None:
         elif isinstance(node, cst.Break):
             leaves = True
         elif isinstance(node, cst.Assign):
+            several = several or _holds_several(node.value)
             for target in node.targets:
                 for name in _targets(target.target):
                     names.add(name)
@@ -238,9 +239,18 @@ def _kept(body: cst.CSTNode) -> _Kept | None:
         return _Kept(Keeps.WEIGHTS, frozenset(names), leaves)
     if stops or any(map(keeping.counts_patience, names)):
         return _Kept(Keeps.STOP, frozenset(names), leaves)
-    if len(names) > 1:
+    if len(names) > 1 or (names and several):
         return _Kept(Keeps.SETTING, frozenset(names), leaves)
     return _Kept(Keeps.SCORE, frozenset(names), leaves) if names else None
+
+
+def _holds_several(value: cst.BaseExpression) -> bool:
+    """`best = (score, setting)`: the score, and what has it."""
+    if isinstance(value, cst.Call):
+        return last_name(value.func) == "dict" and len(value.args) > 1
+    parts = value.elements if isinstance(value, cst.Tuple | cst.List | cst.Dict) else ()
+    given = [part for part in parts if not isinstance(part.value, cst.SimpleString | cst.Integer | cst.Float)]
+    return len(given) > 1
 
 
 def _names(node: cst.CSTNode) -> Iterator[str]:

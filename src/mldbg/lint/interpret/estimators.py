@@ -307,6 +307,7 @@ class Estimators:
         return tuple_of(*parts, cls="builtins.list")
 
     def _part(self, value: Value, role: Role, site: Site, *, label: bool) -> Value:
+        value = self.tables.with_table(value, self.tables.of(value))  # its parts have the same columns
         whole = derived_data(value)
         rows = value.rows or frozenset({self.machine.new_ref(site)})
         data = Data(rows=rows, role=role, split=site)

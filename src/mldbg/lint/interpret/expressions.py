@@ -227,7 +227,11 @@ class Expressions:
             return Value(Items("builtins.set", (), joined(elements)))
         cls = "builtins.generator" if isinstance(node, cst.GeneratorExp) else "builtins.list"
         items = Items(cls, elements) if exact else Items(cls, (), joined(elements))
-        return Value(items) if isinstance(node, cst.GeneratorExp) else self.contents.new_sequence(node, items)
+        if isinstance(node, cst.GeneratorExp):
+            return Value(items)
+        made = self.contents.new_sequence(node, items)
+        self.library.tables.lists.chosen(node, made)
+        return made
 
     def _dict_comprehension(self, node: cst.DictComp) -> Value:
         pairs = list(self._rounds(node.for_in, lambda: tuple_of(self.of(node.key), self.of(node.value))))

@@ -149,7 +149,7 @@ class LibraryCalls:
 
     def attribute(self, base: Value, name: str, site: Site) -> Value:
         """An attribute of a value that is not an object of the project."""
-        found = self.tables.attribute(base, name, self._attribute(base, name, site))
+        found = self.tables.attribute(base, name, self._attribute(base, name, site), site)
         return self.shaping.attribute(base, name, site, found)
 
     def _attribute(self, base: Value, name: str, site: Site) -> Value:

@@ -224,9 +224,13 @@ def _same(left: Value, right: Value) -> bool | None:
     for one, two in ((left, right), (right, left)):
         if one.is_none and isinstance(two.thing, Object | Items | Function | Symbol | Opaque | Entries):
             return None if isinstance(two.thing, Object) and two.thing.cls is None else False
-        if one.is_none and (two.meaning is not None or two.shaped is not None):
+        if one.is_none and (two.meaning is not None or two.shaped is not None or _is_statistic(two)):
             return False
     return None
+
+
+def _is_statistic(value: Value) -> bool:
+    return value.data is not None and value.data.condensed
 
 
 def _same_shape(left: Items, right: Items) -> bool | None:

@@ -10,6 +10,7 @@ import libcst as cst
 
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.arguments import Argument
+from mldbg.lint.interpret.column_lists import ColumnLists
 from mldbg.lint.interpret.contents import Contents
 from mldbg.lint.interpret.indexing import MASK
 from mldbg.lint.interpret.machine import Machine
@@ -49,6 +50,7 @@ class Tables:
     def __init__(self, machine: Machine, contents: Contents) -> None:
         self.machine = machine
         self.contents = contents
+        self.lists = ColumnLists(machine, self._names)
         self.removed: dict[Ref, frozenset[Column]] = {}
         """Of tables, by their identity, the columns that were taken out of them in place, by whichever name."""
         self.groups: dict[Ref, tuple[str, Site]] = {}
@@ -80,9 +82,13 @@ class Tables:
 
     # --- parts ---
 
-    def attribute(self, base: Value, name: str, result: Value) -> Value:
-        """`df.values`, `df.target`"""
+    def attribute(self, base: Value, name: str, result: Value, site: Site | None = None) -> Value:
+        """`df.values`, `df.target`, `df.columns`"""
         known = base.data is not None and base.data.table is not None
+        if name == "columns" and (known or self._is_of_tables()):
+            if site is not None:
+                result = replace(result, origin=self.machine.new_ref(site))
+            self.lists.note(result, self.of(base))
         if name in _WHOLE:
             table = self.of(base)
         elif name in ("str", "dt", "cat", "index", "columns", "shape") or not (known or self._is_of_tables()):
@@ -144,6 +150,9 @@ class Tables:
         names = self._names(index)
         if names:
             return table.to(frozenset[Column](names))
+        listed = self.lists.named_by(index, table)
+        if listed is not None:
+            return listed
         if isinstance(index.thing, Items) and index.thing.cls == "builtins.slice":
             bounds = [bound.constant if isinstance(bound.thing, Constant) else "?" for bound in index.thing.tail]
             if bounds == [None, None, None]:
@@ -160,6 +169,7 @@ class Tables:
 
     def of_method(self, base: Value, name: str, arguments: Sequence[Argument], result: Value, site: Site) -> Value:
         """What a method makes of a table."""
+        self.lists.after_method(base, name, arguments, result)
         table = self.of(base)
         if table is None or not isinstance(result.thing, Unknown | Opaque | Object):
             return result
@@ -167,6 +177,8 @@ class Tables:
             return result
         self._note_groups(table, base, name, arguments, site)
         made = self._after_method(table, base, name, arguments, site)
+        if name == "to_frame" and made is not None and made.of is None:
+            made = replace(made, of=result.origin)  # of a series that came out of no table
         if made is None:
             held = result.data.table if result.data is not None else None
             return self.with_table(result, held.lost) if held is not None else result
@@ -182,7 +194,12 @@ class Tables:
                     if isinstance(content.thing, Function):
                         content = self.machine.call(content, [Argument(base)], site)
                     table = table.with_column(argument.keyword, self.of(content))
+                self.lists.column_set(table, argument.keyword)
             return table
+        if name == "select_dtypes":
+            nodes = [code(one.node) for one in arguments if one.node is not None and one.keyword in (None, "include")]
+            numbers = len(nodes) == len(arguments) == 1 and columns.NUMBERS_ONLY.match(nodes[0])
+            return self.lists.of_numbers(table) or table.lost if numbers else table.lost
         if name in columns.FOLLOWS_TIME:
             return self._in_time(table, base, name, arguments, site)
         if name in columns.FILLS_BACKWARDS or (name == "fillna" and _fills_backwards(arguments)):
@@ -215,6 +232,10 @@ class Tables:
     def taken_out(self, base: Value, name: str, arguments: Sequence[Argument]) -> None:
         """`df.pop("a")` and `df.drop(..., inplace=True)` change a table, whoever else holds it."""
         in_place = any(argument.keyword == "inplace" and argument.value.constant is not False for argument in arguments)
+        if name in ("insert", "eval", "rename"):
+            table = self.of(base)
+            if table is not None:
+                self.lists.column_set(table, None)
         if name != "pop" and not (name in ("drop", "set_index") and in_place):
             return
         table = self.of(base)
@@ -230,6 +251,7 @@ class Tables:
 
     def deleted(self, base: Value, index: Value) -> None:
         """`del df["a"]`"""
+        self.lists.changed(base)
         table = self.of(base)
         if table is not None and table.of is not None and self._names(index):
             self._take_out(table.of, frozenset[Column](self._names(index)))
@@ -259,6 +281,8 @@ class Tables:
 
     def of_function(self, name: str, arguments: Sequence[Argument], result: Value, site: Site) -> Value:
         """What a function outside the project makes of tables."""
+        if name.rpartition(".")[2] in ("list", "sorted") and arguments:
+            self.lists.copied(arguments[0].value, result)
         if not isinstance(result.thing, Unknown | Opaque):
             return result
         if name in columns.SERIES:
@@ -273,6 +297,10 @@ class Tables:
             return self.with_table(result, replace(table.lost, future=None))
         if table is None:
             return self._of_list(arguments, result) if last in ("array", "asarray", "stack", "tensor", "FloatTensor") else result
+        if name == "pandas.get_dummies" and arguments:
+            listed = next((self._names(one.value) for one in arguments if one.keyword == "columns"), None)
+            if listed and table.of is not None and table.column is None:
+                return self.with_table(result, table.but(frozenset[Column](listed)))
         if last in columns.KEEPS_COLUMNS or (last in columns.OF_ONE_COLUMN and table.column is not None):
             return result
         return self.with_table(result, table.lost)
@@ -367,6 +395,8 @@ class Tables:
         table, content = self.of(base), self.of(value)
         if table is None or isinstance(base.thing, Opaque):
             return base
+        for column in names or (None,):
+            self.lists.column_set(table, column, value)
         known = base.data is not None and base.data.table is not None
         says = content is not None and (content.future or content.follows or (content.column and content.of is table.of))
         predicted = value.marked is not None and value.marked.mark in OF_PREDICTIONS

@@ -39,13 +39,13 @@ class FitBeforeSplit(Rule):
             return model.score(scaler.transform(X_test), y_test)
 
     ## Limits
-    Fires when the fitted result is split (or cross-validated) and the held-out part is then evaluated or passed on.
-    Fitting is also what `scale()` and its like do, `(X - X.mean()) / X.std()`, and the project's own classes with `fit`
-    and `transform`. Parts that are returned, kept in an object, written to files or given to unknown code count as passed
-    on. A training part that is split once more is all rows again.
-    A test set without labels, as in a competition, is only predicted: nothing is evaluated there, and nothing reported.
-    Of several fits side by side, each for some columns, the first is reported. Stateless transformers and label
-    encoders learn nothing that leaks. The fix moves the split up where the two statements follow one another.
+    Fires when the fitted result is split (or cross-validated) and the held-out part is then evaluated or passed on. Fitting is
+    also what `scale()` and its like do, and the project's own classes with `fit` and `transform`; what is scaled by hand, `(X -
+    X.mean()) / X.std()`, is reported by statistic-before-split. Parts that are returned, kept in an object, written to files or
+    given to unknown code count as passed on. A training part that is split once more is all rows again. A test set without
+    labels, as in a competition, is only predicted: nothing is evaluated there, and nothing reported. Of several fits side by
+    side, each for some columns, the first is reported. Stateless transformers and label encoders learn nothing that leaks. The
+    fix moves the split up where the two statements follow one another.
     """
 
     group = Group.CORRECTNESS
@@ -54,7 +54,7 @@ class FitBeforeSplit(Rule):
     listens_to = hears(Evaluated)
 
     def on_evaluated(self, evaluated: Evaluated) -> Iterator[Finding]:
-        for leak in leaks(evaluated, FitKind.TRANSFORM):
+        for leak in leaks(evaluated, FitKind.TRANSFORM, by=(Means.ESTIMATOR, Means.FUNCTION)):
             yield self.found(
                 leak.fit.site,
                 f"{learning(leak.fit)} rows that are later held out, so the evaluation does not use unseen data{leak.beside}",

@@ -55,9 +55,10 @@ class OverlappingSplits(Rule):
 
     ## Limits
     Which rows two values share follows from the splits that they went through, from `Subset.dataset`, and from the set that a
-    loader was built with. Splits with the same arguments and the same seed are one split. A held-out part may be split again;
-    rows split off a training part belong to nothing that was fitted on the whole of it. Rows that are in a table twice, and
-    files with the same rows, are not seen.
+    loader was built with. A function that reads the rows and splits them without a seed makes two splits where it is called for
+    one part and again for the other. Splits with the same arguments and the same seed are one split. A held-out part may be
+    split again; rows split off a training part belong to nothing that was fitted on the whole of it. Rows that are in a table
+    twice, and files with the same rows, are not seen.
     """
 
     group = Group.CORRECTNESS
@@ -69,12 +70,15 @@ class OverlappingSplits(Rule):
         self.fitted: dict[object, _Learned] = {}
         self.learned: dict[Data, _Learned] = {}
         self.waiting: list[_Learned] = []
+        self.drawn_twice: list[tuple[Data, Finding]] = []
 
     def at_end(self) -> Iterator[Finding]:
+        trained = {learned.rows.rows for learned in self.learned.values()}
+        yield from (found for data, found in self.drawn_twice if data.rows not in trained)
+        self.drawn_twice.clear()
         self.fitted.clear()
         self.learned.clear()
         self.waiting.clear()
-        yield from ()
 
     def on_fitted(self, fitted: Fitted) -> Iterator[Finding]:
         if fitted.predicts and fitted.value.rows:
@@ -109,12 +113,17 @@ class OverlappingSplits(Rule):
         for learned in list(self.learned.values()):
             reason = overlap(learned.rows, data) or _named_otherwise(learned.rows, data, call)
             if reason is not None:
-                yield self._shared(call.place.site, reason, learned, data, "the model is evaluated on them")
+                found = self._shared(call.place.site, reason, learned, data, "the model is evaluated on them")
+                if learned.rows.rows == data.rows:
+                    yield found
+                else:  # another model may be trained on the other part of this split
+                    self.drawn_twice.append((data, found))
                 return
 
     def _shared(self, site: Site, reason: str, learned: _Learned, data: Data, how: str) -> Finding:
+        anew = data.split if learned.rows.rows != data.rows else None  # what is wrong is that this split is made twice
         return self.found(
-            site,
+            anew or site,
             f"the model is evaluated on rows that it has learned from: {reason}",
             hint="take both parts from one split, and give each loader the part that is meant for it",
             trail=_way(learned, data),

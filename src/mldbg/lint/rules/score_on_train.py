@@ -5,12 +5,14 @@ from collections.abc import Iterator
 
 from mldbg.lint import edit
 from mldbg.lint.finding import Finding, Group
+from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.facts import Backward, Chosen, Evaluated, Fitted, ModelCall, Scored
 from mldbg.lint.interpret.value import Data, Known, Role, Value, first_step
 from mldbg.lint.overlap import fed_by
 from mldbg.lint.rule import Rule, Topic, hears
 
 _HELD_OUT = re.compile(r"train ?= ?False|split ?= ?[\"'](?:test|val)|[\"'/](?:test|val|valid|validation)[\"'/.]")
+_CROSS_VALIDATES = re.compile(r"best_score_|cv_results_|cross_val|cross_validate|train_test_split|\.split\(\w")
 _SAYS_HELD_OUT = re.compile(r"test|val|held_?out|(?<![a-z])te(?![a-z])", re.IGNORECASE)
 """Names that contradict: the split was unpacked in another order than it comes in, which is another defect."""
 
@@ -44,8 +46,10 @@ class ScoreOnTrain(Rule):
 
     ## Limits
     Fires where the rows were split, the training part is scored, and the held-out part is never predicted, scored or handed on:
-    a training score beside a test score, a learning curve and cross-validation are fine. Where nothing was ever split, how well
-    a model describes its data can be the question, and nothing is reported.
+    a training score beside a test score, a learning curve and cross-validation are fine. A search that is fitted on all rows
+    chooses what is to hold for others: a score of these rows is reported, unless the scores of its folds, or any others, are
+    looked at. Where nothing was ever split otherwise, how well a model describes its data can be the question, and nothing is
+    reported.
     """
 
     group = Group.CORRECTNESS
@@ -59,6 +63,7 @@ class ScoreOnTrain(Rule):
         self.learned: set[Data] = set()
         self.runs: list[ModelCall] = []
         self.has_other = False
+        self.evaluated: list[Site] = []
 
     def on_backward(self, backward: Backward) -> Iterator[Finding]:
         self.learned |= backward.loss.data.scores if backward.loss.data is not None else frozenset()
@@ -80,6 +85,7 @@ class ScoreOnTrain(Rule):
 
     def on_evaluated(self, evaluated: Evaluated) -> Iterator[Finding]:
         self.has_other = True
+        self.evaluated.append(evaluated.place.site)
         yield from ()
 
     def on_chosen(self, chosen: Chosen) -> Iterator[Finding]:
@@ -87,13 +93,36 @@ class ScoreOnTrain(Rule):
         yield from ()
 
     def at_end(self) -> Iterator[Finding]:
+        searches = {fit.place.site for fit in self.fitted if "SearchCV" in fit.estimator_name}
+        searched = self._searched() if searches.issuperset(self.evaluated) else None
         found = [] if self.has_other else [*self._judged(), *self._run()]
+        found += [searched] if searched is not None else []
+        self.evaluated.clear()
         self.learned.clear()
         self.runs.clear()
         self.scored.clear()
         self.fitted.clear()
         self.has_other = False
         yield from found[-1:]
+
+    def _searched(self) -> Finding | None:
+        """A search that got all rows, on which what it found is scored, and on no others."""
+        on_all = [(scored, self._search_of(scored)) for scored in self.scored]
+        first, search = on_all[0] if on_all else (None, None)
+        if first is None or search is None or any(one is None for _, one in on_all):
+            return None
+        return self.found(
+            first.place.site,
+            "the only score is one of the rows that the search was fitted on",
+            hint="report `best_score_`, or hold rows out before the search and score these",
+            trail=first_step(search.place.site, "the best model is fitted again on all these rows"),
+            last=(first.place.site, first.how),
+        )
+
+    def _search_of(self, scored: Scored) -> Fitted | None:
+        if _SAYS_HELD_OUT.search(edit.code(scored.place.site.node)):
+            return None
+        return next((one for one in self.fitted if _is_search_of(one, _part(scored.value))), None)
 
     def _judged(self) -> Iterator[Finding]:
         for scored in self.scored:
@@ -138,6 +167,14 @@ def _is_on(fit: Fitted, part: Data) -> bool:
     fitted = _part(fit.value)
     was_split = part.role is Role.TRAIN and part.known in (Known.SPLIT, Known.NAMED_PART)
     return was_split and fitted.role is part.role and fitted.split is part.split
+
+
+def _is_search_of(fit: Fitted, part: Data) -> bool:
+    """Whether a search for the best setting got all rows, of which this is a score, and its own scores are not looked at."""
+    fitted = _part(fit.value)
+    if "SearchCV" not in fit.estimator_name or not part.rows or part.role is not None or fitted != part:
+        return False
+    return _CROSS_VALIDATES.search(fit.place.site.part.module.text) is None
 
 
 def _validates(fit: Fitted) -> bool:

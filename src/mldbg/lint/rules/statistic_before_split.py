@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Evaluated
-from mldbg.lint.interpret.value import FitKind
+from mldbg.lint.interpret.value import FitKind, Means
 from mldbg.lint.leakage import leaks, learning
 from mldbg.lint.rule import Rule, Topic, hears
 
 
 class StatisticBeforeSplit(Rule):
-    """gaps are filled, or values cut off, with a statistic of rows that are held out later
+    """gaps are filled, values cut off or columns scaled with a statistic of rows that are held out later
 
     ## Why
     The mean of all rows is partly one of the rows that the model is tested on. What is filled in carries it into the training
@@ -38,10 +38,10 @@ class StatisticBeforeSplit(Rule):
             return model.score(test[["age", "income"]].fillna({"age": mean_age}), test["price"])
 
     ## Limits
-    Seen are `fillna` and `clip` of pandas, and `np.where`, that get a statistic of the rows that they are applied to, where these
-    are split and the held-out part is then evaluated or passed on. Scaling by hand, `(x - x.mean()) / x.std()`, is reported by
-    fit-before-split. Constants, and what is computed for each row or each group by itself, are no statistic of all rows. Rows of
-    a competition without labels are only predicted.
+    Seen are `fillna` and `clip` of pandas, and `np.where`, that get a statistic of the rows that they are applied to, where
+    these are split and the held-out part is then evaluated or passed on; and scaling by hand, `(x - x.mean()) / x.std()`. What
+    an estimator or a function such as `scale()` learns is reported by fit-before-split. Constants, and what is computed for
+    each row or each group by itself, are no statistic of all rows. Rows of a competition without labels are only predicted.
     """
 
     group = Group.CORRECTNESS
@@ -50,7 +50,7 @@ class StatisticBeforeSplit(Rule):
     listens_to = hears(Evaluated)
 
     def on_evaluated(self, evaluated: Evaluated) -> Iterator[Finding]:
-        for leak in leaks(evaluated, FitKind.STATISTIC):
+        for leak in leaks(evaluated, FitKind.STATISTIC, FitKind.TRANSFORM, by=(Means.ARITHMETIC,)):
             yield self.found(
                 leak.fit.site,
                 f"{learning(leak.fit)} rows that are later held out, so the evaluation does not use unseen data{leak.beside}",

@@ -39,9 +39,10 @@ class TargetInFeatures(Rule):
             return RandomForestClassifier().fit(X, y)
 
     ## Limits
-    Follows which columns of one table the features and the labels are: by name, or counted, through `drop`, lists of names,
-    `loc`, `iloc` and slices of arrays, splits, scalers and functions. Where a column is dropped under a name that is not known,
-    nothing is. Only models that take all columns are of interest: a Pipeline with a ColumnTransformer picks its own.
+    Follows which columns of one table the features and the labels are: by name, or counted, through `drop`, lists of names and
+    of `df.columns`, `loc`, `iloc` and slices of arrays, splits, scalers and functions. Where a column is dropped under a name
+    that is not known, nothing is. Only models that take all columns are of interest: a Pipeline with a ColumnTransformer picks
+    its own.
     """
 
     group = Group.CORRECTNESS
