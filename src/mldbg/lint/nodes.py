@@ -349,6 +349,22 @@ def parameters(function: cst.FunctionDef) -> tuple[str, ...]:
     return tuple(param.name.value for param in (*function.params.posonly_params, *function.params.params))
 
 
+def parameters_of(function: cst.CSTNode | None) -> tuple[str, ...]:
+    """The same of what may be no function; none then."""
+    return parameters(function) if isinstance(function, cst.FunctionDef) else ()
+
+
+def name_of_function(function: cst.CSTNode | None) -> str | None:
+    """The name of a function definition."""
+    return function.name.value if isinstance(function, cst.FunctionDef) else None
+
+
+def default_of(function: cst.CSTNode | None, name: str) -> cst.BaseExpression | None:
+    """What a parameter is where a call does not give it."""
+    params = (*function.params.posonly_params, *function.params.params) if isinstance(function, cst.FunctionDef) else ()
+    return next((param.default for param in params if param.name.value == name), None)
+
+
 def is_label(part: Part, node: cst.CSTNode) -> bool:
     """Whether a name stands for no variable: it is that of an attribute, or of a parameter in a call."""
     parent = part.parents.get(node)

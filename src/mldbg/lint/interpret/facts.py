@@ -41,6 +41,7 @@ from mldbg.semantics import Semantic
 if TYPE_CHECKING:
     import libcst as cst
 
+    from mldbg.lint.interpret.gathered import Gathered
     from mldbg.operations.meters import Use
     from mldbg.operations.shape import Mismatch
 
@@ -576,10 +577,13 @@ class Written:
 
     Attributes:
         found: which of the regular expressions of those who listen match the code of the definition around.
+        gathered: the file that is checked, with what it takes from others where somebody asks for that. The piece may stand
+            in one of these.
     """
 
     place: Place
     found: frozenset[re.Pattern[str]]
+    gathered: Gathered
 
 
 @dataclass(frozen=True, slots=True)
