@@ -9,6 +9,7 @@ from mldbg.lint import written
 from mldbg.lint.engine import Project, facts_of
 from mldbg.lint.files import Source
 from mldbg.lint.interpret.facts import Written
+from mldbg.lint.interpret.gathered import Gathered
 from mldbg.lint.interpret.module import Module
 from mldbg.lint.rule import Listening, reads
 
@@ -40,7 +41,7 @@ class Table:
 
 def told(*listening: Listening) -> list[tuple[int, tuple[str, ...]]]:
     module = Module("example.py", None, TEXT)
-    pieces = [piece for _, several in written.pieces(module, listening) for piece in several]
+    pieces = [piece for _, several in written.pieces(Gathered(module), listening) for piece in several]
     return [(piece.place.site.span.line, piece.place.within) for piece in pieces]
 
 

@@ -257,29 +257,53 @@ def facts_of(source: Source, project: Project, *, shapes: bool = False) -> Facts
 
 def _facts_of(source: Source, project: Project, *, shapes: bool) -> Facts:
     facts = _executed(source, project, shapes=shapes)
-    listening = [one for one in project.reads if one.where is not None and one.where.search(source.text)] if not shapes else []
-    return _with_written(facts, source, project, listening) if listening else facts
+    if shapes:
+        return facts
+    listening = [one for one in project.reads if one.where is not None and one.where.search(source.text)]
+    across = [one for one in project.reads if one.across is not None and one.across.search(source.text)]
+    return _with_written(facts, source, project, listening, across) if listening or across else facts
 
 
-def _with_written(facts: Facts, source: Source, project: Project, listening: Sequence[Listening]) -> Facts:
-    """The facts of a file, with what stands in it for those who look at code as it is written."""
+def _with_written(
+    facts: Facts, source: Source, project: Project, listening: list[Listening], across: Sequence[Listening]
+) -> Facts:
+    """The facts of a file, with what stands in it for those who look at code as it is written.
+
+    Args:
+        facts: what was executed.
+        source: the file.
+        project: its project.
+        listening: who looks at the file.
+        across: who looks at what it takes from others as well.
+    """
     from mldbg.lint import written
+    from mldbg.lint.interpret.gathered import Gathered, gathered, imported
     from mldbg.lint.interpret.module import Module
     from mldbg.lint.outline import CannotOutlineError
 
     file = source.file.resolve() if source.file else None
     module = project.modules.known_as(source.path, file, source.text) or Module(source.path, file, source.text)
+    saying = {one.across for one in across if one.across is not None}
+    others = list(dict.fromkeys(other for each in saying for other in imported(module, project.modules, each)))
+    listening += [one for one in across if one not in listening and any(_says(one, other) for other in others)]
+    if not listening:
+        return facts
     try:
         module.must_be_read()
+        together = gathered(module, others) if others else Gathered(module)
         with _deep_recursion():
             entries = [
                 Entry(pieces, module.is_test or part.is_test, part.statement.first)
-                for part, pieces in written.pieces(module, listening)
+                for part, pieces in written.pieces(together, listening)
             ]
     except CannotOutlineError as error:
         unread = Problem(source.path, error.line, error.reason)
         return replace(facts, problems=tuple(dict.fromkeys((*facts.problems, unread))))
     return replace(facts, entries=(*facts.entries, *entries))
+
+
+def _says(listening: Listening, module: Module) -> bool:
+    return listening.where is not None and listening.where.search(module.text) is not None
 
 
 def _executed(source: Source, project: Project, *, shapes: bool) -> Facts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from mldbg.lint.edit import code, descendants, is_name
@@ -270,13 +270,13 @@ def iterated(loop: cst.For | cst.While) -> str:
     return code(loop.iter) if isinstance(loop, cst.For) else ""
 
 
-_255 = re.compile(r"\(*255(?:\.0*)?\)*")
+_255 = re.compile(r"\(*(?:255(?:\.0*)?|127\.5)\)*")
 _PART_OF_255 = re.compile(r"\(*1(?:\.0*)?\s*/\s*255(?:\.0*)?\)*")
 _DIVIDES = frozenset({"div", "div_", "divide", "divide_", "true_divide", "true_divide_"})
 
 
 def divided_by_255(node: cst.CSTNode) -> cst.BaseExpression | None:
-    """What is divided by 255: `x / 255.0`, `x *= 1 / 255`, `x.div(255)`, `torch.div(x, 255)`; None of anything else."""
+    """What is divided by 255, or half of it: `x / 255.0`, `x *= 1 / 255`, `torch.div(x, 255)`, `x / 127.5`; else None."""
     match node:
         case cst.BinaryOperation(left=left, operator=cst.Divide(), right=right) if _255.fullmatch(code(right)):
             return left
@@ -314,10 +314,29 @@ def names_from_target(loop: cst.For | cst.While) -> frozenset[str]:
     """The names that a loop gives its items to, and those that take these apart."""
     target = loop.target if isinstance(loop, cst.For) else None
     found = {node.value for node in descendants(target) if isinstance(node, cst.Name)} if target is not None else set()
-    for node in descendants(loop.body):
+    return names_passed_on(loop.body, found)
+
+
+def names_passed_on(block: cst.CSTNode, names: Iterable[str]) -> frozenset[str]:
+    """Some names, and those that a block gives the same to, or parts of it."""
+    found = set(names)
+    for node in descendants(block):
         for bound, value in assigned(node):
             root = unwrapped(value)
             if isinstance(root, cst.Name) and root.value in found:
+                found |= {each.value for each in descendants(bound) if isinstance(each, cst.Name)}
+    return frozenset(found)
+
+
+def names_gathered_from(block: cst.CSTNode, names: Iterable[str]) -> frozenset[str]:
+    """Some names, and those that a block makes of them in any way: `images, labels = zip(*batch)`, `for image, _ in batch`."""
+    found = set(names)
+    for node in descendants(block):
+        pairs = assigned(node)
+        if isinstance(node, cst.For | cst.CompFor):
+            pairs = [(node.target, node.iter)]
+        for bound, value in pairs:
+            if any(isinstance(each, cst.Name) and each.value in found for each in descendants(value)):
                 found |= {each.value for each in descendants(bound) if isinstance(each, cst.Name)}
     return frozenset(found)
 
@@ -347,6 +366,22 @@ def is_line(statement: cst.CSTNode) -> bool:
 def parameters(function: cst.FunctionDef) -> tuple[str, ...]:
     """The names of a function's parameters that can be given by position."""
     return tuple(param.name.value for param in (*function.params.posonly_params, *function.params.params))
+
+
+def parameters_of(function: cst.CSTNode | None) -> tuple[str, ...]:
+    """The same of what may be no function; none then."""
+    return parameters(function) if isinstance(function, cst.FunctionDef) else ()
+
+
+def name_of_function(function: cst.CSTNode | None) -> str | None:
+    """The name of a function definition."""
+    return function.name.value if isinstance(function, cst.FunctionDef) else None
+
+
+def default_of(function: cst.CSTNode | None, name: str) -> cst.BaseExpression | None:
+    """What a parameter is where a call does not give it."""
+    params = (*function.params.posonly_params, *function.params.params) if isinstance(function, cst.FunctionDef) else ()
+    return next((param.default for param in params if param.name.value == name), None)
 
 
 def is_label(part: Part, node: cst.CSTNode) -> bool:

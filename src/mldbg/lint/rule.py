@@ -26,12 +26,15 @@ class Listening:
         names: qualified names of calls.
         syntax: names of libcst's classes, for code as it is written.
         where: what the code of a definition must match before any of its syntax is looked at.
+        across: what a file must say for its code to be looked at together with what it takes from the files that it imports, of
+            which each must say it, too.
     """
 
     kinds: frozenset[type]
     names: frozenset[str] = frozenset()
     syntax: frozenset[str] = frozenset()
     where: re.Pattern[str] | None = None
+    across: re.Pattern[str] | None = None
 
 
 def calls(*names: str) -> Listening:
@@ -49,15 +52,17 @@ def hears(*kinds: type) -> Listening:
     return Listening(frozenset(kinds))
 
 
-def reads(*syntax: str, where: str) -> Listening:
+def reads(*syntax: str, where: str, across: str | None = None) -> Listening:
     """Code as it is written, wherever it stands: no value is known there, and no caller.
 
     Args:
         syntax: names of libcst's classes: `Comparison`.
         where: a regular expression for code without comments. A file in which it matches nowhere is not parsed for the sake of
             the rule.
+        across: the same for files that are looked at together with those that they import.
     """
-    return Listening(frozenset({facts.Written}), syntax=frozenset(syntax), where=re.compile(where, re.MULTILINE))
+    beyond = re.compile(across) if across is not None else None
+    return Listening(frozenset({facts.Written}), syntax=frozenset(syntax), where=re.compile(where, re.MULTILINE), across=beyond)
 
 
 def nothing() -> Listening:

@@ -1,4 +1,4 @@
-"""What a file says of tokenizers and of the models that they are for: shared by the rules about language models."""
+"""What a file, and what it takes from others, says of tokenizers and their models: shared by the rules about language models."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from mldbg.lint import edit, nodes, reading
 from mldbg.lint.interpret.address import site_of
-from mldbg.lint.outline import Kind
-from mldbg.lint.sources import sources
+from mldbg.lint.interpret.facts import Place
+from mldbg.lint.sources import meanings, sources
 from mldbg.operations.language import (
     END_OF_TEXT,
     EOS_TOKENS,
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     import libcst as cst
 
     from mldbg.lint.finding import Edit
-    from mldbg.lint.interpret.facts import Place
-    from mldbg.lint.interpret.module import Module, Part
+    from mldbg.lint.interpret.facts import Written
+    from mldbg.lint.interpret.gathered import Gathered
+    from mldbg.lint.interpret.module import Part
 
     Found = tuple[Part, cst.CSTNode]
+    _Value = tuple[Part, cst.BaseExpression]
 
 _TOKENIZER = re.compile(TOKENIZER_LOADED)
 _MODEL = re.compile(MODEL_LOADED)
@@ -51,52 +53,51 @@ class Padding:
     certain: bool
 
 
-def everything(module: Module) -> tuple[tuple[Part, cst.CSTNode], ...]:
-    """All that a module's statements consist of, methods included."""
-    found: tuple[tuple[Part, cst.CSTNode], ...] | None = module.kept.get(_NODES)
+def everything(gathered: Gathered) -> tuple[tuple[Part, cst.CSTNode], ...]:
+    """All that a file's statements consist of, and those that it takes from others, methods included."""
+    found: tuple[tuple[Part, cst.CSTNode], ...] | None = gathered.kept.get(_NODES)
     if found is None:
-        found = module.kept[_NODES] = tuple(_nodes(module))
+        found = gathered.kept[_NODES] = tuple(_nodes(gathered))
     return found
 
 
-def _nodes(module: Module) -> Iterator[tuple[Part, cst.CSTNode]]:
-    for part in module.parts:
-        if part.statement.kind is not Kind.IMPORT:
-            yield from ((part, node) for node in edit.descendants(part.tree))
-            yield from ((method, node) for method in part.methods.values() for node in edit.descendants(method.function))
+def _nodes(gathered: Gathered) -> Iterator[tuple[Part, cst.CSTNode]]:
+    for part in gathered.parts:
+        yield from ((part, node) for node in edit.descendants(part.tree))
+        yield from ((method, node) for method in part.methods.values() for node in edit.descendants(method.function))
 
 
-def calls_of(module: Module, name: re.Pattern[str]) -> list[tuple[Part, cst.CSTNode]]:
+def calls_of(gathered: Gathered, name: re.Pattern[str]) -> list[tuple[Part, cst.CSTNode]]:
     """The calls of functions whose qualified names match."""
     found = []
-    for part, node in everything(module):
+    for part, node in everything(gathered):
         function = nodes.called(node)
         if function is not None and name.fullmatch(reading.qualified(part, function) or ""):
             found.append((part, node))
     return found
 
 
-def tokenizers(module: Module) -> list[tuple[Part, cst.CSTNode]]:
+def tokenizers(gathered: Gathered) -> list[tuple[Part, cst.CSTNode]]:
     """The calls that load tokenizers."""
-    return calls_of(module, _TOKENIZER)
+    return calls_of(gathered, _TOKENIZER)
 
 
-def models(module: Module) -> list[tuple[Part, cst.CSTNode]]:
+def models(gathered: Gathered) -> list[tuple[Part, cst.CSTNode]]:
     """The calls that load models."""
-    return calls_of(module, _MODEL)
+    return calls_of(gathered, _MODEL)
 
 
-def padded_with_end(module: Module) -> Padding | None:
-    """Where a module gives its tokenizer the end of text as padding; None where it may have another one, too."""
+def padded_with_end(gathered: Gathered) -> Padding | None:
+    """Where a program gives its tokenizer the end of text as padding; None where it may have another one, too."""
     found: Padding | None = None
-    for part, node in everything(module):
+    for part, node in everything(gathered):
         said = _said_of_padding(node)
         if said is None:
             continue
         if not _is_end(said):
             return None
         if found is None:
-            found = Padding(part, node, _is_certain(part, node))
+            found = Padding(part, node, _is_certain(gathered, part, node))
     return found
 
 
@@ -104,7 +105,7 @@ def _said_of_padding(node: cst.CSTNode) -> cst.BaseExpression | None:
     """What a node says the token of the padding is: an assignment, an argument, an entry of a dict of special tokens."""
     for target, value in nodes.assigned(node):
         if nodes.is_dotted(target) and nodes.owner(target) is not None and nodes.last_name(target) in PAD_TOKENS:
-            return value
+            return value if nodes.last_name(value) not in PAD_TOKENS else None  # it is the one that the tokenizer has
     method = nodes.last_name(nodes.called(node))
     if method in ("from_pretrained", "add_special_tokens"):
         given = nodes.argument(node, "pad_token") or nodes.entry(nodes.argument(node, "special_tokens_dict", 0), "pad_token")
@@ -116,26 +117,26 @@ def _is_end(node: cst.BaseExpression) -> bool:
     return nodes.last_name(node) in EOS_TOKENS or nodes.text_of(node) in END_OF_TEXT
 
 
-def _is_certain(part: Part, node: cst.CSTNode) -> bool:
+def _is_certain(gathered: Gathered, part: Part, node: cst.CSTNode) -> bool:
     """Whether nothing asks before if there is another token for the padding, or it is known that there is none."""
     if not nodes.is_under_test_of(part, node, "pad_token"):
         return True
-    names = [name_of_model(where, call) for where, call in tokenizers(part.module)]
+    names = [name_of_model(gathered, where, call) for where, call in tokenizers(gathered)]
     return bool(names) and all(name is not None and _WITHOUT_PADDING.search(name) for name in names)
 
 
-def is_of_causal_model(module: Module) -> bool:
-    """Whether a module loads models that continue texts."""
-    return "CausalLM" in module.text or "LMHeadModel" in module.text
+def is_of_causal_model(gathered: Gathered) -> bool:
+    """Whether a program loads models that continue texts."""
+    return "CausalLM" in gathered.text or "LMHeadModel" in gathered.text
 
 
-def resized_after(module: Module, part: Part, node: cst.CSTNode, tokenizer: str) -> Edit | None:
+def resized_after(gathered: Gathered, part: Part, node: cst.CSTNode, tokenizer: str) -> Edit | None:
     """Give the model as many rows as its tokenizer has tokens, behind a statement and where the model is loaded.
 
     None where these do not stand in one block, or the model has no name there.
     """
     statement = edit.statement_at(site_of(part, node))
-    found = models(module)
+    found = models(gathered)
     if statement is None or len(found) != 1 or nodes.is_in_branch(part, statement):
         return None
     other, loading = found[0]
@@ -223,33 +224,78 @@ def are_several(node: cst.BaseExpression | None) -> bool:
     return plural or nodes.is_comprehension(node) or nodes.is_sliced(node) or (inner is not None and are_several(inner))
 
 
-def name_of_model(part: Part, call: cst.CSTNode) -> str | None:
-    """The name of the model that a call loads, where it is written there or bound to a name of the module."""
+_MOST_CALLS = 4
+"""Functions that hand the name of a model to one another."""
+
+
+def name_of_model(gathered: Gathered, part: Part, call: cst.CSTNode) -> str | None:
+    """The name of the model that a call loads: as it is written, bound to a name, handed in, or the default of an option."""
     given = nodes.argument(call, "pretrained_model_name_or_path", 0)
-    text = nodes.text_of(given)
-    name = nodes.name_of(given) if given is not None else None
-    if text is not None or name is None:
-        return text
-    made = [value for each in part.module.parts for value in each.names_in(each.tree).made.get(name, [])]
-    texts = {nodes.text_of(value) for value in made}
+    texts = _texts(gathered, part, given, _MOST_CALLS) if given is not None else set()
     return texts.pop() if len(texts) == 1 else None
 
 
-def padding_of(place: Place, expressions: Iterable[cst.BaseExpression], is_meant: Callable[[cst.CSTNode], bool]) -> Found | None:
+def _texts(gathered: Gathered, part: Part, node: cst.BaseExpression, depth: int) -> set[str | None]:
+    """The texts that an expression may stand for, None among them for one that is not known."""
+    text = nodes.text_of(node)
+    if text is not None or not depth:
+        return {text}
+    name, attribute = nodes.name_of(node), nodes.own_attribute(node)
+    place = Place(site_of(part, node), (), edit.function_around(part, node))
+    if name is None:
+        held = [(part, value) for _, value in meanings(place, attribute, of_self=True)] if attribute is not None else []
+        values = held or _defaults(gathered, nodes.last_name(node) or "")
+    else:
+        values = _handed_in(gathered, part, place.function, name) or meanings(place, name)
+    return {each for where, value in values for each in _texts(gathered, where, value, depth - 1)} or {None}
+
+
+def _defaults(gathered: Gathered, option: str) -> list[_Value]:
+    """What options of a command of this name are where nobody sets them."""
+    found = []
+    for part, node in everything(gathered):
+        names = (
+            [nodes.text_of(each) for each in nodes.given(node)] if nodes.last_name(nodes.called(node)) == "add_argument" else []
+        )
+        default = nodes.argument(node, "default")
+        if default is not None and any(name is not None and name.lstrip("-").replace("-", "_") == option for name in names):
+            found.append((part, default))
+    return found
+
+
+def _handed_in(gathered: Gathered, part: Part, function: cst.CSTNode | None, name: str) -> list[_Value]:
+    """What the callers of a function give to a parameter, by name or place."""
+    names = nodes.parameters_of(function)
+    if name not in names:
+        return []
+    called, skipped = nodes.name_of_function(function), 1 if names[0] in ("self", "cls") else 0
+    if called == "__init__":
+        called = next((cls.statement.names[0] for cls in part.module.parts if part in cls.methods.values()), None)
+    found = []
+    for where, node in everything(gathered):
+        if called is not None and nodes.last_name(nodes.called(node)) == called:
+            given = nodes.argument(node, name, names.index(name) - skipped) or nodes.default_of(function, name)
+            found += [(where, given)] if given is not None else []
+    return found
+
+
+def padding_of(
+    written: Written, expressions: Iterable[cst.BaseExpression], is_meant: Callable[[cst.CSTNode], bool]
+) -> Found | None:
     """The call that encoded and padded what expressions hold; where none is seen to have encoded it, one that pads.
 
     Args:
-        place: where the expressions stand.
+        written: where the expressions stand.
         expressions: what is made of encoded texts.
         is_meant: whether a call that pads is one of those that count.
     """
     encoded = False
     for expression in expressions:
-        for part, node in sources(place, expression):
+        for part, node in sources(written.place, expression):
             if pads(node) and is_meant(node):
                 return part, node
             encoded |= "tok" in (nodes.last_name(nodes.called(node)) or "")
     if encoded:
         return None
-    found = (each for each in everything(place.site.part.module) if pads(each[1]) and is_meant(each[1]))
+    found = (each for each in everything(written.gathered) if pads(each[1]) and is_meant(each[1]))
     return next(found, None)

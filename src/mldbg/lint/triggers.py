@@ -273,6 +273,9 @@ MEANT = Trigger(frozenset(MEANINGS), ((r"\bmldbg\b",),))
 WORKERS = Trigger(frozenset({"DataLoader"}), ((r"num_workers(?!\s*=\s*0\b)",),))
 """A loader with workers: what they do for a row is not what the program does around it."""
 
+SCALED = Trigger(frozenset({"DataLoader"}), ((r"\bToTensor\b", r"\bConvertImageDtype\b"), (r"[/(] ?255\b", r"/ ?127\.5")))
+"""A loader, in a file where pictures are scaled to 0..1 and something is divided by the largest byte."""
+
 WATCHED = Trigger(
     frozenset({"validation_data", "eval_set", "valid_sets", "evals", "eval_dataset", "fit("}),
     (
@@ -329,6 +332,7 @@ TRIGGERS = (
     ALWAYS_DROPPED,
     THRESHOLDS,
     WORKERS,
+    SCALED,
     WATCHED,
     WATCHED_TEST,
     BEHIND_PARTS,

@@ -15,25 +15,24 @@ import libcst as cst
 from mldbg.lint.interpret.address import site_of
 from mldbg.lint.interpret.facts import Place, Written
 from mldbg.lint.interpret.tree import below
-from mldbg.lint.outline import Kind
 
 if TYPE_CHECKING:
-    from mldbg.lint.interpret.module import Module, Part
+    from mldbg.lint.interpret.gathered import Gathered
+    from mldbg.lint.interpret.module import Part
     from mldbg.lint.rule import Listening
 
 
-def pieces(module: Module, listening: Sequence[Listening]) -> Iterator[tuple[Part, tuple[Written, ...]]]:
-    """For each top-level statement of a module what somebody listens to in it, in the order of the text."""
-    for part in module.parts:
-        if part.statement.kind is Kind.IMPORT:
-            continue
-        heard = _heard(part, listening)
+def pieces(gathered: Gathered, listening: Sequence[Listening]) -> Iterator[tuple[Part, tuple[Written, ...]]]:
+    """For each top-level statement what somebody listens to in it, in the order of the text."""
+    for part in gathered.parts:
+        is_own = part.module is gathered.module
+        heard = _heard(part, [one for one in listening if is_own or one.across])
         if not heard:
             continue
-        found = list(_in_part(part, part.tree, heard))
+        found = list(_in_part(part, part.tree, heard, gathered))
         for method in part.methods.values():
             inside = _heard(method, heard)
-            found += _in_part(method, method.function, inside) if inside else ()
+            found += _in_part(method, method.function, inside, gathered) if inside else ()
         if found:
             yield part, tuple(sorted(found, key=lambda one: one.place.site.span))
 
@@ -42,7 +41,7 @@ def _heard(part: Part, listening: Sequence[Listening]) -> tuple[Listening, ...]:
     return tuple(one for one in listening if one.where is not None and one.where.search(part.code))
 
 
-def _in_part(part: Part, root: cst.CSTNode, heard: Sequence[Listening]) -> Iterator[Written]:
+def _in_part(part: Part, root: cst.CSTNode, heard: Sequence[Listening], gathered: Gathered) -> Iterator[Written]:
     syntax = frozenset(kind for one in heard for kind in one.syntax)
     found: frozenset[re.Pattern[str]] = frozenset(one.where for one in heard if one.where is not None)
     todo: list[tuple[cst.CSTNode, tuple[cst.FunctionDef, ...]]] = [(root, ())]
@@ -51,7 +50,7 @@ def _in_part(part: Part, root: cst.CSTNode, heard: Sequence[Listening]) -> Itera
         if type(node).__name__ in syntax:
             innermost = functions[-1] if functions else None
             within = tuple(function.name.value for function in functions)
-            yield Written(Place(site_of(part, node), within, innermost), found)
+            yield Written(Place(site_of(part, node), within, innermost), found, gathered)
         if isinstance(node, cst.FunctionDef):
             functions = (*functions, node)
         todo += ((child, functions) for child in below(node))

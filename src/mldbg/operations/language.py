@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+ABOUT_LANGUAGE = r"[Tt]okenizer|\btransformers\b|\btok\b"
+"""What a file says that has to do with tokenizers and their models."""
+
 TOKENIZER_LOADED = r"(?:transformers\.)\w*Tokenizer(?:Fast)?\.from_pretrained"
 """The qualified name of what loads a tokenizer, as a regular expression."""
 

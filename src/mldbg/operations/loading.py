@@ -88,10 +88,24 @@ READS_ROWS: frozenset[str] = frozenset(
 """What a dataset calls that goes through something which is there for each worker anew: a file, numbers, a list."""
 
 SHARES_OUT = (
-    r"worker|\bshard|islice|\brank\b|world_size|webdataset|\bwds\b|\bqueue\b|Queue|split_by|\brandom\b|randint|randn|\brand\("
+    r"worker|\bshard|islice\(|\brank\b|world_size|webdataset|\bwds\b|\bqueue\b|Queue|split_by|\brandom\b|randint|randn|\brand\("
     r"|load_dataset|websocket|socket|kafka|redis|next\("
 )
 """What says that workers get different rows: they are shared out, made up, or taken from a queue or a stream."""
+
+SHARES_NOTHING = (
+    r"(?:\w+\.)*(?:shuffle|seed|manual_seed|randperm|permutation|Random|default_rng|RandomState|Generator|rand\w*_like)\("
+    r"|(?:\w+\.)*(?:randrange|randint|integers|random_integers)\((?:0,\s*)?len\((?P<buffer>\w+)\)(?:\s*-\s*1)?(?=[,)])"
+    r"|(?:\w+\.)*sample\((?P<rows>[\w.]+),\s*(?:k=)?len\((?P=rows)\)\)"
+    r"|^(?P<indent>[ \t]*)if\b[^\n]*\brand\w*(?:\.\w+)?\([^\n]*\)(?:\.item\(\))?\s*[<>][^\n]*:\n"
+    r"(?=(?P=indent)[ \t]++(?!yield|continue|break|return|raise))"
+    r"|islice\([^\n]*,\s*1,\s*None\)"
+    r"|^[ \t]*(?:(?:_|head\w*|columns|names|fields)\s*=\s*)?next\(\s*\w+(?:,\s*None)?\)[ \t]*$"
+)
+"""What looks like it, and leaves every worker all rows: they are put in another order, changed at random, or a header is skipped.
+
+The index into a buffer is drawn by the size of a local list to which rows are added (`buffer`).
+"""
 
 TOUCHES_CUDA: frozenset[str] = frozenset(
     f"torch.cuda.{name}"

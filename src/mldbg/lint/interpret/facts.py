@@ -41,6 +41,7 @@ from mldbg.semantics import Semantic
 if TYPE_CHECKING:
     import libcst as cst
 
+    from mldbg.lint.interpret.gathered import Gathered
     from mldbg.operations.meters import Use
     from mldbg.operations.shape import Mismatch
 
@@ -493,6 +494,7 @@ class Loader:
         parts: what a library's dataset and the samplers among the arguments, and those in them, were built with, and what was
             set in the samplers since.
         steps: the classes of the library's transforms that the dataset applies, in order.
+        whole: the dataset of which rows are loaded, where it loads some of them only, as random_split deals them out.
         named: by which expressions the functions under way know these, by sampler and definition of the function; None stands
             for the top level.
     """
@@ -501,6 +503,7 @@ class Loader:
     arguments: Mapping[str, Value]
     parts: Mapping[Ref, Mapping[str, Value]] = field(default_factory=dict)
     steps: tuple[str, ...] = ()
+    whole: Value = UNKNOWN
     named: Mapping[tuple[Ref, cst.CSTNode | None], Named] = field(default_factory=dict, compare=False)
 
 
@@ -576,10 +579,13 @@ class Written:
 
     Attributes:
         found: which of the regular expressions of those who listen match the code of the definition around.
+        gathered: the file that is checked, with what it takes from others where somebody asks for that. The piece may stand
+            in one of these.
     """
 
     place: Place
     found: frozenset[re.Pattern[str]]
+    gathered: Gathered
 
 
 @dataclass(frozen=True, slots=True)

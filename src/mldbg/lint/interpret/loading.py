@@ -68,18 +68,30 @@ def refs_in(values: Sequence[Value]) -> frozenset[Ref]:
 def described_one(machine: Machine, ref: Ref) -> Loader:
     """A loader, as it is at this point."""
     arguments = _built_with(machine, ref)
-    dataset = arguments.get("dataset", UNKNOWN).thing
+    whole = _whole(machine, arguments.get("dataset", UNKNOWN))
+    dataset = whole.thing
     parts = dict(_parts(machine, arguments))
     steps: tuple[str, ...] = ()
     if isinstance(dataset, Object):
         parts |= {dataset.ref: _built_with(machine, dataset.ref)} if isinstance(dataset.cls, str) else {}
         found = (each.thing for each in transforms_of(machine, dataset))
         steps = tuple(thing.cls for thing in found if isinstance(thing, Object) and isinstance(thing.cls, str))
-    loader = Loader(ref, arguments, parts, steps)
+    loader = Loader(ref, arguments, parts, steps, whole)
     named: dict[tuple[Ref, cst.CSTNode | None], Named] = {}
     for sampler, function, name in _names(machine, loader):
         named.setdefault((sampler, function), name)
     return replace(loader, named=named)
+
+
+def _whole(machine: Machine, dataset: Value) -> Value:
+    """The dataset of which a loader loads the rows, or some of them: `random_split(dataset, ...)`."""
+    if isinstance(dataset.thing, Object) or not dataset.rows:
+        return dataset
+    for frame in reversed(machine.frames):
+        for value in machine.state.record(frame.ref).values():
+            if isinstance(value.thing, Object) and value.thing.ref in dataset.rows:
+                return value
+    return dataset
 
 
 def _built_with(machine: Machine, ref: Ref) -> Mapping[str, Value]:

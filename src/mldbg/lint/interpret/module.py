@@ -385,7 +385,7 @@ class Modules:
         passed_over: Callable[[Problem], None] | None = None,
         leads_to: Callable[[Path], frozenset[Path]] = lambda _: frozenset(),
     ) -> None:
-        self._leads_to = leads_to
+        self.leads_to = leads_to
         self._imported: dict[Path, tuple[Path, ...]] = {}
         self._passed_over = passed_over
         self._finder = finder
@@ -432,7 +432,7 @@ class Modules:
     def imported_by(self, file: Path) -> tuple[Path, ...]:
         """The files of the project that a file imports; where it imports by names, all that lie beside it, too."""
         if file not in self._imported:
-            found = set(self._leads_to(file))
+            found = set(self.leads_to(file))
             module = self._load(file)
             if module is not None and any(call in module.text for call in _IMPORTING_BY_NAME):
                 found.update(file.parent.glob("*.py"))

@@ -8,7 +8,7 @@ from mldbg.lint import edit, nodes, reading
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.address import Site, site_of
 from mldbg.lint.interpret.facts import LoaderBuilt, Loop, Place, Written
-from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Object, Value, first_step
+from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Function, Object, Value, first_step
 from mldbg.lint.outline import Kind
 from mldbg.lint.rule import Listening, Rule, Topic
 from mldbg.lint.sources import meanings
@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 _FLOAT = re.compile(r"float|\bdouble\b|/\s*255")
 _TIMES_255 = re.compile(r"\*=?\s*255|\bmul_?\(\s*255|255(?:\.0*)?\s*\*")
+_HALF = re.compile(r"\b127\.5")
 _DEEPEST = 4
+
+STEPS = frozenset({"training_step", "validation_step", "test_step", "predict_step"})
+"""Methods of a LightningModule that get batches."""
 
 
 class DoubleScaling(Rule):
@@ -44,8 +48,9 @@ class DoubleScaling(Rule):
 
     ## Limits
     Looks at transforms, at what is done to their results in the same function or class, and at loops over loaders of datasets
-    that apply them. Arrays of floats are not scaled by `ToTensor`: silent where anything says that the pictures are such, where
-    another function is applied behind it, and for the raw pictures in `dataset.data`.
+    that apply them, with `collate_fn` and the steps of a LightningModule in the same file. The same goes for a division by
+    127.5, and for `Normalize` with the mean of bytes. Arrays of floats are not scaled by `ToTensor`: silent where anything
+    says that the pictures are such, where another function is applied behind it, and for the raw pictures in `dataset.data`.
     """
 
     group = Group.CORRECTNESS
@@ -54,11 +59,11 @@ class DoubleScaling(Rule):
     listens_to = Listening(
         frozenset({Loop, LoaderBuilt, Written}),
         syntax=frozenset({"BinaryOperation", "AugAssign", "Call"}),
-        where=re.compile(r"\b255\b"),
+        where=re.compile(r"\b255\b|\b127\.5|Normalize\("),
     )
 
     def on_loop(self, loop: Loop) -> Iterator[Finding]:
-        scaling = [loader for loader in loop.loaders if _scales(loader.steps) and _holds_bytes(loader.arguments.get("dataset"))]
+        scaling = [loader for loader in loop.loaders if _scales(loader.steps) and _holds_bytes(loader.whole)]
         if not scaling or _TIMES_255.search(edit.code(loop.node.body)):
             return
         names = nodes.names_from_target(loop.node)
@@ -67,6 +72,7 @@ class DoubleScaling(Rule):
             yield self._twice(site_of(part, node), divided, first)
 
     def on_loader_built(self, built: LoaderBuilt) -> Iterator[Finding]:
+        yield from self._in_steps(built)
         thing = built.dataset.thing
         if not isinstance(thing, Object) or not isinstance(thing.cls, ClassThing) or not _scales(built.loader.steps):
             return
@@ -78,6 +84,29 @@ class DoubleScaling(Rule):
                 place = Place(site_of(method, node), ("__getitem__",), method.function)
                 if divided is not None and _is_transformed(place, divided):
                     yield self._twice(place.site, divided, built.place.site)
+
+    def _in_steps(self, built: LoaderBuilt) -> Iterator[Finding]:
+        """What is divided where batches are put together, and in the steps of a LightningModule of the same file."""
+        if not _scales(built.loader.steps) or not _holds_bytes(built.loader.whole):
+            return
+        collate = built.loader.arguments.get("collate_fn", UNKNOWN).thing
+        module = built.place.site.part.module
+        found = [(collate.part, collate.node)] if isinstance(collate, Function) else []
+        found += [
+            (method, method.function)
+            for cls in module.parts
+            for method in cls.methods.values()
+            if method.function.name.value in STEPS
+        ]
+        for part, function in found:
+            names = nodes.parameters_of(function)
+            if _TIMES_255.search(edit.code(function)) or not names:
+                continue
+            batch = names[1] if names[0] == "self" and len(names) > 1 else names[0]
+            for where, node, divided in _divisions(
+                part, function, frozenset({batch}), gathers=isinstance(collate, Function) and function is collate.node
+            ):
+                yield self._twice(site_of(where, node), divided, built.place.site)
 
     def on_written(self, written: Written) -> Iterator[Finding]:
         site = written.place.site
@@ -92,23 +121,33 @@ class DoubleScaling(Rule):
             yield self._twice(site, divided, scaled)
 
     def _twice(self, site: Site, divided: cst.BaseExpression | None, first: Site) -> Finding:
+        half = _HALF.search(edit.code(site.node)) is not None
+        if divided is None and _of_bytes(site.node):
+            return self.found(
+                site,
+                "pixels are normalised by statistics of bytes: ToTensor has scaled them to 0..1 already",
+                hint="divide the mean and the deviation by 255",
+                trail=first_step(first, "ToTensor divides by 255"),
+                last=(site, "the mean is one of pixels between 0 and 255"),
+            )
         return self.found(
             site,
-            "pixels are divided by 255 twice: ToTensor has scaled them to 0..1 already",
-            hint="drop the division",
+            f"pixels are divided by {'127.5' if half else '255 twice'}: ToTensor has scaled them to 0..1 already",
+            hint="take 2 * x - 1 to get from 0..1 to -1..1" if half else "drop the division",
             trail=first_step(first, "ToTensor divides by 255"),
-            last=(site, "divided by 255 again"),
-            fix=_fix(site, divided),
+            last=(site, "divided by 127.5, as bytes are" if half else "divided by 255 again"),
+            fix=_fix(site, divided) if not half else None,
         )
 
 
 def _divisions(
-    part: Part, block: cst.CSTNode, names: frozenset[str], *, follow: bool = True
+    part: Part, block: cst.CSTNode, names: frozenset[str], *, follow: bool = True, gathers: bool = False
 ) -> Iterator[tuple[Part, cst.CSTNode, cst.BaseExpression]]:
     """The divisions by 255 of what some names stand for, in a block and in functions of the module that are given them."""
+    names = nodes.names_gathered_from(block, names) if gathers else nodes.names_passed_on(block, names)
     for node in edit.descendants(block):
         divided = nodes.divided_by_255(node)
-        if divided is not None and nodes.name_of(nodes.unwrapped(divided)) in names:
+        if divided is not None and (_is_of(divided, names) or (gathers and _is_stack_of(divided, names))):
             yield part, node, divided
         called = part.module.part_of.get(nodes.name_of(nodes.called(node) or node) or "") if follow else None
         if called is None or called.statement.kind is not Kind.FUNCTION or nodes.called(node) is None:
@@ -117,6 +156,17 @@ def _divisions(
         inner = frozenset(name for name, is_picture in zip(nodes.parameters(called.function), given, strict=False) if is_picture)
         if inner and not _TIMES_255.search(called.code):
             yield from _divisions(called, called.function, inner, follow=False)
+
+
+def _is_of(node: cst.BaseExpression, names: frozenset[str]) -> bool:
+    return nodes.name_of(nodes.unwrapped(node)) in names
+
+
+def _is_stack_of(node: cst.BaseExpression, names: frozenset[str]) -> bool:
+    """Whether pictures are put together: `torch.stack(images)`, `torch.stack([image for image, _ in batch])`."""
+    call = nodes.unwrapped(node)
+    given = nodes.argument(call, "tensors", 0) if nodes.last_name(nodes.called(call)) in ("stack", "cat") else None
+    return given is not None and any(nodes.name_of(each) in names for each in edit.descendants(given))
 
 
 def _scales(steps: tuple[str, ...]) -> bool:
@@ -199,7 +249,7 @@ def _divided_in_chain(site: Site) -> cst.BaseExpression | None:
     function = nodes.called(site.node)
     if function is None or reading.qualified(site.part, function) not in CHAINS:
         return None
-    scaled = False
+    scaled = pictured = False  # what torchvision changes before ToTensor are pictures of bytes
     for each in nodes.elements_of(nodes.argument(site.node, "transforms", 0) or function):
         name = reading.qualified(site.part, nodes.called(each) or each)
         body = nodes.lambda_body(nodes.argument(each, "lambd", 0) if name in ANY_FUNCTION else each)
@@ -207,6 +257,9 @@ def _divided_in_chain(site: Site) -> cst.BaseExpression | None:
             return each
         if scaled and name in NORMALISES and _by_255(each):
             return each
+        if scaled and pictured and name in NORMALISES and _of_bytes(each):
+            return each
+        pictured |= not scaled and name is not None and name.startswith("torchvision.") and name not in TO_UNIT_RANGE
         if name in ANY_FUNCTION or body is not None or name is None:
             return None  # it may change the numbers, or their type
         scaled |= name in TO_UNIT_RANGE
@@ -216,6 +269,13 @@ def _divided_in_chain(site: Site) -> cst.BaseExpression | None:
 def _by_255(node: cst.BaseExpression) -> bool:
     deviation = nodes.argument(node, "std", 1)
     return deviation is not None and re.fullmatch(r"[\[(]?\s*255(?:\.0*)?[\s,255.0]*[\])]?", edit.code(deviation)) is not None
+
+
+def _of_bytes(node: cst.CSTNode) -> bool:
+    """Whether means and deviations are those of pictures between 0 and 255: `mean=(123.7, 116.3, 103.5)`."""
+    means, deviations = nodes.argument(node, "mean", 0), nodes.argument(node, "std", 1)
+    sizes = [edit.float_of(each) for given in (means, deviations) if given is not None for each in nodes.elements_of(given)]
+    return len(sizes) > 1 and all(size is not None and 2 < size < 255 for size in sizes)
 
 
 def _fix(site: Site, divided: cst.BaseExpression | None) -> Fix | None:

@@ -11,12 +11,20 @@ from mldbg.lint.interpret.facts import Written
 from mldbg.lint.interpret.value import first_step
 from mldbg.lint.rule import Rule, Topic, reads
 from mldbg.lint.tokenizers import everything, ids_of, is_input_ids, padding_of
-from mldbg.operations.language import HARMLESS_COLLATORS, IGNORED, LEFT_OUT_OTHERWISE, MASKING_COLLATORS, PACKED, TRAINS
+from mldbg.operations.language import (
+    ABOUT_LANGUAGE,
+    HARMLESS_COLLATORS,
+    IGNORED,
+    LEFT_OUT_OTHERWISE,
+    MASKING_COLLATORS,
+    PACKED,
+    TRAINS,
+)
 
 if TYPE_CHECKING:
     import libcst as cst
 
-    from mldbg.lint.interpret.module import Module
+    from mldbg.lint.interpret.gathered import Gathered
 
 _SILENT = re.compile(f"{IGNORED}|{MASKING_COLLATORS}|{LEFT_OUT_OTHERWISE}|{PACKED}")
 _TRAINS = re.compile(TRAINS)
@@ -55,24 +63,29 @@ class LabelsWithoutMask(Rule):
             return model(**batch, labels=labels).loss
 
     ## Limits
-    Looks at one file, in which something trains. Silent where anything in it says -100 or `ignore_index`, where a collator makes
-    the labels or is not known, where texts are packed, and where a single text is encoded.
+    Looks at a file in which something trains, and at what it takes from those that it imports. Silent where any of them says
+    -100 or `ignore_index`, where a collator makes the labels or is not known, where texts are packed, and where a single text
+    is encoded.
     """
 
     group = Group.CORRECTNESS
     topic = Topic.LANGUAGE
     about_experiments = True
-    listens_to = reads("Assign", "DictElement", "Arg", where=r"\blabels\b[\s\S]*\binput_ids\b|\binput_ids\b[\s\S]*\blabels\b")
+    listens_to = reads(
+        *("Assign", "DictElement", "Arg"),
+        where=r"\blabels\b[\s\S]*\binput_ids\b|\binput_ids\b[\s\S]*\blabels\b",
+        across=ABOUT_LANGUAGE,
+    )
 
     def on_written(self, written: Written) -> Iterator[Finding]:
-        site, module = written.place.site, written.place.site.part.module
+        site, gathered = written.place.site, written.gathered
         value = _labels(site.node)
         ids = ids_of(value) if value is not None else None
         if value is None or ids is None or not is_input_ids(written.place, ids):
             return
-        if nodes.name_of(value) == _LABELS or _SILENT.search(module.text) or not _TRAINS.search(module.text):
+        if nodes.name_of(value) == _LABELS or _SILENT.search(gathered.text) or not _TRAINS.search(gathered.text):
             return
-        padded = None if _has_other_collator(module) else padding_of(written.place, [ids], lambda _: True)
+        padded = None if _has_other_collator(gathered) else padding_of(written, [ids], lambda _: True)
         if padded is None:
             return
         yield self.found(
@@ -96,9 +109,9 @@ def _labels(node: cst.CSTNode) -> cst.BaseExpression | None:
     return nodes.entry_of(node, _LABELS)
 
 
-def _has_other_collator(module: Module) -> bool:
+def _has_other_collator(gathered: Gathered) -> bool:
     """Whether a trainer or a loader puts batches together by something of which it is not known what it does to labels."""
-    for _, node in everything(module):
+    for _, node in everything(gathered):
         given = nodes.argument(node, "data_collator")
         if given is not None and nodes.last_name(nodes.called(given) or given) not in HARMLESS_COLLATORS:
             return True

@@ -50,9 +50,10 @@ class MissingNoGrad(Rule):
             return correct / len(test_loader.dataset)
 
     ## Limits
-    Fires in loops over batches in which a model runs in evaluation mode, or over data that are called validation or test data,
-    and nothing asks for gradients: attacks, saliency and the like are silent, and so are files that freeze parameters. Frameworks
-    that run the loop turn gradients off themselves.
+    Fires in loops over batches in which a model runs in evaluation mode, or over data that are called validation or test
+    data, and nothing asks for gradients: attacks, saliency and the like are silent, and so are files that freeze parameters.
+    Frameworks that run the loop turn gradients off themselves. Callers in other files are not known: a function that all of
+    them call under `no_grad` is reported, and `@torch.no_grad()` above it says so to everybody.
     """
 
     group = Group.PERFORMANCE

@@ -12,12 +12,13 @@ from mldbg.lint.interpret.value import first_step
 from mldbg.lint.rule import Rule, Topic, reads
 from mldbg.lint.sources import sources
 from mldbg.lint.tokenizers import everything, models, name_of_model, resized_after, tokenizers
-from mldbg.operations.language import KNOWN_TOKENS, RESIZES, SPARE_ROWS, WITH_PADDING
+from mldbg.operations.language import ABOUT_LANGUAGE, KNOWN_TOKENS, RESIZES, SPARE_ROWS, WITH_PADDING
 
 if TYPE_CHECKING:
     import libcst as cst
 
-    from mldbg.lint.interpret.module import Module, Part
+    from mldbg.lint.interpret.gathered import Gathered
+    from mldbg.lint.interpret.module import Part
 
 _RESIZES = re.compile(RESIZES)
 _SPARE_ROWS, _WITH_PADDING = re.compile(SPARE_ROWS, re.IGNORECASE), re.compile(WITH_PADDING, re.IGNORECASE)
@@ -48,21 +49,22 @@ class MissingResizeEmbeddings(Rule):
         model.resize_token_embeddings(len(tokenizer))
 
     ## Limits
-    Looks at one file, in which tokenizer and model are loaded by the same name. Silent where the file says anything about the
-    size of the vocabulary, for tokens that the vocabulary has, and for models whose embeddings have rows to spare.
+    Looks at a file, and what it takes from those that it imports, in which tokenizer and model are loaded by the same name.
+    Silent where they say anything about the size of the vocabulary, for tokens that the vocabulary has, and for models whose
+    embeddings have rows to spare.
     """
 
     group = Group.CORRECTNESS
     topic = Topic.LANGUAGE
     about_experiments = True
-    listens_to = reads("Call", where=r"\badd_(?:special_)?tokens\(")
+    listens_to = reads("Call", where=r"\badd_(?:special_)?tokens\(", across=ABOUT_LANGUAGE)
 
     def on_written(self, written: Written) -> Iterator[Finding]:
-        site, module = written.place.site, written.place.site.part.module
-        if _RESIZES.search(module.text) or not _is_last(module, site.node):
+        site, gathered = written.place.site, written.gathered
+        if _RESIZES.search(gathered.text) or not _is_last(gathered, site.node):
             return
-        loaded = _loaded_alike(module)
-        adding = [(part, node) for part, node in everything(module) if _adds(part, node, loaded)]
+        loaded = _loaded_alike(gathered)
+        adding = [(part, node) for part, node in everything(gathered) if _adds(gathered, part, node, loaded)]
         if loaded is None or not adding or _SPARE_ROWS.search(loaded.name):
             return
         part, call = adding[-1]
@@ -74,7 +76,7 @@ class MissingResizeEmbeddings(Rule):
             hint="call model.resize_token_embeddings(len(tokenizer)) once model and tokenizer are there",
             trail=first_step(site_of(*loaded.model), "the embedding has a row for each token of the vocabulary"),
             last=(at, "tokens are added to it"),
-            fix=_fix(module, part, call, owner),
+            fix=_fix(gathered, part, call, owner),
         )
 
 
@@ -86,11 +88,11 @@ class _Loaded:
         self.model = model
 
 
-def _loaded_alike(module: Module) -> _Loaded | None:
-    known = {_source(node): (part, node) for part, node in tokenizers(module)}
-    for part, node in models(module):
+def _loaded_alike(gathered: Gathered) -> _Loaded | None:
+    known = {_source(node): (part, node) for part, node in tokenizers(gathered)}
+    for part, node in models(gathered):
         if _source(node) in known:
-            return _Loaded(name_of_model(part, node) or "", (part, node))
+            return _Loaded(name_of_model(gathered, part, node) or "", (part, node))
     return None
 
 
@@ -99,19 +101,19 @@ def _source(call: cst.CSTNode) -> str:
     return edit.code(given) if given is not None else ""
 
 
-def _is_last(module: Module, call: cst.CSTNode) -> bool:
+def _is_last(gathered: Gathered, call: cst.CSTNode) -> bool:
     """Whether no call behind this one adds tokens: all of them are judged together."""
-    adding = [node for _, node in everything(module) if nodes.last_name(nodes.called(node)) in _ADDS]
+    adding = [node for _, node in everything(gathered) if nodes.last_name(nodes.called(node)) in _ADDS]
     return bool(adding) and adding[-1] is call
 
 
-def _adds(part: Part, call: cst.CSTNode, loaded: _Loaded | None) -> bool:
+def _adds(gathered: Gathered, part: Part, call: cst.CSTNode, loaded: _Loaded | None) -> bool:
     """Whether a call adds tokens that the vocabulary lacks."""
     function = nodes.called(call)
     method = nodes.last_name(function)
     if function is None or loaded is None or method not in _ADDS:
         return False
-    if not _is_tokenizer(part, call):
+    if not _is_tokenizer(gathered, part, call):
         return False
     given = nodes.argument(call, "new_tokens" if method == "add_tokens" else "special_tokens_dict", 0)
     place = Place(site_of(part, call), (), edit.function_around(part, call))
@@ -126,12 +128,12 @@ def _adds(part: Part, call: cst.CSTNode, loaded: _Loaded | None) -> bool:
     return any(_is_new(one, loaded) for _, value in nodes.values_of(given) for one in nodes.elements_of(value) or [value])
 
 
-def _is_tokenizer(part: Part, call: cst.CSTNode) -> bool:
+def _is_tokenizer(gathered: Gathered, part: Part, call: cst.CSTNode) -> bool:
     """Whether tokens are added to what was loaded as a tokenizer, or is called one."""
     owner = nodes.owner(nodes.called(call) or call)
     if owner is None:
         return False
-    loading = {node for _, node in tokenizers(part.module)}
+    loading = {node for _, node in tokenizers(gathered)}
     place = Place(site_of(part, call), (), edit.function_around(part, call))
     return "tok" in (nodes.last_name(owner) or "").lower() or any(node in loading for _, node in sources(place, owner))
 
@@ -144,6 +146,6 @@ def _is_new(node: cst.BaseExpression, loaded: _Loaded) -> bool:
     return not has
 
 
-def _fix(module: Module, part: Part, call: cst.CSTNode, owner: cst.BaseExpression | None) -> Fix | None:
-    change = resized_after(module, part, call, edit.code(owner)) if owner is not None else None
+def _fix(gathered: Gathered, part: Part, call: cst.CSTNode, owner: cst.BaseExpression | None) -> Fix | None:
+    change = resized_after(gathered, part, call, edit.code(owner)) if owner is not None else None
     return edit.safe(change) if change is not None else None

@@ -3,15 +3,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from mldbg.lint import edit, nodes, reading
 from mldbg.lint.finding import Finding, Fix, Group
-from mldbg.lint.interpret.address import Site, site_of
+from mldbg.lint.interpret.address import site_of
 from mldbg.lint.interpret.facts import Written
 from mldbg.lint.interpret.value import first_step
 from mldbg.lint.rule import Rule, Topic, reads
 from mldbg.lint.tokenizers import Padding, is_of_causal_model, padded_with_end, resized_after
-from mldbg.operations.language import IGNORED, LM_COLLATORS, PACKED
+from mldbg.operations.language import ABOUT_LANGUAGE, IGNORED, LM_COLLATORS, PACKED
+
+if TYPE_CHECKING:
+    from mldbg.lint.interpret.gathered import Gathered
 
 _PACKED, _IGNORED = re.compile(PACKED), re.compile(IGNORED)
 _NEW_TOKEN = "<|pad|>"  # noqa: S105  # no password
@@ -41,21 +45,22 @@ class PaddingMasksEos(Rule):
         collator = DataCollatorForLanguageModeling(tokenizer=tokenizer, mlm=False)
 
     ## Limits
-    Looks at one file: the token, and a collator or a mask of labels by `pad_token_id`. Silent where the file sets other tokens
-    for the padding as well, where texts are packed, and where labels are masked by the attention mask. Where the token is only
-    set if there is none, and no model is named that has none, the finding is suspicious.
+    Looks at the token, and a collator or a mask of labels by `pad_token_id`, in a file and in what it takes from the files
+    that it imports. Silent where these set other tokens for the padding as well, where texts are packed, and where labels are
+    masked by the attention mask. Where the token is only set if there is none, and no model is named that has none, the
+    finding is suspicious.
     """
 
     group = Group.CORRECTNESS
     topic = Topic.LANGUAGE
     about_experiments = True
-    listens_to = reads("Call", "Comparison", where=r"\bDataCollatorForLanguageModeling\b|\bpad_token_id\b")
+    listens_to = reads("Call", "Comparison", where=r"\bDataCollatorForLanguageModeling\b|\bpad_token_id\b", across=ABOUT_LANGUAGE)
 
     def on_written(self, written: Written) -> Iterator[Finding]:
         site = written.place.site
-        module = site.part.module
-        how = _leaves_out(site)
-        padding = padded_with_end(module) if how is not None and _PACKED.search(module.text) is None else None
+        gathered = written.gathered
+        how = _leaves_out(written)
+        padding = padded_with_end(gathered) if how is not None and _PACKED.search(gathered.text) is None else None
         if padding is None:
             return
         finding = self.found(
@@ -64,33 +69,34 @@ class PaddingMasksEos(Rule):
             hint="give the padding a token of its own, or mask labels by the attention mask",
             trail=first_step(site_of(padding.part, padding.node), "the padding is the end-of-text token"),
             last=(site, f"{how} here"),
-            fix=_fix(padding),
+            fix=_fix(gathered, padding),
         )
         yield finding if padding.certain else replace(finding, group=Group.SUSPICIOUS)
 
 
-def _leaves_out(site: Site) -> str | None:
+def _leaves_out(written: Written) -> str | None:
     """How an expression leaves padding out of the labels of a model that continues texts; None where it does not."""
+    site = written.place.site
     function = nodes.called(site.node)
     if function is None:
         sides = reading.equation(site.node)
         statement = edit.statement_at(site)
         by_id = sides is not None and any(nodes.last_name(side) == "pad_token_id" for side in (sides[0], sides[2]))
-        if not by_id or statement is None or not is_of_causal_model(site.part.module):
+        if not by_id or statement is None or not is_of_causal_model(written.gathered):
             return None
         text = nodes.head(statement)
         masks = _IGNORED.search(text) is not None and "attention_mask" not in text
         return "labels with its id are left out" if masks else None
     ignored = nodes.argument(site.node, "ignore_index")
     if ignored is not None and nodes.last_name(ignored) == "pad_token_id":
-        return "the loss ignores its id" if is_of_causal_model(site.part.module) else None
+        return "the loss ignores its id" if is_of_causal_model(written.gathered) else None
     if reading.qualified(site.part, function) not in LM_COLLATORS:
         return None
     masked = nodes.argument(site.node, "mlm", 1)
     return "the collator leaves out labels with its id" if masked is not None and edit.code(masked) == "False" else None
 
 
-def _fix(padding: Padding) -> Fix | None:
+def _fix(gathered: Gathered, padding: Padding) -> Fix | None:
     """A token of its own for the padding, with a row for it in the embedding."""
     pairs = nodes.assigned(padding.node)
     target = pairs[0][0] if len(pairs) == 1 else None
@@ -98,7 +104,7 @@ def _fix(padding: Padding) -> Fix | None:
     if target is None or owner is None or nodes.last_name(target) != "pad_token":
         return None
     tokenizer = edit.code(owner)
-    resized = resized_after(padding.part.module, padding.part, padding.node, tokenizer)
+    resized = resized_after(gathered, padding.part, padding.node, tokenizer)
     if resized is None:
         return None
     added = f'{tokenizer}.add_special_tokens({{"pad_token": "{_NEW_TOKEN}"}})'

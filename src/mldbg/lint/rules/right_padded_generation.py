@@ -12,7 +12,7 @@ from mldbg.lint.interpret.facts import Written
 from mldbg.lint.interpret.value import first_step
 from mldbg.lint.rule import Rule, Topic, reads
 from mldbg.lint.tokenizers import are_several, calls_of, name_of_model, padding_of, tokenizers
-from mldbg.operations.language import CAUSAL_LOADED, ENCODER_DECODERS, PADS_LEFT
+from mldbg.operations.language import ABOUT_LANGUAGE, CAUSAL_LOADED, ENCODER_DECODERS, PADS_LEFT
 
 if TYPE_CHECKING:
     import libcst as cst
@@ -51,25 +51,25 @@ class RightPaddedGeneration(Rule):
             return tokenizer.batch_decode(model.generate(**batch, max_new_tokens=20))
 
     ## Limits
-    Looks at one file that loads tokenizer and model, and says nothing of the side of the padding. Silent for single texts, for
-    encoder-decoders, and for tokenizers that pad on the left by themselves. Where the name of the model is not known the finding
-    is suspicious.
+    Looks at a file that loads tokenizer and model, itself or by what it takes from the files that it imports, where none of
+    them says anything of the side of the padding. Silent for single texts, for encoder-decoders, and for tokenizers that pad
+    on the left by themselves. Where the name of the model is not known the finding is suspicious.
     """
 
     group = Group.CORRECTNESS
     topic = Topic.LANGUAGE
     about_experiments = True
-    listens_to = reads("Call", where=r"\bgenerate\(")
+    listens_to = reads("Call", where=r"\bgenerate\(", across=ABOUT_LANGUAGE)
 
     def on_written(self, written: Written) -> Iterator[Finding]:
-        site, module = written.place.site, written.place.site.part.module
-        if not _continues_texts(site.node) or _SAYS_SIDE.search(module.text):
+        site, gathered = written.place.site, written.gathered
+        if not _continues_texts(site.node) or _SAYS_SIDE.search(gathered.text):
             return
-        loaded = tokenizers(module)
-        if not loaded or not calls_of(module, _CAUSAL) or _ENCODER_DECODERS.search(module.text):
+        loaded = tokenizers(gathered)
+        if not loaded or not calls_of(gathered, _CAUSAL) or _ENCODER_DECODERS.search(gathered.text):
             return
-        padded = padding_of(written.place, nodes.given(site.node), _makes_unequal_texts_equal)
-        names = [name_of_model(part, call) for part, call in loaded]
+        padded = padding_of(written, nodes.given(site.node), _makes_unequal_texts_equal)
+        names = [name_of_model(gathered, part, call) for part, call in loaded]
         if padded is None or any(name is not None and _PADS_LEFT.search(name) for name in names):
             return
         finding = self.found(

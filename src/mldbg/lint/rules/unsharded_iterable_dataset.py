@@ -7,9 +7,10 @@ from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import LoaderBuilt
 from mldbg.lint.interpret.value import ClassThing, Object, first_step
 from mldbg.lint.rule import Rule, Topic, hears
-from mldbg.operations.loading import READS_ROWS, SHARES_OUT, WORKER_INFO
+from mldbg.operations.loading import READS_ROWS, SHARES_NOTHING, SHARES_OUT, WORKER_INFO
 
 _SHARES_OUT = re.compile(SHARES_OUT)
+_SHARES_NOTHING = re.compile(SHARES_NOTHING, re.MULTILINE)
 
 
 class UnshardedIterableDataset(Rule):
@@ -51,7 +52,8 @@ class UnshardedIterableDataset(Rule):
 
     ## Limits
     Fires where the class of the dataset is known, goes through files, ranges or lists, and nothing in its module says that
-    samples are shared out, drawn at random or taken from a queue. Silent where `worker_init_fn` is given, which may do it.
+    samples are shared out, drawn at random or taken from a queue; a shuffle leaves every worker all of them. Silent where
+    `worker_init_fn` is given, which may do it.
     """
 
     group = Group.CORRECTNESS
@@ -78,6 +80,17 @@ def _is_gone_through(built: LoaderBuilt) -> bool:
     thing = built.dataset.thing
     if not isinstance(thing, Object) or not isinstance(thing.cls, ClassThing):
         return False
-    if _SHARES_OUT.search(thing.cls.part.code) or any(call.name in WORKER_INFO for call in built.rows):
+    code = _without_what_shares_nothing(thing.cls.part.code)
+    if _SHARES_OUT.search(code) or any(call.name in WORKER_INFO for call in built.rows):
         return False
     return built.holds_rows or any(call.name in READS_ROWS for call in built.rows)
+
+
+def _without_what_shares_nothing(code: str) -> str:
+    """The code of a dataset without what only changes the order of rows, or each row by itself."""
+
+    def left(found: re.Match[str]) -> str:
+        buffer = found["buffer"]
+        return found[0] if buffer is not None and f"{buffer}.append(" not in code else ""
+
+    return _SHARES_NOTHING.sub(left, code)

@@ -52,9 +52,10 @@ class UntrustedCode(Rule):
             )
 
     ## Limits
-    A commit as the revision pins the code, which somebody can have read: silent then, where the revision is decided elsewhere,
-    and for folders on this machine. A tag or a branch can be moved. Of pickles only those are reported that are seen to come
-    from outside: downloaded, sent with a request, or uploaded, in the same function or through names and helpers of the module.
+    A commit as the revision pins the code, which somebody can have read: silent then, where the revision, or trust, is
+    decided elsewhere, and for folders on this machine. A tag or a branch can be moved. Of pickles only those are reported
+    that are seen to come from outside: downloaded, sent with a request, or uploaded, in the same function or through names
+    and helpers of the module.
     """
 
     group = Group.SECURITY
@@ -73,7 +74,12 @@ class UntrustedCode(Rule):
 
     def _of_hub(self, site: Site) -> Iterator[Finding]:
         said = nodes.argument(site.node, TAKES_REMOTE_CODE)
-        if said is None or edit.code(said) != "True" or _is_local(nodes.argument(site.node, "pretrained_model_name_or_path", 0)):
+        if (
+            said is None
+            or edit.code(said) != "True"
+            or _is_up_to_caller(site)
+            or _is_local(nodes.argument(site.node, "pretrained_model_name_or_path", 0))
+        ):
             return
         given = [each for name in REVISIONS if (each := nodes.argument(site.node, name)) is not None]
         texts = [nodes.text_of(each) for each in given]
@@ -126,6 +132,14 @@ class UntrustedCode(Rule):
             trail=first_step(site_of(*found), "comes in from outside"),
             last=(site, "unpickled here"),
         )
+
+
+def _is_up_to_caller(site: Site) -> bool:
+    """Whether it stands behind a test of what the function was told: `if not trust_remote_code: return {}`."""
+    function = edit.function_around(site.part, site.node)
+    return TAKES_REMOTE_CODE in nodes.parameters_of(function) and any(
+        TAKES_REMOTE_CODE in edit.code(test) for test in edit.tests_over(site)
+    )
 
 
 def _is_local(node: cst.BaseExpression | None) -> bool:
