@@ -118,7 +118,7 @@ class Links:
         return self._offer_of[file, depth]
 
     def _offered(self, file: str, survey: Survey, joined: Offer) -> Offer:
-        triggers = self._of_interest(survey)
+        triggers = tuple(trigger for trigger in self._of_interest(survey) if not trigger.local)
         if not triggers and not joined:
             return NO_OFFER
         module = self._modules().at(Path(file))

@@ -25,11 +25,13 @@ class Trigger:
             where it is called.
         beside: what the file must hold besides: of every group of regular expressions at least one must match.
         within: regular expressions of which one must match in the code of the definitions that the words lead to.
+        local: what is found is found where the words stand: files that use these definitions are not executed for their sake.
     """
 
     words: frozenset[str]
     beside: tuple[tuple[str, ...], ...] = ()
     within: tuple[str, ...] = ()
+    local: bool = False
 
 
 RUNS = (r"backward\(", "DataLoader", r"loader\b", "load_state_dict", "__main__", "argparse", "batches", r"optim\b(?<=\boptim)")
@@ -77,6 +79,7 @@ REBUILT = Trigger(
     frozenset({"tensor(", "Variable("}),
     ((r"requires_grad ?= ?True",), (r"def forward\(", r"\.backward\(")),
     (r"requires_grad ?= ?True",),
+    local=True,
 )
 """A tensor that is made a leaf, in a text that defines a network or trains."""
 BY_HAND = Trigger(frozenset({"log(", "mse_loss(", "l1_loss(", "loss_fn(", "criterion("}), ((r"automatic_optimization",),))
@@ -114,7 +117,11 @@ MEASURED = Trigger(
 """A metric: what it is given may have been predicted in another file."""
 COUNTED = Trigger(
     frozenset({"argmax(", "eq(", "max(", "round("}),
-    (("torch",), (r"\blen\([\w.]*(?:loader|batches|dl)", "DataLoader", r"enumerate\(")),
+    (
+        ("torch",),
+        (r"\blen\([\w.]*(?:loader|batches|dl)", "DataLoader", r"enumerate\([\w.]*(?:loader|batches|dl)"),
+        (r"\.eq\(", "=="),
+    ),
 )
 """Predicted classes, beside batches of which there is a number."""
 GATHERED = Trigger(frozenset({"compute("}), ((r"\.update\(", r"\btorchmetrics\b"),))
@@ -179,7 +186,7 @@ _FLAG_OF_A_MODULE = (
     r"(?:model|net|coder|backbone|base|features|layer|fc|head|classifier|rator|nator|critic|block|stage|bert|stem)\w*"
     r"(?:\[[^\]\n]*\])?\.requires_grad ?= ?(?:True|False)"
 )
-FLAGS = Trigger(frozenset({"requires_grad"}), ((_FLAG_OF_A_MODULE,),), (_FLAG_OF_A_MODULE,))
+FLAGS = Trigger(frozenset({"requires_grad"}), ((_FLAG_OF_A_MODULE,),), (_FLAG_OF_A_MODULE,), local=True)
 """A flag of tensors that is set on what is called like a module."""
 
 KERAS = Trigger(
@@ -203,6 +210,7 @@ ALWAYS_DROPPED = Trigger(
             r"\n\s+(?!self)\w+ = (?:torch\.)?nn\.\w*Dropout\d?d?\(",
         ),
     ),
+    local=True,
 )
 """Dropout that is not told whether the model is in training mode, or a dropout layer that is made where it is applied."""
 
@@ -218,10 +226,13 @@ THRESHOLDS = Trigger(
 EVALUATED = Trigger(
     frozenset({"eval("}),
     ((r"\.eval\(\)",), (r"for [^\n]+ in [^\n]*(?:loader|batches|val|test|dl\b)",), (r"\btorch\b",)),
+    local=True,
 )
 """A model is put into evaluation mode, beside a loop over batches."""
 
 _ANY_LAYER = r"(?:(?:torch\.)?nn\.|[A-Z])\w*\("
+
+_EMPTY = r"(?:\[[^\n\]]*\]|\{[^\n}]*\}|list\(\)|dict\(\)|\(\))"
 
 UNREGISTERED = Trigger(
     frozenset(
@@ -241,10 +252,14 @@ UNREGISTERED = Trigger(
     (
         (
             rf"self\.\w+(?:: [^=\n]+)? = [\[{{(]\s*(?:\w+, |f?[\"'][^\"'\n]*[\"']: )?{_ANY_LAYER}",
-            rf"self\.\w+(?:\[[^\]\n]*\] = |\.(?:append|extend|insert)\([^\n]*?){_ANY_LAYER}",
-            rf"\w+\.append\({_ANY_LAYER}[\s\S]*self\.\w+ = (?!nn\.)\w+\s*\n",
+            (
+                rf"self\.(\w+)(?:: [^=\n]+)? = {_EMPTY}[\s\S]{{0,4000}}?self\.\1"
+                rf"(?:\[[^\]\n]*\] = |\.(?:append|extend|insert)\([^\n]*?){_ANY_LAYER}"
+            ),
+            rf"(\w+)\.append\({_ANY_LAYER}[\s\S]{{0,2000}}?self\.\w+ = \1\s*\n",
         ),
     ),
+    local=True,
 )
 """Layers go into lists and dicts, which a module does not look into."""
 
@@ -264,6 +279,7 @@ PLAIN_TENSORS = Trigger(
         (r"\bnn\.Module\b", r"\bModule\)", r"LightningModule"),
         (r"def forward\(",),
     ),
+    local=True,
 )
 """A module makes tensors."""
 
@@ -273,7 +289,9 @@ MEANT = Trigger(frozenset(MEANINGS), ((r"\bmldbg\b",),))
 WORKERS = Trigger(frozenset({"DataLoader"}), ((r"num_workers(?!\s*=\s*0\b)",),))
 """A loader with workers: what they do for a row is not what the program does around it."""
 
-SCALED = Trigger(frozenset({"DataLoader"}), ((r"\bToTensor\b", r"\bConvertImageDtype\b"), (r"[/(] ?255\b", r"/ ?127\.5")))
+SCALED_PICTURES = Trigger(
+    frozenset({"DataLoader"}), ((r"\bToTensor\b", r"\bConvertImageDtype\b"), (r"[/(] ?255\b", r"/ ?127\.5"))
+)
 """A loader, in a file where pictures are scaled to 0..1 and something is divided by the largest byte."""
 
 WATCHED = Trigger(
@@ -321,6 +339,7 @@ TRIGGERS = (
     SPLITS,
     FITS,
     SCALED,
+    SCALED_PICTURES,
     LOGARITHMS,
     SINGLE_COLUMNS,
     TWICE,
