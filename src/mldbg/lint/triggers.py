@@ -75,10 +75,11 @@ GROUPS = Trigger(
     ((r"\.append\(\w+(?:\.\w+)?\)",), (r"parameters\(\)", r"modules\(\)"), (r"\boptim\b",)),
 )
 """An optimizer, in a text that collects parameters in lists."""
+_MADE_A_LEAF = r"(?:tensor|Variable)\([^\n]*requires_grad ?= ?True"
 REBUILT = Trigger(
     frozenset({"tensor(", "Variable("}),
-    ((r"requires_grad ?= ?True",), (r"def forward\(", r"\.backward\(")),
-    (r"requires_grad ?= ?True",),
+    ((_MADE_A_LEAF,), (r"def forward\(", r"\.backward\(")),
+    (_MADE_A_LEAF,),
     local=True,
 )
 """A tensor that is made a leaf, in a text that defines a network or trains."""
@@ -198,18 +199,18 @@ KERAS = Trigger(
 _CLOSED = r"(?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
 """What stands in a call, up to its end."""
 
+_ALWAYS_DROPS = (
+    rf"\b(?:F|functional|nnf|fn)\.\w*dropout\w*\((?!(?:[^()]|\([^()]*\))*\btrain){_CLOSED}",
+    rf"\bscaled_dot_product_attention\((?=(?:[^()]|\([^()]*\))*\bdropout_p)(?!(?:[^()]|\([^()]*\))*\btraining){_CLOSED}",
+    rf"\b\w*Dropout\d?d?\({_CLOSED}\(",
+    r"\n\s+(?!self)\w+ = (?:torch\.)?nn\.\w*Dropout\d?d?\(",
+    rf"(?<![\w.])\w*dropout\w*\((?!(?:[^()]|\([^()]*\))*\btrain){_CLOSED}",
+)
 ALWAYS_DROPPED = Trigger(
     frozenset({*(name.rpartition(".")[2] + "(" for name in torch.DROPOUTS), "scaled_dot_product_attention("})
     | frozenset(name.split(".")[2] + "(" for name in torch.DROPOUT_LAYERS),
-    (
-        (
-            rf"\b(?:F|functional|nnf|fn)\.\w*dropout\w*\((?!(?:[^()]|\([^()]*\))*\btrain){_CLOSED}",
-            rf"\bscaled_dot_product_attention\((?=(?:[^()]|\([^()]*\))*\bdropout_p){_CLOSED}",
-            r"functional import [^\n]*dropout",
-            rf"\b\w*Dropout\d?d?\({_CLOSED}\(",
-            r"\n\s+(?!self)\w+ = (?:torch\.)?nn\.\w*Dropout\d?d?\(",
-        ),
-    ),
+    ((*_ALWAYS_DROPS[:-1], r"functional import [^\n]*dropout"),),
+    _ALWAYS_DROPS,
     local=True,
 )
 """Dropout that is not told whether the model is in training mode, or a dropout layer that is made where it is applied."""
@@ -234,6 +235,15 @@ _ANY_LAYER = r"(?:(?:torch\.)?nn\.|[A-Z])\w*\("
 
 _EMPTY = r"(?:\[[^\n\]]*\]|\{[^\n}]*\}|list\(\)|dict\(\)|\(\))"
 
+_HIDES_LAYERS = (
+    rf"self\.\w+(?:: [^=\n]+)? = [\[{{(]\s*(?:\w+, |f?[\"'][^\"'\n]*[\"']: )?{_ANY_LAYER}",
+    (
+        rf"self\.(\w+)(?:: [^=\n]+)? = {_EMPTY}[\s\S]{{0,4000}}?self\.\1"
+        rf"(?:\[[^\]\n]*\] = |\.(?:append|extend|insert)\([^\n]*?){_ANY_LAYER}"
+    ),
+    rf"(\w+)\.append\({_ANY_LAYER}[\s\S]{{0,2000}}?self\.\w+ = \1\s*\n",
+)
+
 UNREGISTERED = Trigger(
     frozenset(
         f"{name}("
@@ -249,16 +259,8 @@ UNREGISTERED = Trigger(
         "LSTMCell(",
         "GRUCell(",
     },
-    (
-        (
-            rf"self\.\w+(?:: [^=\n]+)? = [\[{{(]\s*(?:\w+, |f?[\"'][^\"'\n]*[\"']: )?{_ANY_LAYER}",
-            (
-                rf"self\.(\w+)(?:: [^=\n]+)? = {_EMPTY}[\s\S]{{0,4000}}?self\.\1"
-                rf"(?:\[[^\]\n]*\] = |\.(?:append|extend|insert)\([^\n]*?){_ANY_LAYER}"
-            ),
-            rf"(\w+)\.append\({_ANY_LAYER}[\s\S]{{0,2000}}?self\.\w+ = \1\s*\n",
-        ),
-    ),
+    (_HIDES_LAYERS,),
+    _HIDES_LAYERS,
     local=True,
 )
 """Layers go into lists and dicts, which a module does not look into."""
@@ -268,17 +270,19 @@ _MAKES_PLAIN = (
     r"\w*\("
 )
 
+_KEEPS_PLAIN = (
+    rf"self\.\w+(?:: [^=\n]+)? = torch\.{_MAKES_PLAIN}",
+    rf"\s(\w+) = torch\.{_MAKES_PLAIN}[\s\S]{{0,1500}}?self\.\w+ = \1\s*\n",
+)
+
 PLAIN_TENSORS = Trigger(
     frozenset(f"{name}(" for name in ("randn", "rand", "zeros", "ones", "arange", "linspace", "tensor", "empty", "eye", "full")),
     (
-        (
-            rf"self\.\w+(?:: [^=\n]+)? = torch\.{_MAKES_PLAIN}",
-            rf"\s(\w+) = torch\.{_MAKES_PLAIN}[\s\S]{{0,1500}}?self\.\w+ = \1\s*\n",
-            r"requires_grad=True",
-        ),
+        _KEEPS_PLAIN,
         (r"\bnn\.Module\b", r"\bModule\)", r"LightningModule"),
         (r"def forward\(",),
     ),
+    _KEEPS_PLAIN,
     local=True,
 )
 """A module makes tensors."""
