@@ -241,6 +241,7 @@ def closures(module: Module, triggers: Sequence[Trigger], offer: Offer) -> list[
     from mldbg.lint.interpret.roots import LOCAL_WORDS, closure
 
     words: dict[tuple[str, ...], frozenset[str]] = {}
+    local = {trigger.within for trigger in triggers if trigger.local and trigger.within}
     for trigger in triggers:
         words[trigger.within] = words.get(trigger.within, frozenset()) | trigger.words
     joined = joined_by(offer)
@@ -248,9 +249,11 @@ def closures(module: Module, triggers: Sequence[Trigger], offer: Offer) -> list[
         words.setdefault((), frozenset())
     found: list[Closure] = []
     for within, wanted in words.items():
-        each = closure(module, wanted, joined if not within else joined_by(NO_OFFER))
-        if within and wanted <= LOCAL_WORDS:
-            each = replace(each, parts=tuple(part for part in each.parts if _holds_any(part, within)), within=within)
+        is_local = within in local or (bool(within) and wanted <= LOCAL_WORDS)
+        each = closure(module, wanted, joined if not within else joined_by(NO_OFFER), callers=not is_local)
+        if is_local:
+            kept = tuple(part for part in each.parts if _holds_any(part, within))
+            each = replace(each, parts=kept, within=() if within in local else within)
         if each.parts and (not within or any(_holds_any(part, within) for part in each.parts)):
             found.append(each)
     return found

@@ -109,8 +109,8 @@ class Closure:
 NOTHING = Joined()
 
 
-def closure(module: Module, words: frozenset[str], joined: Joined) -> Closure:
-    """The parts that hold a trigger word or a name of another file, or a module-level name bound by one that does.
+def closure(module: Module, words: frozenset[str], joined: Joined, *, callers: bool = True) -> Closure:
+    """The parts that hold a trigger word or a name of another file, or, with callers, a name bound by one that does.
 
     Raises CannotOutlineError.
     """
@@ -134,7 +134,7 @@ def closure(module: Module, words: frozenset[str], joined: Joined) -> Closure:
                 continue
             found.add(part)
             grown = True
-            if not leads and (wanted - LOCAL_WORDS).isdisjoint(mentioned):
+            if not leads and (not callers or (wanted - LOCAL_WORDS).isdisjoint(mentioned)):
                 continue
             wanted.update(statement.names)
             loud = words - SOFT_WORDS - LOCAL_WORDS
