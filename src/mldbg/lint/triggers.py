@@ -236,7 +236,7 @@ _ANY_LAYER = r"(?:(?:torch\.)?nn\.|[A-Z])\w*\("
 _EMPTY = r"(?:\[[^\n\]]*\]|\{[^\n}]*\}|list\(\)|dict\(\)|\(\))"
 
 _HIDES_LAYERS = (
-    rf"self\.\w+(?:: [^=\n]+)? = [\[{{(]\s*(?:\w+, |f?[\"'][^\"'\n]*[\"']: )?{_ANY_LAYER}",
+    rf"self\.\w+(?:: [^=\n]+)? = (?:tuple|list|dict)?[\[{{(]\s*(?:\w+, |f?[\"'][^\"'\n]*[\"']: )?{_ANY_LAYER}",
     (
         rf"self\.(\w+)(?:: [^=\n]+)? = {_EMPTY}[\s\S]{{0,4000}}?self\.\1"
         rf"(?:\[[^\]\n]*\] = |\.(?:append|extend|insert)\([^\n]*?){_ANY_LAYER}"
