@@ -87,7 +87,7 @@ def test_a_rejected_file_takes_little_time(tmp_path: Path) -> None:
     bare: list[Path | str] = [sys.executable, "-c", "import click"]
     cpu_seconds(ours, tmp_path)  # compiles, as an installation does; what is measured is every start after that
     pairs = [(cpu_seconds(ours, tmp_path), cpu_seconds(bare, tmp_path)) for _ in range(9)]
-    assert median(first / second for first, second in pairs) < 5.5, pairs  # with libcst loaded it is above 7
+    assert median(first / second for first, second in pairs) < 8, pairs  # with libcst loaded it is above 11
 
 
 def cpu_seconds(command: Sequence[Path | str], folder: Path) -> float:
