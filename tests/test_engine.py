@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import gc
 import sys
-import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import ClassVar
 import libcst as cst
 import pytest
 
-from mldbg.lint import engine, gate, registry
+from mldbg.lint import engine, gate, page, registry
 from mldbg.lint.files import Source
 from mldbg.lint.finding import Edit, Finding, Fix, Group, Span
 from mldbg.lint.interpret.address import Site
@@ -592,7 +591,7 @@ def test_the_bad_example_of_a_rule_passes_the_gate(rule: type[Rule]) -> None:
     assert rule.__doc__ is not None
     bad = rule.__doc__.partition("## Bad")[2]
     if rule.listens_to.where is not None:
-        assert rule.listens_to.where.search(textwrap.dedent(bad))
+        assert rule.listens_to.where.search(page.sections(rule)["Bad"])
         return
     triggers = SHAPE_TRIGGERS if rule.about_shapes else TRIGGERS
     assert passes(bad.encode(), *triggers)

@@ -85,6 +85,8 @@ class LayersInPlainList(Rule):
             modules = built.modules[name]
             if site is None or site in self._seen or site.part.module is not part.module or not any(map(_is_trained, modules)):
                 continue
+            if re.search(rf"Module(?:List|Dict)\(\s*self\.{name}\b|Sequential\(\s*\*\s*self\.{name}\b", part.code):
+                continue  # what was gathered in a plain list is wrapped afterwards
             if edit.wraps_one_name(site.node) or _ON_PURPOSE.search(_said_of(name, built)):
                 continue
             self._seen.add(site)
