@@ -8,6 +8,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -54,6 +55,7 @@ def of(package: str, name: str) -> Any:
     return getattr(importlib.import_module(package), name, None)
 
 
+@pytest.mark.filterwarnings("ignore:The transform:UserWarning")  # `v2.ToTensor` is deprecated, and still in use
 @settings(deadline=None)
 @given(st.data(), SIDES, SIDES, st.sampled_from(sorted(_CHANGES)), st.sampled_from(["transforms", "transforms.v2"]))
 def test_sizes_are_those_of_torchvision(data: st.DataObject, height: int, width: int, name: str, where: str) -> None:
