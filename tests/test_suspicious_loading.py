@@ -64,6 +64,16 @@ def answers(name, prompts):
     return model.generate(**tokenizer(prompts, padding=True, return_tensors="pt"))
 """
     ],
+    "discarded-result": [
+        """
+import torch
+
+def predictions(model, loader, device):
+    for x, y in loader:
+        x.to(device)
+        yield model(x), y
+"""
+    ],
     "padding-masks-eos": [
         """
 from transformers import AutoTokenizer, DataCollatorForLanguageModeling

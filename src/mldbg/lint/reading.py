@@ -178,6 +178,21 @@ def is_unpacked_from_a_loader(place: Place, name: str) -> bool:
     return bool(beside) and (not counted or beside[0] is not loop.target) and _LOADER.search(code(loop.iter)) is not None
 
 
+def is_unpacked_from_torch(place: Place, name: str) -> bool:
+    """Whether a loop around unpacks a name from a loader of torch that puts its batches together itself."""
+    loop = _loops_over(place, name)
+    if loop is None:
+        return False
+    names = {node.value for node in descendants(loop.iter) if isinstance(node, cst.Name)}
+    made = [value for each in names for value in made_in(place, each)] + list(descendants(loop.iter))
+    built = [node for node in made if isinstance(node, cst.Call) and _is_loader_of_torch(place.site.part, node)]
+    return bool(built) and not any("collate_fn" in code(node) for node in built)
+
+
+def _is_loader_of_torch(part: Part, call: cst.Call) -> bool:
+    return qualified(part, call.func) in ("torch.utils.data.DataLoader", "torch.utils.data.dataloader.DataLoader")
+
+
 def is_used_as_mapping(place: Place, name: str) -> bool:
     """Whether a name is unpacked as keywords, or asked for a key, around a place: it may hold tensors that it moves in place."""
     around = place.function or place.site.part.tree

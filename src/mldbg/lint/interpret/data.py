@@ -101,8 +101,7 @@ class Data:
     `one_row`: it is one row (or batch, or file) among many, as iterating gives it, so that a statistic of it is one of no other.
     `whole`: the part that the split divided, if it was one: training and validation rows together are training rows again.
     `known`: how the part is known. `scores`: the rows of which a model's predictions went into it. `order`: the shuffling that
-    these rows have been through since they were together with others. `random`: where something was made that changes its rows
-    anew each time they are asked for. `column`: the only one it is.
+    these rows have been through since they were together with others. `column`: the only one it is.
     `itself`: what was called a part of the data, where nothing but its name says so.
     `table`: the columns that it is, and the order of the rows.
     """
@@ -119,7 +118,6 @@ class Data:
     table: Table | None = None
     known: Known | None = None
     order: tuple[Shuffle, ...] = ()
-    random: frozenset[Site] = frozenset()
     column: str | None = None
     itself: Ref | None = None
     scores: frozenset[Data] = frozenset()

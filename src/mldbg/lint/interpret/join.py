@@ -370,7 +370,6 @@ def join_data(one: Data | None, two: Data | None) -> Data | None:
         one_row=one.one_row or two.one_row,
         known=_less_sure(one.known, two.known) if role is not None else None,
         order=one.order if one.order == two.order else (),
-        random=one.random | two.random,
         column=one.column if one.column == two.column else None,
         itself=one.itself if one.itself is two.itself else None,
         scores=one.scores | two.scores,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from mldbg.lint import edit, reading
@@ -33,7 +34,9 @@ _MOST_WITHOUT_PLACE = 3
 _MEASURES = re.compile(r"perf_counter|time\.time|timeit|synchronize|profile|bench|warm_?up|elapsed|\btry\b", re.IGNORECASE)
 """What stands around calls whose results nobody wants: their time is measured, or whether they work."""
 
-_TENSOR_KEYS = frozenset({"input_ids", "attention_mask", "token_type_ids", "labels", "label", "pixel_values", "image", "images"})
+_TENSOR_KEYS = frozenset({"input_ids", "attention_mask", "token_type_ids", "pixel_values"})
+"""Keys under which the library transformers hands out tensors."""
+
 _SHOWN = re.compile(
     r"^(?:# ?%%|# In ?\[|\w+\.(?:head|tail|describe|info|shape|columns|dtypes)(?:\(\d*\))?$|display\()", re.MULTILINE
 )
@@ -64,8 +67,9 @@ class DiscardedResult(Rule):
             return df
 
     ## Limits
-    Of `to`, `cuda` and the like it must be plain that a tensor is meant: it was made by torch, is one of several that a loader
-    gives, or an entry of a batch. Silent in notebooks, where a value that stands alone is shown, and where time is measured.
+    Of `to`, `cuda` and the like it must be plain that a tensor is meant: it was made by torch, is one of several that a
+    `DataLoader` gives, or an entry of a batch of transformers. Where only its name says that something is a loader, the finding
+    is suspicious. Silent in notebooks, where a value that stands alone is shown, and where time is measured.
     """
 
     group = Group.CORRECTNESS
@@ -83,13 +87,16 @@ class DiscardedResult(Rule):
         kind = _kind(written, call, name)
         if kind is None or re.search(rf"\bdef {name}\(", part.module.text):
             return
-        yield self.found(
+        by_name = kind == "another tensor" and _is_tensor_by_name_only(written, call, name)
+        finding = self.found(
             site,
-            f"`{name}` returns {kind} and leaves this one as it is; the result is thrown away",
+            f"`{name}` returns {kind} and leaves this one as it is; the result is thrown away"
+            + (", if a loader is what its name says" if by_name else ""),
             hint="assign the result",
             last=(site, "nobody takes the result"),
-            fix=_fix(written, call),
+            fix=None if by_name else _fix(written, call),
         )
+        yield replace(finding, group=Group.SUSPICIOUS) if by_name else finding
 
 
 def _kind(written: Written, call: cst.Call, name: str) -> str | None:
@@ -131,6 +138,17 @@ def _is_tensor(written: Written, receiver: cst.BaseExpression) -> bool:
     if makers:
         return all(name.startswith("torch.") and name.count(".") == 1 and name[6].islower() for name in makers)
     return reading.is_unpacked_from_a_loader(written.place, root) and not reading.is_used_as_mapping(written.place, root)
+
+
+def _is_tensor_by_name_only(written: Written, call: cst.Call, name: str) -> bool:
+    """Whether only the name of what a loop goes through says that tensors come out of it."""
+    receiver = reading.receiver(call)
+    root = reading.root_name(receiver) if receiver is not None else None
+    if receiver is None or root is None or name in _OF_TENSORS_ONLY or reading.text_key(receiver) or _makers(written, root):
+        return False
+    return reading.qualified(written.place.site.part, call.func) is None and not reading.is_unpacked_from_torch(
+        written.place, root
+    )
 
 
 def _makers(written: Written, name: str) -> list[str]:
