@@ -52,6 +52,8 @@ class TargetInFeatures(Rule):
 
     def on_learned(self, learned: Learned) -> Iterator[Finding]:
         data, labels = learned.features.data, learned.labels.data
+        if data is not None and labels is not None and data.split is labels.split and data.role is not labels.role:
+            return  # a split that was unpacked in another order than it comes in is another rule's
         table, target = data.table if data is not None else None, labels.table if labels is not None else None
         if table is None or target is None or table.of is None or table.of is not target.of or target.column is None:
             return
