@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.interpret.facts import Backward, Condition, Escape, Fact, GradientsCleared, GradientUse, Loop
 from mldbg.lint.outline import Kind
 from mldbg.lint.training_loop import trained_models
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mldbg.lint.interpret.module import Part
 else:
-    from mldbg.lint.edit import cst  # loaded when it is first used
+    from mldbg.lint.nodes import cst  # loaded when it is first used
 
 
 _SIZE = re.compile(r"^len\(\w+\)$|\.size\(0\)$|\.shape\[0\]$")
@@ -114,41 +114,41 @@ def _every(test: cst.CSTNode, part: Part, loop: Loop, *, holds: bool, depth: int
 def _is_one(every: cst.BaseExpression, part: Part, loop: Loop) -> bool:
     """Whether the number of rounds is written as 1, or as a name that is 1."""
     if not isinstance(every, cst.Name):
-        return edit.number_of(every) == 1
+        return nodes.number_of(every) == 1
     scope = edit.function_around(part, loop.node) if part is loop.place.site.part else None
     made = part.names_in(scope).made.get(every.value, []) if scope is not None else []
     constant = part.module.part_of.get(every.value)
     if not made and constant is not None and constant.statement.kind is Kind.ASSIGNMENT:
         made = constant.names_in(constant.tree).made.get(every.value, [])
-    return bool(made) and all(edit.number_of(value) == 1 for value in made)
+    return bool(made) and all(nodes.number_of(value) == 1 for value in made)
 
 
 def _counts_by_hand(test: cst.CSTNode, part: Part, loop: Loop) -> bool:
     """Whether a name or attribute in a test counts the rounds: `self.steps += 1`."""
     scope = loop.node if part is loop.place.site.part else (edit.function_around(part, test) or part.tree)
-    counted = {edit.code(target) for target in _counted(scope)}
-    return any(isinstance(node, cst.Name | cst.Attribute) and edit.code(node) in counted for node in edit.descendants(test))
+    counted = {nodes.code(target) for target in _counted(scope)}
+    return any(isinstance(node, cst.Name | cst.Attribute) and nodes.code(node) in counted for node in nodes.descendants(test))
 
 
 def _counted(scope: cst.CSTNode) -> Iterator[cst.BaseExpression]:
-    for node in edit.descendants(scope):
+    for node in nodes.descendants(scope):
         if isinstance(node, cst.AugAssign) and isinstance(node.operator, cst.AddAssign) and _is_count(node.value):
             yield node.target
 
 
 def _is_count(node: cst.BaseExpression) -> bool:
     """Whether what is added is one, or the size of a batch."""
-    return edit.number_of(node) == 1 or _SIZE.search(edit.code(node)) is not None
+    return nodes.number_of(node) == 1 or _SIZE.search(nodes.code(node)) is not None
 
 
 def starts_anew(counter: cst.BaseExpression, part: Part, loop: Loop) -> bool:
     """Whether a name or attribute counts up in a loop and is set back to a number there."""
     scope = loop.node if part is loop.place.site.part else (edit.function_around(part, counter) or part.tree)
-    text = edit.code(counter)
-    if not isinstance(counter, cst.Name | cst.Attribute) or all(edit.code(one) != text for one in _counted(scope)):
+    text = nodes.code(counter)
+    if not isinstance(counter, cst.Name | cst.Attribute) or all(nodes.code(one) != text for one in _counted(scope)):
         return False
-    set_back = [one for one in edit.descendants(scope) if isinstance(one, cst.Assign) and edit.number_of(one.value) is not None]
-    return any(edit.code(target.target) == text for one in set_back for target in one.targets)
+    set_back = [one for one in nodes.descendants(scope) if isinstance(one, cst.Assign) and nodes.number_of(one.value) is not None]
+    return any(nodes.code(target.target) == text for one in set_back for target in one.targets)
 
 
 # --------------------------------------------------------------------------------------------------------------- the loss
@@ -186,10 +186,10 @@ def _names(node: cst.CSTNode) -> set[str]:
 
 
 def _given(name: str, scope: cst.CSTNode) -> Iterator[cst.CSTNode]:
-    for node in edit.descendants(scope):
-        if isinstance(node, cst.Assign) and any(edit.is_name(target.target, name) for target in node.targets):
+    for node in nodes.descendants(scope):
+        if isinstance(node, cst.Assign) and any(nodes.is_name(target.target, name) for target in node.targets):
             yield node.value
-        elif isinstance(node, cst.AugAssign) and edit.is_name(node.target, name):
+        elif isinstance(node, cst.AugAssign) and nodes.is_name(node.target, name):
             yield node
 
 
@@ -206,14 +206,14 @@ def divisors(backward: Backward, accumulation: Accumulation) -> Iterator[cst.Bas
     """By which growing counters of the loop a loss is divided on its way to backward."""
     part, loop = backward.place.site.part, accumulation.loop
     scope = loop.node if part is loop.place.site.part else (edit.function_around(part, backward.place.site.node) or part.tree)
-    counters = {edit.code(target) for target in _counted(scope)}
+    counters = {nodes.code(target) for target in _counted(scope)}
     counters |= set(_enumerated(loop.node)) if part is loop.place.site.part else set()
     for node in losses_written(backward, loop):
         divisor = _divisor(node)
         counter = divisor
         while isinstance(counter, cst.BinaryOperation) and isinstance(counter.operator, cst.Add | cst.Modulo):
             counter = counter.left  # `step % every + 1`
-        if divisor is not None and counter is not None and edit.bare(counter) in counters:
+        if divisor is not None and counter is not None and nodes.bare(counter) in counters:
             yield divisor
 
 
@@ -229,8 +229,8 @@ def _divisor(node: cst.CSTNode) -> cst.BaseExpression | None:
 def _enumerated(loop: cst.For | cst.While) -> Iterator[str]:
     """The names that number the rounds: `step` in `for step, batch in enumerate(loader)`."""
     if isinstance(loop, cst.For):
-        called = edit.code(loop.iter).partition("(")[0].rpartition(".")[2]
+        called = nodes.code(loop.iter).partition("(")[0].rpartition(".")[2]
         first = loop.target.elements[0].value if isinstance(loop.target, cst.Tuple) else loop.target
-        text = edit.code(loop.iter)
+        text = nodes.code(loop.iter)
         if isinstance(first, cst.Name) and (called in ("range", "trange") or "enumerate(" in text):
             yield first.value

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mldbg.lint import edit
+from mldbg.lint import nodes
 from mldbg.lint.interpret.address import Ref, Site
 from mldbg.lint.interpret.value import Data, Known, Role
 from mldbg.lint.outline import Kind
@@ -59,7 +59,7 @@ def _calls(ref: Ref) -> Iterator[Site]:
 
 
 def _called(site: Site) -> str:
-    return edit.code(site.node).partition("(")[0].rpartition(".")[2] + "("
+    return nodes.code(site.node).partition("(")[0].rpartition(".")[2] + "("
 
 
 def _are_alike(one: Site, two: Site, function: str) -> bool:
@@ -78,7 +78,7 @@ def _are_alike(one: Site, two: Site, function: str) -> bool:
 def _arguments(node: cst.CSTNode) -> list[str] | None:
     import libcst as cst
 
-    return [edit.code(argument).strip(", ") for argument in node.args] if isinstance(node, cst.Call) else None
+    return [nodes.code(argument).strip(", ") for argument in node.args] if isinstance(node, cst.Call) else None
 
 
 def _says_part(argument: str) -> bool:

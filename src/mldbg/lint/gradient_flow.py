@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.interpret.value import ClassThing, Object
 from mldbg.lint.library.names import says_label, says_loss
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mldbg.lint.interpret.module import Part
     from mldbg.lint.interpret.value import Value
 else:
-    from mldbg.lint.edit import cst  # loaded when it is first used
+    from mldbg.lint.nodes import cst  # loaded when it is first used
 
 DEEPEST_STEP = 40
 """Steps back from a value until nothing more is said."""
@@ -205,7 +205,7 @@ class Backtrace:
             return own
         if name not in _SHAPING or (receiver is None and name not in _MAKES_TENSOR):
             return GRADIENT
-        of_module = receiver is not None and _MODULES.match(edit.code(receiver)) is not None
+        of_module = receiver is not None and _MODULES.match(nodes.code(receiver)) is not None
         operands = [arg.value for arg in node.args if arg.keyword is None or arg.keyword.value in ("input", "tensors")]
         held = self._all(operands if of_module or receiver is None else [receiver, *operands], part, seen, inside)
         if name == "requires_grad_":
@@ -217,7 +217,7 @@ class Backtrace:
     def _made(self, node: cst.Call, held: Carried, part: Part) -> Carried:
         """`torch.tensor(...)`: no gradient goes through it. With one of its own it is a leaf, unless a loss is put into it."""
         leaf = any(
-            arg.keyword is not None and arg.keyword.value == "requires_grad" and edit.code(arg.value) == "True"
+            arg.keyword is not None and arg.keyword.value == "requires_grad" and nodes.code(arg.value) == "True"
             for arg in node.args
         )
         if held.flow in (Flow.NONE, Flow.RAW):
@@ -229,7 +229,7 @@ class Backtrace:
     def _own(self, node: cst.Call, part: Part, seen: frozenset[cst.CSTNode], inside: int) -> Carried | None:
         """What a function of the module, or a method of the class around, returns; None where it is none of these."""
         name, receiver = _called(node)
-        is_method = receiver is not None and edit.is_name(receiver, "self")
+        is_method = receiver is not None and nodes.is_name(receiver, "self")
         forward = self._forwards.get(node)
         home = (forward, forward.function) if forward is not None else None
         if home is None and (receiver is None or is_method):
@@ -237,7 +237,7 @@ class Backtrace:
         if inside >= DEEPEST_FUNCTION or home is None:
             return None
         owner, function = home
-        returned = [one.value for one in edit.descendants(function) if isinstance(one, cst.Return) and one.value is not None]
+        returned = [one.value for one in nodes.descendants(function) if isinstance(one, cst.Return) and one.value is not None]
         if not returned:
             return GRADIENT
         return self._all(returned, owner, seen, inside + 1)
@@ -266,7 +266,7 @@ def _is_scalar_loss(node: cst.CSTNode, part: Part) -> bool:
     while isinstance(parent, cst.Attribute | cst.Call | cst.BinaryOperation | cst.Arg):  # `torch.tensor(losses).mean()`
         parent = part.parents.get(parent)
     if isinstance(parent, cst.Assign) and len(parent.targets) == 1:
-        return says_loss(edit.code(parent.targets[0].target).rpartition(".")[2])
+        return says_loss(nodes.code(parent.targets[0].target).rpartition(".")[2])
     called = node.func.value if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) else None
     return isinstance(called, cst.Name) and says_loss(called.value)
 
@@ -274,7 +274,7 @@ def _is_scalar_loss(node: cst.CSTNode, part: Part) -> bool:
 def _is_setting(node: cst.BaseExpression) -> bool:
     """`self.weight`, `0.5`, `ALPHA`: a factor that was set somewhere."""
     if isinstance(node, cst.Attribute):
-        return edit.is_name(node.value, "self") or edit.code(node.value).rpartition(".")[2] in (
+        return nodes.is_name(node.value, "self") or nodes.code(node.value).rpartition(".")[2] in (
             "args",
             "cfg",
             "config",
@@ -320,7 +320,7 @@ def _reaching(name: cst.Name, part: Part) -> Iterator[cst.BaseExpression | None]
         if isinstance(around, cst.For | cst.While):
             for one in block[block.index(statement) :]:
                 yield from _given(one, name.value)[0]
-            if isinstance(around, cst.For) and any(edit.is_name(each, name.value) for each in edit.descendants(around.target)):
+            if isinstance(around, cst.For) and any(nodes.is_name(each, name.value) for each in nodes.descendants(around.target)):
                 yield None
                 return
         if around is None or isinstance(around, cst.FunctionDef | cst.ClassDef):
@@ -337,20 +337,20 @@ def _given(statement: cst.CSTNode, name: str) -> tuple[list[cst.BaseExpression |
         each = [_given_in(block, name) for block in inside]
         return [value for values, _ in each for value in values], all(certain for _, certain in each)
     found: list[cst.BaseExpression | None] = []
-    for node in edit.descendants(statement):
+    for node in nodes.descendants(statement):
         if isinstance(node, cst.Assign):
             for target in node.targets:
-                if edit.is_name(target.target, name):
+                if nodes.is_name(target.target, name):
                     found.append(node.value)
                 elif isinstance(target.target, cst.Tuple) and any(
-                    edit.is_name(one.value, name) for one in target.target.elements
+                    nodes.is_name(one.value, name) for one in target.target.elements
                 ):
                     found.append(_unpacked(target.target, node.value, name))
-                elif isinstance(target.target, cst.Subscript) and edit.is_name(target.target.value, name):
+                elif isinstance(target.target, cst.Subscript) and nodes.is_name(target.target.value, name):
                     found.append(node.value)
-        elif isinstance(node, cst.AugAssign | cst.AnnAssign) and edit.is_name(node.target, name):
+        elif isinstance(node, cst.AugAssign | cst.AnnAssign) and nodes.is_name(node.target, name):
             found.append(node.value)
-        elif isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and edit.is_name(node.func.value, name):
+        elif isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and nodes.is_name(node.func.value, name):
             if node.func.attr.value in ("append", "extend") and node.args:
                 found.append(node.args[0].value)
         elif isinstance(node, cst.For | cst.With | cst.NamedExpr) and _binds(node, name):
@@ -384,9 +384,9 @@ def _writes_item(node: cst.Assign | cst.AnnAssign) -> bool:
 
 def _binds(node: cst.CSTNode, name: str) -> bool:
     if isinstance(node, cst.For | cst.NamedExpr):
-        return any(edit.is_name(one, name) for one in edit.descendants(node.target))
+        return any(nodes.is_name(one, name) for one in nodes.descendants(node.target))
     items = node.items if isinstance(node, cst.With) else ()
-    return any(item.asname is not None and edit.is_name(item.asname.name, name) for item in items)
+    return any(item.asname is not None and nodes.is_name(item.asname.name, name) for item in items)
 
 
 def _unpacked(target: cst.Tuple, value: cst.BaseExpression, name: str) -> cst.BaseExpression | None:
@@ -399,14 +399,14 @@ def _unpacked(target: cst.Tuple, value: cst.BaseExpression, name: str) -> cst.Ba
 
 
 def _place_in(target: cst.Tuple, name: str) -> int | None:
-    return next((index for index, one in enumerate(target.elements) if edit.is_name(one.value, name)), None)
+    return next((index for index, one in enumerate(target.elements) if nodes.is_name(one.value, name)), None)
 
 
 def _is_without_grad(node: cst.CSTNode, part: Part) -> bool:
     """Whether a statement stands under `with torch.no_grad():`."""
     here: cst.CSTNode | None = node
     while here is not None and not isinstance(here, cst.FunctionDef):
-        if isinstance(here, cst.With) and any(re.search(r"no_grad|inference_mode", edit.code(item.item)) for item in here.items):
+        if isinstance(here, cst.With) and any(re.search(r"no_grad|inference_mode", nodes.code(item.item)) for item in here.items):
             return True
         here = part.parents.get(here)
     return False
@@ -442,7 +442,7 @@ def is_meant(term: Carried) -> bool:
     if not is_deliberate(term) or term.part is None or term.node is None:
         return False
     around = _compound_around(term.part, term.node)
-    sums = term.by == "data" and isinstance(around, cst.For) and re.search(r"parameters\(", edit.code(around.iter)) is not None
+    sums = term.by == "data" and isinstance(around, cst.For) and re.search(r"parameters\(", nodes.code(around.iter)) is not None
     return not sums
 
 
@@ -460,7 +460,7 @@ def terms_in(scope: cst.CSTNode, part: Part) -> dict[cst.CSTNode, list[tuple[cst
 
 def _sums_in(scope: cst.CSTNode) -> Iterator[tuple[cst.BaseExpression, cst.BaseExpression]]:
     """The two sides of each sum in a function, either way round."""
-    for node in edit.descendants(scope):
+    for node in nodes.descendants(scope):
         if isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.Add):
             yield node.left, node.right
             yield node.right, node.left
@@ -487,9 +487,9 @@ def _made_of(node: cst.CSTNode, part: Part) -> set[cst.CSTNode]:
 def made_leaves(part: Part, node: cst.CSTNode) -> bool:
     """Whether the code around makes something but a loss a leaf with a gradient of its own: an input that is optimised."""
     scope = edit.function_around(part, node) or part.tree
-    assigned = (target.target for one in edit.descendants(scope) if isinstance(one, cst.Assign) for target in one.targets)
+    assigned = (target.target for one in nodes.descendants(scope) if isinstance(one, cst.Assign) for target in one.targets)
     leaves = (target.value for target in assigned if isinstance(target, cst.Attribute) and target.attr.value == "requires_grad")
-    return any(not says_loss(edit.code(leaf).rpartition(".")[2]) for leaf in leaves)
+    return any(not says_loss(nodes.code(leaf).rpartition(".")[2]) for leaf in leaves)
 
 
 def comes_from(
@@ -541,8 +541,8 @@ def comes_from(
 
 def _unpacked_from(name: cst.Name, part: Part) -> Iterator[cst.BaseExpression]:
     """The calls whose results are unpacked into a name: `out, (h, c) = self.lstm(x)`."""
-    for node in edit.descendants(edit.function_around(part, name) or part.tree):
+    for node in nodes.descendants(edit.function_around(part, name) or part.tree):
         if isinstance(node, cst.Assign) and isinstance(node.value, cst.Call):
             targets = (target.target for target in node.targets if isinstance(target.target, cst.Tuple))
-            if any(edit.is_name(one, name.value) for target in targets for one in edit.descendants(target)):
+            if any(nodes.is_name(one, name.value) for target in targets for one in nodes.descendants(target)):
                 yield node.value

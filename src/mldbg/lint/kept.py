@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 
 if TYPE_CHECKING:
     import libcst as cst
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mldbg.lint.interpret.facts import Condition, Loop, Place
     from mldbg.lint.interpret.module import Part
 else:
-    from mldbg.lint.edit import cst  # loaded when it is first used
+    from mldbg.lint.nodes import cst  # loaded when it is first used
 
 
 def root_of(target: cst.BaseExpression) -> cst.BaseExpression:
@@ -50,16 +50,16 @@ def is_record(place: Place, conditions: Sequence[Condition]) -> bool:
     """Whether a place keeps a record: it stands under a test that compares what the same block then sets."""
     statement = edit.statement_of(place)
     block = edit.siblings(place.site.part, statement) if statement is not None else []
-    bound = {edit.code(target) for one in block for target in _targets(one)}
+    bound = {nodes.code(target) for one in block for target in _targets(one)}
     for condition in conditions:
         test = condition.test.node
-        if any(edit.code(side) in bound for side in _compared(test)):
+        if any(nodes.code(side) in bound for side in _compared(test)):
             return True
     return False
 
 
 def _compared(test: cst.CSTNode) -> Iterator[cst.BaseExpression]:
-    for node in edit.descendants(test):
+    for node in nodes.descendants(test):
         if isinstance(node, cst.Comparison):
             yield from (node.left, *(one.comparator for one in node.comparisons))
 
@@ -97,13 +97,13 @@ def is_read_later(place: Place, target: cst.BaseExpression, loop: Loop) -> bool:
     here = list(_here(place))
     if sum(1 for each in _bindings(loop.node, name, is_attribute=is_attribute)) > 1:
         return False  # each branch sets it, for what stands behind them
-    read_here = any(_is_read(one, name, part, is_attribute) for block in here for one in edit.descendants(block))
-    below = {id(node) for block in here for node in edit.descendants(block)}
+    read_here = any(_is_read(one, name, part, is_attribute) for block in here for one in nodes.descendants(block))
+    below = {id(node) for block in here for node in nodes.descendants(block)}
     scopes = _scopes(place, is_attribute)
     elsewhere = any(
         id(node) not in below and _is_read(node, name, scope_part, is_attribute)
         for scope_part, scope in scopes
-        for node in edit.descendants(scope)
+        for node in nodes.descendants(scope)
     )
     return elsewhere or (is_attribute and not read_here)
 
@@ -118,7 +118,7 @@ def _here(place: Place) -> Iterator[cst.CSTNode]:
 
 
 def _bindings(node: cst.CSTNode, name: str, *, is_attribute: bool) -> Iterator[cst.CSTNode]:
-    for one in edit.descendants(node):
+    for one in nodes.descendants(node):
         if isinstance(one, cst.SimpleStatementLine):
             for target in _targets(one):
                 held = target.attr if is_attribute and isinstance(target, cst.Attribute) else target

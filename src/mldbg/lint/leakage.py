@@ -6,7 +6,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Fix
 from mldbg.lint.interpret.address import Made
 from mldbg.lint.interpret.facts import Evaluated
@@ -128,23 +128,23 @@ def split_first(leak: Leak) -> Fix | None:
     fit_targets, fit_call = fitted
     targets, split_call = split
     arrays = [arg for arg in split_call.args if arg.keyword is None and arg.star == ""]
-    if not edit.code(split_call.func).endswith("train_test_split") or len(arrays) * 2 != len(targets):
+    if not nodes.code(split_call.func).endswith("train_test_split") or len(arrays) * 2 != len(targets):
         return None
     if not isinstance(fit_call.func, cst.Attribute) or not isinstance(fit_call.func.value, cst.Name):
         return None
-    inputs = [edit.code(arg.value) for arg in fit_call.args if arg.keyword is None]
-    if [edit.code(arg.value) for arg in arrays[: len(fit_targets)]] != fit_targets or not inputs:
+    inputs = [nodes.code(arg.value) for arg in fit_call.args if arg.keyword is None]
+    if [nodes.code(arg.value) for arg in arrays[: len(fit_targets)]] != fit_targets or not inputs:
         return None
     function = edit.function_around(part, fitting)
     if any(edit.uses_of(name, part, function) != 2 for name in fit_targets if name not in inputs):
         return None
-    tool, method = edit.code(fit_call.func.value), fit_call.func.attr.value
+    tool, method = nodes.code(fit_call.func.value), fit_call.func.attr.value
     lines = _fitted_after_split(tool, method, targets, inputs, len(arrays))
     if not lines:
         return None
     renamed = {name: inputs[index] for index, name in enumerate(fit_targets) if index < len(inputs)}
     changes = [
-        edit.replaced(split_part, arg.value, renamed[edit.code(arg.value)]) for arg in arrays if edit.code(arg.value) in renamed
+        edit.replaced(split_part, arg.value, renamed[nodes.code(arg.value)]) for arg in arrays if nodes.code(arg.value) in renamed
     ]
     added = "".join(edit.indented_like(split_part, splitting, line) for line in lines)
     return edit.unsafe(edit.removed(part, fitting), *changes, edit.inserted_after(split_part, splitting, added))
@@ -160,8 +160,8 @@ def _assigned_call(statement: cst.CSTNode | None) -> tuple[list[str], cst.Call] 
     if not isinstance(assign, cst.Assign) or len(assign.targets) != 1 or not isinstance(assign.value, cst.Call):
         return None
     target = assign.targets[0].target
-    nodes = [element.value for element in target.elements] if isinstance(target, cst.Tuple | cst.List) else [target]
-    return ([edit.code(node) for node in nodes], assign.value) if all(isinstance(node, cst.Name) for node in nodes) else None
+    targets = [element.value for element in target.elements] if isinstance(target, cst.Tuple | cst.List) else [target]
+    return ([nodes.code(node) for node in targets], assign.value) if all(isinstance(node, cst.Name) for node in targets) else None
 
 
 def _fitted_after_split(tool: str, method: str, targets: list[str], inputs: list[str], arrays: int) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from mldbg.lint import edit
+from mldbg.lint import nodes
 from mldbg.lint.outline import Kind
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class LightningClass:
     @property
     def gives_loss(self) -> bool:
         """Whether training_step returns something: what returns nothing is not optimised automatically."""
-        return any(True for _ in edit.returned_in(self.step.function))
+        return any(True for _ in nodes.returned_in(self.step.function))
 
     @property
     def hands_itself_on(self) -> bool:
@@ -60,8 +60,8 @@ class LightningClass:
 
     def returns(self, name: str) -> bool:
         """Whether what training_step returns holds a name."""
-        returned = edit.returned_in(self.step.function)
-        return any(edit.is_name(node, name) for value in returned for node in edit.descendants(value))
+        returned = nodes.returned_in(self.step.function)
+        return any(nodes.is_name(node, name) for value in returned for node in nodes.descendants(value))
 
 
 def lightning_class_of(part: Part) -> LightningClass | None:

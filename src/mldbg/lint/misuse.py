@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Finding, Fix
 from mldbg.lint.rule import Listening, Rule, calls
 from mldbg.operations.effect import Loss
@@ -42,7 +42,7 @@ def is_exact(value: Value) -> bool:
     """Whether a value is what an activation gave, or an annotation says: nothing scaled it, and no division made it."""
     if value.scaled or value.trail is None:
         return False
-    return not edit.is_arithmetic(value.trail.steps()[0][0].node)
+    return not nodes.is_arithmetic(value.trail.steps()[0][0].node)
 
 
 _SAYS_ACTIVATION = re.compile(r"softmax|sigmoid|prob|logit|activ|norm", re.IGNORECASE)
@@ -53,7 +53,7 @@ def is_conditional(call: Call) -> bool:
     told = [condition for condition in call.place.conditions if condition.outcome is not None]
     if told and call.place.supposed:
         return True
-    return any(_SAYS_ACTIVATION.search(edit.code(condition.test.node)) for condition in call.place.conditions)
+    return any(_SAYS_ACTIVATION.search(nodes.code(condition.test.node)) for condition in call.place.conditions)
 
 
 def flag(call: Call, name: str, usual: bool) -> bool | None:

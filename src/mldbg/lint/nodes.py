@@ -1,19 +1,28 @@
-"""Parts of code: what a call calls and is given, what names are bound to, how statements stand to one another."""
+"""What nodes of a libcst tree are and hold: calls and their arguments, names, attributes, literals, blocks of statements."""
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
-
-from mldbg.lint.edit import code, descendants, is_name
+from typing import TYPE_CHECKING, TypeGuard
 
 if TYPE_CHECKING:
     import libcst as cst
 
     from mldbg.lint.interpret.module import Part
 else:
-    from mldbg.lint.edit import cst  # loaded on first use
+
+    class _OnFirstUse:
+        """libcst, loaded when it is first used: rules import this file at start-up, and it takes 0.2 s to load.
+
+        A loader of the standard library would leave half a module behind where Ctrl-C ends the loading.
+        """
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(importlib.import_module("libcst"), name)
+
+    cst = _OnFirstUse()
 
 
 def called(node: cst.CSTNode) -> cst.BaseExpression | None:
@@ -388,3 +397,315 @@ def is_label(part: Part, node: cst.CSTNode) -> bool:
     """Whether a name stands for no variable: it is that of an attribute, or of a parameter in a call."""
     parent = part.parents.get(node)
     return (isinstance(parent, cst.Attribute) and parent.attr is node) or (isinstance(parent, cst.Arg) and parent.keyword is node)
+
+
+def code(node: cst.CSTNode) -> str:
+    """The source text of a node."""
+    return cst.Module([]).code_for_node(node)
+
+
+def bare(node: cst.BaseExpression) -> str:
+    """The source text of an expression, without parentheses around it."""
+    return code(node.with_changes(lpar=(), rpar=()))
+
+
+def is_call(node: cst.CSTNode) -> bool:
+    """Whether a node calls something."""
+    return isinstance(node, cst.Call)
+
+
+def is_any_name(node: cst.CSTNode) -> TypeGuard[cst.Name]:
+    """Whether a node is a name."""
+    return isinstance(node, cst.Name)
+
+
+def targets_of(statement: cst.CSTNode) -> list[cst.BaseExpression]:
+    """What a statement line assigns to."""
+    small = statement.body if isinstance(statement, cst.SimpleStatementLine) else ()
+    return [target.target for one in small if isinstance(one, cst.Assign) for target in one.targets]
+
+
+def is_arithmetic(node: cst.CSTNode) -> bool:
+    """Whether a node is an operator on two values."""
+    return isinstance(node, cst.BinaryOperation)
+
+
+def is_plain(node: cst.CSTNode) -> bool:
+    """Whether a node can stand anywhere without parentheses."""
+    return isinstance(node, cst.Name | cst.Attribute | cst.Call | cst.Subscript | cst.Integer)
+
+
+def text_called_on(node: cst.CSTNode) -> str | None:
+    """The text of what a method is called on; None of any other call."""
+    return code(node.func.value) if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) else None
+
+
+def returned_in(scope: cst.CSTNode) -> Iterator[cst.BaseExpression]:
+    """What a function returns."""
+    for node in descendants(scope):
+        if isinstance(node, cst.Return) and node.value is not None:
+            yield node.value
+
+
+def called_attribute(node: cst.CSTNode) -> str | None:
+    """The name of `self.name(...)`; None of anything else."""
+    return own_attribute(node.func) if isinstance(node, cst.Call) else None
+
+
+def is_named(node: cst.CSTNode, name: str) -> bool:
+    """Whether a node defines a function of this name."""
+    return isinstance(node, cst.FunctionDef) and node.name.value == name
+
+
+def owner_of(node: cst.CSTNode) -> cst.CSTNode:
+    """Of an attribute of something, that something; of anything else, itself."""
+    return node.value if isinstance(node, cst.Attribute) else node
+
+
+def is_break(node: cst.CSTNode) -> bool:
+    """Whether a node leaves a loop."""
+    return isinstance(node, cst.Break)
+
+
+def is_counted(loop: cst.For | cst.While) -> bool:
+    """Whether the rounds of a loop are counted: `for epoch in range(epochs)`, or `while`."""
+    return isinstance(loop, cst.While) or re.search(r"\bt?range\(", code(loop.iter)) is not None
+
+
+def is_item_of_name(node: cst.CSTNode) -> bool:
+    """Whether a node is `name[...]`."""
+    return isinstance(node, cst.Subscript) and isinstance(node.value, cst.Name)
+
+
+def is_name(node: cst.CSTNode, name: str) -> bool:
+    return isinstance(node, cst.Name) and node.value == name
+
+
+def activation_input(node: cst.Call) -> cst.BaseExpression | None:
+    """What an activation is applied to: the tensor of `x.softmax(-1)`, the first argument of `F.softmax(x)` and `layer(x)`."""
+    for arg in node.args:
+        if arg.keyword is not None and arg.keyword.value == "input":
+            return arg.value
+    first = node.args[0] if node.args else None
+    of_tensor = first is None or first.keyword is not None or _is_axis(first.value)
+    if of_tensor:
+        return node.func.value if isinstance(node.func, cst.Attribute) else None
+    return first.value if first is not None and not first.star else None
+
+
+def _is_axis(node: cst.BaseExpression) -> bool:
+    return isinstance(node.expression if isinstance(node, cst.UnaryOperation) else node, cst.Integer)
+
+
+def batch_size_of(node: cst.CSTNode) -> str | None:
+    """What a call of DataLoader says of the batch size; None of anything else, or where it is not said."""
+    if not isinstance(node, cst.Call) or any(arg.star for arg in node.args):
+        return None
+    named = {arg.keyword.value: code(arg.value) for arg in node.args if arg.keyword is not None}
+    plain = [code(arg.value) for arg in node.args if arg.keyword is None]
+    if "batch_sampler" in named or "len(" in named.get("batch_size", ""):
+        return None
+    is_loader = code(node.func).endswith("Loader")
+    return named.get("batch_size", plain[1] if len(plain) > 1 else "1") if is_loader else None
+
+
+def drops_last(node: cst.CSTNode) -> bool:
+    """Whether a call of DataLoader may leave out the last batch."""
+    if not isinstance(node, cst.Call):
+        return False
+    given = [arg.value for arg in node.args if arg.keyword is not None and arg.keyword.value == "drop_last"]
+    return any(not is_name(value, "False") for value in given)
+
+
+def measured_divisor(node: cst.CSTNode) -> cst.BaseExpression | None:
+    """The name in `total / len(name)`; None of any other quotient."""
+    by = node.right if isinstance(node, cst.BinaryOperation) else node.value if isinstance(node, cst.AugAssign) else None
+    if isinstance(by, cst.Call) and is_name(by.func, "float") and len(by.args) == 1:
+        by = by.args[0].value
+    if not isinstance(by, cst.Call) or not is_name(by.func, "len") or len(by.args) != 1:
+        return None
+    inner = by.args[0].value
+    return inner if isinstance(inner, cst.Name | cst.Attribute | cst.Subscript) else None
+
+
+def raw_text_of(node: cst.CSTNode) -> str | None:
+    """What a string says that stands there as it is; None of any other node."""
+    return str(node.raw_value) if isinstance(node, cst.SimpleString) else None
+
+
+def is_literal(node: cst.CSTNode) -> bool:
+    """Whether a node is a number, True, False or None, as it stands."""
+    return number_of(node) is not None or (isinstance(node, cst.Name) and node.value in ("True", "False", "None"))
+
+
+def has_positional(node: cst.Call) -> bool:
+    """Whether a call has arguments without a name."""
+    return any(arg.keyword is None for arg in node.args)
+
+
+def squeezes_all(node: cst.CSTNode) -> bool:
+    """Whether a node is `x.squeeze()` or `torch.squeeze(x)`: which axes go, nobody says."""
+    if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute) or node.func.attr.value != "squeeze":
+        return False
+    return len(node.args) == (1 if is_name(node.func.value, "torch") else 0)
+
+
+def chain_of(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+    """An expression, and what its methods and functions of one argument are applied to, outermost first."""
+    here: cst.CSTNode | None = node
+    while here is not None:
+        yield here
+        if isinstance(here, cst.Call) and isinstance(here.func, cst.Attribute):
+            root = here.func.value
+            while isinstance(root, cst.Attribute):
+                root = root.value
+            of_module = isinstance(root, cst.Name) and root.value in ("torch", "F", "nn")
+            here = (here.args[0].value if here.args else None) if of_module else here.func.value
+        else:
+            here = None
+
+
+def wraps_one_name(node: cst.CSTNode) -> bool:
+    """Whether a node is `[model]`: a list that hides one thing that was made elsewhere."""
+    return isinstance(node, cst.List) and len(node.elements) == 1 and isinstance(node.elements[0].value, cst.Name | cst.Attribute)
+
+
+def is_dict(node: cst.CSTNode) -> bool:
+    """Whether a node makes a dict."""
+    named = isinstance(node, cst.Call) and isinstance(node.func, cst.Name) and node.func.value in ("dict", "OrderedDict")
+    return named or isinstance(node, cst.Dict | cst.DictComp)
+
+
+def container_of(node: cst.CSTNode) -> str:
+    """What kind of container a node makes."""
+    is_tuple = isinstance(node, cst.Tuple) or (isinstance(node, cst.Call) and is_name(node.func, "tuple"))
+    return "dict" if is_dict(node) else "tuple" if is_tuple else "list"
+
+
+def attributes_given(function: cst.CSTNode) -> Iterator[tuple[str, cst.BaseExpression, cst.BaseExpression]]:
+    """The attributes of `self` that a function gives a value, the values, and what those were made by if they are local names."""
+    assigned = [node for node in descendants(function) if isinstance(node, cst.Assign | cst.AnnAssign) and node.value is not None]
+    pairs = [(node.target if isinstance(node, cst.AnnAssign) else node.targets[0].target, node.value) for node in assigned]
+    local = {target.value: value for target, value in pairs if isinstance(target, cst.Name)}
+    for target, value in reversed(pairs):
+        if isinstance(target, cst.Attribute) and is_name(target.value, "self") and value is not None:
+            source = local.get(value.value) if isinstance(value, cst.Name) else value
+            if source is not None:
+                yield str(target.attr.value), value, source
+
+
+def torch_function(node: cst.CSTNode) -> str | None:
+    """Of `torch.zeros(...)` the name `zeros`; None of anything else."""
+    if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and is_name(node.func.value, "torch"):
+        return str(node.func.attr.value)
+    return None
+
+
+def makes_axes(node: cst.CSTNode) -> bool:
+    """Whether `torch.tensor([...])` or `torch.full((...), ...)` makes something with axes, as it is written."""
+    first = node.args[0].value if isinstance(node, cst.Call) and node.args else None
+    return isinstance(first, cst.List | cst.Tuple | cst.ListComp)
+
+
+def is_plain_assignment(statement: cst.CSTNode) -> bool:
+    """Whether a line is `self.name = value` and nothing else."""
+    if not isinstance(statement, cst.SimpleStatementLine) or len(statement.body) != 1:
+        return False
+    node = statement.body[0]
+    return isinstance(node, cst.Assign) and len(node.targets) == 1 and isinstance(node.targets[0].target, cst.Attribute)
+
+
+def first_of(statement: cst.CSTNode) -> cst.CSTNode:
+    """The first small statement of a line."""
+    return statement.body[0] if isinstance(statement, cst.SimpleStatementLine) else statement
+
+
+def receiver_of(node: cst.CSTNode) -> cst.BaseExpression | None:
+    """What a method is called on."""
+    return node.func.value if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) else None
+
+
+def is_number(node: cst.CSTNode) -> bool:
+    """Whether a number is written out."""
+    return isinstance(node, cst.Integer | cst.Float)
+
+
+def float_of(node: cst.CSTNode) -> float | None:
+    """The number that is written out, as `1.0` or `5`."""
+    return float(node.evaluated_value) if isinstance(node, cst.Float | cst.Integer) else None
+
+
+def numbers_in(node: cst.CSTNode) -> list[int]:
+    """The numbers that are written out: one, or a list of them; empty of anything else."""
+    each = [element.value for element in node.elements] if isinstance(node, cst.List | cst.Tuple) else [node]
+    found = [number for one in each if (number := number_of(one)) is not None]
+    return found if len(found) == len(each) else []
+
+
+def number_of(node: cst.CSTNode) -> int | None:
+    """The integer that is written out, as `400`, `-1` or `16 * 5 * 5`; None of anything with a name in it."""
+    match node:
+        case cst.Integer():
+            return node.evaluated_value
+        case cst.UnaryOperation(operator=cst.Minus(), expression=inner):
+            number = number_of(inner)
+            return -number if number is not None else None
+        case cst.BinaryOperation(left=left, operator=cst.Multiply(), right=right):
+            one, two = number_of(left), number_of(right)
+            return one * two if one is not None and two is not None else None
+        case _:
+            return None
+
+
+def other_method(node: cst.CSTNode, old: str, new: str | None) -> str | None:
+    """The text of a call of a method with another one in its place: `model.predict(X)` -> `model.predict_proba(X)`."""
+    if new is None or not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute) or node.func.attr.value != old:
+        return None
+    return code(node.with_changes(func=node.func.with_changes(attr=cst.Name(new))))
+
+
+def descendants(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+    """A node and all below it."""
+    from mldbg.lint.interpret import tree
+
+    return tree.descendants(node)
+
+
+def called_on(node: cst.CSTNode) -> cst.BaseExpression | None:
+    """What a method is called on, where that is a name, an attribute or an item."""
+    base = node.func.value if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) else None
+    return base if isinstance(base, cst.Name | cst.Attribute | cst.Subscript) else None
+
+
+def method_of(node: cst.CSTNode) -> str:
+    """The name of the method that a call is of."""
+    return node.func.attr.value if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) else ""
+
+
+def goes_on(statement: cst.CSTNode | None) -> bool:
+    """Whether the statement after a line is reached from it."""
+    return isinstance(statement, cst.SimpleStatementLine) and not any(
+        isinstance(one, cst.Return | cst.Raise | cst.Break | cst.Continue) for one in statement.body
+    )
+
+
+def siblings_in(loop: cst.For | cst.While) -> list[cst.CSTNode]:
+    """The statements of a loop's body, where they have lines of their own."""
+    return list(loop.body.body) if isinstance(loop.body, cst.IndentedBlock) else []
+
+
+def first_parameter(function: cst.FunctionDef) -> str | None:
+    """The name of a function's first parameter."""
+    params = (*function.params.posonly_params, *function.params.params)
+    return str(params[0].name.value) if params else None
+
+
+def first_of_body(loop: cst.For | cst.While) -> cst.CSTNode | None:
+    """The first statement of a loop's body, when the body has lines of its own."""
+    return loop.body.body[0] if isinstance(loop.body, cst.IndentedBlock) and loop.body.body else None
+
+
+def detached(node: cst.BaseExpression) -> str:
+    """The text of an expression, cut off from its graph."""
+    text = code(node)
+    return f"{text}.detach()" if isinstance(node, cst.Name | cst.Attribute | cst.Call | cst.Subscript) else f"({text}).detach()"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.interpret.address import Made
 from mldbg.lint.interpret.value import ClassThing
 from mldbg.lint.outline import Kind
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mldbg.lint.interpret.module import Part
     from mldbg.lint.interpret.value import Object
 else:
-    from mldbg.lint.edit import cst  # loaded when it is first used
+    from mldbg.lint.nodes import cst  # loaded when it is first used
 
 _SAYS_LEFT_OUT = re.compile(r"froz|freez|skip|ignor|exclud|unused|fixed|untrain|other_opt", re.IGNORECASE)
 """Names of what is left out on purpose."""
@@ -39,11 +39,11 @@ def left_out_lists(parameters: cst.BaseExpression, part: Part) -> Iterator[tuple
     reached = list(_reached(parameters, part, 0))
     names = {node.value for _, node in reached if isinstance(node, cst.Name)}
     for owner, scope in _scopes(reached, part):
-        for loop in edit.descendants(scope):
-            if not isinstance(loop, cst.For) or re.search(r"parameters\(|modules\(", edit.code(loop.iter)) is None:
+        for loop in nodes.descendants(scope):
+            if not isinstance(loop, cst.For) or re.search(r"parameters\(|modules\(", nodes.code(loop.iter)) is None:
                 continue
             filled = _filled(loop)
-            if filled.keys().isdisjoint(names) or re.search(r"requires_grad(_\()? ?=? ?False", edit.code(loop)):
+            if filled.keys().isdisjoint(names) or re.search(r"requires_grad(_\()? ?=? ?False", nodes.code(loop)):
                 continue
             for name, node in filled.items():
                 if name not in names and not _SAYS_LEFT_OUT.search(name) and not _is_read(name, owner, scope):
@@ -52,11 +52,11 @@ def left_out_lists(parameters: cst.BaseExpression, part: Part) -> Iterator[tuple
 
 def _reached(node: cst.CSTNode, part: Part, depth: int) -> Iterator[tuple[Part, cst.CSTNode]]:
     """The names in what an optimizer gets, and those in what these names are made of."""
-    for one in edit.descendants(node):
+    for one in nodes.descendants(node):
         if isinstance(one, cst.Call) and isinstance(one.func, cst.Name) and depth < DEEPEST_NAME:
             home = part.module.part_of.get(one.func.value)
             if home is not None and home.statement.kind is Kind.FUNCTION:
-                for inner in edit.descendants(home.function):
+                for inner in nodes.descendants(home.function):
                     if isinstance(inner, cst.Return) and inner.value is not None:
                         yield from _reached(inner.value, home, depth + 1)
         if not isinstance(one, cst.Name):
@@ -93,7 +93,7 @@ def _is_code(part: Part) -> bool:
 def _filled(loop: cst.For) -> dict[str, cst.CSTNode]:
     """The names of lists to which a loop adds, each with a place where it does."""
     found: dict[str, cst.CSTNode] = {}
-    for node in edit.descendants(loop.body):
+    for node in nodes.descendants(loop.body):
         into, added = _added(node)
         if isinstance(into, cst.Name) and added is not None and _is_parameter(added, loop):
             found.setdefault(into.value, node)
@@ -125,8 +125,8 @@ def _is_read(name: str, part: Part, scope: cst.CSTNode) -> bool:
     """Whether a list is used for anything but to add to it and to say how long it is."""
     trees = [(part, scope)] if isinstance(scope, cst.FunctionDef) else [(one, one.tree) for one in part.module.parts]
     for owner, tree in trees:
-        for node in edit.descendants(tree):
-            if edit.is_name(node, name) and not _only_adds(node, owner):
+        for node in nodes.descendants(tree):
+            if nodes.is_name(node, name) and not _only_adds(node, owner):
                 return True
     return False
 
@@ -142,7 +142,7 @@ def _only_adds(node: cst.CSTNode, part: Part) -> bool:
         return parent.attr.value in ("append", "extend", "add")
     if isinstance(parent, cst.Arg):
         call = part.parents.get(parent)
-        return isinstance(call, cst.Call) and edit.is_name(call.func, "len")
+        return isinstance(call, cst.Call) and nodes.is_name(call.func, "len")
     return False
 
 
@@ -151,7 +151,7 @@ def left_out_parts(parameters: cst.BaseExpression, part: Part) -> Iterator[tuple
     """Layers of a model of which an optimizer gets several other parts; and what the model is called."""
     listed: dict[str, set[str]] = {}
     names = [node for _, node in _reached(parameters, part, 0) if isinstance(node, cst.Name)]
-    texts = [edit.code(parameters), *(edit.code(made) for name in names for made in _made(name, part))]
+    texts = [nodes.code(parameters), *(nodes.code(made) for name in names for made in _made(name, part))]
     for text in texts:
         for model, name in re.findall(r"\b((?:self\.)?\w+)\.(\w+)\.(?:named_)?parameters\(", text):
             listed.setdefault(model, set()).add(name)

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mldbg.lint.edit import code, descendants, is_name, statement_at
+from mldbg.lint.edit import statement_at
 from mldbg.lint.library.names import CONVENTIONAL_ALIASES
+from mldbg.lint.nodes import code, descendants, is_name
 
 if TYPE_CHECKING:
     import libcst as cst
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from mldbg.lint.interpret.facts import Place
     from mldbg.lint.interpret.module import Part
 else:
-    from mldbg.lint.edit import cst  # loaded on first use
+    from mldbg.lint.nodes import cst  # loaded on first use
 
 _LOADER = re.compile(r"loader|(^|_)(dl|batches)(_|$)|DataLoader", re.IGNORECASE)
 

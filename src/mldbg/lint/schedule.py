@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.interpret.value import Constant, Object
 from mldbg.lint.outline import Kind
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mldbg.lint.interpret.module import Part
     from mldbg.lint.interpret.value import Value
 else:
-    from mldbg.lint.edit import cst  # loaded when it is first used
+    from mldbg.lint.nodes import cst  # loaded when it is first used
 
 DEEPEST_NAME = 3
 """Names made of names that are followed."""
@@ -43,7 +43,7 @@ def counts_rounds_of(schedule: Schedule, loop: Loop) -> bool:
 
 def _said(node: cst.BaseExpression) -> str:
     """An expression, without the object whose attribute it is: what `__init__` gets is kept under the same name."""
-    return edit.bare(node).removeprefix("self.")
+    return nodes.bare(node).removeprefix("self.")
 
 
 def _are_same(length: Value, bound: Value, parameter: str) -> bool:
@@ -72,7 +72,7 @@ def _counts(node: cst.CSTNode, stop: str, part: Part, numbers: frozenset[str], d
             made = _made(node, part)
             return made is not None and _counts(made, stop, part, numbers, depth + 1)
         case cst.Call(func=func, args=args):
-            return edit.code(func).rpartition(".")[2] in _ROUNDING and any(
+            return nodes.code(func).rpartition(".")[2] in _ROUNDING and any(
                 _counts(arg.value, stop, part, numbers, depth) for arg in args
             )
         case cst.BinaryOperation(left=left, operator=cst.Add() | cst.Subtract(), right=right):
@@ -91,9 +91,9 @@ def _counts(node: cst.CSTNode, stop: str, part: Part, numbers: frozenset[str], d
             return any(
                 isinstance(one, cst.BinaryOperation)
                 and isinstance(one.operator, cst.Divide)
-                and edit.is_name(one.left, name)
+                and nodes.is_name(one.left, name)
                 and _counts(one.right, stop, part, numbers, depth)
-                for one in edit.descendants(body)
+                for one in nodes.descendants(body)
             )
     return False
 
@@ -122,13 +122,13 @@ def _batches(node: cst.CSTNode, part: Part, alone: bool, depth: int) -> str:
         made = _made(node, part)
         return _batches(made, part, alone, depth + 1) if made is not None else ""
     if isinstance(node, cst.Call):
-        name = edit.code(node.func).rpartition(".")[2]
+        name = nodes.code(node.func).rpartition(".")[2]
         if name == "len" and alone:
-            return edit.code(node)
+            return nodes.code(node)
         inside = [_batches(arg.value, part, alone, depth) for arg in node.args] if name in _ROUNDING else []
         return next((found for found in inside if found), "")
     if isinstance(node, cst.Lambda):
-        shares = [one.right for one in edit.descendants(node.body) if isinstance(one, cst.BinaryOperation) and _divides(one)]
+        shares = [one.right for one in nodes.descendants(node.body) if isinstance(one, cst.BinaryOperation) and _divides(one)]
         return next((found for share in shares if (found := _batches(share, part, alone, depth))), "")
     if isinstance(node, cst.BinaryOperation):
         grows = isinstance(node.operator, cst.Multiply)

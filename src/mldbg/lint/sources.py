@@ -36,7 +36,7 @@ def sources(place: Place, node: cst.CSTNode) -> Iterator[_Found]:
     seen: set[cst.CSTNode] = set()
     while todo and len(seen) < MOST_SOURCES:
         part, function, top = todo.popleft()
-        for each in edit.descendants(top):
+        for each in nodes.descendants(top):
             if each in seen:
                 continue
             seen.add(each)
@@ -125,9 +125,9 @@ def fetched(place: Place, node: cst.BaseExpression) -> _Found | None:
             return part, each
     keys = _keys(place.site.part, place.function, node)
     for outer, scope in _everywhere(place.site.part.module):
-        for each in edit.descendants(scope):
+        for each in nodes.descendants(scope):
             target = _written_to(outer, each)
-            if target is None or edit.code(target) not in keys:
+            if target is None or nodes.code(target) not in keys:
                 continue
             if edit.function_around(outer, each) is place.function or _is_known_everywhere(outer, target):
                 return outer, each
@@ -137,7 +137,7 @@ def fetched(place: Place, node: cst.BaseExpression) -> _Found | None:
 def _is_fetch(part: Part, node: cst.CSTNode) -> bool:
     function = nodes.called(node)
     if function is None:
-        return nodes.is_dotted(node) and edit.code(node).startswith(HANDED_IN)
+        return nodes.is_dotted(node) and nodes.code(node).startswith(HANDED_IN)
     method = nodes.last_name(function)
     return reading.qualified(part, function) in FETCHES or method in FETCHING_METHODS
 
@@ -168,22 +168,22 @@ def _fetched_into(part: Part, node: cst.CSTNode) -> cst.BaseExpression | None:
     if name is None or content is None:
         return None
     bound = _bindings(part, scope if scope is not None else part.tree)
-    opened = next((nodes.argument(each, "file", 0) for each in bound.get(name, ()) if edit.code(each).startswith("open(")), None)
-    names = {nodes.name_of(each) for each in edit.descendants(content)}
+    opened = next((nodes.argument(each, "file", 0) for each in bound.get(name, ()) if nodes.code(each).startswith("open(")), None)
+    names = {nodes.name_of(each) for each in nodes.descendants(content)}
     origins = [value for each in names if each is not None for value in bound.get(each, ())]
-    came = any(_is_fetch(part, each) for origin in (content, *origins) for each in edit.descendants(origin))
+    came = any(_is_fetch(part, each) for origin in (content, *origins) for each in nodes.descendants(origin))
     return opened if came else None
 
 
 def _keys(part: Part, function: cst.CSTNode | None, node: cst.BaseExpression) -> frozenset[str]:
     """The texts under which a file is known: that of the expression, and of the paths that it was opened by."""
-    found = {edit.code(node)}
+    found = {nodes.code(node)}
     name = nodes.name_of(node)
     bound = _bindings(part, function if function is not None else part.tree).get(name, []) if name is not None else []
     for each in (node, *bound):
         path = nodes.argument(each, "file", 0)
         if path is not None and nodes.last_name(nodes.called(each)) in ("open", "Path", "str"):
-            found |= {edit.code(path)}
+            found |= {nodes.code(path)}
     return frozenset(found)
 
 
@@ -194,7 +194,7 @@ def _calls_with_target(place: Place, table: Mapping[str, int]) -> Iterator[tuple
     if place.function is None:
         scopes += [(each, each.tree) for each in part.module.parts if each.statement.kind in (Kind.ASSIGNMENT, Kind.CODE)]
     for each, scope in scopes:
-        for node in edit.descendants(scope):
+        for node in nodes.descendants(scope):
             function = nodes.called(node)
             name = (reading.qualified(each, function) or "") if function is not None else ""
             target = nodes.argument(node, "f", table[name]) if name in table else None
@@ -214,4 +214,4 @@ def _is_known_everywhere(part: Part, node: cst.BaseExpression) -> bool:
     name = nodes.name_of(node)
     if name is not None:
         return name in part.module.part_of and name not in part.bound_names
-    return nodes.text_of(node) is not None or edit.code(node).startswith("self.")
+    return nodes.text_of(node) is not None or nodes.code(node).startswith("self.")

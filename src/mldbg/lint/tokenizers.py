@@ -63,8 +63,8 @@ def everything(gathered: Gathered) -> tuple[tuple[Part, cst.CSTNode], ...]:
 
 def _nodes(gathered: Gathered) -> Iterator[tuple[Part, cst.CSTNode]]:
     for part in gathered.parts:
-        yield from ((part, node) for node in edit.descendants(part.tree))
-        yield from ((method, node) for method in part.methods.values() for node in edit.descendants(method.function))
+        yield from ((part, node) for node in nodes.descendants(part.tree))
+        yield from ((method, node) for method in part.methods.values() for node in nodes.descendants(method.function))
 
 
 def calls_of(gathered: Gathered, name: re.Pattern[str]) -> list[tuple[Part, cst.CSTNode]]:
@@ -109,7 +109,7 @@ def _said_of_padding(node: cst.CSTNode) -> cst.BaseExpression | None:
     method = nodes.last_name(nodes.called(node))
     if method in ("from_pretrained", "add_special_tokens"):
         given = nodes.argument(node, "pad_token") or nodes.entry(nodes.argument(node, "special_tokens_dict", 0), "pad_token")
-        return given if given is not None and edit.code(given) != "None" else None
+        return given if given is not None and nodes.code(given) != "None" else None
     return None
 
 
@@ -163,11 +163,11 @@ def pads(node: cst.CSTNode) -> bool:
         return False
     said = nodes.argument(node, "padding")
     old = nodes.argument(node, "pad_to_max_length")
-    if old is not None and edit.code(old) == "True":
+    if old is not None and nodes.code(old) == "True":
         return True
-    if said is None or edit.code(said) not in _PADS:
+    if said is None or nodes.code(said) not in _PADS:
         return False
-    return "max_length" in edit.code(said) or not _is_one_text(nodes.argument(node, "text", 0))
+    return "max_length" in nodes.code(said) or not _is_one_text(nodes.argument(node, "text", 0))
 
 
 def _is_one_text(node: cst.BaseExpression | None) -> bool:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
-from mldbg.lint import edit
+from mldbg.lint import nodes
 from mldbg.lint.interpret.facts import Backward, Condition, GradientUse, Loop, ModelCall
 from mldbg.lint.interpret.value import Object
 from mldbg.lint.library.names import says_loss
@@ -40,7 +40,7 @@ def trained_models(loop: Loop) -> frozenset[Ref]:
     if all(step.parameters for step in steps):
         return known
     calls = [fact for fact in loop.facts if isinstance(fact, ModelCall) and fact.grad and fact.training is not False]
-    models = [fact.model.thing for fact in calls if not says_loss(edit.code(fact.expression))]
+    models = [fact.model.thing for fact in calls if not says_loss(nodes.code(fact.expression))]
     return known | {model.ref for model in models if isinstance(model, Object)}
 
 
@@ -49,5 +49,5 @@ def holds_once(condition: Condition, loop: Loop) -> bool:
     inner = {fact.node for fact in loop.facts if isinstance(fact, Loop)}
     if loop.node not in condition.chosen_by or not inner.isdisjoint(condition.chosen_by):
         return False
-    test = edit.code(cast("cst.BaseExpression", condition.test.node))
+    test = nodes.code(cast("cst.BaseExpression", condition.test.node))
     return "%" not in test and bool((_EQUATION if condition.holds else _INEQUATION).search(test))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Averaged
 from mldbg.lint.interpret.value import Mark
@@ -55,7 +55,7 @@ class AccuracyByBatches(Rule):
     def on_averaged(self, averaged: Averaged) -> Iterator[Finding]:
         total, by, site = averaged.total, averaged.by, averaged.place.site
         counted, by_batches = total.mark is Mark.COUNT, by.mark is Mark.BATCHES
-        if counted and by_batches and edit.batch_size_of(by.site.node) != "1":
+        if counted and by_batches and nodes.batch_size_of(by.site.node) != "1":
             yield self.found(
                 site,
                 "the number of right predictions is divided by the number of batches: this is no accuracy",
@@ -64,7 +64,7 @@ class AccuracyByBatches(Rule):
                 last=(site, "their number is divided by that of the batches"),
                 fix=_by_samples(averaged),
             )
-        elif not counted and not by_batches and edit.batch_size_of(total.site.node) != "1":
+        elif not counted and not by_batches and nodes.batch_size_of(total.site.node) != "1":
             yield self.found(
                 site,
                 "a sum of the batches' accuracies is divided by the number of samples: it is too small by the batch size",
@@ -85,11 +85,11 @@ class AccuracyByBatches(Rule):
 def _is_ragged(averaged: Averaged) -> bool:
     """Whether the last batch may be smaller, as far as the loader says it."""
     node = averaged.by.site.node
-    size = edit.batch_size_of(node)
-    return size not in (None, "1") and not edit.drops_last(node)
+    size = nodes.batch_size_of(node)
+    return size not in (None, "1") and not nodes.drops_last(node)
 
 
 def _by_samples(averaged: Averaged) -> Fix | None:
     """`correct / len(loader)` -> `correct / len(loader.dataset)`"""
-    loader = edit.measured_divisor(averaged.place.site.node)
+    loader = nodes.measured_divisor(averaged.place.site.node)
     return edit.unsafe(*edit.followed_by(averaged.place.site.part, loader, ".dataset")) if loader is not None else None

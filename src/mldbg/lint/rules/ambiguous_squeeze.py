@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.address import Site, site_of
 from mldbg.lint.interpret.facts import Accumulated, Call, Loop
@@ -65,7 +65,7 @@ class AmbiguousSqueeze(Rule):
 
     def on_loop(self, loop: Loop) -> Iterator[Finding]:
         goes_over = getattr(loop.node, "iter", None)
-        if goes_over is None or _COUNTS.search(edit.code(goes_over)):
+        if goes_over is None or _COUNTS.search(nodes.code(goes_over)):
             return
         if "drop_last=True" in "".join(loop.place.site.part.module.outline.code).replace(" ", ""):
             return
@@ -91,18 +91,18 @@ def _squeezed(loop: Loop) -> Iterator[tuple[Place, Site, str]]:
             for name in ("input", "target"):
                 value, node = fact.argument(name), fact.nodes.get(name)
                 marked = value.marked
-                if marked is not None and marked.mark is Mark.SQUEEZED and edit.squeezes_all(marked.site.node):
+                if marked is not None and marked.mark is Mark.SQUEEZED and nodes.squeezes_all(marked.site.node):
                     yield fact.place, marked.site, f"`{loss_named(fact.name)}` takes it for a batch"
                 elif node is not None:
                     yield from ((fact.place, site, "a loss takes it for a batch") for site in _written(fact.place, node))
         elif isinstance(fact, Accumulated) and fact.expression is not None:
-            text = edit.code(fact.expression)
+            text = nodes.code(fact.expression)
             if _ARRAYS.search(text) and ".item(" not in text:
                 yield from ((fact.place, site, "a list collects it") for site in _written(fact.place, fact.expression))
 
 
 def _written(place: Place, node: cst.CSTNode) -> Iterator[Site]:
     """The calls of squeeze that an expression, or what a name in it was given, ends in."""
-    for link in edit.chain_of(node):
+    for link in nodes.chain_of(node):
         for source in (link, *edit.sources_of(place, link)):
-            yield from (site_of(place.site.part, each) for each in edit.chain_of(source) if edit.squeezes_all(each))
+            yield from (site_of(place.site.part, each) for each in nodes.chain_of(source) if nodes.squeezes_all(each))

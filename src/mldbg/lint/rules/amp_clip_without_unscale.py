@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Backward, Escape, GradientUse, Loop, Place, ScalerUse
 from mldbg.lint.interpret.value import first_step
@@ -109,7 +109,7 @@ class AmpClipWithoutUnscale(Rule):
             return
         repeated = {step.place.site for step in repeated_steps(loop)}
         for use in uses:
-            name = edit.text_called_on(use.place.site.node)
+            name = nodes.text_called_on(use.place.site.node)
             if use.does != "step" or use.place.site not in repeated or name is None or _is_off(use):
                 continue
             if any(one.does == "scale" for one in uses) and f"{name}.update(" not in use.place.site.part.module.text:
@@ -129,23 +129,23 @@ def _is_scaled_pass(facts: list[Backward | GradientUse | ScalerUse], number: int
 
 def _excludes(one: Place, other: Place) -> bool:
     """Whether two places stand in branches of which only one is taken."""
-    tests = {edit.code(condition.test.node): condition.holds for condition in one.conditions}
-    return any(tests.get(edit.code(each.test.node), each.holds) is not each.holds for each in other.conditions)
+    tests = {nodes.code(condition.test.node): condition.holds for condition in one.conditions}
+    return any(tests.get(nodes.code(each.test.node), each.holds) is not each.holds for each in other.conditions)
 
 
 def _is_off(use: ScalerUse) -> bool:
     """Whether a scaler is built so that it does nothing."""
     made = use.scaler.origin.site.node if use.scaler.origin is not None and use.scaler.origin.site is not None else None
     enabled = edit.argument_of(made, 99, "enabled") if made is not None else None
-    return enabled is not None and edit.is_name(enabled, "False")
+    return enabled is not None and nodes.is_name(enabled, "False")
 
 
 def _unscaled(clip: GradientUse, step: ScalerUse) -> Fix | None:
     part, statement = clip.place.site.part, edit.statement_of(clip.place)
-    name, optimizer = edit.text_called_on(step.place.site.node), edit.argument_of(step.place.site.node, 0, "optimizer")
+    name, optimizer = nodes.text_called_on(step.place.site.node), edit.argument_of(step.place.site.node, 0, "optimizer")
     if statement is None or name is None or optimizer is None or clip.place.function is not step.place.function:
         return None
-    return edit.unsafe(edit.inserted_before(part, statement, f"{name}.unscale_({edit.code(optimizer)})"))
+    return edit.unsafe(edit.inserted_before(part, statement, f"{name}.unscale_({nodes.code(optimizer)})"))
 
 
 def _updated(step: ScalerUse, name: str) -> Fix | None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Call
 from mldbg.lint.ladder import (
@@ -88,7 +88,7 @@ class ArgmaxOverBatch(Rule):
 
     def _by_labels(self, call: Call, axis: int | None) -> Iterator[Finding]:
         """Predictions that are compared with the labels of a batch, of a model of which nothing is known."""
-        scores = call.nodes.get("input") or edit.receiver_of(call.place.site.node)
+        scores = call.nodes.get("input") or nodes.receiver_of(call.place.site.node)
         shape = shape_of(call.argument("input"))
         if axis not in (None, 0) or scores is None or (shape is not None and shape.rank == 1):
             return

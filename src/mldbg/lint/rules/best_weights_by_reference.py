@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.address import Ref
 from mldbg.lint.interpret.facts import Loop, WeightsKept
@@ -75,7 +75,7 @@ class BestWeightsByReference(Rule):
         for fact in kept:
             if not _is_of(fact.model, trained) or is_made_in(fact.model, loop) or not _is_meant_to_last(fact, loop):
                 continue
-            name = edit.code(root_of(fact.into))
+            name = nodes.code(root_of(fact.into))
             what = "the model itself" if fact.whole else "the tensors of the model"
             yield self.found(
                 fact.place.site,
@@ -108,5 +108,5 @@ def _fix(fact: WeightsKept) -> Fix | None:
     if copying is None:
         return None
     name, imports = copying
-    changes = (*imports, edit.replaced(part, fact.source, f"{name}({edit.code(fact.source)})"))
+    changes = (*imports, edit.replaced(part, fact.source, f"{name}({nodes.code(fact.source)})"))
     return edit.unsafe(*changes) if fact.whole else edit.safe(*changes)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.facts import Backward, Escape, Fact, Gradients, GradientsCleared, GradientUse, Loop
@@ -159,7 +159,7 @@ def _is_meant(step: GradientUse, clip: GradientUse) -> bool:
 def _clips(site: Site) -> bool:
     """Whether the bound is a number that some gradients exceed."""
     bound = edit.argument_of(site.node, 1, "max_norm", "clip_value")
-    number = edit.float_of(bound) if bound is not None else None
+    number = nodes.float_of(bound) if bound is not None else None
     return number is not None and number < MOST_CLIPPED
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mldbg.lint import edit, nodes
+from mldbg.lint import nodes
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.facts import Heard, LoaderBuilt
@@ -103,7 +103,7 @@ def _are_spawned(built: LoaderBuilt) -> bool:
 
 def _is_optional(call: Heard) -> bool:
     """Whether a flag decides about it of which nothing is known; whether there is a GPU at all is no such flag."""
-    tests = [edit.code(condition.test.node) for condition in call.place.conditions if not condition.test.part.is_test]
+    tests = [nodes.code(condition.test.node) for condition in call.place.conditions if not condition.test.part.is_test]
     return any(re.search(r"cuda|gpu|device", test) and "is_available" not in test for test in tests)
 
 
@@ -123,9 +123,9 @@ def _is_gpu(value: Value, place: Place, node: cst.BaseExpression | None) -> bool
     if isinstance(value.constant, str):
         return value.constant.startswith("cuda")
     site = _made(value)
-    if site is not None and _CUDA.search(edit.code(site.node)):
+    if site is not None and _CUDA.search(nodes.code(site.node)):
         return True
-    return node is not None and any(_CUDA.fullmatch(edit.code(each)) for _, each in sources(place, node) if _is_text(each))
+    return node is not None and any(_CUDA.fullmatch(nodes.code(each)) for _, each in sources(place, node) if _is_text(each))
 
 
 def _is_text(node: cst.CSTNode) -> bool:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.gradient_flow import Backtrace, Carried, Flow, forward_of, is_deliberate, is_meant, made_leaves, terms_in
 from mldbg.lint.interpret.address import site_of
@@ -93,7 +93,7 @@ class DetachedLoss(Rule):
         if loss is None:
             return
         carried = Backtrace(self._losses, self._forwards).carried(loss, part)
-        if carried.flow is Flow.RAW and edit.is_any_name(loss) and edit.is_made_leaf(part, loss):
+        if carried.flow is Flow.RAW and nodes.is_any_name(loss) and edit.is_made_leaf(part, loss):
             carried = Backtrace(self._losses, self._forwards, inside=True).carried(loss, part)
         if carried.flow is Flow.CUT and not (is_deliberate(carried) and made_leaves(part, loss)):
             yield self._finding(carried, "no gradient of the loss reaches the parameters", backward)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
-from mldbg.lint import edit, reading
+from mldbg.lint import edit, nodes, reading
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.facts import Written
@@ -107,7 +107,7 @@ def _kind(written: Written, call: cst.Call, name: str) -> str | None:
         return ("another array" if function.startswith("numpy.") else "another tensor") if function in _FUNCTIONS else None
     imports = {what.module.partition(".")[0] for what in part.module.outline.imports.values() if not what.level}
     receiver = reading.receiver(call)
-    if receiver is None or edit.is_name(receiver, "self"):
+    if receiver is None or nodes.is_name(receiver, "self"):
         return None
     if name in rows.RETURNS_ANOTHER_TABLE and {"pandas", "polars"} & imports and _is_table(written, receiver, name):
         return "another table"
@@ -132,7 +132,7 @@ def _is_tensor(written: Written, receiver: cst.BaseExpression) -> bool:
     if key is not None:
         return key in _TENSOR_KEYS
     root = reading.root_name(receiver)
-    if root is None or not edit.is_name(receiver, root):
+    if root is None or not nodes.is_name(receiver, root):
         return False
     makers = _makers(written, root)
     if makers:
@@ -176,6 +176,6 @@ def _fix(written: Written, call: cst.Call) -> Fix | None:
     root = reading.root_name(receiver) if receiver is not None else None
     if receiver is None or root is None or not reading.is_bound_here(written.place, root):
         return None
-    if not (edit.is_name(receiver, root) or reading.text_key(receiver) is not None):
+    if not (nodes.is_name(receiver, root) or reading.text_key(receiver) is not None):
         return None
-    return edit.safe(edit.replaced(part, call, f"{edit.code(receiver)} = {edit.code(call)}"))
+    return edit.safe(edit.replaced(part, call, f"{nodes.code(receiver)} = {nodes.code(call)}"))

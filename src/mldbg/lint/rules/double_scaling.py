@@ -64,7 +64,7 @@ class DoubleScaling(Rule):
 
     def on_loop(self, loop: Loop) -> Iterator[Finding]:
         scaling = [loader for loader in loop.loaders if _scales(loader.steps) and _holds_bytes(loader.whole)]
-        if not scaling or _TIMES_255.search(edit.code(loop.node.body)):
+        if not scaling or _TIMES_255.search(nodes.code(loop.node.body)):
             return
         names = nodes.names_from_target(loop.node)
         first = scaling[0].ref.site or loop.place.site
@@ -79,7 +79,7 @@ class DoubleScaling(Rule):
         if not _holds_bytes(built.dataset):
             return
         for method in thing.cls.part.methods.values():
-            for node in edit.descendants(method.function) if method.function.name.value == "__getitem__" else ():
+            for node in nodes.descendants(method.function) if method.function.name.value == "__getitem__" else ():
                 divided = nodes.divided_by_255(node)
                 place = Place(site_of(method, node), ("__getitem__",), method.function)
                 if divided is not None and _is_transformed(place, divided):
@@ -100,7 +100,7 @@ class DoubleScaling(Rule):
         ]
         for part, function in found:
             names = nodes.parameters_of(function)
-            if _TIMES_255.search(edit.code(function)) or not names:
+            if _TIMES_255.search(nodes.code(function)) or not names:
                 continue
             batch = names[1] if names[0] == "self" and len(names) > 1 else names[0]
             for where, node, divided in _divisions(
@@ -121,7 +121,7 @@ class DoubleScaling(Rule):
             yield self._twice(site, divided, scaled)
 
     def _twice(self, site: Site, divided: cst.BaseExpression | None, first: Site) -> Finding:
-        half = _HALF.search(edit.code(site.node)) is not None
+        half = _HALF.search(nodes.code(site.node)) is not None
         if divided is None and _of_bytes(site.node):
             return self.found(
                 site,
@@ -145,7 +145,7 @@ def _divisions(
 ) -> Iterator[tuple[Part, cst.CSTNode, cst.BaseExpression]]:
     """The divisions by 255 of what some names stand for, in a block and in functions of the module that are given them."""
     names = nodes.names_gathered_from(block, names) if gathers else nodes.names_passed_on(block, names)
-    for node in edit.descendants(block):
+    for node in nodes.descendants(block):
         divided = nodes.divided_by_255(node)
         if divided is not None and (_is_of(divided, names) or (gathers and _is_stack_of(divided, names))):
             yield part, node, divided
@@ -166,7 +166,7 @@ def _is_stack_of(node: cst.BaseExpression, names: frozenset[str]) -> bool:
     """Whether pictures are put together: `torch.stack(images)`, `torch.stack([image for image, _ in batch])`."""
     call = nodes.unwrapped(node)
     given = nodes.argument(call, "tensors", 0) if nodes.last_name(nodes.called(call)) in ("stack", "cat") else None
-    return given is not None and any(nodes.name_of(each) in names for each in edit.descendants(given))
+    return given is not None and any(nodes.name_of(each) in names for each in nodes.descendants(given))
 
 
 def _scales(steps: tuple[str, ...]) -> bool:
@@ -206,7 +206,7 @@ def _scaled_by(place: Place, node: cst.BaseExpression, depth: int) -> Site | Non
     if name is not None and depth:
         found = [(part, _scaled_by(_at(place, part), value, depth - 1)) for part, value in meanings(place, name)]
         scaled = [site for _, site in found if site is not None]
-        others = [value for _, value in meanings(place, name) if _TIMES_255.search(edit.code(value))]
+        others = [value for _, value in meanings(place, name) if _TIMES_255.search(nodes.code(value))]
         return scaled[0] if scaled and not others else None
     function = nodes.called(node)
     if function is None or not _gets_bytes(place, node):
@@ -240,7 +240,7 @@ def _gets_bytes(place: Place, call: cst.BaseExpression) -> bool:
     given = nodes.argument(call, "pic", 0)
     if given is None:
         return False
-    texts = [edit.code(given), *(edit.code(value) for value in _bound(place, given))]
+    texts = [nodes.code(given), *(nodes.code(value) for value in _bound(place, given))]
     return not any(_FLOAT.search(text) for text in texts)
 
 
@@ -268,13 +268,13 @@ def _divided_in_chain(site: Site) -> cst.BaseExpression | None:
 
 def _by_255(node: cst.BaseExpression) -> bool:
     deviation = nodes.argument(node, "std", 1)
-    return deviation is not None and re.fullmatch(r"[\[(]?\s*255(?:\.0*)?[\s,255.0]*[\])]?", edit.code(deviation)) is not None
+    return deviation is not None and re.fullmatch(r"[\[(]?\s*255(?:\.0*)?[\s,255.0]*[\])]?", nodes.code(deviation)) is not None
 
 
 def _of_bytes(node: cst.CSTNode) -> bool:
     """Whether means and deviations are those of pictures between 0 and 255: `mean=(123.7, 116.3, 103.5)`."""
     means, deviations = nodes.argument(node, "mean", 0), nodes.argument(node, "std", 1)
-    sizes = [edit.float_of(each) for given in (means, deviations) if given is not None for each in nodes.elements_of(given)]
+    sizes = [nodes.float_of(each) for given in (means, deviations) if given is not None for each in nodes.elements_of(given)]
     return len(sizes) > 1 and all(size is not None and 2 < size < 255 for size in sizes)
 
 
@@ -288,4 +288,4 @@ def _fix(site: Site, divided: cst.BaseExpression | None) -> Fix | None:
         return edit.unsafe(edit.removed(site.part, statement)) if statement is not None and alone else None
     if edit.is_statement(site):
         return None
-    return edit.unsafe(edit.replaced(site.part, site.node, edit.code(divided)))
+    return edit.unsafe(edit.replaced(site.part, site.node, nodes.code(divided)))

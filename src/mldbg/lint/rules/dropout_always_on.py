@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Edit, Finding, Group
 from mldbg.lint.interpret.facts import Call
 from mldbg.lint.rule import Rule, Topic, calls
@@ -102,7 +102,7 @@ class DropoutAlwaysOn(Rule):
 def _is_untold(call: Call) -> bool:
     """Whether a function drops with its usual `training=True`."""
     rate = call.nodes.get("p")
-    if call.argument("p").constant in (0, 0.0) or (rate is not None and _SAYS_MODE.search(edit.code(rate))):
+    if call.argument("p").constant in (0, 0.0) or (rate is not None and _SAYS_MODE.search(nodes.code(rate))):
         return False
     return edit.is_given(call, "training") is False
 
@@ -111,7 +111,7 @@ def _dropped_attention(call: Call, module: ClassThing) -> str:
     node = call.nodes.get("dropout_p")
     if node is None or call.argument("dropout_p").constant in (0, 0.0) or "def train(" in module.part.code:
         return ""
-    texts = [edit.code(node), *map(edit.code, edit.sources_of(call.place, node))]
+    texts = [nodes.code(node), *map(nodes.code, edit.sources_of(call.place, node))]
     if any(map(_SAYS_MODE.search, texts)) or edit.is_parameter(call.place, node):
         return ""
     return "attention drops weights in evaluation mode, too: dropout_p does not depend on the mode"
@@ -119,10 +119,10 @@ def _dropped_attention(call: Call, module: ClassThing) -> str:
 
 def _unless_training(call: Call) -> Edit | None:
     node = call.nodes["dropout_p"]
-    plain = edit.is_literal(node) or not any(map(edit.is_call, edit.descendants(node)))
+    plain = nodes.is_literal(node) or not any(map(nodes.is_call, nodes.descendants(node)))
     if not plain or not _has_self(call):
         return None
-    return edit.replaced(call.place.site.part, node, f"{edit.code(node)} if self.training else 0.0")
+    return edit.replaced(call.place.site.part, node, f"{nodes.code(node)} if self.training else 0.0")
 
 
 def _is_made_here(call: Call) -> bool:
@@ -142,16 +142,16 @@ def _has_self(call: Call) -> bool:
     """Whether `self` is the module where the call stands."""
     site, cls = call.place.site, call.module
     function = edit.outermost_function(site)
-    if function is None or cls is None or edit.first_parameter(function) != "self" or site.part.module is not cls.part.module:
+    if function is None or cls is None or nodes.first_parameter(function) != "self" or site.part.module is not cls.part.module:
         return False
     return cls.part.statement.first <= site.part.statement.first <= cls.part.statement.last
 
 
 def _asks_for_mode(call: Call) -> bool:
     """Whether a test around the call, or one before it that leaves the function, asks for the mode."""
-    if any(_SAYS_MODE.search(edit.code(condition.test.node)) for condition in call.place.conditions):
+    if any(_SAYS_MODE.search(nodes.code(condition.test.node)) for condition in call.place.conditions):
         return True
-    return any(_SAYS_MODE.search(edit.code(test)) for test in edit.tests_over(call.place.site))
+    return any(_SAYS_MODE.search(nodes.code(test)) for test in edit.tests_over(call.place.site))
 
 
 def _is_meant(call: Call, module: ClassThing) -> bool:

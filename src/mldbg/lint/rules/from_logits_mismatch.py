@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mldbg.lint import edit, misuse
+from mldbg.lint import edit, misuse, nodes
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Call
 from mldbg.lint.rule import Rule, Topic, calls
@@ -71,11 +71,11 @@ def _fix(call: Call, loss: FlaggedLoss, *, logits: bool) -> Fix | None:
     """Say what the output is; a loss that only takes logits gets them where the activation stands before it."""
     if not loss.flag:
         return edit.without_activation(call, loss.prediction)
-    name = edit.text_of(call.place.site.node)
+    name = nodes.raw_text_of(call.place.site.node)
     if name is not None:
         change = edit.loss_object(call.place.site, LOSSES_BY_NAME[name], loss.flag) if logits else None
     elif call.receiver is not None:
         change = edit.built_with(call.receiver, loss.flag, str(logits))
     else:
-        change = edit.with_argument(call, loss.flag, str(logits)) if edit.is_call(call.place.site.node) else None
+        change = edit.with_argument(call, loss.flag, str(logits)) if nodes.is_call(call.place.site.node) else None
     return edit.unsafe(change) if change is not None else None

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mldbg.lint import edit
+from mldbg.lint import nodes
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Learned
 from mldbg.lint.interpret.value import first_step
@@ -80,4 +80,4 @@ def _feature(column: Column) -> str:
 
 
 def _how(site: Site) -> str:
-    return f"`{edit.code(site.node)}`" if edit.is_call(site.node) else "it"
+    return f"`{nodes.code(site.node)}`" if nodes.is_call(site.node) else "it"

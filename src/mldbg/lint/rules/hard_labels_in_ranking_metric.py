@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Call
 from mldbg.lint.interpret.value import Mark, Symbol, Value, first_step, onward
@@ -154,7 +154,7 @@ def _fix(call: Call, value: Value) -> Fix | None:
     functions = edit.function_around(made.part, made.node), edit.function_around(part, node)
     if made.part.module is not part.module or functions[0] is not functions[1]:
         return None
-    text = edit.other_method(made.node, "predict", _instead(call, value))
+    text = nodes.other_method(made.node, "predict", _instead(call, value))
     if text is None or "\n" in text:
         return None
     columns = "" if call.name.rpartition(".")[2] in _TAKE_ALL or "predict_proba" not in text else "[:, 1]"

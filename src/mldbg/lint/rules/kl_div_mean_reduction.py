@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Edit, Finding, Group
 from mldbg.lint.interpret.facts import Call
 from mldbg.lint.rule import Rule, Topic, calls
@@ -48,7 +48,7 @@ class KlDivMeanReduction(Rule):
         told = "reduction" in call.arguments or edit.is_given(call, "reduction") is not False
         if (told and said != "mean") or any(old in call.arguments for old in _OLD) or _has_old_flags(call):
             return
-        if any(_COUNTS_CLASSES.search(edit.code(factor)) for factor in edit.factors_of(call.place.site)):
+        if any(_COUNTS_CLASSES.search(nodes.code(factor)) for factor in edit.factors_of(call.place.site)):
             return
         change = _with_batchmean(call)
         yield self.found(
@@ -61,13 +61,13 @@ class KlDivMeanReduction(Rule):
 
 def _has_old_flags(call: Call) -> bool:
     """Whether a loss is built with flags by position, as old code does."""
-    return call.name == _CLASS and edit.has_positional(call.node)
+    return call.name == _CLASS and nodes.has_positional(call.node)
 
 
 def _with_batchmean(call: Call) -> Edit | None:
     node = call.nodes.get("reduction")
     if node is not None:
-        return edit.replaced(call.place.site.part, node, '"batchmean"') if edit.text_of(node) is not None else None
+        return edit.replaced(call.place.site.part, node, '"batchmean"') if nodes.raw_text_of(node) is not None else None
     if call.name == _CLASS:
         return edit.built_with(call.result, "reduction", '"batchmean"')
     return edit.with_argument(call, "reduction", '"batchmean"')

@@ -123,8 +123,8 @@ def _fix(site: Site, value: cst.BaseExpression, ids: cst.BaseExpression) -> Fix 
     batch = nodes.subscripted(ids)
     pairs = nodes.assigned(site.node)
     statement = edit.statement_at(site)
-    is_copy = edit.code(value).endswith(".clone()")
+    is_copy = nodes.code(value).endswith(".clone()")
     if batch is None or nodes.name_of(batch) is None or len(pairs) != 1 or statement is None or not is_copy:
         return None
-    line = f'{edit.code(pairs[0][0])}[{edit.code(batch)}["attention_mask"] == 0] = -100'
+    line = f'{nodes.code(pairs[0][0])}[{nodes.code(batch)}["attention_mask"] == 0] = -100'
     return edit.unsafe(edit.inserted_after(site.part, statement, edit.indented_like(site.part, statement, line)))

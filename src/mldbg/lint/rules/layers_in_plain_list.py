@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Edit, Finding, Fix, Group
 from mldbg.lint.interpret.address import site_of
 from mldbg.lint.interpret.facts import ModuleBuilt
@@ -87,13 +87,13 @@ class LayersInPlainList(Rule):
                 continue
             if re.search(rf"Module(?:List|Dict)\(\s*self\.{name}\b|Sequential\(\s*\*\s*self\.{name}\b", part.code):
                 continue  # what was gathered in a plain list is wrapped afterwards
-            if edit.wraps_one_name(site.node) or _ON_PURPOSE.search(_said_of(name, built)):
+            if nodes.wraps_one_name(site.node) or _ON_PURPOSE.search(_said_of(name, built)):
                 continue
             self._seen.add(site)
-            is_dict = edit.is_dict(site.node)
+            is_dict = nodes.is_dict(site.node)
             yield self.found(
                 site,
-                f"the layers in `{name}` are in a plain {edit.container_of(site.node)}: parameters() does not find them",
+                f"the layers in `{name}` are in a plain {nodes.container_of(site.node)}: parameters() does not find them",
                 hint=f"use nn.{'ModuleDict' if is_dict else 'ModuleList'}",
                 fix=_fix(site, is_dict=is_dict),
             )
@@ -104,7 +104,7 @@ def _made_at(name: str, built: ModuleBuilt) -> Site | None:
     thing = built.attributes[name].thing
     if isinstance(thing, Object):
         return thing.ref.site
-    given = edit.attributes_given(built.init.node) if built.init is not None else ()
+    given = nodes.attributes_given(built.init.node) if built.init is not None else ()
     return next((site_of(built.init.part, source) for known, _, source in given if built.init and known == name), None)
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Call
 from mldbg.lint.interpret.value import Value
@@ -70,12 +70,12 @@ def _is_unchanged(call: Call, value: Value) -> bool:
         return False
     born = value.trail.steps()[0][0].node
     made = value.origin.site.node
-    if not edit.is_call(born):
+    if not nodes.is_call(born):
         return False  # a division by the sum
     if made is born:
         return True
     picked = call.nodes.get("input")
-    return made is picked and edit.is_item_of_name(picked) and not _GUARDED.search(call.place.site.part.code)
+    return made is picked and nodes.is_item_of_name(picked) and not _GUARDED.search(call.place.site.part.code)
 
 
 def _fix(call: Call, activation: cst.Call) -> Fix | None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mldbg.lint import edit, misuse
+from mldbg.lint import edit, misuse, nodes
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Call, Compared
 from mldbg.lint.rule import Rule, Topic, both, calls, hears
@@ -141,10 +141,10 @@ def _keys(value: Value) -> frozenset[object]:
 
 def _depends_on_activation(place: Place) -> bool:
     """Whether a test that leads here may know whether probabilities are there, or they are made in place."""
-    if any(_SAYS_ACTIVATION.search(edit.code(condition.test.node)) for condition in place.conditions):
+    if any(_SAYS_ACTIVATION.search(nodes.code(condition.test.node)) for condition in place.conditions):
         return True
     return place.function is not None and "sigmoid_(" in edit.code_in(place.site.part, place.function)
 
 
 def _with_zero(site: Site, node: cst.BaseExpression) -> Fix | None:
-    return edit.unsafe(edit.replaced(site.part, node, "0")) if edit.is_number(node) else None
+    return edit.unsafe(edit.replaced(site.part, node, "0")) if nodes.is_number(node) else None

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.address import Ref
 from mldbg.lint.interpret.facts import Accumulated, Backward, Escape, Loop, Restarted
@@ -126,6 +126,6 @@ def _fix(fact: Accumulated, backward: Backward) -> Fix | None:
     if fact.expression is None:
         return None
     part = fact.place.site.part
-    change = edit.replaced(part, fact.expression, edit.detached(fact.expression))
+    change = edit.replaced(part, fact.expression, nodes.detached(fact.expression))
     plain = fact.place.function is backward.place.function and "torch" in part.module.text
     return edit.safe(change) if plain else edit.unsafe(change)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Backward, Call, GradientUse, Place
 from mldbg.lint.ladder import calls_of_losses
@@ -89,7 +89,7 @@ class ManualStepInLightning(Rule):
             return
         if cls.optimisation is Optimisation.AUTOMATIC:
             loss = edit.differentiated(backward.place.site.node)
-            returned = loss is not None and edit.is_any_name(loss) and cls.returns(loss.value)
+            returned = loss is not None and nodes.is_any_name(loss) and cls.returns(loss.value)
             if cls.gives_loss and (returned or _OWN_OPTIMIZER.search(cls.step.code)):
                 yield from self._twice(cls, backward.place, "backward runs")
         elif cls.optimisation is Optimisation.MANUAL and not cls.hands_itself_on:

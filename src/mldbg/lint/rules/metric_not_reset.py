@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Loop, MeterUse
 from mldbg.lint.interpret.value import first_step, onward
@@ -60,16 +60,16 @@ class MetricNotReset(Rule):
     def on_meter_use(self, computed: MeterUse) -> Iterator[Finding]:
         """In Lightning nobody resets a metric whose value is asked for by hand."""
         place = computed.place
-        expression = edit.called_on(place.site.node)
+        expression = nodes.called_on(place.site.node)
         if computed.use is not Use.COMPUTED or computed.meter is None or expression is None or not place.within:
             return
         text = place.site.part.module.text
         if not _EPOCH_ENDS.search(place.within[-1]) or "LightningModule" not in text:
             return
         resets = _RESETTING.findall(text)
-        if any(edit.code(expression) == one or not one.startswith("self.") for one in resets):
+        if any(nodes.code(expression) == one or not one.startswith("self.") for one in resets):
             return  # it, or what a loop over several metrics takes
-        name = re.escape(edit.code(expression))
+        name = re.escape(nodes.code(expression))
         if not re.search(rf"{name}(?:\.update)?\(", text) or re.search(rf"\.log(?:_dict)?\([^)]*{name}\s*[,)]", text):
             return
         title = at_the_start(str(computed.meter.detail).rpartition(".")[2])
@@ -129,8 +129,10 @@ _RESETS = {"compute": "reset", "result": "reset_state"}
 def _reset(computed: MeterUse) -> Fix | None:
     """Reset the metric after the statement that asks for its value."""
     place = computed.place
-    expression, statement = edit.called_on(place.site.node), edit.statement_of(place)
-    if expression is None or not edit.goes_on(statement) or statement is None:
+    expression, statement = nodes.called_on(place.site.node), edit.statement_of(place)
+    if expression is None or not nodes.goes_on(statement) or statement is None:
         return None
-    line = edit.indented_like(place.site.part, statement, f"{edit.code(expression)}.{_RESETS[edit.method_of(place.site.node)]}()")
+    line = edit.indented_like(
+        place.site.part, statement, f"{nodes.code(expression)}.{_RESETS[nodes.method_of(place.site.node)]}()"
+    )
     return edit.unsafe(edit.inserted_after(place.site.part, statement, line))

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
-from mldbg.lint import edit, reading
+from mldbg.lint import edit, nodes, reading
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Written
 from mldbg.lint.rule import Rule, Topic, reads
@@ -63,7 +63,7 @@ class MissingCallParentheses(Rule):
             return
         yield self.found(
             site,
-            f"`{edit.code(named)}` is named, not called: {what}",
+            f"`{nodes.code(named)}` is named, not called: {what}",
             hint="write the parentheses",
             last=(site, "named here"),
             fix=edit.safe(*edit.followed_by(site.part, named, "()")),

@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import ModelCall
 from mldbg.lint.library.names import says_evaluation, says_stochastic
@@ -88,4 +88,4 @@ def _fix(call: ModelCall) -> Fix | None:
     statement = edit.outermost_evaluation(call.place)
     if statement is None:
         return None
-    return edit.unsafe(edit.inserted_before(call.place.site.part, statement, f"{edit.code(call.expression)}.eval()"))
+    return edit.unsafe(edit.inserted_before(call.place.site.part, statement, f"{nodes.code(call.expression)}.eval()"))

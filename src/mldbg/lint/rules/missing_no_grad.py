@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Backward, GradientUse, Loop, ModelCall
 from mldbg.lint.interpret.value import ClassThing, Object
@@ -102,7 +102,7 @@ def _is_held_out(call: ModelCall) -> bool:
 
 def _wants_gradients(call: ModelCall, loop: Loop) -> bool:
     """Whether the code around asks for gradients, says that it will, or has turned them off for the parameters."""
-    names = (*call.place.within, edit.code(call.expression))
+    names = (*call.place.within, nodes.code(call.expression))
     if any(map(_SAYS_GRADIENTS.search, names)):
         return True
     texts = [edit.code_in(loop.place.site.part, loop.node)]

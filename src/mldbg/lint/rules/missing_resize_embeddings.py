@@ -98,7 +98,7 @@ def _loaded_alike(gathered: Gathered) -> _Loaded | None:
 
 def _source(call: cst.CSTNode) -> str:
     given = nodes.argument(call, "pretrained_model_name_or_path", 0)
-    return edit.code(given) if given is not None else ""
+    return nodes.code(given) if given is not None else ""
 
 
 def _is_last(gathered: Gathered, call: cst.CSTNode) -> bool:
@@ -147,5 +147,5 @@ def _is_new(node: cst.BaseExpression, loaded: _Loaded) -> bool:
 
 
 def _fix(gathered: Gathered, part: Part, call: cst.CSTNode, owner: cst.BaseExpression | None) -> Fix | None:
-    change = resized_after(gathered, part, call, edit.code(owner)) if owner is not None else None
+    change = resized_after(gathered, part, call, nodes.code(owner)) if owner is not None else None
     return edit.safe(change) if change is not None else None

@@ -116,7 +116,7 @@ def _is_another(receiver: Value | None, sampler: Ref) -> bool:
 def _fix(loader: Loader, sampler: Ref, epochs: Loop) -> Fix | None:
     """Tell the sampler at the top of the loop over the epochs, where that numbers them."""
     name = loader.named.get((sampler, epochs.place.function))
-    number, first = nodes.counter(epochs.node), edit.first_of_body(epochs.node)
+    number, first = nodes.counter(epochs.node), nodes.first_of_body(epochs.node)
     if name is None or number is None or first is None:
         return None
     told = f"{name.text}.set_epoch({number})"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
-from mldbg.lint import edit, reading
+from mldbg.lint import edit, nodes, reading
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.address import site_of
 from mldbg.lint.interpret.facts import Written
@@ -95,7 +95,7 @@ def _own_init(part: Part, cls: cst.ClassDef) -> tuple[Part, cst.FunctionDef] | N
 
 
 def _makes_a_layer(part: Part, init: cst.FunctionDef) -> bool:
-    called = (reading.qualified(part, reading.callee(node)) or "" for node in edit.descendants(init) if edit.is_call(node))
+    called = (reading.qualified(part, reading.callee(node)) or "" for node in nodes.descendants(init) if nodes.is_call(node))
     return any(name.startswith("torch.nn.") for name in called)
 
 

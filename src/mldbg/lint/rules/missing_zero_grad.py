@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Backward, Escape, GradientsCleared, GradientUse, Loop
 from mldbg.lint.interpret.slots import Slot
@@ -62,7 +62,7 @@ class MissingZeroGrad(Rule):
         if inner or any(isinstance(fact, Escape) for fact in loop.facts) or any(fact.owned for fact in passes):
             return
         step = next((step for step in repeated_steps(loop) if not _is_cleared(step, loop)), None)
-        if step is None or not passes or _NAMED_ONLY.search(edit.code(loop.node)):
+        if step is None or not passes or _NAMED_ONLY.search(nodes.code(loop.node)):
             return  # what is named and not called is another rule's
         before = [fact for fact in loop.facts[: loop.facts.index(step)] if isinstance(fact, Backward)]
         first = before[-1] if before else passes[0]
@@ -110,4 +110,4 @@ def _fix(backward: Backward, step: GradientUse) -> Fix | None:
         return None
     if step.place.conditions != backward.place.conditions:
         return None  # gradients are meant to add up in between
-    return edit.unsafe(edit.inserted_before(backward.place.site.part, statement, f"{edit.code(step.expression)}.zero_grad()"))
+    return edit.unsafe(edit.inserted_before(backward.place.site.part, statement, f"{nodes.code(step.expression)}.zero_grad()"))

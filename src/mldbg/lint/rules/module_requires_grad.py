@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from mldbg.lint import edit, reading
+from mldbg.lint import edit, nodes, reading
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import FlagSet
 from mldbg.lint.rule import Rule, Topic, hears
@@ -52,7 +52,7 @@ class ModuleRequiresGrad(Rule):
             return
         yield self.found(
             site,
-            f"`{edit.code(setting.expression)}` is a module: setting `{setting.name}` on it does not reach its parameters",
+            f"`{nodes.code(setting.expression)}` is a module: setting `{setting.name}` on it does not reach its parameters",
             hint="call `requires_grad_(...)` on the module",
             last=(site, "set here, and read nowhere"),
             fix=_fix(setting),
@@ -64,5 +64,5 @@ def _fix(setting: FlagSet) -> Fix | None:
     assignment = reading.sole_assignment(setting.place.site)
     if assignment is None:
         return None
-    call = f"{edit.code(setting.expression)}.requires_grad_({edit.code(assignment.value)})"
+    call = f"{nodes.code(setting.expression)}.requires_grad_({nodes.code(assignment.value)})"
     return edit.safe(edit.replaced(part, assignment, call))

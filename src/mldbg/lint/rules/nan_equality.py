@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mldbg.lint import edit, reading
+from mldbg.lint import edit, nodes, reading
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Place, Written
 from mldbg.lint.rule import Rule, Topic, reads
@@ -62,7 +62,7 @@ class NanEquality(Rule):
         always = "False" if operator == "==" else "True"
         yield self.found(
             site,
-            f"`{edit.code(site.node)}` is {always} whatever is compared: NaN is not equal to anything",
+            f"`{nodes.code(site.node)}` is {always} whatever is compared: NaN is not equal to anything",
             hint="ask with isnan, or isna of pandas",
             last=(site, "compared with NaN"),
             fix=_fix(written.place, operator, nan, other),
@@ -70,8 +70,8 @@ class NanEquality(Rule):
 
 
 def _is_nan(place: Place, node: cst.BaseExpression) -> bool:
-    if edit.is_call(node):
-        return edit.code(node).replace(" ", "").lower() in ("float('nan')", 'float("nan")')
+    if nodes.is_call(node):
+        return nodes.code(node).replace(" ", "").lower() in ("float('nan')", 'float("nan")')
     return reading.qualified(place.site.part, node) in NOT_A_NUMBER
 
 
@@ -80,9 +80,9 @@ def _is_asked_rightly(place: Place, other: cst.BaseExpression) -> bool:
     around = reading.outermost_condition(place.site)
     if around is None:
         return False
-    text = edit.code(other)
-    return any(f"{name}({text})" in edit.code(around) for name in ("isnan", "isna", "isnull")) or any(
-        f"{text}.{name}()" in edit.code(around) for name in ("isnan", "isna", "isnull")
+    text = nodes.code(other)
+    return any(f"{name}({text})" in nodes.code(around) for name in ("isnan", "isna", "isnull")) or any(
+        f"{text}.{name}()" in nodes.code(around) for name in ("isnan", "isna", "isnull")
     )
 
 
@@ -90,12 +90,12 @@ def _fix(place: Place, operator: str, nan: cst.BaseExpression, other: cst.BaseEx
     part = place.site.part
     name = reading.qualified(part, nan) or ""
     pandas = next((alias for alias, what in part.module.outline.imports.items() if what.module == "pandas" and not what.name), "")
-    tested = edit.code(other)
+    tested = nodes.code(other)
     if pandas:
         return edit.safe(edit.replaced(part, place.site.node, f"{pandas}.{'isna' if operator == '==' else 'notna'}({tested})"))
-    if name.rpartition(".")[0] not in HAVE_NAN or "." not in edit.code(nan):
+    if name.rpartition(".")[0] not in HAVE_NAN or "." not in nodes.code(nan):
         return None
-    call = f"{edit.code(nan).rpartition('.')[0]}.isnan({tested})"
+    call = f"{nodes.code(nan).rpartition('.')[0]}.isnan({tested})"
     if operator == "==":
         return edit.safe(edit.replaced(part, place.site.node, call))
     return edit.safe(edit.replaced(part, place.site.node, f"(not {call})" if name.startswith("math.") else f"~{call}"))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mldbg.lint import edit, nodes, reading
+from mldbg.lint import nodes, reading
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.facts import Heard, LoaderBuilt
@@ -134,7 +134,7 @@ def _is_the_same_everywhere(call: Heard) -> bool:
         return False
     if call.arguments and isinstance(call.arguments[0][1].constant, int):
         return True
-    inside = list(edit.descendants(node))
+    inside = list(nodes.descendants(node))
     names = {name for each in inside if (name := nodes.name_of(each)) is not None}
     local = nodes.local_names(call.place.function) if call.place.function is not None else frozenset()
-    return not any(edit.is_call(each) for each in inside) and names.isdisjoint(local - {"self"})
+    return not any(nodes.is_call(each) for each in inside) and names.isdisjoint(local - {"self"})

@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import GradientUse, LayerSet, OptimizerBuilt
 from mldbg.lint.interpret.value import Object, first_step
@@ -74,7 +74,7 @@ class OptimizerBeforeLayer(Rule):
                 continue
             yield self.found(
                 layer.place.site,
-                f"`{edit.code(layer.target)}` is set after the optimizer was built: its parameters are never trained",
+                f"`{nodes.code(layer.target)}` is set after the optimizer was built: its parameters are never trained",
                 hint="change the model first, then build the optimizer",
                 trail=first_step(built.place.site, "the optimizer gets the parameters that the model has here"),
                 last=(use.place.site, "it steps without those of the new layer"),
@@ -88,9 +88,9 @@ def _has(built: OptimizerBuilt, layer: LayerSet) -> bool:
         return not built.models.isdisjoint(layer.models)
     if built.place.function is not layer.place.function or built.place.site.part.module is not layer.place.site.part.module:
         return False
-    owner = re.match(r"(?:self\.)?\w+", edit.code(layer.target))
+    owner = re.match(r"(?:self\.)?\w+", nodes.code(layer.target))
     said = rf"(?<![\w.]){re.escape(owner[0])}\.(?:named_)?parameters\(" if owner is not None else None
-    return said is not None and re.search(said, edit.code(built.parameters)) is not None
+    return said is not None and re.search(said, nodes.code(built.parameters)) is not None
 
 
 def _is_same(use: GradientUse, built: OptimizerBuilt) -> bool:
@@ -103,8 +103,8 @@ def _fix(layer: LayerSet, built: OptimizerBuilt) -> Fix | None:
     part, made, change = built.place.site.part, edit.statement_of(built.place), edit.statement_of(layer.place)
     if made is None or change is None or not edit.same_block(built.place, layer.place) or not edit.precedes(part, made, change):
         return None
-    names = {node.value for target in edit.targets_of(made) for node in edit.descendants(target) if edit.is_any_name(node)}
+    names = {node.value for target in nodes.targets_of(made) for node in nodes.descendants(target) if nodes.is_any_name(node)}
     block = edit.siblings(part, made)
     between = block[block.index(made) + 1 : block.index(change) + 1]
-    needed = any(edit.is_any_name(node) and node.value in names for one in between for node in edit.descendants(one))
+    needed = any(nodes.is_any_name(node) and node.value in names for one in between for node in nodes.descendants(one))
     return edit.moved_after(part, made, change) if not needed else None

@@ -93,7 +93,7 @@ def _leaves_out(written: Written) -> str | None:
     if reading.qualified(site.part, function) not in LM_COLLATORS:
         return None
     masked = nodes.argument(site.node, "mlm", 1)
-    return "the collator leaves out labels with its id" if masked is not None and edit.code(masked) == "False" else None
+    return "the collator leaves out labels with its id" if masked is not None and nodes.code(masked) == "False" else None
 
 
 def _fix(gathered: Gathered, padding: Padding) -> Fix | None:
@@ -103,7 +103,7 @@ def _fix(gathered: Gathered, padding: Padding) -> Fix | None:
     owner = nodes.owner(target) if target is not None else None
     if target is None or owner is None or nodes.last_name(target) != "pad_token":
         return None
-    tokenizer = edit.code(owner)
+    tokenizer = nodes.code(owner)
     resized = resized_after(gathered, padding.part, padding.node, tokenizer)
     if resized is None:
         return None

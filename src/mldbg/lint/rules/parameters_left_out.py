@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mldbg.lint import edit
+from mldbg.lint import nodes
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.address import site_of
 from mldbg.lint.interpret.facts import Backward, Escape, GradientUse, Loop, ModelCall, OptimizerBuilt
@@ -86,7 +86,7 @@ class ParametersLeftOut(Rule):
             model = call.model.thing
             if not isinstance(model, Object) or model.ref in trained or not made_for_itself(model):
                 continue
-            name = edit.code(call.expression)
+            name = nodes.code(call.expression)
             if is_left_alone(name, call.place.site.part):
                 yield self.found(
                     call.place.site,

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.gradient_flow import comes_from
 from mldbg.lint.interpret.facts import Call, ModelCall
@@ -68,21 +68,21 @@ class RebuiltTensor(Rule):
         self._outputs: set[cst.CSTNode] = set()
 
     def on_model_call(self, call: ModelCall) -> Iterator[Finding]:
-        if call.grad and not says_loss(edit.code(call.expression).rpartition(".")[2]):
+        if call.grad and not says_loss(nodes.code(call.expression).rpartition(".")[2]):
             self._outputs.add(call.place.site.node)
         yield from ()
 
     def on_call(self, call: Call, /) -> Iterator[Finding]:
         part, node, function = call.place.site.part, call.node, call.place.function
         leaf, data = edit.argument_of(node, 99, "requires_grad"), edit.argument_of(node, 0, "data")
-        if leaf is None or not edit.is_name(leaf, "True") or data is None or not call.grad:
+        if leaf is None or not nodes.is_name(leaf, "True") or data is None or not call.grad:
             return
-        if edit.is_any_name(data) and says_loss(data.value):
+        if nodes.is_any_name(data) and says_loss(data.value):
             return  # detached-loss says it
         scope = function or part.tree
-        if _READS_GRADIENT.search(edit.code(scope)):
+        if _READS_GRADIENT.search(nodes.code(scope)):
             return
-        is_forward = edit.is_named(function, "forward") if function is not None else False
+        is_forward = nodes.is_named(function, "forward") if function is not None else False
         copied = frozenset({"detach", "numpy"}) if is_forward else frozenset[str]()
         made = comes_from(
             data, part, lambda one: one in self._outputs or (is_forward and _is_of_network(one, part)), through=copied
@@ -90,7 +90,7 @@ class RebuiltTensor(Rule):
         if made and _is_needed(node, part, scope, is_forward=is_forward):
             yield self.found(
                 call.place.site,
-                f"`{edit.bare(data)}` is copied into a new leaf: no gradient reaches the network that computed it",
+                f"`{nodes.bare(data)}` is copied into a new leaf: no gradient reaches the network that computed it",
                 hint="use the tensor itself; detach it if the gradient shall end here",
             )
 
@@ -98,14 +98,14 @@ class RebuiltTensor(Rule):
 def _is_of_network(node: cst.CSTNode, part: Part) -> bool:
     """`self.layer(x)`, and `self.weight` where that is a parameter."""
     text = part.module.text
-    called = edit.called_attribute(node)
+    called = nodes.called_attribute(node)
     if called is not None:
         return re.search(rf"self\.{re.escape(called)} ?= ?(?:nn|torch\.nn)\.(?!Parameter)\w+\(", text) is not None
-    name = edit.own_attribute(node)
+    name = nodes.own_attribute(node)
     return name is not None and re.search(rf"self\.{re.escape(name)} ?= ?(?:nn|torch\.nn)\.Parameter\(", text) is not None
 
 
 def _is_needed(node: cst.CSTNode, part: Part, scope: cst.CSTNode, *, is_forward: bool) -> bool:
     """Whether the result of a forward, or what backward runs on, depends on a leaf."""
-    ends = edit.returned_in(scope) if is_forward else edit.differentiated_in(scope)
+    ends = nodes.returned_in(scope) if is_forward else edit.differentiated_in(scope)
     return any(comes_from(end, part, lambda one: one is node, through_calls=True) for end in ends)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
-from mldbg.lint import edit, reading
+from mldbg.lint import edit, nodes, reading
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.facts import Written
 from mldbg.lint.rule import Rule, Topic, reads
@@ -48,11 +48,11 @@ class RequireGradTypo(Rule):
         name = named.attr.value
         if not _NAME.fullmatch(name) or name == "requires_grad" or not reading.is_assigned(site):
             return
-        if edit.is_name(named.value, "self") or _is_read(site.part.module.text, name):
+        if nodes.is_name(named.value, "self") or _is_read(site.part.module.text, name):
             return
         yield self.found(
             site,
-            f"`{edit.code(named)}` is no attribute that torch reads: gradients stay as they were",
+            f"`{nodes.code(named)}` is no attribute that torch reads: gradients stay as they were",
             hint="the attribute is `requires_grad`",
             last=(site, "set here, and read nowhere"),
             fix=edit.safe(edit.replaced(site.part, named.attr, "requires_grad")),

@@ -86,7 +86,7 @@ class RightPaddedGeneration(Rule):
 def _continues_texts(call: cst.CSTNode) -> bool:
     """Whether a call is one of a method `generate`, which is given something that is called like encoded texts."""
     function = nodes.called(call)
-    given = " ".join(edit.code(value) for value in nodes.given(call))
+    given = " ".join(nodes.code(value) for value in nodes.given(call))
     is_method = function is not None and nodes.owner(function) is not None and nodes.last_name(function) == "generate"
     return is_method and _ENCODED.search(given) is not None
 
@@ -94,7 +94,7 @@ def _continues_texts(call: cst.CSTNode) -> bool:
 def _makes_unequal_texts_equal(call: cst.CSTNode) -> bool:
     """Whether a call that pads gets several texts, or pads to a length of its own."""
     texts = nodes.argument(call, "text", 0) or nodes.argument(call, "conversation")
-    return are_several(texts) or "max_length" in edit.code(nodes.argument(call, "padding") or call)
+    return are_several(texts) or "max_length" in nodes.code(nodes.argument(call, "padding") or call)
 
 
 def _fix(loaded: list[tuple[Part, cst.CSTNode]]) -> Fix | None:

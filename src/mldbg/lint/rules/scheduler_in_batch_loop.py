@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Backward, GradientUse, Loop, Schedule, SchedulerStep
 from mldbg.lint.interpret.value import Object, first_step
@@ -112,7 +112,7 @@ class SchedulerInBatchLoop(Rule):
         )
 
     def _per_epoch(self, step: SchedulerStep, loop: Loop, batches: Loop) -> Iterator[Finding]:
-        if not edit.is_counted(loop.node) or step.place.conditions_inside(loop.place):
+        if not nodes.is_counted(loop.node) or step.place.conditions_inside(loop.place):
             return
         for schedule in step.schedules:
             length = counts_batches(schedule)
@@ -131,7 +131,7 @@ class SchedulerInBatchLoop(Rule):
 
 def said(schedule: Schedule) -> str:
     """An argument as the call may say it."""
-    return f"{schedule.parameter}={edit.bare(schedule.node)}"
+    return f"{schedule.parameter}={nodes.bare(schedule.node)}"
 
 
 def _trains(loop: Loop) -> bool:
@@ -161,17 +161,17 @@ _MOST_EPOCHS = 200
 def _looks_like_epochs(schedule: Schedule) -> bool:
     if schedule.parameter not in ("step_size", "milestones", "T_max"):
         return False
-    numbers = edit.numbers_in(schedule.node)
+    numbers = nodes.numbers_in(schedule.node)
     return bool(numbers) and all(1 < number <= _MOST_EPOCHS for number in numbers)
 
 
 def _moved_out(step: SchedulerStep, batches: Loop) -> Fix | None:
     part, statement = step.place.site.part, edit.statement_of(step.place)
-    if statement is None or part is not batches.place.site.part or statement not in edit.siblings_in(batches.node):
+    if statement is None or part is not batches.place.site.part or statement not in nodes.siblings_in(batches.node):
         return None
-    if len(edit.siblings_in(batches.node)) < 2:  # nothing would be left
+    if len(nodes.siblings_in(batches.node)) < 2:  # nothing would be left
         return None
-    text = edit.indented_like(part, batches.node, edit.code(step.place.site.node))
+    text = edit.indented_like(part, batches.node, nodes.code(step.place.site.node))
     return edit.unsafe(edit.removed(part, statement), edit.inserted_after(part, batches.node, text))
 
 
@@ -179,8 +179,8 @@ def _moved_in(step: SchedulerStep, batches: Loop) -> Fix | None:
     part, statement = step.place.site.part, edit.statement_of(step.place)
     used = [fact for fact in batches.facts if isinstance(fact, GradientUse) and not fact.clip]
     target = edit.statement_of(used[-1].place) if used else None
-    plain = part is batches.place.site.part and statement is not None and target in edit.siblings_in(batches.node)
+    plain = part is batches.place.site.part and statement is not None and target in nodes.siblings_in(batches.node)
     if not plain or statement is None or target is None or len(edit.siblings(part, statement)) < 2:
         return None
-    text = edit.indented_like(part, target, edit.code(step.place.site.node))
+    text = edit.indented_like(part, target, nodes.code(step.place.site.node))
     return edit.unsafe(edit.removed(part, statement), edit.inserted_after(part, target, text))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from mldbg.lint import edit
+from mldbg.lint import nodes
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.facts import Backward, Chosen, Evaluated, Fitted, ModelCall, Scored
@@ -120,7 +120,7 @@ class ScoreOnTrain(Rule):
         )
 
     def _search_of(self, scored: Scored) -> Fitted | None:
-        if _SAYS_HELD_OUT.search(edit.code(scored.place.site.node)):
+        if _SAYS_HELD_OUT.search(nodes.code(scored.place.site.node)):
             return None
         return next((one for one in self.fitted if _is_search_of(one, _part(scored.value))), None)
 
@@ -128,7 +128,7 @@ class ScoreOnTrain(Rule):
         for scored in self.scored:
             part = _part(scored.value)
             fit = next((one for one in self.fitted if _part(one.value).rows == part.rows and _is_on(one, part)), None)
-            if fit is None or _validates(fit) or _SAYS_HELD_OUT.search(edit.code(scored.place.site.node)):
+            if fit is None or _validates(fit) or _SAYS_HELD_OUT.search(nodes.code(scored.place.site.node)):
                 continue
             yield self.found(
                 scored.place.site,
@@ -179,5 +179,5 @@ def _is_search_of(fit: Fitted, part: Data) -> bool:
 
 def _validates(fit: Fitted) -> bool:
     """Whether a fit holds some of its rows out by itself."""
-    text = edit.code(fit.place.site.node)
+    text = nodes.code(fit.place.site.node)
     return "validation" in text or "eval_set" in text or "CV" in fit.estimator_name

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import RowsSplit
 from mldbg.lint.interpret.value import first_step
@@ -73,7 +73,7 @@ def _table(value: Value) -> Table | None:
 
 
 def _why(timed: Site) -> str:
-    return FOLLOWS_TIME.get(edit.method_of(timed.node), "each row is a window of a series, and overlaps with the next")
+    return FOLLOWS_TIME.get(nodes.method_of(timed.node), "each row is a window of a series, and overlaps with the next")
 
 
 def _unshuffled(split: RowsSplit) -> Fix | None:

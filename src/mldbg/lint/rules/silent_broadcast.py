@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.facts import Broadcast
@@ -43,7 +43,7 @@ def _is_meant(value: Value, other: cst.BaseExpression | None, broadcast: Broadca
     made = value.shaped.stretched if value.shaped is not None else None
     if made is None or not _stand_together(made, broadcast.place.site):
         return False
-    return not _is_reshape(made.node) or made.node in edit.descendants(broadcast.place.site.node) or _is_of(made.node, other)
+    return not _is_reshape(made.node) or made.node in nodes.descendants(broadcast.place.site.node) or _is_of(made.node, other)
 
 
 def _stand_together(one: Site, two: Site) -> bool:
@@ -57,7 +57,7 @@ def _stand_together(one: Site, two: Site) -> bool:
 def _is_of(reshape: cst.CSTNode, other: cst.BaseExpression | None) -> bool:
     """Whether the column was made of the other operand: `column = x.reshape(-1, 1)` and `column - x` are all differences."""
     source = getattr(getattr(reshape, "func", None), "value", None)
-    return source is not None and other is not None and edit.code(source) == edit.code(other)
+    return source is not None and other is not None and nodes.code(source) == nodes.code(other)
 
 
 def _is_reshape(node: cst.CSTNode) -> bool:

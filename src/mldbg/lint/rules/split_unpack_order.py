@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Call
 from mldbg.lint.library.names import array_and_part
@@ -59,7 +59,7 @@ def _in_returned_order(call: Call) -> tuple[str, ...]:
     parts = {(array, part) for array in arrays for part in ("train", "test")}
     if len(told) != len(call.targets) or set(told) != parts:
         return ()
-    given = [edit.code(arg.value).lower() for arg in call.node.args if arg.keyword is None and arg.star == ""]
+    given = [nodes.code(arg.value).lower() for arg in call.node.args if arg.keyword is None and arg.star == ""]
     if len(given) != len(arrays):
         return ()
     if set(given) == set(arrays):
@@ -83,7 +83,7 @@ def _fix(call: Call, wanted: tuple[str, ...]) -> Fix | None:
     if len(names) != len(wanted):
         return None
     part = call.place.site.part
-    changes = [edit.replaced(part, node, name) for node, name in zip(names, wanted, strict=True) if edit.code(node) != name]
+    changes = [edit.replaced(part, node, name) for node, name in zip(names, wanted, strict=True) if nodes.code(node) != name]
     # Exchanged parts may be meant so: a study of small training sets trains on the small part on purpose.
     return edit.safe(*changes) if _training_part_stays(call.targets, wanted) else edit.unsafe(*changes)
 

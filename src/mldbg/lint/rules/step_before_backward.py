@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.facts import Backward, Escape, Gradients, GradientsCleared, GradientUse, Loop, ModelCall
@@ -114,7 +114,7 @@ def _cleared_by_hand(loop: Loop, index: int) -> Site | None:
     if not plain or not cleared or len(steps) > 1 or any(isinstance(fact, Backward | Escape) for fact in before):
         return None
     calls = [fact for fact in loop.facts if isinstance(fact, ModelCall)]
-    models = [fact.model.thing for fact in calls if not says_loss(edit.code(fact.expression))]
+    models = [fact.model.thing for fact in calls if not says_loss(nodes.code(fact.expression))]
     refs = {model.ref for model in models if isinstance(model, Object)}
     return cleared[-1].place.site if refs == cleared[-1].parameters else None
 

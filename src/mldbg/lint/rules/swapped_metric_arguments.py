@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Call
 from mldbg.lint.interpret.value import OF_PREDICTIONS, Mark
@@ -62,7 +62,7 @@ class SwappedMetricArguments(Rule):
             return
         yield self.found(
             call.place.site,
-            f"{_title(call.name)} gets predictions as `{row.truth}` and the labels `{edit.code(node)}` as `{row.predicted}`",
+            f"{_title(call.name)} gets predictions as `{row.truth}` and the labels `{nodes.code(node)}` as `{row.predicted}`",
             hint=f"its order is ({', '.join(name for name in row.params if name != 'self')}); naming the parameters settles it",
             trail=truth.marked.trail,
             last=(call.place.site, f"they are given as `{row.truth}`"),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.address import site_of
 from mldbg.lint.interpret.facts import ModuleBuilt
@@ -81,11 +81,11 @@ class TensorNotRegistered(Rule):
             return
         self._seen.add(init.node)
         code = part.code
-        for name, value, source in edit.attributes_given(init.node):
+        for name, value, source in nodes.attributes_given(init.node):
             made = _made(source)
             if made is None or name not in built.read or _is_handled(name, code, init.part, (value, source)):
                 continue
-            learns = "requires_grad=True" in edit.code(source).replace(" ", "")
+            learns = "requires_grad=True" in nodes.code(source).replace(" ", "")
             moved = _MOVES.search("".join(part.module.outline.code)) is not None
             found = self.found(
                 site_of(init.part, value),
@@ -100,14 +100,14 @@ class TensorNotRegistered(Rule):
 
 def _made(value: cst.BaseExpression) -> str | None:
     """The function of torch that makes a tensor with axes, where an expression ends in that; None of any other."""
-    chain = list(edit.chain_of(value))
-    if _NO_TENSOR.search(edit.code(value)):
+    chain = list(nodes.chain_of(value))
+    if _NO_TENSOR.search(nodes.code(value)):
         return None
     for link in chain:
-        made = edit.torch_function(link)
+        made = nodes.torch_function(link)
         if made in _MAKES:
-            return None if made in ("tensor", "full") and not edit.makes_axes(link) else made
-        if made is None and (not edit.is_call(link) or link is chain[-1]):
+            return None if made in ("tensor", "full") and not nodes.makes_axes(link) else made
+        if made is None and (not nodes.is_call(link) or link is chain[-1]):
             return None
     return None
 
@@ -117,7 +117,7 @@ def _is_handled(name: str, code: str, part: Part, written: tuple[cst.BaseExpress
     given = rf"self\.{name}\s*(?::[^=\n]+)?=(?!=)"
     if re.search(rf"self\.{name}\b(?!\s*=[^=])[^\n]*\.(?:to|cuda|type_as|detach|item|cpu|numpy|tolist)\(", code):
         return True
-    if len(re.findall(given, code)) > 1 or any(re.search(r"device|cuda\(", edit.code(each)) for each in written):
+    if len(re.findall(given, code)) > 1 or any(re.search(r"device|cuda\(", nodes.code(each)) for each in written):
         return True
     if re.search(rf"def (?:_apply|to|cuda)\(|register_buffer\(\s*[\"']{name}", code) or _ON_PURPOSE.search(name):
         return True
@@ -132,12 +132,12 @@ def _said_at(part: Part, node: cst.BaseExpression) -> str:
 
 
 def _fix(part: Part, name: str, value: cst.BaseExpression, *, learns: bool) -> Fix | None:
-    text = edit.code(value)
+    text = nodes.code(value)
     if learns:
         nn = edit.name_of_nn(part)
         plain = re.sub(r",\s*requires_grad\s*=\s*True", "", text)
         return edit.unsafe(edit.replaced(part, value, f"{nn}.Parameter({plain})")) if nn is not None and plain != text else None
     statement = edit.statement_at(site_of(part, value))
-    if statement is None or "#" in text or not edit.is_plain_assignment(statement):
+    if statement is None or "#" in text or not nodes.is_plain_assignment(statement):
         return None
-    return edit.unsafe(edit.replaced(part, edit.first_of(statement), f'self.register_buffer("{name}", {text})'))
+    return edit.unsafe(edit.replaced(part, nodes.first_of(statement), f'self.register_buffer("{name}", {text})'))

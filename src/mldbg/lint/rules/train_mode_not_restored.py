@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Backward, Fact, Loop, ModelCall, ModeSet
 from mldbg.lint.interpret.value import Object, first_step
@@ -122,9 +122,9 @@ def _goes_on(loop: Loop, fact: ModeSet) -> bool:
 
 
 def _fix(loop: Loop, fact: ModeSet) -> Fix | None:
-    first = edit.first_of_body(loop.node)
+    first = nodes.first_of_body(loop.node)
     if first is None or fact.expression is None or fact.place.function is not loop.place.function:
         return None
     if edit.is_bound_between(fact.place.site, loop.node, fact.expression):
         return None  # `for net in nets: net.eval()`: at the top of the epoch the name holds none, or the last one
-    return edit.unsafe(edit.inserted_before(loop.place.site.part, first, f"{edit.code(fact.expression)}.train()"))
+    return edit.unsafe(edit.inserted_before(loop.place.site.part, first, f"{nodes.code(fact.expression)}.train()"))

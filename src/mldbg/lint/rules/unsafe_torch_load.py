@@ -57,7 +57,7 @@ class UnsafeTorchLoad(Rule):
         declared = self.versions("torch")
         if said is None and not declared.may_be_older_than(SAFE_BY_DEFAULT):
             return
-        if (said is not None and edit.code(said) != "False") or is_of_the_program(written.place, nodes.argument(call, "f", 0)):
+        if (said is not None and nodes.code(said) != "False") or is_of_the_program(written.place, nodes.argument(call, "f", 0)):
             return
         why = (
             "`weights_only=False` allows it"

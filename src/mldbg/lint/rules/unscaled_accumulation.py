@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.accumulation import Accumulation, accumulations, divisors, is_scaled, losses_written
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.address import site_of
@@ -83,17 +83,17 @@ class UnscaledAccumulation(Rule):
                     yield replace(self._undivided(backward, accumulation), group=Group.SUSPICIOUS)
 
     def _growing(self, backward: Backward, accumulation: Accumulation, divisor: cst.BaseExpression) -> Finding:
-        part, every = backward.place.site.part, edit.code(accumulation.every)
+        part, every = backward.place.site.part, nodes.code(accumulation.every)
         return self.found(
             site_of(part, divisor),
-            f"the loss is divided by `{edit.bare(divisor)}`, which grows from round to round: each batch counts less",
+            f"the loss is divided by `{nodes.bare(divisor)}`, which grows from round to round: each batch counts less",
             hint=f"divide by the number of batches that are added up, `{every}`",
             last=(accumulation.step.place.site, f"the step uses the gradients of `{every}` rounds"),
             fix=_fix(accumulation, divisor, part is accumulation.condition.test.part),
         )
 
     def _undivided(self, backward: Backward, accumulation: Accumulation) -> Finding:
-        every = edit.code(accumulation.every)
+        every = nodes.code(accumulation.every)
         return self.found(
             backward.place.site,
             f"gradients of `{every}` batches are added up, and no loss is divided by `{every}`",
@@ -114,13 +114,13 @@ def _is_plain_mean(backward: Backward, accumulation: Accumulation) -> bool:
     """Whether backward runs on the mean of a batch as a loss gave it."""
     written = list(losses_written(backward, accumulation.loop))
     text = backward.place.site.part.module.text
-    made = any(edit.made_by(backward.loss, edit.owner_of(node)) for node in written)  # of `outputs.loss` the call before it
-    known = is_loss(backward.loss) or any(edit.code(node).endswith(".loss") for node in written)
+    made = any(edit.made_by(backward.loss, nodes.owner_of(node)) for node in written)  # of `outputs.loss` the call before it
+    known = is_loss(backward.loss) or any(nodes.code(node).endswith(".loss") for node in written)
     return made and known and not any(map(is_scaled, written)) and _SUMMED.search(text) is None
 
 
 def _fix(accumulation: Accumulation, divisor: cst.BaseExpression, same_part: bool) -> Fix | None:
-    if not same_part or not edit.is_plain(accumulation.every):
+    if not same_part or not nodes.is_plain(accumulation.every):
         return None
     part = accumulation.condition.test.part
-    return edit.unsafe(edit.replaced(part, divisor, edit.code(accumulation.every)))
+    return edit.unsafe(edit.replaced(part, divisor, nodes.code(accumulation.every)))

@@ -110,7 +110,7 @@ def _is_unshuffled(loader: Loader, site: Site) -> bool:
     if REST in given or any(name in given and not given[name].is_none for name in ("sampler", "batch_sampler")):
         return False
     shuffles, size = given.get("shuffle"), nodes.argument(site.node, "batch_size", 1)
-    whole = size is not None and "len(" in edit.code(size)
+    whole = size is not None and "len(" in nodes.code(size)
     return (shuffles is None or shuffles.constant is False) and not whole and not given.get("batch_size", UNKNOWN).is_none
 
 

@@ -65,7 +65,7 @@ class UntrustedCode(Rule):
 
     def on_written(self, written: Written) -> Iterator[Finding]:
         site = written.place.site
-        if edit.is_call(site.node):
+        if nodes.is_call(site.node):
             yield from self._of_hub(site)
             yield from self._of_repository(site)
             yield from self._of_pickle(written)
@@ -76,7 +76,7 @@ class UntrustedCode(Rule):
         said = nodes.argument(site.node, TAKES_REMOTE_CODE)
         if (
             said is None
-            or edit.code(said) != "True"
+            or nodes.code(said) != "True"
             or _is_up_to_caller(site)
             or _is_local(nodes.argument(site.node, "pretrained_model_name_or_path", 0))
         ):
@@ -97,7 +97,7 @@ class UntrustedCode(Rule):
 
     def _of_repository(self, site: Site) -> Iterator[Finding]:
         function, said = nodes.called(site.node), nodes.argument(site.node, "trust_repo")
-        if function is None or said is None or edit.code(said) not in ("True", '"True"'):
+        if function is None or said is None or nodes.code(said) not in ("True", '"True"'):
             return
         if reading.qualified(site.part, function) not in LOADS_FROM_REPOSITORIES:
             return
@@ -138,7 +138,7 @@ def _is_up_to_caller(site: Site) -> bool:
     """Whether it stands behind a test of what the function was told: `if not trust_remote_code: return {}`."""
     function = edit.function_around(site.part, site.node)
     return TAKES_REMOTE_CODE in nodes.parameters_of(function) and any(
-        TAKES_REMOTE_CODE in edit.code(test) for test in edit.tests_over(site)
+        TAKES_REMOTE_CODE in nodes.code(test) for test in edit.tests_over(site)
     )
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.facts import Misfit
@@ -87,7 +87,7 @@ def _fix(misfit: Misfit) -> Fix | None:
     if built is None or not isinstance(mismatch.got, int) or "groups" in misfit.built:  # groups go with the channels
         return None
     node = _only_element(built.node)
-    if edit.number_of(node) != mismatch.wanted:
+    if nodes.number_of(node) != mismatch.wanted:
         return None
     return edit.unsafe(edit.replaced(built.part, node, str(mismatch.got)))
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from mldbg.lint import edit
+from mldbg.lint import edit, nodes
 from mldbg.lint.accumulation import Accumulation, accumulations, clears_own
 from mldbg.lint.finding import Finding, Fix, Group
 from mldbg.lint.interpret.facts import Backward, Escape, Gradients, GradientsCleared, GradientUse, Loop
@@ -61,14 +61,14 @@ class ZeroGradInAccumulation(Rule):
     def on_loop(self, loop: Loop) -> Iterator[Finding]:
         for accumulation in accumulations(loop):
             step = accumulation.step
-            if step.gradients is Gradients.CLEARED or _READS_GRADIENTS.search(edit.code(loop.node)):
+            if step.gradients is Gradients.CLEARED or _READS_GRADIENTS.search(nodes.code(loop.node)):
                 continue
             inner = {id(fact) for one in loop.facts if isinstance(one, Loop) for fact in one.facts}
             for fact in loop.facts:
                 if not isinstance(fact, GradientsCleared) or id(fact) in inner or not clears_own(fact, step, loop):
                     continue
                 if fact.place.conditions_inside(loop.place) == accumulation.passes[0].place.conditions_inside(loop.place):
-                    every = edit.code(accumulation.every)
+                    every = nodes.code(accumulation.every)
                     yield self._finding(fact, step, f"the optimizer steps every `{every}` rounds", _fix(fact, accumulation))
         yield from self._before_a_step_outside(loop)
 
@@ -83,7 +83,7 @@ class ZeroGradInAccumulation(Rule):
             first = next((fact for fact in behind if isinstance(fact, Backward | GradientUse | GradientsCleared | Loop)), None)
             if not isinstance(first, GradientUse) or first.clip or _is_tried_again(part):
                 continue
-            if any(isinstance(fact, GradientUse) for fact in part.facts) or _READS_GRADIENTS.search(edit.code(loop.node)):
+            if any(isinstance(fact, GradientUse) for fact in part.facts) or _READS_GRADIENTS.search(nodes.code(loop.node)):
                 continue
             passes = [fact for fact in part.facts if isinstance(fact, Backward) and not fact.owned]
             cleared = [fact for fact in part.facts if isinstance(fact, GradientsCleared) and clears_own(fact, first, loop)]
@@ -104,7 +104,7 @@ class ZeroGradInAccumulation(Rule):
 
 def _is_tried_again(loop: Loop) -> bool:
     """Whether a loop repeats the same thing until it works: `for attempt in range(3): ... break`."""
-    return any(edit.is_break(node) for node in edit.descendants(loop.node))
+    return any(nodes.is_break(node) for node in nodes.descendants(loop.node))
 
 
 def _fix(clearing: GradientsCleared, accumulation: Accumulation) -> Fix | None:
@@ -117,6 +117,8 @@ def _fix(clearing: GradientsCleared, accumulation: Accumulation) -> Fix | None:
     facts = accumulation.loop.facts
     cleared = any(isinstance(fact, GradientsCleared) and accumulation.waits(fact) for fact in facts)
     added = (
-        () if cleared else (edit.inserted_after(part, step, edit.indented_like(part, step, edit.code(clearing.place.site.node))),)
+        ()
+        if cleared
+        else (edit.inserted_after(part, step, edit.indented_like(part, step, nodes.code(clearing.place.site.node))),)
     )
     return edit.unsafe(edit.removed(part, statement), *added)
