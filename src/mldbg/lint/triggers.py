@@ -184,7 +184,7 @@ ATTENTION = Trigger(
 """Attention, beside a mask of which it may be known what it says, or that comes too late."""
 
 _FLAG_OF_A_MODULE = (
-    r"(?:model|net|coder|backbone|base|features|layer|fc|head|classifier|rator|nator|critic|block|stage|bert|stem)\w*"
+    r"(?:model|net|coder|backbone|base|features|layer|fc|head|classifier|rator|nator|critic|block|stage|bert|stem|embed|norm)\w*"
     r"(?:\[[^\]\n]*\])?\.requires_grad ?= ?(?:True|False)"
 )
 FLAGS = Trigger(frozenset({"requires_grad"}), ((_FLAG_OF_A_MODULE,),), (_FLAG_OF_A_MODULE,), local=True)
