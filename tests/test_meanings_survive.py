@@ -448,7 +448,7 @@ ARGUMENTS: Mapping[str, Shaped] = {
     "AdaptiveAvgPool3d AdaptiveMaxPool3d": Shaped(constructor=_size, ranks=(5,)),
     "Upsample": Shaped(constructor=_resized, ranks=(4,)),
     "UpsamplingBilinear2d UpsamplingNearest2d": Shaped(constructor=_rowwise("scale_factor=2"), ranks=(4,)),
-    "dropout feature_dropout alpha_dropout": Shaped(_rowwise("0.5, True"), ranks=(2, 3, 4)),
+    "dropout feature_dropout alpha_dropout feature_alpha_dropout": Shaped(_rowwise("0.5, True"), ranks=(2, 3, 4)),
     "dropout1d": Shaped(_rowwise("0.5"), ranks=(3,)),
     "dropout2d": Shaped(_rowwise("0.5"), ranks=(4,)),
     "dropout3d": Shaped(_rowwise("0.5"), ranks=(5,)),

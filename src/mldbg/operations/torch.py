@@ -137,7 +137,7 @@ METHODS_AND_FUNCTIONS: Mapping[str, Effect] = {
     "scatter_add index_add lerp addcmul index_put index_copy masked_scatter select_scatter slice_scatter": Derives(),
     "rot90 as_strided cumsum": Derives(),
     "argmax argmin": Derives(("input", "dim", "keepdim")),
-    "round": Maps({}, "round"),
+    "round": Maps({PROBS: UNIT, UNIT: UNIT}, "round"),
 }
 """Names that are methods of a tensor and functions of `torch`."""
 
