@@ -16,7 +16,7 @@ from mldbg.lint import links, registry, syntax, worlds
 from mldbg.lint.files import Source, read
 from mldbg.lint.finding import Edit, Finding, Fix, Partly, Problem, Span
 from mldbg.lint.imports import Finder, import_name
-from mldbg.lint.interpret.facts import Call
+from mldbg.lint.interpret.facts import Call, Written
 from mldbg.lint.links import Links, ShapeLinks
 from mldbg.lint.prose import without_prose
 from mldbg.lint.requirements import Requirements
@@ -162,15 +162,20 @@ class Entry:
 
     def _concerning(self, listening: Listening) -> list[Fact]:
         """The facts that somebody listens to, in order: there are many facts, and of most of them few rules want to hear."""
-        wanted: set[object] = {*listening.names, *(listening.kinds - {Call})}
+        wanted: set[object] = {*listening.names, *listening.syntax, *(listening.kinds - {Call, Written})}
         return [self.facts[index] for index in sorted(index for key in wanted for index in self._places.get(key, ()))]
 
     @cached_property
     def _places(self) -> dict[object, list[int]]:
-        """Where calls stand among the facts, by name, and other facts, by kind."""
+        """Where calls stand among the facts, by name, code as it is written, by its syntax, and other facts, by kind."""
         found: dict[object, list[int]] = {}
         for index, fact in enumerate(self.facts):
-            found.setdefault(fact.name if isinstance(fact, Call) else type(fact), []).append(index)
+            key: object = type(fact)
+            if isinstance(fact, Call):
+                key = fact.name
+            elif isinstance(fact, Written):
+                key = type(fact.place.site.node).__name__
+            found.setdefault(key, []).append(index)
         return found
 
 
@@ -260,7 +265,7 @@ def _facts_of(source: Source, project: Project, *, shapes: bool) -> Facts:
     if shapes:
         return facts
     listening = [one for one in project.reads if one.where is not None and one.where.search(source.text)]
-    across = [one for one in project.reads if one.across is not None and one.across.search(source.text)]
+    across = [one for one in project.reads if one.across is not None and one.across.each.search(source.text)]
     return _with_written(facts, source, project, listening, across) if listening or across else facts
 
 
@@ -283,8 +288,8 @@ def _with_written(
 
     file = source.file.resolve() if source.file else None
     module = project.modules.known_as(source.path, file, source.text) or Module(source.path, file, source.text)
-    saying = {one.across for one in across if one.across is not None}
-    others = list(dict.fromkeys(other for each in saying for other in imported(module, project.modules, each)))
+    alike = dict.fromkeys(one.across for one in across if one.across is not None)
+    others = list(dict.fromkeys(other for each in alike for other in imported(module, project.modules, each)))
     listening += [one for one in across if one not in listening and any(_says(one, other) for other in others)]
     if not listening:
         return facts
@@ -303,7 +308,7 @@ def _with_written(
 
 
 def _says(listening: Listening, module: Module) -> bool:
-    return listening.where is not None and listening.where.search(module.text) is not None
+    return listening.where is not None and module.says(listening.where)
 
 
 def _executed(source: Source, project: Project, *, shapes: bool) -> Facts:
@@ -337,7 +342,8 @@ def _executed(source: Source, project: Project, *, shapes: bool) -> Facts:
     if not roots:
         return Facts(grounds=grounds)
     project.modules.add(module)
-    words = frozenset(word for trigger in joined.triggers.union(triggers) for word in trigger.words)
+    reached = (trigger for trigger in joined.triggers.union(triggers) if not trigger.local)  # the others matter where they stand
+    words = frozenset(word for trigger in reached for word in trigger.words)
     with _deep_recursion():
         entries, problems, partly = _interpreted(module, roots, project, words, shapes=shapes, alone=alone)
     return Facts(entries, problems, grounds, partly)

@@ -20,7 +20,9 @@ else:
         """
 
         def __getattr__(self, name: str) -> object:
-            return getattr(importlib.import_module("libcst"), name)
+            found = getattr(importlib.import_module("libcst"), name)
+            self.__dict__[name] = found  # asked only once: what every node is compared with must cost no call
+            return found
 
     cst = _OnFirstUse()
 

@@ -18,6 +18,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Together:
+    """Which files are looked at together with those that they import.
+
+    Attributes:
+        each: what each of them must say.
+        one: what at least one of them must say.
+    """
+
+    each: re.Pattern[str]
+    one: re.Pattern[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Listening:
     """What a rule wants to hear of.
 
@@ -26,15 +39,14 @@ class Listening:
         names: qualified names of calls.
         syntax: names of libcst's classes, for code as it is written.
         where: what the code of a definition must match before any of its syntax is looked at.
-        across: what a file must say for its code to be looked at together with what it takes from the files that it imports, of
-            which each must say it, too.
+        across: which files are looked at together with what they take from those that they import; None: each by itself.
     """
 
     kinds: frozenset[type]
     names: frozenset[str] = frozenset()
     syntax: frozenset[str] = frozenset()
     where: re.Pattern[str] | None = None
-    across: re.Pattern[str] | None = None
+    across: Together | None = None
 
 
 def calls(*names: str) -> Listening:
@@ -52,17 +64,16 @@ def hears(*kinds: type) -> Listening:
     return Listening(frozenset(kinds))
 
 
-def reads(*syntax: str, where: str, across: str | None = None) -> Listening:
+def reads(*syntax: str, where: str, across: Together | None = None) -> Listening:
     """Code as it is written, wherever it stands: no value is known there, and no caller.
 
     Args:
         syntax: names of libcst's classes: `Comparison`.
         where: a regular expression for code without comments. A file in which it matches nowhere is not parsed for the sake of
             the rule.
-        across: the same for files that are looked at together with those that they import.
+        across: which files are looked at together with those that they import.
     """
-    beyond = re.compile(across) if across is not None else None
-    return Listening(frozenset({facts.Written}), syntax=frozenset(syntax), where=re.compile(where, re.MULTILINE), across=beyond)
+    return Listening(frozenset({facts.Written}), syntax=frozenset(syntax), where=re.compile(where, re.MULTILINE), across=across)
 
 
 def nothing() -> Listening:

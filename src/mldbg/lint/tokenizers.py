@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 from mldbg.lint import edit, nodes, reading
 from mldbg.lint.interpret.address import site_of
 from mldbg.lint.interpret.facts import Place
+from mldbg.lint.rule import Together
 from mldbg.lint.sources import meanings, sources
 from mldbg.operations.language import (
+    ABOUT_LANGUAGE,
     END_OF_TEXT,
     EOS_TOKENS,
+    LOADS_TOKENIZER,
     MODEL_LOADED,
     PAD_TOKENS,
     TOKENIZER_LOADED,
@@ -31,8 +34,12 @@ if TYPE_CHECKING:
     Found = tuple[Part, cst.CSTNode]
     _Value = tuple[Part, cst.BaseExpression]
 
+LANGUAGE_PROGRAMS = Together(re.compile(ABOUT_LANGUAGE), re.compile(LOADS_TOKENIZER))
+"""The tokenizer is loaded in one file, the model in another."""
+
 _TOKENIZER = re.compile(TOKENIZER_LOADED)
 _MODEL = re.compile(MODEL_LOADED)
+_CAUSAL = re.compile("CausalLM|LMHeadModel")
 _WITHOUT_PADDING = re.compile(WITHOUT_PADDING, re.IGNORECASE)
 
 _NODES = "nodes"
@@ -127,7 +134,7 @@ def _is_certain(gathered: Gathered, part: Part, node: cst.CSTNode) -> bool:
 
 def is_of_causal_model(gathered: Gathered) -> bool:
     """Whether a program loads models that continue texts."""
-    return "CausalLM" in gathered.text or "LMHeadModel" in gathered.text
+    return gathered.says(_CAUSAL)
 
 
 def resized_after(gathered: Gathered, part: Part, node: cst.CSTNode, tokenizer: str) -> Edit | None:

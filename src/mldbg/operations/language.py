@@ -5,6 +5,9 @@ from __future__ import annotations
 ABOUT_LANGUAGE = r"[Tt]okenizer|\btransformers\b|\btok\b"
 """What a file says that has to do with tokenizers and their models."""
 
+LOADS_TOKENIZER = r"Tokenizer(?:Fast)?\.from_pretrained\("
+"""How a program loads one; the library's own files hardly do."""
+
 TOKENIZER_LOADED = r"(?:transformers\.)\w*Tokenizer(?:Fast)?\.from_pretrained"
 """The qualified name of what loads a tokenizer, as a regular expression."""
 

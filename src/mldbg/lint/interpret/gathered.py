@@ -15,6 +15,7 @@ from mldbg.lint.outline import Kind
 
 if TYPE_CHECKING:
     from mldbg.lint.interpret.module import Module, Modules, Part
+    from mldbg.lint.rule import Together
 
 MOST_LEVELS = 3
 """Imports from the file to the last one that is looked at."""
@@ -44,13 +45,16 @@ class Gathered:
         return tuple(part for part in (*self.module.parts, *self.others) if part.statement.kind is not Kind.IMPORT)
 
     @cached_property
-    def text(self) -> str:
-        """All that the files say, also what nobody takes: for words that keep a rule silent."""
-        return "\n".join(module.text for module in dict.fromkeys((self.module, *(part.module for part in self.others))))
+    def _modules(self) -> tuple[Module, ...]:
+        return tuple(dict.fromkeys((self.module, *(part.module for part in self.others))))
+
+    def says(self, pattern: re.Pattern[str]) -> bool:
+        """Whether a pattern matches in what the files say, also in what nobody takes: for words that keep a rule silent."""
+        return any(module.says(pattern) for module in self._modules)
 
 
-def imported(module: Module, modules: Modules, saying: re.Pattern[str]) -> list[Module]:
-    """The files that one leads to through its imports and in which something matches, the nearest first."""
+def imported(module: Module, modules: Modules, together: Together) -> list[Module]:
+    """The files that one leads to through its imports and that are looked at together with it, the nearest first."""
     if module.file is None:
         return []
     seen = {module.file}
@@ -61,9 +65,9 @@ def imported(module: Module, modules: Modules, saying: re.Pattern[str]) -> list[
         for file in dict.fromkeys(level):
             seen.add(file)
             other = modules.at(file) if len(seen) <= MOST_FILES else None
-            if other is not None and saying.search(other.text) and not other.is_test:
+            if other is not None and other.says(together.each) and not other.is_test:
                 found.append(other)
-    return found
+    return found if any(each.says_in_code(together.one) for each in (module, *found)) else []
 
 
 def gathered(module: Module, others: Iterable[Module]) -> Gathered:

@@ -57,11 +57,18 @@ class Part:
         """The identity of each node that was looked at, as a place in the source."""
         self.made: dict[Any, Any] = {}
         """Identities of what was made in it under no call."""
+        self._said: dict[re.Pattern[str], bool] = {}
 
     @property
     def code(self) -> str:
         """Its text without comments and long strings."""
         return "".join(self.module.outline.code[self.statement.first - 1 : self.statement.last])
+
+    def says(self, pattern: re.Pattern[str]) -> bool:
+        """Whether a pattern matches somewhere in its code; remembered, for it may be looked at together with many files."""
+        if pattern not in self._said:
+            self._said[pattern] = pattern.search(self.code) is not None
+        return self._said[pattern]
 
     @property
     def words(self) -> frozenset[str]:
@@ -285,6 +292,7 @@ class Module:
         """Where something else was looked for in vain."""
         self.sought: set[str] = set()
         """The absolute names that its imports were looked for by."""
+        self._said: dict[re.Pattern[str], bool] = {}
 
     @property
     def name(self) -> str:
@@ -360,6 +368,16 @@ class Module:
         if self.file is None or not (_TEST_FILE.fullmatch(self.file.name) or self.file.parent.name in _TEST_FOLDERS):
             return False
         return _TEST_FUNCTION.search(self.text) is not None and _ASSERTION.search("".join(self.outline.code)) is not None
+
+    def says(self, pattern: re.Pattern[str]) -> bool:
+        """Whether a pattern matches somewhere in its text; remembered, for many files may import it."""
+        if pattern not in self._said:
+            self._said[pattern] = pattern.search(self.text) is not None
+        return self._said[pattern]
+
+    def says_in_code(self, pattern: re.Pattern[str]) -> bool:
+        """The same of its text without comments and long strings."""
+        return self.says(pattern) and pattern.search("".join(self.outline.code)) is not None
 
     @cached_property
     def uses_torch(self) -> bool:

@@ -10,9 +10,8 @@ from mldbg.lint.interpret.address import Site, site_of
 from mldbg.lint.interpret.facts import Written
 from mldbg.lint.interpret.value import first_step
 from mldbg.lint.rule import Rule, Topic, reads
-from mldbg.lint.tokenizers import everything, ids_of, is_input_ids, padding_of
+from mldbg.lint.tokenizers import LANGUAGE_PROGRAMS, everything, ids_of, is_input_ids, padding_of
 from mldbg.operations.language import (
-    ABOUT_LANGUAGE,
     HARMLESS_COLLATORS,
     IGNORED,
     LEFT_OUT_OTHERWISE,
@@ -73,8 +72,8 @@ class LabelsWithoutMask(Rule):
     about_experiments = True
     listens_to = reads(
         *("Assign", "DictElement", "Arg"),
-        where=r"\blabels\b[\s\S]*\binput_ids\b|\binput_ids\b[\s\S]*\blabels\b",
-        across=ABOUT_LANGUAGE,
+        where=r"\A(?=[\s\S]*\binput_ids\b)[\s\S]*?\blabels(?:[\"']\]?\s*[:=]|\s*=)(?!=)\s*(?!labels\b|None\b)",
+        across=LANGUAGE_PROGRAMS,
     )
 
     def on_written(self, written: Written) -> Iterator[Finding]:
@@ -83,7 +82,7 @@ class LabelsWithoutMask(Rule):
         ids = ids_of(value) if value is not None else None
         if value is None or ids is None or not is_input_ids(written.place, ids):
             return
-        if nodes.name_of(value) == _LABELS or _SILENT.search(gathered.text) or not _TRAINS.search(gathered.text):
+        if nodes.name_of(value) == _LABELS or gathered.says(_SILENT) or not gathered.says(_TRAINS):
             return
         padded = None if _has_other_collator(gathered) else padding_of(written, [ids], lambda _: True)
         if padded is None:

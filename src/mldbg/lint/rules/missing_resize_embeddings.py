@@ -11,8 +11,8 @@ from mldbg.lint.interpret.facts import Place, Written
 from mldbg.lint.interpret.value import first_step
 from mldbg.lint.rule import Rule, Topic, reads
 from mldbg.lint.sources import sources
-from mldbg.lint.tokenizers import everything, models, name_of_model, resized_after, tokenizers
-from mldbg.operations.language import ABOUT_LANGUAGE, KNOWN_TOKENS, RESIZES, SPARE_ROWS, WITH_PADDING
+from mldbg.lint.tokenizers import LANGUAGE_PROGRAMS, everything, models, name_of_model, resized_after, tokenizers
+from mldbg.operations.language import KNOWN_TOKENS, RESIZES, SPARE_ROWS, WITH_PADDING
 
 if TYPE_CHECKING:
     import libcst as cst
@@ -57,11 +57,11 @@ class MissingResizeEmbeddings(Rule):
     group = Group.CORRECTNESS
     topic = Topic.LANGUAGE
     about_experiments = True
-    listens_to = reads("Call", where=r"\badd_(?:special_)?tokens\(", across=ABOUT_LANGUAGE)
+    listens_to = reads("Call", where=r"\badd_(?:special_)?tokens\(", across=LANGUAGE_PROGRAMS)
 
     def on_written(self, written: Written) -> Iterator[Finding]:
         site, gathered = written.place.site, written.gathered
-        if _RESIZES.search(gathered.text) or not _is_last(gathered, site.node):
+        if nodes.last_name(nodes.called(site.node)) not in _ADDS or gathered.says(_RESIZES) or not _is_last(gathered, site.node):
             return
         loaded = _loaded_alike(gathered)
         adding = [(part, node) for part, node in everything(gathered) if _adds(gathered, part, node, loaded)]

@@ -11,13 +11,14 @@ from mldbg.lint.interpret.address import site_of
 from mldbg.lint.interpret.facts import Written
 from mldbg.lint.interpret.value import first_step
 from mldbg.lint.rule import Rule, Topic, reads
-from mldbg.lint.tokenizers import Padding, is_of_causal_model, padded_with_end, resized_after
-from mldbg.operations.language import ABOUT_LANGUAGE, IGNORED, LM_COLLATORS, PACKED
+from mldbg.lint.tokenizers import LANGUAGE_PROGRAMS, Padding, is_of_causal_model, padded_with_end, resized_after
+from mldbg.operations.language import IGNORED, LM_COLLATORS, PACKED
 
 if TYPE_CHECKING:
     from mldbg.lint.interpret.gathered import Gathered
 
 _PACKED, _IGNORED = re.compile(PACKED), re.compile(IGNORED)
+_COLLATORS = frozenset(name.rpartition(".")[2] for name in LM_COLLATORS)
 _NEW_TOKEN = "<|pad|>"  # noqa: S105  # no password
 
 
@@ -54,13 +55,17 @@ class PaddingMasksEos(Rule):
     group = Group.CORRECTNESS
     topic = Topic.LANGUAGE
     about_experiments = True
-    listens_to = reads("Call", "Comparison", where=r"\bDataCollatorForLanguageModeling\b|\bpad_token_id\b", across=ABOUT_LANGUAGE)
+    listens_to = reads(
+        *("Call", "Comparison"),
+        where=r"\bDataCollatorForLanguageModeling\b|[!=]= ?[\w.]*\bpad_token_id\b|\bpad_token_id [!=]=|\bignore_index ?=",
+        across=LANGUAGE_PROGRAMS,
+    )
 
     def on_written(self, written: Written) -> Iterator[Finding]:
         site = written.place.site
         gathered = written.gathered
         how = _leaves_out(written)
-        padding = padded_with_end(gathered) if how is not None and _PACKED.search(gathered.text) is None else None
+        padding = padded_with_end(gathered) if how is not None and not gathered.says(_PACKED) else None
         if padding is None:
             return
         finding = self.found(
@@ -90,7 +95,7 @@ def _leaves_out(written: Written) -> str | None:
     ignored = nodes.argument(site.node, "ignore_index")
     if ignored is not None and nodes.last_name(ignored) == "pad_token_id":
         return "the loss ignores its id" if is_of_causal_model(written.gathered) else None
-    if reading.qualified(site.part, function) not in LM_COLLATORS:
+    if nodes.last_name(function) not in _COLLATORS or reading.qualified(site.part, function) not in LM_COLLATORS:
         return None
     masked = nodes.argument(site.node, "mlm", 1)
     return "the collator leaves out labels with its id" if masked is not None and nodes.code(masked) == "False" else None

@@ -11,8 +11,8 @@ from mldbg.lint.interpret.address import site_of
 from mldbg.lint.interpret.facts import Written
 from mldbg.lint.interpret.value import first_step
 from mldbg.lint.rule import Rule, Topic, reads
-from mldbg.lint.tokenizers import are_several, calls_of, name_of_model, padding_of, tokenizers
-from mldbg.operations.language import ABOUT_LANGUAGE, CAUSAL_LOADED, ENCODER_DECODERS, PADS_LEFT
+from mldbg.lint.tokenizers import LANGUAGE_PROGRAMS, are_several, calls_of, name_of_model, padding_of, tokenizers
+from mldbg.operations.language import CAUSAL_LOADED, ENCODER_DECODERS, PADS_LEFT
 
 if TYPE_CHECKING:
     import libcst as cst
@@ -59,14 +59,14 @@ class RightPaddedGeneration(Rule):
     group = Group.CORRECTNESS
     topic = Topic.LANGUAGE
     about_experiments = True
-    listens_to = reads("Call", where=r"\bgenerate\(", across=ABOUT_LANGUAGE)
+    listens_to = reads("Call", where=r"\bgenerate\(", across=LANGUAGE_PROGRAMS)
 
     def on_written(self, written: Written) -> Iterator[Finding]:
         site, gathered = written.place.site, written.gathered
-        if not _continues_texts(site.node) or _SAYS_SIDE.search(gathered.text):
+        if not _continues_texts(site.node) or gathered.says(_SAYS_SIDE):
             return
         loaded = tokenizers(gathered)
-        if not loaded or not calls_of(gathered, _CAUSAL) or _ENCODER_DECODERS.search(gathered.text):
+        if not loaded or not calls_of(gathered, _CAUSAL) or gathered.says(_ENCODER_DECODERS):
             return
         padded = padding_of(written, nodes.given(site.node), _makes_unequal_texts_equal)
         names = [name_of_model(gathered, part, call) for part, call in loaded]

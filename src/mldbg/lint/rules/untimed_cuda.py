@@ -65,7 +65,7 @@ class UntimedCuda(Rule):
     group = Group.PERFORMANCE
     topic = Topic.TRAINING
     about_experiments = True
-    listens_to = reads("BinaryOperation", where=r"\b(?:time|perf_counter|monotonic|process_time|default_timer|now)\w*\(?")
+    listens_to = reads("BinaryOperation", where=r"\b(?:time|perf_counter|monotonic|process_time|default_timer|now)\w*\(\)")
 
     def on_written(self, written: Written) -> Iterator[Finding]:
         place = written.place
