@@ -321,6 +321,25 @@ def unwrapped(node: cst.BaseExpression) -> cst.BaseExpression:
             return node
 
 
+def loop_binding(part: Part, node: cst.CSTNode, name: str) -> tuple[cst.BaseExpression, int | None] | None:
+    """What the innermost loop around a node that binds a name goes through, and at which place of each entry the name stands.
+
+    The place is None where the name is all of an entry; None as a whole where no loop binds it.
+    """
+    parent = part.parents.get(node)
+    while parent is not None and not isinstance(parent, cst.FunctionDef):
+        if isinstance(parent, cst.For):
+            target = parent.target
+            if is_name(target, name):
+                return parent.iter, None
+            if isinstance(target, cst.Tuple):
+                places = [place for place, element in enumerate(target.elements) if is_name(element.value, name)]
+                if places:
+                    return parent.iter, places[0]
+        parent = part.parents.get(parent)
+    return None
+
+
 def names_from_target(loop: cst.For | cst.While) -> frozenset[str]:
     """The names that a loop gives its items to, and those that take these apart."""
     target = loop.target if isinstance(loop, cst.For) else None

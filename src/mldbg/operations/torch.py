@@ -310,6 +310,9 @@ LAYERS: Mapping[str, Effect] = {
 }
 """Layers of `torch.nn`, losses apart -> effect of calling one."""
 
+GIVES_PARAMETERS: frozenset[str] = frozenset({"parameters", "named_parameters"})
+"""Methods of a module that give its parameters."""
+
 WITH_PARAMETERS: frozenset[str] = frozenset(
     f"torch.nn.{name}"
     for name in (

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import libcst as cst
+
 from mldbg.lint.interpret.address import Made, Ref, Site
 from mldbg.lint.interpret.arguments import Argument, bound
 from mldbg.lint.interpret.classes import Classes
@@ -15,6 +17,7 @@ from mldbg.lint.interpret.lineage import data_of_arguments
 from mldbg.lint.interpret.machine import Machine
 from mldbg.lint.interpret.slots import ArgumentOf, Slot, argument_of
 from mldbg.lint.interpret.training import Training, refers_to_weights
+from mldbg.lint.interpret.tree import descendants
 from mldbg.lint.interpret.value import UNKNOWN, ClassThing, Data, Entries, Function, Items, Object, Value, literal
 from mldbg.operations import keras, tables, torch
 from mldbg.operations.configuration import DICTS
@@ -44,7 +47,7 @@ class Construction:
         self.construct_base(ref, name, arguments)
         if tables.is_optimizer_class(name) and arguments and arguments[0].node is not None and arguments[0].star == "":
             place = self.machine.place(site)
-            models = self.training.parameters_of(value)
+            models = self.training.parameters_of(value) or self._named_in(arguments[0].node)
             self.machine.facts.append(OptimizerBuilt(place, value, arguments[0].node, models))
         if tables.is_module_class(name) and name not in tables.LOSS_CLASSES:
             if name.startswith("transformers.") and name.endswith(torch.GIVES_EVALUATION_MODE):
@@ -53,6 +56,17 @@ class Construction:
             else:
                 self.training.start_in_training_mode(value, site)
         return value
+
+    def _named_in(self, given: cst.BaseExpression) -> frozenset[Ref]:
+        """The models of which some parameters are picked in an expression: `[p for p in model.parameters() if ...]`."""
+        owners = [
+            node.func.value
+            for node in descendants(given)
+            if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute)
+            if node.func.attr.value in torch.GIVES_PARAMETERS
+        ]
+        values = [self.machine.now(owner) for owner in owners if _is_path(owner)]
+        return frozenset(one.thing.ref for one in values if isinstance(one.thing, Object))
 
     def construct_base(self, ref: Ref, name: str | None, arguments: Sequence[Argument]) -> None:
         """Keep the constructor's arguments in the object's record; fill containers."""
@@ -178,3 +192,10 @@ class Construction:
             lead = self._copied(value.thing.lead, site, done) if value.thing.lead is not None else None
             return replace(value, thing=replace(value.thing, tail=tail, lead=lead))
         return self._copied(value, site, done)
+
+
+def _is_path(node: cst.BaseExpression) -> bool:
+    """Whether an expression is a name, or an attribute of one: reading it once more changes nothing."""
+    while isinstance(node, cst.Attribute):
+        node = node.value
+    return isinstance(node, cst.Name)

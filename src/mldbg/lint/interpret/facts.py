@@ -119,7 +119,7 @@ class OptimizerBuilt:
     Attributes:
         optimizer: the optimizer.
         parameters: the expression that names what it gets.
-        models: whose parameters these are, all of them; empty where that is not known.
+        models: whose parameters these are, or some of these; empty where that is not known.
     """
 
     place: Place

@@ -64,8 +64,12 @@ class OptimizerBeforeLayer(Rule):
         yield from ()
 
     def on_layer_set(self, layer: LayerSet) -> Iterator[Finding]:
-        entry = layer.place.within[:1]
-        self._late += [(layer, built) for built in self._built if built.place.within[:1] == entry and _has(built, layer)]
+        self._late += [(layer, built) for built in self._built if _has(built, layer)]
+        yield from ()
+
+    def at_end(self) -> Iterator[Finding]:
+        self._built.clear()
+        self._late.clear()
         yield from ()
 
     def on_gradient_use(self, use: GradientUse) -> Iterator[Finding]:
