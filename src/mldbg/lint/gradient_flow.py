@@ -13,8 +13,8 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from mldbg.lint import edit, nodes
-from mldbg.lint.interpret.value import ClassThing, Object
-from mldbg.lint.library.names import says_label, says_loss
+from mldbg.lint.interpret.value import ClassThing, Function, Object
+from mldbg.lint.library.names import says_label, says_loader, says_loss
 
 if TYPE_CHECKING:
     import libcst as cst
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 else:
     from mldbg.lint.nodes import cst  # loaded when it is first used
 
-DEEPEST_STEP = 40
+DEEPEST_STEP = 120
 """Steps back from a value until nothing more is said."""
 
 MOST_SEEN = 200
@@ -68,11 +68,18 @@ _SHAPING = frozenset(
         "mean sum prod abs pow sqrt exp log log2 log1p square clamp clip min max norm std var neg div mul add sub cumsum average",
         "softmax log_softmax sigmoid tanh relu logsumexp amax amin maximum minimum mse_loss mean_squared_error",
         "item tolist numpy detach argmax argmin argsort round floor ceil sign long int bool nonzero eq ne gt lt ge le any all",
-        "array asarray as_tensor tensor from_numpy FloatTensor Tensor LongTensor astype requires_grad_ size numel dim",
+        "array asarray as_tensor tensor from_numpy FloatTensor Tensor LongTensor astype requires_grad_ size numel dim one_hot",
     )
     for word in words.split()
 )
 """Functions and methods of tensors and arrays whose result carries what their arguments do, or nothing."""
+
+_OF_SEVERAL = frozenset(
+    {"where", "type_as", "masked_fill", "pow", "clamp", "clip", "min", "max", "div", "mul", "add", "sub", "maximum", "minimum"}
+    | {"mse_loss", "mean_squared_error", "average", "eq", "ne", "gt", "lt", "ge", "le", "stack", "cat", "hstack", "vstack"}
+    | {"concatenate", "concat"}
+)
+"""Those whose further arguments may be tensors that the result is computed from; of others they are sizes, axes and devices."""
 
 _CUTS = {
     **dict.fromkeys(("argmax", "argmin", "argsort", "nonzero", "multinomial", "bernoulli"), "gives indices"),
@@ -120,6 +127,7 @@ class Backtrace:
         self._weighted = weighted
         self._outside = NOTHING if inside else RAW
         self._steps = 0
+        self._callers: list[tuple[Part, cst.Call, cst.FunctionDef]] = []
 
     def carried(self, node: cst.CSTNode, part: Part) -> Carried:
         """What an expression carries."""
@@ -154,7 +162,8 @@ class Backtrace:
             case cst.ListComp(elt=elt) | cst.GeneratorExp(elt=elt):
                 return self._of(elt, part, seen, inside)
             case cst.Subscript(value=value):
-                return self._of(value, part, seen, inside)
+                held = self._of(value, part, seen, inside)
+                return _cut(held, part, node, "gives indices") if _picks_indices(node) else held
             case cst.Attribute(value=value, attr=cst.Name(value=name)):
                 return self._attribute(node, value, name, part, seen, inside)
             case cst.Call():
@@ -177,17 +186,38 @@ class Backtrace:
         return held if held.flow is not Flow.NONE else self._outside
 
     def _name(self, node: cst.Name, part: Part, seen: frozenset[cst.CSTNode], inside: int) -> Carried:
-        values = list(_reaching(node, part))
-        if not values or None in values:
-            return NOTHING if says_label(node.value) else self._outside
+        values: list[cst.BaseExpression | None] = list(_reaching(node, part))
         found: list[Carried] = []
+        if not values or None in values:
+            if says_label(node.value) or _is_number_of_module(node, part):
+                return NOTHING
+            computed: list[cst.BaseExpression | None] = [value for value in values if value is not None]
+            if not _is_of_a_loader(node, part):
+                given = self._given(node.value, seen, inside) if not computed else None
+                return given if given is not None else self._outside
+            values = computed
         for value in values:
             assert value is not None
             one = self._of(value, part, seen, inside)
             found.append(
                 _cut(one, part, value, "no_grad") if one.flow is Flow.GRADIENT and _is_without_grad(value, part) else one
             )
-        return max(found, key=lambda one: one.flow)
+        return max(found, key=lambda one: one.flow, default=NOTHING)
+
+    def _given(self, name: str, seen: frozenset[cst.CSTNode], inside: int) -> Carried | None:
+        """What the caller gives a parameter of the function that is being followed; None where that is not known."""
+        if not self._callers:
+            return None
+        part, call, function = self._callers.pop()
+        try:
+            parameters = nodes.parameters(function)
+            if name not in parameters or nodes.has_unpacked(call):
+                return None
+            place = parameters.index(name) - (bool(parameters) and parameters[0] == "self")
+            argument = nodes.argument(call, name, place) or nodes.default_of(function, name)
+            return self._of(argument, part, seen, inside - 1) if argument is not None else None
+        finally:
+            self._callers.append((part, call, function))
 
     def _call(self, node: cst.Call, part: Part, seen: frozenset[cst.CSTNode], inside: int) -> Carried:
         loss = self._losses.get(node)
@@ -206,8 +236,10 @@ class Backtrace:
         if name not in _SHAPING or (receiver is None and name not in _MAKES_TENSOR):
             return GRADIENT
         of_module = receiver is not None and _MODULES.match(nodes.code(receiver)) is not None
-        operands = [arg.value for arg in node.args if arg.keyword is None or arg.keyword.value in ("input", "tensors")]
-        held = self._all(operands if of_module or receiver is None else [receiver, *operands], part, seen, inside)
+        given = [arg.value for arg in node.args if arg.keyword is None or arg.keyword.value in ("input", "tensors")]
+        of_layer = receiver is not None and nodes.is_name(receiver, "self")  # `self.log_softmax(x)`: a layer of that name
+        operands = given if of_module or of_layer or receiver is None else [receiver, *given]
+        held = self._all(operands if name in _OF_SEVERAL else operands[:1], part, seen, inside)
         if name == "requires_grad_":
             return held if _is_scalar_loss(node, part) or _is_step_function(held) else GRADIENT
         if name in _MAKES_TENSOR:
@@ -240,7 +272,11 @@ class Backtrace:
         returned = [one.value for one in nodes.descendants(function) if isinstance(one, cst.Return) and one.value is not None]
         if not returned:
             return GRADIENT
-        return self._all(returned, owner, seen, inside + 1)
+        self._callers.append((part, node, function))
+        try:
+            return self._all(returned, owner, seen, inside + 1)
+        finally:
+            self._callers.pop()
 
 
 def _cut(held: Carried, part: Part, node: cst.CSTNode, by: str) -> Carried:
@@ -296,6 +332,10 @@ def _function(part: Part, name: str, is_method: bool) -> tuple[Part, cst.Functio
     """A function at the top level of the module, or a method of the class that a method belongs to."""
     if not is_method:
         found = part.module.part_of.get(name)
+        if found is None:
+            imported = part.module.definitions.get(name)  # from another file: known where somebody has called it
+            thing = imported.thing if imported is not None else None
+            found = thing.part if isinstance(thing, Function) and thing.inner is None else None
         return (found, found.function) if found is not None and edit.is_function(found) else None
     for one in part.module.parts:
         methods = {method.statement.names[0]: method for method in one.methods.values()}
@@ -396,6 +436,33 @@ def _unpacked(target: cst.Tuple, value: cst.BaseExpression, name: str) -> cst.Ba
         return value.elements[place].value
     picks = isinstance(value, cst.Call) and _called(value)[0] in ("max", "min", "topk", "sort") and place == 1
     return cst.Attribute(value, cst.Name("indices")) if picks else None
+
+
+def _picks_indices(node: cst.Subscript) -> bool:
+    """`torch.max(outputs, 1)[1]`."""
+    call, index = node.value, node.slice[0].slice
+    if not isinstance(call, cst.Call) or len(node.slice) != 1 or not isinstance(index, cst.Index):
+        return False
+    name, receiver = _called(call)
+    of_module = receiver is not None and _MODULES.match(nodes.code(receiver)) is not None
+    has_axis = name in ("sort", "topk") or len(call.args) > of_module
+    return name in ("max", "min", "topk", "sort") and has_axis and nodes.number_of(index.value) == 1
+
+
+def _is_number_of_module(node: cst.Name, part: Part) -> bool:
+    """`ACCUMULATE = 4` at the top level."""
+    bound = part.module.part_of.get(node.value)
+    return bound is not None and re.match(rf"{node.value}\s*(?::[^=]+)?=\s*-?[\d.][\w.+-]*\s*$", bound.code) is not None
+
+
+def _is_of_a_loader(node: cst.Name, part: Part) -> bool:
+    """Whether the innermost loop that binds a name goes through the batches of a loader: what it gives was never computed."""
+    here = part.parents.get(node)
+    while here is not None and not isinstance(here, cst.FunctionDef):
+        if isinstance(here, cst.For) and any(nodes.is_name(one, node.value) for one in nodes.descendants(here.target)):
+            return any(nodes.is_any_name(one) and says_loader(one.value) for one in nodes.descendants(here.iter))
+        here = part.parents.get(here)
+    return False
 
 
 def _place_in(target: cst.Tuple, name: str) -> int | None:

@@ -64,20 +64,30 @@ class DetachedLoss(Rule):
 
     def __init__(self) -> None:
         self._losses: dict[cst.CSTNode, Call] = {}
+        self._heard: dict[cst.CSTNode, list[Call]] = {}
+        """Calls of losses that record a graph, by function."""
         self._forwards: dict[cst.CSTNode, Part] = {}
         self._terms: dict[cst.CSTNode, dict[cst.CSTNode, list[tuple[cst.BaseExpression, cst.BaseExpression]]]] = {}
         """What goes into sums, by function: looked up once, however many losses a function holds."""
 
     def on_model_call(self, call: ModelCall) -> Iterator[Finding]:
         forward = forward_of(call.model)
-        if forward is not None:
-            self._forwards[call.place.site.node] = forward
-        yield from ()
+        if forward is None or call.place.site.node in self._forwards:
+            return
+        self._forwards[call.place.site.node] = forward
+        scope = call.place.function or call.place.site.part.tree
+        for loss in self._heard.get(scope, ()):  # `cross_entropy(...) + dice(...)`: the other term is computed after the loss
+            yield from self._terms_without_gradient(loss)
 
     def on_call(self, call: Call, /) -> Iterator[Finding]:
         self._losses[call.node] = call
         if not call.grad:
             return
+        self._heard.setdefault(call.place.function or call.place.site.part.tree, []).append(call)
+        yield from self._terms_without_gradient(call)
+
+    def _terms_without_gradient(self, call: Call) -> Iterator[Finding]:
+        """Findings from what is added to a loss."""
         part = call.place.site.part
         scope = call.place.function or part.tree
         if scope not in self._terms:
