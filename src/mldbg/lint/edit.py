@@ -6,11 +6,21 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from mldbg.lint import nodes
 from mldbg.lint.finding import Edit, Fix, Span
 from mldbg.lint.interpret.address import site_of
 from mldbg.lint.interpret.value import Object
 from mldbg.lint.library.names import CONVENTIONAL_ALIASES
-from mldbg.lint.nodes import activation_input, code, descendants, is_call, is_literal, is_name, number_of, text_called_on
+from mldbg.lint.nodes import (
+    activation_input,
+    code,
+    descendants,
+    is_call,
+    is_literal,
+    is_name,
+    number_of,
+    text_called_on,
+)
 from mldbg.lint.outline import Kind
 from mldbg.operations.tables import constructor_parameters
 
@@ -519,19 +529,28 @@ def wrapped_in_call(part: Part, node: cst.CSTNode, function: str) -> tuple[Edit,
 
 
 def _compared_in(function: cst.CSTNode) -> tuple[dict[cst.CSTNode, set[str]], dict[str, set[str]]]:
-    """The names that expressions, and names, are compared with by `==` in a function."""
+    """The names that expressions, and names, are compared with in a function."""
     by_node: dict[cst.CSTNode, set[str]] = {}
     by_name: dict[str, set[str]] = {}
-    for test in descendants(function):
-        if not isinstance(test, cst.Comparison) or not isinstance(test.comparisons[0].operator, cst.Equal):
-            continue
-        pair = test.left, test.comparisons[0].comparator
-        for one, other in (pair, pair[::-1]):
-            if isinstance(other, cst.Name):
-                by_node.setdefault(one, set()).add(other.value)
-                if isinstance(one, cst.Name):
-                    by_name.setdefault(one.value, set()).add(other.value)
+    for node in descendants(function):
+        pair = _compared(node)
+        for one, other in (pair, pair[::-1]) if pair is not None else ():
+            prediction, labels = nodes.unwrapped(one), nodes.unwrapped(other)
+            if isinstance(labels, cst.Name):
+                by_node.setdefault(prediction, set()).add(labels.value)
+                if isinstance(prediction, cst.Name):
+                    by_name.setdefault(prediction.value, set()).add(labels.value)
     return by_node, by_name
+
+
+def _compared(node: cst.CSTNode) -> tuple[cst.BaseExpression, cst.BaseExpression] | None:
+    """The two sides of `a == b`, `a != b` and `a.eq(b)`."""
+    if isinstance(node, cst.Comparison) and isinstance(node.comparisons[0].operator, cst.Equal | cst.NotEqual):
+        return node.left, node.comparisons[0].comparator
+    if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and node.func.attr.value == "eq" and node.args:
+        of_torch = is_name(node.func.value, "torch") and len(node.args) > 1
+        return (node.args[0].value, node.args[1].value) if of_torch else (node.func.value, node.args[0].value)
+    return None
 
 
 _LOADS = re.compile(r"loader|_dl\b|\bdl\b", re.IGNORECASE)
@@ -555,11 +574,16 @@ def is_prediction_for_labels(place: Place, scores: cst.CSTNode) -> bool:
     by_node, by_name = part.kept[key]
     compared = by_node.get(node, set()) | by_name.get(name, set())
     made = [scores, *sources_of(place, scores)]
-    given = {arg.value.value for one in made if isinstance(one, cst.Call) for arg in one.args if isinstance(arg.value, cst.Name)}
+    passed = [nodes.unwrapped(arg.value) for one in made if isinstance(one, cst.Call) for arg in one.args]
+    given = {argument.value for argument in passed if isinstance(argument, cst.Name)}
     here: cst.CSTNode | None = node
     while here is not None:
-        if isinstance(here, cst.For) and isinstance(here.target, cst.Tuple) and _LOADS.search(code(here.iter)):
-            names = [each.value.value for each in here.target.elements if isinstance(each.value, cst.Name)]
+        if isinstance(here, cst.For) and _LOADS.search(code(here.iter)):
+            batch: cst.BaseExpression = here.target
+            if isinstance(batch, cst.Tuple) and isinstance(batch.elements[-1].value, cst.Tuple):
+                batch = batch.elements[-1].value  # `for step, (x, y) in enumerate(loader)`
+            elements = batch.elements if isinstance(batch, cst.Tuple) else ()
+            names = [each.value.value for each in elements if isinstance(each.value, cst.Name)]
             if len(names) == 2 and names[0] in given and names[1] in compared:
                 return True
         here = part.parents.get(here)
