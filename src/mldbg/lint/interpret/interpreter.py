@@ -99,9 +99,9 @@ DEEPEST_ATTRIBUTE = 4
 _HAPPENINGS = frozenset(
     {"backward", "step", "zero_grad", "eval", "train", "fit", "fit_transform", "fit_resample", "partial_fit"}
     | {"append", "extend", "update", "score", "predict"}
-    | {"softmax", "log_softmax", "sigmoid"}
+    | {"softmax", "log_softmax", "sigmoid", "argmax"}
 )
-"""Methods that do something, or may get what they should not, and so cannot wait until somebody asks for their result."""
+"""Methods that do something, may get what they should not, or say what their result is, and so cannot wait until somebody asks."""
 
 
 class Interpreter:
