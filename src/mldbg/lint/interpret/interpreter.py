@@ -101,7 +101,7 @@ _HAPPENINGS = frozenset(
     | {"append", "extend", "update", "score", "predict"}
     | {"softmax", "log_softmax", "sigmoid", "argmax"}
 )
-"""Methods that do something, may get what they should not, or say what their result is, and so cannot wait until somebody asks."""
+"""Methods that do something, may get what they should not, or say what their result is: they cannot wait until somebody asks."""
 
 
 class Interpreter:
