@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from mldbg.lint import nodes
+from mldbg.lint import edit, nodes
 from mldbg.lint.finding import Finding, Group
 from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.facts import Backward, Chosen, Evaluated, Fitted, ModelCall, Scored
@@ -15,6 +15,8 @@ _HELD_OUT = re.compile(r"train ?= ?False|split ?= ?[\"'](?:test|val)|[\"'/](?:te
 _CROSS_VALIDATES = re.compile(r"best_score_|cv_results_|cross_val|cross_validate|train_test_split|\.split\(\w")
 _SAYS_HELD_OUT = re.compile(r"test|val|held_?out|(?<![a-z])te(?![a-z])", re.IGNORECASE)
 """Names that contradict: the split was unpacked in another order than it comes in, which is another defect."""
+
+_SAYS_TEST = re.compile(r"(?<![a-z])test(?![a-z])|held.?out|unseen", re.IGNORECASE)
 
 
 class ScoreOnTrain(Rule):
@@ -46,7 +48,8 @@ class ScoreOnTrain(Rule):
 
     ## Limits
     Fires where the rows were split, the training part is scored, and the held-out part is never predicted, scored or handed on:
-    a training score beside a test score, a learning curve and cross-validation are fine. A search that is fitted on all rows
+    a training score beside a test score, a learning curve and cross-validation are fine, unless it is printed or kept as that of
+    the test. A search that is fitted on all rows
     chooses what is to hold for others: a score of these rows is reported, unless the scores of its folds, or any others, are
     looked at. Where nothing was ever split otherwise, how well a model describes its data can be the question, and nothing is
     reported.
@@ -95,7 +98,7 @@ class ScoreOnTrain(Rule):
     def at_end(self) -> Iterator[Finding]:
         searches = {fit.place.site for fit in self.fitted if "SearchCV" in fit.estimator_name}
         searched = self._searched() if searches.issuperset(self.evaluated) else None
-        found = [] if self.has_other else [*self._judged(), *self._run()]
+        found = list(self._called_test()) if self.has_other else [*self._judged(), *self._run()]
         found += [searched] if searched is not None else []
         self.evaluated.clear()
         self.learned.clear()
@@ -124,11 +127,28 @@ class ScoreOnTrain(Rule):
             return None
         return next((one for one in self.fitted if _is_search_of(one, _part(scored.value))), None)
 
-    def _judged(self) -> Iterator[Finding]:
+    def _of_fitted_rows(self) -> Iterator[tuple[Scored, Fitted]]:
         for scored in self.scored:
             part = _part(scored.value)
             fit = next((one for one in self.fitted if _part(one.value).rows == part.rows and _is_on(one, part)), None)
-            if fit is None or _validates(fit) or _SAYS_HELD_OUT.search(nodes.code(scored.place.site.node)):
+            if fit is not None and not _SAYS_HELD_OUT.search(nodes.code(scored.place.site.node)):
+                yield scored, fit
+
+    def _called_test(self) -> Iterator[Finding]:
+        """Scores of the rows that a model was fitted on that are printed or kept as those of the test."""
+        for scored, fit in self._of_fitted_rows():
+            if _is_called_test(scored.place.site):
+                yield self.found(
+                    scored.place.site,
+                    "what is called a test score is one of the rows that the model was fitted on",
+                    hint="score the held-out part",
+                    trail=first_step(fit.place.site, "the model is fitted on these rows"),
+                    last=(scored.place.site, scored.how),
+                )
+
+    def _judged(self) -> Iterator[Finding]:
+        for scored, fit in self._of_fitted_rows():
+            if _validates(fit):
                 continue
             yield self.found(
                 scored.place.site,
@@ -149,6 +169,17 @@ class ScoreOnTrain(Rule):
                     hint="evaluate on the held-out part",
                     last=(call.place.site, "these are training data"),
                 )
+
+
+def _is_called_test(site: Site) -> bool:
+    """Whether a score is printed beside a text, or given a name, that says it is one of test data."""
+    statement = edit.statement_at(site)
+    if statement is None or not nodes.is_line(statement):
+        return False
+    texts = [nodes.raw_text_of(node) or "" for node in nodes.descendants(statement)]
+    names = [nodes.code(target) for target in nodes.targets_of(statement)]
+    said = " ".join((*texts, *names))
+    return _SAYS_TEST.search(said) is not None and "train" not in said.lower()
 
 
 def _leaves_some_out(part: Data, text: str) -> bool:
