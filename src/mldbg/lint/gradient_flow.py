@@ -178,6 +178,8 @@ class Backtrace:
     ) -> Carried:
         if name in ("shape", "ndim", "device", "dtype"):
             return NOTHING
+        if nodes.is_name(value, "self") and _is_number_of_object(part, name):
+            return NOTHING
         held = self._of(value, part, seen, inside)
         if name == "data":
             return _cut(held, part, node, "data") if held.flow is not Flow.NONE else NOTHING
@@ -337,11 +339,41 @@ def _function(part: Part, name: str, is_method: bool) -> tuple[Part, cst.Functio
             thing = imported.thing if imported is not None else None
             found = thing.part if isinstance(thing, Function) and thing.inner is None else None
         return (found, found.function) if found is not None and edit.is_function(found) else None
+    methods = _methods_beside(part)
+    found = methods.get(name) or _forward_of_layer(methods.get("__init__"), name)
+    return (found, found.function) if found is not None else None
+
+
+def _methods_beside(part: Part) -> dict[str, Part]:
+    """The methods of the class that a method belongs to."""
     for one in part.module.parts:
-        methods = {method.statement.names[0]: method for method in one.methods.values()}
-        if part in methods.values() and name in methods:
-            return methods[name], methods[name].function
-    return None
+        if part in one.methods.values():
+            return {method.statement.names[0]: method for method in one.methods.values()}
+    return {}
+
+
+def _is_number_of_object(part: Part, name: str) -> bool:
+    """Whether `__init__` gives an attribute a number, or what a parameter of that name has for a default: `eps=1e-6`."""
+    init = _methods_beside(part).get("__init__")
+    if init is None:
+        return False
+    made = nodes.attributes_bound(init.function).get(name, [])
+    default = nodes.default_of(init.function, name)
+    return len(made) == 1 and any(one is not None and nodes.float_of(one) is not None for one in (made[0], default))
+
+
+def _forward_of_layer(init: Part | None, name: str) -> Part | None:
+    """The forward method of what `__init__` makes an attribute: `self.dice = DiceLoss()`."""
+    made = nodes.attributes_bound(init.function).get(name, []) if init is not None else []
+    called = nodes.called(made[0]) if len(made) == 1 else None
+    cls = nodes.name_of(called) if called is not None else None
+    if init is None or cls is None:
+        return None
+    found, imported = init.module.part_of.get(cls), init.module.definitions.get(cls)
+    if found is None and imported is not None and isinstance(imported.thing, ClassThing) and imported.thing.inner is None:
+        found = imported.thing.part
+    methods = found.methods.values() if found is not None else ()
+    return next((method for method in methods if method.statement.names[0] == "forward"), None)
 
 
 # -------------------------------------------------------------------------------------------------------- what a name may hold

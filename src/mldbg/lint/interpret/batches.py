@@ -96,7 +96,7 @@ class Batches:
     def item(self, base: Value, index: Value, result: Value) -> Value | None:
         """`frame["price"]` and `frame[["a", "b"]]`."""
         shaped = base.shaped
-        if shaped is None or not shaped.is_table or shaped.tensor.shape is None:
+        if shaped is None or not shaped.is_table or shaped.tensor.shape is None or not shaped.tensor.shape.front:
             return None
         rows = shaped.tensor.shape.front[0]
         if isinstance(index.constant, str):

@@ -145,10 +145,11 @@ class BuiltinCalls:
         if not arguments:
             return UNKNOWN
         items = self.contents.items_of(arguments[0].value)
+        start = self.machine.force(arguments[1].value).constant if len(arguments) > 1 else 0
         if items is not None and items.exact:
-            return Value(
-                Items("builtins.generator", tuple(tuple_of(literal(index), value) for index, value in enumerate(items.tail)))
-            )
+            numbers = [literal(start + place) if isinstance(start, int) else UNKNOWN for place in range(len(items.tail))]
+            pairs = tuple(tuple_of(number, value) for number, value in zip(numbers, items.tail, strict=True))
+            return Value(Items("builtins.generator", pairs))
         element = self.contents.element_of(arguments[0].value, site)
         data, loaders = arguments[0].value.data, arguments[0].value.loaders
         return Value(Items("builtins.generator", (), tuple_of(UNKNOWN, element)), data=data, loaders=loaders)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from mldbg.lint import edit, nodes
@@ -9,6 +10,7 @@ from mldbg.lint.interpret.facts import Backward, Escape, Fact, Gradients, Gradie
 from mldbg.lint.interpret.value import first_step
 from mldbg.lint.rule import Rule, Topic, hears
 
+_BOUND = re.compile(r"max_?(?:grad_?)?norm|clip", re.IGNORECASE)
 _WHOLE = (GradientsCleared, Backward, GradientUse)
 """What a function does to gradients that takes one step."""
 
@@ -157,10 +159,11 @@ def _is_meant(step: GradientUse, clip: GradientUse) -> bool:
 
 
 def _clips(site: Site) -> bool:
-    """Whether the bound is a number that some gradients exceed."""
+    """Whether the bound is a number that some gradients exceed, or is called a bound: whoever only measures writes a huge one."""
     bound = edit.argument_of(site.node, 1, "max_norm", "clip_value")
     number = nodes.float_of(bound) if bound is not None else None
-    return number is not None and number < MOST_CLIPPED
+    named = bound is not None and _BOUND.search(nodes.last_name(bound) or "") is not None
+    return named or (number is not None and number < MOST_CLIPPED)
 
 
 def _moved_behind(backward: Backward, clip: GradientUse) -> Fix | None:
