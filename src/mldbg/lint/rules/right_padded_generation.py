@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 _CAUSAL, _ENCODER_DECODERS = re.compile(CAUSAL_LOADED), re.compile(ENCODER_DECODERS)
 _PADS_LEFT = re.compile(PADS_LEFT, re.IGNORECASE)
 _ENCODED = re.compile(r"input|batch|enc|ids|prompt|tok|data|text", re.IGNORECASE)
-_SAYS_SIDE = re.compile(r"padding_side|[\"']left[\"']")
+_SAYS_SIDE = re.compile(
+    r"padding_side(?![\"']?\]?\s*[=:]\s*[\"']right[\"'])"
+    r"|(?<!truncation_side=)(?<!truncation_side = )(?<!truncation_side[\"']: )[\"']left[\"']"
+)
+"""What says that somebody has thought of the side; the right one that is written out is still the wrong one."""
+_SAYS_RIGHT = re.compile("padding_side")
 
 
 class RightPaddedGeneration(Rule):
@@ -78,7 +83,7 @@ class RightPaddedGeneration(Rule):
             hint='load the tokenizer with padding_side="left"',
             trail=first_step(site_of(*padded), "padded on the right, as the tokenizer does by default"),
             last=(site, "the model goes on at the right end"),
-            fix=_fix(loaded),
+            fix=_fix(loaded) if not gathered.says(_SAYS_RIGHT) else None,
         )
         yield finding if None not in names else replace(finding, group=Group.SUSPICIOUS)
 
