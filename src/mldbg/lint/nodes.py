@@ -451,6 +451,11 @@ def is_arithmetic(node: cst.CSTNode) -> bool:
     return isinstance(node, cst.BinaryOperation)
 
 
+def operands(node: cst.CSTNode) -> tuple[cst.BaseExpression, ...]:
+    """The two sides of arithmetic; none of anything else."""
+    return (node.left, node.right) if isinstance(node, cst.BinaryOperation) else ()
+
+
 def is_plain(node: cst.CSTNode) -> bool:
     """Whether a node can stand anywhere without parentheses."""
     return isinstance(node, cst.Name | cst.Attribute | cst.Call | cst.Subscript | cst.Integer)

@@ -21,6 +21,7 @@ _MAKES = _RANDOM | frozenset(
     {"zeros", "ones", "full", "eye", "arange", "linspace", "logspace", "tensor", "FloatTensor", "Tensor"}
 )
 _MOVES = re.compile(r"\.(?:cuda|to)\(\s*(?:device|self\.device|[\"']cuda|args|\w*dev)|\.cuda\(")
+_SAVES = re.compile(r"\bstate_dict\(\)|load_state_dict\(")
 _NO_TENSOR = re.compile(r"\.(?:tolist|item|numel|numpy|size|dim)\(\)?[^()]*\)?$|\.(?:shape|device|dtype)\b|Parameter\(|Buffer\(")
 _ON_PURPOSE = re.compile(
     r"constant|fixed|frozen|cache|on purpose|intention|not (?:a )?(?:param|learn|train|saved|regist)|placeholder|tempor|\bcpu\b",
@@ -64,8 +65,8 @@ class TensorNotRegistered(Rule):
 
     ## Limits
     Fires on tensors that `__init__` makes and gives to an attribute which running the module reads. Numbers (tensors without
-    axes), tensors that are moved where they are used or have a device, and those of which a comment says that they are constants
-    or caches are silent. What has fixed values in a program that never moves a model is *suspicious* only.
+    axes), tensors that are moved where they are used (and need not be saved) or have a device, and those of which a comment says
+    that they are constants or caches are silent. What has fixed values in a program that never moves a model is *suspicious*.
     """
 
     group = Group.CORRECTNESS
@@ -83,10 +84,14 @@ class TensorNotRegistered(Rule):
         code = part.code
         for name, value, source in nodes.attributes_given(init.node):
             made = _made(source)
-            if made is None or name not in built.read or _is_handled(name, code, init.part, (value, source)):
+            text = "".join(part.module.outline.code)
+            lost = (
+                made in _RANDOM and _SAVES.search(text) is not None
+            )  # what is drawn anew is not what the weights were trained for
+            if made is None or name not in built.read or _is_handled(name, code, init.part, (value, source), lost=lost):
                 continue
             learns = "requires_grad=True" in nodes.code(source).replace(" ", "")
-            moved = _MOVES.search("".join(part.module.outline.code)) is not None
+            moved = _MOVES.search(text) is not None
             found = self.found(
                 site_of(init.part, value),
                 f"`{name}` is "
@@ -100,6 +105,9 @@ class TensorNotRegistered(Rule):
 
 def _made(value: cst.BaseExpression) -> str | None:
     """The function of torch that makes a tensor with axes, where an expression ends in that; None of any other."""
+    sides = nodes.operands(value)
+    if sides:  # `torch.randn(3, 8) * scale`
+        return next((made for side in sides if (made := _made(side)) is not None), None)
     chain = list(nodes.chain_of(value))
     if _NO_TENSOR.search(nodes.code(value)):
         return None
@@ -112,10 +120,14 @@ def _made(value: cst.BaseExpression) -> str | None:
     return None
 
 
-def _is_handled(name: str, code: str, part: Part, written: tuple[cst.BaseExpression, ...]) -> bool:
-    """Whether a tensor is moved to where the input is, is made where it stays, or is said to be a constant or a cache."""
+def _is_handled(name: str, code: str, part: Part, written: tuple[cst.BaseExpression, ...], *, lost: bool) -> bool:
+    """Whether a tensor is moved to where the input is, is made where it stays, or is said to be a constant or a cache.
+
+    To move one is not enough if it would have to be saved, too.
+    """
     given = rf"self\.{name}\s*(?::[^=\n]+)?=(?!=)"
-    if re.search(rf"self\.{name}\b(?!\s*=[^=])[^\n]*\.(?:to|cuda|type_as|detach|item|cpu|numpy|tolist)\(", code):
+    ways = "detach|item|cpu|numpy|tolist" + ("" if lost else "|to|cuda|type_as")
+    if re.search(rf"self\.{name}\b(?!\s*=[^=])[^\n]*\.(?:{ways})\(", code):
         return True
     if len(re.findall(given, code)) > 1 or any(re.search(r"device|cuda\(", nodes.code(each)) for each in written):
         return True
