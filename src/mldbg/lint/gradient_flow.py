@@ -191,11 +191,13 @@ class Backtrace:
         values: list[cst.BaseExpression | None] = list(_reaching(node, part))
         found: list[Carried] = []
         if not values or None in values:
+            computed: list[cst.BaseExpression | None] = [value for value in values if value is not None]
+            given = self._given(node.value, seen, inside) if not computed else None
+            if given is not None and given.flow is Flow.GRADIENT:
+                return given  # whatever the name says
             if says_label(node.value) or _is_number_of_module(node, part):
                 return NOTHING
-            computed: list[cst.BaseExpression | None] = [value for value in values if value is not None]
             if not _is_of_a_loader(node, part):
-                given = self._given(node.value, seen, inside) if not computed else None
                 return given if given is not None else self._outside
             values = computed
         for value in values:
@@ -213,7 +215,7 @@ class Backtrace:
         part, call, function = self._callers.pop()
         try:
             parameters = nodes.parameters(function)
-            if name not in parameters or nodes.has_unpacked(call):
+            if name == "self" or name not in parameters or nodes.has_unpacked(call):
                 return None
             place = parameters.index(name) - (bool(parameters) and parameters[0] == "self")
             argument = nodes.argument(call, name, place) or nodes.default_of(function, name)
