@@ -28,6 +28,9 @@ _WHERE = (
 _OF_TENSORS_ONLY = frozenset({"detach", "unsqueeze", "permute", "masked_fill"})
 """Methods that nothing else has in code that uses torch."""
 
+_AXES = frozenset({"index", "columns"})
+"""Parameters of `drop` and `rename` that only tables have."""
+
 _MOST_WITHOUT_PLACE = 3
 """Positional arguments beyond which one is the place for the result: `np.clip(x, 0, 1, x)`."""
 
@@ -109,7 +112,7 @@ def _kind(written: Written, call: cst.Call, name: str) -> str | None:
     receiver = reading.receiver(call)
     if receiver is None or nodes.is_name(receiver, "self"):
         return None
-    if name in rows.RETURNS_ANOTHER_TABLE and {"pandas", "polars"} & imports and _is_table(written, receiver, name):
+    if name in rows.RETURNS_ANOTHER_TABLE and {"pandas", "polars"} & imports and _is_table(written, call, receiver, name):
         return "another table"
     if "torch" not in imports:
         return None
@@ -118,9 +121,10 @@ def _kind(written: Written, call: cst.Call, name: str) -> str | None:
     return None
 
 
-def _is_table(written: Written, receiver: cst.BaseExpression, name: str) -> bool:
+def _is_table(written: Written, call: cst.Call, receiver: cst.BaseExpression, name: str) -> bool:
     """Whether a receiver is plainly a table or one of its columns: pandas read or made it, or nothing else has such a method."""
-    if name not in ("replace", "drop", "rename", "clip", "assign", "interpolate"):
+    by_axis = name in ("drop", "rename") and any(arg.keyword is not None and arg.keyword.value in _AXES for arg in call.args)
+    if by_axis or name not in ("replace", "drop", "rename", "clip", "assign", "interpolate"):
         return True
     root = reading.root_name(receiver)
     return root is not None and any(name.startswith(("pandas.", "polars.")) for name in _makers(written, root))
