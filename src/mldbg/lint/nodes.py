@@ -248,6 +248,13 @@ def is_comprehension(node: cst.CSTNode) -> bool:
     return isinstance(node, cst.ListComp | cst.GeneratorExp)
 
 
+def gone_through(node: cst.CSTNode) -> str | None:
+    """What a loop or the innermost `for` of a comprehension goes through, as it is written; None of anything else."""
+    if isinstance(node, cst.ListComp | cst.GeneratorExp):
+        return code(node.for_in.iter)
+    return code(node.iter) if isinstance(node, cst.For) else None
+
+
 def is_sliced(node: cst.CSTNode) -> bool:
     """Whether a node is a part of a sequence: `texts[start : start + 8]`."""
     index = node.slice[0].slice if isinstance(node, cst.Subscript) and len(node.slice) == 1 else None

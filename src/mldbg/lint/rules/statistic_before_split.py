@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
+from mldbg.lint import nodes
 from mldbg.lint.finding import Finding, Group
+from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.facts import Evaluated
 from mldbg.lint.interpret.value import FitKind, Means
 from mldbg.lint.leakage import leaks, learning
 from mldbg.lint.rule import Rule, Topic, hears
+
+_TRAIN = re.compile(r"(?<![a-z])tr(?:ain)?(?![a-z])", re.IGNORECASE)
+_HELD_OUT = re.compile(r"(?<![a-z])(?:va|val|valid|te|test|dev)(?![a-z])", re.IGNORECASE)
 
 
 class StatisticBeforeSplit(Rule):
@@ -51,6 +57,8 @@ class StatisticBeforeSplit(Rule):
 
     def on_evaluated(self, evaluated: Evaluated) -> Iterator[Finding]:
         for leak in leaks(evaluated, FitKind.STATISTIC, FitKind.TRANSFORM, by=(Means.ARITHMETIC,)):
+            if _is_done_for_each_part(leak.fit.site):
+                continue
             yield self.found(
                 leak.fit.site,
                 f"{learning(leak.fit)} rows that are later held out, so the evaluation does not use unseen data{leak.beside}",
@@ -58,3 +66,14 @@ class StatisticBeforeSplit(Rule):
                 trail=leak.trail,
                 last=(evaluated.place.site, evaluated.how),
             )
+
+
+def _is_done_for_each_part(site: Site) -> bool:
+    """Whether something goes through the parts of a split: `[(part - mean) / std for part in (train, val, test)]`."""
+    node = site.part.parents.get(site.node)
+    while node is not None:
+        through = nodes.gone_through(node)
+        if through is not None and _TRAIN.search(through) and _HELD_OUT.search(through):
+            return True
+        node = site.part.parents.get(node)
+    return False
