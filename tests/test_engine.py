@@ -18,7 +18,7 @@ from mldbg.lint.files import Source
 from mldbg.lint.finding import Edit, Finding, Fix, Group, Span
 from mldbg.lint.interpret.address import Site
 from mldbg.lint.interpret.arguments import Argument
-from mldbg.lint.interpret.facts import Call
+from mldbg.lint.interpret.facts import Call, Written
 from mldbg.lint.interpret.library_calls import LibraryCalls
 from mldbg.lint.interpret.value import Value
 from mldbg.lint.outline import CannotOutlineError, Import, Kind, Outline, outline
@@ -590,7 +590,10 @@ def test_what_a_rule_of_another_package_listens_to_is_worth_executing() -> None:
 def test_the_bad_example_of_a_rule_passes_the_gate(rule: type[Rule]) -> None:
     assert rule.__doc__ is not None
     bad = rule.__doc__.partition("## Bad")[2]
-    if rule.listens_to.where is not None and rule.listens_to.where.search(page.sections(rule)["Bad"]):
+    where = rule.listens_to.where
+    reads = where is not None and where.search(page.sections(rule)["Bad"]) is not None
+    if reads or rule.listens_to.kinds == {Written}:
+        assert reads
         return
     triggers = SHAPE_TRIGGERS if rule.about_shapes else TRIGGERS
     assert passes(bad.encode(), *triggers)

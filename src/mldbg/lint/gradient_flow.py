@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import libcst as cst
 
     from mldbg.lint.interpret.facts import Call
-    from mldbg.lint.interpret.module import Part
+    from mldbg.lint.interpret.module import Module, Part
     from mldbg.lint.interpret.value import Value
 else:
     from mldbg.lint.nodes import cst  # loaded when it is first used
@@ -335,15 +335,18 @@ def _called(node: cst.Call) -> tuple[str, cst.BaseExpression | None]:
 def _function(part: Part, name: str, is_method: bool) -> tuple[Part, cst.FunctionDef] | None:
     """A function at the top level of the module, or a method of the class that a method belongs to."""
     if not is_method:
-        found = part.module.part_of.get(name)
-        if found is None:
-            imported = part.module.definitions.get(name)  # from another file: known where somebody has called it
-            thing = imported.thing if imported is not None else None
-            found = thing.part if isinstance(thing, Function) and thing.inner is None else None
+        found = _definition(part.module, name)
         return (found, found.function) if found is not None and edit.is_function(found) else None
     methods = _methods_beside(part)
     found = methods.get(name) or _forward_of_layer(methods.get("__init__"), name)
     return (found, found.function) if found is not None else None
+
+
+def _definition(module: Module, name: str) -> Part | None:
+    """The function or class of a name at the top level of a module; of an imported one where somebody has used it."""
+    imported = module.definitions.get(name)
+    thing = imported.thing if imported is not None else None
+    return module.part_of.get(name) or (thing.part if isinstance(thing, Function | ClassThing) and thing.inner is None else None)
 
 
 def _methods_beside(part: Part) -> dict[str, Part]:
@@ -371,9 +374,7 @@ def _forward_of_layer(init: Part | None, name: str) -> Part | None:
     cls = nodes.name_of(called) if called is not None else None
     if init is None or cls is None:
         return None
-    found, imported = init.module.part_of.get(cls), init.module.definitions.get(cls)
-    if found is None and imported is not None and isinstance(imported.thing, ClassThing) and imported.thing.inner is None:
-        found = imported.thing.part
+    found = _definition(init.module, cls)
     methods = found.methods.values() if found is not None else ()
     return next((method for method in methods if method.statement.names[0] == "forward"), None)
 

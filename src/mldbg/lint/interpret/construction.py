@@ -65,7 +65,10 @@ class Construction:
             if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute)
             if node.func.attr.value in torch.GIVES_PARAMETERS
         ]
-        values = [self.machine.now(owner) for owner in owners if _is_path(owner)]
+        loops = (node.target for node in descendants(given) if isinstance(node, cst.CompFor))
+        inner = {name.value for target in loops for name in descendants(target) if isinstance(name, cst.Name)}
+        roots = [(owner, _root(owner)) for owner in owners]
+        values = [self.machine.now(owner) for owner, root in roots if root is not None and root not in inner]
         return frozenset(one.thing.ref for one in values if isinstance(one.thing, Object))
 
     def construct_base(self, ref: Ref, name: str | None, arguments: Sequence[Argument]) -> None:
@@ -194,8 +197,8 @@ class Construction:
         return self._copied(value, site, done)
 
 
-def _is_path(node: cst.BaseExpression) -> bool:
-    """Whether an expression is a name, or an attribute of one: reading it once more changes nothing."""
+def _root(node: cst.BaseExpression) -> str | None:
+    """The name that an expression is, or an attribute of; None of anything else, which could not be read twice."""
     while isinstance(node, cst.Attribute):
         node = node.value
-    return isinstance(node, cst.Name)
+    return node.value if isinstance(node, cst.Name) else None

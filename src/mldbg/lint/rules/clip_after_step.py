@@ -51,8 +51,8 @@ class ClipAfterStep(Rule):
 
     ## Limits
     Fires where a loop has one optimizer, and its gradients are clipped between its step and the next clearing, or between the
-    clearing and backward. A norm that is kept (`norm = clip_grad_norm_(...)`) and has no small bound is taken for a measurement.
-    Silent where unknown code gets the optimizer.
+    clearing and backward. A norm that is kept (`norm = clip_grad_norm_(...)`) and has neither a small bound nor one of that name
+    is taken for a measurement. Silent where unknown code gets the optimizer.
     """
 
     group = Group.CORRECTNESS

@@ -16,7 +16,10 @@ _CROSS_VALIDATES = re.compile(r"best_score_|cv_results_|cross_val|cross_validate
 _SAYS_HELD_OUT = re.compile(r"test|val|held_?out|(?<![a-z])te(?![a-z])", re.IGNORECASE)
 """Names that contradict: the split was unpacked in another order than it comes in, which is another defect."""
 
-_SAYS_TEST = re.compile(r"(?<![a-z])test(?![a-z])|held.?out|unseen", re.IGNORECASE)
+_SAYS_TEST = re.compile(
+    r"(?<![a-z])test[ _-]*(?:set|data|score|acc|auc|rmse|mae|mse|loss|err|f1|r2|ap\b|precision|recall)", re.IGNORECASE
+)
+"""What says that a score is one of the test: a smoke test and a permutation test are something else."""
 
 
 class ScoreOnTrain(Rule):
@@ -49,10 +52,9 @@ class ScoreOnTrain(Rule):
     ## Limits
     Fires where the rows were split, the training part is scored, and the held-out part is never predicted, scored or handed on:
     a training score beside a test score, a learning curve and cross-validation are fine, unless it is printed or kept as that of
-    the test. A search that is fitted on all rows
-    chooses what is to hold for others: a score of these rows is reported, unless the scores of its folds, or any others, are
-    looked at. Where nothing was ever split otherwise, how well a model describes its data can be the question, and nothing is
-    reported.
+    the test. A search that is fitted on all rows chooses what is to hold for others: a score of these rows is reported, unless
+    the scores of its folds, or any others, are looked at. Where nothing was ever split otherwise, how well a model describes its
+    data can be the question, and nothing is reported.
     """
 
     group = Group.CORRECTNESS
@@ -172,14 +174,16 @@ class ScoreOnTrain(Rule):
 
 
 def _is_called_test(site: Site) -> bool:
-    """Whether a score is printed beside a text, or given a name, that says it is one of test data."""
+    """Whether a score is printed beside a text, or given a name, that says it is one of test data.
+
+    Where a line holds several texts, it is not known which of its scores is called what.
+    """
     statement = edit.statement_at(site)
     if statement is None or not nodes.is_line(statement):
         return False
-    texts = [nodes.raw_text_of(node) or "" for node in nodes.descendants(statement)]
-    names = [nodes.code(target) for target in nodes.targets_of(statement)]
-    said = " ".join((*texts, *names))
-    return _SAYS_TEST.search(said) is not None and "train" not in said.lower()
+    texts = [text for node in nodes.descendants(statement) if (text := nodes.raw_text_of(node))]
+    said = " ".join((*texts, *(nodes.code(target) for target in nodes.targets_of(statement))))
+    return len(texts) <= 1 and _SAYS_TEST.search(said) is not None and "train" not in said.lower()
 
 
 def _leaves_some_out(part: Data, text: str) -> bool:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from mldbg.lint.interpret.module import Part
 
-_RANDOM = frozenset({"randn", "rand", "normal", "empty"})
+_DRAWN = frozenset({"randn", "rand", "normal"})
+_RANDOM = _DRAWN | {"empty"}
 _MAKES = _RANDOM | frozenset(
     {"zeros", "ones", "full", "eye", "arange", "linspace", "logspace", "tensor", "FloatTensor", "Tensor"}
 )
@@ -81,13 +82,10 @@ class TensorNotRegistered(Rule):
         if init is None or built.read is None or init.part.module is not part.module or init.node in self._seen:
             return
         self._seen.add(init.node)
-        code = part.code
+        code, text = part.code, "".join(part.module.outline.code)
         for name, value, source in nodes.attributes_given(init.node):
             made = _made(source)
-            text = "".join(part.module.outline.code)
-            lost = (
-                made in _RANDOM and _SAVES.search(text) is not None
-            )  # what is drawn anew is not what the weights were trained for
+            lost = made in _DRAWN and _SAVES.search(text) is not None  # the weights were trained for what was drawn then
             if made is None or name not in built.read or _is_handled(name, code, init.part, (value, source), lost=lost):
                 continue
             learns = "requires_grad=True" in nodes.code(source).replace(" ", "")
